@@ -94,7 +94,7 @@ pub(crate) enum Verb {
     Apply(Apply),
     /// Show what is in force
     #[command(after_help = examples::STATUS)]
-    Status(Place),
+    Status(Deployment),
     /// Show what each rule has counted
     #[command(after_help = examples::COUNTERS)]
     Counters(Counters),
@@ -231,7 +231,9 @@ pub(crate) enum Emit {
     Placement,
     /// The decision structure of each hook
     Decision,
-    /// The intermediate representation
+    /// The intermediate representation as it is lowered, before all passes
+    IrLowered,
+    /// The intermediate representation, after all passes
     Ir,
     /// The instructions
     Asm,
@@ -285,7 +287,7 @@ pub(crate) struct Try {
 
 /// Where the policy is in force.
 #[derive(Args, Debug)]
-pub(crate) struct Place {
+pub(crate) struct Deployment {
     /// The network namespace, by the name `ip netns` knows or by a path [default: the caller's]
     #[arg(long, value_name = "NETNS")]
     pub(crate) netns: Option<String>,
@@ -304,7 +306,7 @@ pub(crate) struct Show {
 #[derive(Args, Debug)]
 pub(crate) struct Counters {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
     /// Leave out what has counted nothing
     #[arg(long)]
     pub(crate) nonzero: bool,
@@ -313,7 +315,7 @@ pub(crate) struct Counters {
 #[derive(Args, Debug)]
 pub(crate) struct Unload {
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
@@ -348,7 +350,7 @@ pub(crate) struct SetAdd {
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -357,7 +359,7 @@ pub(crate) struct SetClear {
     #[arg(value_name = "NAME")]
     pub(crate) set: String,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -372,7 +374,7 @@ pub(crate) struct SetDel {
     #[arg(long)]
     pub(crate) ignore_missing: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -381,7 +383,7 @@ pub(crate) struct SetList {
     #[arg(value_name = "NAME")]
     pub(crate) set: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -399,7 +401,7 @@ pub(crate) struct SetLoad {
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -411,7 +413,7 @@ pub(crate) struct SetTest {
     #[arg(value_name = "ADDRESS")]
     pub(crate) address: String,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 /// What to do with a live map.
@@ -438,7 +440,7 @@ pub(crate) struct MapChange {
     #[arg(required = true, value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -447,7 +449,7 @@ pub(crate) struct MapClear {
     #[arg(value_name = "NAME")]
     pub(crate) map: String,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -462,7 +464,7 @@ pub(crate) struct MapDel {
     #[arg(long)]
     pub(crate) ignore_missing: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -477,7 +479,7 @@ pub(crate) struct MapLoad {
     #[arg(long)]
     pub(crate) empty: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -486,7 +488,7 @@ pub(crate) struct MapList {
     #[arg(value_name = "NAME")]
     pub(crate) map: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 /// What to do with named sockets.
@@ -499,7 +501,7 @@ pub(crate) enum SocketVerb {
     /// Look for sockets again: where the policy says they listen, or in the processes that it names
     Refresh(SocketRefresh),
     /// Show the named sockets and how they stand
-    List(Place),
+    List(Deployment),
 }
 
 #[derive(Args, Debug)]
@@ -508,7 +510,7 @@ pub(crate) struct SocketRefresh {
     #[arg(value_name = "NAME")]
     pub(crate) socket: Option<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -527,7 +529,7 @@ pub(crate) struct SocketRegister {
     #[arg(long)]
     pub(crate) listen_fds: bool,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 #[derive(Args, Debug)]
@@ -539,7 +541,7 @@ pub(crate) struct SocketUnregister {
     #[arg(value_name = "SLOT", value_parser = slot_kind)]
     pub(crate) slots: Vec<SlotKind>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
 }
 
 /// Reads the name of a slot.

@@ -8,12 +8,12 @@ pub(crate) mod slots;
 
 use sockc_runtime::{Error, Means, Options};
 
-use crate::cli::Place;
+use crate::cli::Deployment;
 use crate::exit::Exit;
 use crate::output::Output;
 
 /// The runtime's options for a place on the command line.
-pub(crate) fn options(place: &Place) -> Options {
+pub(crate) fn options(place: &Deployment) -> Options {
     Options {
         bpffs: place.bpffs.clone(),
         netns: place.netns.clone(),

@@ -13,7 +13,7 @@ use std::path::Path;
 
 use sockc_compiler::event::Parsed;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::packet::parse::{Layout, parse, sender};
 use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::replay::{Recorded, Replay, Report};
 use sockc_runtime::Prefix;
@@ -180,9 +180,14 @@ pub(crate) fn direction(packet: &Packet, parsed: &Parsed, local: &[Prefix]) -> O
             Prefix::truncate(address, prefix.length()).is_some_and(|one| one == *prefix)
         })
     };
-    let leaves = match parsed {
-        Parsed::Ip(header) if !local.is_empty() => Some(from_here(header.from)),
-        _ => packet.leaves,
+    let from = match parsed {
+        Parsed::Ip(header) => Some(header.from),
+        Parsed::Malformed => sender(&packet.frame, Layout::Ethernet),
+        Parsed::NotIp => None,
+    };
+    let leaves = match from.filter(|_| !local.is_empty()) {
+        Some(from) => Some(from_here(from)),
+        None => packet.leaves,
     };
     leaves.map(|leaves| {
         if leaves {

@@ -56,7 +56,7 @@ fn text_of(policy: &Policy, built: &Built, emit: Emit) -> String {
             let placed = built.placed(policy);
             graph::text(placed, built, |chain| title(placed, chain))
         }
-        Emit::Ir => joined(built.functions.iter().map(ToString::to_string)),
+        Emit::Ir | Emit::IrLowered => joined(built.functions.iter().map(ToString::to_string)),
         Emit::Asm => {
             let maps = &built.artifact.maps;
             let programs = built.artifact.programs.iter();

@@ -38,7 +38,7 @@ use measured::{checked, compared};
 use rows::{wrong_diff, wrong_lint};
 use rules::classbench::{parse, parse_headers};
 use rules::family::{FAMILIES, seed};
-use rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
+use rules::policy::{RunsAt, Verdicts, allows, policy, rule_of_line};
 use rules::scan::Scan;
 use rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 
@@ -79,7 +79,7 @@ fn packets_that_should_hit_a_rule_do() {
 fn the_scan_says_what_the_policy_means() {
     for family in &FAMILIES {
         let set = family.rules(60);
-        let policy = resolved(&policy(&set.rules, Verdicts::Alternate, Place::Xdp));
+        let policy = resolved(&policy(&set.rules, Verdicts::Alternate, RunsAt::Xdp));
         let layout = Layout::of(set.has_ipv6());
         let mut rng = seed(family.name, 3);
         let mut headers = trace::hits(&set, &mut rng, 300);
@@ -152,7 +152,7 @@ fn a_classbench_sample_is_read() {
     };
     assert_eq!(set.rules[0], first);
     assert_eq!(
-        policy(&set.rules, Verdicts::Alternate, Place::Tc),
+        policy(&set.rules, Verdicts::Alternate, RunsAt::Tc),
         "policy bench\ndefault in allow\n\
          allow udp from 10.1.2.3/32 to 192.168.0.0/16:53 at tc\n\
          drop tcp, udp, sctp from 10.0.0.0/8 to 0.0.0.0/0:1024-65535 at tc\n"

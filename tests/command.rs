@@ -161,6 +161,7 @@ fn every_stage_has_a_text_form() {
         "policy",
         "placement",
         "decision",
+        "ir-lowered",
         "ir",
         "asm",
         "json",

@@ -1,6 +1,6 @@
 //! The object file in front of those who read such files: aya, libbpf (`bpftool`, `ip`, `tc`), `llvm-objdump`, the kernel.
 //!
-//! The checks take the bytes of any object of ours (`object/checks.rs`); here they are given one made by hand that has a
+//! The checks take the bytes of any sockc object (`object/checks.rs`); here they are given one made by hand that has a
 //! program of every section and a map of every kind (`object/fixture.rs`).
 
 #![allow(

@@ -19,14 +19,14 @@ pub struct Chain {
     /// For packet hooks: the class of interfaces that it holds for.
     pub class: Option<ClassId>,
     /// The rules.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<ChainRule>,
     /// What nothing matched gets, and malformed packets.
-    pub default: DefaultEntry,
+    pub default: ChainDefault,
 }
 
 /// One rule in a chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct ChainRule {
     /// The rule.
     pub rule: RuleId,
     /// What the entry does here.
@@ -66,7 +66,7 @@ pub enum Effect {
 
 /// The end of a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DefaultEntry {
+pub struct ChainDefault {
     /// What becomes of what nothing matched.
     pub verdict: DefaultVerdict,
     /// Whether this hook is its home, where it and malformed packets count.

@@ -2,7 +2,7 @@
 //!
 //! Takes a policy and its chains; says whether, for every packet and every answer of the socket lookup, XDP, then TC,
 //! then the lookup give the verdict of the list, and the rule that decides counts once. The list's side is built from
-//! the rules alone. Runs at every compile; a [`Fault`] is a bug of ours, never a mistake in a policy. Not here: the
+//! the rules alone. Runs at every compile; a [`Fault`] is a bug in sockc, never a mistake in a policy. Not here: the
 //! bytecode, which is checked against the chains elsewhere.
 
 mod first_match;

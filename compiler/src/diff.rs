@@ -3,7 +3,7 @@
 //! Takes two resolved policies; gives a [`Report`]. Both are brought into one space of ids, their lists are aligned, and
 //! only where rules that are not the same match are the two drawn as diagrams and compared (Liu, *Firewall Policy
 //! Change-Impact Analysis*; Tang et al., *Campion*, SIGCOMM 2021). Exact: sockets, live sets and rates are free, the same
-//! in both. What grows past the budget is said to be unknown, never to be the same. Not here: reading policies, and
+//! in both. What grows past the budget counts as unknown, never as the same. Not here: reading policies, and
 //! printing.
 
 mod align;

@@ -137,7 +137,7 @@ pub enum Event {
         /// The packet.
         packet: Parsed,
     },
-    /// A socket lookup for a packet that passed no packet hook of ours: `lo`, or an interface that is not the policy's.
+    /// A socket lookup for a packet that passed none of our packet hooks: `lo`, or an interface that is not the policy's.
     Lookup {
         /// The class of the interface that it came in by.
         class: ClassId,

@@ -22,7 +22,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{ClassId, Expect, GroupId, Place, Policy, Rule};
+use crate::policy::{ClassId, Expect, GroupId, Policy, Rule, SourceLocation};
 use crate::witness::Witness;
 
 pub(crate) use command::Whereabouts;
@@ -251,7 +251,7 @@ impl Broken {
         &self,
         policy: &'a Policy,
         expect: &Expect,
-    ) -> Option<(&'a Place, &'static str)> {
+    ) -> Option<(&'a SourceLocation, &'static str)> {
         match self.decision.decider {
             Decider::Rule(id) => Some((&policy.rules[id].place, "this rule decides")),
             Decider::Default | Decider::Malformed => {

@@ -23,7 +23,7 @@ use crate::target::Target;
 /// Why an object is not known to be what its text compiles to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfaithful {
-    /// It is no object of ours, or it is damaged.
+    /// It is not a sockc object, or it is damaged.
     Object(ObjectError),
     /// Another compiler made it, which this one cannot speak for.
     OtherBuild {

@@ -1,6 +1,6 @@
 //! The files that a policy names: included texts and the lists of sets.
 //!
-//! The compiler reads nothing itself: whoever calls it hands over a [`Files`]. [`Texts`] is one that holds everything in
+//! The compiler reads nothing itself: its caller hands over a [`Files`]. [`Texts`] is one that holds everything in
 //! memory. Not here: which file is named where, and what stands in it.
 
 use std::borrow::Cow;

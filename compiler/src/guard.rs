@@ -17,7 +17,7 @@ use crate::expect::{self, Standing, Whereabouts};
 use crate::files::Files;
 use crate::kept::KeptTexts;
 use crate::pipeline;
-use crate::policy::{Expect, Place, Policy};
+use crate::policy::{Expect, Policy, SourceLocation};
 use crate::reading::{self, Reading};
 use crate::resolve::resolve_statements;
 
@@ -51,7 +51,7 @@ pub struct Guarded {
 #[derive(Clone, Debug)]
 pub struct Line {
     /// Where it stands.
-    pub place: Place,
+    pub place: SourceLocation,
     /// How the policy violates it; `None` if it does not.
     pub violation: Option<Violation>,
 }
@@ -64,7 +64,7 @@ pub struct Violation {
     /// What it gets.
     pub verdict: String,
     /// The line of the policy that decides it; `None` if none does.
-    pub decider: Option<Place>,
+    pub decider: Option<SourceLocation>,
     /// All of it, as a message.
     pub diagnostic: Diagnostic,
 }

@@ -41,7 +41,7 @@ pub struct Kept {
 /// Why an object does not tell what policy it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeptError {
-    /// It is no object of ours, or damaged.
+    /// It is not a sockc object, or damaged.
     Object(ObjectError),
     /// It does not carry all texts that it was compiled from.
     NotKept {

@@ -52,7 +52,7 @@ sockc_grammar::codes! {
     SHARED_BUCKET = "W0615", "a rate that one sender can use up for all";
     ANYBODYS_SOCKET = "W0617", "a redirect of ports below 1024 to a socket that any user may bind";
     ONLY_DATA = "W0620", "a rule that stops data of TCP connections only";
-    SENDER_PORT = "W0621", "a rule that lets in whoever sends from a port";
+    SENDER_PORT = "W0621", "a rule that lets in anyone who sends from a port";
     NO_INTERFACE = "W0630", "a name that no interface can have";
     CUT_SHORT = "N0621", "the search for rules without effect was cut short";
     JOINED = "W0626", "a rule on the length of packets that may be joined";

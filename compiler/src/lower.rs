@@ -47,7 +47,8 @@ use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
 use crate::location::Location;
 use crate::policy::{
-    Default, DefaultVerdict, Family, GroupId, LiveMapId, Place, Policy, RuleId, SetId, SocketId,
+    Default, DefaultVerdict, Family, GroupId, LiveMapId, Policy, RuleId, SetId, SocketId,
+    SourceLocation,
 };
 use crate::protocol::IpProtocol;
 
@@ -174,7 +175,7 @@ pub(crate) fn is_uniform(
 
 /// The place of a statement as an origin of code.
 #[must_use]
-pub(crate) fn origin_of(place: &Place) -> Location {
+pub(crate) fn origin_of(place: &SourceLocation) -> Location {
     place.location.clone()
 }
 

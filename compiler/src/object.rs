@@ -73,7 +73,7 @@ fn exchange_halves(insns: &mut [Insn], at: u32) {
 ///
 /// # Errors
 ///
-/// [`ObjectError::Unwritable`] if the artifact breaks a rule of its own types, which is a bug of ours, and
+/// [`ObjectError::Unwritable`] if the artifact breaks a rule of its own types, which is a bug in sockc, and
 /// [`ObjectError::TooLarge`] if a part outgrows what the format or the kernel can hold.
 pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
     check::check(artifact).map_err(|what| ObjectError::Unwritable { what })?;

@@ -1,6 +1,6 @@
 //! Who is told what a compile is doing: which stage has begun, and how far a long one has come.
 //!
-//! The compiler knows no clock and prints nothing: whoever calls it measures, and says what it likes. Not here: what the
+//! The compiler knows no clock and prints nothing: its caller measures, and says what it likes. Not here: what the
 //! stages do.
 
 /// Told of stages as they begin. Does nothing unless it is written to.

@@ -4,7 +4,7 @@
 //! Control flow only goes forward, so that each is one walk, from the end where it asks what is still needed. Not here:
 //! blocks that nothing leads to, which are laid out nowhere.
 //!
-//! A pass may take away a store only where no way reads its bytes: before Linux 6.3 the verifier refuses to read stack that
+//! A pass may remove a store only where no way reads its bytes: before Linux 6.3 the verifier refuses to read stack that
 //! some way has not written. None may put a constant where a slot hid one from the verifier (`Builder::opaque_slot`).
 
 mod dead_stores;

@@ -20,7 +20,7 @@ pub(crate) use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::chain::{Chain, DefaultEntry, Effect, Entry};
+use crate::chain::{Chain, ChainDefault, ChainRule, Effect};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
@@ -69,7 +69,7 @@ fn rules_on(
 
 /// The only hook for packets that leave, on a class of interfaces.
 fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
-    let entries: Vec<Entry> = rules_on(policy, Direction::Out, class)
+    let entries: Vec<ChainRule> = rules_on(policy, Direction::Out, class)
         .map(|(rule, data)| at_home(rule, data, Hook::TcOut.spec().reason))
         .collect();
     let chain = only_chain(policy, Hook::TcOut, None, entries)?;
@@ -88,7 +88,7 @@ fn of_group(policy: &Policy, hook: Hook, group: GroupId) -> Option<Chain> {
         let seen = |one: &ProtocolMatch| spec.sees.protocols.contains(&one.number);
         named.is_empty() || named.iter().any(seen)
     };
-    let entries: Vec<Entry> = policy
+    let entries: Vec<ChainRule> = policy
         .rules_of(hook.direction())
         .filter(|(_, rule)| rule.is_for(group) && comes(rule))
         .map(|(rule, data)| at_home(rule, data, spec.reason))
@@ -101,7 +101,7 @@ fn only_chain(
     policy: &Policy,
     hook: Hook,
     group: Option<GroupId>,
-    entries: Vec<Entry>,
+    entries: Vec<ChainRule>,
 ) -> Option<Chain> {
     let default = policy.default_of(hook.direction());
     if entries.is_empty() && default.is_none() {
@@ -112,7 +112,7 @@ fn only_chain(
         group,
         class: None,
         entries,
-        default: DefaultEntry {
+        default: ChainDefault {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
             counts: !hook.spec().takes_in || default.is_some_and(counts_in_send),
         },
@@ -127,8 +127,8 @@ pub fn counts_in_send(default: &Default) -> bool {
 }
 
 /// A rule at its home.
-fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> Entry {
-    Entry {
+fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> ChainRule {
+    ChainRule {
         rule,
         effect: match data.action {
             Action::Allow => Effect::Allow,

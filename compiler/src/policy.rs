@@ -158,14 +158,14 @@ impl Policy {
 
 /// Where something was written, ready for messages and BTF line information.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceLocation {
     /// The span in the source map.
     pub span: Span,
     /// What is shown of it.
     pub location: Location,
 }
 
-impl std::ops::Deref for Place {
+impl std::ops::Deref for SourceLocation {
     type Target = Location;
 
     fn deref(&self) -> &Location {
@@ -183,7 +183,7 @@ pub struct Default {
     /// Whether it logs.
     pub log: Option<Log>,
     /// Where it was written.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// What a `default` line does.
@@ -232,13 +232,18 @@ pub struct Rule {
     /// `note "…"`
     pub note: Option<String>,
     /// Where it was written; for a redirect by a map, the rule, not the entry.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 impl Rule {
     /// A rule without label, hook, rate, mark and log.
     #[must_use]
-    pub fn plain(direction: Direction, action: Action, matches: Match, place: Place) -> Self {
+    pub fn plain(
+        direction: Direction,
+        action: Action,
+        matches: Match,
+        place: SourceLocation,
+    ) -> Self {
         Self {
             label: None,
             direction,

@@ -40,7 +40,7 @@ pub struct Ran {
 /// Runs every program that the event meets. `frame` holds the bytes of a packet; it is not looked at for other events.
 ///
 /// # Errors
-/// A fault of the bytecode, which is a bug of ours.
+/// A fault of the bytecode, which is a bug in sockc.
 pub fn simulate(
     policy: &Policy,
     artifact: &Artifact,

@@ -109,7 +109,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
 }
 
 /// What a person has to know of namespaces whose blocks went: what is not as the policy's text lets one think, and what could
-/// not be taken away.
+/// not be removed.
 fn departed(departing: &[Departing], left: &[Left]) -> Vec<String> {
     let is_left = |one: &&Departing| left.iter().any(|left| left.inode == one.inode);
     let expected = |one: &&Departing| one.goes() && one.lost.is_none();

@@ -22,7 +22,7 @@ use crate::hook::{Hook, Means, On, Point};
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
-use crate::sys::prog::Place;
+use crate::sys::prog::AttachTarget;
 use crate::sys::{bpffs, link, netns, prog};
 use dispatch::Words;
 use guard::Guard;
@@ -64,11 +64,11 @@ impl Target {
         }
     }
 
-    fn place(&self) -> Place<'_> {
+    fn place(&self) -> AttachTarget<'_> {
         match self {
-            Self::Interface(index, _) => Place::Interface(*index),
-            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => Place::Fd(fd.as_fd()),
-            Self::Cgroup(_, directory, _) => Place::Fd(directory.as_fd()),
+            Self::Interface(index, _) => AttachTarget::Interface(*index),
+            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
+            Self::Cgroup(_, directory, _) => AttachTarget::Fd(directory.as_fd()),
         }
     }
 }
@@ -217,7 +217,7 @@ fn attach_xdp(
     })
 }
 
-/// Puts our dispatcher back into a link of ours that holds another program. What is in force stays so.
+/// Puts our dispatcher back into one of our links that holds another program. What is in force stays so.
 pub(crate) fn mend(state: &State, attached: Attached) -> Result<Attached, Error> {
     let hook = attached.hook;
     let what = format!("put the {} program back", hook.point.title());

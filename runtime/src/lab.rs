@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   client ── front ══ front ── server        the policy's interface is the server's `front`, or those it names
-//!          └─ back ═══ back ──┘               answers of the server take `back`, where no program of ours sits
+//!          └─ back ═══ back ──┘               answers of the server take `back`, where none of our programs sits
 //! ```
 //!
 //! Takes root; gives namespaces without names, joined by two veth pairs, closures run inside them ([`Space`]), routes and

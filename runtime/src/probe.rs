@@ -65,7 +65,7 @@ pub fn probe() -> Features {
 
 fn tcx() -> bool {
     // A kernel that knows the attach type looks for the interface and misses it; another one does not get that far.
-    let nowhere = prog::Place::Interface(i32::MAX.unsigned_abs());
+    let nowhere = prog::AttachTarget::Interface(i32::MAX.unsigned_abs());
     let answer = prog::query(nowhere, bpf_attach_type::BPF_TCX_INGRESS);
     answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
 }
@@ -89,7 +89,7 @@ fn sockmap_link() -> Option<()> {
     });
     link::create(
         program.ok()?.as_fd(),
-        prog::Place::Fd(peers.as_fd()),
+        prog::AttachTarget::Fd(peers.as_fd()),
         attach,
         0,
     )

@@ -286,7 +286,7 @@ impl State {
         self.root.join("current")
     }
 
-    /// The generation that a command of ours left in force when it ended; `None` if it left nothing, or did not end.
+    /// The generation that one of our commands left in force when it ended; `None` if it left nothing, or did not end.
     pub(crate) fn left_in_force(&self) -> Result<Option<u32>, Error> {
         let path = self.current();
         match again(|| fs::read_link(&path)) {
@@ -325,7 +325,7 @@ pub(crate) fn pinned(path: &Path) -> Result<OwnedFd, Error> {
 }
 
 /// The generation in force by the words of a namespace. That of a block begins with the outer policy's generation at which it was
-/// made, and is 0 after it was taken away; from then on the outer word decides.
+/// made, and is 0 after it was removed; from then on the outer word decides.
 fn in_force(own: u32, outer: Option<u32>) -> u32 {
     match outer {
         Some(outer) if own == 0 || outer < own => 0,

@@ -2,7 +2,7 @@
 //!
 //! Takes the options of a caller; gives the policy, its hooks, its slots and what is not as it was left, namespace by namespace.
 //! [`standing`] reads what sockc left and [`drift`] what others changed of it, for apply and its forecast too. What a killed
-//! command left is taken away by looking; what others changed stays. Not here: what an apply would do.
+//! command left is removed by looking; what others changed stays. Not here: what an apply would do.
 
 mod counters;
 pub(crate) mod drift;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Counting, Lints, Place, Recording};
+use super::{Counting, Deployment, Lints, Recording};
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
@@ -49,7 +49,7 @@ pub(crate) struct Subject {
     #[arg(long = "interface", value_name = "INTERFACE")]
     pub(crate) interfaces: Vec<String>,
     #[command(flatten)]
-    pub(crate) place: Place,
+    pub(crate) place: Deployment,
     #[command(flatten)]
     pub(crate) guards: Guards,
     #[command(flatten)]

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
-use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Expects, Options};
+use sockc_compiler::pipeline::{self, Built, Compilation, Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
@@ -35,12 +35,12 @@ impl Compiled {
     /// that has it; says so, and what is wrong with it.
     pub(crate) fn portable(
         path: &Path,
-        counters: Counters,
+        options: Options<'_>,
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
-        Self::portable_text(text, counters, lints, output)
+        Self::portable_with(text, options, lints, output)
     }
 
     /// The same for whoever looks at single packets: `expect` lines are not asked, since one that does not hold is what
@@ -58,16 +58,11 @@ impl Compiled {
     /// The same of a text.
     pub(crate) fn portable_text(
         text: Text,
-        counters: Counters,
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
         let baseline = Target::baseline();
-        let options = Options {
-            counters,
-            ..Options::from(&baseline)
-        };
-        Self::portable_with(text, options, lints, output)
+        Self::portable_with(text, Options::from(&baseline), lints, output)
     }
 
     /// The same with other choices than the kernel.

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::machine::local;
 use crate::machine::slots::{Slot, slots, tell};
 use crate::machine::{means, refused};
-use crate::output::Output;
+use crate::output::{Output, count};
 use crate::policies::guards::{self, judge};
 use crate::policies::ready::{Origin, Ready};
 use crate::verbs::plan::preview;
@@ -153,7 +153,9 @@ fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, out
         manifest.policy, applied.generation
     ));
     if let Some(guarded) = guarded {
-        output.line(format!("  guards  {} lines hold", guarded.lines.len()));
+        let lines = guarded.lines.len();
+        let hold = if lines == 1 { "holds" } else { "hold" };
+        output.line(format!("  guards  {} {hold}", count::of(lines, "line")));
     }
     details(applied, output);
     for (netns, inner) in &applied.netns {
@@ -185,9 +187,14 @@ fn details(applied: &Applied, output: &mut Output) {
     output.table(&table);
     tell(&applied.sockets, output);
     for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
-        output.note(format!(
-            "{connections} connections of group \"{group}\" were made before; its rules do not hold for them"
-        ));
+        output.note(match connections {
+            1 => format!(
+                "1 connection of group \"{group}\" was made before; its rules do not hold for it"
+            ),
+            many => format!(
+                "{many} connections of group \"{group}\" were made before; its rules do not hold for them"
+            ),
+        });
     }
     for note in &applied.notes {
         output.note(note);

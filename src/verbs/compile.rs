@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
+use sockc_compiler::pipeline::{Options, Passes};
+use sockc_compiler::target::Target;
 
 use crate::cli::{self, Emit};
 use crate::exit::Exit;
@@ -43,8 +45,16 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
         return emit(arguments, &stages::tree(&text), output);
     }
     let lints = Lints::new(&arguments.lints, output)?;
-    let counters = arguments.counting.counters();
-    let compiled = Compiled::portable(&arguments.file, counters, &lints, output)?;
+    let baseline = Target::baseline();
+    let options = Options {
+        counters: arguments.counting.counters(),
+        passes: match arguments.emit {
+            Emit::IrLowered => Passes::LeftOut,
+            _ => Passes::Run,
+        },
+        ..Options::from(&baseline)
+    };
+    let compiled = Compiled::portable(&arguments.file, options, &lints, output)?;
     if arguments.emit != Emit::Elf {
         return emit(arguments, &stages::text(&compiled, arguments.emit), output);
     }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::expect;
-use sockc_compiler::pipeline::{self, Counters, SAYS_NOTHING};
+use sockc_compiler::pipeline::{self, SAYS_NOTHING};
 use sockc_compiler::policy::Policy;
 
 use crate::changes::text::Look;
@@ -110,7 +110,7 @@ impl Version {
         }
         let policy = outcome.policy.ok_or(Exit::Policy)?;
         let artifact = if programs && exit == Exit::Done {
-            let compiled = Compiled::portable_text(text, Counters::Kept, &lints, output)?;
+            let compiled = Compiled::portable_text(text, &lints, output)?;
             Some(compiled.built.artifact)
         } else {
             None

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_runtime::{Error, Missing, entry_text};
 
-use crate::cli::{MapChange, MapClear, MapDel, MapLoad, MapVerb, Place};
+use crate::cli::{Deployment, MapChange, MapClear, MapDel, MapLoad, MapVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::entries::{entries, lines, removed};
@@ -134,13 +134,13 @@ fn changed(map: &str, done: Result<usize, Error>, output: &mut Output) -> Result
             entries,
         });
     } else {
-        output.line(format!("live map \"{map}\": {entries} entries"));
+        output.line(format!("live map \"{map}\": {}", entries_of(entries)));
     }
     Ok(())
 }
 
 /// Names the live maps.
-fn names(place: &Place, output: &mut Output) -> Result<(), Exit> {
+fn names(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
     let maps =
         sockc_runtime::map_names(&options(place)).map_err(|error| refused(&error, output))?;
     if output.is_json() {
@@ -159,14 +159,22 @@ fn names(place: &Place, output: &mut Output) -> Result<(), Exit> {
         output.note("the policy in force declares no live map");
     }
     let rows = maps.into_iter().map(|map| {
-        let size = format!("{} of at most {} entries", map.entries, map.max);
+        let size = format!("{} of at most {}", map.entries, entries_of(map.max));
         vec![map.name, size]
     });
     output.table(&rows.collect::<Vec<_>>());
     Ok(())
 }
 
-fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
+/// So many entries, in words.
+fn entries_of(number: impl ToString) -> String {
+    match number.to_string().as_str() {
+        "1" => "1 entry".to_owned(),
+        many => format!("{many} entries"),
+    }
+}
+
+fn show(place: &Deployment, map: &str, output: &mut Output) -> Result<(), Exit> {
     let map =
         sockc_runtime::map_list(&options(place), map).map_err(|error| refused(&error, output))?;
     let entries: Vec<String> = map.entries.iter().map(entry_text).collect();
@@ -182,6 +190,7 @@ fn show(place: &Place, map: &str, output: &mut Output) -> Result<(), Exit> {
     for entry in &entries {
         output.line(entry);
     }
-    output.note(format!("{} of at most {} entries", entries.len(), map.max));
+    let (there, most) = (entries.len(), entries_of(map.max));
+    output.note(format!("{there} of at most {most}"));
     Ok(())
 }

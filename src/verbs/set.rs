@@ -7,11 +7,11 @@ use sockc_runtime::{Element, Expiry, Missing, Options, Prefix};
 
 use crate::cli::duration;
 use crate::cli::element::{all, elements};
-use crate::cli::{Place, SetLoad, SetVerb};
+use crate::cli::{Deployment, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::{options, refused};
-use crate::output::Output;
+use crate::output::{Output, count};
 
 /// The JSON of changes.
 #[derive(Serialize)]
@@ -109,7 +109,7 @@ fn declared(expires: Option<Expiry>) -> Expiry {
 }
 
 fn changed(
-    place: &Place,
+    place: &Deployment,
     set: &str,
     change: impl FnOnce(&Options) -> Result<usize, sockc_runtime::Error>,
     output: &mut Output,
@@ -122,7 +122,10 @@ fn changed(
             elements,
         });
     } else {
-        output.line(format!("live set \"{set}\": {elements} elements"));
+        output.line(format!(
+            "live set \"{set}\": {}",
+            count::of(elements, "element")
+        ));
     }
     Ok(Exit::Done)
 }
@@ -151,7 +154,7 @@ fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
 }
 
 /// Names the live sets.
-fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
+fn names(place: &Deployment, output: &mut Output) -> Result<Exit, Exit> {
     let sets =
         sockc_runtime::set_names(&options(place)).map_err(|error| refused(&error, output))?;
     if output.is_json() {
@@ -170,14 +173,19 @@ fn names(place: &Place, output: &mut Output) -> Result<Exit, Exit> {
         output.note("the policy in force declares no live set");
     }
     let rows = sets.into_iter().map(|set| {
-        let size = format!("{} of at most {} elements", set.elements, set.max);
+        let size = of_most(set.elements, set.max);
         vec![set.name, size]
     });
     output.table(&rows.collect::<Vec<_>>());
     Ok(Exit::Done)
 }
 
-fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
+/// How full a live set is.
+fn of_most(elements: usize, max: impl ToString) -> String {
+    format!("{elements} of at most {}", count::of(max, "element"))
+}
+
+fn show(place: &Deployment, set: &str, output: &mut Output) -> Result<Exit, Exit> {
     let set =
         sockc_runtime::set_list(&options(place), set).map_err(|error| refused(&error, output))?;
     if output.is_json() {
@@ -195,11 +203,7 @@ fn show(place: &Place, set: &str, output: &mut Output) -> Result<Exit, Exit> {
         .map(|element| vec![element.prefix.to_string(), until(element)])
         .collect();
     output.table(&rows);
-    output.note(format!(
-        "{} of at most {} elements",
-        set.elements.len(),
-        set.max
-    ));
+    output.note(of_most(set.elements.len(), set.max));
     Ok(Exit::Done)
 }
 

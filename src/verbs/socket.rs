@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
 use sockc_runtime::{Handover, SlotKind, SlotState};
 
-use crate::cli::{Place, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
+use crate::cli::{Deployment, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
 use crate::exit::Exit;
 use crate::machine::slots::{self, Slot, Who, fill, who};
 use crate::machine::{options, refused};
@@ -151,7 +151,7 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
     Ok(())
 }
 
-fn list(place: &Place, output: &mut Output) -> Result<(), Exit> {
+fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
     let sockets =
         sockc_runtime::socket_list(&options(place)).map_err(|error| refused(&error, output))?;
     let rows: Vec<Row<'_>> = sockets

@@ -8,7 +8,7 @@ use sockc_runtime::{
     BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
 };
 
-use crate::cli::Place;
+use crate::cli::Deployment;
 use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
@@ -70,7 +70,7 @@ struct HookRow<'a> {
 }
 
 /// Shows it; ends with 5 if something of ours is gone.
-pub(crate) fn run(place: &Place, output: &mut Output) -> Exit {
+pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let Inspected { status, leftovers } = match sockc_runtime::inspect(&options(place)) {
         Ok(found) => found,
         Err(error) => return refused(&error, output),

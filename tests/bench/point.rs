@@ -8,7 +8,7 @@ use crate::frame::Layout;
 use crate::loaded::Loaded;
 use crate::report::{Cost, FLOOD, Report};
 use crate::rounds::{Entrant, Mode, Rounds};
-use crate::rules::policy::{Place, Verdicts};
+use crate::rules::policy::{RunsAt, Verdicts};
 use crate::rules::scan::Scan;
 use crate::rules::{Header, RuleSet, family, trace};
 use crate::sockc::{self, Asked};
@@ -112,7 +112,7 @@ fn check(plan: &Plan<'_>, traffic: &Traffic, report: &mut Report) -> Result<Chec
     ];
     asked.extend(given_trace.as_ref().map(|trace| Asked::new(trace, given)));
     let mut at_xdp = None;
-    for (layer, place) in [(Layer::Xdp, Place::Xdp), (Layer::Stack, Place::Tc)] {
+    for (layer, place) in [(Layer::Xdp, RunsAt::Xdp), (Layer::Stack, RunsAt::Tc)] {
         if !plan.systems.contains(&System::Sockc(layer)) {
             continue;
         }
@@ -227,8 +227,8 @@ impl Bench {
         mut stage: Stage,
     ) -> Result<(usize, Option<f64>), Unfit> {
         let place = match layer {
-            Layer::Xdp => Place::Xdp,
-            Layer::Stack => Place::Tc,
+            Layer::Xdp => RunsAt::Xdp,
+            Layer::Stack => RunsAt::Tc,
         };
         let how = How { counters: true };
         let made = sockc::compiled(plan.folder, plan.set, Verdicts::Drop, place, how)?;
@@ -278,7 +278,7 @@ impl Bench {
         self.add_dry(OURS, &stage, &trace, ours.program()?)?;
         self.held.push(ours);
         let (verdicts, how) = (Verdicts::Alternate, How { counters: false });
-        if let Ok(made) = sockc::compiled(plan.folder, plan.set, verdicts, Place::Xdp, how) {
+        if let Ok(made) = sockc::compiled(plan.folder, plan.set, verdicts, RunsAt::Xdp, how) {
             let uncounted = Loaded::new(&made)?;
             self.add_dry(UNCOUNTED, &stage, &trace, uncounted.program()?)?;
             self.held.push(uncounted);

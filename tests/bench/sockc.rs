@@ -9,7 +9,7 @@ use crate::compiled::{Compiled, Folder, How, compile};
 use crate::loaded::Loaded;
 use crate::rules::Header;
 use crate::rules::RuleSet;
-use crate::rules::policy::{Place, Verdicts, policy};
+use crate::rules::policy::{RunsAt, Verdicts, policy};
 use crate::rules::scan::Scan;
 use crate::stage::{Problem, Stage};
 use crate::systems::Unfit;
@@ -65,7 +65,7 @@ pub(crate) fn compiled(
     folder: &Folder,
     set: &RuleSet,
     verdicts: Verdicts,
-    place: Place,
+    place: RunsAt,
     how: How,
 ) -> Result<Compiled, Unfit> {
     compile(folder, &policy(&set.rules, verdicts, place), how)
@@ -75,7 +75,7 @@ pub(crate) fn compiled(
 pub(crate) fn facts(
     compiled: &Compiled,
     loaded: &Loaded,
-    place: Place,
+    place: RunsAt,
     scan: &Scan,
     asked: &[Asked<'_>],
     rules: usize,
@@ -91,8 +91,8 @@ pub(crate) fn facts(
     let (instructions, table_bytes) = size(&compiled.artifact);
     Ok(Facts {
         place: match place {
-            Place::Xdp => "xdp",
-            Place::Tc => "tc",
+            RunsAt::Xdp => "xdp",
+            RunsAt::Tc => "tc",
         },
         compile_ms: compiled.milliseconds,
         load_ms: loaded.milliseconds,

@@ -13,7 +13,7 @@ use sockc_compiler::bpf::constant::XDP_PASS;
 use sockc_runtime::lab::{FRONT, Lab};
 
 use crate::code::Code;
-use crate::syscalls::prog::Place;
+use crate::syscalls::prog::AttachTarget;
 use crate::syscalls::{link, prog, run};
 
 /// `XDP_FLAGS_DRV_MODE`
@@ -62,7 +62,7 @@ impl Stage {
         kind: bpf_attach_type,
         flags: u32,
     ) -> Result<(), Problem> {
-        let place = Place::Interface(self.interface);
+        let place = AttachTarget::Interface(self.interface);
         let link = self.inside(|| Ok(link::create(program, place, kind, flags)?))?;
         self.links.push(link);
         Ok(())

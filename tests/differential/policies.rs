@@ -6,7 +6,7 @@ use sockc_testing::Rng;
 use sockc_testing::{Options, random_policy};
 
 use crate::rules::family::Family;
-use crate::rules::policy::{Place, Verdicts, policy};
+use crate::rules::policy::{RunsAt, Verdicts, policy};
 
 /// Lengths of long lists: where tables begin, and up to thousands.
 const LONG: [usize; 6] = [64, 90, 150, 300, 700, 2_000];
@@ -31,7 +31,7 @@ pub(crate) fn long(seed: u64) -> String {
     let mut rng = Rng::new(seed);
     let size = LONG[(seed % 6) as usize];
     let family = Family::named(FAMILIES[rng.below(FAMILIES.len())]).unwrap();
-    let plain = policy(&family.rules(size).rules, Verdicts::Alternate, Place::Xdp);
+    let plain = policy(&family.rules(size).rules, Verdicts::Alternate, RunsAt::Xdp);
     let out = rng.chance(1, 3);
     let plain = plain.lines().skip(2).map(|line| match out {
         true => line

@@ -16,7 +16,7 @@ use sockc_testing::Rng;
 use crate::frame::Layout;
 use crate::rules::family::{FAMILIES, seed};
 use crate::rules::generate::{different, global};
-use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
+use crate::rules::policy::{RunsAt, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
 use crate::rules::{ANY_PORT, Header, Prefix, Rule, RuleSet, trace};
 use crate::{Subject, forced_far};
@@ -30,11 +30,11 @@ const PACKETS: usize = 1_000;
 /// A list as a program: where it runs and the code that lets a packet pass.
 struct Running {
     subject: Subject,
-    place: Place,
+    place: RunsAt,
 }
 
 impl Running {
-    fn new(rules: &[Rule], place: Place, target: &Target) -> Self {
+    fn new(rules: &[Rule], place: RunsAt, target: &Target) -> Self {
         let text = policy(rules, Verdicts::Alternate, place);
         let subject = Subject::compiled(text, Structure::Chosen, target);
         Self { subject, place }
@@ -43,8 +43,8 @@ impl Running {
     /// Whether the program lets a frame pass.
     fn passes(&self, maps: &mut Maps, frame: Vec<u8>) -> bool {
         let (name, pass, input) = match self.place {
-            Place::Xdp => ("xdp_in", 2, Input::Xdp(Xdp::new(frame))),
-            Place::Tc => ("tc_in", -1, Input::Skb(Skb::new(frame))),
+            RunsAt::Xdp => ("xdp_in", 2, Input::Xdp(Xdp::new(frame))),
+            RunsAt::Tc => ("tc_in", -1, Input::Skb(Skb::new(frame))),
         };
         let mut programs = self.subject.built.artifact.programs.iter();
         let program = programs.find(|program| program.name == name).unwrap();
@@ -101,14 +101,14 @@ impl Running {
 }
 
 /// The target and place of the list of this number.
-fn made_for(number: usize) -> (Target, Place) {
+fn made_for(number: usize) -> (Target, RunsAt) {
     let target = match number % 2 {
         0 => Target::baseline(),
         _ => forced_far(Target::newest()),
     };
     let place = match number % 3 {
-        0 => Place::Tc,
-        _ => Place::Xdp,
+        0 => RunsAt::Tc,
+        _ => RunsAt::Xdp,
     };
     (target, place)
 }
@@ -231,7 +231,7 @@ fn the_walk_ends_where_a_list_ends() {
         protocol: 6,
     };
     let headers: Vec<Header> = (0..3_000).map(header).collect();
-    let mut running = Running::new(&set.rules, Place::Xdp, &Target::baseline());
+    let mut running = Running::new(&set.rules, RunsAt::Xdp, &Target::baseline());
     assert!(poison(&mut running.subject) > 0);
     let hits = running.check(&set, &headers);
     assert!(hits * 2 < headers.len(), "{hits}");

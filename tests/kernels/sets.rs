@@ -17,7 +17,7 @@ use sockc_compiler::verifier_cost::VerifierCost;
 use crate::cases;
 use crate::frame::Layout;
 use crate::rules::family::{Family, seed};
-use crate::rules::policy::{Place, Verdicts, allows, policy, rule_of_line};
+use crate::rules::policy::{RunsAt, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
 use crate::rules::{Header, RuleSet, classbench, trace};
 use crate::work::{Case, Input, Large, Object};
@@ -43,7 +43,7 @@ pub(crate) fn write(folder: &Path) -> Vec<Object> {
     for name in MADE {
         for size in SIZES {
             let set = Family::named(name).unwrap().rules(size);
-            for place in [Place::Xdp, Place::Tc] {
+            for place in [RunsAt::Xdp, RunsAt::Tc] {
                 objects.push(object(folder, &set, size, place, true).unwrap());
             }
         }
@@ -66,7 +66,7 @@ fn read(folder: &Path, sets: &Path) -> Vec<Object> {
                 continue;
             };
             all += 1;
-            let places = [Place::Xdp, Place::Tc];
+            let places = [RunsAt::Xdp, RunsAt::Tc];
             for place in &places[..if size == MAX_SIZE { 1 } else { 2 }] {
                 match object(folder, &set, size, *place, false) {
                     Ok(object) => objects.push(object),
@@ -86,12 +86,12 @@ fn object(
     folder: &Path,
     set: &RuleSet,
     size: usize,
-    place: Place,
+    place: RunsAt,
     golden: bool,
 ) -> Result<Object, String> {
     let at = match place {
-        Place::Xdp => "xdp",
-        Place::Tc => "tc",
+        RunsAt::Xdp => "xdp",
+        RunsAt::Tc => "tc",
     };
     let name = format!("{}-{}k-{at}", set.family, size / 1000);
     let text = policy(&set.rules, Verdicts::Alternate, place);

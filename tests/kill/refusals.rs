@@ -98,7 +98,7 @@ impl Campaign<'_> {
         })
     }
 
-    /// Whether the command, run again, takes away what it left when it was refused half-way. `status`, which mends that too, is
+    /// Whether the command, run again, removes what it left when it was refused half-way. `status`, which mends that too, is
     /// not asked between the two.
     fn again(&self, ended: &Ended, point: &Point, new: &Seen) -> Result<(), String> {
         if self.arguments[0] != "unload" || ended.code != Some(3) {

@@ -52,7 +52,7 @@ pub(crate) fn run(root: &Path, all: &[Fault], chosen: &[Fault]) -> Vec<u32> {
     told(chosen, &noticed)
 }
 
-/// Copies what has changed, so that the next campaign builds little, and takes away what is no longer there.
+/// Copies what has changed, so that the next campaign builds little, and removes what is no longer there.
 fn copy(root: &Path, tree: &Path, inside: &Path, written: &BTreeMap<String, String>) {
     let (from, to) = (root.join(inside), tree.join(inside));
     fs::create_dir_all(&to).unwrap();

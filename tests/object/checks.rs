@@ -1,4 +1,4 @@
-//! Checks of an object of ours, each by another reader of such files. They take the object's bytes and compare what the
+//! Checks of a sockc object, each by another reader of such files. They take the object's bytes and compare what the
 //! reader sees with what our own reader says is in it.
 //!
 //! What needs root or a tool that is not there is skipped with a word, or fails if `SOCKC_KERNEL` is `require`. Everything

@@ -175,7 +175,11 @@ fn a_recording_knows_what_leaves_and_what_answers() {
         (bytes, 54)
     };
     let (own, other) = ([192, 0, 2, 1], [198, 51, 100, 7]);
+    // A TCP header shorter than any can be.
+    let mut malformed = tcp(own, other, (40_000, 443), 0x02);
+    malformed.0[46] = 0x40;
     let frames = [
+        malformed,
         // The machine asks somebody, and is answered.
         tcp(own, other, (40_000, 443), 0x02),
         tcp(other, own, (443, 40_000), 0x12),
@@ -194,15 +198,15 @@ fn a_recording_knows_what_leaves_and_what_answers() {
         (verdicts.collect::<Vec<_>>(), ran.stderr)
     };
     let (told, said) = verdicts(&["--local", "192.0.2.0/28"]);
-    assert_eq!(told, ["allow", "allow", "allow", "drop"]);
+    assert_eq!(told, ["allow", "allow", "allow", "allow", "drop"]);
     assert!(
         !said.contains("nobody says") && said.contains("taken from the traffic"),
         "{said}"
     );
     let (told, said) = verdicts(&["--sockets", "none"]);
-    assert_eq!(told, ["drop"; 4]);
+    assert_eq!(told, ["drop"; 5]);
     assert!(
-        said.contains("of 4 packets nobody says whether they arrived or left"),
+        said.contains("of 5 packets nobody says whether they arrived or left"),
         "{said}"
     );
 }

@@ -158,6 +158,7 @@ fn a_removed_interface_is_told_in_plain_words_and_comes_back() {
     place.ip("link del v0");
     let gone = place.status(5);
     assert!(gone.contains("v0 was removed"), "{gone}");
+    assert!(!gone.contains("there is no interface v0"), "{gone}");
     assert!(gone.contains("detached"), "{gone}");
     assert!(!gone.contains("sockc left"), "{gone}");
 

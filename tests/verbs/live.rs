@@ -284,7 +284,8 @@ fn without_a_name_all_live_sets_and_maps_are_named() {
     }
     let folder = Folder::new("live-names");
     let lab = lab(&folder);
-    on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    let added = on_server(&lab, &["set", "add", "banned", "10.0.0.1"]);
+    assert_eq!(added.stdout, "live set \"banned\": 1 element\n");
     let sets = on_server(&lab, &["set", "list"]);
     assert_eq!(sets.code, Some(0), "{}", sets.stderr);
     assert_eq!(sets.stdout, "banned  1 of at most 4 elements\n");

@@ -263,6 +263,13 @@ fn given_packets(run: impl Fn(&[&str]) -> Ran) {
             "{packet}"
         );
     }
+    // What decides and has nothing to count has no row that says 0.
+    let counted = ran.json()["counters"].as_array().unwrap().clone();
+    let mut idle = counted.iter();
+    assert!(
+        !idle.any(|row| row["rule"] == "default send allow"),
+        "{counted:?}"
+    );
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(crate) const ARRAY_VALUE: usize = 4 << 20;
 pub struct Limit {
     /// What the kernel takes.
     pub kernel: usize,
-    /// What a program of ours may take of it.
+    /// What one of our programs may take of it.
     pub ours: usize,
 }
 

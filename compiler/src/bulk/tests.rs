@@ -8,7 +8,9 @@ use crate::compose::{self, Fault};
 use crate::diagram::Store;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{Built, Compilation, Counters, Expects, Options, Slots, check, compile};
+use crate::pipeline::{
+    Built, Compilation, Counters, Expects, Options, Passes, Slots, check, compile,
+};
 use crate::place::place;
 use crate::target::Target;
 
@@ -21,6 +23,7 @@ fn compiled(text: &str, structure: Structure) -> Compilation {
         structure,
         counters: Counters::Kept,
         expects: Expects::Asked,
+        passes: Passes::Run,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

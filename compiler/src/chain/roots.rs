@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::sight::{over_approximated, seen_from};
-use super::{Chain, Effect, Entry};
+use super::{Chain, ChainRule, Effect};
 use crate::diagram::classify::{Scope, new_flow, rate_and_match};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::policy::Policy;
@@ -73,7 +73,7 @@ pub(crate) fn entry_diagram(
     store: &mut Store,
     policy: &Policy,
     chain: &Chain,
-    entry: &Entry,
+    entry: &ChainRule,
 ) -> Result<Node, BudgetExceeded> {
     let scope = Scope { group: chain.group };
     let mut matched = rate_and_match(store, entry.rule, &policy.rules[entry.rule], scope)?;

@@ -2,7 +2,7 @@
 
 use super::meaning::{lookup_meaning, meaning};
 use super::*;
-use crate::chain::Entry;
+use crate::chain::ChainRule;
 use crate::decide::decide;
 use crate::diagram::values::values_of;
 use crate::event::{Event, Parsed, World};
@@ -119,7 +119,7 @@ fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
             chain.entries.remove(at);
         }
         2 => {
-            let entry: &mut Entry = chain.entries.get_mut(at)?;
+            let entry: &mut ChainRule = chain.entries.get_mut(at)?;
             entry.effect = match entry.effect {
                 Effect::Drop => Effect::Allow,
                 Effect::Redirect => Effect::Allow,
@@ -249,7 +249,7 @@ fn a_rule_that_counts_nowhere_or_twice_is_caught() {
         let Ok(mut chains) = place(&policy, &mut store) else {
             continue;
         };
-        let decides = |entry: &&mut Entry| entry.effect == Effect::Drop && entry.counts;
+        let decides = |entry: &&mut ChainRule| entry.effect == Effect::Drop && entry.counts;
         let entries = chains.iter_mut().flat_map(|chain| &mut chain.entries);
         let Some(entry) = entries.into_iter().find(decides) else {
             continue;

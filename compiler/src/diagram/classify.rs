@@ -261,7 +261,7 @@ fn addresses_diagram(store: &mut Store, addresses: &Addresses, fields: &SideFiel
     }
 }
 
-/// 1 where the side's address is said to be in the set.
+/// 1 where the side's address is in the set, the text says.
 pub fn member(store: &mut Store, set: SetId, fields: &SideFields) -> Built {
     yes(store, (fields.member)(set))
 }

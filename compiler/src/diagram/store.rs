@@ -177,7 +177,7 @@ impl Store {
     /// The first variable of a field.
     ///
     /// # Panics
-    /// If the store was not made for the field: a diagram of another policy, which is a bug of ours.
+    /// If the store was not made for the field: a diagram of another policy, which is a bug in sockc.
     pub(super) fn first(&self, field: Field) -> u32 {
         self.firsts[&field]
     }

@@ -5,7 +5,7 @@ use super::flatten::{Target, flatten, flatten_within};
 use super::values::{header_of, values_of};
 use super::*;
 use crate::chain::roots::ChainRoots;
-use crate::chain::{Chain, DefaultEntry, Effect, Entry};
+use crate::chain::{Chain, ChainDefault, ChainRule, Effect};
 use crate::decide::{Seen, matches};
 use crate::event::{Header, SocketAnswer, World};
 use crate::field::Field;
@@ -311,7 +311,7 @@ fn the_text_of_a_flat_diagram_names_fields_and_ranges() {
 
 /// A chain of every rule of the policy as it stands.
 fn plain_chain(policy: &Policy, hook: Hook) -> Chain {
-    let entries = policy.rules.iter().map(|(rule, data)| Entry {
+    let entries = policy.rules.iter().map(|(rule, data)| ChainRule {
         rule,
         effect: match data.action {
             Action::Count => Effect::Count,
@@ -327,7 +327,7 @@ fn plain_chain(policy: &Policy, hook: Hook) -> Chain {
         group: None,
         class: hook.is_packet().then(Policy::plain_class),
         entries: entries.collect(),
-        default: DefaultEntry {
+        default: ChainDefault {
             verdict: crate::policy::DefaultVerdict::Allow,
             counts: true,
         },

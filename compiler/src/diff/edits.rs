@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::joint::{Joint, Which};
 use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
 use super::report::{Edit, EditKind, Impact, Line};
-use crate::policy::{self, Direction, Place, RuleId};
+use crate::policy::{self, Direction, RuleId, SourceLocation};
 
 /// Rules by which the fate of something may change.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +99,7 @@ pub(super) fn rule_line(joint: &Joint<'_>, which: Which, id: RuleId) -> Line {
     line_at(&rule.place, rule.label.clone())
 }
 
-fn line_at(place: &Place, label: Option<String>) -> Line {
+fn line_at(place: &SourceLocation, label: Option<String>) -> Line {
     Line {
         location: place.location.clone(),
         label,

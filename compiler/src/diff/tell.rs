@@ -1,7 +1,7 @@
 //! Findings as a report: who decided, what it is called, and one packet that both policies were asked about.
 //!
 //! Takes what was found of a topic; gives changes and what changes hands. A finding that the reference meaning does not
-//! confirm is a bug of ours, and said to be one. Not here: layout.
+//! confirm is a bug in sockc, and reported as one. Not here: layout.
 
 use std::collections::BTreeSet;
 
@@ -40,7 +40,7 @@ pub(super) struct Telling<'a, 'j, 'p> {
 #[derive(Debug)]
 pub(super) enum Untold {
     Budget(BudgetExceeded),
-    /// The reference meaning says something else: a bug of ours.
+    /// The reference meaning says something else: a bug in sockc.
     Bug(String),
 }
 

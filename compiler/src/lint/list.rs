@@ -291,7 +291,7 @@ impl<'a> List<'a> {
         self.drawn(drawn)
     }
 
-    /// What is left without the packets of one rule more, of at most so many; nothing if it was taken away before: a set that
+    /// What is left without the packets of one rule more, of at most so many; nothing if it was removed before: a set that
     /// is asked as one question may answer otherwise than it would, and then nothing is proved.
     pub(super) fn take_away(
         &mut self,

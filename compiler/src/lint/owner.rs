@@ -1,4 +1,4 @@
-//! Redirects that give ports below 1024 to whoever binds the address of a socket.
+//! Redirects that give ports below 1024 to any process that binds the address of a socket.
 //!
 //! Not here: `registered` sockets, which a command hands over, and those that a process or systemd is named for.
 
@@ -75,7 +75,7 @@ fn report(rule: &Rule, socket: &Socket, listen: &Listen) -> Diagnostic {
     let (name, port) = (&socket.name, listen.port);
     Diagnostic::warning(
         ANYBODYS_SOCKET,
-        format!("whoever binds port {port} first gets what this rule takes for `{name}`"),
+        format!("any process that binds port {port} first gets what this rule takes for `{name}`"),
         rule.place.span,
         "it takes ports below 1024, which only root may bind",
     )

@@ -1,4 +1,4 @@
-//! Rules that let in whoever sends from a port: `allow tcp from port 443`, the ports swapped.
+//! Rules that let in anyone who sends from a port: `allow tcp from port 443`, the ports swapped.
 //!
 //! The sender chooses the port that it sends from, so such a rule lets everybody in, to every port here.
 
@@ -69,7 +69,7 @@ fn asks_for_state(condition: &Condition) -> bool {
 fn chosen(rule: &Rule) -> Diagnostic {
     Diagnostic::warning(
         SENDER_PORT,
-        "whoever sends from this port gets in, to every port here",
+        "anyone who sends from this port gets in, to every port here",
         rule.place.span,
         "the sender chooses the port that it sends from",
     )

@@ -5,7 +5,6 @@
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
 use crate::header_field::HeaderField;
-use crate::hook::Hook;
 use crate::ir::Value;
 
 use super::Lowering;
@@ -76,7 +75,7 @@ impl Lowering<'_> {
         if !self.used.contains(Field::Vlan) {
             return;
         }
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             self.builder
                 .set_slot(self.frame.vlan, 0, UNTAGGED, Width::H);
             return;
@@ -97,7 +96,7 @@ impl Lowering<'_> {
             return;
         }
         let ready = self.head_block();
-        if self.source.chain.hook != Hook::Xdp {
+        if self.is_buffered() {
             let known = self.builder.load_slot(self.frame.vlan, 0, Width::H);
             self.builder.leave_if(known, JumpOp::Ne, UNTAGGED, ready);
         }

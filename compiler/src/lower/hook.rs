@@ -2,6 +2,7 @@
 //!
 //! One [`Code`] a hook, in a file for each kind of context. What a hook can do at all is not here but in [`crate::hook`].
 
+mod connect;
 mod lookup;
 mod packet;
 mod send;
@@ -26,6 +27,21 @@ pub(super) struct Code {
     pub(super) noted: &'static [(i16, u8)],
     /// Whether the kernel may take the program off its CPU while it counts.
     pub(super) preemptible: bool,
+    /// How it gets at the bytes of a packet, if it sees packets.
+    pub(super) reach: Option<Reach>,
+}
+
+/// How a program gets at the bytes of a packet.
+#[derive(Clone, Copy)]
+pub(super) struct Reach {
+    /// Where the context says where the bytes begin that can be read directly, and where they end.
+    pub(super) bounds: [i16; 2],
+    /// Whether the frame is the kernel's already, in a buffer: only a part of it may be read directly, and helpers read the
+    /// rest; the context says its length, and the tag that was taken off it. Otherwise all of the frame is there, and what
+    /// it is only the frame says.
+    pub(super) buffered: bool,
+    /// Where the context says the interface that it came in by.
+    pub(super) interface: i16,
 }
 
 /// The code of a hook.
@@ -35,6 +51,8 @@ pub(super) fn code(hook: Hook) -> &'static Code {
         Hook::TcIn | Hook::TcOut => &packet::TC,
         Hook::SkLookup => &lookup::CODE,
         Hook::SkMsg => &send::CODE,
+        Hook::Connect4 | Hook::Sendmsg4 => &connect::V4,
+        Hook::Connect6 | Hook::Sendmsg6 => &connect::V6,
     }
 }
 
@@ -91,6 +109,22 @@ fn address(field: Field, from: i16, to: i16) -> Option<i16> {
 }
 
 impl Lowering<'_> {
+    /// How the program gets at the bytes of its packet; the prologue of packets is for hooks that see some.
+    pub(super) fn reach(&mut self) -> Option<Reach> {
+        let hook = self.source.chain.hook;
+        let reach = code(hook).reach;
+        if reach.is_none() {
+            self.builder.bug(format!("{hook:?} sees no packets"));
+        }
+        reach
+    }
+
+    /// Whether the frame is in a buffer of the kernel.
+    pub(super) fn is_buffered(&self) -> bool {
+        let reach = code(self.source.chain.hook).reach;
+        reach.is_some_and(|reach| reach.buffered)
+    }
+
     /// Loads what stands at a place, as it stands there.
     pub(super) fn load_at(&mut self, dst: Value, place: &Place) {
         match place.base {

@@ -5,7 +5,7 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::chain::{Effect, Entry};
+use crate::chain::{ChainRule, Effect};
 use crate::field::Field;
 use crate::hook::Ability;
 use crate::ir::{Arg, Block, Slot};
@@ -48,7 +48,7 @@ const V6_ONLY: [Field; 6] = [
 /// Whether anything that counts in a chain logs.
 pub(super) fn logs(source: &Source<'_>) -> bool {
     let rules = &source.policy.rules;
-    let counts = |entry: &&Entry| entry.counts || entry.effect == Effect::RedirectPass;
+    let counts = |entry: &&ChainRule| entry.counts || entry.effect == Effect::RedirectPass;
     let mut entries = source.chain.entries.iter().filter(counts);
     let default = source.policy.default_of(source.chain.hook.direction());
     let default = default.filter(|_| source.chain.default.counts);

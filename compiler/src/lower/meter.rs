@@ -112,7 +112,7 @@ impl Lowering<'_> {
     /// Leaves to `excess` if the packet was decided before the rule.
     fn before_decider(&mut self, rule: RuleId, excess: Block) {
         let entries = self.source.chain.entries.iter();
-        let counting = |entry: &crate::chain::Entry| {
+        let counting = |entry: &crate::chain::ChainRule| {
             entry.rule == rule && entry.effect == Effect::Count && entry.counts
         };
         let Some(index) = entries.clone().position(counting) else {

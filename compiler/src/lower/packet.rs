@@ -10,13 +10,12 @@ use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::hook::Hook;
 use crate::ir::{Arg, Block, Value};
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
 
 use super::Lowering;
-use super::context::{skb, xdp};
+use super::context::skb;
 use super::frame;
 use super::outcome::Outcome;
 use super::transport::Transport;
@@ -77,18 +76,17 @@ impl Lowering<'_> {
         };
         self.builder.set_origin(self.head);
         self.builder.enter(entry);
-        if self.source.chain.hook == Hook::Xdp {
-            self.parse(last);
-        } else {
-            let pull = self.head_block();
-            self.parse(Exits {
-                short: pull,
-                short_frame: pull,
-                ..last
-            });
-            self.builder.enter(pull);
-            self.pull(last);
+        if !self.is_buffered() {
+            return self.parse(last);
         }
+        let pull = self.head_block();
+        self.parse(Exits {
+            short: pull,
+            short_frame: pull,
+            ..last
+        });
+        self.builder.enter(pull);
+        self.pull(last);
     }
 
     /// Makes the headers linear and parses again; what is still short then is cut.
@@ -127,15 +125,14 @@ impl Lowering<'_> {
 
     /// Reads the frame up to the IP header; gives a block for each family.
     pub(super) fn frame_types(&mut self, exits: Exits) -> [Block; 2] {
-        let (data, end) = match self.source.chain.hook {
-            Hook::Xdp => (xdp::DATA, xdp::DATA_END),
-            _ => (skb::DATA, skb::DATA_END),
-        };
         let registers = self.registers;
-        self.builder
-            .load_to(registers.network, registers.context, data, Width::W);
-        self.builder
-            .load_to(registers.end, registers.context, end, Width::W);
+        if let Some(reach) = self.reach() {
+            let values = [registers.network, registers.end];
+            for (value, bound) in values.into_iter().zip(reach.bounds) {
+                self.builder
+                    .load_to(value, registers.context, bound, Width::W);
+            }
+        }
         let v4 = self.head_block();
         let v6 = self.head_block();
         self.tag_taken_off();
@@ -164,7 +161,7 @@ impl Lowering<'_> {
             self.first_tag();
         }
         self.builder.alu(self.registers.network, AluOp::Add, size);
-        if self.source.chain.hook != Hook::Xdp || self.reply.is_some() {
+        if self.is_buffered() || self.reply.is_some() {
             self.builder
                 .set_slot(self.frame.offset, 0, ETHERNET + tags * VLAN_HLEN, Width::W);
         }
@@ -186,7 +183,7 @@ impl Lowering<'_> {
             self.builder.jump(exits.malformed);
             return;
         }
-        if tags == 1 && self.source.chain.hook != Hook::Xdp {
+        if tags == 1 && self.is_buffered() {
             let present = self
                 .builder
                 .load(self.registers.context, skb::VLAN_PRESENT, Width::W);
@@ -279,7 +276,7 @@ impl Lowering<'_> {
     /// BIG TCP: a joined buffer of more than 65,535 bytes says the length of an empty packet (Linux 5.19); its length is
     /// the buffer's.
     fn joined_length(&mut self, length: Value, empty: i32) {
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             return;
         }
         let [joined, ready] = [(); 2].map(|()| self.head_block());
@@ -300,7 +297,7 @@ impl Lowering<'_> {
     /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
     /// TC the length of the whole buffer, whatever part of it is linear.
     fn frame_holds_packet(&mut self, length: Value, exits: Exits) {
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
             // so the mask never changes it.
             self.builder.alu(length, AluOp::And, 0x1_ffff);

@@ -15,13 +15,13 @@ mod single;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, Effect};
-use crate::hook::Hook;
+use crate::hook::Refusal;
 use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::policy::{DefaultVerdict, Family};
 use crate::protocol::IpProtocol;
 
 use super::Lowering;
-use super::context::{skb, xdp};
+use super::context::skb;
 use super::frame;
 use super::meter::Bucket;
 use super::outcome::Outcome;
@@ -78,7 +78,7 @@ pub(crate) fn answers(chain: &Chain) -> bool {
             .entries
             .iter()
             .any(|entry| entry.effect == Effect::Reject);
-    rejects && matches!(chain.hook, Hook::Xdp | Hook::TcIn)
+    rejects && chain.hook.spec().reject == Refusal::Answer
 }
 
 /// What differs between the families. Offsets are from the IP header.
@@ -191,7 +191,7 @@ impl Lowering<'_> {
     /// Leaves to `drop` unless the packet may be answered. Its addresses are at `quote` then.
     fn is_answered(&mut self, reply: Reply, family: Family, drop: Block) {
         let shape = shape(family);
-        if self.source.chain.hook != Hook::Xdp {
+        if self.is_buffered() {
             let kind = self
                 .builder
                 .load(self.registers.context, skb::PACKET_TYPE, Width::W);
@@ -205,7 +205,7 @@ impl Lowering<'_> {
 
     /// Copies bytes of the packet to the stack, whole words; leaves to `drop` if they are not there.
     fn fetch(&mut self, at: At, to: Slot, bytes: u8, drop: Block) {
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             self.point(at);
             self.need(i32::from(bytes), drop);
             for byte in (0..bytes).step_by(4) {
@@ -241,14 +241,16 @@ impl Lowering<'_> {
         self.builder.alu(to, AluOp::Add, cursor);
     }
 
-    /// XDP: points the network register there, and the end register at the end of the frame. Offsets are masked for the
+    /// Where all of the frame is there: points the network register there, and the end register at the end of the frame. Offsets are masked for the
     /// verifier, which has forgotten how far they can be.
     fn point(&mut self, at: At) {
         let (registers, context) = (self.registers, self.registers.context);
-        self.builder
-            .load_to(registers.end, context, xdp::DATA_END, Width::W);
-        self.builder
-            .load_to(registers.network, context, xdp::DATA, Width::W);
+        if let Some(reach) = self.reach() {
+            let [data, end] = reach.bounds;
+            self.builder.load_to(registers.end, context, end, Width::W);
+            self.builder
+                .load_to(registers.network, context, data, Width::W);
+        }
         let offset = match at {
             At::Frame => return,
             At::Network => self.builder.load_slot(self.frame.offset, 0, Width::W),

@@ -5,7 +5,7 @@
 //! so that the verifier keeps them apart.
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::chain::{Effect, Entry};
+use crate::chain::{ChainRule, Effect};
 use crate::field::Field;
 use crate::ir::{Block, Builder, End, HeaderRegion, Origin, Value};
 use crate::protocol::IpProtocol;
@@ -240,7 +240,7 @@ impl Lowering<'_> {
     /// With `count` rules, every way leads to the place where a watch for an absent socket reads its counter, as far as
     /// the verifier can tell.
     fn fill_absent(&mut self, any: Value) {
-        let watches = |entry: &Entry| entry.effect == Effect::RedirectPass;
+        let watches = |entry: &ChainRule| entry.effect == Effect::RedirectPass;
         let entries = &self.source.chain.entries;
         if self.source.counts.is_some() && entries.iter().any(watches) {
             self.builder.store_slot(self.frame.absent, 0, any, Width::W);

@@ -4,7 +4,6 @@
 //! chains these are, which [`is_uniform`](super::is_uniform) says.
 
 use crate::bpf::opcode::{AluOp, Width};
-use crate::hook::Hook;
 use crate::ir::{Block, End, FrameRegion};
 use crate::policy::Family;
 
@@ -32,7 +31,7 @@ impl Lowering<'_> {
         let default = self.leaf(default, Family::V4);
         self.builder.set_origin(self.head);
         self.builder.enter(entry);
-        if self.source.chain.hook == Hook::Xdp {
+        if !self.is_buffered() {
             return self.uniform_frame(not_ip, default);
         }
         self.builder.end(End::Frame(FrameRegion {

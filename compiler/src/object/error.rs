@@ -28,7 +28,7 @@ pub enum ObjectError {
         /// The version in the file.
         found: u32,
     },
-    /// An object of ours whose content does not hold together.
+    /// A sockc object whose content does not hold together.
     Damaged {
         /// What does not hold together.
         what: String,

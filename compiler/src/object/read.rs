@@ -1,4 +1,4 @@
-//! Reads an object of ours back.
+//! Reads a sockc object back.
 //!
 //! Takes bytes that may be anything, and gives the artifact or its manifest, or an error that says whether the file is cut
 //! short, not ours, of another version, or damaged. What it gives keeps the rules of [`super::check`]. Objects of other
@@ -28,7 +28,7 @@ pub fn read_manifest(bytes: &[u8]) -> Result<Manifest, ObjectError> {
 ///
 /// # Errors
 ///
-/// The bytes are no object of ours, or are damaged.
+/// The bytes are not a sockc object, or are damaged.
 pub fn read_lists(bytes: &[u8]) -> Result<Vec<(String, String)>, ObjectError> {
     lists_of(&File::open(bytes)?)
 }

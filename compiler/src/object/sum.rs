@@ -30,7 +30,7 @@ pub(super) fn seal(mut bytes: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
 ///
 /// # Errors
 ///
-/// It has not, or it is no object of ours, or one of a sockc that wrote no sum.
+/// It has not, or it is not a sockc object, or one of a sockc that wrote no sum.
 pub(crate) fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
     let damaged = || ObjectError::damaged("its bytes are not those that its sum was made of");
     let start = place(bytes)?.ok_or_else(|| ObjectError::damaged("it has no sum"))?;

@@ -56,6 +56,23 @@ pub fn parse(frame: &[u8], layout: Layout) -> Parsed {
     header.map_or(Parsed::Malformed, Parsed::Ip)
 }
 
+/// Who sent an IP packet, as far as its header is there: also of one that is malformed otherwise.
+#[must_use]
+pub fn sender(frame: &[u8], layout: Layout) -> Option<IpAddr> {
+    let link = match layout {
+        Layout::Ethernet => ethernet(frame),
+        Layout::Bare(kind) => Link::Packet(kind, frame, None),
+    };
+    let Link::Packet(kind, packet, _) = link else {
+        return None;
+    };
+    match (kind, packet.first()? >> 4) {
+        (ETH_P_IP, 4) => Some(IpAddr::from(*packet.get(12..)?.first_chunk::<4>()?)),
+        (ETH_P_IPV6, 6) => Some(IpAddr::from(*packet.get(8..)?.first_chunk::<16>()?)),
+        _ => None,
+    }
+}
+
 enum Link<'a> {
     /// An EtherType that is no VLAN tag, what follows, and the identifier in the outer tag.
     Packet(u16, &'a [u8], Option<u16>),

@@ -11,7 +11,7 @@ use crate::bulk::Bulk;
 use crate::chain::Chain;
 use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
-use crate::policy::{Direction, Place, Policy};
+use crate::policy::{Direction, Policy, SourceLocation};
 use crate::tables::{LINE, Tables};
 
 /// How many of the rules that cross are named.
@@ -145,7 +145,7 @@ impl Refused<'_> {
     }
 
     /// Where the rule of a member stands.
-    fn place<'p>(&self, whole: &'p Policy, member: &Member<'_>) -> Option<&'p Place> {
+    fn place<'p>(&self, whole: &'p Policy, member: &Member<'_>) -> Option<&'p SourceLocation> {
         let mut rules = whole.rules_of(self.direction);
         let found = rules.find(|(_, rule)| std::ptr::eq(&raw const rule.matches, member.matches));
         found.map(|(_, rule)| &rule.place)

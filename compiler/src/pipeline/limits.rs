@@ -15,7 +15,7 @@ use crate::bpf::limits::{Limit, Limits};
 use crate::emit::EmitError;
 use crate::ir::Function;
 use crate::lower::{Maps, SetMaps};
-use crate::policy::{Place, Policy};
+use crate::policy::{Policy, SourceLocation};
 use crate::target::Target;
 use crate::verifier_cost::{self, VerifierCost};
 
@@ -172,7 +172,7 @@ impl Limited<'_> {
     }
 
     /// The maps that sets and live maps of the policy have.
-    fn declared(&self) -> impl Iterator<Item = (&Place, MapId)> {
+    fn declared(&self) -> impl Iterator<Item = (&SourceLocation, MapId)> {
         let sets = self.policy.sets.iter().flat_map(|(id, set)| {
             let maps = match &self.maps.sets[id] {
                 Some(SetMaps::Live(live)) => vec![live.trie, live.state],

@@ -50,6 +50,18 @@ pub struct Options<'a> {
     pub counters: Counters,
     /// Whether `expect` lines are asked.
     pub expects: Expects,
+    /// Whether the passes over IR run.
+    pub passes: Passes,
+}
+
+/// Whether the passes over IR run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passes {
+    /// All do.
+    #[default]
+    Run,
+    /// None does: who wants to see what `lower` writes.
+    LeftOut,
 }
 
 /// Whether a policy of which an `expect` line does not hold is refused.
@@ -80,6 +92,7 @@ impl<'a> From<&'a Target> for Options<'a> {
             structure: Structure::default(),
             counters: Counters::default(),
             expects: Expects::default(),
+            passes: Passes::default(),
         }
     }
 }

@@ -90,7 +90,7 @@ fn class_name(policy: &Policy, class: &Class) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::DefaultEntry;
+    use crate::chain::ChainDefault;
     use crate::hook::Hook;
     use crate::policy::DefaultVerdict;
 
@@ -131,7 +131,7 @@ mod tests {
             group: None,
             class: Some(Policy::plain_class()),
             entries: Vec::new(),
-            default: DefaultEntry {
+            default: ChainDefault {
                 verdict: DefaultVerdict::Allow,
                 counts: true,
             },

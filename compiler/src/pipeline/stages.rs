@@ -14,7 +14,7 @@ use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::analysis::{self, Analysis, as_it_is, with_inner};
 use super::compilation::{Built, Done, NO_INTERFACE, Stop};
-use super::options::{Job, Options};
+use super::options::{Job, Options, Passes};
 use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
 use crate::artifact::Artifact;
 use crate::files::Files;
@@ -93,8 +93,10 @@ fn build(
     };
     observer.stage("lower");
     let mut lowered = lowered::lower(policy, &analysis, &decided, &tabled, job)?;
-    observer.stage("optimise");
-    lowered.functions.iter_mut().for_each(opt::optimise);
+    if job.options.passes == Passes::Run {
+        observer.stage("optimise");
+        lowered.functions.iter_mut().for_each(opt::optimise);
+    }
     observer.stage("check limits");
     emitted::check_limits(policy, &analysis, &tabled, &lowered, job)?;
     observer.stage("emit");

@@ -27,6 +27,7 @@ fn compiled_with(text: &str, structure: Structure, counters: Counters) -> Compil
         structure,
         counters,
         expects: Expects::Asked,
+        passes: Passes::Run,
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }

@@ -1,13 +1,13 @@
 //! The chains of the packet hooks for packets that arrive: XDP, then TC ingress, for each class of interfaces.
 //!
 //! Where each rule runs is settled in [`homes`]; here its entries are made. A rule stands at its home as what it is,
-//! ahead of it as a pass; after it an allow keeps its place, and what takes packets away is gone, as they are.
+//! ahead of it as a pass; after it an allow keeps its place, and what drops or sends packets elsewhere is gone, as they are.
 
 mod homes;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::{Chain, DefaultEntry, Effect, Entry, at_home, rules_on};
+use super::{Chain, ChainDefault, ChainRule, Effect, at_home, rules_on};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
@@ -44,7 +44,7 @@ impl Homes {
             group: None,
             class: Some(class),
             entries,
-            default: DefaultEntry {
+            default: ChainDefault {
                 verdict: line
                     .filter(|_| !waits)
                     .map_or(DefaultVerdict::Allow, |line| line.verdict),
@@ -57,12 +57,12 @@ impl Homes {
     }
 
     /// What a rule is at a packet hook.
-    fn entries(&self, policy: &Policy, hook: Hook, id: RuleId, rule: &Rule) -> Vec<Entry> {
+    fn entries(&self, policy: &Policy, hook: Hook, id: RuleId, rule: &Rule) -> Vec<ChainRule> {
         let home = self.rules[id];
         if home == Some(hook) {
             return vec![at_home(id, rule, self.reason(rule, hook))];
         }
-        let entry = |effect, new_flows_only, reason| Entry {
+        let entry = |effect, new_flows_only, reason| ChainRule {
             rule: id,
             effect,
             counts: false,

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Chain, Effect};
 use crate::hook::Hook;
-use crate::policy::{DefaultVerdict, Direction, Place, Policy, RuleId};
+use crate::policy::{DefaultVerdict, Direction, Policy, RuleId, SourceLocation};
 
 /// For each rule in source order, then each default: what it is at each hook, where it counts, and why.
 #[must_use]
@@ -48,7 +48,7 @@ fn describe_rule(text: &mut String, policy: &Policy, chains: &[Chain], id: RuleI
     }
 }
 
-fn title(text: &mut String, place: &Place) {
+fn title(text: &mut String, place: &SourceLocation) {
     // Writing to a string cannot fail, here and below.
     let _ = writeln!(text, "{}:{}  {}", place.file, place.line, place.text);
 }

@@ -7,7 +7,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::needs::unreadable;
-use super::{Chain, DefaultEntry, Effect, Entry, at_home, codes};
+use super::{Chain, ChainDefault, ChainRule, Effect, at_home, codes};
 use crate::decide::is_at_home;
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -29,7 +29,7 @@ pub(super) fn chain(
         group: None,
         class: None,
         entries,
-        default: DefaultEntry {
+        default: ChainDefault {
             verdict: DefaultVerdict::Allow,
             counts: false,
         },
@@ -65,7 +65,7 @@ impl<'a> After<'a> {
         mut self,
         store: &mut Store,
         errors: &mut Vec<Diagnostic>,
-    ) -> Result<Vec<Entry>, BudgetExceeded> {
+    ) -> Result<Vec<ChainRule>, BudgetExceeded> {
         let mut entries = Vec::new();
         let rules: Vec<_> = self.policy.rules_of(Direction::In).collect();
         let left = left_over(store, &rules)?;
@@ -97,7 +97,7 @@ impl<'a> After<'a> {
         (id, rule): (RuleId, &Rule),
         matched: Node,
         errors: &mut Vec<Diagnostic>,
-    ) -> Result<Option<Entry>, BudgetExceeded> {
+    ) -> Result<Option<ChainRule>, BudgetExceeded> {
         if self.own.is_empty() {
             return Ok(None);
         }
@@ -109,7 +109,7 @@ impl<'a> After<'a> {
             errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
             return Ok(None);
         }
-        Ok(Some(Entry {
+        Ok(Some(ChainRule {
             rule: id,
             effect: Effect::Allow,
             counts: false,

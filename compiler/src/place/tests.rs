@@ -35,7 +35,7 @@ fn codes(policy: &Policy) -> Vec<Code> {
 
 /// Hook, then effect, `+` where it counts and `*` where only new flows match, of each entry, then the default.
 fn sketch(chains: &[Chain]) -> Vec<String> {
-    let entry = |entry: &Entry| {
+    let entry = |entry: &ChainRule| {
         format!(
             "{:?}{}{}",
             entry.effect,

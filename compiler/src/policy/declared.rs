@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{AddressSet, Family, Place, Policy, SocketId, ZoneId};
+use super::{AddressSet, Family, Policy, SocketId, SourceLocation, ZoneId};
 use crate::protocol::IpProtocol;
 
 /// A named socket.
@@ -17,7 +17,7 @@ pub struct Socket {
     /// True for `if absent drop`, false for `if absent reject` (the default).
     pub drop_if_absent: bool,
     /// Where it was declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 impl Socket {
@@ -153,7 +153,7 @@ pub struct Group {
     /// The cgroup's path from the root of the cgroup-v2 hierarchy; begins with `/`, no `/` at the end unless it is the root.
     pub cgroup: String,
     /// Where it was declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// A zone.
@@ -164,7 +164,7 @@ pub struct Zone {
     /// Patterns of its interfaces.
     pub patterns: Vec<String>,
     /// Where it was declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// What tells the interfaces of a class from others.
@@ -184,7 +184,7 @@ pub struct Set {
     /// What is in it.
     pub kind: SetKind,
     /// Where it was declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// What is in a set.
@@ -213,7 +213,7 @@ pub struct LiveMap {
     /// The entries it starts with.
     pub start: Vec<LiveEntry>,
     /// Where it was declared.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// An entry of a live map.

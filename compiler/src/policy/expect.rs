@@ -1,6 +1,8 @@
 //! What a policy says of itself: `expect` lines.
 
-use super::{AddressSet, Direction, GroupId, LiveEntry, LiveMapId, Match, Place, SetId, SocketId};
+use super::{
+    AddressSet, Direction, GroupId, LiveEntry, LiveMapId, Match, SetId, SocketId, SourceLocation,
+};
 
 /// An `expect` line: every packet of the region must get the verdict.
 #[derive(Clone, Debug)]
@@ -10,7 +12,7 @@ pub struct Expect {
     /// The packets it is said of.
     pub region: Region,
     /// Where it was written.
-    pub place: Place,
+    pub place: SourceLocation,
 }
 
 /// The verdict of an `expect` line.

@@ -9,7 +9,9 @@ use super::{Count, Replay, Sockets};
 use crate::diff::report::{Decider, Fate, Line};
 use crate::event;
 use crate::packet::text::{self, Described};
-use crate::policy::{Condition, Direction, Place, Policy, Rule, SetKind, Socket, SocketId};
+use crate::policy::{
+    Condition, Direction, Policy, Rule, SetKind, Socket, SocketId, SourceLocation,
+};
 
 /// So many flows are named for each change.
 const TOP: usize = 10;
@@ -247,7 +249,7 @@ fn decider(policy: &Policy, outcome: Answer) -> Decider {
     }
 }
 
-fn line(place: &Place, label: Option<String>, is_default: bool) -> Line {
+fn line(place: &SourceLocation, label: Option<String>, is_default: bool) -> Line {
     Line {
         location: place.location.clone(),
         label,

@@ -7,12 +7,12 @@ use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::report::Report;
-use crate::policy::{Group, GroupId, Place};
+use crate::policy::{Group, GroupId, SourceLocation};
 
 /// The group that is declared; `None` if its path is wrong or overlaps another's, which is reported.
 pub(super) fn group(
     decl: &GroupDecl,
-    place: Place,
+    place: SourceLocation,
     others: &PrimaryMap<GroupId, Group>,
     report: &mut Report,
 ) -> Option<Group> {

@@ -16,7 +16,7 @@ use super::globs::{combinations, matches};
 use super::mentions::Mentions;
 use super::report::Report;
 use crate::glob::is_pattern;
-use crate::policy::{Class, ClassId, Place, Zone, ZoneId};
+use crate::policy::{Class, ClassId, SourceLocation, Zone, ZoneId};
 
 /// The most classes that a field of 8 bits can tell apart.
 const MAX_CLASSES: usize = 255;
@@ -57,7 +57,7 @@ impl Interfaces {
     pub(super) fn declare(
         &mut self,
         written: &WrittenZone,
-        place: Place,
+        place: SourceLocation,
         zones: &mut PrimaryMap<ZoneId, Zone>,
         report: &mut Report,
     ) {

@@ -20,7 +20,7 @@ use super::ports::port_parts;
 use super::report::Report;
 use super::sets::Sets;
 use super::targets::held_protocols;
-use crate::policy::{LiveEntry, LiveMap, LiveMapId, Place, Socket, SocketId};
+use crate::policy::{LiveEntry, LiveMap, LiveMapId, Socket, SocketId, SourceLocation};
 use crate::protocol::IpProtocol;
 use crate::values::addresses::range;
 
@@ -65,7 +65,7 @@ impl Maps {
     pub(super) fn declare(
         &mut self,
         decl: &MapDecl,
-        place: Place,
+        place: SourceLocation,
         scope: &Scope<'_>,
         live_maps: &mut PrimaryMap<LiveMapId, LiveMap>,
         report: &mut Report,
@@ -157,7 +157,7 @@ fn constant(decl: &MapDecl, scope: &Scope<'_>, report: &mut Report) -> Option<Ve
 
 fn live_map(
     decl: &MapDecl,
-    place: Place,
+    place: SourceLocation,
     scope: &Scope<'_>,
     report: &mut Report,
 ) -> Option<LiveMap> {

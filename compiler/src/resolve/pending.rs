@@ -1,6 +1,6 @@
 //! Constructs of the language that have no meaning in this version: one table, one message.
 //!
-//! Later work gives a construct its meaning and takes its row away.
+//! Later work gives a construct its meaning and removes its row.
 
 use sockc_grammar::source::Span;
 

@@ -3,7 +3,7 @@
 use sockc_grammar::source::{SourceMap, Span};
 
 use crate::location::Location;
-use crate::policy::Place;
+use crate::policy::SourceLocation;
 
 /// The sources that statements stand in.
 pub(super) struct Places<'a> {
@@ -17,9 +17,9 @@ impl<'a> Places<'a> {
     }
 
     /// The place of a statement.
-    pub(super) fn place(&self, span: Span) -> Place {
+    pub(super) fn place(&self, span: Span) -> SourceLocation {
         let (line, column) = self.sources.place(span);
-        Place {
+        SourceLocation {
             span,
             location: Location {
                 file: self.sources.get(span.source).name.as_str().into(),

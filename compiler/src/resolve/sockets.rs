@@ -8,12 +8,16 @@ use super::codes;
 use super::groups::cgroup_path;
 use super::report::Report;
 use crate::policy::SocketOrigin as Origin;
-use crate::policy::{Family, Listen, Owner, Place, Socket};
+use crate::policy::{Family, Listen, Owner, Socket, SourceLocation};
 use crate::protocol::IpProtocol;
 use crate::values::numbers::Checked;
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
-pub(super) fn socket(decl: &SocketDecl, place: Place, report: &mut Report) -> Option<Socket> {
+pub(super) fn socket(
+    decl: &SocketDecl,
+    place: SourceLocation,
+    report: &mut Report,
+) -> Option<Socket> {
     let drop_if_absent = drop_if_absent(decl.absent.as_ref(), report);
     let origin = origin(&decl.origin, report);
     let owner = match &decl.owner {

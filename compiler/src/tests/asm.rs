@@ -1,4 +1,4 @@
-//! Instructions that the interpreter and the listing know and no program of ours has.
+//! Instructions that the interpreter and the listing know and none of our programs has.
 
 use crate::bpf::asm::{alu64_reg, atomic_add64};
 use crate::bpf::insn::Insn;

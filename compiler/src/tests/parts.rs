@@ -9,7 +9,7 @@ use crate::event::{Header, SocketAnswer, World};
 use crate::location::Location;
 use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, Group, Listen, Match,
-    NetnsId, Place, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin,
+    NetnsId, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin, SourceLocation,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
@@ -52,8 +52,8 @@ pub(crate) fn hit(wanted: &Match, header: &Header, answer: SocketAnswer) -> bool
 }
 
 /// A place in no text.
-pub(crate) fn place() -> Place {
-    Place {
+pub(crate) fn place() -> SourceLocation {
+    SourceLocation {
         span: Span {
             source: SourceId(0),
             start: 0,

@@ -1,7 +1,7 @@
 //! Words of the language whose part of it comes in a later version: refused as that, and not as words that nobody knows.
 //!
 //! Takes a statement that did not parse; says so where such a word stands in its place. What parses and has no meaning yet is
-//! refused by the compiler, with the same code. Later work gives a word its meaning and takes its row away.
+//! refused by the compiler, with the same code. Later work gives a word its meaning and removes its row.
 
 use super::Failure;
 use crate::codes;
@@ -29,11 +29,6 @@ const LATER: &[(&str, At, &str)] = &[
         "forward",
         At::Anywhere,
         "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
-    ),
-    (
-        "connect",
-        At::Anywhere,
-        "write `drop send tcp from group NAME …` against what is written, or `drop out …` against the packets",
     ),
     (
         "self",

@@ -336,7 +336,7 @@ impl One<'_> {
                     since: 0,
                     means: Means::Link,
                 };
-                // A program of ours whose pin somebody changed looks like another's, and what was changed is told.
+                // One of our programs whose pin somebody changed looks like another's, and what was changed is told.
                 if self.standing.drift.is_empty() {
                     self.check_xdp(point, number, target)?;
                 }

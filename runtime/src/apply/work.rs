@@ -308,7 +308,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The policy is in force, and nothing is a failure any more; what is left is to take away the old one.
+    /// The policy is in force, and nothing is a failure any more; what is left is to remove the old one.
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
         // Who is on them is not told any more once they are off.
         self.note_left_interfaces();

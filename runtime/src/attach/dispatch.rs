@@ -223,7 +223,7 @@ mod tests {
         for (own, now) in [(0, PASS), (3, PASS), (4, SIDE[0]), (5, SIDE[1])] {
             assert_eq!(said(own, None), now, "{own}");
         }
-        // A block that was taken away stays away, whatever the outer word says.
+        // A block that was removed stays away, whatever the outer word says.
         for (own, outer, now) in [
             (0, 4, PASS),
             (4, 0, PASS),

@@ -12,7 +12,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use super::filter;
 use crate::error::{Error, at, is_machine};
 use crate::hook::{Hook, Means, On, Point};
-use crate::sys::prog::{self, Place};
+use crate::sys::prog::{self, AttachTarget};
 use crate::sys::route;
 
 /// A program of somebody else.
@@ -59,7 +59,7 @@ pub(crate) fn xdp(interface: u64) -> Result<Option<(u32, String)>, Error> {
 
 /// The programs at a place that are not among `ours`.
 pub(crate) fn on(
-    place: Place<'_>,
+    place: AttachTarget<'_>,
     kind: bpf_attach_type,
     ours: &[u32],
 ) -> Result<Vec<Foreign>, Error> {
@@ -93,7 +93,7 @@ pub(crate) fn near(
             .collect(),
         On::Interface(interface) => {
             let kind = hook.point.kind().attach;
-            let mut programs = on(Place::Interface(interface), kind, &ours)?;
+            let mut programs = on(AttachTarget::Interface(interface), kind, &ours)?;
             programs.extend(filters(hook, dispatcher)?);
             programs
         }
@@ -109,7 +109,7 @@ pub(crate) fn on_tcx(hook: &Hook, ours: u32) -> Result<Vec<Foreign>, Error> {
         return Ok(Vec::new());
     };
     on(
-        Place::Interface(interface),
+        AttachTarget::Interface(interface),
         hook.point.kind().attach,
         &[ours],
     )
@@ -137,7 +137,11 @@ pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Er
 
 /// The lookup programs of a namespace that are not among `ours`.
 pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
-    on(Place::Fd(namespace), bpf_attach_type::BPF_SK_LOOKUP, ours)
+    on(
+        AttachTarget::Fd(namespace),
+        bpf_attach_type::BPF_SK_LOOKUP,
+        ours,
+    )
 }
 
 fn describe(id: u32, first: bool) -> Result<Foreign, Error> {

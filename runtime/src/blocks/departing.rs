@@ -15,7 +15,7 @@ pub struct Departing {
     pub name: String,
     /// What became of it, if its name is not its own any more.
     pub lost: Option<LostNamespace>,
-    /// Which policy holds there. That of the block is taken away; any other stays.
+    /// Which policy holds there. That of the block is removed; any other stays.
     pub holds: Holds,
     pub(crate) inode: u64,
 }

@@ -388,14 +388,14 @@ fn replace(
     keep(&both)?;
     let filled = maps.fill(other, contents).and_then(|()| maps.ask(other));
     if let Err(error) = filled {
-        // What cannot be taken away now is taken away by the next change.
+        // What cannot be taken away now is removed by the next change.
         if maps.empty(other).is_ok() {
             kept.insert(maps.plan.name.clone(), in_order(side, before, None));
             let _ = keep(&kept);
         }
         return Err(what()(error));
     }
-    // The new entries are in force; what is left of the old ones, the next change takes away too.
+    // The new entries are in force; what is left of the old ones, the next change removes too.
     if maps.empty(side).is_ok() {
         kept.insert(maps.plan.name.clone(), in_order(other, Some(entries), None));
         let _ = keep(&kept);

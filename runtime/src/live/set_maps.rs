@@ -313,7 +313,7 @@ impl SetMaps {
             ..before
         })?;
         if let Err(error) = self.fill(other, members) {
-            // What cannot be taken away now is taken away by the next change.
+            // What cannot be taken away now is removed by the next change.
             let _ = self.empty(other).and_then(|()| self.set_condition(before));
             return Err(error);
         }
@@ -323,7 +323,7 @@ impl SetMaps {
             unfinished: true,
         };
         self.set_condition(after)?;
-        // The new elements are in force; what is left of the old ones, the next change takes away too.
+        // The new elements are in force; what is left of the old ones, the next change removes too.
         let _ = self.empty(before.side).and_then(|()| {
             self.set_condition(Condition {
                 unfinished: false,

@@ -93,7 +93,7 @@ fn nothing(state: &State, word: Option<u32>) -> Result<(), Error> {
     }
 }
 
-/// Whether the policy that a block stands in was taken away: whoever did it removes the link `current` of that one, writes the
+/// Whether the policy that a block stands in was removed: whoever did it removes the link `current` of that one, writes the
 /// word of both, and comes here last.
 fn was_taken_away(state: &State, left: u32) -> Result<bool, Error> {
     if !state.is_block()? {

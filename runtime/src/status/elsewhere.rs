@@ -10,7 +10,7 @@ use crate::error::{Error, at};
 use crate::hook::{Hook, Means, Point, is_dispatcher};
 use crate::session::Session;
 use crate::sys::netns;
-use crate::sys::prog::Place;
+use crate::sys::prog::AttachTarget;
 
 /// The hooks, in words.
 pub(crate) fn hooks(session: &Session) -> Result<Vec<String>, Error> {
@@ -33,7 +33,7 @@ pub(crate) fn hooks(session: &Session) -> Result<Vec<String>, Error> {
 }
 
 fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
-    let mut programs = foreign::on(Place::Interface(index), point.kind().attach, &[])?;
+    let mut programs = foreign::on(AttachTarget::Interface(index), point.kind().attach, &[])?;
     let filters = Hook {
         point,
         target: index.into(),

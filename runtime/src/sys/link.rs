@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
 use super::bpf::{address, attr, call, call_fd, info, number};
-use super::prog::Place;
+use super::prog::AttachTarget;
 
 /// The number of sockmap links, which the generated headers do not have yet.
 const BPF_LINK_TYPE_SOCKMAP: u32 = 14;
@@ -26,15 +26,15 @@ pub(crate) struct Description {
 /// Attaches a program by a link.
 pub(crate) fn create(
     program: BorrowedFd<'_>,
-    place: Place<'_>,
+    place: AttachTarget<'_>,
     kind: bpf_attach_type,
     flags: u32,
 ) -> io::Result<OwnedFd> {
     let mut a = attr();
     a.link_create.__bindgen_anon_1.prog_fd = number(program);
     match place {
-        Place::Interface(index) => a.link_create.__bindgen_anon_2.target_ifindex = index,
-        Place::Fd(fd) => a.link_create.__bindgen_anon_2.target_fd = number(fd),
+        AttachTarget::Interface(index) => a.link_create.__bindgen_anon_2.target_ifindex = index,
+        AttachTarget::Fd(fd) => a.link_create.__bindgen_anon_2.target_fd = number(fd),
     }
     a.link_create.attach_type = kind as u32;
     a.link_create.flags = flags;

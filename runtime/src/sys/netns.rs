@@ -194,7 +194,7 @@ pub(crate) fn within<T: Send>(
             }
             Ok(work())
         })?;
-        // A panic is a bug of ours and must not look like a refusal of the system.
+        // A panic is a bug in sockc and must not look like a refusal of the system.
         let done = thread.join();
         done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })

@@ -108,7 +108,7 @@ fn attachment(
 
 /// Where programs are asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place<'a> {
+pub(crate) enum AttachTarget<'a> {
     /// An interface, by index, in the network namespace of the calling thread.
     Interface(u32),
     /// A namespace, a control group or a map.
@@ -116,12 +116,12 @@ pub(crate) enum Place<'a> {
 }
 
 /// The ids of the programs at a place, in the order in which they run.
-pub(crate) fn query(place: Place<'_>, kind: bpf_attach_type) -> io::Result<Vec<u32>> {
+pub(crate) fn query(place: AttachTarget<'_>, kind: bpf_attach_type) -> io::Result<Vec<u32>> {
     let mut ids = [0u32; 64];
     let mut a = attr();
     match place {
-        Place::Interface(index) => a.query.__bindgen_anon_1.target_ifindex = index,
-        Place::Fd(fd) => a.query.__bindgen_anon_1.target_fd = number(fd),
+        AttachTarget::Interface(index) => a.query.__bindgen_anon_1.target_ifindex = index,
+        AttachTarget::Fd(fd) => a.query.__bindgen_anon_1.target_fd = number(fd),
     }
     a.query.attach_type = kind as u32;
     a.query.prog_ids = address(ids.as_mut_slice());

@@ -3,6 +3,8 @@
 //! Takes what is in force from the kernel's own state, so no file is needed, and a udev rule or a unit can call it. Not here:
 //! putting it in force, which is the same as for any other object.
 
+use std::collections::BTreeSet;
+
 use sockc_runtime::{Error, Status};
 
 use super::{Failure, apply};
@@ -64,7 +66,8 @@ fn holds(status: &Status, interface: &str) -> bool {
 
 /// Says that there is nothing to do, and why.
 fn needless(status: &Status, interfaces: &[String], output: &mut Output) {
-    for interface in interfaces {
+    let unique: BTreeSet<&String> = interfaces.iter().collect();
+    for interface in unique {
         let policy = &status.policy;
         let held = holds(status, interface);
         output.note(match held {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
-use sockc_compiler::policy::{Direction, Place, Policy};
+use sockc_compiler::policy::{Direction, Policy, SourceLocation};
 
 use super::{Answer, Question};
 use crate::output::Output;
@@ -203,7 +203,7 @@ pub(super) fn decider(policy: &Policy, event: &Event, decider: Decider) -> Strin
     }
 }
 
-fn at(place: &Place) -> String {
+fn at(place: &SourceLocation) -> String {
     format!("{}:{}", place.file, place.line)
 }
 
@@ -212,7 +212,7 @@ pub(super) fn statement<'a>(
     policy: &'a Policy,
     event: &Event,
     decider: Decider,
-) -> Option<&'a Place> {
+) -> Option<&'a SourceLocation> {
     match decider {
         Decider::Rule(rule) => Some(&policy.rules[rule].place),
         Decider::Default | Decider::Malformed => {

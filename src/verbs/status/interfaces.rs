@@ -120,7 +120,12 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         ));
     }
     let mut whole = !coverage.is_open();
-    for name in &coverage.missing {
+    // Of one that was removed all is said.
+    let removed = |name: &&String| {
+        let mut moved = coverage.moved.iter();
+        moved.any(|one| one.interface == **name && one.is_loss())
+    };
+    for name in coverage.missing.iter().filter(|name| !removed(name)) {
         // What a pattern covers comes and goes, and nothing is missing while there is none.
         match is_pattern(name) {
             true => output.note(missing_words(name)),
@@ -153,7 +158,7 @@ fn is_pattern(name: &str) -> bool {
 fn has_packet_hook(status: &Status) -> bool {
     let packet = ["xdp", "tc-in", "tc-out"];
     let mut hooks = status.hooks.iter();
-    hooks.any(|hook| packet.contains(&hook.hook.as_str()))
+    hooks.any(|hook| hook.alive && packet.contains(&hook.hook.as_str()))
 }
 
 fn moved_words(moved: &Moved) -> String {

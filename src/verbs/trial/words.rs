@@ -2,7 +2,7 @@
 
 use sockc_compiler::event::{Decider, Event, Verdict};
 use sockc_compiler::packet::text;
-use sockc_compiler::policy::{Direction, Place, Policy};
+use sockc_compiler::policy::{Direction, Policy, SourceLocation};
 
 use super::choose::{Case, Owner};
 use super::report;
@@ -71,7 +71,7 @@ fn direction(event: &Event) -> Direction {
     }
 }
 
-fn statement(place: &Place) -> report::Decider {
+fn statement(place: &SourceLocation) -> report::Decider {
     report::Decider {
         rule: place.text.to_string(),
         file: place.file.to_string(),

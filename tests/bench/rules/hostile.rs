@@ -1,4 +1,4 @@
-//! Rule sets that hurt: each takes away one of the assumptions that classifiers live on.
+//! Rule sets that hurt: each removes one of the assumptions that classifiers live on.
 //!
 //! Takes a generator of numbers and a size; gives rules. Half of what is IPv6 is the mix `DUAL` of `generate`.
 

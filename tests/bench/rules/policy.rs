@@ -15,7 +15,7 @@ pub(crate) enum Verdicts {
 
 /// Where the rules run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum RunsAt {
     /// Where the compiler puts them, which is XDP.
     Xdp,
     /// Every rule says `at tc`.
@@ -26,11 +26,11 @@ pub(crate) enum Place {
 const HEAD: usize = 2;
 
 /// The policy's text.
-pub(crate) fn policy(rules: &[Rule], verdicts: Verdicts, place: Place) -> String {
+pub(crate) fn policy(rules: &[Rule], verdicts: Verdicts, place: RunsAt) -> String {
     let default = verdicts == Verdicts::Alternate;
     let at = match place {
-        Place::Xdp => "",
-        Place::Tc => " at tc",
+        RunsAt::Xdp => "",
+        RunsAt::Tc => " at tc",
     };
     let rules = rules.iter().enumerate();
     written(

@@ -1,4 +1,4 @@
-//! Faults in what stands after a command: state, records, drift, slots of sockets, what is taken away.
+//! Faults in what stands after a command: state, records, drift, slots of sockets, what is removed.
 
 use super::Suite::{Kernel, Runtime, Verbs};
 use super::{Fault, fault, harmless};

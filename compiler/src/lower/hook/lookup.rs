@@ -13,6 +13,7 @@ pub(super) static CODE: Code = Code {
     size: |_| None,
     noted: &[],
     preemptible: false,
+    reach: None,
 };
 
 fn field(_: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {

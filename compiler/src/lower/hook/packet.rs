@@ -1,6 +1,6 @@
 //! XDP and TC: the prologue has left the packet's fields on the stack; the mark stands in the context of TC.
 
-use super::{Code, Place, address, context, stack};
+use super::{Code, Place, Reach, address, context, stack};
 use crate::bpf::opcode::Width;
 use crate::field::Field;
 use crate::header_field;
@@ -15,11 +15,21 @@ pub(super) static XDP: Code = Code {
     size: length,
     noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
     preemptible: false,
+    reach: Some(Reach {
+        bounds: [xdp::DATA, xdp::DATA_END],
+        buffered: false,
+        interface: xdp::INGRESS_IFINDEX,
+    }),
 };
 
 pub(super) static TC: Code = Code {
     field: with_mark,
     noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
+    reach: Some(Reach {
+        bounds: [skb::DATA, skb::DATA_END],
+        buffered: true,
+        interface: skb::IFINDEX,
+    }),
     ..XDP
 };
 

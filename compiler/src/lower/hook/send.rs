@@ -16,6 +16,7 @@ pub(super) static CODE: Code = Code {
     size: |_| context(msg::SIZE, Width::W, 0),
     noted: &[(msg::SIZE, offset::LENGTH)],
     preemptible: true,
+    reach: None,
 };
 
 fn field(lowering: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {

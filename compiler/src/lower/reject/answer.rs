@@ -7,7 +7,6 @@
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::hook::Hook;
 use crate::ir::{Arg, Block, Slot};
 use crate::policy::Family;
 use crate::protocol::IpProtocol;
@@ -50,9 +49,9 @@ impl Lowering<'_> {
         self.sum(reply.head, base + TCP, Arg::Imm(0));
         self.checksum(reply.head, base + 16);
         self.ip_header(reply, family, IpProtocol::TCP);
-        match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, base + TCP, 0, drop),
-            _ => self.send_reset(reply, shape, base + TCP, drop),
+        match self.is_buffered() {
+            false => self.send_frame(reply, shape, base + TCP, 0, drop),
+            true => self.send_reset(reply, shape, base + TCP, drop),
         }
     }
 
@@ -104,9 +103,9 @@ impl Lowering<'_> {
         self.builder.enter(block);
         self.within(&UNREACHABLE, reply, family, drop);
         self.quoted_length(shape);
-        match self.source.chain.hook {
-            Hook::Xdp => self.quote_frame(reply, shape, drop),
-            _ => self.quote_buffer(reply, shape, drop),
+        match self.is_buffered() {
+            false => self.quote_frame(reply, shape, drop),
+            true => self.quote_buffer(reply, shape, drop),
         }
         let base = shape.header;
         let [kind, code] = shape.unreachable;
@@ -129,9 +128,9 @@ impl Lowering<'_> {
             self.addresses(reply, shape);
         }
         self.ip_header(reply, family, shape.icmp);
-        match self.source.chain.hook {
-            Hook::Xdp => self.send_frame(reply, shape, base + ICMP, base + ICMP, drop),
-            _ => self.send_unreachable(reply, shape, drop),
+        match self.is_buffered() {
+            false => self.send_frame(reply, shape, base + ICMP, base + ICMP, drop),
+            true => self.send_unreachable(reply, shape, drop),
         }
     }
 

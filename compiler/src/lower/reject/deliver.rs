@@ -96,7 +96,7 @@ impl Lowering<'_> {
         self.call_or(Helper::SkbChangeTail, &args, drop);
     }
 
-    /// Takes the surplus out after the Ethernet header. It fails after a tag in the buffer, where no interface of ours
+    /// Takes the surplus out after the Ethernet header. It fails after a tag in the buffer, where none of our interfaces
     /// leaves checksums to compute; the surplus is then cut off at the end.
     fn forget_checksum(&mut self) {
         let args = [

@@ -4,13 +4,11 @@
 //! tell is not here: which address a subnet has for broadcast, and which are this machine's own.
 
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::hook::Hook;
 use crate::ir::Block;
 use crate::policy::Family;
 
 use super::{Reply, Shape};
 use crate::lower::Lowering;
-use crate::lower::context::{skb, xdp};
 
 /// The lowest first byte of an IPv4 address that is no single machine's.
 const V4_MANY: i32 = 224;
@@ -103,11 +101,10 @@ impl Lowering<'_> {
 
     /// Leaves to `drop` unless the packet came in by `lo`.
     fn only_on_loopback(&mut self, drop: Block) {
-        let field = match self.source.chain.hook {
-            Hook::Xdp => xdp::INGRESS_IFINDEX,
-            _ => skb::IFINDEX,
-        };
-        let interface = self.builder.load(self.registers.context, field, Width::W);
+        let Some(reach) = self.reach() else { return };
+        let interface = self
+            .builder
+            .load(self.registers.context, reach.interface, Width::W);
         self.builder.leave_if(interface, JumpOp::Ne, LOOPBACK, drop);
     }
 }

@@ -8,7 +8,7 @@ use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::Maps;
 use crate::packet::build::Frame;
-use crate::pipeline::{Counters, Expects, Options, compile};
+use crate::pipeline::{Counters, Expects, Options, Passes, compile};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
@@ -26,6 +26,7 @@ fn built(text: &str) -> Artifact {
         structure: Structure::Tables,
         counters: Counters::Kept,
         expects: Expects::Asked,
+        passes: Passes::Run,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

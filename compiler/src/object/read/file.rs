@@ -60,7 +60,7 @@ impl<'a> File<'a> {
         Ok(found)
     }
 
-    /// The bytes of a section that every object of ours has.
+    /// The bytes of a section that every sockc object has.
     pub(super) fn section(&self, name: &str) -> Result<&'a [u8], ObjectError> {
         self.find(name)?
             .ok_or_else(|| ObjectError::damaged(format!("it has no section `{name}`")))

@@ -16,7 +16,7 @@ pub(super) fn plain_icmp(family: Family) -> (u8, u8) {
     }
 }
 
-/// A socket that is said to be found.
+/// A socket that the text says is found.
 pub(super) struct SocketSaid {
     pub(super) answer: SocketAnswer,
     /// The namespace it is found in; `None` for the interface's own.

@@ -11,20 +11,20 @@ use super::*;
 use crate::event::World;
 use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::policy::{
-    Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Place, Policy, Set,
-    SetKind, Socket, Zone,
+    Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Policy, Set, SetKind,
+    Socket, SourceLocation, Zone,
 };
 use crate::ranges::RangeSet;
 use crate::testing::Rng;
 use crate::testing::arbitrary_header;
 
-fn place() -> Place {
+fn place() -> SourceLocation {
     let span = Span {
         source: SourceId(0),
         start: 0,
         end: 0,
     };
-    Place {
+    SourceLocation {
         span,
         location: Location::new("", 1, ""),
     }

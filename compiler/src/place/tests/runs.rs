@@ -1,7 +1,7 @@
 //! The chains run one after another against the reference meaning.
 
 use super::placed;
-use crate::chain::{Chain, Effect, Entry};
+use crate::chain::{Chain, ChainRule, Effect};
 use crate::decide::decide;
 use crate::diagram::Store;
 use crate::event::{
@@ -61,7 +61,13 @@ impl Run {
         )
     }
 
-    fn decided(&mut self, policy: &Policy, entry: &Entry, header: &Header, world: &Still) -> bool {
+    fn decided(
+        &mut self,
+        policy: &Policy,
+        entry: &ChainRule,
+        header: &Header,
+        world: &Still,
+    ) -> bool {
         let action = policy.rules[entry.rule].action;
         let present = match action {
             Action::Redirect(socket) => {

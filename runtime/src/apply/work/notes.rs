@@ -122,7 +122,9 @@ impl Work<'_> {
 
     /// Patterns may match nothing, and then rules apply to no interface: a person should know.
     pub(super) fn note_missing_interfaces(&mut self) {
-        if has_packet_programs(self.manifest) && self.targets.interfaces.is_empty() {
+        // Of a name that nothing has is told by itself.
+        let none = self.targets.interfaces.is_empty() && self.targets.missing.is_empty();
+        if has_packet_programs(self.manifest) && none {
             self.notes.push(
                 "no interface matches the policy's patterns, so its packet rules apply to no interface; when one appears, `sockc apply --running` puts the policy on it"
                     .to_owned(),

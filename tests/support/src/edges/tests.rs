@@ -7,7 +7,8 @@ use sockc_compiler::location::Location;
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::policy::{
-    Action, AddressSet, Condition, Direction, Endpoint, FieldTest, Match, Place, Rule, Side,
+    Action, AddressSet, Condition, Direction, Endpoint, FieldTest, Match, Rule, Side,
+    SourceLocation,
 };
 use sockc_compiler::ranges::RangeSet;
 use sockc_grammar::source::{SourceId, Span};
@@ -18,7 +19,7 @@ fn rule(matches: Match) -> Rule {
         start: 0,
         end: 0,
     };
-    let place = Place {
+    let place = SourceLocation {
         span,
         location: Location::new("", 1, ""),
     };
