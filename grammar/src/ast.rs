@@ -106,6 +106,8 @@ worded! {
         In = "in",
         /// A packet that leaves.
         Out = "out",
+        /// A call of a process that names whom it wants to reach.
+        Connect = "connect",
         /// Data a process writes.
         Send = "send",
         /// Data that arrives on a socket.
@@ -464,6 +466,8 @@ worded! {
         Tc = "tc",
         /// The lookup of sockets.
         SkLookup = "sk_lookup",
+        /// Calls of a process that name whom it wants to reach.
+        Connect = "connect",
         /// Data a process writes.
         SkMsg = "sk_msg",
         /// Data that arrives on a socket.

@@ -17,6 +17,14 @@ pub(crate) enum Point {
     Send(u64),
     /// Connections made in the control group with this id.
     SockOps(u64),
+    /// connect(2) to IPv4 in the control group with this id.
+    Connect4(u64),
+    /// connect(2) to IPv6 there.
+    Connect6(u64),
+    /// Datagrams to IPv4 with the address in the call there.
+    Sendmsg4(u64),
+    /// Datagrams to IPv6 there.
+    Sendmsg6(u64),
     /// Sockets of the whole machine that begin to listen.
     Listen,
     /// Packets that arrive on the interface with this index, before the stack sees them.
@@ -66,6 +74,10 @@ impl Points {
             AttachPoint::SkLookup => Self::Namespace(Point::Lookup),
             AttachPoint::SkMsg(group) => Self::Peers(group, Point::Send),
             AttachPoint::SockOps(group) => Self::Group(group, Point::SockOps),
+            AttachPoint::Connect4(group) => Self::Group(group, Point::Connect4),
+            AttachPoint::Connect6(group) => Self::Group(group, Point::Connect6),
+            AttachPoint::Sendmsg4(group) => Self::Group(group, Point::Sendmsg4),
+            AttachPoint::Sendmsg6(group) => Self::Group(group, Point::Sendmsg6),
         }
     }
 }
@@ -88,6 +100,7 @@ impl Point {
     pub(crate) fn kind(self) -> Kind {
         use bpf_attach_type as attach;
         use bpf_prog_type as program;
+        let call = |attach| (program::BPF_PROG_TYPE_CGROUP_SOCK_ADDR, true, attach);
         let (program, load, attach) = match self {
             Self::Xdp(_) => (program::BPF_PROG_TYPE_XDP, true, attach::BPF_XDP),
             Self::TcIn(_) => (
@@ -110,6 +123,10 @@ impl Point {
                 true,
                 attach::BPF_SK_MSG_VERDICT,
             ),
+            Self::Connect4(_) => call(attach::BPF_CGROUP_INET4_CONNECT),
+            Self::Connect6(_) => call(attach::BPF_CGROUP_INET6_CONNECT),
+            Self::Sendmsg4(_) => call(attach::BPF_CGROUP_UDP4_SENDMSG),
+            Self::Sendmsg6(_) => call(attach::BPF_CGROUP_UDP6_SENDMSG),
             Self::SockOps(_) | Self::Listen => (
                 program::BPF_PROG_TYPE_SOCK_OPS,
                 true,
@@ -133,6 +150,10 @@ impl Point {
             Self::TcOut(_) => compiled::Hook::TcOut,
             Self::Lookup => compiled::Hook::SkLookup,
             Self::Send(_) => compiled::Hook::SkMsg,
+            Self::Connect4(_) => compiled::Hook::Connect4,
+            Self::Connect6(_) => compiled::Hook::Connect6,
+            Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
+            Self::Sendmsg6(_) => compiled::Hook::Sendmsg6,
             Self::SockOps(_) | Self::Listen => return None,
         })
     }
@@ -149,14 +170,21 @@ impl Point {
             Self::Lookup => On::Namespace,
             Self::Listen => On::Root,
             Self::Send(id) => On::Peers(id),
-            Self::SockOps(id) => On::Group(id),
+            Self::SockOps(id)
+            | Self::Connect4(id)
+            | Self::Connect6(id)
+            | Self::Sendmsg4(id)
+            | Self::Sendmsg6(id) => On::Group(id),
         }
     }
 
     /// Where the context of its programs has the socket that something is done with, for those on a control group: `sk` of
-    /// `struct bpf_sock_ops`.
+    /// `struct bpf_sock_ops`, or of `struct bpf_sock_addr`.
     pub(crate) fn socket_at(self) -> i16 {
-        184
+        match self {
+            Self::SockOps(_) => 184,
+            _ => 64,
+        }
     }
 
     /// What a person calls it: its kind. What it hangs on is told next to it.
@@ -173,6 +201,10 @@ impl Point {
             Self::Listen => "listen",
             Self::Send(_) => "send",
             Self::SockOps(_) => "sock-ops",
+            Self::Connect4(_) => "connect4",
+            Self::Connect6(_) => "connect6",
+            Self::Sendmsg4(_) => "sendmsg4",
+            Self::Sendmsg6(_) => "sendmsg6",
         }
     }
 
@@ -195,6 +227,10 @@ impl Point {
             "listen" => Self::Listen,
             "send" => Self::Send(target),
             "sock-ops" => Self::SockOps(target),
+            "connect4" => Self::Connect4(target),
+            "connect6" => Self::Connect6(target),
+            "sendmsg4" => Self::Sendmsg4(target),
+            "sendmsg6" => Self::Sendmsg6(target),
             _ => return None,
         })
     }
@@ -303,6 +339,10 @@ mod tests {
             Point::Listen,
             Point::Send(7),
             Point::SockOps(7),
+            Point::Connect4(7),
+            Point::Connect6(7),
+            Point::Sendmsg4(7),
+            Point::Sendmsg6(7),
         ];
         for point in points {
             for (means, _) in MEANS {

@@ -145,8 +145,15 @@ impl<'a> Reference<'a> {
         wanted
     }
 
-    /// What becomes of bytes that are written.
-    pub(crate) fn at_write(&self, event: &Event, bytes: u32, world: &dyn World) -> Wanted {
+    /// What becomes of what a process does.
+    pub(crate) fn at_deed(&self, event: &Event, world: &dyn World) -> Wanted {
+        let Event::Process {
+            direction, header, ..
+        } = event
+        else {
+            panic!("{event:?} is nothing that a process does");
+        };
+        let (direction, bytes) = (*direction, header.length);
         let decision = decide(self.policy, event, world);
         let mut wanted = Wanted {
             verdict: match decision.verdict {
@@ -165,9 +172,9 @@ impl<'a> Reference<'a> {
         for rule in decision.counted.iter().copied().chain(decider) {
             self.count(&mut wanted, rule, bytes, false);
         }
-        let default = self.policy.default_of(Direction::Send);
-        if default.is_some_and(counts_in_send) {
-            self.count_default(&mut wanted, Direction::Send, bytes);
+        let default = self.policy.default_of(direction);
+        if direction != Direction::Send || default.is_some_and(counts_in_send) {
+            self.count_default(&mut wanted, direction, bytes);
         }
         wanted
     }
@@ -282,8 +289,8 @@ pub(crate) fn wrong_records(
 
 fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
     let lookup = record.hook == Hook::SkLookup;
-    let writes = record.hook == Hook::SkMsg;
-    let interface = if lookup || writes { 0 } else { INTERFACE };
+    let done = record.hook.is_process();
+    let interface = if lookup || done { 0 } else { INTERFACE };
     let header = match (&record.packet, packet) {
         (None, Parsed::Malformed) => return record.interface == interface,
         (Some(_), Parsed::Ip(header)) => header,
@@ -303,7 +310,7 @@ fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
         && found.ports == ports
         && found.mark == mark
         && (lookup
-            || (writes && found.length == header.length)
+            || (done && found.length == header.length)
             || (found.fragment == header.fragment as u8
                 && found.length == header.length
                 && found.flags == flags

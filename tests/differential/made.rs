@@ -44,7 +44,7 @@ impl World for Made<'_> {
         };
         let flow = match direction {
             Direction::Out => flow.reversed(),
-            Direction::In | Direction::Send => flow,
+            _ => flow,
         };
         match netns {
             Some(netns) if self.draw((netns, flow), 2) == 0 => SocketAnswer::Established,

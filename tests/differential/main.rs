@@ -43,6 +43,7 @@ use std::sync::OnceLock;
 use sockc_compiler::artifact::{AttachPoint, Program};
 use sockc_compiler::bulk::Structure;
 use sockc_compiler::files::Texts;
+use sockc_compiler::hook::Hook;
 use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Options as Compile, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
@@ -181,11 +182,15 @@ impl Subject {
         points.any(|point| self.program(point, Some(class)).is_some())
     }
 
-    /// Whether what a group writes meets a program.
-    pub(crate) fn has_send(&self, group: GroupId) -> bool {
+    /// Whether what a group does meets a program.
+    pub(crate) fn decides(&self, direction: Direction, group: GroupId) -> bool {
         let name = &self.policy.groups[group].name;
-        let groups = &self.built.artifact.manifest.groups;
-        groups.iter().any(|plan| plan.name == *name)
+        let mut groups = self.built.artifact.manifest.groups.iter();
+        let place = groups.position(|plan| plan.name == *name);
+        let mut hooks = Hook::of(direction);
+        place.is_some_and(|place| {
+            hooks.any(|hook| self.program(&(hook.spec().attach)(place), None).is_some())
+        })
     }
 
     pub(crate) fn has_lookup(&self) -> bool {
@@ -332,7 +337,7 @@ fn the_interpreter_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
 const CONSTRUCTS: &[&str] = &[
     "ttl ", "dscp ", "ecn ", "if mark ", "vlan ", " absent", "any of {", "no socket", "in netns", "@banned", "@vips", "@large",
     "@mixed", "above ", "up to ", "packets/", "bytes/", "connections/", "per source", "per destination", "reject ",
-    "to interface", "mark 7", "log ", "audit ", "on zone", "on interface", "by @table", "by @tenants", " out ", " send ",
+    "to interface", "mark 7", "log ", "audit ", "on zone", "on interface", "by @table", "by @tenants", " out ", " send ", " connect ",
     "at tc", "at xdp", "at sk_lookup", "fragment", "tcp flags", "length ", "icmp6 ", "to sock ",
 ];
 

@@ -2,10 +2,11 @@
 //! tokens, answers.
 
 use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::event::{Decision, Event, Header, Parsed, SocketAnswer, Transport, Verdict};
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::{Direction, GroupId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_compiler::simulate::{Ran, simulate};
@@ -70,24 +71,50 @@ pub(crate) fn check(
     }
     for header in lookups(&subject.policy, rng, looked_up) {
         for group in subject.policy.groups.keys() {
-            let header = Header {
-                protocol: IpProtocol::TCP,
-                length: WRITTEN,
-                ..header.clone()
-            };
-            let event = Event::Process {
-                direction: Direction::Send,
-                group,
-                header,
-            };
-            let decision = check_write(subject, &reference, &event, &world);
-            effective.extend(reference.effective(&decision).map(str::to_owned));
+            for event in [written(group, &header), called(group, &header)] {
+                let decision = check_deed(subject, &reference, &event, &world);
+                effective.extend(reference.effective(&decision).map(str::to_owned));
+            }
         }
     }
 }
 
-/// Bytes that a simulated process writes.
-const WRITTEN: u32 = 1;
+/// What a process of a group writes, a byte.
+fn written(group: GroupId, header: &Header) -> Event {
+    Event::Process {
+        direction: Direction::Send,
+        group,
+        header: Header {
+            protocol: IpProtocol::TCP,
+            length: 1,
+            ..header.clone()
+        },
+    }
+}
+
+/// Whom it calls: of the caller nothing is known yet, and no byte has been sent.
+fn called(group: GroupId, header: &Header) -> Event {
+    let (from, to) = match header.transport {
+        Transport::Tcp { to, .. } | Transport::Ports { to, .. } => (0, to),
+        Transport::None | Transport::Icmp { .. } => (0, 0),
+    };
+    Event::Process {
+        direction: Direction::Connect,
+        group,
+        header: Header {
+            from: match header.to {
+                IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            },
+            transport: match header.protocol {
+                IpProtocol::TCP => Transport::Tcp { from, to, flags: 0 },
+                _ => Transport::Ports { from, to },
+            },
+            length: 0,
+            ..header.clone()
+        },
+    }
+}
 
 fn check_packet(
     subject: &Subject,
@@ -209,17 +236,20 @@ fn check_lookup(
     wanted.decision
 }
 
-fn check_write(
+fn check_deed(
     subject: &Subject,
     reference: &Reference<'_>,
     event: &Event,
     world: &Made<'_>,
 ) -> Decision {
-    let mut wanted = reference.at_write(event, WRITTEN, world);
-    let Event::Process { group, .. } = event else {
-        panic!("{event:?} is no write");
+    let mut wanted = reference.at_deed(event, world);
+    let Event::Process {
+        direction, group, ..
+    } = event
+    else {
+        panic!("{event:?} is nothing that a process does");
     };
-    if !subject.has_send(*group) {
+    if !subject.decides(*direction, *group) {
         wanted.counted.clear();
     }
     check_without_frame(subject, event, &wanted, world);

@@ -54,7 +54,7 @@ impl World for Flows<'_> {
         };
         match direction {
             Direction::Out => (self.answers)(flow.reversed()),
-            Direction::In | Direction::Send => (self.answers)(flow),
+            _ => (self.answers)(flow),
         }
     }
 

@@ -100,6 +100,7 @@ fn load_program(program: &mut Program) -> Result<(), String> {
         Program::SkMsg(program) => program.load(),
         Program::SkSkb(program) => program.load(),
         Program::SockOps(program) => program.load(),
+        Program::CgroupSockAddr(program) => program.load(),
         other => {
             return Err(format!(
                 "{:?}: a type sockc does not make",
@@ -149,7 +150,10 @@ fn statistics(bytes: &[u8], ebpf: &Ebpf) -> Result<Vec<(String, u32)>, String> {
             .functions
             .get(&program.function_key())
             .ok_or_else(|| format!("{name} has no function"))?;
-        let kind = ebpf.program(name).and_then(kind).ok_or("unknown type")?;
+        let kind = ebpf.program(name);
+        let kind = kind
+            .and_then(|one| self::kind(name, one))
+            .ok_or("unknown type")?;
         let log = syscalls::load_for_statistics(kind, &function.instructions, LICENSE)
             .map_err(|error| format!("{name}: {error}"))?;
         counts.push((name.clone(), processed(&log)?));
@@ -166,7 +170,7 @@ fn processed(log: &str) -> Result<u32, String> {
         .ok_or_else(|| format!("no statistics in {log:?}"))
 }
 
-fn kind(program: &Program) -> Option<Kind> {
+fn kind(name: &str, program: &Program) -> Option<Kind> {
     let (program_type, attach_type) = match program {
         Program::Xdp(_) => (bpf_prog_type::BPF_PROG_TYPE_XDP, bpf_attach_type::BPF_XDP),
         Program::SchedClassifier(_) => (
@@ -189,6 +193,17 @@ fn kind(program: &Program) -> Option<Kind> {
         Program::SockOps(_) => (
             bpf_prog_type::BPF_PROG_TYPE_SOCK_OPS,
             bpf_attach_type::BPF_CGROUP_SOCK_OPS,
+        ),
+        // Its name begins with that of its call.
+        Program::CgroupSockAddr(_) => (
+            bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCK_ADDR,
+            match name.split('_').next()? {
+                "connect4" => bpf_attach_type::BPF_CGROUP_INET4_CONNECT,
+                "connect6" => bpf_attach_type::BPF_CGROUP_INET6_CONNECT,
+                "sendmsg4" => bpf_attach_type::BPF_CGROUP_UDP4_SENDMSG,
+                "sendmsg6" => bpf_attach_type::BPF_CGROUP_UDP6_SENDMSG,
+                _ => return None,
+            },
         ),
         _ => return None,
     };

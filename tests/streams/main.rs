@@ -11,6 +11,7 @@
 
 mod alone;
 mod anew;
+mod calls;
 mod change;
 mod egress;
 mod escape;

@@ -12,7 +12,8 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Error, Features, MovedGroup, Options, apply, counters, status, unload,
+    Applied, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters, set_add,
+    status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -93,6 +94,20 @@ impl Place {
     pub(crate) fn moved_groups(&self) -> Vec<MovedGroup> {
         let found = self.lab.server.run(|| status(&self.options));
         found.unwrap().unwrap().unwrap().coverage.groups
+    }
+
+    /// How much of what is in force others have changed.
+    pub(crate) fn drift(&self) -> usize {
+        let found = self.lab.server.run(|| status(&self.options));
+        found.unwrap().unwrap().unwrap().drift.len()
+    }
+
+    /// Puts an address into a live set.
+    pub(crate) fn add_to_set(&self, set: &str, address: IpAddr) {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let element = [Prefix::new(address, length).unwrap()];
+        let add = || set_add(&self.options, set, &element, Expiry::Declared);
+        self.lab.server.run(add).unwrap().unwrap();
     }
 
     /// Takes the policy away; whether there was one.

@@ -27,8 +27,11 @@ fn only_data(rule: &Rule) -> Diagnostic {
         "the connect itself, UDP, and what is read are not stopped",
     )
     .help(match with_tcp(&rule.place.text) {
-        Some(text) => format!("if that is meant, write `{text}`"),
-        None => "if that is meant, write `tcp`".to_owned(),
+        Some(text) => format!(
+            "write `connect` for `send` to refuse the call; if data is meant, write `{text}`"
+        ),
+        None => "write `connect` for `send` to refuse the call; if data is meant, write `tcp`"
+            .to_owned(),
     })
 }
 

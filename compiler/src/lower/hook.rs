@@ -2,6 +2,7 @@
 //!
 //! One [`Code`] a hook, in a file for each kind of context. What a hook can do at all is not here but in [`crate::hook`].
 
+mod connect;
 mod lookup;
 mod packet;
 mod send;
@@ -50,6 +51,8 @@ pub(super) fn code(hook: Hook) -> &'static Code {
         Hook::TcIn | Hook::TcOut => &packet::TC,
         Hook::SkLookup => &lookup::CODE,
         Hook::SkMsg => &send::CODE,
+        Hook::Connect4 | Hook::Sendmsg4 => &connect::V4,
+        Hook::Connect6 | Hook::Sendmsg6 => &connect::V6,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
 mod answers;
+mod calls;
 mod counts;
 mod doors;
 mod first_match;

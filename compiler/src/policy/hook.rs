@@ -15,6 +15,14 @@ pub enum Hook {
     SkLookup,
     /// Data written to a TCP socket that is in a SOCKMAP.
     SkMsg,
+    /// connect(2) to an IPv4 address.
+    Connect4,
+    /// connect(2) to an IPv6 address, which may stand for an IPv4 one.
+    Connect6,
+    /// A datagram to an IPv4 address, with the address in the call.
+    Sendmsg4,
+    /// The same to an IPv6 address.
+    Sendmsg6,
 }
 
 /// A verb, whatever it acts on.

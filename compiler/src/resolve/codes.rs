@@ -29,7 +29,7 @@ sockc_grammar::codes! {
     MAP_TIE = "E0251", "two entries of a map for the same packets";
     MAP_OVERLAP = "E0252", "entries of a map whose port ranges overlap without nesting";
     MAP_ENTRY = "E0253", "an entry of a map that is no prefix with ports";
-    ON_SEND = "E0254", "a rule on sends that names interfaces";
+    ON_SEND = "E0254", "a rule on what processes do that names interfaces";
     MAP_DESTINATION = "E0255", "a redirect by a map with a destination of its own";
     MAP_PROTOCOL = "E0256", "a protocol that no socket of a map takes";
     EXPECTATION = "E0257", "an expect line that says what no packet can be";
@@ -40,9 +40,9 @@ sockc_grammar::codes! {
     HOOK_CANNOT = "E0304", "a hook that cannot evaluate the rule which names it";
     LOOKUP_CANNOT_READ = "E0305", "a redirect on something that a socket lookup cannot read";
     GROUP_MISPLACED = "E0306", "a group where no socket of a group takes part";
-    SEND_PROTOCOL = "E0307", "a rule on sends that names another protocol than tcp";
+    SEND_PROTOCOL = "E0307", "a rule on what processes do that names another protocol than theirs";
     TARGET_MISPLACED = "E0308", "a target that does not belong to the verb";
-    SEND_CONDITION = "E0309", "a condition on a packet in a rule on sends";
+    SEND_CONDITION = "E0309", "a condition on a packet in a rule on what processes do";
     OUTSIDE_MASK = "E0322", "a mark with bits outside its mask";
     RATE_VALUE = "E0323", "a rate that no bucket can keep";
     RATE_MISPLACED = "E0324", "a rate where nothing can meter";

@@ -31,9 +31,11 @@ const ARRIVING_DATA: &str = "it sees data that arrives on a socket";
 
 /// What may stand in place of a hook that does not fit.
 fn hooks_that_fit(direction: Direction) -> String {
-    let names: Vec<String> = Hook::of(direction)
+    let mut names: Vec<String> = Hook::of(direction)
         .map(|hook| format!("`at {}`", hook.name()))
         .collect();
+    // Several hooks may share a word.
+    names.dedup();
     match names.split_last() {
         Some((last, first)) if !first.is_empty() => format!("{} or {last}", first.join(", ")),
         _ => names.concat(),

@@ -31,11 +31,6 @@ const LATER: &[(&str, At, &str)] = &[
         "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
     ),
     (
-        "connect",
-        At::Anywhere,
-        "write `drop send tcp from group NAME …` against what is written, or `drop out …` against the packets",
-    ),
-    (
         "self",
         At::Anywhere,
         "declare the addresses of this machine as `set own = { … }` and write `@own`",

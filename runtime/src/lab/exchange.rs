@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    Backlog, MsgFlags, SockaddrStorage, accept, bind, connect, listen, recv, send,
+    Backlog, MsgFlags, SockaddrStorage, accept, bind, connect, listen, recv, send, sendto,
+    setsockopt, sockopt,
 };
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
@@ -43,6 +45,10 @@ pub fn play(
 ) -> Result<Played, Error> {
     match direction {
         Direction::Send => exchange(space, group, from, to),
+        Direction::Connect => Ok(match call(space, group, protocol, to)? {
+            Err(Errno::EPERM) => Played::Denied,
+            Ok(()) | Err(_) => Played::Done,
+        }),
         Direction::In | Direction::Out => Err(Error::new(
             format!("making a packet of {protocol}"),
             io::Error::from(io::ErrorKind::Unsupported),
@@ -70,6 +76,39 @@ pub fn exchange(
         }
         written
     })?
+}
+
+/// A call of a process of the group for `to`: connect(2) for TCP, a datagram from an unconnected socket for UDP. What becomes
+/// of it after that is nobody's concern here.
+fn call(
+    space: &Space,
+    group: &Group,
+    protocol: IpProtocol,
+    to: SocketAddr,
+) -> Result<nix::Result<()>, Error> {
+    space.run(|| {
+        let receiver = SockaddrStorage::from(to);
+        let is_udp = protocol == IpProtocol::UDP;
+        let socket = match is_udp {
+            true => group.udp_socket(to)?,
+            false => group.tcp_socket(to)?,
+        };
+        let prepared = for_both(&socket, to)
+            .and_then(|()| fcntl(&socket, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map(drop));
+        prepared.doing(|| format!("preparing a socket that calls {to}"))?;
+        Ok(match is_udp {
+            true => sendto(socket.as_raw_fd(), WORDS, &receiver, MsgFlags::empty()).map(drop),
+            false => connect(socket.as_raw_fd(), &receiver),
+        })
+    })?
+}
+
+/// An IPv6 socket may call for IPv4 addresses too.
+fn for_both(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
+    match to {
+        SocketAddr::V4(_) => Ok(()),
+        SocketAddr::V6(_) => setsockopt(socket, sockopt::Ipv6V6Only, &false),
+    }
 }
 
 fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {

@@ -269,6 +269,10 @@ impl Policy {
             AttachPoint::SkLookup => ("lookup", Section::SkLookup),
             AttachPoint::SkMsg(_) => ("send", Section::SkMsg),
             AttachPoint::SockOps(_) => ("sock_ops", Section::SockOps),
+            AttachPoint::Connect4(_) => ("connect4", Section::Connect4),
+            AttachPoint::Connect6(_) => ("connect6", Section::Connect6),
+            AttachPoint::Sendmsg4(_) => ("sendmsg4", Section::Sendmsg4),
+            AttachPoint::Sendmsg6(_) => ("sendmsg6", Section::Sendmsg6),
         };
         let mut name = name.to_owned();
         if self.artifact.programs.iter().any(|one| one.name == name) {

@@ -310,6 +310,8 @@ mod tests {
             "at xdp",
             "at sk_lookup",
             "send tcp from group",
+            "connect from group",
+            "connect tcp, udp from group",
             "on interface",
             "note ",
             "live set",

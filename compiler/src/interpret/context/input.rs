@@ -1,6 +1,6 @@
 //! The inputs of a run, one kind for each program type, and their context fields.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Cell, Content, Context, ip4, ip6};
 use crate::artifact::Section;
@@ -22,6 +22,15 @@ pub enum Input {
     Message(Message),
     /// sock_ops: `struct bpf_sock_ops`.
     SockOps(SockOps),
+    /// A call of a process that names an address: `struct bpf_sock_addr`.
+    Call {
+        /// Which, and of which family.
+        section: Section,
+        /// Of the socket.
+        protocol: IpProtocol,
+        /// The address: in calls of IPv6 one of IPv6, which may stand for one of IPv4.
+        to: SocketAddr,
+    },
 }
 
 /// A frame at XDP.
@@ -172,6 +181,19 @@ impl Input {
                     data: vec![0],
                 })
             }),
+            Section::Connect4 | Section::Connect6 | Section::Sendmsg4 | Section::Sendmsg6 => {
+                let to = match to.ip() {
+                    IpAddr::V4(v4) if section.is_call_of_v6() => {
+                        SocketAddr::new(v4.to_ipv6_mapped().into(), to.port())
+                    }
+                    _ => to,
+                };
+                Some(Self::Call {
+                    section,
+                    protocol,
+                    to,
+                })
+            }
             Section::Xdp | Section::Classifier | Section::SkLookup | Section::SockOps => None,
         }
     }
@@ -206,6 +228,14 @@ impl Context {
                 };
                 (context, whole(message.data))
             }
+            Input::Call {
+                section,
+                protocol,
+                to,
+            } => (
+                plain(section, call_cells(section, protocol, to)),
+                Packet::default(),
+            ),
             Input::SockOps(ops) => {
                 let context = Self {
                     own: ops.socket,
@@ -313,6 +343,22 @@ fn sock_ops_cells(ops: &SockOps) -> Vec<Cell> {
         Cell::word(104, ops.snd_nxt),
         Cell::pointer(184, 8, Content::OwnSocket),
     ]);
+    cells
+}
+
+/// The kernel lets programs of IPv4's calls read the IPv4 address only, and those of IPv6's the other
+/// (`sock_addr_is_valid_access` of net/core/filter.c).
+fn call_cells(section: Section, protocol: IpProtocol, to: SocketAddr) -> Vec<Cell> {
+    let mut cells = vec![
+        Cell::word(0, family(to).cast_unsigned()),
+        Cell::narrow(24, u32::from(to.port().to_be())),
+        Cell::word(28, family(to).cast_unsigned()),
+        Cell::word(36, u32::from(protocol)),
+    ];
+    match section.is_call_of_v6() {
+        true => cells.extend(ip6(8, to, true)),
+        false => cells.push(Cell::narrow(4, ip4(to))),
+    }
     cells
 }
 

@@ -27,7 +27,7 @@ pub(super) fn declarations(values: &Values, features: Features) -> String {
         text += &values.question_sets();
     }
     if features.groups {
-        text += "group pods = cgroup \"/pods\"\ngroup web = cgroup \"/web\"\ndefault send allow\n";
+        text += "group pods = cgroup \"/pods\"\ngroup web = cgroup \"/web\"\ndefault send allow\ndefault connect allow\n";
     }
     if features.zones {
         text += "zone wan = eth0, ppp*\nzone lan = br-*\n";
@@ -61,19 +61,27 @@ pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
     format!("{verb}{protocols}{sides} at sk_lookup")
 }
 
-/// A rule about what a group writes.
+/// A rule about what a group writes, or whom it calls.
 pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     let verb = *rng.one_of(&["allow", "drop", "reject", "count"]);
     let group = *rng.one_of(&["pods", "web"]);
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"written\""]);
-    format!("{verb} send tcp from group {group} to {to}{log}")
+    let what = *rng.one_of(&[
+        "send tcp",
+        "connect",
+        "connect tcp",
+        "connect udp",
+        "connect tcp, udp",
+    ]);
+    format!("{verb} {what} from group {group} to {to}{log}")
 }
 
 /// A rule as it is, or in the block of a zone.
 pub(super) fn placed(rng: &mut Rng, rule: String, features: Features) -> String {
-    if features.zones && !rule.contains(" on ") && !rule.contains(" send ") && rng.one_in(10) {
+    if features.zones && !rule.contains(" on ") && !rule.contains(" from group ") && rng.one_in(10)
+    {
         return format!("for zone lan {{ {rule} }}");
     }
     rule

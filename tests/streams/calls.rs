@@ -1,0 +1,246 @@
+//! Whom a group may call: connect(2), and datagrams with an address.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use sockc_compiler::policy::Direction;
+use sockc_compiler::protocol::IpProtocol;
+use sockc_runtime::lab::{Group, Played, play};
+use socket2::{SockAddr, Socket};
+
+use crate::place::*;
+
+/// What is refused, in each family; all else goes on.
+const CALLS: &str = "
+default connect allow
+GROUP
+four: drop connect tcp, udp from group pods to 192.0.2.0/24
+six: reject connect tcp, udp from group pods to [2001:db8:2::/48]:80
+mail: audit drop connect tcp from group pods to port smtp
+rest: count connect from group pods
+";
+
+const TCP: IpProtocol = IpProtocol::TCP;
+const UDP: IpProtocol = IpProtocol::UDP;
+
+/// Whether a call goes on; one that is refused fails with EPERM and no other error.
+fn calls(place: &Place, group: &Group, protocol: IpProtocol, to: &str) -> bool {
+    let to: SocketAddr = to.parse().unwrap();
+    let ends = (protocol, SocketAddr::new(to.ip(), 0), to);
+    match play(&place.lab.client, Direction::Connect, group, ends).unwrap() {
+        Played::Done => true,
+        Played::Denied => false,
+        Played::Lost => panic!("a call to {to} was lost"),
+    }
+}
+
+/// An UDP socket of the group, for both families where it is of IPv6.
+fn datagrams(place: &Place, like: &str) -> Socket {
+    let local: SocketAddr = like.parse().unwrap();
+    let made = place.lab.client.run(|| place.group.udp_socket(local));
+    let socket = Socket::from(made.unwrap().unwrap());
+    if local.is_ipv6() {
+        socket.set_only_v6(false).unwrap();
+    }
+    socket
+}
+
+fn at(text: &str) -> SockAddr {
+    text.parse::<SocketAddr>().unwrap().into()
+}
+
+/// EPERM, which is none of the errors that a network gives.
+fn is_forbidden<T>(result: &std::io::Result<T>) -> bool {
+    let error = result.as_ref().err();
+    error.is_some_and(|error| {
+        error.raw_os_error() == Some(1) && error.kind() == ErrorKind::PermissionDenied
+    })
+}
+
+#[test]
+fn a_call_to_where_the_group_may_not_fails_with_eperm() {
+    inside(|place| {
+        place.apply(CALLS);
+        let other = Group::named("other").unwrap();
+        for (to, goes_on) in [
+            ("192.0.2.5:80", false),
+            ("203.0.113.5:80", true),
+            // One that stands for an IPv4 address is that address.
+            ("[::ffff:192.0.2.5]:80", false),
+            ("[::ffff:203.0.113.5]:80", true),
+            ("[2001:db8:2::5]:80", false),
+            ("[2001:db8:2::5]:81", true),
+            ("[2001:db8:3::5]:80", true),
+        ] {
+            for protocol in [TCP, UDP] {
+                let found = calls(place, &place.group, protocol, to);
+                assert_eq!(found, goes_on, "{protocol} {to}");
+                assert!(calls(place, &other, protocol, to), "{protocol} {to}");
+            }
+        }
+        assert_eq!(place.counted("four"), (4, 0));
+        assert_eq!(place.counted("six"), (2, 0));
+        assert!(calls(place, &place.group, TCP, "203.0.113.5:25"));
+        assert_eq!(place.counted("mail"), (1, 0));
+        assert_eq!(place.counted("rest"), (9, 0));
+    });
+}
+
+/// Which of the four programs a datagram meets: by connect(2) or by its own address, by IPv4 or by IPv6.
+#[test]
+fn datagrams_are_refused_where_their_receiver_is_named() {
+    inside(|place| {
+        let connected = datagrams(place, "0.0.0.0:0");
+        connected.connect(&at("192.0.2.5:53")).unwrap();
+        place.apply(CALLS);
+        for (like, to, other) in [
+            ("0.0.0.0:0", "192.0.2.5:53", "203.0.113.5:53"),
+            ("[::]:0", "[::ffff:192.0.2.5]:53", "[::ffff:203.0.113.5]:53"),
+            ("[::]:0", "[2001:db8:2::5]:80", "[2001:db8:2::5]:81"),
+            // A socket of IPv6 that is given an address of IPv4.
+            ("[::]:0", "192.0.2.5:53", "203.0.113.5:53"),
+        ] {
+            let socket = datagrams(place, like);
+            assert!(is_forbidden(&socket.send_to(b"x", &at(to))), "{like} {to}");
+            assert!(is_forbidden(&socket.connect(&at(to))), "{like} {to}");
+            socket.send_to(b"x", &at(other)).unwrap();
+            socket.connect(&at(other)).unwrap();
+            // Connected, it may still name another receiver.
+            assert!(is_forbidden(&socket.send_to(b"x", &at(to))), "{like} {to}");
+            assert!(!is_forbidden(&socket.send(b"x")), "{like} {to}");
+        }
+        // What was connected before sends on, as long as it names nobody.
+        assert!(!is_forbidden(&connected.send(b"x")));
+        assert!(is_forbidden(&connected.send_to(b"x", &at("192.0.2.5:53"))));
+    });
+}
+
+#[test]
+fn ports_of_a_set_and_live_sets_choose() {
+    inside(|place| {
+        place.apply(
+            "
+default connect allow
+GROUP
+set mail = ports { smtp, 465 }
+live set banned max 100
+drop connect tcp from group pods to any:@mail
+drop connect from group pods to @banned
+",
+        );
+        assert!(!calls(place, &place.group, TCP, "203.0.113.5:465"));
+        assert!(!calls(place, &place.group, TCP, "[2001:db8:3::5]:25"));
+        assert!(calls(place, &place.group, UDP, "203.0.113.5:465"));
+        for to in ["203.0.113.5:80", "[2001:db8:3::5]:80"] {
+            assert!(calls(place, &place.group, TCP, to), "{to}");
+            place.add_to_set("banned", to.parse::<SocketAddr>().unwrap().ip());
+            for protocol in [TCP, UDP] {
+                assert!(!calls(place, &place.group, protocol, to), "{to}");
+            }
+        }
+        assert!(!calls(place, &place.group, TCP, "[::ffff:203.0.113.5]:80"));
+    });
+}
+
+#[test]
+fn groups_below_the_group_belong_to_it() {
+    inside(|place| {
+        place.apply(CALLS);
+        for below in place.group.chain(3).unwrap() {
+            assert!(!calls(place, &below, TCP, "192.0.2.5:80"));
+            assert!(calls(place, &below, TCP, "203.0.113.5:80"));
+        }
+    });
+}
+
+#[test]
+fn another_policy_holds_at_once_and_none_after_unload() {
+    inside(|place| {
+        place.apply(CALLS);
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+        place.apply(&CALLS.replace("192.0.2.0", "203.0.113.0"));
+        assert!(calls(place, &place.group, TCP, "192.0.2.5:80"));
+        assert!(!calls(place, &place.group, UDP, "203.0.113.5:80"));
+        place.apply(&CALLS.replace("default connect allow", "default connect drop"));
+        assert!(!calls(place, &place.group, UDP, "203.0.113.5:80"));
+        assert!(place.unload());
+        assert!(calls(place, &place.group, UDP, "203.0.113.5:80"));
+    });
+}
+
+/// Two policies that differ in what is counted take turns: nobody gets through between them.
+#[test]
+fn a_replacement_lets_no_call_through() {
+    inside(|place| {
+        place.apply(CALLS);
+        let (ended, passed) = (AtomicBool::new(false), AtomicBool::new(false));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let socket = datagrams(place, "0.0.0.0:0");
+                while !ended.load(Ordering::Relaxed) {
+                    let sent = socket.send_to(b"x", &at("192.0.2.5:53"));
+                    passed.fetch_or(!is_forbidden(&sent), Ordering::Relaxed);
+                }
+            });
+            for round in 0..10 {
+                place.apply(&CALLS.replace("smtp", ["smtp", "465"][round % 2]));
+            }
+            ended.store(true, Ordering::Relaxed);
+        });
+        assert!(!passed.load(Ordering::Relaxed));
+        assert!(place.counted("four").0 > 0);
+    });
+}
+
+#[test]
+fn a_group_made_anew_may_call_no_more_than_before() {
+    inside(|place| {
+        place.apply(CALLS);
+        place.group.remake().unwrap();
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+        assert!(calls(place, &place.group, TCP, "203.0.113.5:80"));
+    });
+}
+
+/// The files below a folder whose names begin so.
+fn pins(folder: &Path, beginning: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.file_type().unwrap().is_dir() {
+            true => pins(&entry.path(), beginning),
+            false => vec![entry.path()],
+        })
+        .filter(|path| {
+            path.file_name()
+                .unwrap()
+                .to_string_lossy()
+                .starts_with(beginning)
+        })
+        .collect()
+}
+
+#[test]
+fn status_notices_that_a_call_is_looked_at_no_longer() {
+    inside(|place| {
+        place.apply(CALLS);
+        assert_eq!(place.drift(), 0);
+        let removed = place.lab.server.run(|| {
+            let inode = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+            let state = Path::new("/sys/fs/bpf/sockc").join(inode.to_string());
+            let links = pins(&state.join("link"), "connect4_");
+            links.iter().for_each(|link| fs::remove_file(link).unwrap());
+            links.len()
+        });
+        assert_eq!(removed.unwrap(), 1);
+        assert!(place.drift() > 0);
+        assert!(calls(place, &place.group, TCP, "192.0.2.5:80"));
+        place.apply(CALLS);
+        assert_eq!(place.drift(), 0);
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+    });
+}
