@@ -293,7 +293,7 @@ pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
 /// What made an object, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Made {
-    /// The [`BUILD`] of the compiler.
+    /// The `BUILD` of the compiler.
     pub build: String,
     /// Whether it may use the long jump of its target ([`crate::target::Target::gotol`]).
     pub gotol: bool,

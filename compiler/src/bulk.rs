@@ -40,7 +40,7 @@ pub(crate) const MIN_RULES: usize = 64;
 /// What large lists of plain rules become.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Structure {
-    /// Tables where there are [`MIN_RULES`] plain rules or more in a direction.
+    /// Tables where there are `MIN_RULES` plain rules or more in a direction.
     #[default]
     Chosen,
     /// Compare trees, always.

@@ -1,6 +1,6 @@
 //! What one hook has to do: its rules in order, and the diagrams of them as far as the hook sees.
 //!
-//! Placement makes a [`Chain`], [`roots`] draws it, `lower` makes code of it. Not here: which rule stands in which chain.
+//! Placement makes a [`Chain`], `roots` draws it, `lower` makes code of it. Not here: which rule stands in which chain.
 
 pub(crate) mod concern;
 pub(crate) mod roots;

@@ -35,7 +35,7 @@ use crate::policy::Match;
 /// A rule that a classifier is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
-    /// What it matches; [`is_plain`] holds for it.
+    /// What it matches; `is_plain` holds for it.
     pub matches: &'a Match,
     /// What [`crate::field::Field::FirstMatch`] is where this rule is the first that matches: 1 or more.
     pub group: u32,

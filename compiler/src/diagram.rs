@@ -40,7 +40,7 @@ impl Node {
     pub const FALSE: Self = Self(0);
     /// The terminal 1, also "yes".
     pub const TRUE: Self = Self(1);
-    /// The terminal [`NOMATCH`].
+    /// The terminal `NOMATCH`.
     pub const NOMATCH: Self = Self(2);
 }
 

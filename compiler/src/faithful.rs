@@ -27,7 +27,7 @@ pub enum Unfaithful {
     Object(ObjectError),
     /// Another compiler made it, which this one cannot speak for.
     OtherBuild {
-        /// The other one; see [`BUILD`].
+        /// The other one; see `BUILD`.
         build: String,
     },
     /// Not all texts that it was compiled from are in it.

@@ -99,7 +99,7 @@ pub(crate) fn check_size(
     })
 }
 
-/// The same as [`check_size`], and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
+/// The same as `check_size`, and what the lints say only if they are asked: `also` are some of [`lint::OPTIONAL`].
 #[must_use]
 pub fn check_also(
     sources: &mut SourceMap,

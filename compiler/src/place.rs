@@ -3,7 +3,7 @@
 //! Takes a [`Policy`]; gives one [`Chain`] for each hook that has something to do. Each rule has one home, the earliest
 //! hook that can evaluate it and say its verdict; there it counts. At the hooks before it stands as a pass, and at the
 //! later ones as what it is, so that every chain keeps the order of the list. That the chains together mean what the
-//! list means is checked apart from this, in [`crate::compose`]. What one rule by itself cannot do at the hook it names
+//! list means is checked apart from this, in `crate::compose`. What one rule by itself cannot do at the hook it names
 //! is the resolver's message; how rules stand to each other is said here.
 
 pub(crate) mod codes;

@@ -122,15 +122,15 @@ impl Services {
         self.class_of[usize::from(protocol) + if later_fragment { 256 } else { 0 }]
     }
 
-    /// The table of classes, [`CLASS_ENTRIES`] bytes.
+    /// The table of classes, `CLASS_ENTRIES` bytes.
     #[must_use]
     pub fn class_table(&self) -> Vec<u8> {
         self.class_of.clone()
     }
 
-    /// The table of services, [`SERVICE_SIZE`] bytes each, filled up to a power of two of entries.
+    /// The table of services, `SERVICE_SIZE` bytes each, filled up to a power of two of entries.
     ///
-    /// Each begins with the lower bounds (the receiver's port in the low half), then the upper bounds with [`GUARD`],
+    /// Each begins with the lower bounds (the receiver's port in the low half), then the upper bounds with `GUARD`,
     /// then the classes that do not match.
     #[must_use]
     pub fn table(&self) -> Vec<u8> {

@@ -90,7 +90,7 @@ impl Store {
         false
     }
 
-    /// The priority merge: `f`, and `g` where `f` is [`NOMATCH`](super::NOMATCH).
+    /// The priority merge: `f`, and `g` where `f` is `NOMATCH`.
     pub fn merge(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
         if f == Node::NOMATCH {
             return Ok(g);

@@ -15,7 +15,7 @@ impl Writer {
     }
 
     fn pick<'a>(&mut self, choices: &[&'a str]) -> &'a str {
-        *self.0.one_of(choices)
+        choices[self.below(choices.len())]
     }
 
     /// One to four texts with commas.
