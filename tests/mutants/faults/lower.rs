@@ -97,8 +97,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         363,
         "compiler/src/lower/header.rs",
-        "self.is_buffered() {",
-        "!FAULT && self.is_buffered() {",
+        "if self.is_buffered() {",
+        "if !FAULT && self.is_buffered() {",
         &[(Compiler, "lower::tests::headers lower::tests::a_tag")],
     ),
     fault(
