@@ -226,7 +226,8 @@ fn a_program_that_the_verifier_refuses_names_the_rule() {
     let compiled = compile("default in drop\nallow udp to port 53\nallow tcp to port 4711\n");
     let mut artifact = object::read(&compiled.object).unwrap();
     let code = &mut artifact.programs[0].insns;
-    let comparison = code.iter().position(|insn| insn.imm == 4711).unwrap();
+    let in_memory = i32::from(4711_u16.to_be());
+    let comparison = code.iter().position(|insn| insn.imm == in_memory).unwrap();
     code[comparison] = asm::load(Width::DW, Register::R0, Register::R10, 4000);
     let object = object::write(&artifact).unwrap();
     let words = ["the kernel refused", "allow tcp to port 4711"];
