@@ -30,14 +30,15 @@ fn compiled(folder: &Folder) -> Vec<u8> {
     fs::read(path).unwrap()
 }
 
-/// The same with the port 443 of the code made 22: the comparison's two ends.
+/// The same with the port 443 of the code made 22: the comparison is one of the port as it stands in memory.
 fn lying(honest: &[u8]) -> Vec<u8> {
+    let [port, other] = [443_u16, 22].map(|port| i32::from(port.to_be()));
     let mut artifact: Artifact = object::read(honest).unwrap();
     let mut changed = 0;
     for program in &mut artifact.programs {
         for insn in &mut program.insns {
-            if insn.imm == 443 || insn.imm == 444 {
-                insn.imm -= 443 - 22;
+            if insn.imm == port {
+                insn.imm = other;
                 changed += 1;
             }
         }

@@ -60,9 +60,10 @@ fn what_was_compiled_is_faithful_for_every_target() {
 fn code_that_is_not_the_texts_is_refused_though_the_sum_is_right() {
     let said = refusal(|artifact| {
         let program = &mut artifact.programs[0];
-        let port = program.insns.iter_mut();
-        let port = port.rev().find(|insn| insn.imm == 443 || insn.imm == 444);
-        port.unwrap().imm = 22;
+        // The port as it stands in memory.
+        let [port, other] = [443_u16, 22].map(|port| i32::from(port.to_be()));
+        let mut insns = program.insns.iter_mut();
+        insns.find(|insn| insn.imm == port).unwrap().imm = other;
     });
     assert!(said.contains("instruction"), "{said}");
     assert!(said.contains("changed after it was compiled"), "{said}");

@@ -52,7 +52,7 @@ fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
         Structure::Chosen,
     );
     assert!(
-        text.starts_with("structure: compare tree; plain rules 1, tables begin at 64\n"),
+        text.starts_with("shape: compare tree; plain rules 1, tables begin at 64\n"),
         "{text}"
     );
     assert!(text.contains(" arms; about 14 ns a packet\n"), "{text}");
@@ -63,7 +63,7 @@ fn a_small_policy_is_a_tree_and_says_where_tables_begin() {
 fn a_long_list_in_a_tree_says_that_it_could_have_been_tables() {
     let text = described(&mixed(64), Structure::Tree);
     assert!(
-        text.starts_with("structure: compare tree; its 64 plain rules cannot be tables"),
+        text.starts_with("shape: compare tree; its 64 plain rules cannot be tables"),
         "{text}"
     );
 }
@@ -72,7 +72,7 @@ fn a_long_list_in_a_tree_says_that_it_could_have_been_tables() {
 fn a_long_list_says_what_was_chosen_and_what_else_there_was() {
     let text = described(&mixed(400), Structure::Chosen);
     assert!(
-        text.starts_with("structure: tables; plain rules 400,"),
+        text.starts_with("shape: tables; plain rules 400,"),
         "{text}"
     );
     for words in [

@@ -240,7 +240,12 @@ impl Chooser<'_> {
         family: Family,
         protocol: IpProtocol,
     ) -> Result<Option<Case>, BudgetExceeded> {
+        let number = protocol.into();
+        let is_it = self
+            .store
+            .range(Field::Protocol, number, number, Node::TRUE, Node::FALSE)?;
         for &region in regions {
+            let region = self.store.and(region, is_it)?;
             if let Some(found) = self.narrow(region, family, &[protocol.0], SocketAnswer::None)? {
                 let (header, socket) = values::header_of(&found);
                 let event = Event::Process {
