@@ -1,6 +1,8 @@
 //! Which values an instruction and the end of a block read and write, and which slots they name.
 
-use super::{Arg, End, Inst, Operand, Slot, Value};
+use super::{
+    Arg, End, FrameRegion, HeaderRegion, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
+};
 
 impl Inst {
     /// Calls `read` with every value that is read, in no order, perhaps more than once.
@@ -98,17 +100,47 @@ impl End {
     /// Calls `with` with every slot that is read, written or pointed to.
     pub fn slots(&mut self, mut with: impl FnMut(&mut Slot)) {
         match self {
-            Self::Socket(region) => {
-                with(&mut region.tuple);
-                with(&mut region.state);
-                region.netns.iter_mut().for_each(with);
+            // Each field is named: a slot that is left out here would be another one after slots have moved.
+            Self::Socket(SocketRegion {
+                context: _,
+                protocol,
+                tuple,
+                size: _,
+                netns,
+                state,
+                next: _,
+            }) => {
+                [protocol, tuple, state].into_iter().for_each(&mut with);
+                netns.iter_mut().for_each(with);
             }
-            Self::Slot(region) => with(&mut region.key),
-            Self::Headers(region) => {
-                with(&mut region.protocol);
-                with(&mut region.part);
-            }
-            Self::Frame(region) => with(&mut region.kind),
+            Self::Slot(SlotRegion {
+                map: _,
+                key,
+                context: _,
+                carrier: _,
+                assign: _,
+                hit: _,
+                miss: _,
+            }) => with(key),
+            Self::Headers(HeaderRegion {
+                network: _,
+                end: _,
+                cursor: _,
+                protocol,
+                part,
+                transport: _,
+                later: _,
+                malformed: _,
+                short: _,
+            }) => [protocol, part].into_iter().for_each(with),
+            Self::Frame(FrameRegion {
+                context: _,
+                cursor: _,
+                taken_off: _,
+                kind,
+                ip: _,
+                other: _,
+            }) => with(kind),
             Self::Open
             | Self::Jump(_)
             | Self::Branch { .. }
