@@ -18,7 +18,7 @@ use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{JumpOp, Register};
 use crate::ir::{Block, Function, Inst, Invalid, Value, validate};
 use crate::target::Target;
-use block::{Item, Side, block_items};
+use block::{Item, Rhs, block_items};
 use cranelift_entity::SecondaryMap;
 use registers::Registers;
 
@@ -275,10 +275,10 @@ fn compare(condition: &block::Condition, offset: i16) -> Insn {
         rhs,
     } = *condition;
     match (rhs, narrow) {
-        (Side::Imm(imm), true) => asm::jump32_imm(op, lhs, imm, offset),
-        (Side::Imm(imm), false) => asm::jump_imm(op, lhs, imm, offset),
-        (Side::Register(rhs), true) => asm::jump32_reg(op, lhs, rhs, offset),
-        (Side::Register(rhs), false) => asm::jump_reg(op, lhs, rhs, offset),
+        (Rhs::Imm(imm), true) => asm::jump32_imm(op, lhs, imm, offset),
+        (Rhs::Imm(imm), false) => asm::jump_imm(op, lhs, imm, offset),
+        (Rhs::Register(rhs), true) => asm::jump32_reg(op, lhs, rhs, offset),
+        (Rhs::Register(rhs), false) => asm::jump_reg(op, lhs, rhs, offset),
     }
 }
 

@@ -7,9 +7,9 @@
 //!     ─▶ tree of the `count` rules, if there are any ─▶ outcome (return, assign a socket, …)
 //! ```
 //!
-//! Four parts write it, each with what it may touch: the [`Prologue`](prologue) knows where it leads to and nothing of what
-//! is decided; a [`Tree`](tree) tests and asks; the [`Answers`](answers) to what is asked come when nothing can ask any more;
-//! the [`Ends`](ends) count, log and leave. What all of them read is [`Given`](given) and never changes; the [`Builder`] goes
+//! Four parts write it, each with what it may touch: the `Prologue` knows where it leads to and nothing of what
+//! is decided; a `Tree` tests and asks; the `Answers` to what is asked come when nothing can ask any more;
+//! the `Ends` count, log and leave. What all of them read is `Given` and never changes; the `Builder` goes
 //! from hand to hand.
 //!
 //! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
@@ -33,7 +33,7 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::MapId;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
-use crate::field::Field;
+use crate::field::{Field, FieldSet};
 use crate::ir::{Block, Builder, Function};
 use crate::location::Location;
 use crate::policy::{
@@ -150,7 +150,7 @@ pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
     let pass = ends.outcome(&mut builder, Outcome::Pass, Family::V4);
     match given.code().head {
         Head::Frame(reach) => {
-            let prologue = Prologue::new(&mut builder, &given, reach);
+            let prologue = Prologue::new(&mut builder, &given, reach, used_fields(&source));
             if given.is_uniform() {
                 let default = ends.uniform(&mut builder);
                 builder.enter(entry);
@@ -179,6 +179,26 @@ fn wants(source: &Source<'_>) -> Wants {
         answers,
         first_match: source.classifier.is_some(),
     }
+}
+
+/// The fields that the program will read: those of its trees, and what their questions need.
+fn used_fields(source: &Source<'_>) -> FieldSet {
+    let flats = [Some(source.decision), source.counts];
+    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
+    let mut used: FieldSet = tested.collect();
+    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
+    used.extend(needed.iter());
+    for field in used.clone().iter() {
+        if let Field::Conforms(rule) = field
+            && let Some(rate) = &source.policy.rules[rule].rate
+        {
+            used.extend(answers::bucket_fields(rate).iter().copied());
+        }
+    }
+    if ends::logs(source) {
+        used.extend(ends::log_fields());
+    }
+    used
 }
 
 /// Writes the decision of each family, with everything after it.

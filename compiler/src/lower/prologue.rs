@@ -17,17 +17,14 @@ mod uniform;
 use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldSet};
 use crate::ir::{Arg, Block, Builder, Value};
 use crate::protocol::IpProtocol;
 
-use super::answers::bucket_fields;
 use super::context::skb;
-use super::ends::{log_fields, logs};
 use super::given::Given;
 use super::hook::{Reach, Roots};
-use super::{FROM, Source, TO, frame, question};
+use super::{FROM, TO, frame};
 use transport::Transport;
 
 /// `ETH_HLEN`
@@ -91,32 +88,17 @@ pub(super) struct Prologue<'a> {
     probe: Value,
 }
 
-/// The fields that the program will read: those of its trees, and what their questions need.
-fn used_fields(source: &Source<'_>) -> FieldSet {
-    let flats = [Some(source.decision), source.counts];
-    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
-    let mut used: FieldSet = tested.collect();
-    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
-    used.extend(needed.iter());
-    for field in used.clone().iter() {
-        if let Field::Conforms(rule) = field
-            && let Some(rate) = &source.policy.rules[rule].rate
-        {
-            used.extend(bucket_fields(rate).iter().copied());
-        }
-    }
-    if logs(source) {
-        used.extend(log_fields());
-    }
-    used
-}
-
 impl<'a> Prologue<'a> {
-    pub(super) fn new(builder: &mut Builder, given: &'a Given<'a>, reach: Reach) -> Self {
+    pub(super) fn new(
+        builder: &mut Builder,
+        given: &'a Given<'a>,
+        reach: Reach,
+        used: FieldSet,
+    ) -> Self {
         Self {
             given,
             reach,
-            used: used_fields(&given.source),
+            used,
             network: builder.value(),
             end: builder.value(),
             cursor: builder.value(),

@@ -181,8 +181,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         371,
         "compiler/src/lower/ends/reject/limit.rs",
-        "load_slot(self.reply.quote, self.shape.from + byte, Width::W)",
-        "load_slot(self.reply.quote, (if FAULT { self.shape.to } else { self.shape.from }) + byte, Width::W)",
+        "load_slot(self.reply.quote, self.ip.from + byte, Width::W)",
+        "load_slot(self.reply.quote, (if FAULT { self.ip.to } else { self.ip.from }) + byte, Width::W)",
         &[(Compiler, "lower::tests::answers")],
     ),
     fault(

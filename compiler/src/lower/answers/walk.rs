@@ -19,7 +19,7 @@ use crate::classifier::{GUARD, MULTIPLIERS, Root};
 use crate::field::Field;
 use crate::ir::{Block, Builder, Slot, Value};
 use crate::policy::Family;
-use crate::tables::TablePlace as Place;
+use crate::tables::TableRef;
 
 use super::{Answers, Way};
 use crate::lower::{FROM, TO};
@@ -285,7 +285,7 @@ impl Walk<'_> {
     }
 }
 
-fn table(builder: &mut Builder, place: Place) -> Value {
+fn table(builder: &mut Builder, place: TableRef) -> Value {
     builder.map_value(place.map, place.offset)
 }
 

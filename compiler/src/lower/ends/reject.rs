@@ -89,7 +89,7 @@ pub(crate) fn answers(chain: &Chain) -> bool {
 }
 
 /// What differs between the families. Offsets are from the IP header.
-struct Shape {
+struct IpVersion {
     /// Length of the IP header without options.
     header: u8,
     /// Where the sender's address stands.
@@ -108,10 +108,10 @@ struct Shape {
     unreachable: [u8; 2],
 }
 
-fn shape(family: Family) -> &'static Shape {
+fn version(family: Family) -> &'static IpVersion {
     match family {
         // The longest header with its options, and 8 bytes.
-        Family::V4 => &Shape {
+        Family::V4 => &IpVersion {
             header: 20,
             from: 12,
             to: 16,
@@ -122,7 +122,7 @@ fn shape(family: Family) -> &'static Shape {
             unreachable: [3, 3],
         },
         // The header, 40 bytes of extension headers, and 8 bytes.
-        Family::V6 => &Shape {
+        Family::V6 => &IpVersion {
             header: 40,
             from: 8,
             to: 24,
@@ -158,7 +158,7 @@ struct Rejection<'a> {
     given: &'a Given<'a>,
     reply: Reply,
     family: Family,
-    shape: &'static Shape,
+    ip: &'static IpVersion,
     drop: Block,
 }
 
@@ -175,7 +175,7 @@ impl Ends<'_> {
             given: self.given,
             reply,
             family,
-            shape: shape(family),
+            ip: version(family),
             drop,
         };
         rejection.write(builder, block, withheld);
@@ -220,13 +220,13 @@ impl Rejection<'_> {
         let part = builder.load_slot(self.given.frame.fragment, 0, Width::B);
         builder.leave_if(part, JumpOp::Eq, frame::LATER, self.drop);
         let protocol = builder.load_slot(self.given.frame.protocol, 0, Width::B);
-        let number = i32::from(self.shape.icmp);
+        let number = i32::from(self.ip.icmp);
         builder.leave_if(protocol, JumpOp::Eq, number, icmp);
         builder.jump(go_on);
         builder.enter(icmp);
         self.fetch(builder, At::Transport, self.reply.segment, 4);
         let kind = builder.load_slot(self.reply.segment, 0, Width::B);
-        let echo = i32::from(self.shape.echo);
+        let echo = i32::from(self.ip.echo);
         builder.leave_if(kind, JumpOp::Ne, echo, self.drop);
         builder.jump(go_on);
         builder.enter(go_on);
@@ -240,7 +240,7 @@ impl Rejection<'_> {
         }
         self.fetch(builder, At::Frame, self.reply.ether, 24);
         self.link_single(builder);
-        self.fetch(builder, At::Network, self.reply.quote, self.shape.header);
+        self.fetch(builder, At::Network, self.reply.quote, self.ip.header);
         self.addresses_single(builder);
     }
 

@@ -7,7 +7,7 @@ use crate::classifier::tables::{
 };
 use crate::classifier::{GUARD, SERVICE_SIZE};
 use crate::ir::{Block, Builder, Slot, Value};
-use crate::tables::TablePlace as Place;
+use crate::tables::TableRef;
 
 use super::maps::{ClassifierMaps, StratumMaps};
 use super::{Walk, index_mask, number, table, wide};
@@ -120,7 +120,7 @@ fn entry_at(
     builder: &mut Builder,
     record: Value,
     (at, bits): (u32, u32),
-    (place, count): (Place, u32),
+    (place, count): (TableRef, u32),
     size: usize,
 ) -> Value {
     let index = builder.copy(record);

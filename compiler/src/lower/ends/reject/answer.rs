@@ -32,7 +32,7 @@ impl Rejection<'_> {
         builder.leave_if(flags, JumpOp::Set, i32::from(RST), self.drop);
         self.within(builder, &RESET, withheld);
         self.numbers(builder);
-        let base = self.shape.header;
+        let base = self.ip.header;
         for (from, to) in [(2, 0), (0, 2)] {
             let port = builder.load_slot(self.reply.segment, from, Width::H);
             builder.store_slot(self.reply.head, base + to, port, Width::H);
@@ -52,7 +52,7 @@ impl Rejection<'_> {
     /// Sequence number, acknowledgment, data offset and flags: a segment that acknowledges says where the reset belongs;
     /// to another one, all of it is acknowledged.
     fn numbers(&self, builder: &mut Builder) {
-        let base = self.shape.header;
+        let base = self.ip.header;
         let [acknowledges, ready] = [(); 2].map(|()| builder.head_block());
         let flags = builder.load_slot(self.reply.segment, 13, Width::B);
         builder.leave_if(flags, JumpOp::Set, i32::from(ACK), acknowledges);
@@ -94,8 +94,8 @@ impl Rejection<'_> {
             false => self.quote_frame(builder, payload),
             true => self.quote_buffer(builder, payload),
         }
-        let base = self.shape.header;
-        let [kind, code] = self.shape.unreachable;
+        let base = self.ip.header;
+        let [kind, code] = self.ip.unreachable;
         self.word(builder, self.reply.head, base, [kind, code, 0, 0]);
         self.word(builder, self.reply.head, base + 4, [0; 4]);
         match self.family {
@@ -104,21 +104,16 @@ impl Rejection<'_> {
                 .for_each(|byte| self.word(builder, self.reply.head, byte, [0; 4])),
             Family::V6 => {
                 self.addresses(builder);
-                self.pseudo_header(builder, self.shape.icmp, payload);
+                self.pseudo_header(builder, self.ip.icmp, payload);
             }
         }
         let head = self.sum(builder, self.reply.head, base + ICMP, Arg::Imm(0));
-        let sum = self.sum(
-            builder,
-            self.reply.quote,
-            self.shape.quote,
-            Arg::Value(head),
-        );
+        let sum = self.sum(builder, self.reply.quote, self.ip.quote, Arg::Value(head));
         self.checksum(builder, sum, self.reply.head, base + 2);
         if self.family == Family::V4 {
             self.addresses(builder);
         }
-        self.ip_header(builder, self.shape.icmp, payload);
+        self.ip_header(builder, self.ip.icmp, payload);
         match self.reply.reach.buffered {
             false => self.send_frame(builder, payload, [base + ICMP; 2]),
             true => self.send_unreachable(builder, payload),
@@ -127,7 +122,7 @@ impl Rejection<'_> {
 
     /// The length of the ICMP header and of what is quoted: whole words, as many as there are and fit.
     fn quoted_length(&self, builder: &mut Builder) -> Value {
-        let most = i32::from(self.shape.quote);
+        let most = i32::from(self.ip.quote);
         let length = builder.load_slot(self.given.frame.length, 0, Width::W);
         let fits = builder.head_block();
         builder.leave_if(length, JumpOp::Le, most, fits);
@@ -141,11 +136,8 @@ impl Rejection<'_> {
 
     /// The answer goes from the receiver to the sender.
     fn addresses(&self, builder: &mut Builder) {
-        for (from, to) in [
-            (self.shape.to, self.shape.from),
-            (self.shape.from, self.shape.to),
-        ] {
-            for byte in (0..self.shape.address).step_by(4) {
+        for (from, to) in [(self.ip.to, self.ip.from), (self.ip.from, self.ip.to)] {
+            for byte in (0..self.ip.address).step_by(4) {
                 let word = builder.load_slot(self.reply.quote, from + byte, Width::W);
                 builder.store_slot(self.reply.head, to + byte, word, Width::W);
             }

@@ -13,7 +13,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::ir::{Arg, Builder, End, Slot, Value};
 
 use super::answer::ICMP;
-use super::{At, Rejection, Shape};
+use super::{At, IpVersion, Rejection};
 use crate::lower::context::skb;
 
 /// More than the offset of any transport header whose checksum an interface may be left to compute: 14 + 8 + 60.
@@ -23,18 +23,18 @@ impl Rejection<'_> {
     /// TC: makes the buffer end with the quoted part, then fills it up with zeros, and reads the quoted part.
     pub(super) fn quote_buffer(&self, builder: &mut Builder, payload: Value) {
         self.change_tail(builder, Some(payload), -i32::from(ICMP));
-        self.change_tail(builder, None, longest(self.shape) + SURPLUS);
-        self.fetch(builder, At::Network, self.reply.quote, self.shape.quote);
+        self.change_tail(builder, None, longest(self.ip) + SURPLUS);
+        self.fetch(builder, At::Network, self.reply.quote, self.ip.quote);
     }
 
     /// XDP: reads the quoted part word by word.
     pub(super) fn quote_frame(&self, builder: &mut Builder, payload: Value) {
-        for byte in (0..self.shape.quote).step_by(8) {
+        for byte in (0..self.ip.quote).step_by(8) {
             builder.set_slot(self.reply.quote, byte, 0, Width::DW);
         }
         let view = self.point(builder, At::Network);
         let done = builder.head_block();
-        for byte in (0..self.shape.quote).step_by(4) {
+        for byte in (0..self.ip.quote).step_by(4) {
             builder.leave_if(payload, JumpOp::Le, i32::from(byte + ICMP), done);
             self.in_view(builder, view, i32::from(byte) + 4);
             let word = builder.load(view.start, i16::from(byte), Width::W);
@@ -48,7 +48,7 @@ impl Rejection<'_> {
     pub(super) fn send_reset(&self, builder: &mut Builder, payload: Value, length: u8) {
         self.change_tail(builder, None, i32::from(length) + SURPLUS);
         self.forget_checksum(builder);
-        self.change_tail(builder, Some(payload), i32::from(self.shape.header));
+        self.change_tail(builder, Some(payload), i32::from(self.ip.header));
         self.store(builder, At::Network, self.reply.head, length);
         self.send_buffer(builder);
     }
@@ -56,24 +56,19 @@ impl Rejection<'_> {
     /// TC: an ICMP message.
     pub(super) fn send_unreachable(&self, builder: &mut Builder, payload: Value) {
         self.forget_checksum(builder);
-        self.store(
-            builder,
-            At::Network,
-            self.reply.head,
-            self.shape.header + ICMP,
-        );
+        self.store(builder, At::Network, self.reply.head, self.ip.header + ICMP);
         let after = builder.load_slot(self.given.frame.offset, 0, Width::W);
-        let offset = i32::from(self.shape.header + ICMP);
+        let offset = i32::from(self.ip.header + ICMP);
         builder.alu(after, AluOp::Add, offset);
         let args = [
             Arg::Value(self.given.context),
             Arg::Value(after),
             Arg::SlotAddress(self.reply.quote),
-            Arg::Imm(i32::from(self.shape.quote)),
+            Arg::Imm(i32::from(self.ip.quote)),
             Arg::Imm(0),
         ];
         self.call_or(builder, Helper::SkbStoreBytes, &args);
-        self.change_tail(builder, Some(payload), i32::from(self.shape.header));
+        self.change_tail(builder, Some(payload), i32::from(self.ip.header));
         self.send_buffer(builder);
     }
 
@@ -149,7 +144,7 @@ impl Rejection<'_> {
             self.adjust(builder, Helper::XdpAdjustHead, Arg::Imm(-i32::from(grown)));
         }
         let change = builder.copy(payload);
-        let header = i32::from(self.shape.header) - i32::from(grown);
+        let header = i32::from(self.ip.header) - i32::from(grown);
         builder.alu(change, AluOp::Add, header);
         let packet = builder.load_slot(self.given.frame.length, 0, Width::W);
         builder.alu(change, AluOp::Sub, packet);
@@ -177,6 +172,6 @@ impl Rejection<'_> {
 }
 
 /// The maximum number of bytes of an ICMP message with its IP header.
-fn longest(shape: &Shape) -> i32 {
-    i32::from(shape.header) + i32::from(ICMP) + i32::from(shape.quote)
+fn longest(ip: &IpVersion) -> i32 {
+    i32::from(ip.header) + i32::from(ICMP) + i32::from(ip.quote)
 }

@@ -99,8 +99,8 @@ impl Rejection<'_> {
         builder.set_slot(key, 0, i32::from(limit.number), Width::W);
         builder.set_slot(key, 4, name, Width::W);
         for byte in (0..16).step_by(4) {
-            if byte < self.shape.address {
-                let word = builder.load_slot(self.reply.quote, self.shape.from + byte, Width::W);
+            if byte < self.ip.address {
+                let word = builder.load_slot(self.reply.quote, self.ip.from + byte, Width::W);
                 builder.store_slot(key, 8 + byte, word, Width::W);
             } else {
                 builder.set_slot(key, 8 + byte, 0, Width::W);

@@ -36,7 +36,7 @@ impl Rejection<'_> {
     /// Both addresses are of one machine. Only `lo` brings packets of this host's own: they are from or to a loopback
     /// address, or from where they go to (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3).
     pub(super) fn addresses_single(&self, builder: &mut Builder) {
-        for address in [self.shape.from, self.shape.to] {
+        for address in [self.ip.from, self.ip.to] {
             match self.family {
                 Family::V4 => self.single_v4(builder, address),
                 Family::V6 => self.single_v6(builder, address),
@@ -48,8 +48,8 @@ impl Rejection<'_> {
             Family::V6 => (8, Width::DW),
         };
         // Neighbours share the beginning of their addresses, so the end comes first.
-        for byte in (0..self.shape.address).step_by(step).rev() {
-            let [from, to] = [self.shape.from, self.shape.to]
+        for byte in (0..self.ip.address).step_by(step).rev() {
+            let [from, to] = [self.ip.from, self.ip.to]
                 .map(|address| builder.load_slot(self.reply.quote, address + byte, width));
             builder.leave_if_wide(from, JumpOp::Ne, to, differ);
         }
