@@ -5,6 +5,7 @@ use sockc_compiler::protocol::IpProtocol;
 
 use super::*;
 use crate::hook::Means;
+use crate::sys::link::On;
 use crate::state::pin::Pin;
 
 const LINK: u32 = 11;
@@ -46,6 +47,7 @@ fn there(id: u32, program: u32) -> Option<Description> {
         id,
         program,
         alive: true,
+        on: On::Other,
     })
 }
 
