@@ -302,11 +302,21 @@ fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
     whole
 }
 
+/// What is in force, or was left so where others changed something since: then whether it holds is not certain.
+fn stands(status: &Status) -> String {
+    let Status {
+        policy, generation, ..
+    } = status;
+    match status.drift.is_empty() {
+        true => format!("policy \"{policy}\" is in force, generation {generation}"),
+        false => format!(
+            "policy \"{policy}\" was put in force, generation {generation}, and changed by others since: it may not hold"
+        ),
+    }
+}
+
 fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
-    output.line(format!(
-        "policy \"{}\" is in force, generation {}",
-        status.policy, status.generation
-    ));
+    output.line(stands(status));
     if let Some(facts) = facts {
         facts.show(output);
     }

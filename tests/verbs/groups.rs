@@ -171,3 +171,94 @@ fn status_says_where_the_hook_of_a_group_hangs() {
     let json = place.ends(0, &["status", "--json"]).json();
     assert_eq!(json["hooks"][0]["on"], unified, "{json}");
 }
+
+/// The folder of the state of the server's namespace.
+fn state(server: &Space) -> String {
+    let inode = tool(server, "stat -L -c %i /proc/self/ns/net");
+    format!("/sys/fs/bpf/sockc/{}", inode.trim())
+}
+
+#[test]
+fn calls_have_no_bytes_before_and_after_the_first() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-bytes");
+    let table = place.ends(0, &["counters"]).stdout;
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    for row in rows {
+        assert_eq!(&row[..3], ["0", "-", "connect"], "{table}");
+    }
+    let json = place.ends(0, &["counters", "--json"]).json();
+    assert!(json["rules"][0]["bytes"].is_null(), "{json}");
+}
+
+/// With the word that says what is in force somebody has let every call go on; without the record nobody knows what is.
+#[test]
+fn what_others_changed_is_not_said_to_be_in_force() {
+    if !root() {
+        return;
+    }
+    let changes = [
+        "bpftool map update pinned STATE/control key 0 0 0 0 value 0 0 0 0",
+        "rm STATE/control",
+        "rm STATE/1/record",
+        "rm STATE/link/connect4_*",
+        "bpftool link detach pinned $(echo STATE/link/sendmsg4_*)",
+    ];
+    for change in changes {
+        let place = Place::new("groups-changed");
+        let server = &place.lab.server;
+        tool(server, &change.replace("STATE", &state(server)));
+        let told = place.ends(5, &["status"]);
+        assert!(!told.stdout.contains("is in force"), "{change}: {}", told.stdout);
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(!said.contains("escaped"), "{change}: {said}");
+        if ["record", "value 0"].iter().any(|lost| change.contains(lost)) {
+            place.ends(5, &["apply", "--yes", &place.policy]);
+            place.ends(0, &["unload", "--yes"]);
+        }
+        place.ends(0, &["apply", "--yes", &place.policy]);
+        let told = place.ends(0, &["status"]);
+        assert!(told.stdout.contains("is in force"), "{}", told.stdout);
+    }
+}
+
+/// Somebody stops a service, and its control group goes: that must not keep the policy as it is.
+#[test]
+fn a_control_group_that_is_gone_locks_no_policy_in() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-gone");
+    let other = Group::named("other").unwrap();
+    let two = |port: u16| {
+        format!(
+            "{}group rest = cgroup \"{}\"\nmail: drop connect tcp from group rest to port {port}\n",
+            calls(&place.group),
+            other.path()
+        )
+    };
+    let first = place.folder.file("first.sk", &two(25));
+    place.ends(0, &["apply", "--yes", &first]);
+    let (path, changed) = (other.path().to_owned(), two(26));
+    drop(other);
+    let changed = place.folder.file("changed.sk", &changed);
+    place.ends(0, &["plan", &changed]);
+    let applied = place.ends(0, &["apply", "--yes", &changed]);
+    assert!(applied.stderr.contains(&path), "{}", applied.stderr);
+    place.ends(0, &["status"]);
+    // One that the policy in force does not have may be a mistake.
+    let wrong = calls(&place.group).replace(place.group.path(), "/sockc-lab-none");
+    let wrong = place.folder.file("wrong.sk", &wrong);
+    let refused = place.ends(3, &["apply", "--yes", &wrong]);
+    assert!(refused.stderr.contains("without the group"), "{}", refused.stderr);
+    place.ends(0, &["apply", "--yes", &place.policy]);
+    place.ends(0, &["status"]);
+    place.ends(0, &["unload", "--yes"]);
+}

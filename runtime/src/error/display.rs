@@ -113,7 +113,7 @@ impl fmt::Display for Error {
             ),
             Self::Cgroup { group, path, cause } => write!(
                 f,
-                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path",
+                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path, or apply the policy without the group",
                 path.display()
             ),
             Self::SameCgroup { groups: [one, other], path } => write!(
