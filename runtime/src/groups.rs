@@ -62,10 +62,12 @@ pub(crate) fn open(
         let (number, cgroup) = match cgroup::open(&path) {
             Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
             Err(cause) => {
-                let known = before.filter(|_| is_gone(&cause)).and_then(|before| match followed {
-                    Some(number) => before.cgroups.contains(&number).then_some(number),
-                    None => before.number_of(plan).filter(|_| lenient),
-                });
+                let known = before
+                    .filter(|_| is_gone(&cause))
+                    .and_then(|before| match followed {
+                        Some(number) => before.cgroups.contains(&number).then_some(number),
+                        None => before.number_of(plan).filter(|_| lenient),
+                    });
                 (known.ok_or_else(|| refused(cause))?, None)
             }
         };

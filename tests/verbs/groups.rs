@@ -19,7 +19,11 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Self {
-        let (lab, group, folder) = (Lab::new().unwrap(), Group::new().unwrap(), Folder::new(name));
+        let (lab, group, folder) = (
+            Lab::new().unwrap(),
+            Group::new().unwrap(),
+            Folder::new(name),
+        );
         let policy = folder.file("calls.sk", &calls(&group));
         let place = Self {
             lab,
@@ -75,7 +79,10 @@ fn a_policy_of_a_group_that_another_bpf_file_system_keeps_is_not_said_to_be_noth
     let place = Place::new("groups-elsewhere");
     let other = place.folder.0.join("bpf").display().to_string();
     let server = &place.lab.server;
-    tool(server, &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"));
+    tool(
+        server,
+        &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"),
+    );
     let asked: [&[&str]; 7] = [
         &["status"],
         &["status", "--json"],
@@ -116,14 +123,23 @@ fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
     let pins = "/sys/fs/bpf/other";
     let server = &place.lab.server;
     tool(server, &format!("bpftool prog loadall {object} {pins}"));
-    let unified = tool(server, "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2");
+    let unified = tool(
+        server,
+        "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2",
+    );
     let unified = unified.trim();
     let pinned = tool(server, &format!("ls {pins}"));
     let program = |kind: &str| {
         let mut names = pinned.lines();
-        names.find(|name| name.starts_with(kind)).unwrap().to_owned()
+        names
+            .find(|name| name.starts_with(kind))
+            .unwrap()
+            .to_owned()
     };
-    for (kind, group) in [("connect4", place.group.path()), ("sendmsg6", below[0].path())] {
+    for (kind, group) in [
+        ("connect4", place.group.path()),
+        ("sendmsg6", below[0].path()),
+    ] {
         let name = program(kind);
         tool(
             server,
@@ -138,15 +154,24 @@ fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
         (&plan.stdout, "connect4"),
         (&plan.stdout, "sendmsg6"),
     ] {
-        let words = format!("of somebody else is on {kind} {unified}{} too", place.group.path());
+        let words = format!(
+            "of somebody else is on {kind} {unified}{} too",
+            place.group.path()
+        );
         let mut lines = page.lines();
         let line = lines.find(|line| line.contains(&words));
-        assert!(line.is_some_and(|line| line.contains("before ours")), "{words}: {page}");
+        assert!(
+            line.is_some_and(|line| line.contains("before ours")),
+            "{words}: {page}"
+        );
     }
     assert!(!status.stderr.contains("on connect6"), "{}", status.stderr);
     let json = place.ends(0, &["status", "--json"]).json();
     let hooks = json["hooks"].as_array().unwrap();
-    let connect4 = hooks.iter().find(|hook| hook["hook"] == "connect4").unwrap();
+    let connect4 = hooks
+        .iter()
+        .find(|hook| hook["hook"] == "connect4")
+        .unwrap();
     assert_eq!(connect4["foreign"].as_array().unwrap().len(), 1, "{json}");
     let applied = place.ends(0, &["apply", "--yes", &place.policy]);
     assert!(applied.stderr.contains("on connect4"), "{}", applied.stderr);
@@ -216,10 +241,17 @@ fn what_others_changed_is_not_said_to_be_in_force() {
         let server = &place.lab.server;
         tool(server, &change.replace("STATE", &state(server)));
         let told = place.ends(5, &["status"]);
-        assert!(!told.stdout.contains("is in force"), "{change}: {}", told.stdout);
+        assert!(
+            !told.stdout.contains("is in force"),
+            "{change}: {}",
+            told.stdout
+        );
         let said = format!("{}{}", told.stdout, told.stderr);
         assert!(!said.contains("escaped"), "{change}: {said}");
-        if ["record", "value 0"].iter().any(|lost| change.contains(lost)) {
+        if ["record", "value 0"]
+            .iter()
+            .any(|lost| change.contains(lost))
+        {
             place.ends(5, &["apply", "--yes", &place.policy]);
             place.ends(0, &["unload", "--yes"]);
         }
@@ -257,7 +289,11 @@ fn a_control_group_that_is_gone_locks_no_policy_in() {
     let wrong = calls(&place.group).replace(place.group.path(), "/sockc-lab-none");
     let wrong = place.folder.file("wrong.sk", &wrong);
     let refused = place.ends(3, &["apply", "--yes", &wrong]);
-    assert!(refused.stderr.contains("without the group"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("without the group"),
+        "{}",
+        refused.stderr
+    );
     place.ends(0, &["apply", "--yes", &place.policy]);
     place.ends(0, &["status"]);
     place.ends(0, &["unload", "--yes"]);

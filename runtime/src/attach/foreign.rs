@@ -60,7 +60,10 @@ impl Foreign {
         };
         let place = [hook, target].into_iter().filter(|word| !word.is_empty());
         let place: Vec<&str> = place.collect();
-        format!("{self} of somebody else is on {} too, and {how}", place.join(" "))
+        format!(
+            "{self} of somebody else is on {} too, and {how}",
+            place.join(" ")
+        )
     }
 }
 
@@ -145,24 +148,24 @@ pub(crate) fn near(
 
 /// The programs that run for a control group besides ours, and for those below it, whose own come first. Dispatchers are not
 /// among them: those of other groups, and of policies in other namespaces, are told where these are.
-fn in_group(
-    state: &State,
-    hook: &Hook,
-    folder: &str,
-    ours: &[u32],
-) -> Result<Vec<Foreign>, Error> {
+fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
     let Some(root) = cgroup::root() else {
         return Ok(Vec::new());
     };
     let kind = hook.point.kind().attach;
     let mut own = ours.to_vec();
-    for other in state.hooks()?.iter().filter(|one| one.point.kind().attach == kind) {
+    for other in state
+        .hooks()?
+        .iter()
+        .filter(|one| one.point.kind().attach == kind)
+    {
         own.extend(super::describe(state, other)?.map(|link| link.program));
     }
     let mut found = Vec::new();
     for below in cgroup::all_below(Path::new(folder)) {
         // One that goes away meanwhile has no programs.
-        let ids = cgroup::open(&below).map_or_else(|_| Ok(Vec::new()), |group| on_own(&group, kind))?;
+        let ids =
+            cgroup::open(&below).map_or_else(|_| Ok(Vec::new()), |group| on_own(&group, kind))?;
         found.extend(ids.into_iter().map(|id| (id, true)));
     }
     // A group that is gone has the programs of those above it once it is made.
@@ -181,7 +184,12 @@ fn in_group(
     found.retain(|(id, _)| !own.contains(id));
     let effect = effect(hook.point);
     let found = found.into_iter();
-    let found = found.map(|(id, first)| Ok(Foreign { effect, ..describe(id, first)? }));
+    let found = found.map(|(id, first)| {
+        Ok(Foreign {
+            effect,
+            ..describe(id, first)?
+        })
+    });
     let mut found: Vec<Foreign> = found.collect::<Result<_, Error>>()?;
     found.retain(|one| !is_dispatcher(&one.name));
     Ok(found)

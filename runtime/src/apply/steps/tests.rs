@@ -5,8 +5,8 @@ use sockc_compiler::protocol::IpProtocol;
 
 use super::*;
 use crate::hook::Means;
-use crate::sys::link::On;
 use crate::state::pin::Pin;
+use crate::sys::link::On;
 
 const LINK: u32 = 11;
 const PROGRAM: u32 = 22;

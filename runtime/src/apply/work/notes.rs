@@ -73,9 +73,11 @@ impl Work<'_> {
                     break;
                 }
             };
-            notes.extend(foreign.filter(|one| one.first || one.effect == Effect::Rewrites).map(|one| {
-                one.beside(&attached.hook.point.title(), self.called(attached))
-            }));
+            notes.extend(
+                foreign
+                    .filter(|one| one.first || one.effect == Effect::Rewrites)
+                    .map(|one| one.beside(&attached.hook.point.title(), self.called(attached))),
+            );
         }
         self.notes.extend(notes);
     }
