@@ -71,6 +71,13 @@ pub struct Function {
     pub bug: Option<String>,
 }
 
+impl Function {
+    /// Says what must not happen, as [`Builder::bug`] does.
+    pub(crate) fn bug(&mut self, what: impl Into<String>) {
+        self.bug.get_or_insert_with(|| what.into());
+    }
+}
+
 /// A basic block: instructions, then an end.
 #[derive(Clone, Debug)]
 pub struct BlockData {

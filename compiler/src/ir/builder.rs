@@ -61,7 +61,7 @@ impl Builder {
     /// Says what must not happen: `validate` refuses the function, and the compiler ends with a bug of its own instead of a
     /// program that decides something else. The first one is kept.
     pub fn bug(&mut self, what: impl Into<String>) {
-        self.function.bug.get_or_insert_with(|| what.into());
+        self.function.bug(what);
     }
 
     /// A number in the type that an instruction has for it; one that does not fit is a bug.
