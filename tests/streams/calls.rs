@@ -154,7 +154,14 @@ drop connect udp from group pods to 255.255.255.255, 224.0.0.0/24, ff02::/16
             ("[ff02::9]:9", true),
             ("[ff05::9]:9", false),
         ] {
-            let socket = datagrams(place, if to.starts_with('[') { "[::]:0" } else { "0.0.0.0:0" });
+            let socket = datagrams(
+                place,
+                if to.starts_with('[') {
+                    "[::]:0"
+                } else {
+                    "0.0.0.0:0"
+                },
+            );
             socket.set_broadcast(true).unwrap();
             let found = socket.send_to(b"x", &at(to));
             assert_eq!(is_forbidden(&found), refused, "{to} {found:?}");

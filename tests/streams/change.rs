@@ -62,7 +62,8 @@ fn says_refused(place: &Place, policy: &str) -> bool {
 #[test]
 fn that_refused_connections_stay_so_is_said_where_one_was_refused() {
     inside(|place| {
-        let calls = "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n";
+        let calls =
+            "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n";
         place.apply(calls);
         assert!(!says_refused(place, TALK), "its writes were not looked at");
         let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);

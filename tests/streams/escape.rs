@@ -41,7 +41,9 @@ impl Drop for Holder {
 #[test]
 fn a_group_that_only_called_has_taken_no_connection_in() {
     inside(|place| {
-        place.apply("default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n");
+        place.apply(
+            "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n",
+        );
         let mut early = place.pair(CLIENT4, "192.0.2.5", CLIENT);
         let _holder = Holder::new(place, early.client.try_clone().unwrap().into());
         let pods = || "pods".to_owned();

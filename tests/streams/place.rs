@@ -12,8 +12,8 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Carried, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters, forecast, set_add,
-    status, unload,
+    Applied, Carried, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters,
+    forecast, set_add, status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 

@@ -68,7 +68,10 @@ impl Place {
             assert_eq!(text.code, Some(2), "{}{}", text.stdout, text.stderr);
             let json = self.run(&[verb, &["--exit-code", "--json"]].concat());
             assert_eq!(json.code, Some(2), "{}{}", json.stdout, json.stderr);
-            (text.stdout.split_whitespace().collect::<Vec<_>>().join(" "), json.json())
+            (
+                text.stdout.split_whitespace().collect::<Vec<_>>().join(" "),
+                json.json(),
+            )
         };
         [of(&["plan", new]), of(&["diff", old, new])]
     }
@@ -84,7 +87,12 @@ impl Drop for Place {
 fn fates(json: &Value) -> Vec<(&str, &str)> {
     let changes = json["changes"].as_array().unwrap().iter();
     changes
-        .map(|change| (change["from"].as_str().unwrap(), change["to"].as_str().unwrap()))
+        .map(|change| {
+            (
+                change["from"].as_str().unwrap(),
+                change["to"].as_str().unwrap(),
+            )
+        })
         .collect()
 }
 
@@ -122,7 +130,10 @@ fn a_group_that_comes_or_goes_with_its_rules_is_a_change() {
                 "drop" => "No policy is left on",
                 _ => "The policy comes to",
             };
-            assert!(text.contains(&format!("{held} what group tmp {does}.")), "{text}");
+            assert!(
+                text.contains(&format!("{held} what group tmp {does}.")),
+                "{text}"
+            );
             let reached = &json["interfaces"];
             assert_eq!(reached.as_array().unwrap().len(), 1, "{reached}");
             assert_eq!(reached[0]["group"], "tmp");
@@ -143,7 +154,13 @@ fn another_path_of_a_group_opens_the_one_before() {
         let after = place.policy("after", &BOTH.replace("DO", word).replace("TMP", "OTHER"));
         let [(plan, json), (diff, of_diff)] = place.told([&before, &after]);
         for (word, (from, to)) in [("TMP", FROM), ("OTHER", TO)] {
-            let path = place.groups.iter().find(|(one, _)| *one == word).unwrap().1.path();
+            let path = place
+                .groups
+                .iter()
+                .find(|(one, _)| *one == word)
+                .unwrap()
+                .1
+                .path();
             let end = format!("{path}) {does}: {from} -> {to}");
             for text in [&plan, &diff] {
                 assert!(text.contains(&end), "{text}\n{end}");
@@ -173,13 +190,25 @@ fn a_group_of_another_name_or_without_rules_is_no_change() {
         for verb in [&["plan", &new][..], &["diff", &old, &new]] {
             let ran = place.run(&[verb, &["--exit-code"]].concat());
             assert_eq!(ran.code, Some(0), "{}", ran.stdout);
-            assert!(ran.stdout.contains("No change in effect."), "{}", ran.stdout);
+            assert!(
+                ran.stdout.contains("No change in effect."),
+                "{}",
+                ran.stdout
+            );
         }
         let idle = BOTH.replace("default", "group idle = cgroup \"OTHER\"\ndefault");
         let idle = place.policy("idle", &idle.replace("DO", word));
         let ran = place.run(&["plan", &idle]);
-        assert!(ran.stdout.contains("No change in effect."), "{}", ran.stdout);
-        assert!(!ran.stdout.contains("the policy's verdicts"), "{}", ran.stdout);
+        assert!(
+            ran.stdout.contains("No change in effect."),
+            "{}",
+            ran.stdout
+        );
+        assert!(
+            !ran.stdout.contains("the policy's verdicts"),
+            "{}",
+            ran.stdout
+        );
     }
 }
 
@@ -210,7 +239,8 @@ fn a_first_rule_on_sends_reaches_no_connection_that_exists() {
     }
     let place = Place::new("group-taken");
     let calls = ONE.replace("DO", "connect");
-    let sends = format!("{calls}default send allow\ns: drop send from group jobs to 192.0.2.10:80\n");
+    let sends =
+        format!("{calls}default send allow\ns: drop send from group jobs to 192.0.2.10:80\n");
     let more = sends.replace("192.0.2.10:80", "192.0.2.0/24:80");
     let [calls, sends, more] = [("calls", &calls), ("sends", &sends), ("more", &more)]
         .map(|(name, text)| place.policy(name, text));
@@ -219,18 +249,26 @@ fn a_first_rule_on_sends_reaches_no_connection_that_exists() {
         let planned = place.run(&["plan", policy, "--json"]).json();
         let data = planned["kernel"]["data"].as_array().unwrap().iter();
         let group = data.filter(|one| one["kind"] == "group");
-        group.map(|one| one["fate"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        group
+            .map(|one| one["fate"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     let text = |policy: &str| place.run(&["plan", policy]).stdout;
     let at_once = "fails at once, on connections that exist too";
     assert_eq!(fate(&sends), ["begins"]);
     let said = text(&sends);
-    assert!(said.contains("its rules do not hold for connections made before"), "{said}");
+    assert!(
+        said.contains("its rules do not hold for connections made before"),
+        "{said}"
+    );
     assert!(!said.contains(at_once), "{said}");
     place.apply(&sends);
     assert_eq!(fate(&more), ["kept"]);
     let said = text(&more);
-    assert!(said.contains("keeps its sockets") && said.contains(at_once), "{said}");
+    assert!(
+        said.contains("keeps its sockets") && said.contains(at_once),
+        "{said}"
+    );
     assert_eq!(fate(&calls), ["goes"]);
 }
 
@@ -251,8 +289,15 @@ fn a_live_set_that_goes_is_said_to_go_with_what_it_holds() {
     let added = place.run(&[&["set", "add", "banned"][..], &addresses].concat());
     assert_eq!(added.code, Some(0), "{}", added.stderr);
     let planned = place.run(&["plan", &without]);
-    for words in ["goes, with 2 elements", "live set banned is gone (declared with 0 elements)"] {
-        assert!(planned.stdout.contains(words), "{words}: {}", planned.stdout);
+    for words in [
+        "goes, with 2 elements",
+        "live set banned is gone (declared with 0 elements)",
+    ] {
+        assert!(
+            planned.stdout.contains(words),
+            "{words}: {}",
+            planned.stdout
+        );
     }
 }
 
@@ -268,10 +313,21 @@ fn where_an_interface_has_the_policy_already_json_says_so_too() {
     let again = place.run(&["apply", "--running", "--interface", FRONT, "--json"]);
     assert_eq!(again.code, Some(0), "{}", again.stderr);
     let again = again.json();
-    let keys = |json: &Value| json.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    let keys = |json: &Value| {
+        json.as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect::<Vec<_>>()
+    };
     assert_eq!(keys(&again), keys(&first));
     for key in ["format", "policy", "generation", "interfaces"] {
         assert_eq!(again[key], first[key], "{key}");
     }
-    assert!(again["notes"][0].as_str().unwrap().contains("already; nothing was changed"));
+    assert!(
+        again["notes"][0]
+            .as_str()
+            .unwrap()
+            .contains("already; nothing was changed")
+    );
 }

@@ -93,7 +93,10 @@ fn a_group_whose_path_is_another_is_two() {
         );
         let mut expected =
             [("drop -> allow", "/tmp"), ("allow -> drop", "/tmp2")].map(|(fates, path)| {
-                format!("{fates}: {} from group tmp ({path}) to 10.50.0.10:22", tcp(word))
+                format!(
+                    "{fates}: {} from group tmp ({path}) to 10.50.0.10:22",
+                    tcp(word)
+                )
             });
         let mut regions = regions;
         regions.sort();
