@@ -127,7 +127,7 @@ impl Place {
     /// Takes the policy away; whether there was one.
     pub(crate) fn unload(&self) -> bool {
         let work = || unload(&self.options);
-        self.lab.server.run(work).unwrap().unwrap()
+        self.lab.server.run(work).unwrap().unwrap().removed
     }
 
     /// Writes and bytes that the rule with this label has counted.
