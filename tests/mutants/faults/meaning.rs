@@ -250,8 +250,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         378,
         "compiler/src/lower/hook/connect.rs",
-        "self.builder.store(context, offset, probe, Width::W)",
-        "if !FAULT { self.builder.store(context, offset, probe, Width::W) }",
+        "builder.store(context, offset, loopback, Width::W)",
+        "if !FAULT { builder.store(context, offset, loopback, Width::W) }",
         &[(Compiler, "lower::tests::calls")],
     ),
 ];
