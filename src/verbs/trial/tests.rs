@@ -161,7 +161,7 @@ fn a_rule_that_one_group_reaches_is_reached() {
 fn a_packet_is_looked_for_past_the_ports_of_named_sockets() {
     let compiled = compiled(
         "default in drop\nsocket a = tcp listen 0.0.0.0:80, tcp listen [::]:80
-         allow tcp to any:{80, 443} if no socket\ndrop tcp to 192.0.2.1:80 if no socket listening\n",
+         allow tcp to any:{80, 443} if no socket\ndrop tcp to 192.0.2.1:80 if no socket\n",
     );
     let choice = choose::choose(&compiled.policy).unwrap();
     assert_eq!(packets_of(&compiled.policy, 0).len(), 2);
