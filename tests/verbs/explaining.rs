@@ -256,6 +256,10 @@ for netns \"blue\" {\n  default in drop\n}\n",
         assert_eq!(json["rule"].as_str(), label, "{packet}: {json}");
     }
     // A group's sockets are in every namespace, so no block decides.
-    let ran = run(&["explain", &policy, "connect tcp to 10.0.0.1:80 with in netns \"blue\""]);
+    let ran = run(&[
+        "explain",
+        &policy,
+        "connect tcp to 10.0.0.1:80 with in netns \"blue\"",
+    ]);
     assert_eq!(ran.code, Some(64), "{}{}", ran.stdout, ran.stderr);
 }

@@ -156,10 +156,7 @@ pub(crate) fn reached_by(written: &Address) -> Address {
 pub(crate) fn never_reached() -> AddressSet {
     let block = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into();
     let whole = AddressSet::of_prefixes([(block, 96)]);
-    let unspecified = AddressSet::of([
-        Ipv4Addr::UNSPECIFIED.into(),
-        Ipv6Addr::UNSPECIFIED.into(),
-    ]);
+    let unspecified = AddressSet::of([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]);
     AddressSet {
         v4: unspecified.v4,
         v6: unspecified.v6.union(&whole.v6),
@@ -232,15 +229,22 @@ mod tests {
 
     #[test]
     fn what_is_reached_by_an_address_that_stands_for_another() {
-        let range = |low: &str, high: &str| Address::Range(low.parse().unwrap(), high.parse().unwrap());
+        let range =
+            |low: &str, high: &str| Address::Range(low.parse().unwrap(), high.parse().unwrap());
         let prefix = |address: &str, length| Address::Prefix {
             address: address.parse().unwrap(),
             length,
         };
         for (written, reached) in [
             (prefix("::ffff:10.0.0.9", None), prefix("10.0.0.9", None)),
-            (prefix("::ffff:10.0.0.9", Some(128)), prefix("10.0.0.9", None)),
-            (prefix("::ffff:10.0.0.0", Some(104)), prefix("10.0.0.0", Some(8))),
+            (
+                prefix("::ffff:10.0.0.9", Some(128)),
+                prefix("10.0.0.9", None),
+            ),
+            (
+                prefix("::ffff:10.0.0.0", Some(104)),
+                prefix("10.0.0.0", Some(8)),
+            ),
             (prefix("::ffff:0:0", Some(96)), prefix("0.0.0.0", Some(0))),
             (prefix("0.0.0.0", None), prefix("127.0.0.1", None)),
             (prefix("0.0.0.0", Some(32)), prefix("127.0.0.1", None)),
@@ -285,7 +289,11 @@ mod tests {
         ] {
             let address: IpAddr = address.parse().unwrap();
             assert_eq!(reached(address) != address, stands_for_another, "{address}");
-            assert_eq!(never_reached().contains(address), stands_for_another, "{address}");
+            assert_eq!(
+                never_reached().contains(address),
+                stands_for_another,
+                "{address}"
+            );
         }
     }
 

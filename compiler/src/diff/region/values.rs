@@ -132,12 +132,7 @@ fn icmp_types(store: &Store, packets: Node) -> Vec<IcmpMatch> {
     found
 }
 
-fn addresses(
-    store: &Store,
-    packets: Node,
-    end: End,
-    direction: Direction,
-) -> Option<Constraint> {
+fn addresses(store: &Store, packets: Node, end: End, direction: Direction) -> Option<Constraint> {
     let words = match end {
         End::To => TO,
         End::From => FROM,

@@ -33,7 +33,12 @@ const LOOPBACK6: [u8; 4] = [0, 0, 0, 1];
 pub(super) static V4: Code = Code {
     head: Head::Context(|given, builder, roots| {
         known(given, builder, roots.pass);
-        decide(builder, given.context, (addr::USER_IP4, LOOPBACK4), roots.v4);
+        decide(
+            builder,
+            given.context,
+            (addr::USER_IP4, LOOPBACK4),
+            roots.v4,
+        );
     }),
     families: &[Family::V4],
     field: |_, field, _| found(field, addr::USER_IP4),
@@ -89,12 +94,7 @@ fn known(given: &Given<'_>, builder: &mut Builder, pass: Block) {
 }
 
 /// Goes to the tree of an address whose last word is at `offset`; one that is 0 there is unspecified, and becomes loopback.
-fn decide(
-    builder: &mut Builder,
-    context: Value,
-    (offset, loopback): (i16, [u8; 4]),
-    tree: Block,
-) {
+fn decide(builder: &mut Builder, context: Value, (offset, loopback): (i16, [u8; 4]), tree: Block) {
     let value = builder.load(context, offset, Width::W);
     builder.leave_if(value, JumpOp::Ne, 0, tree);
     let loopback = builder.imm(i64::from(i32::from_le_bytes(loopback)));

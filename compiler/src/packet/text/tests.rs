@@ -570,15 +570,24 @@ fn codes_are_distinct_and_in_order() {
 fn what_a_process_names_is_what_it_reaches() {
     let policy = policy();
     for (text, reached) in [
-        ("connect tcp to [::ffff:10.0.0.1]:443 with group pods", "10.0.0.1"),
+        (
+            "connect tcp to [::ffff:10.0.0.1]:443 with group pods",
+            "10.0.0.1",
+        ),
         ("connect udp to 0.0.0.0:53 with group pods", "127.0.0.1"),
         ("connect udp to [::]:53 with group pods", "::1"),
-        ("connect tcp to [::ffff:0.0.0.0]:53 with group pods", "127.0.0.1"),
+        (
+            "connect tcp to [::ffff:0.0.0.0]:53 with group pods",
+            "127.0.0.1",
+        ),
         (
             "send tcp from [::ffff:10.0.0.7]:5 to [::ffff:10.0.0.1]:443 with group pods",
             "10.0.0.1",
         ),
-        ("tcp from [::ffff:10.0.0.7]:5 to [::ffff:10.0.0.1]:443", "::ffff:10.0.0.1"),
+        (
+            "tcp from [::ffff:10.0.0.7]:5 to [::ffff:10.0.0.1]:443",
+            "::ffff:10.0.0.1",
+        ),
         ("udp from 10.0.0.7:68 to 0.0.0.0:67", "0.0.0.0"),
     ] {
         let found = try_read(text, &policy).unwrap_or_else(|error| panic!("{text}: {error:?}"));

@@ -577,11 +577,23 @@ fn a_mapped_address_in_what_processes_do_is_that_of_ipv4() {
     for (rule, v4) in [
         ("drop connect to ::ffff:10.0.0.0/104", "10.0.0.0/8"),
         ("drop connect to [::ffff:10.0.0.9]:80", "10.0.0.9:80"),
-        ("drop connect to not ::ffff:10.0.0.1-::ffff:10.0.0.9", "not 10.0.0.1-10.0.0.9"),
-        ("drop connect to 0.0.0.0, ::, ::ffff:0:0/96", "127.0.0.1, ::1, 0.0.0.0/0"),
+        (
+            "drop connect to not ::ffff:10.0.0.1-::ffff:10.0.0.9",
+            "not 10.0.0.1-10.0.0.9",
+        ),
+        (
+            "drop connect to 0.0.0.0, ::, ::ffff:0:0/96",
+            "127.0.0.1, ::1, 0.0.0.0/0",
+        ),
         ("drop send tcp from ::ffff:10.0.0.9", "10.0.0.9"),
     ] {
-        let (verb, _) = rule.split_once(if rule.contains(" to ") { "to " } else { "from " }).unwrap();
+        let (verb, _) = rule
+            .split_once(if rule.contains(" to ") {
+                "to "
+            } else {
+                "from "
+            })
+            .unwrap();
         let word = if rule.contains(" to ") { "to" } else { "from" };
         let one = policy(&format!("{group}{rule}"));
         let other = policy(&format!("{group}{verb}{word} {v4}"));
