@@ -7,6 +7,7 @@
 
 use std::ops::{Index, IndexMut};
 
+use sockc_grammar::ast::TcpFlag;
 pub use sockc_grammar::header_field::HeaderField;
 
 use crate::event::{Fragment, Header, Transport};
@@ -372,13 +373,10 @@ impl Row {
     }
 }
 
-/// The names of TCP's flags, from the lowest bit (RFC 9293, section 3.1).
-const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
-
 /// The names of the flags that are set, from the lowest.
 pub fn flag_names(bits: u32) -> impl Iterator<Item = &'static str> {
-    let names = FLAGS.into_iter().enumerate();
-    names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(name))
+    let names = TcpFlag::WORDS.iter().enumerate();
+    names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(*name))
 }
 
 /// Something for each field.

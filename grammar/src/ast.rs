@@ -115,23 +115,25 @@ worded! {
     }
 }
 
-/// The verb of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verb {
-    /// Go on to the stack or the peer.
-    Allow,
-    /// Silently away.
-    Drop,
-    /// As if nobody listened.
-    Reject,
-    /// Count, and go on in the list.
-    Count,
-    /// Hand to a socket, an interface, a socket's input or output.
-    Redirect,
-    /// Both ends are local: socket to socket.
-    Shortcut,
-    /// A proxy's pair of sockets, joined.
-    Splice,
+worded! {
+    /// The verb of a rule.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Verb {
+        /// Go on to the stack or the peer.
+        Allow = "allow",
+        /// Silently away.
+        Drop = "drop",
+        /// As if nobody listened.
+        Reject = "reject",
+        /// Count, and go on in the list.
+        Count = "count",
+        /// Hand to a socket, an interface, a socket's input or output.
+        Redirect = "redirect",
+        /// Both ends are local: socket to socket.
+        Shortcut = "shortcut",
+        /// A proxy's pair of sockets, joined.
+        Splice = "splice",
+    }
 }
 
 /// `[live] set NAME …`
@@ -411,6 +413,21 @@ pub enum Protocol {
     Number(Spanned<u64>),
 }
 
+impl Protocol {
+    /// The one that a word means which stands for a protocol and nothing else.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "tcp" => Self::Tcp,
+            "udp" => Self::Udp,
+            "sctp" => Self::Sctp,
+            "esp" => Self::Esp,
+            "ah" => Self::Ah,
+            "gre" => Self::Gre,
+            _ => return None,
+        })
+    }
+}
+
 /// An ICMP type, with a code if written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IcmpType {
@@ -514,51 +531,57 @@ pub enum Condition {
     SockAbsent(Name),
 }
 
-/// A state of a socket condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SocketState {
-    /// Either of the others.
-    Exists,
-    /// A connected one.
-    Established,
-    /// A listener.
-    Listening,
+worded! {
+    /// A state of a socket condition.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum SocketState {
+        /// Either of the others.
+        Exists = "exists",
+        /// A connected one.
+        Established = "established",
+        /// A listener.
+        Listening = "listening",
+    }
 }
 
-/// A TCP flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TcpFlag {
-    /// Bit 0.
-    Fin,
-    /// Bit 1.
-    Syn,
-    /// Bit 2.
-    Rst,
-    /// Bit 3.
-    Psh,
-    /// Bit 4.
-    Ack,
-    /// Bit 5.
-    Urg,
-    /// Bit 6.
-    Ece,
-    /// Bit 7.
-    Cwr,
+worded! {
+    /// A TCP flag, each at its bit in the header's byte (RFC 9293, section 3.1).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum TcpFlag {
+        /// Bit 0.
+        Fin = "fin",
+        /// Bit 1.
+        Syn = "syn",
+        /// Bit 2.
+        Rst = "rst",
+        /// Bit 3.
+        Psh = "psh",
+        /// Bit 4.
+        Ack = "ack",
+        /// Bit 5.
+        Urg = "urg",
+        /// Bit 6.
+        Ece = "ece",
+        /// Bit 7.
+        Cwr = "cwr",
+    }
 }
 
-/// `< <= = >= >`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Comparison {
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `=`
-    Equal,
-    /// `>=`
-    GreaterOrEqual,
-    /// `>`
-    Greater,
+worded! {
+    /// How a number is compared.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Comparison {
+        /// Below the number.
+        Less = "<",
+        /// At most the number.
+        LessOrEqual = "<=",
+        /// The number.
+        Equal = "=",
+        /// At least the number.
+        GreaterOrEqual = ">=",
+        /// Above the number.
+        Greater = ">",
+    }
 }
 
 /// What is asked of a field of the header.
@@ -610,15 +633,41 @@ pub struct Rate {
     pub burst: Option<Spanned<u64>>,
 }
 
-/// What a rate counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RateUnit {
-    /// `packets`
-    Packets,
-    /// `bytes`
-    Bytes,
-    /// `connections`
-    Connections,
+worded! {
+    /// What a rate counts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum RateUnit {
+        /// Whole ones.
+        Packets = "packets",
+        /// Of whole packets.
+        Bytes = "bytes",
+        /// New ones.
+        Connections = "connections",
+    }
+}
+
+worded! {
+    /// How long a rate counts.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Period {
+        /// The shortest.
+        Second = "second",
+        /// 60 of them.
+        Minute = "minute",
+        /// 3600 of them.
+        Hour = "hour",
+    }
+}
+
+impl Period {
+    /// How many seconds it has.
+    pub(crate) const fn seconds(self) -> u64 {
+        match self {
+            Self::Second => 1,
+            Self::Minute => 60,
+            Self::Hour => 3600,
+        }
+    }
 }
 
 /// `per source[/24[/56]]`

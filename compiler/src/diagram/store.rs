@@ -60,7 +60,7 @@ impl Store {
     /// An empty store that holds at most this many nodes, for the fields that every policy has.
     #[must_use]
     pub fn with_budget(budget: usize) -> Self {
-        Self::with(budget, &Field::FIXED)
+        Self::with(budget, Field::FIXED)
     }
 
     /// An empty store that holds at most this many nodes, for these fields, which are in order.
