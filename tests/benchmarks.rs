@@ -4,6 +4,9 @@
 mod cases;
 #[path = "bench/chart.rs"]
 mod chart;
+#[allow(dead_code, reason = "the pictures of the command use more of it")]
+#[path = "../src/svg.rs"]
+mod svg;
 #[path = "bench/frame.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]
 mod frame;
