@@ -30,43 +30,32 @@ pub struct Artifact {
     pub netns: Vec<(String, Artifact)>,
 }
 
-/// The section of a program, which is its type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Section {
-    /// `xdp`
-    Xdp,
-    /// `classifier`
-    Classifier,
-    /// `sk_lookup`
-    SkLookup,
-    /// `sk_msg`
-    SkMsg,
-    /// `sockops`
-    SockOps,
-    /// `cgroup/connect4`
-    Connect4,
-    /// `cgroup/connect6`
-    Connect6,
-    /// `cgroup/sendmsg4`
-    Sendmsg4,
-    /// `cgroup/sendmsg6`
-    Sendmsg6,
+listed! {
+    /// The section of a program, which is its type.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    pub enum Section {
+        /// `xdp`
+        Xdp,
+        /// `classifier`
+        Classifier,
+        /// `sk_lookup`
+        SkLookup,
+        /// `sk_msg`
+        SkMsg,
+        /// `sockops`
+        SockOps,
+        /// `cgroup/connect4`
+        Connect4,
+        /// `cgroup/connect6`
+        Connect6,
+        /// `cgroup/sendmsg4`
+        Sendmsg4,
+        /// `cgroup/sendmsg6`
+        Sendmsg6,
+    }
 }
 
 impl Section {
-    /// Every section.
-    pub const ALL: [Self; 9] = [
-        Self::Xdp,
-        Self::Classifier,
-        Self::SkLookup,
-        Self::SkMsg,
-        Self::SockOps,
-        Self::Connect4,
-        Self::Connect6,
-        Self::Sendmsg4,
-        Self::Sendmsg6,
-    ];
-
     /// Its name, and the struct of `linux/bpf.h` that its programs are called with.
     fn row(self) -> (&'static str, &'static str) {
         match self {
@@ -96,13 +85,13 @@ impl Section {
 
     /// Whether its programs see calls of IPv6.
     #[must_use]
-    pub fn is_call_of_v6(self) -> bool {
+    pub(crate) fn is_call_of_v6(self) -> bool {
         matches!(self, Self::Connect6 | Self::Sendmsg6)
     }
 
     /// Whether its programs see packets, and return what becomes of one; the others return 0 or 1.
     #[must_use]
-    pub fn sees_packets(self) -> bool {
+    pub(crate) fn sees_packets(self) -> bool {
         matches!(self, Self::Xdp | Self::Classifier)
     }
 }
@@ -203,47 +192,33 @@ impl MapSpec {
     }
 }
 
-/// The map types that are used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum MapKind {
-    /// `BPF_MAP_TYPE_HASH`
-    Hash = 1,
-    /// `BPF_MAP_TYPE_ARRAY`
-    Array = 2,
-    /// `BPF_MAP_TYPE_PERCPU_ARRAY`
-    PerCpuArray = 6,
-    /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.
-    LruHash = 9,
-    /// `BPF_MAP_TYPE_LPM_TRIE`: keys are prefixes, a `u32` of prefix bits in host order and then the address in network
-    /// order; needs `BPF_F_NO_PREALLOC`.
-    LpmTrie = 11,
-    /// `BPF_MAP_TYPE_DEVMAP`: an interface in each slot, its index and 4 bytes more. Programs only read it, and the kernel takes
-    /// an interface out when it is removed or leaves its network namespace (`dev_map_notification`).
-    DevMap = 14,
-    /// `BPF_MAP_TYPE_SOCKMAP`
-    SockMap = 15,
-    /// `BPF_MAP_TYPE_SOCKHASH`
-    SockHash = 18,
-    /// `BPF_MAP_TYPE_SK_STORAGE`
-    SkStorage = 24,
-    /// `BPF_MAP_TYPE_RINGBUF`: no keys or values; `max_entries` are bytes, a power of two of whole pages.
-    RingBuf = 27,
-}
-
-impl MapKind {
-    /// Every kind.
-    pub const ALL: [Self; 10] = [
-        Self::Hash,
-        Self::Array,
-        Self::PerCpuArray,
-        Self::LruHash,
-        Self::LpmTrie,
-        Self::DevMap,
-        Self::SockMap,
-        Self::SockHash,
-        Self::SkStorage,
-        Self::RingBuf,
-    ];
+listed! {
+    /// The map types that are used.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum MapKind {
+        /// `BPF_MAP_TYPE_HASH`
+        Hash = 1,
+        /// `BPF_MAP_TYPE_ARRAY`
+        Array = 2,
+        /// `BPF_MAP_TYPE_PERCPU_ARRAY`
+        PerCpuArray = 6,
+        /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.
+        LruHash = 9,
+        /// `BPF_MAP_TYPE_LPM_TRIE`: keys are prefixes, a `u32` of prefix bits in host order and then the address in network
+        /// order; needs `BPF_F_NO_PREALLOC`.
+        LpmTrie = 11,
+        /// `BPF_MAP_TYPE_DEVMAP`: an interface in each slot, its index and 4 bytes more. Programs only read it, and the kernel takes
+        /// an interface out when it is removed or leaves its network namespace (`dev_map_notification`).
+        DevMap = 14,
+        /// `BPF_MAP_TYPE_SOCKMAP`
+        SockMap = 15,
+        /// `BPF_MAP_TYPE_SOCKHASH`
+        SockHash = 18,
+        /// `BPF_MAP_TYPE_SK_STORAGE`
+        SkStorage = 24,
+        /// `BPF_MAP_TYPE_RINGBUF`: no keys or values; `max_entries` are bytes, a power of two of whole pages.
+        RingBuf = 27,
+    }
 }
 
 /// The version of [`Manifest`]; another one is refused.

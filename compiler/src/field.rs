@@ -24,7 +24,7 @@ macro_rules! fields {
 
         impl Field {
             /// The fields that every policy has, in order. The others are made by what a policy declares.
-            pub const FIXED: &'static [Self] = &[$($(Self::$fixed,)*)*];
+            pub(crate) const FIXED: &'static [Self] = &[$($(Self::$fixed,)*)*];
 
             /// The fields of a policy, in order.
             #[must_use]
@@ -196,7 +196,7 @@ pub enum FieldKind {
 impl Field {
     /// The place in [`Self::FIXED`], if it has one.
     #[must_use]
-    pub fn fixed_index(self) -> Option<usize> {
+    pub(crate) fn fixed_index(self) -> Option<usize> {
         Self::FIXED.iter().position(|field| *field == self)
     }
 

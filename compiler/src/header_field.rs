@@ -291,7 +291,7 @@ impl Row {
 
     /// A value as its variables have it.
     #[must_use]
-    pub fn encode(&self, value: Option<u32>) -> u32 {
+    pub(crate) fn encode(&self, value: Option<u32>) -> u32 {
         match (self.exists, value) {
             (Exists::Optional, Some(value)) => value + 1,
             (_, value) => value.unwrap_or(0),
