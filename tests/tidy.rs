@@ -298,7 +298,8 @@ fn is_test(name: &str) -> bool {
     name.ends_with("/tests.rs") || name.contains("/tests/")
 }
 
-/// The numbered lines of a file that are neither comments nor of items that only tests have.
+/// The numbered lines of a file that are neither comments nor of items that only tests have. A test module with a body
+/// stands last.
 fn code_lines(text: &str) -> Vec<(usize, &str)> {
     let mut code = Vec::new();
     let mut lines = (1..).zip(text.lines());
@@ -306,8 +307,11 @@ fn code_lines(text: &str) -> Vec<(usize, &str)> {
         if line == "#[cfg(test)]" {
             // Past the item: to its `;`, or to the brace that closes it.
             let outermost = |line: &str| !line.starts_with([' ', '#', '/']);
-            let ends = |line: &str| outermost(line) && line.ends_with([';', '}']);
-            lines.by_ref().find(|(_, line)| ends(line));
+            let ends = |line: &str| line.starts_with("mod ") || line.ends_with([';', '}']);
+            let last = lines.find(|(_, line)| outermost(line) && ends(line));
+            if last.is_none_or(|(_, line)| line.ends_with('{')) {
+                break;
+            }
         } else if !line.trim_start().starts_with("//") {
             code.push((number, line));
         }
@@ -317,9 +321,10 @@ fn code_lines(text: &str) -> Vec<(usize, &str)> {
 
 #[test]
 fn what_only_tests_have_is_no_code_and_what_follows_is() {
-    let text = "#[cfg(test)]\nmod tests;\n\nfn one() {\n}\n#[cfg(test)]\n#[path = \"x;\"]\nmod two {\n    a;\n}\nthree";
+    let text = "#[cfg(test)]\nmod tests;\none\n#[cfg(test)]\n#[must_use]\nfn two() {\n    a;\n}\nthree\n\
+                #[cfg(test)]\nmod tests {\n}\nfour";
     let code = code_lines(text).into_iter().map(|(_, line)| line);
-    assert_eq!(code.collect::<Vec<_>>(), ["", "fn one() {", "}", "three"]);
+    assert_eq!(code.collect::<Vec<_>>(), ["one", "three"]);
 }
 
 #[test]
