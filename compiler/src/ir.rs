@@ -28,7 +28,7 @@ pub use builder::Builder;
 pub(crate) use liveness::{Live, Liveness};
 pub(crate) use order::forward_order;
 pub use validate::Invalid;
-pub(crate) use validate::validate;
+pub(crate) use validate::{Valid, validate};
 
 /// A basic block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -69,6 +69,13 @@ pub struct Function {
     pub entry: Block,
     /// The first thing that must not happen while it was built: `validate` refuses it then.
     pub bug: Option<String>,
+}
+
+impl Function {
+    /// Says what must not happen, as [`Builder::bug`] does.
+    pub(crate) fn bug(&mut self, what: impl Into<String>) {
+        self.bug.get_or_insert_with(|| what.into());
+    }
 }
 
 /// A basic block: instructions, then an end.

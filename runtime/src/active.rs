@@ -4,6 +4,7 @@
 //! the two policies of an apply.
 
 use crate::blocks::reconcile::reconcile_in_force;
+use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::session::{self, Session};
@@ -36,6 +37,9 @@ pub(crate) fn with<T: Send>(
     session::enter(options, |session| {
         let _outer = outer_lock(session, options, access)?;
         let lock = Lock::take(&session.state, access, options.lock_wait)?;
+        if lock.is_none() {
+            elsewhere::refuse(session, &options.bpffs)?;
+        }
         let _lock = lock.ok_or(Error::NothingInForce)?;
         let record = match access {
             Access::Change => reconcile_in_force(session, options)?,

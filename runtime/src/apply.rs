@@ -31,7 +31,7 @@ use crate::state::Lock;
 use crate::state::namespaces::Owner;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
-use steps::next;
+use steps::{next, refuse_strangers};
 use targets::Targets;
 use work::{Prepared, Work};
 
@@ -82,6 +82,11 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let before = reconcile(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         ownership::check(before.as_ref(), outer, &part.options)?;
+        if before.is_none() {
+            refuse_strangers(part, session, &targets).inspect_err(|_| {
+                session.state.remove_if_empty();
+            })?;
+        }
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
             ownership::check_word(&session.state, outer, &part.options)?;

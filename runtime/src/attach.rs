@@ -296,6 +296,7 @@ fn look(hook: &Hook, pinned: BorrowedFd<'_>) -> io::Result<link::Description> {
         id: 0,
         program: program.id,
         alive: hook.means == Means::MapAttach || has_filter(hook, program.id),
+        on: link::On::Other,
     })
 }
 

@@ -37,12 +37,14 @@ pub(crate) struct Group {
     pub(crate) number: u64,
 }
 
-/// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before`, whose rules
-/// are to hold where they still can, has known it.
+/// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before` has known it,
+/// and either programs follow its path, so that the rules hold for the next one there, or they are to hold where they still
+/// can (`lenient`).
 pub(crate) fn open(
     manifest: &Manifest,
     follows: bool,
     before: Option<&Record>,
+    lenient: bool,
 ) -> Result<Vec<Group>, Error> {
     if manifest.groups.is_empty() {
         return Ok(Vec::new());
@@ -60,10 +62,13 @@ pub(crate) fn open(
         let (number, cgroup) = match cgroup::open(&path) {
             Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
             Err(cause) => {
-                let known = before.and_then(|before| before.number_of(plan));
-                let known = known.filter(|_| is_gone(&cause));
-                let same = known.filter(|known| followed.is_none_or(|number| number == *known));
-                (same.ok_or_else(|| refused(cause))?, None)
+                let known = before
+                    .filter(|_| is_gone(&cause))
+                    .and_then(|before| match followed {
+                        Some(number) => before.cgroups.contains(&number).then_some(number),
+                        None => before.number_of(plan).filter(|_| lenient),
+                    });
+                (known.ok_or_else(|| refused(cause))?, None)
             }
         };
         let same = |group: &&Group| {

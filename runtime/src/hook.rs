@@ -217,6 +217,20 @@ impl Point {
         }
     }
 
+    /// What a program on a control group is called that was attached with this type; of types that we do not use nothing.
+    pub(crate) fn title_on_group(attach: u32) -> Option<String> {
+        let on_groups = [
+            Self::SockOps(0),
+            Self::Connect4(0),
+            Self::Connect6(0),
+            Self::Sendmsg4(0),
+            Self::Sendmsg6(0),
+        ];
+        let mut points = on_groups.into_iter();
+        let point = points.find(|point| point.kind().attach as u32 == attach);
+        point.map(Self::title)
+    }
+
     fn of(word: &str, target: u64) -> Option<Self> {
         let index = || u32::try_from(target).ok();
         Some(match word {

@@ -21,13 +21,14 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `attach`, `groups`, `session`, `names`,
-//! `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
 mod apply;
 mod attach;
 mod blocks;
 mod code;
+mod elsewhere;
 mod error;
 mod groups;
 mod hook;
@@ -52,7 +53,7 @@ pub use apply::forecast::{
     forecast,
 };
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
-pub use attach::foreign::Foreign;
+pub use attach::foreign::{Effect, Foreign};
 pub use blocks::departing::Departing;
 pub use error::Error;
 pub use groups::moved::MovedGroup;

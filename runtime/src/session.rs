@@ -1,6 +1,7 @@
 //! What every command begins with: rights, the bpf file system, the namespace.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, at, passes};
 use crate::options::Options;
@@ -15,6 +16,13 @@ pub(crate) struct Session {
     pub(crate) namespace: Namespace,
     /// Its state folder.
     pub(crate) state: State,
+}
+
+impl Session {
+    /// Where its hooks are: the pins of ours, and the namespace.
+    pub(crate) fn place(&self) -> (&State, BorrowedFd<'_>) {
+        (&self.state, self.namespace.as_fd())
+    }
 }
 
 /// Checks the rights and runs `work` inside the namespace that the options name.

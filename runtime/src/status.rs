@@ -6,7 +6,6 @@
 
 mod counters;
 pub(crate) mod drift;
-mod elsewhere;
 mod hooks;
 pub(crate) mod standing;
 mod verified;
@@ -21,6 +20,7 @@ pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
+use crate::elsewhere;
 use crate::error::Error;
 use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
@@ -105,6 +105,8 @@ pub struct Inspected {
     pub status: Option<Status>,
     /// Where nothing is: what an earlier command left behind, and what has been removed now.
     pub leftovers: Vec<String>,
+    /// Where nothing is: whether this process may not ask what is pinned in other bpf file systems.
+    pub blind: bool,
 }
 
 /// What is in force in a network namespace; `None` if nothing is. Mends what a killed command left.
@@ -133,6 +135,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
                 found => found.map(|()| Inspected {
                     status: None,
                     leftovers,
+                    blind: elsewhere::is_blind(),
                 }),
             };
         }
@@ -154,6 +157,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
     Ok(Inspected {
         status: Some(outer.status),
         leftovers: Vec::new(),
+        blind: false,
     })
 }
 
@@ -169,19 +173,7 @@ fn block_status(options: &Options) -> Result<Option<Found>, Error> {
 /// Refuses to say that nothing is in force where dispatchers are on hooks.
 fn strangers(options: &Options) -> Result<(), Error> {
     session::enter(options, |session| {
-        let hooks = elsewhere::hooks(session)?;
-        if hooks.is_empty() {
-            return Ok(());
-        }
-        // Where a folder is, a command is just putting a policy in force, and has attached them; they sleep.
-        match Lock::take(&session.state, Access::Read, Duration::ZERO) {
-            Ok(Some(_)) | Err(Error::Locked { .. }) => Ok(()),
-            Ok(None) => Err(Error::Elsewhere {
-                bpffs: options.bpffs.clone(),
-                hooks,
-            }),
-            Err(error) => Err(error),
-        }
+        elsewhere::refuse(session, &options.bpffs)
     })
 }
 
@@ -376,6 +368,9 @@ pub struct InForce {
 pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
     session::enter(options, |session| {
         let found = in_force::in_force(&session.state)?;
+        if found.is_none() {
+            elsewhere::refuse(session, &options.bpffs)?;
+        }
         Ok(found.map(|(record, object)| InForce {
             policy: record.manifest.policy,
             generation: record.generation,

@@ -4,6 +4,7 @@
 //! namespace's own folder last, since it is what a second unload finds the blocks by.
 
 use crate::blocks::ownership;
+use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
@@ -15,13 +16,14 @@ use crate::state::{Access, Lock};
 ///
 /// # Errors
 ///
-/// [`Error::Left`] if the policy is out of force and not everything could be removed; with any other, nothing was changed.
+/// [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it; [`Error::Left`] if the policy is out of force and not everything could be removed; with any other, nothing was changed.
 pub fn unload(options: &Options) -> Result<bool, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
         let blocks = ownership::blocks(session)?;
         if lock.is_none() && blocks.is_empty() {
+            elsewhere::refuse(session, &options.bpffs)?;
             return Ok(false);
         }
         let off = off(state)?;

@@ -22,7 +22,8 @@ pub(crate) struct Row<'a> {
     verdict: &'a str,
     kind: &'static str,
     packets: u64,
-    bytes: u64,
+    /// Null of calls, where nothing has been sent yet.
+    bytes: Option<u64>,
 }
 
 /// Whether a counter was left out when the policy was compiled. One that does not count since there is nothing to count was
@@ -73,14 +74,20 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Withheld => "withheld",
             },
             packets: value.packets,
-            bytes: value.bytes,
+            bytes: has_bytes(&value.counter).then_some(value.bytes),
         })
         .collect()
 }
 
-/// The bytes; lookups of a socket have none, for no packet is at hand.
+/// Whether what is counted has bytes: a call that says whom it wants to reach has sent nothing.
+fn has_bytes(counter: &Counter) -> bool {
+    counter.direction != "connect"
+}
+
+/// The bytes; calls and lookups of a socket have none, for no packet is at hand.
 fn bytes(value: &CounterValue) -> String {
     match (value.packets, value.bytes) {
+        _ if !has_bytes(&value.counter) => "-".to_owned(),
         (1.., 0) => "-".to_owned(),
         (_, bytes) => bytes.to_string(),
     }
@@ -126,6 +133,34 @@ mod tests {
         let long = "ä".repeat(MAX_CHARS + 1);
         assert_eq!(short(&long).chars().count(), MAX_CHARS);
         assert_eq!(short("allow tcp"), "allow tcp");
+    }
+
+    #[test]
+    fn calls_have_no_bytes_however_many_there_were() {
+        let value = |direction: &str, packets, bytes| CounterValue {
+            netns: None,
+            entered: None,
+            counter: Counter {
+                kind: CounterKind::Rule,
+                label: None,
+                location: Location::new("", 1, ""),
+                direction: direction.to_owned(),
+                verdict: "drop".to_owned(),
+                audit: false,
+                log: None,
+                counted: true,
+            },
+            packets,
+            bytes,
+        };
+        for packets in [0, 7] {
+            let calls = [value("connect", packets, 0)];
+            assert_eq!(bytes(&calls[0]), "-");
+            assert_eq!(rows(&calls)[0].bytes, None);
+        }
+        assert_eq!(rows(&[value("in", 0, 0)])[0].bytes, Some(0));
+        assert_eq!(bytes(&value("in", 0, 0)), "0");
+        assert_eq!(bytes(&value("in", 3, 0)), "-");
     }
 
     #[test]

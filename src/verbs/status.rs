@@ -63,6 +63,8 @@ struct Inner<'a> {
 struct HookRow<'a> {
     hook: &'a str,
     target: &'a str,
+    /// The control group that it hangs on, if that is not the target.
+    on: Option<&'a str>,
     means: &'static str,
     program: Option<u32>,
     alive: bool,
@@ -71,10 +73,15 @@ struct HookRow<'a> {
 
 /// Shows it; ends with 5 if something of ours is gone.
 pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
-    let Inspected { status, leftovers } = match sockc_runtime::inspect(&options(place)) {
+    let found = match sockc_runtime::inspect(&options(place)) {
         Ok(found) => found,
         Err(error) => return refused(&error, output),
     };
+    let Inspected {
+        status,
+        leftovers,
+        blind,
+    } = found;
     let facts = status
         .as_ref()
         .map(|status| Facts::look(status, &options(place)));
@@ -89,6 +96,9 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
         if !output.is_json() {
             output.line("no policy is in force");
             removed(&leftovers, output);
+        }
+        if blind {
+            output.note(BLIND);
         }
         return Exit::Done;
     };
@@ -105,6 +115,9 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     }
     if whole { Exit::Done } else { Exit::Changed }
 }
+
+/// What a process cannot know that may not ask for what others made.
+const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN";
 
 /// Where a remedy for a block's policy is applied.
 const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
@@ -289,11 +302,21 @@ fn tell_overtaken(status: &Status, output: &mut Output) -> bool {
     whole
 }
 
+/// What is in force, or was left so where others changed something since: then whether it holds is not certain.
+fn stands(status: &Status) -> String {
+    let Status {
+        policy, generation, ..
+    } = status;
+    match status.drift.is_empty() {
+        true => format!("policy \"{policy}\" is in force, generation {generation}"),
+        false => format!(
+            "policy \"{policy}\" was put in force, generation {generation}, and changed by others since: it may not hold"
+        ),
+    }
+}
+
 fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
-    output.line(format!(
-        "policy \"{}\" is in force, generation {}",
-        status.policy, status.generation
-    ));
+    output.line(stands(status));
     if let Some(facts) = facts {
         facts.show(output);
     }
@@ -318,12 +341,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     slots::tell(&status.sockets, output);
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
-            output.note(format!(
-                "{foreign} of somebody else is on {} {} too, and decides {} ours",
-                hook.hook,
-                hook.target,
-                if foreign.first { "before" } else { "after" }
-            ));
+            output.note(foreign.beside(&hook.hook, &hook.target));
         }
     }
     removed(&status.leftovers, output);
@@ -389,6 +407,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
             .map(|hook| HookRow {
                 hook: &hook.hook,
                 target: &hook.target,
+                on: hook.on.as_deref(),
                 means: means(hook.means),
                 program: hook.program,
                 alive: hook.alive,

@@ -105,17 +105,25 @@ impl Sockets {
         }
     }
 
-    fn answer(flow: Flow) -> SocketAnswer {
+    fn answer(&self, flow: Flow) -> SocketAnswer {
         let ports: &[u16] = if flow.protocol == IpProtocol::TCP {
             &TCP_PORTS
         } else {
             &UDP_PORTS
         };
-        if ports.contains(&flow.to.1) {
+        if ports.contains(&flow.to.1) || self.in_a_slot(flow) {
             SocketAnswer::Listening
         } else {
             SocketAnswer::None
         }
+    }
+
+    /// A socket condition finds the sockets of the slots too, on whatever ports the kernel gave them.
+    fn in_a_slot(&self, flow: Flow) -> bool {
+        let to = SocketAddr::from(flow.to);
+        let kind = (Family::of(to.ip()), flow.protocol);
+        let mut sockets = self.slots.get(&kind).into_iter().flatten();
+        sockets.any(|socket| socket.local_addr().unwrap().as_socket() == Some(to))
     }
 }
 
@@ -146,7 +154,7 @@ pub(crate) fn check(
     let world = Made {
         seed,
         policy: &subject.policy,
-        answers: &Sockets::answer,
+        answers: &|flow| sockets.answer(flow),
         present: loaded.fill(sockets, rng),
     };
     let classes: Vec<ClassId> = subject.policy.classes.keys().collect();

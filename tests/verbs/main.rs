@@ -14,6 +14,7 @@ mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;
+mod groups;
 mod guards;
 mod interfaces;
 mod live;

@@ -61,7 +61,7 @@ impl Builder {
     /// Says what must not happen: `validate` refuses the function, and the compiler ends with a bug of its own instead of a
     /// program that decides something else. The first one is kept.
     pub fn bug(&mut self, what: impl Into<String>) {
-        self.function.bug.get_or_insert_with(|| what.into());
+        self.function.bug(what);
     }
 
     /// A number in the type that an instruction has for it; one that does not fit is a bug.
@@ -120,10 +120,16 @@ impl Builder {
         self.function.slots.push(SlotData { size, offset })
     }
 
-    /// The place that the first block comes from.
+    /// The place that the first block comes from, and all code that belongs to no rule.
     #[must_use]
-    pub fn first_origin(&self) -> Origin {
+    pub fn head(&self) -> Origin {
         self.function.blocks[self.function.entry].origin
+    }
+
+    /// A block whose code belongs to no rule; so do those that are made after it.
+    pub fn head_block(&mut self) -> Block {
+        self.set_origin(self.head());
+        self.block()
     }
 
     /// One more place that code comes from. Whoever asks twice for a place gets two.

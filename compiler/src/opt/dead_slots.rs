@@ -10,28 +10,45 @@ use crate::ir::{Block, Function, Slot, SlotData};
 /// The bytes of a word.
 const WORD: u32 = 8;
 
+/// Words of the stack, a bit each, the one next to the frame pointer first: more than there are, since a frame may be too
+/// large until its unused slots are gone.
+type Words = u128;
+
 pub(super) fn run(function: &mut Function, order: &[Block]) {
-    let used = used(function, order);
+    if let Err(slot) = pack(function, order) {
+        function.bug(format!("{slot} cannot be moved on the stack"));
+    }
+}
+
+/// The slot that cannot be moved, if there is one.
+fn pack(function: &mut Function, order: &[Block]) -> Result<(), Slot> {
+    let mut words = SecondaryMap::new();
+    for (slot, data) in &function.slots {
+        words[slot] = words_of(*data).ok_or(slot)?;
+    }
+    let used = used(function, order, &words);
     let mut kept = PrimaryMap::new();
     let mut new: SecondaryMap<Slot, Option<Slot>> = SecondaryMap::new();
     for (slot, data) in &function.slots {
-        if words(*data) & used != 0 {
-            new[slot] = Some(kept.push(moved(*data, used)));
+        if words[slot] & used != 0 {
+            new[slot] = Some(kept.push(moved(*data, used).ok_or(slot)?));
         }
     }
+    let mut lost = None;
+    touch(function, order, |slot| match new[*slot] {
+        Some(kept) => *slot = kept,
+        None => lost = Some(*slot),
+    });
     function.slots = kept;
-    touch(function, order, |slot| *slot = new[*slot].unwrap_or(*slot));
+    lost.map_or(Ok(()), Err)
 }
 
-/// The words of the stack that slots stand in which something touches, and those that share words with them.
-fn used(function: &mut Function, order: &[Block]) -> u64 {
-    let slots: Vec<u64> = function.slots.values().map(|data| words(*data)).collect();
+/// The words of the slots that something touches, and of those that share words with them.
+fn used(function: &mut Function, order: &[Block], words: &SecondaryMap<Slot, Words>) -> Words {
     let mut used = 0;
-    touch(function, order, |slot| {
-        used |= slots.get(slot.as_u32() as usize).copied().unwrap_or(0);
-    });
+    touch(function, order, |slot| used |= words[*slot]);
     loop {
-        let shared = slots.iter().filter(|&slot| slot & used != 0);
+        let shared = words.values().filter(|&slot| slot & used != 0);
         let more = shared.fold(used, |used, slot| used | slot);
         if more == used {
             return used;
@@ -40,30 +57,29 @@ fn used(function: &mut Function, order: &[Block]) -> u64 {
     }
 }
 
-/// The words that a slot stands in, a bit each, the one next to the frame pointer first.
-fn words(slot: SlotData) -> u64 {
+/// The words that a slot stands in; `None` if it lies beyond all of them, or not below the frame pointer.
+fn words_of(slot: SlotData) -> Option<Words> {
     let below = u32::from(slot.offset.unsigned_abs());
-    let words = first(slot)..below.div_ceil(WORD);
-    words.fold(0, |words, word| {
-        words | 1_u64.checked_shl(word).unwrap_or(0)
-    })
+    let words = first(slot)?..below.div_ceil(WORD);
+    words
+        .map(|word| 1_u128.checked_shl(word))
+        .try_fold(0, |words, word| Some(words | word?))
 }
 
 /// The first of them.
-fn first(slot: SlotData) -> u32 {
-    u32::from(slot.offset.unsigned_abs()).saturating_sub(slot.size) / WORD
+fn first(slot: SlotData) -> Option<u32> {
+    let below = u32::from(slot.offset.unsigned_abs());
+    below.checked_sub(slot.size).map(|after| after / WORD)
 }
 
 /// A slot without the words before it that nobody uses.
-fn moved(slot: SlotData, used: u64) -> SlotData {
-    let before = 1_u64
-        .checked_shl(first(slot))
-        .map_or(u64::MAX, |bit| bit - 1);
-    let unused = (!used & before).count_ones() * WORD;
-    SlotData {
-        offset: i16::try_from(unused).map_or(slot.offset, |unused| slot.offset + unused),
+fn moved(slot: SlotData, used: Words) -> Option<SlotData> {
+    let before = 1_u128.checked_shl(first(slot)?)? - 1;
+    let unused = i16::try_from((!used & before).count_ones() * WORD).ok()?;
+    Some(SlotData {
+        offset: slot.offset.checked_add(unused)?,
         ..slot
-    }
+    })
 }
 
 /// Calls `with` for each slot that something reads, writes or takes the address of.

@@ -7,15 +7,13 @@
 mod code;
 mod data;
 
-use std::os::fd::AsFd;
-
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
 
-use super::steps::{self, HookStep, next};
+use super::steps::{self, HookStep, next, refuse_strangers};
 use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
@@ -152,10 +150,13 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
             Some(_) => Vec::new(),
         };
         let targets = Targets::make(part.manifest, &part.options, &session.state)?;
-        let _lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
+        let lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
         let standing = Standing::look(session)?;
         let before = standing.record.as_ref();
         ownership::check(before, outer, &part.options)?;
+        if lock.is_none() {
+            refuse_strangers(part, session, &targets)?;
+        }
         let record = next(part, session, before, outer, held);
         let one = One {
             part,
@@ -344,7 +345,7 @@ impl One<'_> {
             }
         };
         let ours = attach::describe(state, &hook)?.map(|there| there.program);
-        let mut foreign = foreign::near(self.session.namespace.as_fd(), &hook, ours)?;
+        let mut foreign = foreign::near(self.session.place(), (&hook, target), ours)?;
         // By TCX ours comes first, whoever is there.
         let is_tc = matches!(point, Point::TcIn(_) | Point::TcOut(_));
         if is_tc

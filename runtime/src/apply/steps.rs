@@ -12,6 +12,7 @@ use crate::attach;
 use crate::attach::foreign;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
+use crate::elsewhere;
 use crate::error::Error;
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
@@ -29,6 +30,22 @@ pub(crate) fn title(point: Point, name: &str) -> String {
         return "fill".to_owned();
     }
     point.title()
+}
+
+/// Refuses a policy next to one of this namespace that is pinned elsewhere, where nothing is in force here. Where both want
+/// the XDP hook of an interface, the refusal of that says more.
+pub(crate) fn refuse_strangers(
+    part: &Part<'_>,
+    session: &Session,
+    targets: &Targets,
+) -> Result<(), Error> {
+    let strange = elsewhere::look(session)?;
+    let taken = |point: Point| matches!(point, Point::Xdp(index) if strange.xdp.contains(&index));
+    let points = points(part.manifest, targets, session)?;
+    if points.into_iter().any(|(point, _)| taken(point)) {
+        return Ok(());
+    }
+    strange.refused(&part.options.bpffs)
 }
 
 /// The name of the program that fills slots again.

@@ -86,7 +86,8 @@ impl Targets {
             groups: groups::open(
                 manifest,
                 follows,
-                before.as_ref().filter(|_| options.leave_out_missing),
+                before.as_ref(),
+                options.leave_out_missing,
             )?,
             follows,
             features,

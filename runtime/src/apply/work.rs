@@ -275,7 +275,7 @@ impl<'a> Work<'a> {
     /// taken for the generation in force.
     fn make_words(&self, outer: Option<&Outer>) -> Result<(), Error> {
         let state = &self.session.state;
-        let make = || open_or_make(&state.control(), "sockc_control", WORD);
+        let make = || open_or_make(&state.control(), &self.session.namespace.mark(), WORD);
         let Some(outer) = outer else {
             return make().map(drop);
         };

@@ -3,15 +3,18 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 
 use aya_obj::generated::bpf_attach_type;
 use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
-use super::filter;
+use super::{filter, guard};
 use crate::error::{Error, at, is_machine};
-use crate::hook::{Hook, Means, On, Point};
+use crate::hook::{Hook, Means, On, Point, is_dispatcher};
+use crate::state::State;
+use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::prog::{self, AttachTarget};
 use crate::sys::route;
 
@@ -24,6 +27,44 @@ pub struct Foreign {
     pub name: String,
     /// Whether it decides before ours does.
     pub first: bool,
+    /// What it may do to what ours decides.
+    pub effect: Effect,
+}
+
+/// What a program next to ours may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Decide alone, where it comes first.
+    Decides,
+    /// Change the address of a call: all programs of a control group run, and each may refuse.
+    Rewrites,
+    /// Nothing that concerns ours.
+    Runs,
+}
+
+impl Foreign {
+    /// That it is next to ours on a hook.
+    #[must_use]
+    pub fn beside(&self, hook: &str, target: &str) -> String {
+        let how = match (self.effect, self.first) {
+            (Effect::Decides, true) => "decides before ours",
+            (Effect::Decides, false) => "decides after ours",
+            (Effect::Rewrites, true) => {
+                "runs before ours: an address that it changes is the one that ours sees"
+            }
+            (Effect::Rewrites, false) => {
+                "runs after ours: it may change an address that ours let go on"
+            }
+            (Effect::Runs, true) => "runs before ours",
+            (Effect::Runs, false) => "runs after ours",
+        };
+        let place = [hook, target].into_iter().filter(|word| !word.is_empty());
+        let place: Vec<&str> = place.collect();
+        format!(
+            "{self} of somebody else is on {} too, and {how}",
+            place.join(" ")
+        )
+    }
 }
 
 /// What it is, as a sentence names it.
@@ -74,10 +115,10 @@ pub(crate) fn on(
         .collect()
 }
 
-/// The programs of others on the place of a hook.
+/// The programs of others on the place of a hook, or where they see the same of what it is for.
 pub(crate) fn near(
-    namespace: BorrowedFd<'_>,
-    hook: &Hook,
+    (state, namespace): (&State, BorrowedFd<'_>),
+    (hook, target): (&Hook, &str),
     dispatcher: Option<u32>,
 ) -> Result<Vec<Foreign>, Error> {
     let ours: Vec<u32> = dispatcher.into_iter().collect();
@@ -88,6 +129,7 @@ pub(crate) fn near(
                 id,
                 name,
                 first: true,
+                effect: Effect::Decides,
             })
             .into_iter()
             .collect(),
@@ -98,9 +140,72 @@ pub(crate) fn near(
             programs
         }
         On::Namespace => lookups(namespace, &ours)?,
-        // Many tools share control groups, and none is in another's way there.
-        On::Root | On::Peers(_) | On::Group(_) => Vec::new(),
+        On::Root | On::Group(_) => in_group(state, hook, target, &ours)?,
+        // The map is ours, and holds one program.
+        On::Peers(_) => Vec::new(),
     })
+}
+
+/// The programs that run for a control group besides ours, and for those below it, whose own come first. Dispatchers are not
+/// among them: those of other groups, and of policies in other namespaces, are told where these are.
+fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
+    let Some(root) = cgroup::root() else {
+        return Ok(Vec::new());
+    };
+    let kind = hook.point.kind().attach;
+    let mut own = ours.to_vec();
+    for other in state
+        .hooks()?
+        .iter()
+        .filter(|one| one.point.kind().attach == kind)
+    {
+        own.extend(super::describe(state, other)?.map(|link| link.program));
+    }
+    let mut found = Vec::new();
+    for below in cgroup::all_below(Path::new(folder)) {
+        // One that goes away meanwhile has no programs.
+        let ids =
+            cgroup::open(&below).map_or_else(|_| Ok(Vec::new()), |group| on_own(&group, kind))?;
+        found.extend(ids.into_iter().map(|id| (id, true)));
+    }
+    // A group that is gone has the programs of those above it once it is made.
+    let group = cgroup::open(Path::new(folder)).or_else(|_| cgroup::open(&root));
+    let Ok(group) = group else {
+        return Ok(Vec::new());
+    };
+    let ids = answer(prog::query_effective(group.directory.as_fd(), kind))?;
+    // Ours comes after those that are on the same control group already.
+    let place = match ids.iter().position(|id| ours.contains(id)) {
+        Some(place) => place,
+        None if guard::followed(folder, hook.target).is_some() => ids.len(),
+        None => on_own(&group, kind)?.len(),
+    };
+    found.extend((0..).zip(ids).map(|(at, id)| (id, at < place)));
+    found.retain(|(id, _)| !own.contains(id));
+    let effect = effect(hook.point);
+    let found = found.into_iter();
+    let found = found.map(|(id, first)| {
+        Ok(Foreign {
+            effect,
+            ..describe(id, first)?
+        })
+    });
+    let mut found: Vec<Foreign> = found.collect::<Result<_, Error>>()?;
+    found.retain(|one| !is_dispatcher(&one.name));
+    Ok(found)
+}
+
+/// The programs on a control group itself.
+fn on_own(group: &Cgroup, kind: bpf_attach_type) -> Result<Vec<u32>, Error> {
+    answer(prog::query(AttachTarget::Fd(group.directory.as_fd()), kind))
+}
+
+/// What programs do at a point of a control group.
+fn effect(point: Point) -> Effect {
+    match point {
+        Point::SockOps(_) | Point::Listen => Effect::Runs,
+        _ => Effect::Rewrites,
+    }
 }
 
 /// The TCX programs next to ours on the interface of a hook.
@@ -130,6 +235,7 @@ pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Er
             id: other.program.unwrap_or(0),
             name: other.program.map_or(Ok(other.kind), name)?,
             first: clsact && own.is_none_or(|own| other.priority < own),
+            effect: Effect::Decides,
         })
     });
     others.collect()
@@ -149,6 +255,7 @@ fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
         id,
         name: name(id)?,
         first,
+        effect: Effect::Decides,
     })
 }
 

@@ -113,7 +113,7 @@ impl fmt::Display for Error {
             ),
             Self::Cgroup { group, path, cause } => write!(
                 f,
-                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path",
+                "the control group of the group \"{group}\" cannot be opened: {}: {cause}; start its service first, or correct the path, or apply the policy without the group",
                 path.display()
             ),
             Self::SameCgroup { groups: [one, other], path } => write!(
@@ -172,7 +172,7 @@ impl fmt::Display for Error {
             ),
             Self::Elsewhere { bpffs, hooks } => write!(
                 f,
-                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and packets may meet a policy; run the command in the mount namespace where `sockc apply` ran, or name the file system with --bpffs",
+                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and what comes there may meet a policy; run the command in the mount namespace where `sockc apply` ran, or name the file system with --bpffs. Where nobody has that any more, `bpftool net` and `bpftool link` name the programs, and take them off",
                 bpffs.display(),
                 hooks.join(", ")
             ),

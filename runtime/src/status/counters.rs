@@ -3,9 +3,10 @@
 use sockc_compiler::artifact::Counter;
 
 use crate::blocks::entrance;
+use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
-use crate::session;
+use crate::session::{self, Session};
 use crate::state::in_force::record_in_force;
 use crate::state::namespaces::{Held, Owner};
 use crate::state::{Access, Lock, totals};
@@ -32,7 +33,8 @@ pub struct CounterValue {
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     let Some(own) = own_counters(options)? else {
-        return Ok(Vec::new());
+        let refuse = |session: &Session| elsewhere::refuse(session, &options.bpffs);
+        return session::enter(options, refuse).map(|()| Vec::new());
     };
     let mut values = own.values;
     for held in own.held {

@@ -11,7 +11,7 @@ use crate::session::Session;
 use crate::state::pin::{self, Made};
 use crate::state::record::{Attached, Record};
 use crate::state::{State, side};
-use crate::sys::bpffs;
+use crate::sys::{bpffs, cgroup, link};
 
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct HookStatus {
     pub target: String,
     /// The interface's name now, if that is another.
     pub now: Option<String>,
+    /// The folder of the control group that it hangs on, if that is not the one it is for.
+    pub on: Option<String>,
     /// How it is attached.
     pub means: Means,
     /// The id of the policy's program; `None` if it is gone.
@@ -57,15 +59,26 @@ pub(super) fn describe(
         },
         target: attached.target.clone(),
         now,
+        on: link.and_then(|link| hangs_on(link.on, &attached.target)),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
         alive: link.is_some_and(|link| link.alive),
-        foreign: foreign::near(session.namespace.as_fd(), &hook, dispatcher)?
+        foreign: foreign::near(session.place(), (&hook, &attached.target), dispatcher)?
             .into_iter()
             .filter(|one| Some(one.id) != left_on(record, &hook))
             .collect(),
     })
+}
+
+/// The control group that a link hangs on, if it is not the one in the folder `meant`.
+fn hangs_on(on: link::On, meant: &str) -> Option<String> {
+    let link::On::Cgroup(id, _) = on else {
+        return None;
+    };
+    let root = cgroup::root()?;
+    let folder = cgroup::with_id(&root, id)?;
+    (folder != Path::new(meant)).then(|| folder.display().to_string())
 }
 
 /// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.

@@ -77,10 +77,15 @@ pub(super) fn text(name: &[libc::c_char]) -> String {
 pub(super) fn info<T: Copy>(fd: BorrowedFd<'_>) -> io::Result<T> {
     // SAFETY: only instantiated with the `bpf_*_info` structs of `aya_obj::generated`, for which zeros are valid.
     let mut block: T = unsafe { mem::zeroed() };
+    info_into(fd, &mut block)?;
+    Ok(block)
+}
+
+/// The same for a block that names buffers, which the caller keeps alive.
+pub(super) fn info_into<T: Copy>(fd: BorrowedFd<'_>, block: &mut T) -> io::Result<()> {
     let mut a = attr();
     a.info.bpf_fd = number(fd);
     a.info.info_len = u32::try_from(mem::size_of::<T>()).map_err(io::Error::other)?;
-    a.info.info = address(std::ptr::from_mut(&mut block));
-    call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut a)?;
-    Ok(block)
+    a.info.info = address(std::ptr::from_mut(block));
+    call(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut a).map(drop)
 }

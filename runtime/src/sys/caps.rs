@@ -24,6 +24,12 @@ pub(crate) fn missing_to_load() -> Vec<&'static str> {
     told().map_or_else(Vec::new, missing_to_load_of)
 }
 
+/// Whether this process may ask for programs, maps and links that others made: only CAP_SYS_ADMIN may, by their ids
+/// (`bpf_prog_get_fd_by_id` of kernel/bpf/syscall.c and its kin). Where the kernel does not tell, the question shows it.
+pub(crate) fn may_ask_by_id() -> bool {
+    told().is_none_or(|bits| bits >> SYS_ADMIN & 1 == 1)
+}
+
 /// The capabilities that hold for the machine, by their bits; nothing if the kernel does not tell.
 pub(crate) fn told() -> Option<u64> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;

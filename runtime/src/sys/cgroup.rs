@@ -44,8 +44,28 @@ pub(crate) fn open(path: &Path) -> io::Result<Cgroup> {
 
 /// Whether a control group, or one below it, has this id.
 pub(crate) fn holds(path: &Path, id: u64) -> bool {
+    with_id(path, id).is_some()
+}
+
+/// The folder of the control group with this id, at or below a path.
+pub(crate) fn with_id(path: &Path, id: u64) -> Option<PathBuf> {
     let is = fs::metadata(path).is_ok_and(|about| about.is_dir() && about.ino() == id);
-    is || below(path).iter().any(|path| holds(path, id))
+    match is {
+        true => Some(path.to_owned()),
+        false => below(path).iter().find_map(|path| with_id(path, id)),
+    }
+}
+
+/// The control groups below one, whatever their level.
+pub(crate) fn all_below(path: &Path) -> Vec<PathBuf> {
+    let below = below(path).into_iter();
+    below
+        .flat_map(|path| {
+            let mut deeper = all_below(&path);
+            deeper.push(path);
+            deeper
+        })
+        .collect()
 }
 
 /// The control groups right below one. A group may go away while we look.

@@ -1,8 +1,8 @@
-//! Links: make, describe.
+//! Links: make, describe, list.
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
@@ -21,6 +21,19 @@ pub(crate) struct Description {
     pub(crate) program: u32,
     /// Whether what it hangs on is still there: a link outlives its interface, namespace or control group.
     pub(crate) alive: bool,
+    /// What it hangs on, as far as that is asked.
+    pub(crate) on: On,
+}
+
+/// What a link hangs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum On {
+    /// The control group with this id, by this attach type.
+    Cgroup(u64, u32),
+    /// A map of sockets.
+    Sockets,
+    /// Something else.
+    Other,
 }
 
 /// Attaches a program by a link.
@@ -57,7 +70,53 @@ pub(crate) fn describe(link: BorrowedFd<'_>) -> io::Result<Description> {
         id: block.id,
         program: block.prog_id,
         alive: target(&block) != 0,
+        on: on(&block),
     })
+}
+
+fn on(block: &bpf_link_info) -> On {
+    match block.type_ {
+        t if t == bpf_link_type::BPF_LINK_TYPE_CGROUP as u32 => {
+            // SAFETY: the kernel fills the member of the union that belongs to the link's type.
+            let cgroup = unsafe { block.__bindgen_anon_1.cgroup };
+            On::Cgroup(cgroup.cgroup_id, cgroup.attach_type)
+        }
+        BPF_LINK_TYPE_SOCKMAP => On::Sockets,
+        _ => On::Other,
+    }
+}
+
+/// All links of the machine that hang on something; only for CAP_SYS_ADMIN. Those that end meanwhile may be among them or not.
+pub(crate) fn all() -> io::Result<Vec<Description>> {
+    let mut found = Vec::new();
+    let mut last = 0;
+    while let Some(id) = after(last)? {
+        last = id;
+        match by_id(id).and_then(|link| describe(link.as_fd())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            described => found.push(described?),
+        }
+    }
+    found.retain(|link| link.alive);
+    Ok(found)
+}
+
+/// The id of the next link.
+fn after(last: u32) -> io::Result<Option<u32>> {
+    let mut a = attr();
+    a.__bindgen_anon_6.__bindgen_anon_1.start_id = last;
+    match call(bpf_cmd::BPF_LINK_GET_NEXT_ID, &mut a) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // SAFETY: the command just wrote this field of the union.
+        called => called.map(|_| Some(unsafe { a.__bindgen_anon_6.next_id })),
+    }
+}
+
+fn by_id(id: u32) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    // The kernel calls it `link_id`; all ids are the first word.
+    a.__bindgen_anon_6.__bindgen_anon_1.prog_id = id;
+    call_fd(bpf_cmd::BPF_LINK_GET_FD_BY_ID, &mut a)
 }
 
 /// What the link hangs on; the kernel puts 0 here once that is gone.

@@ -7,7 +7,7 @@ use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
 
 use sockc_compiler::bpf::constant::BPF_F_NO_PREALLOC;
 
-use super::bpf::{address, attr, call, call_fd, info, name, number};
+use super::bpf::{address, attr, call, call_fd, info, name, number, text};
 
 /// The shape of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +114,11 @@ pub(crate) fn of_kind(map: OwnedFd, kind: u32) -> io::Result<OwnedFd> {
         true => Ok(map),
         false => Err(another()),
     }
+}
+
+/// The name of a map.
+pub(crate) fn title(map: BorrowedFd<'_>) -> io::Result<String> {
+    info::<bpf_map_info>(map).map(|block| text(&block.name))
 }
 
 /// The id of a map.

@@ -41,6 +41,15 @@ impl Namespace {
     }
 }
 
+impl Namespace {
+    /// The name of maps of a policy for this namespace, by which the programs that use them are known to be its, whatever
+    /// they hang on: by the cookie, since a later namespace may have the same inode. A kernel keeps 15 bytes of it.
+    pub(crate) fn mark(&self) -> String {
+        let number = self.cookie.unwrap_or(self.inode);
+        format!("sockc_{number:x}").chars().take(15).collect()
+    }
+}
+
 impl AsFd for Namespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()

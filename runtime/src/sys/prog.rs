@@ -3,9 +3,11 @@
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type};
+use aya_obj::generated::{
+    BPF_F_QUERY_EFFECTIVE, bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type,
+};
 
-use super::bpf::{address, attr, call, call_fd, info, name, number, text};
+use super::bpf::{address, attr, call, call_fd, info, info_into, name, number, text};
 
 /// A program that the runtime makes itself.
 #[derive(Clone, Debug)]
@@ -117,15 +119,40 @@ pub(crate) enum AttachTarget<'a> {
 
 /// The ids of the programs at a place, in the order in which they run.
 pub(crate) fn query(place: AttachTarget<'_>, kind: bpf_attach_type) -> io::Result<Vec<u32>> {
-    let mut ids = [0u32; 64];
+    ask(place, kind, 0, MOST)
+}
+
+/// The ids of the programs that run for a control group, in their order: its own, then those of the groups above it
+/// (`compute_effective_progs` of `kernel/bpf/cgroup.c`).
+pub(crate) fn query_effective(
+    cgroup: BorrowedFd<'_>,
+    kind: bpf_attach_type,
+) -> io::Result<Vec<u32>> {
+    let place = AttachTarget::Fd(cgroup);
+    ask(place, kind, BPF_F_QUERY_EFFECTIVE, MOST * MAX_LEVELS)
+}
+
+/// The most programs that any place takes (`BPF_CGROUP_MAX_PROGS`, `BPF_MPROG_MAX`, `MAX_PROGS` of lookups).
+const MOST: usize = 64;
+/// Control groups above each other that are full of programs.
+const MAX_LEVELS: usize = 64;
+
+fn ask(
+    place: AttachTarget<'_>,
+    kind: bpf_attach_type,
+    flags: u32,
+    most: usize,
+) -> io::Result<Vec<u32>> {
+    let mut ids = vec![0u32; most];
     let mut a = attr();
     match place {
         AttachTarget::Interface(index) => a.query.__bindgen_anon_1.target_ifindex = index,
         AttachTarget::Fd(fd) => a.query.__bindgen_anon_1.target_fd = number(fd),
     }
     a.query.attach_type = kind as u32;
+    a.query.query_flags = flags;
     a.query.prog_ids = address(ids.as_mut_slice());
-    a.query.__bindgen_anon_2.prog_cnt = 64;
+    a.query.__bindgen_anon_2.prog_cnt = u32::try_from(most).map_err(io::Error::other)?;
     call(bpf_cmd::BPF_PROG_QUERY, &mut a)?;
     // SAFETY: the command just wrote this field of the union.
     let count = unsafe { a.query.__bindgen_anon_2.prog_cnt } as usize;
@@ -139,6 +166,18 @@ pub(crate) fn describe(program: BorrowedFd<'_>) -> io::Result<Description> {
         id: block.id,
         name: text(&block.name),
     })
+}
+
+/// The ids of the maps that a program uses.
+pub(crate) fn maps(program: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
+    let count = info::<bpf_prog_info>(program)?.nr_map_ids;
+    let mut ids = vec![0u32; usize::try_from(count).map_err(io::Error::other)?];
+    // SAFETY: a plain C struct of integers, for which zeros are valid.
+    let mut block: bpf_prog_info = unsafe { std::mem::zeroed() };
+    block.nr_map_ids = count;
+    block.map_ids = address(ids.as_mut_slice());
+    info_into(program, &mut block)?;
+    Ok(ids)
 }
 
 /// A program by its id.

@@ -108,12 +108,7 @@ fn kernel(forecast: &Forecast, page: &mut String) {
     table(&rows, "  ", page);
     for hook in &forecast.hooks {
         for foreign in &hook.foreign {
-            let order = if foreign.first { "before" } else { "after" };
-            let _ = writeln!(
-                page,
-                "  {foreign} of somebody else is on {} {} too, and decides {order} ours",
-                hook.hook, hook.target
-            );
+            let _ = writeln!(page, "  {}", foreign.beside(&hook.hook, &hook.target));
         }
     }
     for (name, now) in &forecast.renamed {

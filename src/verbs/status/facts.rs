@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use sockc_compiler::artifact::{CounterKind, Manifest};
+use sockc_compiler::artifact::{CounterKind, GroupPlan, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::Policy;
@@ -111,7 +111,8 @@ impl Facts {
     }
 
     fn escaped(&mut self, manifest: &Manifest, options: &Options) {
-        if manifest.groups.is_empty() {
+        // Of groups whose calls alone are decided no sockets are taken in.
+        if !manifest.groups.iter().any(GroupPlan::takes_in) {
             return;
         }
         match sockc_runtime::counters(options) {

@@ -244,11 +244,13 @@ pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
     })
 }
 
-/// An interface by its name then, and now if that is another.
+/// What a hook is for: an interface by its name then, and now if that is another; a control group, and which one it hangs on
+/// if that is another.
 pub(super) fn name(hook: &HookStatus) -> String {
     let target = &hook.target;
-    match &hook.now {
-        Some(now) => format!("{now} (was {target})"),
-        None => target.clone(),
+    match (&hook.now, &hook.on) {
+        (Some(now), _) => format!("{now} (was {target})"),
+        (None, Some(on)) => format!("{target} (hangs on {on})"),
+        (None, None) => target.clone(),
     }
 }

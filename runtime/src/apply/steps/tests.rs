@@ -6,6 +6,7 @@ use sockc_compiler::protocol::IpProtocol;
 use super::*;
 use crate::hook::Means;
 use crate::state::pin::Pin;
+use crate::sys::link::On;
 
 const LINK: u32 = 11;
 const PROGRAM: u32 = 22;
@@ -46,6 +47,7 @@ fn there(id: u32, program: u32) -> Option<Description> {
         id,
         program,
         alive: true,
+        on: On::Other,
     })
 }
 

@@ -2,9 +2,8 @@
 //!
 //! Takes what was found and done; adds sentences. Changes nothing else.
 
-use std::os::fd::AsFd;
-
 use super::Work;
+use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
@@ -56,7 +55,7 @@ impl Work<'_> {
         self.notes.extend(gone);
     }
 
-    /// Programs of others that decide before ours, where ours cannot be first.
+    /// Programs of others that decide before ours, where ours cannot be first, and those that may change what ours decided.
     pub(super) fn note_foreign(&mut self) {
         let mut notes = Vec::new();
         for attached in &self.record.hooks {
@@ -64,8 +63,8 @@ impl Work<'_> {
             // Where the kernel does not tell which is ours, `status` says why.
             let Ok(Some(ours)) = ours else { continue };
             let ours = Some(ours.program);
-            let foreign = match foreign::near(self.session.namespace.as_fd(), &attached.hook, ours)
-            {
+            let hook = (&attached.hook, attached.target.as_str());
+            let foreign = match foreign::near(self.session.place(), hook, ours) {
                 Ok(foreign) => foreign.into_iter(),
                 Err(error) => {
                     notes.push(format!(
@@ -74,13 +73,11 @@ impl Work<'_> {
                     break;
                 }
             };
-            notes.extend(foreign.filter(|one| one.first).map(|one| {
-                format!(
-                    "{one} of somebody else is on {} {} too, and decides before ours",
-                    attached.hook.point.title(),
-                    self.called(attached)
-                )
-            }));
+            notes.extend(
+                foreign
+                    .filter(|one| one.first || one.effect == Effect::Rewrites)
+                    .map(|one| one.beside(&attached.hook.point.title(), self.called(attached))),
+            );
         }
         self.notes.extend(notes);
     }

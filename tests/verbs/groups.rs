@@ -1,0 +1,300 @@
+//! What the verbs say of hooks on control groups: where they hang, who else is there, and whose they are.
+
+use std::process::Command;
+
+use sockc_runtime::lab::{Group, Lab, Space};
+
+use super::{Folder, Ran, root, run};
+
+/// The hooks of a `connect` rule.
+const HOOKS: [&str; 4] = ["connect4", "connect6", "sendmsg4", "sendmsg6"];
+
+/// A group whose calls a policy in the server's namespace decides.
+struct Place {
+    lab: Lab,
+    group: Group,
+    folder: Folder,
+    policy: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let (lab, group, folder) = (
+            Lab::new().unwrap(),
+            Group::new().unwrap(),
+            Folder::new(name),
+        );
+        let policy = folder.file("calls.sk", &calls(&group));
+        let place = Self {
+            lab,
+            group,
+            folder,
+            policy,
+        };
+        place.ends(0, &["apply", &place.policy]);
+        place
+    }
+
+    /// Runs the command on the server; it must end so.
+    fn ends(&self, code: i32, arguments: &[&str]) -> Ran {
+        let ran = self.lab.server.run(|| run(arguments)).unwrap();
+        assert_eq!(
+            ran.code,
+            Some(code),
+            "{arguments:?}: {}{}",
+            ran.stdout,
+            ran.stderr
+        );
+        ran
+    }
+}
+
+impl Drop for Place {
+    /// Programs on a control group hold nothing of the namespace.
+    fn drop(&mut self) {
+        let _ = self.lab.server.run(|| run(&["unload", "--yes"]));
+    }
+}
+
+fn calls(group: &Group) -> String {
+    format!(
+        "policy calls\ngroup jobs = cgroup \"{}\"\ndefault connect allow\nfar: drop connect from group jobs to 10.50.0.0/24\n",
+        group.path()
+    )
+}
+
+/// Runs another tool, which must succeed.
+fn tool(space: &Space, line: &str) -> String {
+    let ran = space.run(|| Command::new("sh").args(["-c", line]).output().unwrap());
+    let ran = Ran::of(ran.unwrap());
+    assert_eq!(ran.code, Some(0), "{line}: {}", ran.stderr);
+    ran.stdout
+}
+
+#[test]
+fn a_policy_of_a_group_that_another_bpf_file_system_keeps_is_not_said_to_be_nothing() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-elsewhere");
+    let other = place.folder.0.join("bpf").display().to_string();
+    let server = &place.lab.server;
+    tool(
+        server,
+        &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"),
+    );
+    let asked: [&[&str]; 7] = [
+        &["status"],
+        &["status", "--json"],
+        &["plan", &place.policy],
+        &["apply", "--yes", &place.policy],
+        &["counters"],
+        &["set", "list", "banned"],
+        &["unload", "--yes"],
+    ];
+    for arguments in asked {
+        let told = place.ends(5, &[arguments, &["--bpffs", &other]].concat());
+        let said = format!("{}{}", told.stdout, told.stderr);
+        for hook in HOOKS {
+            assert!(said.contains(&format!("{hook} /")), "{hook}: {said}");
+        }
+        assert!(!said.contains("no policy is in force"), "{said}");
+    }
+    // Another namespace has no policy, whatever the groups of the machine are asked.
+    let elsewhere = place.lab.client.run(|| run(&["status"])).unwrap();
+    assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
+    place.ends(0, &["status"]);
+    place.ends(0, &["unload", "--yes"]);
+    place.ends(0, &["status", "--bpffs", &other]);
+    place.ends(0, &["unload", "--yes", "--bpffs", &other]);
+    tool(server, &format!("umount {other}"));
+}
+
+/// The programs of `connect` see an address as those before them left it, and those after them may change it again.
+#[test]
+fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-foreign");
+    let below = place.group.chain(1).unwrap();
+    let object = place.folder.0.join("other.o").display().to_string();
+    place.ends(0, &["compile", &place.policy, "-o", &object]);
+    let pins = "/sys/fs/bpf/other";
+    let server = &place.lab.server;
+    tool(server, &format!("bpftool prog loadall {object} {pins}"));
+    let unified = tool(
+        server,
+        "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2",
+    );
+    let unified = unified.trim();
+    let pinned = tool(server, &format!("ls {pins}"));
+    let program = |kind: &str| {
+        let mut names = pinned.lines();
+        names
+            .find(|name| name.starts_with(kind))
+            .unwrap()
+            .to_owned()
+    };
+    for (kind, group) in [
+        ("connect4", place.group.path()),
+        ("sendmsg6", below[0].path()),
+    ] {
+        let name = program(kind);
+        tool(
+            server,
+            &format!("bpftool cgroup attach {unified}{group} {kind} pinned {pins}/{name} multi"),
+        );
+    }
+    let status = place.ends(0, &["status"]);
+    let plan = place.ends(0, &["plan", &place.policy]);
+    for (page, kind) in [
+        (&status.stderr, "connect4"),
+        (&status.stderr, "sendmsg6"),
+        (&plan.stdout, "connect4"),
+        (&plan.stdout, "sendmsg6"),
+    ] {
+        let words = format!(
+            "of somebody else is on {kind} {unified}{} too",
+            place.group.path()
+        );
+        let mut lines = page.lines();
+        let line = lines.find(|line| line.contains(&words));
+        assert!(
+            line.is_some_and(|line| line.contains("before ours")),
+            "{words}: {page}"
+        );
+    }
+    assert!(!status.stderr.contains("on connect6"), "{}", status.stderr);
+    let json = place.ends(0, &["status", "--json"]).json();
+    let hooks = json["hooks"].as_array().unwrap();
+    let connect4 = hooks
+        .iter()
+        .find(|hook| hook["hook"] == "connect4")
+        .unwrap();
+    assert_eq!(connect4["foreign"].as_array().unwrap().len(), 1, "{json}");
+    let applied = place.ends(0, &["apply", "--yes", &place.policy]);
+    assert!(applied.stderr.contains("on connect4"), "{}", applied.stderr);
+    tool(server, &format!("rm -r {pins}"));
+}
+
+/// A hook of a group that is followed by its path hangs on the root of all control groups.
+#[test]
+fn status_says_where_the_hook_of_a_group_hangs() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-hang");
+    let unified = tool(
+        &place.lab.server,
+        "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2",
+    );
+    let unified = unified.trim();
+    let told = place.ends(0, &["status"]).stdout;
+    let words = format!("{unified}{} (hangs on {unified})", place.group.path());
+    assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
+    let json = place.ends(0, &["status", "--json"]).json();
+    assert_eq!(json["hooks"][0]["on"], unified, "{json}");
+}
+
+/// The folder of the state of the server's namespace.
+fn state(server: &Space) -> String {
+    let inode = tool(server, "stat -L -c %i /proc/self/ns/net");
+    format!("/sys/fs/bpf/sockc/{}", inode.trim())
+}
+
+#[test]
+fn calls_have_no_bytes_before_and_after_the_first() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-bytes");
+    let table = place.ends(0, &["counters"]).stdout;
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .skip(1)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows.len(), 2, "{table}");
+    for row in rows {
+        assert_eq!(&row[..3], ["0", "-", "connect"], "{table}");
+    }
+    let json = place.ends(0, &["counters", "--json"]).json();
+    assert!(json["rules"][0]["bytes"].is_null(), "{json}");
+}
+
+/// With the word that says what is in force somebody has let every call go on; without the record nobody knows what is.
+#[test]
+fn what_others_changed_is_not_said_to_be_in_force() {
+    if !root() {
+        return;
+    }
+    let changes = [
+        "bpftool map update pinned STATE/control key 0 0 0 0 value 0 0 0 0",
+        "rm STATE/control",
+        "rm STATE/1/record",
+        "rm STATE/link/connect4_*",
+        "bpftool link detach pinned $(echo STATE/link/sendmsg4_*)",
+    ];
+    for change in changes {
+        let place = Place::new("groups-changed");
+        let server = &place.lab.server;
+        tool(server, &change.replace("STATE", &state(server)));
+        let told = place.ends(5, &["status"]);
+        assert!(
+            !told.stdout.contains("is in force"),
+            "{change}: {}",
+            told.stdout
+        );
+        let said = format!("{}{}", told.stdout, told.stderr);
+        assert!(!said.contains("escaped"), "{change}: {said}");
+        if ["record", "value 0"]
+            .iter()
+            .any(|lost| change.contains(lost))
+        {
+            place.ends(5, &["apply", "--yes", &place.policy]);
+            place.ends(0, &["unload", "--yes"]);
+        }
+        place.ends(0, &["apply", "--yes", &place.policy]);
+        let told = place.ends(0, &["status"]);
+        assert!(told.stdout.contains("is in force"), "{}", told.stdout);
+    }
+}
+
+/// Somebody stops a service, and its control group goes: that must not keep the policy as it is.
+#[test]
+fn a_control_group_that_is_gone_locks_no_policy_in() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-gone");
+    let other = Group::named("other").unwrap();
+    let two = |port: u16| {
+        format!(
+            "{}group rest = cgroup \"{}\"\nmail: drop connect tcp from group rest to port {port}\n",
+            calls(&place.group),
+            other.path()
+        )
+    };
+    let first = place.folder.file("first.sk", &two(25));
+    place.ends(0, &["apply", "--yes", &first]);
+    let (path, changed) = (other.path().to_owned(), two(26));
+    drop(other);
+    let changed = place.folder.file("changed.sk", &changed);
+    place.ends(0, &["plan", &changed]);
+    let applied = place.ends(0, &["apply", "--yes", &changed]);
+    assert!(applied.stderr.contains(&path), "{}", applied.stderr);
+    place.ends(0, &["status"]);
+    // One that the policy in force does not have may be a mistake.
+    let wrong = calls(&place.group).replace(place.group.path(), "/sockc-lab-none");
+    let wrong = place.folder.file("wrong.sk", &wrong);
+    let refused = place.ends(3, &["apply", "--yes", &wrong]);
+    assert!(
+        refused.stderr.contains("without the group"),
+        "{}",
+        refused.stderr
+    );
+    place.ends(0, &["apply", "--yes", &place.policy]);
+    place.ends(0, &["status"]);
+    place.ends(0, &["unload", "--yes"]);
+}
