@@ -539,7 +539,7 @@ worded! {
         Exists = "exists",
         /// A connected one.
         Established = "established",
-        /// A listener.
+        /// A listener, an unfinished handshake, an unconnected UDP socket.
         Listening = "listening",
     }
 }
@@ -637,11 +637,12 @@ worded! {
     /// What a rate counts.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum RateUnit {
-        /// Whole ones.
+        /// Every packet takes one (a joined buffer at TC one for each segment).
         Packets = "packets",
-        /// Of whole packets.
+        /// Every packet takes the length of its IP packet.
         Bytes = "bytes",
-        /// New ones.
+        /// A TCP SYN without ACK takes one, and a UDP packet (not a later fragment) without a connected socket. Others
+        /// take none and always fit.
         Connections = "connections",
     }
 }
