@@ -13,6 +13,7 @@ mod data;
 mod draw;
 mod edits;
 mod example;
+mod groups;
 mod joint;
 mod lists;
 mod malformed;

@@ -40,6 +40,8 @@ pub struct DirectionSpec {
 /// What a process does with a socket of its group.
 #[derive(Debug)]
 pub struct Deed {
+    /// What a group does that does it: `sends`.
+    pub does: &'static str,
     /// What one is called.
     pub one: &'static str,
     /// The protocols that its sockets speak.
@@ -139,6 +141,7 @@ static SEND: DirectionSpec = DirectionSpec {
     rule: "a rule on sends",
     choose: "choose by group, address and port",
     deed: Some(Deed {
+        does: "sends",
         one: "write",
         about: "TCP",
         has_sender: true,
@@ -155,6 +158,7 @@ static CONNECT: DirectionSpec = DirectionSpec {
     rule: "a rule on connects",
     choose: "choose by group, protocol, and the receiver's address and port",
     deed: Some(Deed {
+        does: "calls",
         one: "call",
         about: "TCP and UDP",
         // The kernel chooses its address later.

@@ -16,9 +16,9 @@ use crate::artifact::{Line, MapId, Program, Relocation};
 use crate::bpf::asm;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{JumpOp, Register};
-use crate::ir::{Block, Function, Inst, Invalid, Value, forward_order, validate};
+use crate::ir::{Block, Function, Inst, Invalid, Value, validate};
 use crate::target::Target;
-use block::{Item, Side, block_items};
+use block::{Item, Rhs, block_items};
 use cranelift_entity::SecondaryMap;
 use registers::Registers;
 
@@ -61,12 +61,11 @@ impl Display for EmitError {
 ///
 /// A limit of the target, or a bug of the compiler.
 pub fn emit(function: &Function, target: &Target) -> Result<Program, EmitError> {
-    validate(function).map_err(EmitError::Invalid)?;
+    let valid = validate(function).map_err(EmitError::Invalid)?;
     check_target(function, target)?;
-    // What is valid has an order.
-    let order = forward_order(function).ok_or(EmitError::Number(0))?;
-    let registers = Registers::allocate(function, &order)?;
-    check::check(function, &order, &registers)?;
+    let registers = Registers::allocate(&valid)?;
+    check::check(&valid, &registers)?;
+    let order = valid.order;
     let mut items = Vec::new();
     let mut starts = SecondaryMap::with_default(usize::MAX);
     for (index, &block) in order.iter().enumerate() {
@@ -276,10 +275,10 @@ fn compare(condition: &block::Condition, offset: i16) -> Insn {
         rhs,
     } = *condition;
     match (rhs, narrow) {
-        (Side::Imm(imm), true) => asm::jump32_imm(op, lhs, imm, offset),
-        (Side::Imm(imm), false) => asm::jump_imm(op, lhs, imm, offset),
-        (Side::Register(rhs), true) => asm::jump32_reg(op, lhs, rhs, offset),
-        (Side::Register(rhs), false) => asm::jump_reg(op, lhs, rhs, offset),
+        (Rhs::Imm(imm), true) => asm::jump32_imm(op, lhs, imm, offset),
+        (Rhs::Imm(imm), false) => asm::jump_imm(op, lhs, imm, offset),
+        (Rhs::Register(rhs), true) => asm::jump32_reg(op, lhs, rhs, offset),
+        (Rhs::Register(rhs), false) => asm::jump_reg(op, lhs, rhs, offset),
     }
 }
 

@@ -28,7 +28,7 @@ pub use builder::Builder;
 pub(crate) use liveness::{Live, Liveness};
 pub(crate) use order::forward_order;
 pub use validate::Invalid;
-pub(crate) use validate::validate;
+pub(crate) use validate::{Valid, validate};
 
 /// A basic block.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -7,43 +7,34 @@
 //!     ─▶ tree of the `count` rules, if there are any ─▶ outcome (return, assign a socket, …)
 //! ```
 //!
+//! Four parts write it, each with what it may touch: the `Prologue` knows where it leads to and nothing of what
+//! is decided; a `Tree` tests and asks; the `Answers` to what is asked come when nothing can ask any more;
+//! the `Ends` count, log and leave. What all of them read is `Given` and never changes; the `Builder` goes
+//! from hand to hand.
+//!
 //! Each family has trees of its own, so that a hook may keep a field at one place for IPv4 and at another for IPv6.
 //! Nothing here decides anything: which rule wins stands in the diagram.
 
-mod absent;
-mod account;
-mod boundaries;
+mod answers;
+mod bucket;
 mod context;
-mod filled;
+mod door;
+mod ends;
 mod frame;
-mod header;
+mod given;
 mod hook;
-mod leaf;
-mod live;
-mod log;
-mod member;
-mod meter;
-mod outcome;
-mod packet;
+mod prologue;
 mod question;
-mod read;
-mod reject;
-mod socket;
-mod stream;
-mod transport;
+mod search;
 mod tree;
-mod uniform;
-mod walk;
-
-use std::collections::BTreeMap;
 
 use cranelift_entity::SecondaryMap;
 
-use crate::artifact::{MapId, Section};
+use crate::artifact::MapId;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
 use crate::field::{Field, FieldSet};
-use crate::ir::{Block, Builder, Function, Origin, Slot, Value};
+use crate::ir::{Block, Builder, Function};
 use crate::location::Location;
 use crate::policy::{
     Default, DefaultVerdict, Family, GroupId, LiveMapId, Policy, RuleId, SetId, SocketId,
@@ -51,24 +42,26 @@ use crate::policy::{
 };
 use crate::protocol::IpProtocol;
 
-pub(crate) use boundaries::SetTables;
-pub(crate) use live::{LiveMapMaps, LiveSetMaps};
-pub(crate) use member::SetMaps;
-pub use meter::BUCKET_KEY;
-pub(crate) use meter::Meters;
-pub use reject::KINDS;
-pub(crate) use reject::{MAX_RECEIVERS, answers};
-use stream::Door;
-pub use stream::PEER_KEY;
-pub(crate) use stream::{GroupMaps, sock_ops};
-pub(crate) use walk::ClassifierMaps;
+use answers::Answers;
+pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
+pub use bucket::BUCKET_KEY;
+pub(crate) use bucket::Meters;
+pub use door::PEER_KEY;
+pub(crate) use door::{GroupMaps, sock_ops};
+pub use ends::KINDS;
+use ends::{Ends, Outcome};
+pub(crate) use ends::{MAX_RECEIVERS, answers};
+use frame::Wants;
+use given::Given;
+use hook::{Head, Roots};
+use prologue::{Exits, Prologue};
+use question::{Phase, Questions};
+use tree::Tree;
 
-use frame::Frame;
-use log::Gate;
-use meter::Bucket;
-use outcome::Outcome;
-use question::Questions;
-use reject::Reply;
+/// The words of the sender's address.
+const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
+/// The words of the receiver's address.
+const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]
@@ -149,9 +142,84 @@ pub(crate) struct Source<'a> {
 /// Makes the function of a chain.
 #[must_use]
 pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
-    let mut lowering = Lowering::new(source, name, source.chain.hook.spec().section);
-    (hook::code(source.chain.hook).open)(&mut lowering);
-    lowering.builder.finish()
+    let section = source.chain.hook.spec().section;
+    let mut builder = Builder::new(name, section, source.head.clone());
+    let given = Given::new(&mut builder, source, wants(&source));
+    let mut ends = Ends::new(&mut builder, &given);
+    let entry = builder.current();
+    let pass = ends.outcome(&mut builder, Outcome::Pass, Family::V4);
+    match given.code().head {
+        Head::Frame(reach) => {
+            let prologue = Prologue::new(&mut builder, &given, reach, used_fields(&source));
+            if given.is_uniform() {
+                let default = ends.uniform(&mut builder);
+                builder.enter(entry);
+                prologue.uniform(&mut builder, pass, default);
+            } else {
+                let malformed = ends.malformed(&mut builder);
+                let roots = decide(&mut builder, &given, ends, pass);
+                builder.enter(entry);
+                prologue.packet(&mut builder, Exits::new(roots, malformed));
+            }
+        }
+        Head::Context(begin) => {
+            let roots = decide(&mut builder, &given, ends, pass);
+            builder.enter(entry);
+            begin(&given, &mut builder, roots);
+        }
+    }
+    builder.finish()
+}
+
+/// Which slots a chain has that not all have.
+fn wants(source: &Source<'_>) -> Wants {
+    let answers = ends::answers(source.chain);
+    Wants {
+        room: answers || answers::has_buckets(source.policy) || ends::logs(source),
+        answers,
+        first_match: source.classifier.is_some(),
+    }
+}
+
+/// The fields that the program will read: those of its trees, and what their questions need.
+fn used_fields(source: &Source<'_>) -> FieldSet {
+    let flats = [Some(source.decision), source.counts];
+    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
+    let mut used: FieldSet = tested.collect();
+    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
+    used.extend(needed.iter());
+    for field in used.clone().iter() {
+        if let Field::Conforms(rule) = field
+            && let Some(rate) = &source.policy.rules[rule].rate
+        {
+            used.extend(answers::bucket_fields(rate).iter().copied());
+        }
+    }
+    if ends::logs(source) {
+        used.extend(ends::log_fields());
+    }
+    used
+}
+
+/// Writes the decision of each family, with everything after it.
+fn decide(builder: &mut Builder, given: &Given<'_>, mut ends: Ends<'_>, pass: Block) -> Roots {
+    let mut questions = Questions::default();
+    let [v4, v6] = [Family::V4, Family::V6].map(|family| {
+        if !given.code().families.contains(&family) {
+            return pass;
+        }
+        if let Some(counts) = given.source.counts {
+            let what = (counts, Phase::Counts, family);
+            let root = Tree::write(builder, given, (&mut ends, &mut questions), what);
+            ends.count_first(family, root);
+        }
+        let what = (given.source.decision, Phase::Decision, family);
+        Tree::write(builder, given, (&mut ends, &mut questions), what)
+    });
+    ends.finish(builder);
+    Answers::new(builder, given).write(builder, questions);
+    builder.set_origin(builder.head());
+    Roots { v4, v6, pass }
 }
 
 /// Whether every packet of a chain gets the default of its direction, whatever it holds: nothing of it is read then, and
@@ -176,137 +244,6 @@ pub(crate) fn is_uniform(
 #[must_use]
 pub(crate) fn origin_of(place: &SourceLocation) -> Location {
     place.location.clone()
-}
-
-/// The fields that the program will read: those of its trees, and what their questions need.
-fn used_fields(source: &Source<'_>) -> FieldSet {
-    let flats = [Some(source.decision), source.counts];
-    let tested = flats.into_iter().flatten().flat_map(Flat::fields);
-    let mut used: FieldSet = tested.collect();
-    let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
-    used.extend(needed.iter());
-    for field in used.clone().iter() {
-        if let Field::Conforms(rule) = field
-            && let Some(rate) = &source.policy.rules[rule].rate
-        {
-            used.extend(meter::bucket_fields(rate).iter().copied());
-        }
-    }
-    if log::logs(source) {
-        used.extend(log::fields());
-    }
-    used
-}
-
-/// A function in the making.
-struct Lowering<'a> {
-    source: Source<'a>,
-    builder: Builder,
-    registers: Parser,
-    frame: Frame,
-    /// Where a walk through tables keeps what it knows of the packet.
-    walk: walk::WalkFrame,
-    /// Where an answer is put together, if the chain rejects packets.
-    reply: Option<Reply>,
-    /// Where a bucket's key is put together, if the policy has buckets.
-    bucket: Option<Bucket>,
-    /// Where a record is put together, if the chain logs.
-    record: Option<Slot>,
-    /// What the sock_ops program of a group does with a connection, if this is one.
-    door: Option<Door>,
-    head: Origin,
-    used: FieldSet,
-    questions: Questions,
-    origins: BTreeMap<u32, Origin>,
-    leaves: BTreeMap<(Family, u32), Block>,
-    outcomes: BTreeMap<(Family, Outcome), Block>,
-    /// What the verdict slot may hold, in the order it was asked for.
-    numbered: Vec<Outcome>,
-    accounts: BTreeMap<Block, Block>,
-    count_roots: BTreeMap<Family, Block>,
-    finishes: BTreeMap<Family, Block>,
-    gates: BTreeMap<Gate, Block>,
-    records: BTreeMap<(Option<Family>, Block), Block>,
-}
-
-/// What the parser goes through a packet with.
-#[derive(Clone, Copy)]
-struct Parser {
-    /// The context, which all code has.
-    context: Value,
-    /// The first byte of the IP header.
-    network: Value,
-    /// The end of the packet's linear part.
-    end: Value,
-    /// Offset of the header being looked at from the IP header.
-    cursor: Value,
-    /// The transport header.
-    transport: Value,
-    /// What the header says that decides how it goes on.
-    probe: Value,
-}
-
-impl<'a> Lowering<'a> {
-    fn new(source: Source<'a>, name: &str, section: Section) -> Self {
-        let mut builder = Builder::new(name, section, source.head.clone());
-        let registers = Parser {
-            context: builder.argument(),
-            network: builder.value(),
-            end: builder.value(),
-            cursor: builder.value(),
-            transport: builder.value(),
-            probe: builder.value(),
-        };
-        let mut frame = Frame::new(&mut builder);
-        let walk = walk::WalkFrame::new(&mut builder, frame.tuple, frame.prefix);
-        // The sock_ops program of a group neither answers nor meters nor logs.
-        let decides = section != Section::SockOps;
-        let (answers, meters, logs) = (
-            decides && reject::answers(source.chain),
-            decides && meter::has_buckets(source.policy),
-            decides && log::logs(&source),
-        );
-        // Records, buckets and answers are never put together at the same time.
-        let room = (answers || meters || logs).then(|| builder.slot(reject::ROOM));
-        let reply = room
-            .filter(|_| answers)
-            .map(|room| Reply::new(&mut builder, room));
-        let bucket = room
-            .filter(|_| meters)
-            .map(|room| Bucket::new(&mut builder, room));
-        let record = room.filter(|_| logs);
-        frame.first_match = source.classifier.is_some().then(|| builder.opaque_slot(4));
-        let head = builder.first_origin();
-        Self {
-            source,
-            builder,
-            registers,
-            frame,
-            walk,
-            reply,
-            bucket,
-            record,
-            door: None,
-            head,
-            used: used_fields(&source),
-            questions: Questions::default(),
-            origins: BTreeMap::new(),
-            leaves: BTreeMap::new(),
-            outcomes: BTreeMap::new(),
-            numbered: Vec::new(),
-            accounts: BTreeMap::new(),
-            count_roots: BTreeMap::new(),
-            finishes: BTreeMap::new(),
-            gates: BTreeMap::new(),
-            records: BTreeMap::new(),
-        }
-    }
-
-    /// A block whose code belongs to no rule.
-    fn head_block(&mut self) -> Block {
-        self.builder.set_origin(self.head);
-        self.builder.block()
-    }
 }
 
 #[cfg(test)]

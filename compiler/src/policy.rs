@@ -12,7 +12,7 @@ mod measure;
 pub use crate::direction::Direction;
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
-    SocketOrigin, Zone,
+    SocketOrigin, Zone, lies_in,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
@@ -138,6 +138,18 @@ impl Policy {
     #[must_use]
     pub fn plain_class() -> ClassId {
         ClassId(0)
+    }
+
+    /// Whether it may decide anything but an allow about what a group does.
+    #[must_use]
+    pub fn governs(&self, group: GroupId, direction: Direction) -> bool {
+        let default = self.default_of(direction);
+        let mut rules = self.rules_of(direction);
+        default.is_some_and(|line| line.verdict != DefaultVerdict::Allow)
+            || rules.any(|(_, rule)| {
+                let allows = rule.action == Action::Allow || !rule.action.decides();
+                !allows && rule.is_for(group)
+            })
     }
 
     /// The `default` line of a direction.

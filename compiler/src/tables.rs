@@ -14,7 +14,7 @@ use crate::artifact::{MapId, MapSpec};
 
 /// Where a table begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TablePlace {
+pub struct TableRef {
     /// The map that holds it.
     pub map: MapId,
     /// Its first byte in the map's only value.
@@ -27,7 +27,7 @@ pub struct PlacedTable {
     /// What it is, such as `set0_v4_0`.
     pub name: String,
     /// Where it begins.
-    pub place: TablePlace,
+    pub place: TableRef,
     /// Its length in bytes.
     pub size: usize,
 }
@@ -37,7 +37,7 @@ pub struct PlacedTable {
 pub fn listing(tables: &[PlacedTable], maps: &PrimaryMap<MapId, MapSpec>) -> String {
     let mut text = String::new();
     for table in tables {
-        let TablePlace { map, offset } = table.place;
+        let TableRef { map, offset } = table.place;
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
@@ -89,17 +89,12 @@ impl<'m> Tables<'m> {
 
     /// Puts a table of 1 to [`Self::limit`] bytes into the first map that has room after what it holds, at a multiple
     /// of `align` (a power of two).
-    pub(crate) fn push(
-        &mut self,
-        name: impl Into<String>,
-        bytes: &[u8],
-        align: usize,
-    ) -> TablePlace {
+    pub(crate) fn push(&mut self, name: impl Into<String>, bytes: &[u8], align: usize) -> TableRef {
         let map = self.with_room(bytes.len(), align);
         let appended = append(&mut self.maps[map], bytes, align);
         self.beyond |= appended.is_none() || bytes.len() > self.limit;
         let offset = appended.unwrap_or_default();
-        let place = TablePlace { map, offset };
+        let place = TableRef { map, offset };
         self.placed.push(PlacedTable {
             name: name.into(),
             place,

@@ -19,8 +19,8 @@ use sockc_compiler::artifact::Manifest;
 pub use applied::{Applied, InterfaceHook, OtherHook};
 
 use crate::blocks::Blocks;
-use crate::blocks::departing::{self, Departing};
-use crate::blocks::ownership::{self, Left, Outer};
+use crate::blocks::departing;
+use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
@@ -102,7 +102,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
                 left.extend(ownership::release(&gone, &part.options, session));
-                applied.notes.extend(departed(&departing, &left));
+                applied.notes.extend(departing::notes(&departing, &left));
                 Ok([vec![applied], later].concat())
             }
             Err(error) => {
@@ -111,18 +111,6 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             }
         }
     })
-}
-
-/// What a person has to know of namespaces whose blocks went: what is not as the policy's text lets one think, and what could
-/// not be removed.
-fn departed(departing: &[Departing], left: &[Left]) -> Vec<String> {
-    let is_left = |one: &&Departing| left.iter().any(|left| left.inode == one.inode);
-    let expected = |one: &&Departing| one.goes() && one.lost.is_none();
-    let told = departing.iter();
-    let told = told.filter(|one| !is_left(one) && !expected(one));
-    let left = left.iter();
-    let left = left.map(|one| format!("{}: {}", one.what, one.cause.bare()));
-    told.map(Departing::words).chain(left).collect()
 }
 
 /// Refuses if the caller wants to follow another generation than the one in force.

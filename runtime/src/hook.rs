@@ -143,7 +143,7 @@ impl Point {
     }
 
     /// The hook of the rules that its programs run, if they run any.
-    fn decides(self) -> Option<compiled::Hook> {
+    pub(crate) fn decides(self) -> Option<compiled::Hook> {
         Some(match self {
             Self::Xdp(_) => compiled::Hook::Xdp,
             Self::TcIn(_) => compiled::Hook::TcIn,

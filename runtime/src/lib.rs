@@ -83,4 +83,4 @@ pub use status::{
     BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object,
     running, status,
 };
-pub use unload::unload;
+pub use unload::{Unloaded, unload};

@@ -3,29 +3,47 @@
 //! One word puts the policy and those of its `for netns` blocks out of force; then what is left of the blocks goes, and the
 //! namespace's own folder last, since it is what a second unload finds the blocks by.
 
-use crate::blocks::ownership;
+use crate::blocks::{departing, ownership};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
 use crate::session;
+use crate::state::namespaces::Owner;
 use crate::state::{Access, Lock};
 
-/// Removes the policy of a network namespace with all that sockc left there, also what is damaged; `false` if there was
-/// nothing. The policies of its `for netns` blocks go with it.
+/// What an unload did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unloaded {
+    /// Whether something was there.
+    pub removed: bool,
+    /// What a person should know of the namespaces of its `for netns` blocks: those that lost their names, and those where
+    /// another policy is, which stays.
+    pub notes: Vec<String>,
+}
+
+/// Removes the policy of a network namespace with all that sockc left there, also what is damaged. The policies of its `for
+/// netns` blocks go with it.
 ///
 /// # Errors
 ///
 /// [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it; [`Error::Left`] if the policy is out of force and not everything could be removed; with any other, nothing was changed.
-pub fn unload(options: &Options) -> Result<bool, Error> {
+pub fn unload(options: &Options) -> Result<Unloaded, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
         let blocks = ownership::blocks(session)?;
         if lock.is_none() && blocks.is_empty() {
             elsewhere::refuse(session, &options.bpffs)?;
-            return Ok(false);
+            return Ok(Unloaded::default());
         }
+        let notes = match departing::of(&blocks, state, Owner::of(&session.namespace)) {
+            Ok(departing) => departing::notes(&departing, &[]),
+            // What is damaged goes all the same.
+            Err(error) => vec![format!(
+                "how the network namespaces of its `for netns` blocks stand is not known: {error}"
+            )],
+        };
         let off = off(state)?;
         let left = ownership::release(&blocks, options, session);
         let left = left.into_iter().map(|one| (one.what, one.cause));
@@ -40,12 +58,16 @@ pub fn unload(options: &Options) -> Result<bool, Error> {
         left.insert(0, own_words(off, own.is_ok()).to_owned());
         causes.extend(own.err());
         drop(lock);
-        causes.into_iter().next().map_or(Ok(true), |cause| {
-            Err(Error::Left {
+        match causes.into_iter().next() {
+            None => Ok(Unloaded {
+                removed: true,
+                notes,
+            }),
+            Some(cause) => Err(Error::Left {
                 left,
                 cause: Box::new(cause),
-            })
-        })
+            }),
+        }
     })
 }
 

@@ -34,6 +34,7 @@ pub(super) fn fate(verdict: &'static str, target: Option<&str>) -> Fate {
 pub(super) fn opened() -> Change {
     Change {
         about: About::In,
+        group: None,
         from: fate("drop", None),
         to: fate("allow", None),
         was: Decider::Line(line(3, None, "default in drop")),

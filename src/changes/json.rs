@@ -113,7 +113,8 @@ struct ChangeRow<'a> {
 /// Who decides.
 #[derive(Serialize)]
 pub(crate) struct By<'a> {
-    /// `rule`, `default`, `nobody` (no rule matches and there is no default) or `not attached` (not on this interface).
+    /// `rule`, `default`, `nobody` (no rule matches and there is no default), `not attached` (not on this interface) or `no
+    /// group` (of no group of the policy).
     by: &'static str,
     #[serde(flatten)]
     line: Option<LineRow<'a>>,
@@ -212,6 +213,7 @@ pub(crate) fn by(decider: &Decider) -> By<'_> {
         Decider::Line(found) => ("rule", Some(found)),
         Decider::Nobody => ("nobody", None),
         Decider::NotAttached => ("not attached", None),
+        Decider::NoGroup => ("no group", None),
     };
     By {
         by,

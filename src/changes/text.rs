@@ -296,7 +296,7 @@ impl Shown {
         self.list(title, Lists::Moved, &moved, "count", |shown, one| {
             let by = |decider: &Decider| match decider {
                 Decider::Line(line) => format!("{} {}", words::place(line), words::name(line)),
-                Decider::Nobody | Decider::NotAttached => "nobody".into(),
+                Decider::Nobody | Decider::NotAttached | Decider::NoGroup => "nobody".into(),
             };
             let text = format!("{} -> {}", by(&one.was), by(&one.will_be));
             shown.page.row("  ", Role::Aside, Role::Change, &text);

@@ -63,6 +63,7 @@ pub(super) fn decider(by: &Decider) -> String {
         Decider::Line(line) => format!("by {} {}", place(line), name(line)),
         Decider::Nobody => "as no rule matches and there is no default".into(),
         Decider::NotAttached => "as the policy is not on this interface".into(),
+        Decider::NoGroup => "as the policy has no group of these processes".into(),
     }
 }
 
@@ -109,10 +110,19 @@ pub(super) fn renamed(edit: &Edit) -> Option<(&str, &str)> {
 /// A set or map that does not hold the same: `set office +2 -1 (12 -> 13)`.
 pub(super) fn data(data: &Data) -> String {
     let (old, new) = data.sizes;
-    match data.only {
-        Some(Only::Old) => return format!("{} is gone ({})", data.name, count::of(old, "element")),
-        Some(Only::New) => return format!("{} is new ({})", data.name, count::of(new, "element")),
-        None => {}
+    let change = match data.only {
+        Some(Only::Old) => Some(("gone", old)),
+        Some(Only::New) => Some(("new", new)),
+        None => None,
+    };
+    if let Some((change, elements)) = change {
+        let elements = count::of(elements, "element");
+        // What it has come to hold is the machine's, and no text says it.
+        let elements = match data.live {
+            true => format!("declared with {elements}"),
+            false => elements,
+        };
+        return format!("{} is {change} ({elements})", data.name);
     }
     if let Some(was) = &data.was_called {
         let elements = count::of(new, "element");

@@ -20,6 +20,9 @@ use crate::policies::guards::{self, judge};
 use crate::policies::ready::{Origin, Ready};
 use crate::verbs::plan::preview;
 
+/// The format's name.
+const FORMAT: &str = "sockc.apply/1";
+
 /// The JSON of this verb.
 #[derive(Serialize)]
 struct Report<'a> {
@@ -216,7 +219,7 @@ fn in_json<'a>(
         notes: &inner.notes,
     });
     Report {
-        format: "sockc.apply/1",
+        format: FORMAT,
         policy: &manifest.policy,
         generation: applied.generation,
         guards: guarded.map(guards::rows).unwrap_or_default(),

@@ -39,6 +39,7 @@ use crate::policies::guards::{ending, judge};
 use crate::policies::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 pub(crate) use preview::preview;
+use reach::{Reach, reach};
 
 /// Everything that a plan says.
 pub(crate) struct Planned<'a> {
@@ -48,6 +49,8 @@ pub(crate) struct Planned<'a> {
     /// The digests of what runs, and of the file.
     digests: (Option<String>, String),
     forecast: &'a Forecast,
+    /// Where the policy comes to and goes from.
+    reach: Vec<Reach>,
     report: Report,
     guarded: Option<Guarded>,
     /// What becomes of recorded packets, if that is asked for.
@@ -103,6 +106,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         ),
         ready: &ready,
         forecast: &forecast,
+        reach: reach(&forecast, [&old, &new]),
         report,
         guarded,
         replayed,
@@ -233,7 +237,7 @@ fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
 impl Planned<'_> {
     /// Whether an apply would change anything but ids and counters of the same rules.
     fn differs(&self) -> bool {
-        let reached = !reach::reach(self.forecast).is_empty();
+        let reached = !self.reach.is_empty();
         self.report.differs() || reached || moves(self.forecast) || self.counting().is_some()
     }
 
@@ -247,17 +251,17 @@ impl Planned<'_> {
 
     /// What it comes to, on one line.
     fn summary(&self) -> String {
-        summary_of(&self.report, self.forecast)
+        summary_of(&self.report, self.forecast, &self.reach)
     }
 }
 
 /// What a comparison with what runs comes to, on one line.
-fn summary_of(report: &Report, forecast: &Forecast) -> String {
+fn summary_of(report: &Report, forecast: &Forecast, reach: &[Reach]) -> String {
     let line = match forecast.running {
         Some(_) => summary::line(report),
         None => summary::first(report),
     };
-    reach::summary(&line, &reach::reach(forecast))
+    reach::summary(&line, reach)
 }
 
 /// Whether hooks come or go, or what a policy keeps while it runs does.

@@ -9,10 +9,11 @@ use crate::output::Output;
 
 /// The JSON of this verb.
 #[derive(Serialize)]
-struct Report {
+struct Report<'a> {
     format: &'static str,
     /// Whether something was there.
     removed: bool,
+    notes: &'a [String],
 }
 
 /// Asks if somebody is there to answer, and unloads. A "no" ends the command with 1, as with `apply`.
@@ -22,14 +23,25 @@ pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
         output.note("nothing was changed");
         return Exit::Policy;
     }
-    match sockc_runtime::unload(&options(&arguments.place)) {
-        Ok(removed) if output.is_json() => output.value(&Report {
-            format: "sockc.unload/1",
-            removed,
-        }),
-        Ok(true) => output.line("nothing is in force any more"),
-        Ok(false) => output.line("no policy is in force"),
+    let unloaded = match sockc_runtime::unload(&options(&arguments.place)) {
+        Ok(unloaded) => unloaded,
         Err(error) => return refused(&error, output),
+    };
+    if output.is_json() {
+        output.value(&Report {
+            format: "sockc.unload/1",
+            removed: unloaded.removed,
+            notes: &unloaded.notes,
+        });
+    } else {
+        output.line(match unloaded.removed {
+            true => "nothing is in force any more",
+            false => "no policy is in force",
+        });
     }
+    unloaded
+        .notes
+        .into_iter()
+        .for_each(|note| output.note(note));
     Exit::Done
 }

@@ -181,6 +181,7 @@ fn a_connection_that_exists_stays_with_its_listener() {
                 .run(|| sockc_runtime::unload(&stage.options))
                 .unwrap()
                 .unwrap()
+                .removed
         );
         assert_talks(&mut client, &mut server);
         let from = SocketAddr::new(client.local_addr().unwrap().ip(), 0);

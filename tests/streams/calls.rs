@@ -121,6 +121,55 @@ fn datagrams_are_refused_where_their_receiver_is_named() {
     });
 }
 
+/// Calls that are made in other ways than by connect(2) of TCP, or to more than one receiver.
+#[test]
+fn multipath_fast_open_broadcast_and_multicast_are_decided_too() {
+    inside(|place| {
+        place.apply(
+            "
+default connect allow
+GROUP
+drop connect tcp from group pods to 192.0.2.0/24
+drop connect udp from group pods to 255.255.255.255, 224.0.0.0/24, ff02::/16
+",
+        );
+        let client = &place.lab.client;
+        let local: SocketAddr = "0.0.0.0:0".parse().unwrap();
+        for (to, refused) in [("192.0.2.5:80", true), ("203.0.113.5:80", false)] {
+            match place.mptcp_socket(client, local) {
+                Some(socket) => {
+                    let found = Socket::from(socket).connect(&at(to));
+                    assert_eq!(is_forbidden(&found), refused, "{to} {found:?}");
+                }
+                None => skip("MPTCP"),
+            }
+            let socket = place.socket(client, local, true);
+            let found = socket.send_to_with_flags(b"x", &at(to), libc::MSG_FASTOPEN);
+            assert_eq!(is_forbidden(&found), refused, "{to} {found:?}");
+        }
+        for (to, refused) in [
+            ("255.255.255.255:9", true),
+            ("198.51.100.255:9", false),
+            ("224.0.0.9:9", true),
+            ("224.0.1.9:9", false),
+            ("[ff02::9]:9", true),
+            ("[ff05::9]:9", false),
+        ] {
+            let socket = datagrams(
+                place,
+                if to.starts_with('[') {
+                    "[::]:0"
+                } else {
+                    "0.0.0.0:0"
+                },
+            );
+            socket.set_broadcast(true).unwrap();
+            let found = socket.send_to(b"x", &at(to));
+            assert_eq!(is_forbidden(&found), refused, "{to} {found:?}");
+        }
+    });
+}
+
 #[test]
 fn ports_of_a_set_and_live_sets_choose() {
     inside(|place| {

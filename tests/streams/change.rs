@@ -53,6 +53,27 @@ fn a_denied_socket_stays_denied_when_new_ones_become_allowed() {
     });
 }
 
+/// Whether an apply says that what was refused stays refused.
+fn says_refused(place: &Place, policy: &str) -> bool {
+    let notes = place.apply(policy).notes;
+    notes.iter().any(|note| note.contains("stay refused"))
+}
+
+#[test]
+fn that_refused_connections_stay_so_is_said_where_one_was_refused() {
+    inside(|place| {
+        let calls =
+            "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n";
+        place.apply(calls);
+        assert!(!says_refused(place, TALK), "its writes were not looked at");
+        let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
+        assert!(!says_refused(place, TALK), "nothing was written");
+        assert!(is_refused(&pair.client.write(DATA)));
+        assert!(says_refused(place, OPEN));
+        assert!(!says_refused(place, calls), "it takes none in");
+    });
+}
+
 #[test]
 fn counters_outlive_the_policy_that_counted() {
     inside(|place| {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
+use sockc_runtime::Carried;
 use socket2::{SockAddr, Socket};
 
 use crate::egress::{TALK, arrives};
@@ -34,6 +35,27 @@ impl Drop for Holder {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// A policy of calls has no maps of sockets: what is foretold of those that exist is what an apply finds.
+#[test]
+fn a_group_that_only_called_has_taken_no_connection_in() {
+    inside(|place| {
+        place.apply(
+            "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n",
+        );
+        let mut early = place.pair(CLIENT4, "192.0.2.5", CLIENT);
+        let _holder = Holder::new(place, early.client.try_clone().unwrap().into());
+        let pods = || "pods".to_owned();
+        assert_eq!(place.foretold(TALK), [(pods(), Carried::Begins)]);
+        assert_eq!(place.apply(TALK).escaped, [(pods(), 1)]);
+        early.client.write_all(DATA).unwrap();
+        assert!(arrives(&mut early.server));
+        let mut late = place.pair(CLIENT4, "192.0.2.5", CLIENT);
+        assert_eq!(place.foretold(TALK), [(pods(), Carried::Kept)]);
+        assert_eq!(place.apply(TALK).escaped, [(pods(), 1)]);
+        assert!(is_refused(&late.client.write(DATA)));
+    });
 }
 
 #[test]

@@ -12,8 +12,8 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters, set_add,
-    status, unload,
+    Applied, Carried, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters,
+    forecast, set_add, status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -77,8 +77,7 @@ impl Place {
     }
 
     pub(crate) fn try_apply(&self, text: &str) -> Result<Applied, Error> {
-        let declared = format!("group pods = cgroup \"{}\"", self.group.path());
-        let artifact = compiled(text.replace("GROUP", &declared));
+        let artifact = compiled(self.declared(text));
         let bytes = object::write(&artifact).unwrap();
         let work = || apply(&bytes, &artifact.manifest, &self.options);
         self.lab.server.run(work).unwrap()
@@ -110,10 +109,25 @@ impl Place {
         self.lab.server.run(add).unwrap().unwrap();
     }
 
+    /// What an apply would do with the sockets of each group.
+    pub(crate) fn foretold(&self, text: &str) -> Vec<(String, Carried)> {
+        let artifact = compiled(self.declared(text));
+        let bytes = object::write(&artifact).unwrap();
+        let work = || forecast(&bytes, &artifact.manifest, &self.options);
+        let forecast = self.lab.server.run(work).unwrap().unwrap();
+        let groups = forecast.data.into_iter().filter(|one| one.kind == "group");
+        groups.map(|one| (one.name, one.fate)).collect()
+    }
+
+    fn declared(&self, text: &str) -> String {
+        let declared = format!("group pods = cgroup \"{}\"", self.group.path());
+        text.replace("GROUP", &declared)
+    }
+
     /// Takes the policy away; whether there was one.
     pub(crate) fn unload(&self) -> bool {
         let work = || unload(&self.options);
-        self.lab.server.run(work).unwrap().unwrap()
+        self.lab.server.run(work).unwrap().unwrap().removed
     }
 
     /// Writes and bytes that the rule with this label has counted.

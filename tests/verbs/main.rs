@@ -23,6 +23,7 @@ mod named;
 mod objects;
 mod plain;
 mod planning;
+mod reach;
 mod refusing;
 mod replaying;
 mod running;

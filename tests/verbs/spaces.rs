@@ -480,6 +480,37 @@ fn what_others_did_in_the_namespace_of_a_block_is_said_and_left_as_it_is() {
     }
 }
 
+#[test]
+fn an_unload_says_what_stays_in_the_namespace_of_a_block() {
+    if !root() {
+        return;
+    }
+    for (name, by_hand) in [("unload-other", true), ("unload-block", false)] {
+        let place = Place::new(name);
+        let other = place.other.as_ref().unwrap();
+        place.apply(BLOCK);
+        let process = Process::within(&other.space);
+        let path = process.namespace();
+        fs::remove_file(path_of(&place.name)).unwrap();
+        if by_hand {
+            place.done(&["unload", "--netns", &path]);
+            let policy = place.folder.file("byhand.sk", BY_HAND);
+            place.done(&["apply", "--netns", &path, &policy]);
+        }
+        let said = place.done(&["unload"]).stderr;
+        let becomes = match by_hand {
+            true => "another policy is in force there by now, \"byhand\", and stays as it is",
+            false => "its policy is taken away, and every packet passes there",
+        };
+        assert!(said.contains(&path) && said.contains(becomes), "{said}");
+        let stays = place.done(&["status", "--netns", &path]).stdout;
+        assert_eq!(stays.contains("byhand"), by_hand, "{stays}");
+        if by_hand {
+            place.done(&["unload", "--netns", &path]);
+        }
+    }
+}
+
 /// A policy with a rule for the host's interface, and a block for an interface that goes.
 const OUTSIDE: &str = "policy host
 interfaces lo

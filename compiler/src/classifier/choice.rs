@@ -73,7 +73,7 @@ impl Split {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 
-    /// Steps of the kernel's verifier for the walk through all strata: instructions counted in `lower::walk`,
+    /// Steps of the kernel's verifier for the walk through all strata: instructions counted in `lower::answers::walk`,
     /// times what `verifier_cost` takes for walking short ways again. Not fitted to programs.
     #[must_use]
     pub fn work(&self, family: Family) -> usize {

@@ -76,7 +76,7 @@ impl<'a, 'p> Case<'a, 'p> {
         Some(match self.topic.about {
             About::Process(direction) => Event::Process {
                 direction,
-                group: side.own_group(self.topic.group?)?,
+                group: self.topic.own_group(self.joint, which)?,
                 header,
             },
             About::Lookup => Event::Lookup {
@@ -178,7 +178,22 @@ impl<'a, 'p> Case<'a, 'p> {
                     .collect::<BTreeMap<_, _>>(),
             ))
         });
-        old.is_none() || new.is_none() || old == new
+        let alike = old.is_none() || new.is_none() || old == new;
+        alike && self.same_group()
+    }
+
+    /// Whether both policies mean the same processes by the name of the group.
+    fn same_group(&self) -> bool {
+        let Some(group) = self.topic.group else {
+            return true;
+        };
+        let path = &self.joint.tables.groups[group].cgroup;
+        let [old, new] = Which::BOTH.map(|which| {
+            let own = self.topic.own_group(self.joint, which)?;
+            let own = self.joint.side(which).policy.groups.get(own)?;
+            (own.cgroup == *path).then_some(&own.name)
+        });
+        old.is_some() && old == new
     }
 
     /// Whether both policies decide of the text what they decide here.

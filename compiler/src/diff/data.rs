@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::groups;
 use super::region::items;
 use super::report::{Data, Only};
 use crate::packet::text::contents::entry_words;
@@ -234,22 +235,6 @@ pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
             "interfaces: {name} is gone: its packets are no longer looked at"
         ));
     }
-    let groups = |policy: &Policy| -> BTreeSet<(String, String)> {
-        let groups = policy.groups.values();
-        groups
-            .map(|group| (group.name.clone(), group.cgroup.clone()))
-            .collect()
-    };
-    let (left, right) = (groups(old), groups(new));
-    for (name, cgroup) in right.difference(&left) {
-        found.push(format!(
-            "group {name}: the sockets of {cgroup} are new in it"
-        ));
-    }
-    for (name, cgroup) in left.difference(&right) {
-        found.push(format!(
-            "group {name}: the sockets of {cgroup} are no longer in it"
-        ));
-    }
+    found.extend(groups::settings(old, new));
     found
 }

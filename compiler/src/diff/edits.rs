@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::joint::{Joint, Which};
 use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
 use super::report::{Edit, EditKind, Impact, Line};
+use super::topic::Topic;
 use crate::policy::{self, Direction, RuleId, SourceLocation};
 
 /// Rules by which the fate of something may change.
@@ -15,7 +16,8 @@ use crate::policy::{self, Direction, RuleId, SourceLocation};
 pub(super) struct Delta {
     pub(super) direction: Direction,
     pub(super) pair: Pair,
-    pub(super) edit: usize,
+    /// The edit; nothing of a rule that is the same in both.
+    pub(super) edit: Option<usize>,
 }
 
 /// The edits of two policies.
@@ -53,6 +55,31 @@ impl Edits {
     /// The edit that a rule belongs to, if it is not the same in both.
     pub(super) fn of_rule(&self, which: Which, id: RuleId) -> Option<usize> {
         self.of_rule.get(&(which, id)).copied()
+    }
+
+    /// The edit that a pair belongs to, if its rules are not the same.
+    pub(super) fn of_pair(&self, pair: Pair) -> Option<usize> {
+        let of = |which| self.of_rule(which, pair.of(which)?);
+        of(Which::New).or_else(|| of(Which::Old))
+    }
+
+    /// The rules by which something of a topic may change: all, where one of the policies has none for it.
+    pub(super) fn deltas_of(&self, topic: Topic, joint: &Joint<'_>, list: &List) -> Vec<Delta> {
+        let direction = topic.direction();
+        if !topic.comes_or_goes(joint) {
+            let deltas = self.deltas.iter().copied();
+            return deltas.filter(|one| one.direction == direction).collect();
+        }
+        let asked = list
+            .pairs
+            .iter()
+            .filter(|pair| topic.asked(joint, **pair).is_some());
+        let deltas = asked.map(|&pair| Delta {
+            direction,
+            pair,
+            edit: self.of_pair(pair),
+        });
+        deltas.collect()
     }
 
     /// The edit of the default of a direction.
@@ -153,7 +180,7 @@ impl Making<'_, '_> {
         self.edits.deltas.push(Delta {
             direction,
             pair,
-            edit,
+            edit: Some(edit),
         });
     }
 

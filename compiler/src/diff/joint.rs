@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
+use super::groups;
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
 use crate::policy::{
@@ -119,6 +120,21 @@ impl<'p> Joint<'p> {
         found.map(|(own, _)| own)
     }
 
+    /// A side's own id of the group whose rules hold for the sockets of a shared one: of that itself, or of one around it.
+    pub(super) fn own_group(&self, which: Which, shared: GroupId) -> Option<GroupId> {
+        groups::around(self.side(which).policy, &self.tables.groups[shared].cgroup)
+    }
+
+    /// Both policies as they were resolved.
+    pub(super) fn policies(&self) -> [&'p Policy; 2] {
+        Which::BOTH.map(|which| self.side(which).policy)
+    }
+
+    /// A shared group in words.
+    pub(super) fn group_words(&self, shared: GroupId) -> String {
+        groups::words(self.policies(), &self.tables.groups[shared].cgroup)
+    }
+
     /// Whether one of the policies may be on an interface of this class.
     pub(super) fn covers(&self, class: ClassId) -> bool {
         let Some(name) = &self.interfaces[class] else {
@@ -152,17 +168,6 @@ impl Version<'_> {
     pub(super) fn rule(&self, id: RuleId) -> &Rule {
         &self.policy.rules[id]
     }
-
-    /// Its own id of a shared group.
-    pub(super) fn own_group(&self, shared: GroupId) -> Option<GroupId> {
-        position(&self.ids.groups, shared)
-    }
-}
-
-fn position<K: EntityRef + PartialEq>(ids: &PrimaryMap<K, K>, shared: K) -> Option<K> {
-    ids.iter()
-        .find(|(_, id)| **id == shared)
-        .map(|(own, _)| own)
 }
 
 /// Enters what a policy declares into the tables; what is there already keeps its id.

@@ -37,6 +37,7 @@ fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) 
     });
     (from != to).then(|| Change {
         about,
+        group: None,
         from,
         to,
         was,

@@ -42,7 +42,9 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
     let mut said: BTreeSet<(usize, bool, Owner)> = BTreeSet::new();
     for finding in same {
         // Where the new policy has the rule, it is asked for; else the old one.
-        let edit = finding.edit;
+        let Some(edit) = finding.edit else {
+            continue;
+        };
         let has_new = telling.edits.edits[edit].new.is_some();
         let (own, other) = match has_new {
             true => (Which::New, Which::Old),
@@ -83,7 +85,7 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
 /// Which packets were looked at for an edit.
 fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
     let deltas = || telling.edits.deltas.iter();
-    let own = || deltas().filter(move |delta| delta.edit == edit);
+    let own = || deltas().filter(move |delta| delta.edit == Some(edit));
     if own().any(|delta| matches!(delta.pair, Pair::Changed(..))) {
         return Looked::Difference;
     }
@@ -92,7 +94,8 @@ fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
         return Looked::Rest;
     }
     let direction = telling.edits.edits[edit].direction;
-    let others = || deltas().filter(move |one| one.edit != edit && one.direction == direction);
+    let others =
+        || deltas().filter(move |one| one.edit != Some(edit) && one.direction == direction);
     let meets = |cover: &Cover| others().any(|other| telling.covers.meet(other.pair, cover));
     if own().any(|delta| meets(&telling.covers.pair(delta.pair))) {
         Looked::Rest
@@ -127,7 +130,7 @@ impl Known {
         match self.instead.as_slice() {
             [] => "it decides the same from its new place".into(),
             _ if self.itself => "what it decides elsewhere now is decided the same".into(),
-            [Decider::Nobody] => "what no rule decides is allowed anyway".into(),
+            [Decider::Nobody | Decider::NoGroup] => "what no rule decides is allowed anyway".into(),
             [one] => format!("{} does the same", who(one)),
             [one, two] => format!("{} and {} do the same", who(one), who(two)),
             all => format!("{} rules do the same", all.len()),
@@ -150,6 +153,6 @@ fn who(decider: &Decider) -> String {
             is_default: true, ..
         }) => "the default".into(),
         Decider::Line(line) => format!("line {}", line.location.line),
-        Decider::Nobody | Decider::NotAttached => "what no rule matches".into(),
+        Decider::Nobody | Decider::NotAttached | Decider::NoGroup => "what no rule matches".into(),
     }
 }

@@ -164,14 +164,14 @@ impl Describing<'_, '_, '_> {
     ) -> Result<Vec<(Pair, Node)>, BudgetExceeded> {
         let mut outside = Vec::new();
         for &pair in self.pairs {
+            let Some(pair) = self.topic.asked(self.space.joint, pair) else {
+                continue;
+            };
             let which = match pair {
                 Pair::Old(_) => Which::Old,
                 _ => Which::New,
             };
             let Some(id) = pair.of(which) else { continue };
-            if !self.topic.asks(self.space.joint, which, id) {
-                continue;
-            }
             let node = self.space.matched(self.topic, which, id)?;
             let apart = !self.space.store.intersects_unbuilt(node, region.packets);
             if apart && self.space.store.intersects_unbuilt(node, rest) {

@@ -221,6 +221,8 @@ pub enum Decider {
     Nobody,
     /// The policy is not on this interface.
     NotAttached,
+    /// The processes are of no group of the policy.
+    NoGroup,
 }
 
 /// A region whose fate changes.
@@ -228,6 +230,8 @@ pub enum Decider {
 pub struct Change {
     /// What it is about.
     pub about: About,
+    /// For what processes do: their group, as the new policy calls it, or the old one if only that has it.
+    pub group: Option<String>,
     /// What becomes of it in the old policy.
     pub from: Fate,
     /// What becomes of it in the new policy.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Options;
 use super::data::{data, settings};
 use super::draw::{Covers, Owner};
-use super::edits::{Delta, Edits};
+use super::edits::Edits;
 use super::joint::Joint;
 use super::lists::{List, Lists};
 use super::malformed::malformed;
@@ -99,10 +99,10 @@ impl<'j, 'p> Comparing<'j, 'p> {
         let Some((_, list)) = lists.find(|(direction, _)| *direction == topic.direction()) else {
             return;
         };
-        let of_list = |delta: &&Delta| delta.direction == topic.direction();
-        let deltas: Vec<Delta> = self.edits.deltas.iter().filter(of_list).copied().collect();
+        let comes_or_goes = topic.comes_or_goes(self.joint);
+        let deltas = self.edits.deltas_of(topic, self.joint, list);
         let default = self.edits.of_default(topic.direction());
-        if deltas.is_empty() && default.is_none() {
+        if deltas.is_empty() && default.is_none() && !comes_or_goes {
             return;
         }
         let mut space = Space::new(self.joint, &self.lists.meters, self.options.budget);
@@ -111,14 +111,14 @@ impl<'j, 'p> Comparing<'j, 'p> {
             covers: &self.covers,
             list,
             deltas: &deltas,
-            default: default.filter(|_| topic.about != About::Lookup),
+            default,
             topic,
         };
         match weighing.all(observer) {
             Ok(found) => self.tell(&mut space, topic, list, &found),
             Err(exceeded) => {
-                let edits = deltas.iter().map(|delta| delta.edit).chain(default);
-                self.told.unknown.extend(edits);
+                let edits = deltas.iter().filter_map(|delta| delta.edit);
+                self.told.unknown.extend(edits.chain(default));
                 self.told.incomplete = Some(exceeded.to_string());
             }
         }
@@ -135,7 +135,7 @@ impl<'j, 'p> Comparing<'j, 'p> {
             names: &self.names,
             shadows: self.options.shadows,
         };
-        told.unknown.extend(&found.unknown);
+        told.unknown.extend(found.unknown.iter().flatten());
         if !found.unknown.is_empty() {
             told.incomplete = Some("a region grew past the budget of diagrams".into());
         }
@@ -156,7 +156,12 @@ impl<'j, 'p> Comparing<'j, 'p> {
             About::Lookup => &[],
             _ => &found.same,
         };
-        for finding in handed_over(same) {
+        // What no rule is about any more, or was about before, is counted by no other.
+        let moved = match topic.comes_or_goes(self.joint) {
+            true => &[],
+            false => same,
+        };
+        for finding in handed_over(moved) {
             match telling.moved(finding) {
                 Ok(moved) => told.moved.extend(moved),
                 Err(untold) => told.untold(&untold),
@@ -181,7 +186,7 @@ fn chosen<'f>(
     most: Option<usize>,
 ) -> Chosen<'f> {
     findings.sort_by(|one, other| other.share.total_cmp(&one.share));
-    let mut ranks: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut ranks: BTreeMap<Option<usize>, usize> = BTreeMap::new();
     let mut ranked: Vec<(usize, &Finding)> = findings
         .into_iter()
         .map(|finding| {

@@ -17,7 +17,7 @@ use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
-use crate::policy::{Action, DefaultVerdict, Match, RuleId, SetId, SetKind, SocketId};
+use crate::policy::{Action, DefaultVerdict, GroupId, Match, RuleId, SetId, SetKind, SocketId};
 
 pub(super) type Built = Result<Node, BudgetExceeded>;
 
@@ -202,7 +202,8 @@ impl<'j, 'p> Space<'j, 'p> {
         let joint = self.joint;
         let side = joint.side(which);
         let rule = side.rule(id);
-        let mut node = self.of_match(topic, &side.matches[id])?;
+        let group = topic.shared_group(joint, which);
+        let mut node = self.of_match(group, &side.matches[id])?;
         if let Some(rate) = &rule.rate {
             let meter = self.meter(which, id);
             let rate = rate_diagram(&mut self.store, meter, rate)?;
@@ -215,9 +216,9 @@ impl<'j, 'p> Space<'j, 'p> {
         Ok(node)
     }
 
-    /// 1 for what a match with shared ids speaks of.
-    pub(super) fn of_match(&mut self, topic: Topic, matches: &Match) -> Built {
-        let scope = Scope { group: topic.group };
+    /// 1 for what a match with shared ids speaks of, of what a group does if it is about that.
+    pub(super) fn of_match(&mut self, group: Option<GroupId>, matches: &Match) -> Built {
+        let scope = Scope { group };
         let node = match_diagram(&mut self.store, matches, scope)?;
         self.with_contents(node)
     }

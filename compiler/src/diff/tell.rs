@@ -12,6 +12,7 @@ use super::case::Case;
 use super::draw::{Covers, Decided, Fates, Owner, Region};
 use super::edits::{Edits, default_line, rule_line};
 use super::example::plainest;
+use super::groups;
 use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
@@ -19,6 +20,7 @@ use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words
 use super::shadow::shadow;
 use super::space::{Disposition, Space};
 use super::spans::spans;
+use super::topic::Topic;
 use super::weigh::Finding;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Verdict};
@@ -70,11 +72,12 @@ impl Telling<'_, '_, '_> {
             names: self.names,
             pairs: &pairs,
         };
-        let words =
+        let mut words =
             match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
-                true => undecided(finding.topic.direction()),
+                true => undecided(self.space.joint, finding.topic),
                 false => describing.words(&region)?,
             };
+        words.except.extend(self.other_groups(finding.topic));
         let shadow = match self.shadows {
             true => shadow(&mut self.space.store, packets)?,
             false => Vec::new(),
@@ -82,11 +85,12 @@ impl Telling<'_, '_, '_> {
         let Fates { old, new } = finding.fates;
         Ok(Change {
             about: finding.topic.about,
+            group: self.group(finding.topic),
             from: self.fate(old),
             to: self.fate(new),
             was: self.decider(finding, Which::Old),
             will_be: self.decider(finding, Which::New),
-            edit: Some(self.edit_of(finding)),
+            edit: self.edit_of(finding),
             region: words,
             example,
             unsaid,
@@ -94,6 +98,26 @@ impl Telling<'_, '_, '_> {
             spans: Some(spans(&self.space.store, packets)),
             shadow,
         })
+    }
+
+    /// The name of the group that a topic is about, by the policy that has it.
+    fn group(&self, topic: Topic) -> Option<String> {
+        let joint = self.space.joint;
+        let own = |which| {
+            let own = topic.own_group(joint, which)?;
+            joint.side(which).policy.groups.get(own)
+        };
+        let group = own(Which::New).or_else(|| own(Which::Old));
+        group.map(|group| group.name.clone())
+    }
+
+    /// What of a group is not meant, since it is another group's.
+    fn other_groups(&self, topic: Topic) -> Vec<String> {
+        let joint = self.space.joint;
+        let path = topic.group.map(|group| &joint.tables.groups[group].cgroup);
+        let inside = path.map(|path| groups::inside(joint.policies(), path));
+        let inside = inside.into_iter().flatten();
+        inside.map(|path| groups::but(&path)).collect()
     }
 
     /// What changes hands without changing its fate; `None` where the counter is the same all the same.
@@ -122,23 +146,23 @@ impl Telling<'_, '_, '_> {
             .filter_map(|which| self.edit_by(finding, which))
             .collect();
         if edits.is_empty() {
-            edits.insert(finding.edit);
+            edits.extend(finding.edit);
         }
         edits
     }
 
     /// The edit that a finding is told under: that of its new decider, else of its old one, else the one whose region it
-    /// was found in.
-    pub(super) fn edit_of(&self, finding: &Finding) -> usize {
+    /// was found in, if there is one.
+    pub(super) fn edit_of(&self, finding: &Finding) -> Option<usize> {
         let by = |which| self.edit_by(finding, which);
-        by(Which::New)
-            .or_else(|| by(Which::Old))
-            .unwrap_or(finding.edit)
+        let edit = by(Which::New).or_else(|| by(Which::Old));
+        edit.or(finding.edit)
     }
 
     /// The edit that a decider of a finding belongs to.
     pub(super) fn edit_by(&self, finding: &Finding, which: Which) -> Option<usize> {
         match owner(finding, which) {
+            Owner::Default if !finding.topic.is_met(self.space.joint, which) => None,
             Owner::Default => self.edits.of_default(finding.topic.direction()),
             Owner::Pair(place) => self.edits.of_rule(which, self.list.pairs[place].of(which)?),
         }
@@ -270,6 +294,7 @@ impl Telling<'_, '_, '_> {
                 Some(id) => Decider::Line(rule_line(joint, which, id)),
                 None => Decider::Nobody,
             },
+            Owner::Default if !finding.topic.is_met(joint, which) => Decider::NoGroup,
             // What no redirect takes gets the kernel's ordinary lookup.
             Owner::Default if finding.topic.about == About::Lookup => Decider::Nobody,
             Owner::Default => {
@@ -306,13 +331,20 @@ fn owner(finding: &Finding, which: Which) -> Owner {
 }
 
 /// What no rule of either policy decides.
-fn undecided(direction: Direction) -> Words {
-    let ahead = match direction {
-        Direction::In => String::new(),
-        other => format!("{} ", other.word()),
+fn undecided(joint: &Joint<'_>, topic: Topic) -> Words {
+    let mut words = match topic.direction() {
+        Direction::In => Vec::new(),
+        other => vec![other.word().to_owned()],
     };
+    words.push("everything".into());
+    words.extend(
+        topic
+            .group
+            .map(|group| format!("from {}", joint.group_words(group))),
+    );
+    words.push("that no rule decides".into());
     Words {
-        within: format!("{ahead}everything that no rule decides"),
+        within: words.join(" "),
         except: Vec::new(),
         and_more: false,
     }

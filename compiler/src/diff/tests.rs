@@ -1,6 +1,7 @@
 //! Comparisons of policies written as text.
 
 mod examples;
+mod groups;
 mod oracle;
 mod words;
 

@@ -1,16 +1,17 @@
-//! What is compared, one after the other: packets that arrive, packets that leave, lookups, what each group sends.
+//! What is compared, one after the other: packets that arrive, packets that leave, lookups, what each group does.
 //!
 //! Not here: how.
 
 use super::joint::{Joint, Which};
+use super::lists::Pair;
 use super::report::About;
-use crate::policy::{Action, DefaultVerdict, Direction, GroupId, Match, RuleId};
+use crate::policy::{Action, DefaultVerdict, Direction, GroupId, RuleId};
 
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Topic {
     pub(super) about: About,
-    /// For what is sent: whose sockets send it, by its shared id.
+    /// For what processes do: whose, by the shared id of their group.
     pub(super) group: Option<GroupId>,
 }
 
@@ -21,20 +22,47 @@ impl Topic {
         let packets = packets
             .map(|about| Self { about, group: None })
             .filter(|topic| topic.about != About::Lookup || has_lookup(joint));
-        // What a group sends that one policy does not know is nothing that rules change.
-        let known = |group: &GroupId| {
-            let sides = Which::BOTH.map(|which| joint.side(which).own_group(*group));
-            sides.iter().all(Option::is_some)
-        };
-        let groups = joint.tables.groups.keys().filter(known);
-        let groups = groups.flat_map(|group| {
-            let directions = Direction::ALL.into_iter().filter(|one| one.of_processes());
-            directions.map(move |direction| Self {
+        let groups = joint.tables.groups.keys().flat_map(|group| {
+            Direction::all_of_processes().map(move |direction| Self {
                 about: About::Process(direction),
                 group: Some(group),
             })
         });
         packets.chain(groups).collect()
+    }
+
+    /// Whether one of the policies has no rules for it, whatever they say: those of groups touch no other sockets.
+    pub(super) fn comes_or_goes(self, joint: &Joint<'_>) -> bool {
+        Which::BOTH
+            .into_iter()
+            .any(|which| !self.is_met(joint, which))
+    }
+
+    /// Whether a policy has rules for it, if it has any of this direction.
+    pub(super) fn is_met(self, joint: &Joint<'_>, which: Which) -> bool {
+        self.group.is_none() || self.own_group(joint, which).is_some()
+    }
+
+    /// A policy's own group whose rules hold for it.
+    pub(super) fn own_group(self, joint: &Joint<'_>, which: Which) -> Option<GroupId> {
+        joint.own_group(which, self.group?)
+    }
+
+    /// The same, by its shared id.
+    pub(super) fn shared_group(self, joint: &Joint<'_>, which: Which) -> Option<GroupId> {
+        let own = self.own_group(joint, which)?;
+        joint.side(which).ids.groups.get(own).copied()
+    }
+
+    /// Those rules of a pair that can decide here.
+    pub(super) fn asked(self, joint: &Joint<'_>, pair: Pair) -> Option<Pair> {
+        let asked = |which| pair.of(which).filter(|id| self.asks(joint, which, *id));
+        match (asked(Which::Old), asked(Which::New)) {
+            (Some(_), Some(_)) => Some(pair),
+            (Some(old), None) => Some(Pair::Old(old)),
+            (None, Some(new)) => Some(Pair::New(new)),
+            (None, None) => None,
+        }
     }
 
     /// Whose list it is.
@@ -52,19 +80,17 @@ impl Topic {
         let action = side.actions[id];
         match self.about {
             About::Lookup => action.decides() && side.lookups.ask(id, side.rule(id)),
-            About::Process(_) => action.decides() && self.is_for(action, &side.matches[id]),
+            About::Process(_) => {
+                let own = self.own_group(joint, which);
+                action.decides() && own.is_some_and(|own| side.rule(id).is_for(own))
+            }
             _ => action.decides(),
         }
     }
 
-    fn is_for(self, action: Action, matches: &Match) -> bool {
-        self.group
-            .is_some_and(|group| action.is_for(group) && matches.is_for(group))
-    }
-
     /// What becomes of what no rule decides.
     pub(super) fn default(self, joint: &Joint<'_>, which: Which) -> DefaultVerdict {
-        if self.about == About::Lookup {
+        if self.about == About::Lookup || !self.is_met(joint, which) {
             return DefaultVerdict::Allow;
         }
         let line = joint.side(which).policy.default_of(self.direction());

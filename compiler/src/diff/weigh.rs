@@ -28,8 +28,8 @@ const MAX_GARBAGE: usize = 300_000;
 /// A region with its fates.
 pub(super) struct Finding {
     pub(super) topic: Topic,
-    /// The edit whose region it was found in.
-    pub(super) edit: usize,
+    /// The edit whose region it was found in, if it comes from one.
+    pub(super) edit: Option<usize>,
     pub(super) fates: Fates,
     /// A diagram, and its terminal for the packets of the region.
     pub(super) within: (Node, u32),
@@ -48,12 +48,12 @@ pub(super) struct Found {
     /// What gets the same fate; empty where too many rules meet a region.
     pub(super) same: Vec<Finding>,
     /// Edits whose regions grew past the budget.
-    pub(super) unknown: Vec<usize>,
+    pub(super) unknown: Vec<Option<usize>>,
 }
 
 /// A pair that is not the same, and where it matters.
 struct Differing {
-    edit: usize,
+    edit: Option<usize>,
     region: Region,
     share: f64,
 }
@@ -199,7 +199,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Who decides what keeps its fate.
     fn unchanged(
         &mut self,
-        edit: usize,
+        edit: Option<usize>,
         region: &Region,
         changed: Node,
         whole: f64,
@@ -228,7 +228,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// The packets of a region, by their fates and deciders.
     fn told_apart(
         &mut self,
-        edit: usize,
+        edit: Option<usize>,
         region: &Region,
         packets: Node,
         whole: f64,
@@ -292,9 +292,10 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// for that.
     fn default(&mut self, state: &mut State) {
         let [old, new] = Which::BOTH.map(|which| self.space.default(self.topic, which));
-        let Some(edit) = self.default.filter(|_| old != new) else {
+        if old == new {
             return;
-        };
+        }
+        let edit = self.default;
         let State {
             found, whole, done, ..
         } = state;

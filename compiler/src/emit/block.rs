@@ -48,12 +48,12 @@ pub(super) struct Condition {
     pub(super) op: JumpOp,
     pub(super) narrow: bool,
     pub(super) lhs: Register,
-    pub(super) rhs: Side,
+    pub(super) rhs: Rhs,
 }
 
 /// The right-hand side of a comparison.
 #[derive(Clone, Copy)]
-pub(super) enum Side {
+pub(super) enum Rhs {
     Imm(i32),
     Register(Register),
 }
@@ -240,8 +240,8 @@ impl Emitter<'_> {
             } => {
                 let lhs = self.registers.of(*lhs)?;
                 let rhs = match rhs {
-                    Operand::Imm(imm) => Side::Imm(*imm),
-                    Operand::Value(value) => Side::Register(self.registers.of(*value)?),
+                    Operand::Imm(imm) => Rhs::Imm(*imm),
+                    Operand::Value(value) => Rhs::Register(self.registers.of(*value)?),
                 };
                 self.branch(
                     Condition {
@@ -295,7 +295,7 @@ impl Emitter<'_> {
             op,
             narrow: false,
             lhs: Register::R0,
-            rhs: Side::Imm(0),
+            rhs: Rhs::Imm(0),
         };
         self.items.push(Item::Jump {
             condition: Some(condition),
@@ -356,7 +356,7 @@ impl Emitter<'_> {
             op: JumpOp::Ne,
             narrow: true,
             lhs: Register::R0,
-            rhs: Side::Imm(0),
+            rhs: Rhs::Imm(0),
         };
         self.branch(condition, region.miss, region.hit);
         Ok(())

@@ -6,30 +6,17 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Arg, Block, End, Function, Inst, Value};
+use crate::ir::{Arg, Block, End, Inst, Valid, Value};
 
-use super::registers::Registers;
+use super::registers::{LOST, Registers};
 use super::{ARGUMENTS, EmitError};
 
-/// The registers that a call leaves nothing in.
-const LOST: [Register; 6] = [
-    Register::R0,
-    Register::R1,
-    Register::R2,
-    Register::R3,
-    Register::R4,
-    Register::R5,
-];
-
 /// Refuses registers in which some way finds another value than it reads.
-pub(super) fn check(
-    function: &Function,
-    order: &[Block],
-    registers: &Registers,
-) -> Result<(), EmitError> {
+pub(super) fn check(valid: &Valid<'_>, registers: &Registers) -> Result<(), EmitError> {
+    let function = valid.function;
     let mut before: SecondaryMap<Block, Option<Vec<Fact>>> = SecondaryMap::new();
     before[function.entry] = Some(Vec::new());
-    for &block in order {
+    for &block in &valid.order {
         let mut held = Held {
             registers,
             facts: before[block].take().unwrap_or_default(),
@@ -104,7 +91,7 @@ impl Held<'_> {
             End::Headers(region) => {
                 self.all(|read| end.reads(read))?;
                 self.write(region.cursor)?;
-                self.lose(&LOST);
+                self.lose(LOST);
                 Ok(())
             }
             End::Frame(region) => {
@@ -126,7 +113,7 @@ impl Held<'_> {
                 None => self.lose(&[register]),
             }
         }
-        self.lose(&LOST);
+        self.lose(LOST);
         Ok(())
     }
 

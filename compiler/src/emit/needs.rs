@@ -8,9 +8,10 @@ use std::ops::Range;
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Arg, Block, End, Function, Inst, Liveness, Value};
+use crate::ir::{Arg, Block, End, Function, Inst, Valid, Value};
 
 use super::ARGUMENTS;
+use super::registers::LOST;
 
 /// Some of the registers r0 to r9.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -18,8 +19,6 @@ pub(super) struct RegisterSet(u16);
 
 impl RegisterSet {
     const ALL: Self = Self(0x3ff);
-    /// Those that a call leaves alone: r6 to r9.
-    const SAVED: Self = Self(0x3c0);
 
     fn only(register: Register) -> Self {
         Self(1 << register.number())
@@ -28,10 +27,6 @@ impl RegisterSet {
     fn without(self, others: &[Register]) -> Self {
         let others = others.iter().map(|&other| Self::only(other).0);
         Self(others.fold(self.0, |set, other| set & !other))
-    }
-
-    fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
     }
 
     pub(super) fn contains(self, register: Register) -> bool {
@@ -81,12 +76,13 @@ impl Need {
     }
 }
 
-/// What the values of a function need, whose blocks stand in `order`.
-pub(super) fn needs(
-    function: &Function,
-    order: &[Block],
-    liveness: &Liveness,
-) -> SecondaryMap<Value, Need> {
+/// What the values of a function need.
+pub(super) fn needs(valid: &Valid<'_>) -> SecondaryMap<Value, Need> {
+    let Valid {
+        function,
+        order,
+        liveness,
+    } = valid;
     let none = Need {
         live: Vec::new(),
         allowed: RegisterSet::ALL,
@@ -244,5 +240,5 @@ impl Walk {
 }
 
 fn survive(need: &mut Need) {
-    need.allowed = need.allowed.and(RegisterSet::SAVED);
+    need.allowed = need.allowed.without(LOST);
 }

@@ -3,7 +3,7 @@
 //! A loop goes back at most six times, and what counts stands in a register as a constant, so the verifier (Linux 5.3 and
 //! later) walks it as it would walk as many copies. Ethernet types are compared as they stand in memory.
 
-use super::block::{Condition, Emitter, Item, Side};
+use super::block::{Condition, Emitter, Item, Rhs};
 use super::{EmitError, FRAME};
 use crate::bpf::asm;
 use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
@@ -75,7 +75,7 @@ impl Emitter<'_> {
                 op: JumpOp::Gt,
                 narrow: false,
                 lhs: WORK,
-                rhs: Side::Register(end),
+                rhs: Rhs::Register(end),
             }),
             target: region.short,
         });
@@ -185,6 +185,6 @@ fn narrow((lhs, op, rhs): (Register, JumpOp, i32)) -> Condition {
         op,
         narrow: true,
         lhs,
-        rhs: Side::Imm(rhs),
+        rhs: Rhs::Imm(rhs),
     }
 }

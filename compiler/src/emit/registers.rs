@@ -12,7 +12,7 @@ use std::ops::Range;
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Block, Function, Liveness, Value};
+use crate::ir::{Valid, Value};
 
 use super::EmitError;
 use super::needs::{Hint, Need, needs};
@@ -21,9 +21,9 @@ use super::needs::{Hint, Need, needs};
 pub(super) struct Registers(SecondaryMap<Value, Option<Register>>);
 
 impl Registers {
-    /// For a function whose blocks stand in `order`.
-    pub(super) fn allocate(function: &Function, order: &[Block]) -> Result<Self, EmitError> {
-        let needs = needs(function, order, &Liveness::of(function, order));
+    /// For a function.
+    pub(super) fn allocate(valid: &Valid<'_>) -> Result<Self, EmitError> {
+        let (function, needs) = (valid.function, needs(valid));
         let mut values: Vec<Value> = function.values.keys().collect();
         values.retain(|&value| !needs[value].live.is_empty());
         values.sort_by_key(|&value| (needs[value].allowed.len(), needs[value].start()));
@@ -68,6 +68,9 @@ const FREE: [Register; 10] = [
     Register::R8,
     Register::R9,
 ];
+
+/// Those that a call leaves nothing in: r0 to r5.
+pub(super) const LOST: &[Register] = FREE.split_at(6).0;
 
 fn index(register: Register) -> usize {
     usize::from(register.number())

@@ -120,10 +120,16 @@ impl Builder {
         self.function.slots.push(SlotData { size, offset })
     }
 
-    /// The place that the first block comes from.
+    /// The place that the first block comes from, and all code that belongs to no rule.
     #[must_use]
-    pub fn first_origin(&self) -> Origin {
+    pub fn head(&self) -> Origin {
         self.function.blocks[self.function.entry].origin
+    }
+
+    /// A block whose code belongs to no rule; so do those that are made after it.
+    pub fn head_block(&mut self) -> Block {
+        self.set_origin(self.head());
+        self.block()
     }
 
     /// One more place that code comes from. Whoever asks twice for a place gets two.

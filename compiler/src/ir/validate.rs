@@ -35,12 +35,22 @@ impl Display for Invalid {
     }
 }
 
+/// A function that holds what it must, and what was found out about it.
+pub(crate) struct Valid<'f> {
+    /// The function.
+    pub(crate) function: &'f Function,
+    /// The blocks that can be reached, in [`forward_order`].
+    pub(crate) order: Vec<Block>,
+    /// Which values are read after each place.
+    pub(crate) liveness: Liveness,
+}
+
 /// Checks a function.
 ///
 /// # Errors
 ///
 /// The first thing that is wrong.
-pub(crate) fn validate(function: &Function) -> Result<(), Invalid> {
+pub(crate) fn validate(function: &Function) -> Result<Valid<'_>, Invalid> {
     let fail = |block, what: String| Invalid {
         function: function.name.clone(),
         block,
@@ -58,15 +68,15 @@ pub(crate) fn validate(function: &Function) -> Result<(), Invalid> {
     for &block in &order {
         check_block(function, block).map_err(|what| fail(Some(block), what))?;
     }
-    check_values(function, &order).map_err(|what| fail(None, what))
-}
-
-/// A value that some way reads and does not write before is needed by the first block.
-fn check_values(function: &Function, order: &[Block]) -> Result<(), String> {
-    let liveness = Liveness::of(function, order);
+    let liveness = Liveness::of(function, &order);
+    // A value that some way reads and does not write before is needed by the first block.
     match liveness.before(function.entry).first() {
-        Some(value) => Err(format!("{value} is read where it has no value")),
-        None => Ok(()),
+        Some(value) => Err(fail(None, format!("{value} is read where it has no value"))),
+        None => Ok(Valid {
+            function,
+            order,
+            liveness,
+        }),
     }
 }
 

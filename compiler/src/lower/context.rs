@@ -1,5 +1,8 @@
 //! Offsets in the context of each program type (`linux/bpf.h`). They are part of the kernel's interface and never change.
 
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::ir::{Block, Builder, Value};
+
 /// `struct xdp_md`
 pub(super) mod xdp {
     pub(in crate::lower) const DATA: i16 = 0;
@@ -66,3 +69,14 @@ pub(super) mod ops {
 pub(super) const AF_INET: i32 = 2;
 /// `AF_INET6`
 pub(super) const AF_INET6: i32 = 10;
+
+/// The third word of an IPv4-mapped address (`::ffff:0:0/96`) in memory order.
+const MAPPED: i32 = 0xffff_0000_u32.cast_signed();
+
+/// Goes on in a fresh block if the address at `offset` is IPv4-mapped, else leaves to `otherwise`.
+pub(super) fn mapped(builder: &mut Builder, context: Value, offset: i16, otherwise: Block) {
+    for (word, expected) in [(0, 0), (4, 0), (8, MAPPED)] {
+        let value = builder.load(context, offset + word, Width::W);
+        builder.leave_if(value, JumpOp::Ne, expected, otherwise);
+    }
+}

@@ -12,10 +12,24 @@ pub(super) const FIRST: i32 = 2;
 /// A later fragment.
 pub(super) const LATER: i32 = 3;
 
+/// What the slot `vlan` holds without a tag: one more than [`Field::Vlan`](crate::field::Field::Vlan), for the same reason.
+pub(super) const UNTAGGED: i32 = 1;
+
 /// The kernel looks a socket up for a packet.
 pub(super) const PACKET: i32 = 1;
 /// A packet program asks which socket there is.
 pub(super) const QUESTION: i32 = 2;
+
+/// Bytes of stack that an answer takes; other uses share them.
+const ROOM: u32 = 200;
+
+/// Which slots only some programs have.
+#[derive(Default)]
+pub(super) struct Wants {
+    pub(super) room: bool,
+    pub(super) answers: bool,
+    pub(super) first_match: bool,
+}
 
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that nothing
 /// touches leaves the frame later (`crate::opt`).
@@ -69,10 +83,16 @@ pub(super) struct Frame {
     pub(super) netns: Slot,
     /// Who a lookup is for: [`PACKET`] or [`QUESTION`]. Four bytes.
     pub(super) asked: Slot,
+    /// Where records, the keys of buckets and answers are put together, never at the same time, if the chain needs any.
+    pub(super) room: Option<Slot>,
+    /// Offset of the transport header from the IP header, if the chain answers packets. Four bytes.
+    pub(super) transport: Option<Slot>,
+    /// The own key of a connection, in the sock_ops program of a group.
+    pub(super) own: Option<Slot>,
 }
 
 impl Frame {
-    pub(super) fn new(builder: &mut Builder) -> Self {
+    pub(super) fn new(builder: &mut Builder, wants: Wants) -> Self {
         Self {
             protocol: builder.opaque_slot(1),
             fragment: builder.opaque_slot(1),
@@ -88,7 +108,6 @@ impl Frame {
             decider: builder.opaque_slot(4),
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(40),
-            first_match: None,
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             asker: builder.opaque_slot(4),
@@ -101,6 +120,10 @@ impl Frame {
             prefix: builder.slot(28),
             netns: builder.opaque_slot(4),
             asked: builder.opaque_slot(4),
+            room: wants.room.then(|| builder.slot(ROOM)),
+            transport: wants.answers.then(|| builder.opaque_slot(4)),
+            first_match: wants.first_match.then(|| builder.opaque_slot(4)),
+            own: None,
         }
     }
 }

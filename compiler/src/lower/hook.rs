@@ -10,25 +10,46 @@ mod send;
 use crate::bpf::opcode::Width;
 use crate::field::Field;
 use crate::hook::Hook;
-use crate::ir::{Slot, Value};
+use crate::ir::{Block, Builder, Slot};
 use crate::policy::Family;
 
-use super::Lowering;
+use super::frame::Frame;
+use super::given::Given;
 
 /// What is a hook's own in the code of its programs.
 pub(super) struct Code {
-    /// Writes the whole function.
-    pub(super) open: fn(&mut Lowering<'_>),
+    /// How its programs begin.
+    pub(super) head: Head,
+    /// The families that they decide for.
+    pub(super) families: &'static [Family],
     /// Where a field stands that the hook can read.
-    pub(super) field: fn(&Lowering<'_>, Field, Family) -> Option<Place>,
+    pub(super) field: fn(&Frame, Field, Family) -> Option<FieldLoad>,
     /// Where the number of bytes stands that are counted, if there is one.
-    pub(super) size: fn(&Lowering<'_>) -> Option<Place>,
+    pub(super) size: fn(&Frame) -> Option<FieldLoad>,
     /// What a record of `log` takes from the context: from where, and where to.
     pub(super) noted: &'static [(i16, u8)],
     /// Whether the kernel may take the program off its CPU while it counts.
     pub(super) preemptible: bool,
-    /// How it gets at the bytes of a packet, if it sees packets.
-    pub(super) reach: Option<Reach>,
+}
+
+/// How a program gets at what it decides about.
+#[derive(Clone, Copy)]
+pub(super) enum Head {
+    /// It reads the frame ([`super::prologue`]).
+    Frame(Reach),
+    /// The context has it. Writes from where it leads to the decision of each family, or lets go what nothing is said of.
+    Context(fn(&Given<'_>, &mut Builder, Roots)),
+}
+
+/// Where a program goes whose context has everything.
+#[derive(Clone, Copy)]
+pub(super) struct Roots {
+    /// The decision for IPv4.
+    pub(super) v4: Block,
+    /// That for IPv6; `pass` where the hook has none.
+    pub(super) v6: Block,
+    /// What no rule is about goes on.
+    pub(super) pass: Block,
 }
 
 /// How a program gets at the bytes of a packet.
@@ -57,7 +78,7 @@ pub(super) fn code(hook: Hook) -> &'static Code {
 }
 
 /// Where something stands, and how it is turned into a number in host order.
-pub(super) struct Place {
+pub(super) struct FieldLoad {
     pub(super) base: Base,
     pub(super) offset: i16,
     pub(super) width: Width,
@@ -73,9 +94,12 @@ pub(super) enum Base {
     Context,
 }
 
+/// Both families.
+const BOTH: &[Family] = &[Family::V4, Family::V6];
+
 /// A place in the context.
-fn context(offset: i16, width: Width, swap: i32) -> Option<Place> {
-    Some(Place {
+fn context(offset: i16, width: Width, swap: i32) -> Option<FieldLoad> {
+    Some(FieldLoad {
         base: Base::Context,
         offset,
         width,
@@ -84,8 +108,8 @@ fn context(offset: i16, width: Width, swap: i32) -> Option<Place> {
 }
 
 /// A place on the stack.
-fn stack(slot: Slot, offset: i16, width: Width, swap: i32) -> Option<Place> {
-    Some(Place {
+fn stack(slot: Slot, offset: i16, width: Width, swap: i32) -> Option<FieldLoad> {
+    Some(FieldLoad {
         base: Base::Stack(slot),
         offset,
         width,
@@ -106,36 +130,4 @@ fn address(field: Field, from: i16, to: i16) -> Option<i16> {
         Field::To3 => to + 12,
         _ => return None,
     })
-}
-
-impl Lowering<'_> {
-    /// How the program gets at the bytes of its packet; the prologue of packets is for hooks that see some.
-    pub(super) fn reach(&mut self) -> Option<Reach> {
-        let hook = self.source.chain.hook;
-        let reach = code(hook).reach;
-        if reach.is_none() {
-            self.builder.bug(format!("{hook:?} sees no packets"));
-        }
-        reach
-    }
-
-    /// Whether the frame is in a buffer of the kernel.
-    pub(super) fn is_buffered(&self) -> bool {
-        let reach = code(self.source.chain.hook).reach;
-        reach.is_some_and(|reach| reach.buffered)
-    }
-
-    /// Loads what stands at a place, as it stands there.
-    pub(super) fn load_at(&mut self, place: &Place) -> Value {
-        match place.base {
-            Base::Stack(slot) => {
-                let byte = self.builder.fit(place.offset, "the offset of a field");
-                self.builder.load_slot(slot, byte, place.width)
-            }
-            Base::Context => {
-                let context = self.registers.context;
-                self.builder.load(context, place.offset, place.width)
-            }
-        }
-    }
 }

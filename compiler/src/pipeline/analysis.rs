@@ -115,9 +115,11 @@ pub(super) fn lint(policy: &Policy, job: Job<'_>, observer: &mut dyn Observer) -
     lint::policy(policy, job.id, care)
 }
 
-/// Proves that the chains together mean what the list means.
-pub(super) fn compose(whole: &Policy, analysis: &mut Analysis, job: Job<'_>) -> Result<(), Stop> {
-    let policy = analysis.bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
+/// Proves that the chains together mean what the list means. Those of a policy in groups were placed with that proof.
+pub(super) fn compose(policy: &Policy, analysis: &mut Analysis, job: Job<'_>) -> Result<(), Stop> {
+    if analysis.bulk.is_some() {
+        return Ok(());
+    }
     match compose::check(policy, &analysis.chains, &mut analysis.store) {
         Ok(()) => Ok(()),
         Err(Fault::TooLarge(exceeded)) => Err(analysis.beyond_budget(&exceeded, job)),

@@ -156,6 +156,13 @@ pub struct Group {
     pub place: SourceLocation,
 }
 
+/// Whether the control group of a path is that of another, or lies inside it.
+#[must_use]
+pub fn lies_in(inner: &str, outer: &str) -> bool {
+    let below = inner.strip_prefix(outer);
+    outer == "/" || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A zone.
 #[derive(Clone, Debug)]
 pub struct Zone {

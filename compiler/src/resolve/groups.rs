@@ -7,7 +7,7 @@ use sockc_grammar::source::Spanned;
 
 use super::codes;
 use super::report::Report;
-use crate::policy::{Group, GroupId, SourceLocation};
+use crate::policy::{Group, GroupId, SourceLocation, lies_in};
 
 /// The group that is declared; `None` if its path is wrong or overlaps another's, which is reported.
 pub(super) fn group(
@@ -20,7 +20,7 @@ pub(super) fn group(
     // A socket is in one map only, so that one program decides over it.
     if let Some(other) = others
         .values()
-        .find(|other| overlap(&cgroup, &other.cgroup))
+        .find(|other| lies_in(&cgroup, &other.cgroup) || lies_in(&other.cgroup, &cgroup))
     {
         report.push(
             Diagnostic::error(
@@ -71,34 +71,4 @@ pub(super) fn cgroup_path(path: &Spanned<String>, report: &mut Report) -> Option
         return None;
     }
     Some(format!("/{}", parts.join("/")))
-}
-
-/// Whether one is the other or lies inside it.
-fn overlap(left: &str, right: &str) -> bool {
-    let inside = |inner: &str, outer: &str| {
-        outer == "/"
-            || inner
-                .strip_prefix(outer)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    inside(left, right) || inside(right, left)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::overlap;
-
-    #[test]
-    fn paths_overlap_by_whole_names() {
-        for (left, right, expected) in [
-            ("/a", "/a", true),
-            ("/a", "/a/b", true),
-            ("/a/b", "/a", true),
-            ("/", "/a", true),
-            ("/a", "/ab", false),
-            ("/a/b", "/a/c", false),
-        ] {
-            assert_eq!(overlap(left, right), expected, "{left} {right}");
-        }
-    }
 }

@@ -75,7 +75,7 @@ fn the_place_with_the_most_code_and_ways_comes_first() {
     let first = builder.block();
     builder.set_origin(rare);
     let second = builder.block();
-    builder.set_origin(builder.first_origin());
+    builder.set_origin(builder.head());
     for bound in 0..3 {
         builder.leave_if(number, JumpOp::Eq, bound, first);
     }

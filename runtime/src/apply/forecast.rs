@@ -9,6 +9,7 @@ mod data;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
+use sockc_compiler::policy::Direction;
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
@@ -23,7 +24,7 @@ use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::error::Error;
 use crate::groups::moved;
-use crate::hook::{Hook, Means, Point};
+use crate::hook::{Hook, Means, On, Point};
 use crate::load;
 use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
@@ -91,6 +92,8 @@ pub struct HookForecast {
     pub target: String,
     /// The number of that in the kernel: a name may have been another interface's.
     pub number: u64,
+    /// The group that it decides about, and what of it.
+    pub group: Option<(String, Direction)>,
     /// What the policy in force knows the interface by, where the next one knows it by another name.
     pub was: Option<String>,
     /// What becomes of what hangs there.
@@ -237,6 +240,7 @@ impl One<'_> {
             let (link, foreign) = self.link(point, number, &target)?;
             found.push(HookForecast {
                 hook: steps::title(point, &name),
+                group: self.group_of(point),
                 was: self.known_before(point),
                 target,
                 number,
@@ -267,6 +271,7 @@ impl One<'_> {
                 hook: steps::title(attached.hook.point, &name),
                 target: called(attached),
                 number: attached.hook.target,
+                group: self.group_before(attached.hook.point),
                 was: None,
                 link: LinkFate::Detached,
                 program: ProgramFate::Gone,
@@ -315,6 +320,25 @@ impl One<'_> {
         let mut before = self.standing.record.iter().flat_map(|one| &one.hooks);
         let on = before.find(|attached| attached.hook.point == point)?;
         (on.target != interface.known).then(|| on.target.clone())
+    }
+
+    /// The group whose processes a point decides about, and what of them.
+    fn group_of(&self, point: Point) -> Option<(String, Direction)> {
+        let groups = self.targets.groups.iter();
+        of_group(
+            point,
+            groups.map(|group| (group.name.as_str(), group.number)),
+        )
+    }
+
+    /// The same by the policy in force.
+    fn group_before(&self, point: Point) -> Option<(String, Direction)> {
+        let before = self.standing.record.as_ref()?;
+        let plans = before.manifest.groups.iter().zip(&before.cgroups);
+        of_group(
+            point,
+            plans.map(|(plan, number)| (plan.name.as_str(), *number)),
+        )
     }
 
     /// What becomes of the link of a point, and who else is there.
@@ -378,4 +402,16 @@ impl One<'_> {
             program: Some((id, name)),
         })
     }
+}
+
+/// Of groups with their numbers that of a point, with what it decides.
+fn of_group<'a>(
+    point: Point,
+    mut groups: impl Iterator<Item = (&'a str, u64)>,
+) -> Option<(String, Direction)> {
+    let (On::Peers(own) | On::Group(own)) = point.on() else {
+        return None;
+    };
+    let (name, _) = groups.find(|(_, number)| *number == own)?;
+    Some((name.to_owned(), point.decides()?.direction()))
 }

@@ -3,6 +3,7 @@
 //! Takes what the record of the policy in force holds and the next one does not; gives for each what is there, and what an apply
 //! or an unload does to it, in words too. Changes nothing: the taking away is in [`super::ownership`].
 
+use super::ownership::Left;
 use super::{entrance, ownership};
 use crate::error::Error;
 use crate::state::State;
@@ -96,4 +97,16 @@ pub(crate) fn of(blocks: &[Held], near: &State, owner: Owner) -> Result<Vec<Depa
         });
     }
     Ok(found)
+}
+
+/// What a person has to know of namespaces whose blocks went: what is not as the policy's text lets one think, and what could
+/// not be removed.
+pub(crate) fn notes(departing: &[Departing], left: &[Left]) -> Vec<String> {
+    let is_left = |one: &&Departing| left.iter().any(|left| left.inode == one.inode);
+    let expected = |one: &&Departing| one.goes() && one.lost.is_none();
+    let told = departing.iter();
+    let told = told.filter(|one| !is_left(one) && !expected(one));
+    let left = left.iter();
+    let left = left.map(|one| format!("{}: {}", one.what, one.cause.bare()));
+    told.map(Departing::words).chain(left).collect()
 }

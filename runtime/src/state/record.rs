@@ -122,6 +122,13 @@ impl Record {
         known.map(|(_, number)| *number)
     }
 
+    /// The groups whose sockets are taken into maps, with the numbers by which its state knows them.
+    pub(crate) fn taken_in(&self) -> impl Iterator<Item = (&GroupPlan, u64)> {
+        let known = self.manifest.groups.iter().zip(&self.cgroups);
+        let taken_in = known.filter(|(plan, _)| plan.takes_in());
+        taken_in.map(|(plan, number)| (plan, *number))
+    }
+
     /// Whether its conditions look into a namespace of this name.
     pub(crate) fn knows(&self, namespace: &str) -> bool {
         self.looked_into.iter().any(|known| known.name == namespace)

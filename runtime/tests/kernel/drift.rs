@@ -231,7 +231,7 @@ fn comes_back(space: &Space, index: usize) {
             error.to_string().contains("sockc unload"),
             "{index}: {error}"
         );
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
         drops().apply(&space.options).unwrap();
     }
     assert_eq!(drift(space), [], "{index}");

@@ -96,7 +96,7 @@ fn a_failure_at_any_step_leaves_the_policy_before() {
                 assert_eq!(status(&options).unwrap(), before, "{step}");
                 assert!(!datagram_arrives(), "{step}");
             }
-            assert!(sockc_runtime::unload(&options).unwrap());
+            assert!(sockc_runtime::unload(&options).unwrap().removed);
         }
     });
 }
@@ -118,7 +118,7 @@ fn a_failure_at_any_step_leaves_nothing_where_nothing_was() {
             for step in &steps[last + 1..] {
                 new(space).apply(&stopping_at(&options, step)).unwrap();
                 assert_eq!(generation_in_force(&options), Some(1), "{step}");
-                assert!(sockc_runtime::unload(&options).unwrap(), "{step}");
+                assert!(sockc_runtime::unload(&options).unwrap().removed, "{step}");
             }
         }
     });
@@ -250,7 +250,7 @@ fn a_kill_at_any_step_leaves_the_old_policy_or_the_new_one() {
                 new(space).apply(&options).unwrap();
                 assert!(datagram_arrives(), "{step}");
                 assert_eq!(reaches("127.0.0.9:53", &[&server]), Some(7001), "{step}");
-                assert!(sockc_runtime::unload(&options).unwrap());
+                assert!(sockc_runtime::unload(&options).unwrap().removed);
                 assert_eq!(space.tree(), Vec::<String>::new(), "{step}");
             }
         }
@@ -263,7 +263,10 @@ fn a_kill_of_the_first_apply_leaves_nothing_that_unload_cannot_take() {
         for step in &steps(&space.options, space, None) {
             kill_at(&space.options, &space.cgroup, step);
             assert!(datagram_arrives(), "{step}");
-            assert!(sockc_runtime::unload(&space.options).unwrap(), "{step}");
+            assert!(
+                sockc_runtime::unload(&space.options).unwrap().removed,
+                "{step}"
+            );
             assert_eq!(space.tree(), Vec::<String>::new(), "{step}");
         }
     });

@@ -121,7 +121,7 @@ fn a_write_is_refused_and_a_new_policy_allows_it_to_new_connections() {
                     .iter()
                     .all(|hook| hook.alive)
             );
-            assert!(unload(&options).unwrap());
+            assert!(unload(&options).unwrap().removed);
             assert_eq!(space.tree(), Vec::<String>::new());
         }
     });
@@ -179,7 +179,7 @@ fn connections_that_are_there_follow_the_new_policy_in_the_map_they_are_in() {
                 format!("{:?}", ErrorKind::PermissionDenied)
             );
             assert_eq!(counters(&options).unwrap()[0].packets, 2);
-            assert!(unload(&options).unwrap());
+            assert!(unload(&options).unwrap().removed);
             assert_eq!(client.ask("write"), "written", "unloading sets it free");
         }
     });

@@ -19,7 +19,7 @@ fn xdp_drops_on_lo_in_the_generic_path() {
         assert!(!datagram_arrives());
         let counted = counters(&space.options).unwrap();
         assert_eq!((counted[0].packets, counted[0].bytes), (1, 100));
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
         assert!(datagram_arrives());
     });
 }
@@ -85,7 +85,7 @@ fn tc_drops_both_ways_by_tcx_and_by_clsact() {
                     .apply(&options)
                     .unwrap();
                 assert!(!datagram_arrives());
-                assert!(unload(&options).unwrap());
+                assert!(unload(&options).unwrap().removed);
                 assert!(datagram_arrives());
                 assert_eq!(space.tree(), Vec::<String>::new());
             });
@@ -121,7 +121,7 @@ fn a_lost_filter_is_told_and_attached_again() {
         assert!(datagram_arrives());
         drops().apply(&options).unwrap();
         assert!(!datagram_arrives());
-        assert!(unload(&options).unwrap());
+        assert!(unload(&options).unwrap().removed);
         assert!(datagram_arrives());
     });
 }

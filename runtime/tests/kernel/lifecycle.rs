@@ -82,10 +82,10 @@ fn unload_twice_is_fine_and_takes_what_is_damaged() {
                 .into_iter()
                 .find(|path| path.ends_with(&format!("/{name}")));
             fs::remove_file(found.unwrap()).unwrap();
-            assert!(unload(&space.options).unwrap());
+            assert!(unload(&space.options).unwrap().removed);
             assert_eq!(space.tree(), Vec::<String>::new(), "{name}");
             assert!(datagram_arrives());
-            assert!(!unload(&space.options).unwrap());
+            assert!(!unload(&space.options).unwrap().removed);
         }
         assert!(!tree.is_empty());
     });
@@ -146,7 +146,7 @@ fn a_word_that_cannot_be_read_does_not_mean_that_nothing_is_in_force() {
         drops().apply(&space.options).unwrap_err();
         assert_eq!(space.tree(), tree);
         assert!(!datagram_arrives(), "the policy is still in force");
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
         assert!(datagram_arrives());
     });
 }
@@ -172,7 +172,7 @@ fn a_word_that_others_changed_does_not_mean_that_nothing_is_in_force() {
         told();
         fs::remove_file(Path::new(&control).with_file_name("current")).unwrap();
         told();
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
         assert_eq!(space.tree(), Vec::<String>::new());
     });
 }
@@ -192,7 +192,7 @@ fn an_unload_that_ends_early_is_finished_by_the_next_command() {
             umount(&busy).unwrap();
             if finish {
                 assert_eq!(drops().apply(&space.options).unwrap().generation, 1);
-                assert!(unload(&space.options).unwrap());
+                assert!(unload(&space.options).unwrap().removed);
             } else {
                 assert_eq!(status(&space.options).unwrap(), None);
             }
@@ -270,7 +270,7 @@ fn each_namespace_has_its_own_policy() {
             assert!(datagram_arrives());
             drops().apply(&options).unwrap();
             assert!(!datagram_arrives());
-            assert!(unload(&options).unwrap());
+            assert!(unload(&options).unwrap().removed);
             assert!(datagram_arrives());
         });
         assert!(!datagram_arrives());

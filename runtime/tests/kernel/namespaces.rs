@@ -98,7 +98,7 @@ fn all_policies_come_change_and_go_together() {
         );
         assert_eq!(status(&one.options(space)).unwrap(), None);
         assert_eq!(counters(options).unwrap()[1].packets, 2);
-        assert!(unload(options).unwrap());
+        assert!(unload(options).unwrap().removed);
         assert!(two.arrives());
         assert_eq!(space.tree(), Vec::<String>::new());
     });
@@ -117,10 +117,10 @@ fn a_block_goes_though_its_outer_policy_is_gone() {
         let folder = options.bpffs.join("sockc").join(own);
         std::fs::remove_dir_all(&folder).unwrap();
         assert!(!one.arrives(), "it is still in force");
-        assert!(unload(options).unwrap());
+        assert!(unload(options).unwrap().removed);
         assert!(one.arrives());
         assert_eq!(space.tree(), Vec::<String>::new());
-        assert!(!unload(options).unwrap());
+        assert!(!unload(options).unwrap().removed);
     });
 }
 
@@ -250,7 +250,7 @@ fn a_policy_whose_namespace_is_gone_is_taken_away_all_the_same() {
         let found = status(options).unwrap().unwrap();
         assert!(found.netns[0].1.status().is_none());
         assert_eq!(counters(options).unwrap().len(), 1);
-        assert!(unload(options).unwrap());
+        assert!(unload(options).unwrap().removed);
         assert_eq!(space.tree(), Vec::<String>::new());
     });
 }
@@ -331,7 +331,7 @@ fn what_would_become_of_every_namespace_is_told_and_holds() {
             only_if: Arc::from([told.standpoint.clone(), inner.standpoint.clone()]),
             ..options.clone()
         };
-        assert!(unload(&two.options(space)).unwrap());
+        assert!(unload(&two.options(space)).unwrap().removed);
         let tree = space.tree();
         let refused = sockc_runtime::apply(&object, &manifest, &bound).unwrap_err();
         assert!(matches!(refused, Error::Moved { .. }), "{refused}");

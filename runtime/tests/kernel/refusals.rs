@@ -159,7 +159,7 @@ fn a_folder_that_others_can_change_is_refused() {
             refuses("writable");
             fs::set_permissions(path, fs::Permissions::from_mode(0o750)).unwrap();
         }
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
         symlink(space.folder(), &above).unwrap();
         refuses("a link");
         assert!(fs::exists(space.folder()).unwrap());
@@ -277,7 +277,7 @@ fn three_capabilities_are_enough() {
         assert!(status.hooks.iter().all(|hook| hook.alive));
         let listen = usize::from(probe().netns_cookie_in_sock_ops);
         assert_eq!(status.hooks.len(), 6 + listen);
-        assert!(unload(&space.options).unwrap());
+        assert!(unload(&space.options).unwrap().removed);
     });
 }
 

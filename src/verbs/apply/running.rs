@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 
 use sockc_runtime::{Error, Status};
 
-use super::{Failure, apply};
+use super::{Attached, FORMAT, Failure, Inner, Report, apply};
 use crate::cli;
-use crate::machine::options;
+use crate::machine::slots::slots;
+use crate::machine::{means, options};
 use crate::output::Output;
 use crate::policies::ready::Ready;
 
@@ -58,21 +59,70 @@ fn lacks(status: &Status, interface: &str) -> bool {
 fn holds(status: &Status, interface: &str) -> bool {
     let here = status.hooks.iter().any(|hook| {
         let name = hook.now.as_ref().unwrap_or(&hook.target);
-        ["xdp", "tc-in", "tc-out"].contains(&hook.hook.as_str()) && hook.alive && name == interface
+        is_packet(&hook.hook) && hook.alive && name == interface
     });
     let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
     here || inner.any(|inner| holds(inner, interface))
 }
 
+/// Whether a hook of this name meets the packets of an interface by rules.
+fn is_packet(hook: &str) -> bool {
+    ["xdp", "tc-in", "tc-out"].contains(&hook)
+}
+
 /// Says that there is nothing to do, and why.
 fn needless(status: &Status, interfaces: &[String], output: &mut Output) {
     let unique: BTreeSet<&String> = interfaces.iter().collect();
-    for interface in unique {
+    let notes = unique.into_iter().map(|interface| {
         let policy = &status.policy;
-        let held = holds(status, interface);
-        output.note(match held {
+        match holds(status, interface) {
             true => format!("the policy \"{policy}\" holds on {interface} already; nothing was changed"),
             false => format!("the policy \"{policy}\" has no packet rules for {interface}, or it is not there; nothing was changed"),
-        });
+        }
+    });
+    let notes: Vec<String> = notes.collect();
+    if output.is_json() {
+        output.value(&in_force(status, &notes));
     }
+    notes.into_iter().for_each(|note| output.note(note));
+}
+
+/// What is in force, in the JSON of an apply that put it there.
+fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
+    let inner = status.netns.iter().filter_map(|(netns, inner)| {
+        let inner = inner.status()?;
+        Some(Inner {
+            netns,
+            path: None,
+            generation: inner.generation,
+            interfaces: attached(inner),
+            sockets: slots(&inner.sockets),
+            escaped: Vec::new(),
+            notes: &[],
+        })
+    });
+    Report {
+        format: FORMAT,
+        policy: &status.policy,
+        generation: status.generation,
+        guards: Vec::new(),
+        interfaces: attached(status),
+        sockets: slots(&status.sockets),
+        escaped: Vec::new(),
+        notes,
+        netns: inner.collect(),
+    }
+}
+
+fn attached(status: &Status) -> Vec<Attached<'_>> {
+    let hooks = status
+        .hooks
+        .iter()
+        .filter(|hook| hook.alive && is_packet(&hook.hook));
+    let attached = hooks.map(|hook| Attached {
+        interface: hook.now.as_ref().unwrap_or(&hook.target),
+        hook: &hook.hook,
+        means: means(hook.means),
+    });
+    attached.collect()
 }

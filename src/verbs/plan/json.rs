@@ -8,7 +8,7 @@ use sockc_runtime::{
     LinkFate, LostNamespace, NamedKind, ProgramFate, SlotKind,
 };
 
-use super::reach::{Becomes, Part, reach};
+use super::reach::{Becomes, Part, Reach};
 use super::{Planned, notes};
 use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
@@ -26,7 +26,7 @@ pub(super) struct Json<'a> {
     file: Known<'a>,
     drift: [(); 0],
     summary: String,
-    /// Interfaces that the policy comes to, or goes from.
+    /// Interfaces and groups that the policy comes to, or goes from.
     interfaces: Vec<Reached>,
     /// What else a person should know.
     notes: Vec<String>,
@@ -48,12 +48,14 @@ pub(super) struct Drifted<'a> {
     drift: Vec<Changed<'a>>,
 }
 
-/// What becomes of the packets of an interface as a whole.
+/// What becomes of the packets of an interface, or of what a group does, as a whole.
 #[derive(Serialize)]
 struct Reached {
     netns: Option<String>,
     interface: Option<String>,
     group: Option<String>,
+    /// What of the group: `send` or `connect`.
+    direction: Option<&'static str>,
     /// Whether it is all of a namespace that had the name `netns`, and goes on without one.
     nameless: bool,
     from: &'static str,
@@ -157,7 +159,7 @@ impl<'a> Json<'a> {
             },
             drift: [],
             summary: planned.summary(),
-            interfaces: reached(planned.forecast),
+            interfaces: reached(&planned.reach),
             notes: notes::notes(planned.forecast, &planned.ready.manifest),
             body: Body::new(&planned.report),
             kernel: kernel(planned.forecast),
@@ -182,8 +184,8 @@ impl<'a> Drifted<'a> {
     }
 }
 
-fn reached(forecast: &Forecast) -> Vec<Reached> {
-    let reach = reach(forecast).into_iter();
+fn reached(reach: &[Reach]) -> Vec<Reached> {
+    let reach = reach.iter().cloned();
     reach
         .map(|one| {
             let (from, to) = match one.becomes {
@@ -194,9 +196,13 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
             };
             let mut netns = one.netns;
             let mut nameless = false;
+            let mut direction = None;
             let (interface, group) = match one.part {
                 Part::Interface(name) => (Some(name), None),
-                Part::Group(name) => (None, Some(name)),
+                Part::Group(group) => {
+                    direction = Some(group.direction.word());
+                    (None, Some(group.name))
+                }
                 Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
                 Part::Sockets | Part::Named(NamedKind::Namespace, _) => (None, None),
                 Part::Nameless(lost) => {
@@ -208,6 +214,7 @@ fn reached(forecast: &Forecast) -> Vec<Reached> {
                 netns,
                 interface,
                 group,
+                direction,
                 nameless,
                 from,
                 to,

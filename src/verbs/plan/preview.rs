@@ -4,9 +4,10 @@
 
 use sockc_compiler::diff;
 use sockc_compiler::observer::Observer;
+use sockc_compiler::policy::Policy;
 use sockc_runtime::{Forecast, Options};
 
-use super::{both, drift, note_unverified, summary_of, text};
+use super::{both, drift, note_unverified, reach, summary_of, text};
 use crate::machine::drift::tell_drift;
 use crate::output::Output;
 use crate::policies::ready::Ready;
@@ -14,18 +15,23 @@ use crate::policies::ready::Ready;
 /// Shows it on standard error, where the question stands too.
 pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, output: &mut Output) {
     output.watch().stage("look at what runs");
-    let line = match both(forecast, ready, options) {
+    let (line, reach) = match both(forecast, ready, options) {
         Ok((old, new)) => {
             let report = diff::compare(&old, &new, diff::Options::default(), output.watch());
-            summary_of(&report, forecast)
+            let reach = reach(forecast, [&old, &new]);
+            (summary_of(&report, forecast, &reach), reach)
         }
-        Err((cause, _)) => cause,
+        // Which groups have rules is not known then, and their hooks are told all the same.
+        Err((cause, _)) => {
+            let nothing = Policy::default();
+            (cause, reach(forecast, [&nothing, &nothing]))
+        }
     };
     output.watch().clear();
     tell_drift(&drift(forecast), output);
     note_unverified(forecast, output);
     let mut page = line;
     page.push('\n');
-    text::actions(forecast, &ready.manifest, &mut page);
+    text::actions(forecast, &ready.manifest, &reach, &mut page);
     output.aside(&page);
 }

@@ -1,18 +1,19 @@
 //! Where a policy comes to and where it goes from: interfaces and groups on which nothing held before, or nothing will hold.
 //!
-//! A comparison of two texts does not see it where the text is the same and the machine is not. Not here: what the rules do
-//! to packets that meet them.
+//! A comparison of two texts does not see it where the text is the same and the machine is not. Takes what the runtime
+//! foretells, and both policies, which say of which groups their rules are. Not here: what the rules do to packets that meet
+//! them.
 
 use std::iter;
 
+use sockc_compiler::policy::{Direction, Policy, lies_in};
 use sockc_runtime::{
-    Carried, DataForecast, Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind,
-    ProgramFate,
+    Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
 };
 
 use crate::changes::summary;
 
-/// What becomes of the packets of an interface, of what a group sends, or of the sockets of a network namespace.
+/// What becomes of the packets of an interface, of what a group does, or of the sockets of a network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reach {
     /// The network namespace of a `for netns` block; `None` for the policy's own.
@@ -28,14 +29,37 @@ pub(super) struct Reach {
 pub(super) enum Part {
     /// The packets of an interface.
     Interface(String),
-    /// What the sockets of a group send.
-    Group(String),
+    /// What a group does with its sockets.
+    Group(OfGroup),
     /// All its sockets.
     Sockets,
     /// Something that the policy names, and that an apply finds something else for.
     Named(NamedKind, String),
     /// All of a block's namespace that lost its name and goes on.
     Nameless(LostNamespace),
+}
+
+/// What a group does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OfGroup {
+    /// The group's name.
+    pub(super) name: String,
+    /// The folder of its control group, where both policies have the name and not for the same one.
+    folder: Option<String>,
+    /// What of it.
+    pub(super) direction: Direction,
+}
+
+impl OfGroup {
+    fn words(&self) -> String {
+        let does = self.direction.deed().map_or("", |deed| deed.does);
+        let folder = self.folder.as_ref().map(|folder| format!(" ({folder})"));
+        format!(
+            "what group {}{} {does}",
+            self.name,
+            folder.unwrap_or_default()
+        )
+    }
 }
 
 impl Part {
@@ -83,7 +107,7 @@ impl Reach {
         }
         let what = match &self.part {
             Part::Interface(name) => self.named(&format!("packets on {name}")),
-            Part::Group(name) => self.named(&format!("what group {name} sends")),
+            Part::Group(group) => self.named(&group.words()),
             Part::Sockets | Part::Named(..) => self.named("sockets"),
             Part::Nameless(lost) => format!("every packet and socket of {}", was(lost)),
         };
@@ -101,7 +125,7 @@ impl Reach {
     fn title(&self) -> String {
         match &self.part {
             Part::Interface(name) => self.named(name),
-            Part::Group(name) => self.named(&format!("group {name}")),
+            Part::Group(group) => self.named(&group.words()),
             Part::Sockets => self.named("the sockets"),
             Part::Named(NamedKind::Lookups, name) => self.named(&format!("lookups for {name}")),
             Part::Named(NamedKind::Target, name) => self.named(&format!("redirects to {name}")),
@@ -131,8 +155,8 @@ fn was(lost: &LostNamespace) -> String {
 }
 
 /// What something changes for as a whole, those of blocks included; nothing where nothing is in force, since then everything
-/// is new.
-pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
+/// is new. Takes the policy that runs and the one that comes.
+pub(super) fn reach(forecast: &Forecast, policies: [&Policy; 2]) -> Vec<Reach> {
     if forecast.running.is_none() {
         return Vec::new();
     }
@@ -141,7 +165,8 @@ pub(super) fn reach(forecast: &Forecast) -> Vec<Reach> {
     let all = iter::once((None, forecast)).chain(inner);
     all.flat_map(|(netns, one)| {
         let mut found = of_interfaces(netns, one);
-        found.extend(of_groups(netns, one));
+        let inside = policies.map(|policy| within(policy, netns));
+        found.extend(of_groups(netns, one, inside));
         found.extend(of_sockets(netns, one));
         found.extend(one.named.iter().map(|(kind, name)| Reach {
             netns: netns.map(str::to_owned),
@@ -209,24 +234,93 @@ fn of_sockets(netns: Option<&str>, forecast: &Forecast) -> Option<Reach> {
         })
 }
 
-/// The groups that are in both policies, and whose control group is another one now.
-fn of_groups<'a>(netns: Option<&str>, forecast: &'a Forecast) -> Vec<Reach> {
-    let before = forecast.running.iter();
-    let before: Vec<&str> = before
-        .flat_map(|running| &running.manifest.groups)
-        .map(|group| group.name.as_str())
-        .collect();
-    let begins = |one: &&'a DataForecast| {
-        one.kind == "group" && one.fate == Carried::Begins && before.contains(&one.name.as_str())
+/// The policy of a block, or that around.
+fn within<'p>(policy: &'p Policy, netns: Option<&str>) -> Option<&'p Policy> {
+    let Some(name) = netns else {
+        return Some(policy);
     };
-    let groups = forecast.data.iter().filter(begins);
-    groups
-        .map(|one| Reach {
-            netns: netns.map(str::to_owned),
-            part: Part::Group(one.name.clone()),
-            becomes: Becomes::Held,
-        })
-        .collect()
+    let mut blocks = policy.netns.iter();
+    let block = blocks.find(|block| block.name == name);
+    block.map(|block| &block.policy)
+}
+
+/// A group that a policy comes to or goes from, with the folder of its control group.
+struct Moved {
+    name: String,
+    folder: String,
+    direction: Direction,
+    becomes: Becomes,
+}
+
+/// The groups whose rules come to a control group or go from it: with the group itself, with its path, or since the control
+/// group is another one now.
+fn of_groups(
+    netns: Option<&str>,
+    forecast: &Forecast,
+    [old, new]: [Option<&Policy>; 2],
+) -> Vec<Reach> {
+    let mut found: Vec<Moved> = Vec::new();
+    for hook in &forecast.hooks {
+        let Some((name, direction)) = &hook.group else {
+            continue;
+        };
+        let is_known = |one: &Moved| one.folder == hook.target && one.direction == *direction;
+        if found.iter().any(is_known) {
+            continue;
+        }
+        let of_it = forecast.hooks.iter().filter(|one| {
+            one.number == hook.number && one.group.as_ref().is_some_and(|(_, of)| of == direction)
+        });
+        let becomes = becomes(&of_it.collect::<Vec<_>>());
+        let policy = match &becomes {
+            Some(Becomes::Free) => old,
+            _ => new,
+        };
+        let Some(becomes) = becomes.filter(|_| governs(policy, name, *direction)) else {
+            continue;
+        };
+        found.push(Moved {
+            name: name.clone(),
+            folder: hook.target.clone(),
+            direction: *direction,
+            becomes,
+        });
+    }
+    let told = found.iter().filter(|one| !is_inside(one, &found));
+    let reach = told.map(|one| Reach {
+        netns: netns.map(str::to_owned),
+        part: Part::Group(OfGroup {
+            name: one.name.clone(),
+            folder: is_two(one, &found).then(|| one.folder.clone()),
+            direction: one.direction,
+        }),
+        becomes: one.becomes.clone(),
+    });
+    reach.collect()
+}
+
+/// Whether a policy has rules that may refuse something to the group of this name; a program without is there and decides
+/// nothing.
+fn governs(policy: Option<&Policy>, name: &str, direction: Direction) -> bool {
+    policy.is_some_and(|policy| {
+        let mut groups = policy.groups.iter();
+        let own = groups.find(|(_, group)| group.name == name);
+        own.is_some_and(|(id, _)| policy.governs(id, direction))
+    })
+}
+
+/// Whether a control group only goes from the rules of one policy to those of the other, by a group around it.
+fn is_inside(one: &Moved, all: &[Moved]) -> bool {
+    all.iter().any(|other| {
+        let around = other.folder != one.folder && lies_in(&one.folder, &other.folder);
+        around && other.direction == one.direction && other.becomes != one.becomes
+    })
+}
+
+/// Whether the name is that of two control groups, one before and one from now on.
+fn is_two(one: &Moved, all: &[Moved]) -> bool {
+    let mut others = all.iter().filter(|other| other.folder != one.folder);
+    others.any(|other| other.name == one.name)
 }
 
 fn is_packet(hook: &HookForecast) -> bool {

@@ -12,7 +12,7 @@ use sockc_runtime::{
     Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
 
-use super::reach::{HEADINGS, Reach, reach};
+use super::reach::{HEADINGS, Reach};
 use super::{Planned, has_other_code, notes};
 use crate::changes::text as changes;
 use crate::machine::slots::fill;
@@ -29,21 +29,29 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
         None => changes::first,
     };
     page.push_str(&tell(&planned.report, &planned.summary(), look));
-    actions(planned.forecast, &planned.ready.manifest, &mut page);
+    let Planned {
+        forecast, ready, ..
+    } = planned;
+    actions(forecast, &ready.manifest, &planned.reach, &mut page);
     match planned.counting() {
         Some(true) => page.push_str("  the rules begin to count\n"),
         Some(false) => page.push_str("  the rules count no more\n"),
         None => {}
     }
-    noticed(&planned.report, &mut page);
+    noticed(&planned.report, planned.forecast, &mut page);
     guards(planned, &mut page);
     let _ = writeln!(page, "\n{}", last(planned));
     page
 }
 
 /// Which interfaces and sockets it comes to or goes from, and what is done to the kernel.
-pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut String) {
-    reached(forecast, page);
+pub(super) fn actions(
+    forecast: &Forecast,
+    manifest: &Manifest,
+    reach: &[Reach],
+    page: &mut String,
+) {
+    reached(reach, page);
     page.push_str("\nkernel\n");
     kernel(forecast, page);
     for (netns, inner) in &forecast.netns {
@@ -58,8 +66,7 @@ pub(super) fn actions(forecast: &Forecast, manifest: &Manifest, page: &mut Strin
     }
 }
 
-fn reached(forecast: &Forecast, page: &mut String) {
-    let all = reach(forecast);
+fn reached(all: &[Reach], page: &mut String) {
     for heading in HEADINGS {
         let of_these = |one: &&Reach| one.part.heading() == heading;
         let words: Vec<String> = all.iter().filter(of_these).map(Reach::words).collect();
@@ -172,7 +179,7 @@ fn data(data: &DataForecast) -> Vec<String> {
             format!("gets another size, with {elements}; changes made during the apply are lost")
         }
         (_, Carried::Begins) => format!("begins with {elements}"),
-        (_, Carried::Goes) => "goes, with what is in it".to_owned(),
+        (_, Carried::Goes) => format!("goes, with {elements}"),
     };
     vec![data.kind.to_owned(), data.name.clone(), fate]
 }
@@ -202,17 +209,22 @@ fn emptied(data: &DataForecast) -> String {
 }
 
 /// What established connections notice. That redirects do not move them, the changes say themselves.
-fn noticed(report: &Report, page: &mut String) {
-    let changes: Vec<&Change> = report.scopes.iter().flat_map(|one| &one.changes).collect();
-    let stops = |change: &&&Change| {
+fn noticed(report: &Report, forecast: &Forecast, page: &mut String) {
+    let stops = |change: &Change| {
         let kept_out = ["drop", "reject"].contains(&change.to.verdict);
         // A region says in the language's words which packets of connections it leaves alone.
         let of_connections = !change.region.within.contains("no socket");
         kept_out && of_connections && !["drop", "reject"].contains(&change.from.verdict)
     };
+    let of_scopes = report.scopes.iter().flat_map(|scope| {
+        let within = within(forecast, scope.netns.as_deref());
+        scope.changes.iter().map(move |change| (within, change))
+    });
     let stopped = |about: &[About]| {
-        let mut stopped = changes.iter().filter(stops);
-        stopped.any(|change| about.contains(&change.about))
+        let mut all = of_scopes.clone();
+        all.any(|(within, change)| {
+            about.contains(&change.about) && stops(change) && reaches(within, change)
+        })
     };
     let mut told = Vec::new();
     if stopped(&[About::In, About::Out]) {
@@ -228,6 +240,24 @@ fn noticed(report: &Report, page: &mut String) {
     for line in told {
         let _ = writeln!(page, "  {line}");
     }
+}
+
+/// What is foretold of the namespace of a block, or of the policy's own.
+fn within<'f>(forecast: &'f Forecast, netns: Option<&str>) -> Option<&'f Forecast> {
+    let Some(name) = netns else {
+        return Some(forecast);
+    };
+    let mut inner = forecast.netns.iter();
+    inner.find(|(other, _)| other == name).map(|(_, one)| one)
+}
+
+/// Whether a change reaches connections that exist: of a group those whose sockets are taken in already.
+fn reaches(forecast: Option<&Forecast>, change: &Change) -> bool {
+    let Some(group) = &change.group else {
+        return true;
+    };
+    let mut data = forecast.into_iter().flat_map(|forecast| &forecast.data);
+    data.any(|one| one.kind == "group" && one.name == *group && one.fate == Carried::Kept)
 }
 
 fn guards(planned: &Planned<'_>, page: &mut String) {

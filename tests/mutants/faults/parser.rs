@@ -3,8 +3,8 @@
 use super::Suite::{Compiler, Differential, Grammar};
 use super::{Fault, Narrow, fault};
 
-const PACKET: &str = "compiler/src/lower/packet.rs";
-const TRANSPORT: &str = "compiler/src/lower/transport.rs";
+const PACKET: &str = "compiler/src/lower/prologue.rs";
+const TRANSPORT: &str = "compiler/src/lower/prologue/transport.rs";
 const REGION: &str = "compiler/src/emit/region.rs";
 const PARSE: &str = "compiler/src/packet/parse.rs";
 const PLAIN: &str = "grammar/src/tree/plain.rs";
@@ -58,8 +58,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         153,
         PACKET,
-        "leave_if(length, JumpOp::Lt, self.registers.cursor, exits.malformed)",
-        "leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::Lt }, self.registers.cursor, exits.malformed)",
+        "leave_if(length, JumpOp::Lt, self.cursor, exits.malformed)",
+        "leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::Lt }, self.cursor, exits.malformed)",
         CODE,
     ),
     fault(

@@ -3,8 +3,8 @@
 use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault, harmless};
 
-const WALK: &str = "compiler/src/lower/walk.rs";
-const RECORD: &str = "compiler/src/lower/walk/record.rs";
+const WALK: &str = "compiler/src/lower/answers/walk.rs";
+const RECORD: &str = "compiler/src/lower/answers/walk/record.rs";
 
 const TESTS: &[Narrow] = &[
     (Compiler, "lower::tests::first_match"),
@@ -56,8 +56,8 @@ pub(super) const FAULTS: &[Fault] = &[
         fault(
             135,
             RECORD,
-            "leave_if_wide(about, JumpOp::Ge, best, walk.next)",
-            "leave_if_wide(about, if FAULT { JumpOp::Gt } else { JumpOp::Ge }, best, walk.next)",
+            "leave_if_wide(about, JumpOp::Ge, best, self.next)",
+            "leave_if_wide(about, if FAULT { JumpOp::Gt } else { JumpOp::Ge }, best, self.next)",
             TESTS,
         ),
         "a record equals the best so far only if it is the same record, or the one of all ones that ends a list while \

@@ -40,7 +40,7 @@ impl Constraint {
         if let Self::Rate(rule, conforms) = self {
             return space.is(Field::Conforms(*rule), u32::from(*conforms));
         }
-        let node = space.of_match(topic, &self.as_match())?;
+        let node = space.of_match(topic.group, &self.as_match())?;
         match self {
             Self::Member(_, _, false) => space.store.not(node),
             _ => Ok(node),

@@ -87,10 +87,8 @@ impl Sentence {
             words.push(topic.direction().word().into());
         }
         words.extend(self.protocols);
-        let group = topic.group.map(|group| {
-            let group = &describing.space.joint.tables.groups[group];
-            format!("group {}", group.name)
-        });
+        let joint = describing.space.joint;
+        let group = topic.group.map(|group| joint.group_words(group));
         let both = self.from.is_said() && !self.to.is_said();
         let from = self.from.words(End::From, &mut except);
         words.extend(from.or(group).map(|words| format!("from {words}")));

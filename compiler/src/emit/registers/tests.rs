@@ -7,7 +7,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use crate::emit::{EmitError, check::check, emit};
 use crate::interpret::{Bare, Input, Maps, Xdp, run};
-use crate::ir::{Arg, Block, Builder, End, Function, Inst, Operand, Slot, Value, forward_order};
+use crate::ir::{Arg, Block, Builder, End, Function, Inst, Operand, Slot, Value, validate};
 use crate::location::Location;
 use crate::target::Target;
 use crate::testing::Rng;
@@ -291,9 +291,9 @@ fn every_read_finds_its_value() {
     let mut refused = 0;
     for seed in 0..2_000 {
         let function = Maker::function(seed, true);
-        let order = forward_order(&function).unwrap();
-        match Registers::allocate(&function, &order) {
-            Ok(registers) => check(&function, &order, &registers)
+        let valid = validate(&function).unwrap();
+        match Registers::allocate(&valid) {
+            Ok(registers) => check(&valid, &registers)
                 .unwrap_or_else(|error| panic!("{seed}: {error}\n{function}")),
             Err(_) => refused += 1,
         }
@@ -306,14 +306,14 @@ fn the_checker_sees_a_wrong_register() {
     let mut seen = 0;
     for seed in 0..300 {
         let function = Maker::function(seed, true);
-        let order = forward_order(&function).unwrap();
-        let Ok(registers) = Registers::allocate(&function, &order) else {
+        let valid = validate(&function).unwrap();
+        let Ok(registers) = Registers::allocate(&valid) else {
             continue;
         };
-        for &value in &written(&function, &order) {
+        for &value in &written(&function, &valid.order) {
             let mut wrong = Registers(registers.0.clone());
             wrong.0[value] = Some(Register::R0);
-            let error = check(&function, &order, &wrong).err();
+            let error = check(&valid, &wrong).err();
             seen += usize::from(matches!(error, Some(EmitError::Overwritten(_))));
         }
     }

@@ -2,12 +2,12 @@
 //!
 //! The kernel runs these programs in the calling process, which a preemptible kernel may take off its CPU.
 
-use super::{Code, Place, address, context};
+use super::{BOTH, Code, FieldLoad, Head, address, context};
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
-use crate::lower::Lowering;
-use crate::lower::outcome::Outcome;
-use crate::lower::stream::mapped;
+use crate::ir::{Block, Builder};
+use crate::lower::context::mapped;
+use crate::lower::given::Given;
 use crate::policy::Family;
 
 /// `struct bpf_sock_addr`
@@ -20,17 +20,25 @@ mod addr {
 
 /// The calls of IPv4: programs there may read no IPv6 address.
 pub(super) static V4: Code = Code {
-    open: |lowering| lowering.open_call(false),
+    head: Head::Context(|given, builder, roots| {
+        known(given, builder, roots.pass);
+        builder.jump(roots.v4);
+    }),
+    families: &[Family::V4],
     field: |_, field, _| found(field, addr::USER_IP4),
     size: |_| None,
     noted: &[],
     preemptible: true,
-    reach: None,
 };
 
 /// The calls of IPv6. An address that stands for one of IPv4 counts as that, which is its last four bytes.
 pub(super) static V6: Code = Code {
-    open: |lowering| lowering.open_call(true),
+    head: Head::Context(|given, builder, roots| {
+        known(given, builder, roots.pass);
+        mapped(builder, given.context, addr::USER_IP6, roots.v6);
+        builder.jump(roots.v4);
+    }),
+    families: BOTH,
     field: |_, field, family| match family {
         Family::V4 => found(field, addr::USER_IP6 + 12),
         Family::V6 => found(field, addr::USER_IP6),
@@ -39,7 +47,7 @@ pub(super) static V6: Code = Code {
 };
 
 /// Nothing is known of the sender.
-fn found(field: Field, to: i16) -> Option<Place> {
+fn found(field: Field, to: i16) -> Option<FieldLoad> {
     match field {
         Field::Protocol => context(addr::PROTOCOL, Width::W, 0),
         Field::ToPort => context(addr::USER_PORT, Width::W, 16),
@@ -50,35 +58,13 @@ fn found(field: Field, to: i16) -> Option<Place> {
     }
 }
 
-impl Lowering<'_> {
-    /// The whole function of a call. Sockets of other protocols (ping, UDP-Lite, MPTCP) are let go.
-    fn open_call(&mut self, v6: bool) {
-        let entry = self.builder.current();
-        let families: &[Family] = if v6 {
-            &[Family::V4, Family::V6]
-        } else {
-            &[Family::V4]
-        };
-        let trees: Vec<_> = families.iter().map(|family| self.decide(*family)).collect();
-        families.iter().for_each(|family| self.finish(*family));
-        self.answer_all();
-        let pass = self.outcome(Outcome::Pass, Family::V4);
-        let known = self.head_block();
-        self.builder.enter(entry);
-        let (context, probe) = (self.registers.context, self.registers.probe);
-        self.builder
-            .load_to(probe, context, addr::PROTOCOL, Width::W);
-        for number in self.source.chain.hook.spec().sees.protocols {
-            self.builder
-                .leave_if(probe, JumpOp::Eq, i32::from(number.0), known);
-        }
-        self.builder.jump(pass);
-        self.builder.enter(known);
-        if let Some(&v6) = trees.get(1) {
-            mapped(&mut self.builder, context, addr::USER_IP6, v6);
-        }
-        if let Some(&v4) = trees.first() {
-            self.builder.jump(v4);
-        }
+/// Sockets of other protocols (ping, UDP-Lite, MPTCP) are let go.
+fn known(given: &Given<'_>, builder: &mut Builder, pass: Block) {
+    let known = builder.head_block();
+    let protocol = builder.load(given.context, addr::PROTOCOL, Width::W);
+    for number in given.source.chain.hook.spec().sees.protocols {
+        builder.leave_if(protocol, JumpOp::Eq, i32::from(number.0), known);
     }
+    builder.jump(pass);
+    builder.enter(known);
 }

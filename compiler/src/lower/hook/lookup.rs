@@ -1,22 +1,24 @@
 //! sk_lookup: its context has addresses and ports; the remote side is the sender.
 
-use super::{Code, Place, address, context};
-use crate::bpf::opcode::Width;
+use super::{BOTH, Code, FieldLoad, Head, Roots, address, context};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::lower::Lowering;
-use crate::lower::context::lookup;
+use crate::ir::{Block, Builder};
+use crate::lower::context::{AF_INET, AF_INET6, lookup};
+use crate::lower::frame::{self, Frame};
+use crate::lower::given::Given;
 use crate::policy::Family;
 
 pub(super) static CODE: Code = Code {
-    open: |lowering| lowering.open_lookup(),
+    head: Head::Context(begin),
+    families: BOTH,
     field,
     size: |_| None,
     noted: &[],
     preemptible: false,
-    reach: None,
 };
 
-fn field(_: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {
+fn field(_: &Frame, field: Field, family: Family) -> Option<FieldLoad> {
     let (from, to) = match family {
         Family::V4 => (lookup::REMOTE_IP4, lookup::LOCAL_IP4),
         Family::V6 => (lookup::REMOTE_IP6, lookup::LOCAL_IP6),
@@ -27,4 +29,24 @@ fn field(_: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {
         Field::ToPort => context(lookup::LOCAL_PORT, Width::W, 0),
         _ => context(address(field, from, to)?, Width::W, 32),
     }
+}
+
+fn begin(given: &Given<'_>, builder: &mut Builder, roots: Roots) {
+    keep_asked(given, builder, roots.pass);
+    let family = builder.load(given.context, lookup::FAMILY, Width::W);
+    builder.leave_if(family, JumpOp::Eq, AF_INET, roots.v4);
+    builder.leave_if(family, JumpOp::Eq, AF_INET6, roots.v6);
+    builder.jump(roots.pass);
+}
+
+/// Keeps who the lookup is for. The map is an array, so that the way to `none` is never taken.
+fn keep_asked(given: &Given<'_>, builder: &mut Builder, none: Block) {
+    let Some(map) = given.source.maps.asking else {
+        return;
+    };
+    builder.set_slot(given.frame.key, 0, 0, Width::W);
+    let place = given.found(builder, map, none);
+    let asking = builder.load(place, 0, Width::W);
+    builder.alu(asking, AluOp::Add, frame::PACKET);
+    builder.store_slot(given.frame.asked, 0, asking, Width::W);
 }

@@ -1,56 +1,55 @@
 //! XDP and TC: the prologue has left the packet's fields on the stack; the mark stands in the context of TC.
 
-use super::{Code, Place, Reach, address, context, stack};
+use super::{BOTH, Code, FieldLoad, Head, Reach, address, context, stack};
 use crate::bpf::opcode::Width;
 use crate::field::Field;
 use crate::header_field;
 use crate::log::offset;
-use crate::lower::Lowering;
 use crate::lower::context::{skb, xdp};
+use crate::lower::frame::Frame;
 use crate::policy::Family;
 
 pub(super) static XDP: Code = Code {
-    open: |lowering| lowering.parse_packet(),
-    field: on_stack,
-    size: length,
-    noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
-    preemptible: false,
-    reach: Some(Reach {
+    head: Head::Frame(Reach {
         bounds: [xdp::DATA, xdp::DATA_END],
         buffered: false,
         interface: xdp::INGRESS_IFINDEX,
     }),
+    families: BOTH,
+    field: on_stack,
+    size: length,
+    noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
+    preemptible: false,
 };
 
 pub(super) static TC: Code = Code {
-    field: with_mark,
-    noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
-    reach: Some(Reach {
+    head: Head::Frame(Reach {
         bounds: [skb::DATA, skb::DATA_END],
         buffered: true,
         interface: skb::IFINDEX,
     }),
+    field: with_mark,
+    noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
     ..XDP
 };
 
 /// The mark is read before any rule sets it.
-fn with_mark(lowering: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {
+fn with_mark(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {
     let byte = match field {
         Field::Mark0 => 3,
         Field::Mark1 => 2,
         Field::Mark2 => 1,
         Field::Mark3 => 0,
-        _ => return on_stack(lowering, field, family),
+        _ => return on_stack(frame, field, family),
     };
     context(skb::MARK + byte, Width::B, 0)
 }
 
-fn length(lowering: &Lowering<'_>) -> Option<Place> {
-    stack(lowering.frame.length, 0, Width::W, 0)
+fn length(frame: &Frame) -> Option<FieldLoad> {
+    stack(frame.length, 0, Width::W, 0)
 }
 
-fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
-    let frame = &lowering.frame;
+fn on_stack(frame: &Frame, field: Field, _: Family) -> Option<FieldLoad> {
     match field {
         Field::Protocol => stack(frame.protocol, 0, Width::B, 0),
         Field::Fragment => stack(frame.fragment, 0, Width::B, 0),
@@ -58,7 +57,7 @@ fn on_stack(lowering: &Lowering<'_>, field: Field, _: Family) -> Option<Place> {
         Field::ToPort => stack(frame.ports, 2, Width::H, 16),
         Field::Icmp => stack(frame.ports, 0, Width::H, 16),
         Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
-        Field::Length => length(lowering),
+        Field::Length => length(frame),
         Field::Vlan => stack(frame.vlan, 0, Width::H, 0),
         Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
             stack(frame.from, address(field, 0, 0)?, Width::W, 32)

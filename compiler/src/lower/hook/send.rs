@@ -1,27 +1,28 @@
 //! sk_msg: its context has the connection, whose local side is the sender. The kernel runs it in the writing process
 //! (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU.
 
-use super::{Code, Place, address, context, stack};
-use crate::bpf::opcode::Width;
+use super::{BOTH, Code, FieldLoad, Head, Roots, address, context, stack};
+use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
-use crate::ir::Slot;
+use crate::ir::{Builder, Slot};
 use crate::log::offset;
-use crate::lower::Lowering;
-use crate::lower::context::msg;
+use crate::lower::context::{AF_INET, AF_INET6, mapped, msg};
+use crate::lower::frame::Frame;
+use crate::lower::given::Given;
 use crate::policy::Family;
 
 pub(super) static CODE: Code = Code {
-    open: |lowering| lowering.open_send(),
+    head: Head::Context(begin),
+    families: BOTH,
     field,
     size: |_| context(msg::SIZE, Width::W, 0),
     noted: &[(msg::SIZE, offset::LENGTH)],
     preemptible: true,
-    reach: None,
 };
 
-fn field(lowering: &Lowering<'_>, field: Field, family: Family) -> Option<Place> {
-    if let Some(door) = &lowering.door {
-        return at_door(door.own, field);
+fn field(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {
+    if let Some(own) = frame.own {
+        return at_door(own, field);
     }
     let (from, to) = match family {
         Family::V4 => (msg::LOCAL_IP4, msg::REMOTE_IP4),
@@ -35,10 +36,20 @@ fn field(lowering: &Lowering<'_>, field: Field, family: Family) -> Option<Place>
 }
 
 /// The sock_ops program of a group reads what it has put into the connection's own key, whose ports are in host order.
-fn at_door(own: Slot, field: Field) -> Option<Place> {
+fn at_door(own: Slot, field: Field) -> Option<FieldLoad> {
     match field {
         Field::FromPort => stack(own, 32, Width::W, 0),
         Field::ToPort => stack(own, 36, Width::W, 0),
         _ => stack(own, address(field, 0, 16)?, Width::W, 32),
     }
+}
+
+/// A dual-stack socket's IPv4 connection has IPv4-mapped addresses and counts as IPv4; the kernel fills the IPv4 fields for
+/// it too.
+fn begin(given: &Given<'_>, builder: &mut Builder, roots: Roots) {
+    let family = builder.load(given.context, msg::FAMILY, Width::W);
+    builder.leave_if(family, JumpOp::Eq, AF_INET, roots.v4);
+    builder.leave_if(family, JumpOp::Ne, AF_INET6, roots.pass);
+    mapped(builder, given.context, msg::REMOTE_IP6, roots.v6);
+    builder.jump(roots.v4);
 }

@@ -2,7 +2,7 @@
 
 mod sockets;
 
-use sockc_compiler::artifact::{Manifest, SlotOrigin};
+use sockc_compiler::artifact::{GroupPlan, Manifest, SlotOrigin};
 
 use crate::apply::targets::Targets;
 use crate::blocks::ownership::Outer;
@@ -140,7 +140,10 @@ fn live_sets(
     let declared = |name: &str| part.manifest.sets.iter().any(|set| set.name == name);
     let old = before.iter().flat_map(|before| &before.manifest.sets);
     let gone = old.filter(|set| !declared(&set.name));
-    found.extend(gone.map(|set| gone_of("live set", &set.name)));
+    for set in gone {
+        let size = size_of(&set.name, state, before)?;
+        found.push(gone_of("live set", &set.name, size));
+    }
     Ok(found)
 }
 
@@ -172,32 +175,33 @@ fn of_maps(
         (plan.name.clone(), Some(there.unwrap_or(plan.start.len())))
     });
     let old: Vec<String> = sizes.keys().cloned().collect();
-    Ok(by_name("live map", &old, new.collect()))
+    let mut found = by_name("live map", &old, new.collect());
+    for one in found.iter_mut().filter(|one| one.fate == Carried::Goes) {
+        one.elements = sizes.get(&one.name).copied();
+    }
+    Ok(found)
 }
 
-/// Groups are the same if their control groups are.
+/// Groups whose sockets are taken in; they are the same if their control groups are.
 fn groups(part: &Part<'_>, targets: &Targets, before: Option<&Record>) -> Vec<DataForecast> {
-    let ids: Vec<u64> = targets.groups.iter().map(|group| group.number).collect();
-    let named = part.manifest.groups.iter().zip(&ids);
-    let named = named.filter(|(group, _)| group.takes_in());
-    let old = before.map_or(&[][..], |before| &before.cgroups);
-    let new = named.map(|(group, id)| DataForecast {
+    let named = part.manifest.groups.iter().zip(&targets.groups);
+    let named = named.filter(|(plan, _)| plan.takes_in());
+    let new: Vec<(&GroupPlan, u64)> = named.map(|(plan, group)| (plan, group.number)).collect();
+    let old: Vec<(&GroupPlan, u64)> = before.iter().flat_map(|before| before.taken_in()).collect();
+    let has = |all: &[(&GroupPlan, u64)], number| all.iter().any(|(_, other)| *other == number);
+    let come = new.iter().map(|(plan, number)| DataForecast {
         kind: "group",
-        name: group.name.clone(),
-        fate: if old.contains(id) {
-            Carried::Kept
-        } else {
-            Carried::Begins
+        name: plan.name.clone(),
+        fate: match has(&old, *number) {
+            true => Carried::Kept,
+            false => Carried::Begins,
         },
         elements: None,
         slot: None,
     });
-    let mut found: Vec<DataForecast> = new.collect();
-    let old_names = before.iter().flat_map(|before| &before.manifest.groups);
-    let gone = old_names.zip(old);
-    let gone = gone.filter(|(group, id)| group.takes_in() && !ids.contains(id));
-    found.extend(gone.map(|(group, _)| gone_of("group", &group.name)));
-    found
+    let gone = old.iter().filter(|(_, number)| !has(&new, *number));
+    let gone = gone.map(|(plan, _)| gone_of("group", &plan.name, None));
+    come.chain(gone).collect()
 }
 
 /// What has the same name goes on.
@@ -209,7 +213,7 @@ fn by_name(
     let gone = old
         .iter()
         .filter(|name| !new.iter().any(|(other, _)| other == *name))
-        .map(|name| gone_of(kind, name));
+        .map(|name| gone_of(kind, name, None));
     let gone: Vec<DataForecast> = gone.collect();
     let mut found: Vec<DataForecast> = new
         .into_iter()
@@ -229,12 +233,12 @@ fn by_name(
     found
 }
 
-fn gone_of(kind: &'static str, name: &str) -> DataForecast {
+fn gone_of(kind: &'static str, name: &str, elements: Option<usize>) -> DataForecast {
     DataForecast {
         kind,
         name: name.to_owned(),
         fate: Carried::Goes,
-        elements: None,
+        elements,
         slot: None,
     }
 }

@@ -2,11 +2,16 @@
 //!
 //! Takes what was found and done; adds sentences. Changes nothing else.
 
+use sockc_compiler::policy::{Direction, Verb};
+
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
+use crate::error::Error;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
+use crate::state::record::Record;
+use crate::state::totals;
 
 impl Work<'_> {
     pub(super) fn note_skipped_interfaces(&mut self) {
@@ -131,15 +136,38 @@ impl Work<'_> {
 
     /// The kernel keeps a refused write in mind until its socket is closed (`SK_DROP` of sk_msg).
     pub(super) fn note_kept_groups(&mut self) {
-        let before = self.before.iter().flat_map(|before| &before.cgroups);
-        if before
-            .into_iter()
-            .any(|id| self.taken_in().any(|(_, group)| group.number == *id))
-        {
-            self.notes.push(
+        let Some(before) = &self.before else {
+            return;
+        };
+        let is_kept = |number| self.taken_in().any(|(_, group)| group.number == number);
+        let kept = before.taken_in().any(|(_, number)| is_kept(number));
+        let refused = match kept {
+            true => self.has_refused(before),
+            false => Ok(false),
+        };
+        self.notes.extend(match refused {
+            Ok(false) => None,
+            Ok(true) => Some(
                 "connections of a group that the policy before refused stay refused until they are closed"
                     .to_owned(),
-            );
-        }
+            ),
+            Err(error) => Some(format!(
+                "whether the policy before refused connections of a group is not known ({error}): those that it refused stay refused until they are closed"
+            )),
+        });
+    }
+
+    /// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have.
+    fn has_refused(&self, before: &Record) -> Result<bool, Error> {
+        let totals = totals::totals(&self.session.state, before)?;
+        let mut counters = before.manifest.counters.iter().zip(totals);
+        Ok(counters.any(|(counter, total)| {
+            let refuses = counter.direction == Direction::Send.word()
+                && [Verb::Drop, Verb::Reject]
+                    .iter()
+                    .any(|verb| verb.word() == counter.verdict)
+                && !counter.audit;
+            refuses && (total.packets > 0 || !counter.counted)
+        }))
     }
 }

@@ -8,13 +8,13 @@ use crate::bpf::opcode::{JumpOp, Width};
 use crate::chain::{ChainRule, Effect};
 use crate::field::Field;
 use crate::hook::Ability;
-use crate::ir::{Arg, Block, Slot};
+use crate::ir::{Arg, Block, Builder, Slot};
 use crate::log::{SIZE, offset};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
-use super::hook::code;
-use super::meter::{Pace, Ways};
-use super::{Lowering, Source};
+use super::Ends;
+use crate::lower::Source;
+use crate::lower::bucket::{Pace, Ways};
 
 /// Fields of a record: which, where, how wide.
 const FIELDS: [(Field, u8, Width); 15] = [
@@ -46,7 +46,7 @@ const V6_ONLY: [Field; 6] = [
 ];
 
 /// Whether anything that counts in a chain logs.
-pub(super) fn logs(source: &Source<'_>) -> bool {
+pub(in crate::lower) fn logs(source: &Source<'_>) -> bool {
     let rules = &source.policy.rules;
     let counts = |entry: &&ChainRule| entry.counts || entry.effect == Effect::RedirectPass;
     let mut entries = source.chain.entries.iter().filter(counts);
@@ -57,24 +57,25 @@ pub(super) fn logs(source: &Source<'_>) -> bool {
 }
 
 /// The fields that a record holds.
-pub(super) fn fields() -> impl Iterator<Item = Field> {
+pub(in crate::lower) fn fields() -> impl Iterator<Item = Field> {
     FIELDS.into_iter().map(|(field, ..)| field)
 }
 
 /// Who logs, what it is about (`None` for what is malformed), and where it goes on.
 pub(super) type Gate = (Option<RuleId>, Option<Family>, Block);
 
-impl Lowering<'_> {
+impl Ends<'_> {
     /// The block that writes the record of a rule, or of the default, and goes on to `next`: `next` itself where nothing
     /// is logged.
-    pub(super) fn logged(
+    pub(in crate::lower) fn logged(
         &mut self,
+        builder: &mut Builder,
         rule: Option<RuleId>,
         family: Option<Family>,
         next: Block,
     ) -> Block {
-        let policy = self.source.policy;
-        let of = self.source.chain.hook.direction();
+        let policy = self.given.source.policy;
+        let of = self.given.source.chain.hook.direction();
         let log = match rule {
             Some(rule) => policy.rules[rule].log.as_ref(),
             None => policy.default_of(of).and_then(|line| line.log.as_ref()),
@@ -83,97 +84,94 @@ impl Lowering<'_> {
         if let Some(&gate) = self.gates.get(&(rule, family, next)) {
             return gate;
         }
-        let write = self.record(family, next);
-        let gate = self.head_block();
+        let write = self.record(builder, family, next);
+        let gate = builder.head_block();
         self.gates.insert((rule, family, next), gate);
-        self.builder.enter(gate);
-        self.unless_asked(next);
-        self.sample(log, next);
-        let number = self.source.maps.meters.log(rule, of);
+        builder.enter(gate);
+        self.given.unless_asked(builder, next);
+        self.sample(builder, log, next);
+        let number = self.given.source.maps.meters.log(rule, of);
         let Some((count, period)) = log.max else {
-            self.builder.jump(write);
+            builder.jump(write);
             return gate;
         };
         let (Some(pace), Some(number)) = (Pace::of(count.into(), period, count.into()), number)
         else {
-            self.builder.bug("a limited log without a bucket");
+            builder.bug("a limited log without a bucket");
             return gate;
         };
         let ways = Ways {
             conforming: write,
             excess: next,
         };
-        self.take_one(number, pace, ways);
+        ways.take_one(builder, self.given, number, pace);
         gate
     }
 
     /// Leaves to `next` with what is not in the sample.
-    fn sample(&mut self, log: &Log, next: Block) {
+    fn sample(&self, builder: &mut Builder, log: &Log, next: Block) {
         let Some((part, whole)) = log.sample.filter(|(part, whole)| part < whole) else {
             return;
         };
         let bound = (u64::from(part) << 32) / u64::from(whole);
-        let bound: u32 = self.builder.fit(bound, "the share of a sample");
+        let bound: u32 = builder.fit(bound, "the share of a sample");
         let bound = bound.cast_signed();
-        let random = self.builder.call_value(Helper::GetPrandomU32, &[]);
-        self.builder.leave_if(random, JumpOp::Ge, bound, next);
+        let random = builder.call_value(Helper::GetPrandomU32, &[]);
+        builder.leave_if(random, JumpOp::Ge, bound, next);
     }
 
     /// The block that writes a record and goes on to `next`.
-    fn record(&mut self, family: Option<Family>, next: Block) -> Block {
+    fn record(&mut self, builder: &mut Builder, family: Option<Family>, next: Block) -> Block {
         if let Some(&block) = self.records.get(&(family, next)) {
             return block;
         }
-        let block = self.head_block();
+        let block = builder.head_block();
         self.records.insert((family, next), block);
-        self.builder.enter(block);
-        let (Some(record), Some(map)) = (self.record, self.source.maps.log) else {
-            self.builder.bug("a log without its map");
+        builder.enter(block);
+        let (Some(record), Some(map)) = (self.record, self.given.source.maps.log) else {
+            builder.bug("a log without its map");
             return block;
         };
         for byte in (0u8..).step_by(8).take(SIZE / 8) {
-            self.builder.set_slot(record, byte, 0, Width::DW);
+            builder.set_slot(record, byte, 0, Width::DW);
         }
-        let time = self.builder.call_value(Helper::KtimeGetNs, &[]);
-        self.builder
-            .store_slot(record, offset::TIME, time, Width::DW);
-        let counter = self.builder.load_slot(self.frame.counter, 0, Width::W);
-        self.builder
-            .store_slot(record, offset::COUNTER, counter, Width::W);
-        let hook = self.source.chain.hook as i32;
-        self.builder.set_slot(record, offset::HOOK, hook, Width::B);
-        self.note_context(record);
+        let time = builder.call_value(Helper::KtimeGetNs, &[]);
+        builder.store_slot(record, offset::TIME, time, Width::DW);
+        let counter = builder.load_slot(self.given.frame.counter, 0, Width::W);
+        builder.store_slot(record, offset::COUNTER, counter, Width::W);
+        let hook = self.given.source.chain.hook as i32;
+        builder.set_slot(record, offset::HOOK, hook, Width::B);
+        self.note_context(builder, record);
         if let Some(family) = family {
-            self.note_packet(record, family);
+            self.note_packet(builder, record, family);
         }
-        let size = self.builder.fit(SIZE, "the size of a record");
+        let size = builder.fit(SIZE, "the size of a record");
         let args = [
             Arg::Map(map),
             Arg::SlotAddress(record),
             Arg::Imm(size),
             Arg::Imm(0),
         ];
-        self.builder.call(Helper::RingbufOutput, &args);
-        self.builder.jump(next);
+        builder.call(Helper::RingbufOutput, &args);
+        builder.jump(next);
         block
     }
 
     /// What the context says of the packet.
-    fn note_context(&mut self, record: Slot) {
-        for &(from, to) in code(self.source.chain.hook).noted {
-            let value = self.builder.load(self.registers.context, from, Width::W);
-            self.builder.store_slot(record, to, value, Width::W);
+    fn note_context(&self, builder: &mut Builder, record: Slot) {
+        for &(from, to) in self.given.code().noted {
+            let value = builder.load(self.given.context, from, Width::W);
+            builder.store_slot(record, to, value, Width::W);
         }
     }
 
-    fn note_packet(&mut self, record: Slot, family: Family) {
+    fn note_packet(&self, builder: &mut Builder, record: Slot, family: Family) {
         let name = match family {
             Family::V4 => 4,
             Family::V6 => 6,
         };
-        self.builder
-            .set_slot(record, offset::FAMILY, name, Width::B);
-        let hook = self.source.chain.hook;
+        builder.set_slot(record, offset::FAMILY, name, Width::B);
+        let hook = self.given.source.chain.hook;
         for (field, byte, width) in FIELDS {
             let foreign = family == Family::V4 && V6_ONLY.contains(&field);
             // What a hook cannot tell stays zero.
@@ -181,41 +179,49 @@ impl Lowering<'_> {
                 continue;
             }
             // Nor what nobody knows yet, as the sender of who connects.
-            if field != Field::Protocol && (code(hook).field)(self, field, family).is_none() {
+            if field != Field::Protocol
+                && (self.given.code().field)(&self.given.frame, field, family).is_none()
+            {
                 continue;
             }
             let value = match hook.spec().sees.protocols {
-                [only] if field == Field::Protocol => self.builder.imm(i64::from(only.0)),
-                _ => self.read(field, family),
+                [only] if field == Field::Protocol => builder.imm(i64::from(only.0)),
+                _ => self.given.read(builder, field, family),
             };
-            self.builder.store_slot(record, byte, value, width);
+            builder.store_slot(record, byte, value, width);
         }
     }
 
     /// After a new flow that is dropped because its socket is absent: the redirects that may have sent it here log it. Which
     /// of them it was says the counter.
-    pub(super) fn logged_absent(&mut self, socket: SocketId, family: Family, next: Block) -> Block {
-        let source = self.source;
+    pub(in crate::lower) fn logged_absent(
+        &mut self,
+        builder: &mut Builder,
+        socket: SocketId,
+        family: Family,
+        next: Block,
+    ) -> Block {
+        let source = self.given.source;
         let mut gates = Vec::new();
         for entry in &source.chain.entries {
             let rule = &source.policy.rules[entry.rule];
             let to_this = rule.action == Action::Redirect(socket);
             if to_this && entry.effect == Effect::RedirectPass && rule.log.is_some() {
-                let gate = self.logged(Some(entry.rule), Some(family), next);
+                let gate = self.logged(builder, Some(entry.rule), Some(family), next);
                 gates.push((source.counters.rules[entry.rule], gate));
             }
         }
         if gates.is_empty() {
             return next;
         }
-        let block = self.head_block();
-        self.builder.enter(block);
-        let counter = self.builder.load_slot(self.frame.counter, 0, Width::W);
+        let block = builder.head_block();
+        builder.enter(block);
+        let counter = builder.load_slot(self.given.frame.counter, 0, Width::W);
         for (slot, gate) in gates {
-            let slot: i32 = self.builder.fit(slot, "the slot of a counter");
-            self.builder.leave_if(counter, JumpOp::Eq, slot, gate);
+            let slot: i32 = builder.fit(slot, "the slot of a counter");
+            builder.leave_if(counter, JumpOp::Eq, slot, gate);
         }
-        self.builder.jump(next);
+        builder.jump(next);
         block
     }
 }

@@ -3,17 +3,17 @@
 use crate::classifier::tables::{FamilyTables, RankSlots, StratumTables, Tables, address_words};
 use crate::classifier::{Root, SERVICE_SIZE};
 use crate::policy::Family;
-use crate::tables::TablePlace as Place;
+use crate::tables::TableRef;
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
 pub(crate) struct ClassifierMaps {
     /// The classes of protocols.
-    pub classes: Place,
+    pub classes: TableRef,
     /// The services.
-    pub services: Place,
+    pub services: TableRef,
     /// Counters by rank, unless they stand in a row.
-    pub slots: Option<Place>,
+    pub slots: Option<TableRef>,
     /// What is added to a rank where they do.
     pub first_slot: u32,
     /// For IPv4.
@@ -29,7 +29,7 @@ pub(crate) struct ClassifierMaps {
 /// The tables of one family.
 #[derive(Clone, Debug)]
 pub(crate) struct FamilyMaps {
-    pub(super) masks: Place,
+    pub(super) masks: TableRef,
     pub(super) mask_count: u32,
     pub(super) strata: Vec<StratumMaps>,
 }
@@ -39,9 +39,9 @@ pub(crate) struct FamilyMaps {
 pub(super) struct StratumMaps {
     pub(super) root: Root,
     pub(super) start: u32,
-    pub(super) children: Place,
+    pub(super) children: TableRef,
     pub(super) child_count: u32,
-    pub(super) records: Place,
+    pub(super) records: TableRef,
     pub(super) record_count: u32,
     pub(super) depth: u32,
     pub(super) longest: usize,
@@ -56,7 +56,7 @@ impl ClassifierMaps {
     pub(crate) fn new(
         tables: &Tables,
         ranks: u32,
-        mut add: impl FnMut(&str, &[u8]) -> Place,
+        mut add: impl FnMut(&str, &[u8]) -> TableRef,
     ) -> Option<Self> {
         let (slots, first_slot) = match &tables.slots {
             RankSlots::Offset(first) => (None, *first),
@@ -90,7 +90,7 @@ fn entries(table: &[u8], size: usize) -> Option<u32> {
 fn family(
     tables: &FamilyTables,
     family: Family,
-    add: &mut impl FnMut(&str, &[u8]) -> Place,
+    add: &mut impl FnMut(&str, &[u8]) -> TableRef,
 ) -> Option<FamilyMaps> {
     let name = match family {
         Family::V4 => "v4",

@@ -16,7 +16,7 @@ use crate::artifact::MapId;
 use crate::bpf::limits::ARRAY_VALUE;
 use crate::policy::AddressSet;
 use crate::ranges::{Bound, RangeSet};
-use crate::tables::{LINE, TablePlace, Tables};
+use crate::tables::{LINE, TableRef, Tables};
 
 /// An address as words in host order, the first word first; IPv4 has one, and ones after it.
 pub(super) type Words = [u32; 4];
@@ -45,7 +45,7 @@ pub(crate) struct Search {
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     /// Where it begins.
-    pub place: TablePlace,
+    pub place: TableRef,
     /// Where the search begins for each value of the first bits; without it, at the table's first place.
     pub index: Option<Index>,
     /// Steps of a search: wherever it begins, there are 2^steps - 1 places of as many words as are compared.
@@ -58,7 +58,7 @@ pub(crate) struct Part {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Index {
     /// Where it begins itself: for each value of the first bits, a `u32` with the bytes before the place.
-    pub place: TablePlace,
+    pub place: TableRef,
     /// How many bits of an address are after those that it is asked by.
     pub shift: u32,
     /// The largest number that stands in it.

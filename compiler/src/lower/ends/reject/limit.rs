@@ -12,9 +12,8 @@ use crate::bpf::opcode::Width;
 use crate::ir::{Block, Builder, Slot};
 use crate::policy::Family;
 
-use super::Reply;
-use crate::lower::Lowering;
-use crate::lower::meter::{Bucket, Due, Pace, Ways};
+use super::Rejection;
+use crate::lower::bucket::{Bucket, Due, Pace, Ways, clock};
 
 /// Addresses that are remembered; the kernel remembers 65,664 (`inet_peer_threshold`).
 pub(crate) const MAX_RECEIVERS: u32 = 65_536;
@@ -56,77 +55,56 @@ pub(super) fn bucket(builder: &mut Builder, head: Slot) -> Bucket {
     Bucket::new(builder, head)
 }
 
-impl Lowering<'_> {
+impl Rejection<'_> {
     /// Goes on in the current block with what is within the limits; with the rest to where it is counted and dropped.
-    pub(super) fn within(&mut self, limit: &Limit, reply: Reply, family: Family, drop: Block) {
-        let withheld = self.withheld(drop);
-        let (Some(map), Some(first)) = (self.source.maps.answers, self.source.maps.meters.answers)
-        else {
-            return self.builder.bug("answers without their buckets");
+    pub(super) fn within(&self, builder: &mut Builder, limit: &Limit, withheld: Block) {
+        let maps = self.given.source.maps;
+        let (Some(map), Some(first)) = (maps.answers, maps.meters.answers) else {
+            return builder.bug("answers without their buckets");
         };
         let paces = [limit.each, limit.all].map(|(count, burst)| Pace::of(count, 1, burst));
         let [Some(each), Some(all)] = paces else {
-            return self.builder.bug("a limit of answers is beyond the clock");
+            return builder.bug("a limit of answers is beyond the clock");
         };
-        let [conforming, go_on] = [(); 2].map(|()| self.head_block());
+        let [conforming, go_on] = [(); 2].map(|()| builder.head_block());
         let ways = |conforming| Ways {
             conforming,
             excess: withheld,
         };
-        self.receiver(limit, reply, family);
+        let atomics = self.given.source.atomics;
+        self.receiver(builder, limit);
         let due = Due {
-            now: self.clock(),
-            cost: self.builder.imm(each.whole),
+            now: clock(builder),
+            cost: builder.imm(each.whole),
         };
-        let bucket = self.bucket_in(map, reply.receiver, due, ways(conforming));
-        self.take(bucket, due, each, TRIES, ways(conforming));
-        self.builder.enter(conforming);
-        let Some(bucket) = self.global_bucket(first + u32::from(limit.number), ways(go_on)) else {
+        let bucket = ways(conforming).bucket_in(builder, map, self.reply.receiver, due);
+        ways(conforming).take(builder, atomics, bucket, due, (each, TRIES));
+        builder.enter(conforming);
+        let number = first + u32::from(limit.number);
+        let Some(bucket) = ways(go_on).global_bucket(builder, self.given, number) else {
             return;
         };
-        let cost = self.builder.imm(all.whole);
-        self.take(bucket, Due { cost, ..due }, all, TRIES, ways(go_on));
-        self.builder.enter(go_on);
+        let cost = builder.imm(all.whole);
+        ways(go_on).take(builder, atomics, bucket, Due { cost, ..due }, (all, TRIES));
+        builder.enter(go_on);
     }
 
     /// The key of the address that the answer goes to.
-    fn receiver(&mut self, limit: &Limit, reply: Reply, family: Family) {
-        let (key, shape) = (reply.receiver.key, super::shape(family));
-        let name = match family {
+    fn receiver(&self, builder: &mut Builder, limit: &Limit) {
+        let key = self.reply.receiver.key;
+        let name = match self.family {
             Family::V4 => 4,
             Family::V6 => 6,
         };
-        self.builder
-            .set_slot(key, 0, i32::from(limit.number), Width::W);
-        self.builder.set_slot(key, 4, name, Width::W);
+        builder.set_slot(key, 0, i32::from(limit.number), Width::W);
+        builder.set_slot(key, 4, name, Width::W);
         for byte in (0..16).step_by(4) {
-            if byte < shape.address {
-                let word = self
-                    .builder
-                    .load_slot(reply.quote, shape.from + byte, Width::W);
-                self.builder.store_slot(key, 8 + byte, word, Width::W);
+            if byte < self.ip.address {
+                let word = builder.load_slot(self.reply.quote, self.ip.from + byte, Width::W);
+                builder.store_slot(key, 8 + byte, word, Width::W);
             } else {
-                self.builder.set_slot(key, 8 + byte, 0, Width::W);
+                builder.set_slot(key, 8 + byte, 0, Width::W);
             }
         }
-    }
-
-    /// Counts an answer that is not given.
-    fn withheld(&mut self, drop: Block) -> Block {
-        let before = self.builder.current();
-        let account = self.account(drop);
-        let block = self.head_block();
-        self.builder.enter(block);
-        if account != drop {
-            let slot = self.source.counters.withheld;
-            let slot = self
-                .builder
-                .known(slot, || "answers without a counter".to_owned());
-            let slot: i32 = self.builder.fit(slot, "the slot of a counter");
-            self.builder.set_slot(self.frame.counter, 0, slot, Width::W);
-        }
-        self.builder.jump(account);
-        self.builder.enter(before);
-        block
     }
 }

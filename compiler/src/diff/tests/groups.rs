@@ -1,0 +1,233 @@
+//! Groups that come, go, move and are renamed: what a policy that has them not says of their processes.
+
+use super::{between, line, policy};
+use crate::diff::report::{Decider, Impact, Unsaid};
+use crate::diff::{Options, compare};
+use crate::observer::Silent;
+use crate::policy::{Direction, lies_in};
+
+/// Both groups have a rule; what follows is about one direction, whose word stands for `DO`.
+const BOTH: &str = "
+group jobs = cgroup \"/jobs\"
+group tmp = cgroup \"/tmp\"
+default DO allow
+j: drop DO tcp from group jobs to 10.50.0.10:80
+t: drop DO tcp from group tmp to 10.50.0.10:22
+";
+
+/// One of them has gone, and its rule.
+const ONE: &str = "
+group jobs = cgroup \"/jobs\"
+default DO allow
+j: drop DO tcp from group jobs to 10.50.0.10:80
+";
+
+/// For each direction of processes its word, and what a group does.
+fn directions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let all = Direction::all_of_processes();
+    all.map(|direction| (direction.word(), direction.deed().unwrap().does))
+}
+
+/// The protocol as a region says it, which need not be said where the direction is about no other.
+fn tcp(word: &str) -> String {
+    let mut all = Direction::all_of_processes();
+    let direction = all.find(|direction| direction.word() == word).unwrap();
+    match direction.deed().unwrap().about {
+        "TCP" => word.to_owned(),
+        _ => format!("{word} tcp"),
+    }
+}
+
+/// The declarations and the regions that change, for a direction.
+fn told(old: &str, new: &str, word: &str) -> (Vec<String>, Vec<String>) {
+    let [old, new] = [old, new].map(|text| text.replace("DO", word));
+    let scope = between(&old, &new);
+    assert_eq!(scope.incomplete, None);
+    let regions = scope.changes.iter().map(|one| {
+        let (from, to) = (one.from.words(), one.to.words());
+        format!("{from} -> {to}: {}", one.region.line())
+    });
+    let regions = regions.collect();
+    (scope.settings, regions)
+}
+
+#[test]
+fn a_group_that_leaves_with_its_rules_is_opened() {
+    for (word, does) in directions() {
+        let region = format!("{} from group tmp to 10.50.0.10:22", tcp(word));
+        let what = format!("what group tmp {does}");
+        assert_eq!(
+            told(BOTH, ONE, word),
+            (
+                vec![format!("{what}: the policy's verdicts -> allow")],
+                vec![format!("drop -> allow: {region}")]
+            )
+        );
+        assert_eq!(
+            told(ONE, BOTH, word),
+            (
+                vec![format!("{what}: allow -> the policy's verdicts")],
+                vec![format!("allow -> drop: {region}")]
+            )
+        );
+        let scope = between(&BOTH.replace("DO", word), &ONE.replace("DO", word));
+        assert_eq!(scope.edits.len(), 1);
+        assert_eq!(scope.edits[0].impact, Impact::Some);
+        assert_eq!(scope.changes[0].will_be, Decider::NoGroup);
+        assert_eq!(scope.changes[0].unsaid, Some(Unsaid::Names));
+        assert!(scope.changes[0].example.ends_with("with group tmp"));
+    }
+}
+
+#[test]
+fn a_group_whose_path_is_another_is_two() {
+    for (word, does) in directions() {
+        let moved = BOTH.replace("\"/tmp\"", "\"/tmp2\"");
+        let (settings, regions) = told(BOTH, &moved, word);
+        assert_eq!(
+            settings,
+            [
+                format!("what group tmp (/tmp) {does}: the policy's verdicts -> allow"),
+                format!("what group tmp (/tmp2) {does}: allow -> the policy's verdicts"),
+            ]
+        );
+        let mut expected =
+            [("drop -> allow", "/tmp"), ("allow -> drop", "/tmp2")].map(|(fates, path)| {
+                format!(
+                    "{fates}: {} from group tmp ({path}) to 10.50.0.10:22",
+                    tcp(word)
+                )
+            });
+        let mut regions = regions;
+        regions.sort();
+        expected.sort();
+        assert_eq!(regions, expected);
+    }
+}
+
+#[test]
+fn another_name_for_the_same_control_group_is_no_change() {
+    for (word, _) in directions() {
+        let old = BOTH.replace("DO", word);
+        let new = old
+            .replace("tmp =", "temp =")
+            .replace("group tmp to", "group temp to");
+        assert_ne!(old, new);
+        let report = compare(
+            &policy(&old),
+            &policy(&new),
+            Options::default(),
+            &mut Silent,
+        );
+        assert!(!report.differs(), "{report:#?}");
+        // Of two that take each other's names each is known by its path, and called as it is now.
+        let swapped = old
+            .replace("\"/jobs\"", "\"/x\"")
+            .replace("\"/tmp\"", "\"/jobs\"")
+            .replace("\"/x\"", "\"/tmp\"");
+        let scope = between(&old, &swapped);
+        let lines: Vec<String> = scope.changes.iter().map(line).collect();
+        assert_eq!(lines.len(), 4, "{lines:#?}");
+        let tmp = format!(
+            "allow -> drop: {} from group jobs (/tmp) to 10.50.0.10:80",
+            tcp(word)
+        );
+        assert!(lines.iter().any(|one| one.starts_with(&tmp)), "{lines:#?}");
+        assert!(
+            scope
+                .changes
+                .iter()
+                .all(|one| one.unsaid == Some(Unsaid::Names))
+        );
+    }
+}
+
+#[test]
+fn a_group_without_rules_is_under_none() {
+    let declared = ONE.replace("default", "group idle = cgroup \"/idle\"\ndefault");
+    for (word, _) in directions() {
+        assert_eq!(told(ONE, &declared, word), (vec![], vec![]));
+        let allowed = format!("{declared}allow DO tcp from group idle to 192.0.2.1:1\n");
+        assert_eq!(told(ONE, &allowed, word), (vec![], vec![]));
+    }
+}
+
+#[test]
+fn rules_that_name_no_group_are_about_every_one() {
+    let declared = "group tmp = cgroup \"/tmp\"\n";
+    for (word, does) in directions() {
+        for (rule, region) in [
+            (
+                "default DO allow\ndrop DO tcp to 10.50.0.10:22",
+                "TCP from group tmp to 10.50.0.10:22",
+            ),
+            (
+                "default DO drop",
+                "DO everything from group tmp that no rule decides",
+            ),
+        ] {
+            let old = format!("group jobs = cgroup \"/jobs\"\n{rule}\n");
+            assert_eq!(
+                told(&old, &format!("{declared}{old}"), word),
+                (
+                    vec![format!(
+                        "what group tmp {does}: allow -> the policy's verdicts"
+                    )],
+                    vec![format!(
+                        "allow -> drop: {}",
+                        region.replace("TCP", &tcp(word)).replace("DO", word)
+                    )]
+                )
+            );
+        }
+    }
+}
+
+#[test]
+fn what_lies_in_a_group_that_was_there_stays_under_its_rules() {
+    for (word, does) in directions() {
+        let inner = ONE.replace("\"/jobs\"", "\"/jobs/of\"");
+        assert_eq!(
+            told(ONE, &inner, word),
+            (
+                vec![format!(
+                    "what group jobs (/jobs) {does} (except what lies in /jobs/of): the policy's verdicts -> allow"
+                )],
+                vec![format!(
+                    "drop -> allow: {} from group jobs (/jobs) to 10.50.0.10:80 except what lies in /jobs/of",
+                    tcp(word)
+                )]
+            )
+        );
+    }
+}
+
+#[test]
+fn where_nothing_ran_a_policy_that_only_refuses_has_an_effect() {
+    for (word, _) in directions() {
+        let old = crate::policy::Policy::default();
+        let new = policy(&BOTH.replace("DO", word));
+        let report = compare(&old, &new, Options::default(), &mut Silent);
+        let changes = &report.scopes[0].changes;
+        assert_eq!(changes.len(), 2, "{changes:#?}");
+        assert!(
+            changes
+                .iter()
+                .all(|one| one.was == Decider::NoGroup && one.to.verdict == "drop")
+        );
+    }
+}
+
+#[test]
+fn paths_lie_in_each_other_by_whole_names() {
+    for (inner, outer, expected) in [
+        ("/a", "/a", true),
+        ("/a", "/a/b", false),
+        ("/a/b", "/a", true),
+        ("/a", "/", true),
+        ("/ab", "/a", false),
+        ("/a/b", "/a/c", false),
+    ] {
+        assert_eq!(lies_in(inner, outer), expected, "{inner} {outer}");
+    }
+}

@@ -1,0 +1,176 @@
+//! The end of a walk through a stratum: a list, record by record; and the answer from the best record of all.
+
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::classifier::tables::{
+    GROUP_AT, GROUP_BITS, LAST_AT, MASK_BITS, RANK_AT, SERVICE_AT, SERVICE_BITS, address_words,
+    record_size,
+};
+use crate::classifier::{GUARD, SERVICE_SIZE};
+use crate::ir::{Block, Builder, Slot, Value};
+use crate::tables::TableRef;
+
+use super::maps::{ClassifierMaps, StratumMaps};
+use super::{Walk, index_mask, number, table, wide};
+use crate::lower::answers::Answers;
+
+impl Walk<'_> {
+    /// Compares with one record after the other.
+    pub(super) fn list(&self, builder: &mut Builder, stratum: &StratumMaps, node: Value) {
+        let size = record_size(self.family);
+        builder.alu(node, AluOp::And, index_mask());
+        let last = number(stratum.record_count.saturating_sub(1));
+        builder.leave_if_wide(node, JumpOp::Gt, last, self.next);
+        let bytes = builder.fit::<_, i32>(size, "the size of a record");
+        builder.alu(node, AluOp::Mul, bytes);
+        let record = table(builder, stratum.records);
+        builder.alu(record, AluOp::Add, node);
+        for place in 0..stratum.longest.max(1) {
+            let offset = builder.fit(place * size, "the place of a record");
+            self.compare_record(builder, record, offset);
+        }
+        builder.jump(self.next);
+    }
+
+    /// Compares with the record so far after the pointer; goes on after it if it does not match.
+    fn compare_record(&self, builder: &mut Builder, record: Value, offset: i16) {
+        let best = self.best;
+        let miss = builder.block();
+        let words = 8 * address_words(self.family);
+        let after = offset + builder.fit::<_, i16>(words, "the size of addresses");
+        let about = builder.load(record, after, Width::DW);
+        builder.leave_if_wide(about, JumpOp::Ge, best, self.next);
+        let differs = self.addresses_differ(builder, about, record, offset);
+        builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
+        let differs = self.service_differs(builder, about);
+        builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
+        // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
+        // number, and follow the ways on which they do and on which they do not one by one.
+        builder.load_to(best, record, after, Width::DW);
+        builder.jump(self.next);
+        builder.enter(miss);
+        builder.leave_if(about, JumpOp::Set, 1 << LAST_AT, self.next);
+    }
+
+    /// Not 0 if the addresses differ in bits that the record's masks keep.
+    fn addresses_differ(
+        &self,
+        builder: &mut Builder,
+        about: Value,
+        record: Value,
+        offset: i16,
+    ) -> Value {
+        let tables = self.maps.of(self.family);
+        let words = address_words(self.family);
+        let table = (tables.masks, tables.mask_count);
+        let masks = entry_at(builder, about, (0, MASK_BITS), table, 8 * words);
+        let mut differs: Option<Value> = None;
+        for number in 0..words {
+            let at: i16 = builder.fit(8 * number, "the place of a word");
+            let word = builder.load(record, offset + at, Width::DW);
+            let ours = self.addresses.unwrap_or_else(|| {
+                let slot = self.slots.words[number];
+                builder.load_slot(slot, 0, Width::DW)
+            });
+            builder.alu(word, AluOp::Xor, ours);
+            let mask = builder.load(masks, at, Width::DW);
+            builder.alu(word, AluOp::And, mask);
+            match differs {
+                Some(sum) => builder.alu(sum, AluOp::Or, word),
+                None => differs = Some(word),
+            }
+        }
+        differs.unwrap_or_else(|| {
+            builder.bug("a record without addresses");
+            masks
+        })
+    }
+
+    /// Not 0 if a port is out of bounds or the class is another.
+    fn service_differs(&self, builder: &mut Builder, about: Value) -> Value {
+        let maps = self.maps;
+        let service = entry_at(
+            builder,
+            about,
+            (SERVICE_AT, SERVICE_BITS),
+            (maps.services, maps.service_count),
+            SERVICE_SIZE,
+        );
+        // Both halves at once: a subtraction that borrows takes the guard above it away.
+        let above = builder.load_slot(self.slots.guarded, 0, Width::DW);
+        let low = builder.load(service, 0, Width::DW);
+        builder.alu(above, AluOp::Sub, low);
+        let below = builder.load(service, 8, Width::DW);
+        let ports = builder.load_slot(self.slots.ports, 0, Width::DW);
+        builder.alu(below, AluOp::Sub, ports);
+        builder.alu(above, AluOp::And, below);
+        let guard = wide(builder, GUARD);
+        builder.alu(above, AluOp::And, guard);
+        builder.alu(above, AluOp::Xor, guard);
+        let others = builder.load(service, 16, Width::DW);
+        let class = builder.load_slot(self.slots.class, 0, Width::DW);
+        builder.alu(others, AluOp::Rsh, class);
+        builder.alu(others, AluOp::And, 1);
+        builder.alu(above, AluOp::Or, others);
+        above
+    }
+}
+
+/// The entry of a table whose number stands at some bits of a record. A table has a power of two of entries.
+fn entry_at(
+    builder: &mut Builder,
+    record: Value,
+    (at, bits): (u32, u32),
+    (place, count): (TableRef, u32),
+    size: usize,
+) -> Value {
+    let index = builder.copy(record);
+    if at > 0 {
+        builder.alu(index, AluOp::Rsh, number(at));
+    }
+    let mask = count.min(1 << bits) - 1;
+    builder.alu(index, AluOp::And, number(mask));
+    builder.alu(index, AluOp::Lsh, number(size.trailing_zeros()));
+    let entry = table(builder, place);
+    builder.alu(entry, AluOp::Add, index);
+    entry
+}
+
+impl Answers<'_> {
+    /// The answer, from the best record.
+    pub(super) fn answer_first_match(
+        &self,
+        builder: &mut Builder,
+        maps: &ClassifierMaps,
+        best: Value,
+        slot: Slot,
+        done: Block,
+    ) {
+        let nobody = builder.block();
+        builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);
+        let group = builder.copy(best);
+        builder.alu(group, AluOp::Rsh, number(GROUP_AT));
+        builder.alu(group, AluOp::And, number((1 << GROUP_BITS) - 1));
+        builder.alu(group, AluOp::Add, 1);
+        builder.store_slot(self.given.frame.answer, 0, group, Width::W);
+        let rank = builder.copy(best);
+        builder.alu(rank, AluOp::Rsh, number(RANK_AT));
+        match maps.slots {
+            None => builder.alu(rank, AluOp::Add, number(maps.first_slot)),
+            Some(place) => {
+                let last = number(maps.ranks.saturating_sub(1));
+                builder.leave_if_wide(rank, JumpOp::Gt, last, nobody);
+                builder.alu(rank, AluOp::Lsh, 2);
+                let pointer = table(builder, place);
+                builder.alu(pointer, AluOp::Add, rank);
+                builder.load_to(rank, pointer, 0, Width::W);
+            }
+        }
+        builder.store_slot(slot, 0, rank, Width::W);
+        builder.jump(done);
+        builder.enter(nobody);
+        // Nobody reads it then, but a slot that a path may read has to be written, and 0 would be a value to the verifier.
+        builder.set_slot(slot, 0, 1, Width::W);
+        builder.set_slot(self.given.frame.answer, 0, 1, Width::W);
+        builder.jump(done);
+    }
+}

@@ -1,0 +1,186 @@
+//! Rates: whether a packet conforms, and the tokens it takes.
+//!
+//! A bucket is one number: the time at which it will be full again (the generic cell rate algorithm's arrival time), in
+//! sixteenths of a nanosecond since boot, which 64 bits hold for 36 years. A packet that takes n tokens moves it on by n
+//! times what one costs, and conforms if it is then at most a full bucket's worth ahead of the clock. So a refused packet
+//! takes nothing, and an untouched bucket needs no entry.
+//!
+//! Rates of one bucket have a value each in the array `rates`; those of one for each address share the LRU hash `buckets`,
+//! which forgets the addresses that were seen longest ago when it is full. Where the target has compare-and-exchange, a
+//! packet that loses [`TRIES`] races counts as excess; without it each race may let through as many packets as there are
+//! processors in it.
+//!
+//! Not here: who asks for tokens, and what a rate costs for how many.
+//!
+//! In the literature: the generic cell rate algorithm (ITU-T I.371, annex A), the virtual scheduling form of a token bucket. There a
+//! packet that keeps to the rate is a conforming one.
+
+use crate::artifact::MapId;
+use crate::bpf::constant::BPF_NOEXIST;
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::ir::{Arg, Block, Builder, Slot, Value};
+
+use super::given::Given;
+
+mod numbers;
+
+pub(crate) use numbers::Meters;
+pub(super) use numbers::Pace;
+
+/// Size of a key of the map `buckets`: the rate's number, the family (4 or 6), 16 bytes of address.
+pub const BUCKET_KEY: u32 = 24;
+
+/// How often a packet tries to take its tokens while others take theirs.
+pub(super) const TRIES: usize = 8;
+
+/// Where a bucket is looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Bucket {
+    /// [`BUCKET_KEY`] bytes.
+    pub(super) key: Slot,
+    /// What a bucket holds that the packet makes.
+    start: Slot,
+}
+
+impl Bucket {
+    /// Bytes of stack.
+    const KEY: u8 = 24;
+
+    pub(super) fn new(builder: &mut Builder, room: Slot) -> Self {
+        Self {
+            key: builder.part(room, 0, BUCKET_KEY),
+            start: builder.part(room, Self::KEY, 8),
+        }
+    }
+}
+
+/// Where a packet goes that conforms, and one that does not.
+#[derive(Clone, Copy)]
+pub(super) struct Ways {
+    /// It conforms, and its tokens are taken.
+    pub(super) conforming: Block,
+    /// It does not.
+    pub(super) excess: Block,
+}
+
+/// What a packet takes from a bucket.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    /// What its tokens cost.
+    pub(super) cost: Value,
+    /// The time.
+    pub(super) now: Value,
+}
+
+/// The time, in the buckets' unit.
+pub(super) fn clock(builder: &mut Builder) -> Value {
+    let now = builder.call_value(Helper::KtimeGetNs, &[]);
+    builder.alu(now, AluOp::Lsh, 4);
+    now
+}
+
+impl Ways {
+    /// The address of a bucket in `rates`.
+    pub(super) fn global_bucket(
+        self,
+        builder: &mut Builder,
+        given: &Given<'_>,
+        number: u32,
+    ) -> Option<Value> {
+        let Some(map) = given.source.maps.rates else {
+            builder.bug("a bucket without its map");
+            return None;
+        };
+        let number = builder.fit(number, "the number of a bucket");
+        builder.set_slot(given.frame.key, 0, number, Width::W);
+        Some(given.found(builder, map, self.excess))
+    }
+
+    /// The address of the bucket whose key is there. If there is none, what is due is taken from a new one.
+    pub(super) fn bucket_in(
+        self,
+        builder: &mut Builder,
+        map: MapId,
+        slots: Bucket,
+        due: Due,
+    ) -> Value {
+        let args = [Arg::Map(map), Arg::SlotAddress(slots.key)];
+        let (bucket, found) = (builder.value(), builder.head_block());
+        builder.call_to(bucket, Helper::MapLookupElem, &args);
+        builder.leave_if_wide(bucket, JumpOp::Ne, 0, found);
+        let start = builder.copy(due.now);
+        builder.alu(start, AluOp::Add, due.cost);
+        builder.store_slot(slots.start, 0, start, Width::DW);
+        let new = [
+            args[0],
+            args[1],
+            Arg::SlotAddress(slots.start),
+            Arg::Imm(BPF_NOEXIST),
+        ];
+        let refused = builder.call_value(Helper::MapUpdateElem, &new);
+        builder.leave_if_wide(refused, JumpOp::Eq, 0, self.conforming);
+        // Another processor was quicker.
+        builder.call_to(bucket, Helper::MapLookupElem, &args);
+        builder.leave_if_wide(bucket, JumpOp::Eq, 0, self.excess);
+        builder.jump(found);
+        builder.enter(found);
+        bucket
+    }
+
+    /// Takes what is due from the bucket at this address.
+    pub(super) fn take(
+        self,
+        builder: &mut Builder,
+        atomics: bool,
+        bucket: Value,
+        due: Due,
+        (pace, tries): (Pace, usize),
+    ) {
+        let now = due.now;
+        for _ in 0..tries {
+            let ahead = builder.head_block();
+            let old = builder.load(bucket, 0, Width::DW);
+            let new = builder.copy(old);
+            builder.leave_if_wide(new, JumpOp::Gt, now, ahead);
+            builder.assign(new, now);
+            builder.jump(ahead);
+            builder.enter(ahead);
+            builder.alu(new, AluOp::Add, due.cost);
+            let distance = builder.copy(new);
+            builder.alu(distance, AluOp::Sub, now);
+            let limit = builder.imm(pace.limit);
+            builder.leave_if_wide(distance, JumpOp::Gt, limit, self.excess);
+            if !atomics {
+                builder.store(bucket, 0, new, Width::DW);
+                builder.jump(self.conforming);
+                return;
+            }
+            let there = builder.compare_exchange(bucket, 0, old, new);
+            builder.leave_if_wide(there, JumpOp::Eq, old, self.conforming);
+        }
+        builder.jump(self.excess);
+    }
+
+    /// Takes one token from a bucket of `rates`, for the limit of a log.
+    pub(super) fn take_one(
+        self,
+        builder: &mut Builder,
+        given: &Given<'_>,
+        number: u32,
+        pace: Pace,
+    ) {
+        let now = clock(builder);
+        let Some(bucket) = self.global_bucket(builder, given, number) else {
+            return;
+        };
+        let cost = builder.imm(pace.whole);
+        self.take(
+            builder,
+            given.source.atomics,
+            bucket,
+            Due { cost, now },
+            (pace, TRIES / 2),
+        );
+    }
+}

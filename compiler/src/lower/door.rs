@@ -1,0 +1,218 @@
+//! The sock_ops program of a group, which takes its sockets in.
+//!
+//! A group's sockets stand in a SOCKHASH. The key of a socket is its own 4-tuple with the sequence numbers at which both
+//! sides begin (`snd_nxt`, `rcv_nxt` at the ESTABLISHED callbacks); its peer's key is the mirror image. The sequence
+//! numbers keep connections apart that have the same 4-tuple in different network namespaces: without them data could
+//! reach a stranger's socket. Where they do not agree (a middlebox, data in the SYN), the data goes by plain TCP.
+//! Each socket keeps its peer's key in its own storage, so that a write needs no copying. Sockets whose connections no rule
+//! may concern are left alone; they keep their own key, by which a later policy can take them in.
+//!
+//! Takes the diagram of which connections are concerned; gives a program of its own, with a [`Tree`] and its answers but none
+//! of the ends of a chain. Not here: what a group does with what its sockets write ([`super::ends`]).
+
+use crate::artifact::{MapId, Section};
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::ir::{Arg, Block, Builder, End, Function, Origin, Slot, Value};
+use crate::policy::Family;
+
+use super::Source;
+use super::answers::Answers;
+use super::context::{AF_INET, AF_INET6, mapped, ops};
+use super::frame::Wants;
+use super::given::Given;
+use super::question::{Phase, Questions};
+use super::tree::{Leaves, Tree};
+
+/// Size of a key of the map `peers`: two addresses, two ports, two sequence numbers.
+pub const PEER_KEY: u32 = 48;
+
+/// Where both ports are in a key; no connection has a port 0.
+pub(super) const PEER_PORTS: i16 = 32;
+/// `BPF_SK_STORAGE_GET_F_CREATE`
+const CREATE: i32 = 1;
+/// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`
+const ESTABLISHED_CALLBACKS: [i32; 2] = [4, 5];
+
+/// Where the sockets of a group are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GroupMaps {
+    /// The SOCKHASH of those that were taken in.
+    pub peers: MapId,
+    /// Their storage.
+    pub storage: MapId,
+    /// The storage of those that were left alone, with their own keys.
+    pub aside: MapId,
+    /// The counters.
+    pub counters: MapId,
+    /// The counter slot of sockets that could not be taken in.
+    pub escaped: u32,
+}
+
+/// What is done with a connection: it is taken in, or left alone.
+struct Door {
+    take: Block,
+    leave: Block,
+}
+
+impl Leaves for Door {
+    /// The terminals are those of the diagram of concern.
+    fn leaf(&mut self, _: &mut Builder, _: Phase, concern: u32, _: Family) -> Block {
+        if concern == 0 { self.leave } else { self.take }
+    }
+
+    fn origin(&mut self, builder: &mut Builder, _: Option<u32>) -> Origin {
+        builder.head()
+    }
+}
+
+/// The sock_ops program of a group: takes in the TCP connections that its rules may concern, when they are established.
+/// The source's `decision` says which these are (see [`crate::chain::concern`]).
+///
+/// Only then: bytes that are in the receive queue when a socket is taken in would be read after redirected ones.
+#[must_use]
+pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
+    let mut program = Builder::new(name, Section::SockOps, source.head.clone());
+    let builder = &mut program;
+    let mut given = Given::new(builder, source, Wants::default());
+    let entry = builder.current();
+    let [own, peer] = [(); 2].map(|()| builder.slot(PEER_KEY));
+    given.frame.own = Some(own);
+    let [begun, take, leave] = [(); 3].map(|()| builder.head_block());
+    let [escaped, done] = [(); 2].map(|()| builder.head_block());
+    let mut questions = Questions::default();
+    let roots = [Family::V4, Family::V6].map(|family| {
+        let leads = (&mut Door { take, leave }, &mut questions);
+        let what = (source.decision, Phase::Decision, family);
+        Tree::write(builder, &given, leads, what)
+    });
+    Answers::new(builder, &given).write(builder, questions);
+    builder.enter(entry);
+    let called = builder.load(given.context, ops::OP, Width::W);
+    for callback in ESTABLISHED_CALLBACKS {
+        builder.leave_if(called, JumpOp::Eq, callback, begun);
+    }
+    builder.jump(done);
+    let context = given.context;
+    let keys = Keys { context, own, peer };
+    builder.enter(begun);
+    keys.fill(builder, roots, escaped);
+    builder.enter(take);
+    keys.take_in(builder, maps, [escaped, done]);
+    builder.enter(leave);
+    // Its own key, so that a later policy can take it in.
+    keys.store(builder, maps.aside, own, done);
+    builder.jump(done);
+    builder.enter(escaped);
+    count_escaped(builder, maps, done);
+    builder.enter(done);
+    builder.end(End::Return(1));
+    program.finish()
+}
+
+fn count_escaped(builder: &mut Builder, maps: &GroupMaps, done: Block) {
+    let key = builder.opaque_slot(4);
+    let escaped = builder.fit(maps.escaped, "the slot of a counter");
+    builder.set_slot(key, 0, escaped, Width::W);
+    let counter = builder.call_value(
+        Helper::MapLookupElem,
+        &[Arg::Map(maps.counters), Arg::SlotAddress(key)],
+    );
+    builder.leave_if_wide(counter, JumpOp::Eq, 0, done);
+    // As in `Ends::add`: the kernel may take this off its CPU.
+    let one = builder.imm(1);
+    builder.atomic_add(counter, 0, one, Width::DW);
+    builder.jump(done);
+}
+
+/// The two keys of a connection: bytes 0 to 15 the key's own address, 16 to 31 the other side's, 32 and 36 the ports in
+/// the same order, 40 the next sequence number the key's side sends, 44 the other's.
+struct Keys {
+    context: Value,
+    own: Slot,
+    peer: Slot,
+}
+
+impl Keys {
+    /// Fills both, then goes on with the tree of the connection's family.
+    fn fill(&self, builder: &mut Builder, trees: [Block; 2], escaped: Block) {
+        let [v4, v6] = [builder.block(), builder.block()];
+        let family = builder.load(self.context, ops::FAMILY, Width::W);
+        builder.leave_if(family, JumpOp::Eq, AF_INET, v4);
+        let family = builder.load(self.context, ops::FAMILY, Width::W);
+        builder.leave_if(family, JumpOp::Ne, AF_INET6, escaped);
+        mapped(builder, self.context, ops::REMOTE_IP6, v6);
+        builder.jump(v4);
+
+        builder.enter(v4);
+        for byte in [4, 8, 12, 20, 24, 28] {
+            builder.set_slot(self.own, byte, 0, Width::W);
+            builder.set_slot(self.peer, byte, 0, Width::W);
+        }
+        self.word(builder, ops::LOCAL_IP4, 0, 16, 0);
+        self.word(builder, ops::REMOTE_IP4, 16, 0, 0);
+        self.numbers(builder);
+        builder.jump(trees[0]);
+
+        builder.enter(v6);
+        for word in 0..4u8 {
+            let offset = i16::from(4 * word);
+            self.word(builder, ops::LOCAL_IP6 + offset, 4 * word, 16 + 4 * word, 0);
+            self.word(
+                builder,
+                ops::REMOTE_IP6 + offset,
+                16 + 4 * word,
+                4 * word,
+                0,
+            );
+        }
+        self.numbers(builder);
+        builder.jump(trees[1]);
+    }
+
+    /// Puts the socket into the group's map, and its peer's key into its storage.
+    fn take_in(&self, builder: &mut Builder, maps: &GroupMaps, [escaped, done]: [Block; 2]) {
+        self.store(builder, maps.storage, self.peer, escaped);
+        let args = [
+            Arg::Value(self.context),
+            Arg::Map(maps.peers),
+            Arg::SlotAddress(self.own),
+            Arg::Imm(0),
+        ];
+        let refused = builder.call_value(Helper::SockHashUpdate, &args);
+        builder.leave_if(refused, JumpOp::Ne, 0, escaped);
+        builder.jump(done);
+    }
+
+    /// Keeps a key in a storage of the socket; leaves to `otherwise` where it has none.
+    fn store(&self, builder: &mut Builder, storage: MapId, key: Slot, otherwise: Block) {
+        let socket = builder.load(self.context, ops::SK, Width::DW);
+        builder.leave_if_wide(socket, JumpOp::Eq, 0, otherwise);
+        let args = [
+            Arg::Map(storage),
+            Arg::Value(socket),
+            Arg::SlotAddress(key),
+            Arg::Imm(CREATE),
+        ];
+        let stored = builder.call_value(Helper::SkStorageGet, &args);
+        builder.leave_if_wide(stored, JumpOp::Eq, 0, otherwise);
+    }
+
+    /// Ports and sequence numbers.
+    fn numbers(&self, builder: &mut Builder) {
+        self.word(builder, ops::LOCAL_PORT, 32, 36, 0);
+        self.word(builder, ops::REMOTE_PORT, 36, 32, 32);
+        self.word(builder, ops::SND_NXT, 40, 44, 0);
+        self.word(builder, ops::RCV_NXT, 44, 40, 0);
+    }
+
+    /// Four bytes of the context into both keys.
+    fn word(&self, builder: &mut Builder, offset: i16, own: u8, peer: u8, swap: i32) {
+        let value = builder.load(self.context, offset, Width::W);
+        if swap != 0 {
+            builder.from_network(value, swap);
+        }
+        builder.store_slot(self.own, own, value, Width::W);
+        builder.store_slot(self.peer, peer, value, Width::W);
+    }
+}

@@ -1,0 +1,197 @@
+//! The outcomes: each a return code, or what is done before one.
+
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{JumpOp, Width};
+use crate::ir::{Arg, Block, Builder, End};
+use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
+
+use super::Ends;
+use crate::lower::GroupMaps;
+use crate::lower::context::{msg, skb};
+use crate::lower::door::PEER_PORTS;
+
+/// `BPF_F_INGRESS`: into the peer's receive queue.
+const INGRESS: i32 = 1;
+
+/// The end of a chain for one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::lower) enum Outcome {
+    /// Goes on.
+    Pass,
+    /// Ends here.
+    Drop,
+    /// sk_lookup gives this socket, else rejects.
+    Assign(SocketId),
+    /// Goes on, unless this socket is not there.
+    PassUnlessAbsent(SocketId),
+    /// Goes to the peer's socket if it is in the group.
+    Shortcut(GroupId),
+    /// Goes on with this packet mark.
+    Mark(u32),
+    /// Leaves by this interface.
+    Forward(OutInterfaceId),
+    /// Packet hooks: is answered as if nobody listened. Elsewhere that is a [`Self::Drop`].
+    Reject,
+}
+
+impl Outcome {
+    /// The family whose code it is: both share what does not depend on it.
+    pub(super) fn family(self, family: Family) -> Family {
+        match self {
+            Self::Pass | Self::Drop | Self::Shortcut(_) | Self::Mark(_) | Self::Forward(_) => {
+                Family::V4
+            }
+            Self::Assign(_) | Self::PassUnlessAbsent(_) | Self::Reject => family,
+        }
+    }
+}
+
+impl Ends<'_> {
+    /// The block of an outcome. Two families share what does not depend on the family.
+    pub(in crate::lower) fn outcome(
+        &mut self,
+        builder: &mut Builder,
+        outcome: Outcome,
+        family: Family,
+    ) -> Block {
+        let family = outcome.family(family);
+        if let Some(&block) = self.outcomes.get(&(family, outcome)) {
+            return block;
+        }
+        let block = builder.head_block();
+        self.outcomes.insert((family, outcome), block);
+        match outcome {
+            Outcome::Pass => self.returns(
+                builder,
+                block,
+                self.given.source.chain.hook.spec().codes.pass,
+            ),
+            Outcome::Drop => self.returns(
+                builder,
+                block,
+                self.given.source.chain.hook.spec().codes.drop,
+            ),
+            Outcome::Assign(socket) => self.assign(builder, block, socket, family),
+            Outcome::PassUnlessAbsent(socket) => {
+                self.pass_unless_absent(builder, block, socket, family)
+            }
+            Outcome::Shortcut(group) => self.shortcut(builder, block, group),
+            Outcome::Mark(mark) => self.mark(builder, block, mark),
+            Outcome::Forward(port) => self.forward(builder, block, port),
+            Outcome::Reject => self.reject(builder, block, family),
+        }
+        block
+    }
+
+    /// What the verdict slot holds for an outcome: its place among those that were asked for.
+    pub(super) fn outcome_number(&mut self, builder: &mut Builder, outcome: Outcome) -> i32 {
+        let known = self.numbered.iter().position(|&other| other == outcome);
+        let number = known.unwrap_or_else(|| {
+            self.numbered.push(outcome);
+            self.numbered.len() - 1
+        });
+        builder.fit(number, "the number of an outcome")
+    }
+
+    fn returns(&mut self, builder: &mut Builder, block: Block, code: i32) {
+        builder.enter(block);
+        builder.end(End::Return(code));
+    }
+
+    /// TC: goes on with another packet mark. Placement keeps it there.
+    fn mark(&mut self, builder: &mut Builder, block: Block, mark: u32) {
+        let pass = self.outcome(builder, Outcome::Pass, Family::V4);
+        builder.enter(block);
+        let mark = builder.imm(i64::from(mark));
+        builder.store(self.given.context, skb::MARK, mark, Width::W);
+        builder.jump(pass);
+    }
+
+    /// XDP and TC: out of the interface that stands in the map `ports`; while there is none, nowhere. The kernel gives the index
+    /// of an interface that is gone to another one, and by then has taken it out of the map (`dev_map_notification` in
+    /// kernel/bpf/devmap.c). What was looked up stays true until the packet is on its way: no index is given again before a grace
+    /// period of RCU has passed (`unregister_netdevice_many`).
+    fn forward(&mut self, builder: &mut Builder, block: Block, port: OutInterfaceId) {
+        let drop = self.outcome(builder, Outcome::Drop, Family::V4);
+        builder.enter(block);
+        let Some(interfaces) = self.given.source.maps.out_interfaces else {
+            builder.bug("a forward without the map of interfaces");
+            return;
+        };
+        let slot = builder.fit(port.as_u32(), "the slot of an interface");
+        builder.set_slot(self.given.frame.key, 0, slot, Width::W);
+        let args = [Arg::Map(interfaces), Arg::SlotAddress(self.given.frame.key)];
+        let index = builder.call_value(Helper::MapLookupElem, &args);
+        builder.leave_if_wide(index, JumpOp::Eq, 0, drop);
+        builder.load_to(index, index, 0, Width::W);
+        let args = [Arg::Value(index), Arg::Imm(0)];
+        let code = builder.call_value(Helper::Redirect, &args);
+        builder.end(End::ReturnValue(code));
+    }
+
+    /// sk_lookup: the socket of this family and protocol, else a reject.
+    fn assign(&mut self, builder: &mut Builder, block: Block, socket: SocketId, family: Family) {
+        let hit = self.outcome(builder, Outcome::Pass, family);
+        let miss = self.outcome(builder, Outcome::Drop, family);
+        builder.enter(block);
+        self.given
+            .slot_region(builder, (socket, family), true, [hit, miss]);
+    }
+
+    /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
+    /// rule's own counter, whose slot the leaf has set, counts what is dropped.
+    fn pass_unless_absent(
+        &mut self,
+        builder: &mut Builder,
+        block: Block,
+        socket: SocketId,
+        family: Family,
+    ) {
+        let pass = self.outcome(builder, Outcome::Pass, family);
+        let drop = self.outcome(builder, Outcome::Drop, family);
+        let logged = self.logged_absent(builder, socket, family, drop);
+        let account = self.account(builder, logged);
+        let absent = builder.head_block();
+        builder.enter(absent);
+        let counter = builder.load_slot(self.given.frame.absent, 0, Width::W);
+        builder.store_slot(self.given.frame.counter, 0, counter, Width::W);
+        builder.jump(account);
+        builder.enter(block);
+        self.given
+            .slot_region(builder, (socket, family), false, [pass, absent]);
+    }
+
+    /// Gives the data to the peer if it is in the group, else lets it go by TCP; returning the helper's code would refuse
+    /// the write then. From there on the socket stays with TCP, though its peer may come (a listener with
+    /// `TCP_DEFER_ACCEPT` makes its socket when the first data arrives): the kernel gives a reader what came by the
+    /// shortcut before what is in its TCP queue, so the later write would overtake.
+    pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, group: GroupId) {
+        let pass = self.outcome(builder, Outcome::Pass, Family::V4);
+        builder.enter(block);
+        let Some(GroupMaps { peers, storage, .. }) = self.given.source.maps.groups[group] else {
+            builder.jump(pass);
+            return;
+        };
+        let context = self.given.context;
+        let socket = builder.load(context, msg::SK, Width::DW);
+        let args = [
+            Arg::Map(storage),
+            Arg::Value(socket),
+            Arg::Imm(0),
+            Arg::Imm(0),
+        ];
+        let key = builder.call_value(Helper::SkStorageGet, &args);
+        builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
+        let args = [
+            Arg::Value(context),
+            Arg::Map(peers),
+            Arg::Value(key),
+            Arg::Imm(INGRESS),
+        ];
+        let taken = builder.call_value(Helper::MsgRedirectHash, &args);
+        builder.leave_if(taken, JumpOp::Ne, 0, pass);
+        let nobody = builder.imm(0);
+        builder.store(key, PEER_PORTS, nobody, Width::DW);
+        builder.jump(pass);
+    }
+}

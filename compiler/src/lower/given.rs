@@ -1,0 +1,165 @@
+//! What every part of a program is given, and none changes: the chain that it is made from, where things stand on the stack,
+//! the context; and how a field is read and a map asked with them.
+//!
+//! Not here: blocks that are there already, which each part knows for itself.
+
+use crate::artifact::MapId;
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::field::Field;
+use crate::ir::{Arg, Block, Builder, End, SlotRegion, Value};
+use crate::policy::{Family, SocketId};
+
+use super::Source;
+use super::frame::{self, Frame, UNTAGGED, Wants};
+use super::hook::{self, Base, Code, FieldLoad};
+
+/// What is given.
+pub(super) struct Given<'a> {
+    pub(super) source: Source<'a>,
+    pub(super) frame: Frame,
+    pub(super) context: Value,
+}
+
+/// What stands for the field's value 0.
+pub(super) fn base(field: Field) -> u32 {
+    match field {
+        Field::Fragment => frame::WHOLE.cast_unsigned(),
+        Field::Vlan => UNTAGGED.cast_unsigned(),
+        _ => 0,
+    }
+}
+
+/// Turns so many bits from network order into host order; none where it is 0.
+pub(super) fn swap(builder: &mut Builder, value: Value, bits: i32) {
+    if bits != 0 {
+        builder.from_network(value, bits);
+    }
+}
+
+impl<'a> Given<'a> {
+    pub(super) fn new(builder: &mut Builder, source: Source<'a>, wants: Wants) -> Self {
+        Self {
+            source,
+            context: builder.argument(),
+            frame: Frame::new(builder, wants),
+        }
+    }
+
+    /// The code that is the hook's own.
+    pub(super) fn code(&self) -> &'static Code {
+        hook::code(self.source.chain.hook)
+    }
+
+    /// Whether malformed packets count as the default, which gets every packet.
+    pub(super) fn is_uniform(&self) -> bool {
+        self.source.chain.hook.is_packet() && self.source.counters.malformed.is_none()
+    }
+
+    /// Loads a field, in host order. A field that the hook cannot read never gets here: placement has kept
+    /// it out of the chain.
+    pub(super) fn read(&self, builder: &mut Builder, field: Field, family: Family) -> Value {
+        let (value, bits) = self.load_field(builder, field, family);
+        swap(builder, value, bits);
+        match base(field) {
+            0 => {}
+            base => builder.alu(value, AluOp::Sub, base.cast_signed()),
+        }
+        value
+    }
+
+    /// Loads a word of an address as it stands in memory, in network order.
+    pub(super) fn read_raw(&self, builder: &mut Builder, field: Field, family: Family) -> Value {
+        self.load_field(builder, field, family).0
+    }
+
+    /// Loads what stands for a field; gives it, and the bits that are to be swapped from network order.
+    pub(super) fn load_field(
+        &self,
+        builder: &mut Builder,
+        field: Field,
+        family: Family,
+    ) -> (Value, i32) {
+        let Some(load) = (self.code().field)(&self.frame, field, family) else {
+            let hook = self.source.chain.hook;
+            builder.bug(format!(
+                "{field:?} is read at {hook:?}, which cannot read it"
+            ));
+            return (builder.imm(0), 0);
+        };
+        (self.load_at(builder, &load), load.swap)
+    }
+
+    /// Loads what stands at a place, as it stands there.
+    pub(super) fn load_at(&self, builder: &mut Builder, load: &FieldLoad) -> Value {
+        match load.base {
+            Base::Stack(slot) => {
+                let byte = builder.fit(load.offset, "the offset of a field");
+                builder.load_slot(slot, byte, load.width)
+            }
+            Base::Context => builder.load(self.context, load.offset, load.width),
+        }
+    }
+
+    /// The value of a map for the key in the slot `key`, else to `none`.
+    pub(super) fn found(&self, builder: &mut Builder, map: MapId, none: Block) -> Value {
+        let args = [Arg::Map(map), Arg::SlotAddress(self.frame.key)];
+        let value = builder.call_value(Helper::MapLookupElem, &args);
+        builder.leave_if_wide(value, JumpOp::Eq, 0, none);
+        value
+    }
+
+    /// Leaves to `next` in a lookup that a packet program asked for: nothing is counted or logged there.
+    pub(super) fn unless_asked(&self, builder: &mut Builder, next: Block) {
+        if self.source.chain.hook.is_lookup() && self.source.maps.asking.is_some() {
+            let asked = builder.load_slot(self.frame.asked, 0, Width::W);
+            builder.leave_if(asked, JumpOp::Eq, frame::QUESTION, next);
+        }
+    }
+
+    /// Looks into the slot of a named socket for the packet's family and protocol, or gives the lookup what it holds. A miss
+    /// too is a protocol that the policy declares no slot for.
+    pub(super) fn slot_region(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        assign: bool,
+        [hit, miss]: [Block; 2],
+    ) {
+        self.slot_key(builder, socket, family, miss);
+        let Some(map) = self.source.maps.sockets else {
+            return builder.bug("a socket is looked for without the map of sockets");
+        };
+        let carrier = builder.value();
+        builder.end(End::Slot(SlotRegion {
+            map,
+            key: self.frame.key,
+            context: self.context,
+            carrier,
+            assign,
+            hit,
+            miss,
+        }));
+    }
+
+    /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
+    fn slot_key(&self, builder: &mut Builder, socket: SocketId, family: Family, none: Block) {
+        let ready = builder.block();
+        for &(slot_family, protocol, index) in &self.source.sockets[socket] {
+            if slot_family != family {
+                continue;
+            }
+            let found = builder.block();
+            let packet_protocol = self.read(builder, Field::Protocol, Family::V4);
+            builder.leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), found);
+            let otherwise = builder.current();
+            builder.enter(found);
+            let index = builder.fit(index, "the slot of a socket");
+            builder.set_slot(self.frame.key, 0, index, Width::W);
+            builder.jump(ready);
+            builder.enter(otherwise);
+        }
+        builder.jump(none);
+        builder.enter(ready);
+    }
+}
