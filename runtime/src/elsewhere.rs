@@ -118,7 +118,10 @@ fn on_groups(mark: &str) -> io::Result<Vec<String>> {
 fn on_group(id: u64, attach: u32) -> io::Result<String> {
     let title = Point::title_on_group(attach).unwrap_or_else(|| format!("attach type {attach}"));
     let root = cgroup::root();
-    let folder = root.map(|root| cgroup::with_id(&root, id)).transpose()?.flatten();
+    let folder = root
+        .map(|root| cgroup::with_id(&root, id))
+        .transpose()?
+        .flatten();
     Ok(match folder {
         Some(folder) => format!("{title} {}", folder.display()),
         None => format!("{title} control group {id}"),

@@ -153,7 +153,11 @@ fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Ve
     let folder = Path::new(folder);
     let unsaid = "say which programs are attached";
     let mut own = ours.to_vec();
-    for other in state.hooks()?.iter().filter(|one| one.point.kind().attach == kind) {
+    for other in state
+        .hooks()?
+        .iter()
+        .filter(|one| one.point.kind().attach == kind)
+    {
         own.extend(super::describe(state, other)?.map(|link| link.program));
     }
     let mut found = Vec::new();
@@ -165,7 +169,10 @@ fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Ve
     // A group that is gone has the programs of those above it once it is made.
     let above = folder.ancestors();
     let mut groups = above.map(|folder| cgroup::unless_gone(cgroup::open(folder)));
-    let group = groups.find_map(Result::transpose).transpose().map_err(at(unsaid))?;
+    let group = groups
+        .find_map(Result::transpose)
+        .transpose()
+        .map_err(at(unsaid))?;
     let Some(group) = group else {
         return Ok(Vec::new());
     };
