@@ -92,6 +92,45 @@ fn a_call_to_where_the_group_may_not_fails_with_eperm() {
     });
 }
 
+/// The kernel makes loopback of an unspecified address after the programs have run, or the address that the socket is bound to:
+/// what is reached is what was decided about.
+#[test]
+fn an_unspecified_address_is_loopback() {
+    const POLICY: &str = "
+default connect allow
+GROUP
+four: drop connect from group pods to 127.0.0.0/8:7
+six: drop connect from group pods to ::1/128, 198.51.100.9
+rest: count connect from group pods to 127.0.0.1, ::1
+";
+    inside(|place| {
+        place.apply(&POLICY.replace("::1/128", "[::1]:7"));
+        for (to, goes_on) in [
+            ("0.0.0.0:7", false),
+            ("[::]:7", false),
+            ("[::ffff:0.0.0.0]:7", false),
+            ("0.0.0.0:8", true),
+            ("[::]:8", true),
+            ("[::ffff:0.0.0.0]:8", true),
+        ] {
+            for protocol in [TCP, UDP] {
+                let found = calls(place, &place.group, protocol, to);
+                assert_eq!(found, goes_on, "{protocol} {to}");
+            }
+        }
+        assert_eq!(place.counted("four").0, 4);
+        assert_eq!(place.counted("six").0, 2);
+        assert_eq!(place.counted("rest").0, 6);
+        // Bound to an address that it may not call, a socket would reach that one.
+        let bound = datagrams(place, "0.0.0.0:0");
+        bound.bind(&at("198.51.100.9:0")).unwrap();
+        assert!(is_forbidden(&bound.connect(&at("198.51.100.9:8"))));
+        bound.connect(&at("0.0.0.0:8")).unwrap();
+        let peer = bound.peer_addr().unwrap().as_socket().unwrap();
+        assert_eq!(peer, "127.0.0.1:8".parse().unwrap());
+    });
+}
+
 /// Which of the four programs a datagram meets: by connect(2) or by its own address, by IPv4 or by IPv6.
 #[test]
 fn datagrams_are_refused_where_their_receiver_is_named() {

@@ -101,6 +101,9 @@ impl Resolver<'_> {
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
         let misplaced = self.report.errors() > errors;
+        if direction.of_processes() {
+            self.outside_of_namespaces(direction.spec().rule, span)?;
+        }
         self.note_need_of_default(written, direction);
         let protocols = self.protocols(&written.protocols, direction);
         let sets = &self.sets;
