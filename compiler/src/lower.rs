@@ -150,16 +150,19 @@ pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
     let pass = ends.outcome(&mut builder, Outcome::Pass, Family::V4);
     match given.code().head {
         Head::Frame(reach) => {
-            let prologue = Prologue::new(&mut builder, &given, reach, used_fields(&source));
+            let read = (reach, used_fields(&source));
             if given.is_uniform() {
                 let default = ends.uniform(&mut builder);
+                let (v4, v6) = (default, default);
+                let exits = Exits::new(Roots { v4, v6, pass }, default);
                 builder.enter(entry);
-                prologue.uniform(&mut builder, pass, default);
+                Prologue::new(&mut builder, &given, read, exits).uniform(&mut builder);
             } else {
                 let malformed = ends.malformed(&mut builder);
                 let roots = decide(&mut builder, &given, ends, pass);
+                let exits = Exits::new(roots, malformed);
                 builder.enter(entry);
-                prologue.packet(&mut builder, Exits::new(roots, malformed));
+                Prologue::new(&mut builder, &given, read, exits).packet(&mut builder);
             }
         }
         Head::Context(begin) => {

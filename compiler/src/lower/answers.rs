@@ -115,8 +115,8 @@ impl<'a> Answers<'a> {
         match (field, self.given.source.maps.interfaces) {
             (Field::Interface, Some(map)) => self.find_interface(builder, map, way),
             (Field::FirstMatch, ..) => self.find_first_match(builder, way),
-            (Field::ToIn(set), ..) => self.find_member(builder, set, TO, way),
-            (Field::FromIn(set), ..) => self.find_member(builder, set, FROM, way),
+            (Field::ToIn(set), ..) => self.find_member(builder, (set, TO), way),
+            (Field::FromIn(set), ..) => self.find_member(builder, (set, FROM), way),
             (Field::Conforms(rule), ..) => self.ask_meter(builder, phase, rule, way),
             (Field::Absent(socket), ..) => self.find_absent(builder, socket, way),
             (Field::Entry(map), ..) => self.find_entry(builder, map, way),

@@ -55,12 +55,16 @@ impl Bucket {
     }
 }
 
-/// Where a packet goes that conforms, and one that does not.
+/// How tokens are taken.
 #[derive(Clone, Copy)]
-pub(super) struct Ways {
-    /// It conforms, and its tokens are taken.
+pub(super) struct Meter<'a> {
+    pub(super) given: &'a Given<'a>,
+    pub(super) pace: Pace,
+    /// How often it is tried while others take theirs.
+    pub(super) tries: usize,
+    /// Where a packet goes that conforms, and whose tokens are taken.
     pub(super) conforming: Block,
-    /// It does not.
+    /// Where one goes that does not.
     pub(super) excess: Block,
 }
 
@@ -80,21 +84,16 @@ pub(super) fn clock(builder: &mut Builder) -> Value {
     now
 }
 
-impl Ways {
+impl Meter<'_> {
     /// The address of a bucket in `rates`.
-    pub(super) fn global_bucket(
-        self,
-        builder: &mut Builder,
-        given: &Given<'_>,
-        number: u32,
-    ) -> Option<Value> {
-        let Some(map) = given.source.maps.rates else {
+    pub(super) fn global_bucket(self, builder: &mut Builder, number: u32) -> Option<Value> {
+        let Some(map) = self.given.source.maps.rates else {
             builder.bug("a bucket without its map");
             return None;
         };
         let number = builder.fit(number, "the number of a bucket");
-        builder.set_slot(given.frame.key, 0, number, Width::W);
-        Some(given.found(builder, map, self.excess))
+        builder.set_slot(self.given.frame.key, 0, number, Width::W);
+        Some(self.given.found(builder, map, self.excess))
     }
 
     /// The address of the bucket whose key is there. If there is none, what is due is taken from a new one.
@@ -129,16 +128,9 @@ impl Ways {
     }
 
     /// Takes what is due from the bucket at this address.
-    pub(super) fn take(
-        self,
-        builder: &mut Builder,
-        atomics: bool,
-        bucket: Value,
-        due: Due,
-        (pace, tries): (Pace, usize),
-    ) {
+    pub(super) fn take(self, builder: &mut Builder, bucket: Value, due: Due) {
         let now = due.now;
-        for _ in 0..tries {
+        for _ in 0..self.tries {
             let ahead = builder.head_block();
             let old = builder.load(bucket, 0, Width::DW);
             let new = builder.copy(old);
@@ -149,9 +141,9 @@ impl Ways {
             builder.alu(new, AluOp::Add, due.cost);
             let distance = builder.copy(new);
             builder.alu(distance, AluOp::Sub, now);
-            let limit = builder.imm(pace.limit);
+            let limit = builder.imm(self.pace.limit);
             builder.leave_if_wide(distance, JumpOp::Gt, limit, self.excess);
-            if !atomics {
+            if !self.given.source.atomics {
                 builder.store(bucket, 0, new, Width::DW);
                 builder.jump(self.conforming);
                 return;
@@ -163,24 +155,12 @@ impl Ways {
     }
 
     /// Takes one token from a bucket of `rates`, for the limit of a log.
-    pub(super) fn take_one(
-        self,
-        builder: &mut Builder,
-        given: &Given<'_>,
-        number: u32,
-        pace: Pace,
-    ) {
+    pub(super) fn take_one(self, builder: &mut Builder, number: u32) {
         let now = clock(builder);
-        let Some(bucket) = self.global_bucket(builder, given, number) else {
+        let Some(bucket) = self.global_bucket(builder, number) else {
             return;
         };
-        let cost = builder.imm(pace.whole);
-        self.take(
-            builder,
-            given.source.atomics,
-            bucket,
-            Due { cost, now },
-            (pace, TRIES / 2),
-        );
+        let cost = builder.imm(self.pace.whole);
+        self.take(builder, bucket, Due { cost, now });
     }
 }

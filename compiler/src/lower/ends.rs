@@ -100,6 +100,7 @@ impl<'a> Ends<'a> {
     pub(super) fn finish(self, builder: &mut Builder) {
         let head = builder.head();
         for (family, block) in self.finishes {
+            // What only the other family decides has no block of this one, and never comes here.
             let arms = (0..).zip(&self.numbered).filter_map(|(number, outcome)| {
                 let outcome = (outcome.family(family), *outcome);
                 Some((number, *self.outcomes.get(&outcome)?, head))

@@ -76,6 +76,8 @@ pub(super) struct Prologue<'a> {
     reach: Reach,
     /// What the program will read.
     used: FieldSet,
+    /// Where this pass leaves to.
+    exits: Exits,
     /// The first byte of the IP header.
     network: Value,
     /// The end of the packet's linear part.
@@ -92,13 +94,14 @@ impl<'a> Prologue<'a> {
     pub(super) fn new(
         builder: &mut Builder,
         given: &'a Given<'a>,
-        reach: Reach,
-        used: FieldSet,
+        (reach, used): (Reach, FieldSet),
+        exits: Exits,
     ) -> Self {
         Self {
             given,
             reach,
             used,
+            exits,
             network: builder.value(),
             end: builder.value(),
             cursor: builder.value(),
@@ -107,24 +110,33 @@ impl<'a> Prologue<'a> {
         }
     }
 
+    /// The same with other exits.
+    fn leaving_to(&self, exits: Exits) -> Self {
+        Self {
+            used: self.used.clone(),
+            exits,
+            ..*self
+        }
+    }
+
     /// Reads a packet.
-    pub(super) fn packet(&self, builder: &mut Builder, last: Exits) {
+    pub(super) fn packet(&self, builder: &mut Builder) {
         if !self.reach.buffered {
-            return self.parse(builder, last);
+            return self.parse(builder);
         }
         let pull = builder.head_block();
         let first = Exits {
             short: pull,
             short_frame: pull,
-            ..last
+            ..self.exits
         };
-        self.parse(builder, first);
+        self.leaving_to(first).parse(builder);
         builder.enter(pull);
-        self.pull(builder, last);
+        self.pull(builder);
     }
 
     /// Makes the headers linear and parses again; what is still short then is cut.
-    fn pull(&self, builder: &mut Builder, exits: Exits) {
+    fn pull(&self, builder: &mut Builder) {
         let ready = builder.block();
         builder.set_slot(self.given.frame.weight, 0, HEADERS, Width::W);
         let length = builder.load(self.given.context, skb::LEN, Width::W);
@@ -138,29 +150,29 @@ impl<'a> Prologue<'a> {
             Arg::SlotValue(self.given.frame.weight, Width::W),
         ];
         builder.call(Helper::SkbPullData, &args);
-        self.parse(builder, exits);
+        self.parse(builder);
     }
 
-    fn parse(&self, builder: &mut Builder, exits: Exits) {
-        let [v4, v6] = self.frame_types(builder, exits);
+    fn parse(&self, builder: &mut Builder) {
+        let [v4, v6] = self.frame_types(builder);
         let transport = Transport::new(builder);
         builder.enter(v4);
-        self.parse_v4(builder, &transport, exits);
+        self.parse_v4(builder, &transport);
         builder.enter(v6);
-        self.parse_v6(builder, &transport, exits);
-        self.transport_header(builder, &transport, exits);
+        self.parse_v6(builder, &transport);
+        self.transport_header(builder, &transport);
     }
 
     /// Reads the frame up to the IP header; gives a block for each family.
-    pub(super) fn frame_types(&self, builder: &mut Builder, exits: Exits) -> [Block; 2] {
+    pub(super) fn frame_types(&self, builder: &mut Builder) -> [Block; 2] {
         for (value, bound) in [self.network, self.end].into_iter().zip(self.reach.bounds) {
             builder.load_to(value, self.given.context, bound, Width::W);
         }
         let v4 = builder.head_block();
         let v6 = builder.head_block();
         self.tag_taken_off(builder);
-        self.need(builder, ETHERNET, exits.short_frame);
-        self.ethernet_type(builder, 0, exits, v4, v6);
+        self.need(builder, ETHERNET, self.exits.short_frame);
+        self.ethernet_type(builder, 0, v4, v6);
         [v4, v6]
     }
 
@@ -173,7 +185,7 @@ impl<'a> Prologue<'a> {
 
     /// Reads the type after the Ethernet header (`tags` = 0) or a tag, and goes on. The network pointer stands at the
     /// header that holds the type in its last two bytes.
-    fn ethernet_type(&self, builder: &mut Builder, tags: i32, exits: Exits, v4: Block, v6: Block) {
+    fn ethernet_type(&self, builder: &mut Builder, tags: i32, v4: Block, v6: Block) {
         let size = if tags == 0 { ETHERNET } else { VLAN_HLEN };
         let kind = self.probe;
         let offset = builder.fit(size - 2, "the place of a type");
@@ -197,34 +209,34 @@ impl<'a> Prologue<'a> {
         for vlan in VLAN_TYPES {
             builder.leave_if(kind, JumpOp::Eq, vlan, tagged);
         }
-        builder.jump(exits.not_ip);
+        builder.jump(self.exits.not_ip);
         builder.enter(tagged);
-        self.tag(builder, tags, exits, v4, v6);
+        self.tag(builder, tags, v4, v6);
     }
 
     /// One more tag. The network interface may have taken one off already: then TC's frame holds one fewer.
-    fn tag(&self, builder: &mut Builder, tags: i32, exits: Exits, v4: Block, v6: Block) {
+    fn tag(&self, builder: &mut Builder, tags: i32, v4: Block, v6: Block) {
         if tags == 2 {
-            builder.jump(exits.malformed);
+            builder.jump(self.exits.malformed);
             return;
         }
         if tags == 1 && self.reach.buffered {
             let present = builder.load(self.given.context, skb::VLAN_PRESENT, Width::W);
-            builder.leave_if(present, JumpOp::Ne, 0, exits.malformed);
+            builder.leave_if(present, JumpOp::Ne, 0, self.exits.malformed);
         }
-        self.need(builder, VLAN_HLEN, exits.short_frame);
-        self.ethernet_type(builder, tags + 1, exits, v4, v6);
+        self.need(builder, VLAN_HLEN, self.exits.short_frame);
+        self.ethernet_type(builder, tags + 1, v4, v6);
     }
 
-    fn parse_v4(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
+    fn parse_v4(&self, builder: &mut Builder, transport: &Transport) {
         let network = self.network;
-        self.need(builder, 20, exits.short);
-        self.version_v4(builder, exits);
+        self.need(builder, 20, self.exits.short);
+        self.version_v4(builder);
         let length = transport.length;
         builder.load_to(length, network, 2, Width::H);
         builder.from_network(length, 16);
-        self.packet_length(builder, length, 0, exits);
-        builder.leave_if(length, JumpOp::Lt, self.cursor, exits.malformed);
+        self.packet_length(builder, length, 0);
+        builder.leave_if(length, JumpOp::Lt, self.cursor, self.exits.malformed);
         self.addresses_v4(builder);
         self.hops_and_class_v4(builder);
         builder.set(transport.icmp, IpProtocol::ICMP.0.into());
@@ -234,11 +246,11 @@ impl<'a> Prologue<'a> {
     }
 
     /// The version is 4, and the cursor stands after a header of 20 to 60 bytes.
-    fn version_v4(&self, builder: &mut Builder, exits: Exits) {
+    fn version_v4(&self, builder: &mut Builder) {
         let cursor = self.cursor;
         builder.load_to(cursor, self.network, 0, Width::B);
         for (op, first) in [(JumpOp::Lt, 0x45), (JumpOp::Gt, 0x4f)] {
-            builder.leave_if(cursor, op, first, exits.malformed);
+            builder.leave_if(cursor, op, first, self.exits.malformed);
         }
         builder.alu(cursor, AluOp::Lsh, 2);
         builder.alu(cursor, AluOp::And, 0x3c);
@@ -279,15 +291,9 @@ impl<'a> Prologue<'a> {
     }
 
     /// The length that the IP header says is that of the packet, unless it is longer than its frame.
-    pub(super) fn packet_length(
-        &self,
-        builder: &mut Builder,
-        length: Value,
-        empty: i32,
-        exits: Exits,
-    ) {
+    pub(super) fn packet_length(&self, builder: &mut Builder, length: Value, empty: i32) {
         self.joined_length(builder, length, empty);
-        self.frame_holds_packet(builder, length, exits);
+        self.frame_holds_packet(builder, length);
         builder.store_slot(self.given.frame.length, 0, length, Width::W);
     }
 
@@ -313,33 +319,33 @@ impl<'a> Prologue<'a> {
 
     /// A packet longer than its frame is malformed. XDP compares pointers (subtracting them would need CAP_PERFMON),
     /// TC the length of the whole buffer, whatever part of it is linear.
-    fn frame_holds_packet(&self, builder: &mut Builder, length: Value, exits: Exits) {
+    fn frame_holds_packet(&self, builder: &mut Builder, length: Value) {
         if !self.reach.buffered {
             // The verifier wants a bound on what is added to a packet pointer; an IP packet has at most 65,575 bytes,
             // so the mask never changes it.
             builder.alu(length, AluOp::And, 0x1_ffff);
             let after = builder.copy(self.network);
             builder.alu(after, AluOp::Add, length);
-            builder.leave_if_wide(after, JumpOp::Gt, self.end, exits.malformed);
+            builder.leave_if_wide(after, JumpOp::Gt, self.end, self.exits.malformed);
         } else {
             let after = builder.load_slot(self.given.frame.offset, 0, Width::W);
             builder.alu(after, AluOp::Add, length);
             let frame = builder.load(self.given.context, skb::LEN, Width::W);
-            builder.leave_if_wide(after, JumpOp::Gt, frame, exits.malformed);
+            builder.leave_if_wide(after, JumpOp::Gt, frame, self.exits.malformed);
         }
     }
 
-    fn parse_v6(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
+    fn parse_v6(&self, builder: &mut Builder, transport: &Transport) {
         let network = self.network;
-        self.need(builder, 40, exits.short);
+        self.need(builder, 40, self.exits.short);
         let version = builder.load(network, 0, Width::B);
         builder.alu(version, AluOp::And, 0xf0);
-        builder.leave_if(version, JumpOp::Ne, 0x60, exits.malformed);
+        builder.leave_if(version, JumpOp::Ne, 0x60, self.exits.malformed);
         let length = transport.length;
         builder.load_to(length, network, 4, Width::H);
         builder.from_network(length, 16);
         builder.alu(length, AluOp::Add, 40);
-        self.packet_length(builder, length, 40, exits);
+        self.packet_length(builder, length, 40);
         self.addresses_v6(builder);
         self.hops_and_class_v6(builder);
         let next = self.probe;
@@ -347,7 +353,7 @@ impl<'a> Prologue<'a> {
         builder.store_slot(self.given.frame.protocol, 0, next, Width::B);
         builder.set_slot(self.given.frame.fragment, 0, frame::WHOLE, Width::B);
         builder.set(self.cursor, 40);
-        self.extensions(builder, transport, exits);
+        self.extensions(builder, transport);
     }
 
     fn addresses_v6(&self, builder: &mut Builder) {

@@ -58,8 +58,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         153,
         PACKET,
-        "leave_if(length, JumpOp::Lt, self.cursor, exits.malformed)",
-        "leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::Lt }, self.cursor, exits.malformed)",
+        "leave_if(length, JumpOp::Lt, self.cursor, self.exits.malformed)",
+        "leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::Lt }, self.cursor, self.exits.malformed)",
         CODE,
     ),
     fault(
@@ -93,8 +93,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         158,
         TRANSPORT,
-        "leave_if(size, JumpOp::Lt, 20, exits.malformed)",
-        "leave_if(size, JumpOp::Lt, if FAULT { 16 } else { 20 }, exits.malformed)",
+        "leave_if(size, JumpOp::Lt, 20, self.exits.malformed)",
+        "leave_if(size, JumpOp::Lt, if FAULT { 16 } else { 20 }, self.exits.malformed)",
         CODE,
     ),
     fault(
@@ -136,8 +136,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         165,
         PLAIN,
-        "\"sctp\" => Protocol::Sctp",
-        "\"sctp\" if FAULT => Protocol::Udp,\n            \"sctp\" => Protocol::Sctp",
+        "word => Protocol::named(word)?,",
+        "\"sctp\" if FAULT => Protocol::Udp,\n            word => Protocol::named(word)?,",
         RULES,
     ),
 ];

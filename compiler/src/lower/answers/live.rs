@@ -132,7 +132,7 @@ impl Answers<'_> {
         // Values are loaded whole: the socket in the lower half, the prefix's length in the upper one. 0 is no entry.
         let chosen = builder.value();
         let none = self.answered(builder, 0, done);
-        let [every_port, no_class, second, end] = [(); 4].map(|()| builder.block());
+        let [every_port, no_entry, second, end] = [(); 4].map(|()| builder.block());
         builder.enter(entry);
         let side = self.side(builder, maps.classes, MAP_SIDE, none);
         builder.alu(side, AluOp::Lsh, 16);
@@ -143,14 +143,13 @@ impl Answers<'_> {
         let found = self.given.found(builder, maps.classes, none);
         let class = builder.load(found, 0, Width::W);
         builder.store_slot(self.given.frame.prefix, 4, class, Width::W);
-        builder.leave_if(class, JumpOp::Eq, 0, no_class);
+        builder.leave_if(class, JumpOp::Eq, 0, no_entry);
         let found = self.look_up_prefix(builder, maps.trie);
-        builder.assign(chosen, found);
-        builder.leave_if_wide(chosen, JumpOp::Eq, 0, every_port);
-        builder.load_to(chosen, chosen, 0, Width::DW);
+        builder.leave_if_wide(found, JumpOp::Eq, 0, no_entry);
+        builder.load_to(chosen, found, 0, Width::DW);
         builder.jump(every_port);
 
-        builder.enter(no_class);
+        builder.enter(no_entry);
         builder.set(chosen, 0);
         builder.jump(every_port);
 

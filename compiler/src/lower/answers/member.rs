@@ -29,8 +29,7 @@ impl Answers<'_> {
     pub(super) fn find_member(
         &self,
         builder: &mut Builder,
-        set: SetId,
-        words: [Field; 4],
+        (set, words): (SetId, [Field; 4]),
         way: Way,
     ) {
         let entry = self.search_of(builder, set, way.entry);
@@ -86,8 +85,8 @@ impl Answers<'_> {
             let answer = match part.index {
                 Some(index) => self.search_piece(builder, part, index, address[0], done),
                 None => {
-                    let (pointer, ahead) = self.first_place(builder, part, 4 * words.len());
-                    self.search_table(builder, part, pointer, ahead, &address)
+                    let from = part.first_place(builder, 4 * words.len());
+                    part.search(builder, from, &address)
                 }
             };
             if search.starts_inside {
@@ -116,7 +115,7 @@ impl Answers<'_> {
         after
     }
 
-    /// Searches the piece of a table that an index leads to; gives what `search_table` gives.
+    /// Searches the piece of a table that an index leads to; gives what [`Part::search`] gives.
     fn search_piece(
         &self,
         builder: &mut Builder,
@@ -138,9 +137,9 @@ impl Answers<'_> {
         let never = builder.block();
         let most: i32 = builder.fit(index.most, "the size of a table");
         builder.leave_if_wide(before, JumpOp::Gt, most, never);
-        let (pointer, ahead) = self.first_place(builder, part, 4);
+        let (pointer, ahead) = part.first_place(builder, 4);
         builder.alu(pointer, AluOp::Add, before);
-        let answer = self.search_table(builder, part, pointer, ahead, &[address]);
+        let answer = part.search(builder, (pointer, ahead), &[address]);
         builder.alu(before, AluOp::Rsh, 2);
         builder.alu(answer, AluOp::Add, before);
         builder.alu(answer, AluOp::And, 1);
@@ -151,31 +150,27 @@ impl Answers<'_> {
         builder.enter(after);
         answer
     }
+}
 
+impl Part {
     /// A pointer to the place that the first step of a search looks at, less what an instruction's offset reaches; and how
     /// far it is from the table's beginning.
-    fn first_place(&self, builder: &mut Builder, part: &Part, place: usize) -> (Value, i32) {
+    fn first_place(&self, builder: &mut Builder, place: usize) -> (Value, i32) {
         let place = builder.fit(place, "the size of a boundary");
-        let first = looked_at(1 << (part.steps - 1), place);
+        let first = looked_at(1 << (self.steps - 1), place);
         let ahead = if reaches(first, place) { 0 } else { first };
-        let start = part.place.offset + builder.fit::<_, u32>(ahead, "a search's beginning");
-        (builder.map_value(part.place.map, start), ahead)
+        let start = self.place.offset + builder.fit::<_, u32>(ahead, "a search's beginning");
+        (builder.map_value(self.place.map, start), ahead)
     }
 
     /// Searches a table; gives 1 if the address lies an odd number of runs from where the search began, else 0.
     ///
     /// Before each step the pointer stands at the place that as many boundaries precede as are known to be smaller. Large
     /// tables are looked into further ahead of it than an instruction's offset reaches: the pointer then runs ahead itself.
-    fn search_table(
-        &self,
-        builder: &mut Builder,
-        part: &Part,
-        pointer: Value,
-        mut ahead: i32,
-        address: &[Value],
-    ) -> Value {
+    fn search(&self, builder: &mut Builder, from: (Value, i32), address: &[Value]) -> Value {
+        let (pointer, mut ahead) = from;
         let place: i32 = builder.fit(4 * address.len(), "the size of a boundary");
-        let mut step = 1i32 << (part.steps - 1);
+        let mut step = 1i32 << (self.steps - 1);
         loop {
             let looked_at = looked_at(step, place);
             if !reaches(looked_at - ahead, place) {
@@ -183,7 +178,7 @@ impl Answers<'_> {
                 ahead = looked_at;
             }
             let offset = builder.fit(looked_at - ahead, "the step of a search");
-            let smaller = self.compare(builder, pointer, offset, address);
+            let smaller = compare(builder, pointer, offset, address);
             if step == 1 {
                 return smaller;
             }
@@ -193,32 +188,26 @@ impl Answers<'_> {
             step /= 2;
         }
     }
+}
 
-    /// 1 if the boundary at the pointer is smaller than the address, else 0: from the last word to the first, each
-    /// difference with the borrow of the one before.
-    fn compare(
-        &self,
-        builder: &mut Builder,
-        pointer: Value,
-        offset: i16,
-        address: &[Value],
-    ) -> Value {
-        let mut borrow: Option<Value> = None;
-        for (index, &word) in address.iter().enumerate().rev() {
-            let at = offset + builder.fit::<_, i16>(4 * index, "the place of a word");
-            let difference = builder.load(pointer, at, Width::W);
-            builder.alu(difference, AluOp::Sub, word);
-            if let Some(borrow) = borrow {
-                builder.alu(difference, AluOp::Sub, borrow);
-            }
-            builder.alu(difference, AluOp::Rsh, 63);
-            borrow = Some(difference);
+/// 1 if the boundary at the pointer is smaller than the address, else 0: from the last word to the first, each
+/// difference with the borrow of the one before.
+fn compare(builder: &mut Builder, pointer: Value, offset: i16, address: &[Value]) -> Value {
+    let mut borrow: Option<Value> = None;
+    for (index, &word) in address.iter().enumerate().rev() {
+        let at = offset + builder.fit::<_, i16>(4 * index, "the place of a word");
+        let difference = builder.load(pointer, at, Width::W);
+        builder.alu(difference, AluOp::Sub, word);
+        if let Some(borrow) = borrow {
+            builder.alu(difference, AluOp::Sub, borrow);
         }
-        borrow.unwrap_or_else(|| {
-            builder.bug("an address without words");
-            pointer
-        })
+        builder.alu(difference, AluOp::Rsh, 63);
+        borrow = Some(difference);
     }
+    borrow.unwrap_or_else(|| {
+        builder.bug("an address without words");
+        pointer
+    })
 }
 
 /// How far ahead of the boundaries that are known to be smaller a step of a search looks, in bytes.

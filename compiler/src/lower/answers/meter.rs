@@ -7,7 +7,7 @@ use crate::ir::{Block, Builder, Value};
 use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
 
 use super::{Answers, Way};
-use crate::lower::bucket::{Bucket, Due, Pace, TRIES, Ways, clock};
+use crate::lower::bucket::{Due, Meter, Pace, TRIES, clock};
 use crate::lower::context::skb;
 use crate::lower::question::Phase;
 use crate::lower::{FROM, TO};
@@ -17,7 +17,6 @@ impl Answers<'_> {
     /// in the list has decided.
     pub(super) fn ask_meter(&self, builder: &mut Builder, phase: Phase, rule: RuleId, way: Way) {
         let [excess, conforming] = [0, 1].map(|answer| self.answered(builder, answer, way.done));
-        let ways = Ways { conforming, excess };
         builder.enter(way.entry);
         let Some(rate) = self.given.source.policy.rules[rule].rate else {
             builder.bug("a rule without a rate is asked for it");
@@ -30,27 +29,29 @@ impl Answers<'_> {
             builder.bug("a rate is beyond the clock");
             return;
         };
+        let meter = Meter {
+            given: self.given,
+            pace,
+            tries: TRIES,
+            conforming,
+            excess,
+        };
         let cost = self.tokens(builder, &rate);
-        self.price(builder, cost, pace, ways);
+        price(builder, cost, meter);
         let due = Due {
             cost,
             now: clock(builder),
         };
         let bucket = match (rate.per, self.given.source.maps.meters.rule(rule)) {
-            (None, Some(number)) => ways.global_bucket(builder, self.given, number),
+            (None, Some(number)) => meter.global_bucket(builder, number),
             (Some(per), Some(number)) => {
-                self.bucket_of(builder, (number, per), due, way.family, ways)
+                self.bucket_key(builder, number, per, way.family);
+                self.bucket_of(builder, meter, due)
             }
             (_, None) => return builder.bug("a rate without a bucket"),
         };
         if let Some(bucket) = bucket {
-            ways.take(
-                builder,
-                self.given.source.atomics,
-                bucket,
-                due,
-                (pace, TRIES),
-            );
+            meter.take(builder, bucket, due);
         }
     }
 
@@ -98,45 +99,18 @@ impl Answers<'_> {
         builder.enter(ready);
     }
 
-    /// Turns a number of tokens into their cost.
-    fn price(&self, builder: &mut Builder, cost: Value, pace: Pace, ways: Ways) {
-        if let Ok(most) = i32::try_from(pace.most) {
-            builder.leave_if_wide(cost, JumpOp::Gt, most, ways.excess);
-        }
-        let fraction = builder.copy(cost);
-        let part = builder.imm(i64::from(pace.fraction));
-        builder.alu(fraction, AluOp::Mul, part);
-        builder.alu(fraction, AluOp::Rsh, 32);
-        let whole = builder.imm(pace.whole);
-        builder.alu(cost, AluOp::Mul, whole);
-        builder.alu(cost, AluOp::Add, fraction);
-    }
-
-    /// The address of a bucket in `buckets`. A packet that is the first of its address makes it.
-    fn bucket_of(
-        &self,
-        builder: &mut Builder,
-        (number, per): (u32, Per),
-        due: Due,
-        family: Family,
-        ways: Ways,
-    ) -> Option<Value> {
+    /// The address of the bucket in `buckets` whose key is there. A packet that is the first of its address makes it.
+    fn bucket_of(&self, builder: &mut Builder, meter: Meter<'_>, due: Due) -> Option<Value> {
         let (Some(map), Some(slots)) = (self.given.source.maps.buckets, self.bucket) else {
             builder.bug("buckets of addresses without their map");
             return None;
         };
-        self.bucket_key(builder, slots, number, per, family);
-        Some(ways.bucket_in(builder, map, slots, due))
+        Some(meter.bucket_in(builder, map, slots, due))
     }
 
-    fn bucket_key(
-        &self,
-        builder: &mut Builder,
-        slots: Bucket,
-        number: u32,
-        per: Per,
-        family: Family,
-    ) {
+    /// Writes the key of a bucket, if the policy has buckets.
+    fn bucket_key(&self, builder: &mut Builder, number: u32, per: Per, family: Family) {
+        let Some(slots) = self.bucket else { return };
         let number = builder.fit(number, "the number of a rate");
         builder.set_slot(slots.key, 0, number, Width::W);
         let (name, fields, bits) = match (family, per.destination) {
@@ -159,6 +133,21 @@ impl Answers<'_> {
             builder.store_slot(slots.key, byte, address, Width::W);
         }
     }
+}
+
+/// Turns a number of tokens into their cost.
+fn price(builder: &mut Builder, cost: Value, meter: Meter<'_>) {
+    let pace = meter.pace;
+    if let Ok(most) = i32::try_from(pace.most) {
+        builder.leave_if_wide(cost, JumpOp::Gt, most, meter.excess);
+    }
+    let fraction = builder.copy(cost);
+    let part = builder.imm(i64::from(pace.fraction));
+    builder.alu(fraction, AluOp::Mul, part);
+    builder.alu(fraction, AluOp::Rsh, 32);
+    let whole = builder.imm(pace.whole);
+    builder.alu(cost, AluOp::Mul, whole);
+    builder.alu(cost, AluOp::Add, fraction);
 }
 
 /// The fields that the buckets of a rate are told apart by.

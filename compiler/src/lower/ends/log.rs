@@ -14,7 +14,7 @@ use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::Ends;
 use crate::lower::Source;
-use crate::lower::bucket::{Pace, Ways};
+use crate::lower::bucket::{Meter, Pace, TRIES};
 
 /// Fields of a record: which, where, how wide.
 const FIELDS: [(Field, u8, Width); 15] = [
@@ -100,11 +100,14 @@ impl Ends<'_> {
             builder.bug("a limited log without a bucket");
             return gate;
         };
-        let ways = Ways {
+        let meter = Meter {
+            given: self.given,
+            pace,
+            tries: TRIES / 2,
             conforming: write,
             excess: next,
         };
-        ways.take_one(builder, self.given, number, pace);
+        meter.take_one(builder, number);
         gate
     }
 

@@ -3,7 +3,7 @@
 use super::{BOTH, Code, FieldLoad, Head, Roots, address, context};
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::ir::{Block, Builder};
+use crate::ir::Builder;
 use crate::lower::context::{AF_INET, AF_INET6, lookup};
 use crate::lower::frame::{self, Frame};
 use crate::lower::given::Given;
@@ -32,21 +32,25 @@ fn field(_: &Frame, field: Field, family: Family) -> Option<FieldLoad> {
 }
 
 fn begin(given: &Given<'_>, builder: &mut Builder, roots: Roots) {
-    keep_asked(given, builder, roots.pass);
+    keep_asked(given, builder);
     let family = builder.load(given.context, lookup::FAMILY, Width::W);
     builder.leave_if(family, JumpOp::Eq, AF_INET, roots.v4);
     builder.leave_if(family, JumpOp::Eq, AF_INET6, roots.v6);
     builder.jump(roots.pass);
 }
 
-/// Keeps who the lookup is for. The map is an array, so that the way to `none` is never taken.
-fn keep_asked(given: &Given<'_>, builder: &mut Builder, none: Block) {
+/// Keeps who the lookup is for.
+fn keep_asked(given: &Given<'_>, builder: &mut Builder) {
     let Some(map) = given.source.maps.asking else {
         return;
     };
-    builder.set_slot(given.frame.key, 0, 0, Width::W);
-    let place = given.found(builder, map, none);
+    let (frame, after) = (&given.frame, builder.head_block());
+    builder.set_slot(frame.asked, 0, frame::PACKET, Width::W);
+    builder.set_slot(frame.key, 0, 0, Width::W);
+    let place = given.found(builder, map, after);
     let asking = builder.load(place, 0, Width::W);
     builder.alu(asking, AluOp::Add, frame::PACKET);
-    builder.store_slot(given.frame.asked, 0, asking, Width::W);
+    builder.store_slot(frame.asked, 0, asking, Width::W);
+    builder.jump(after);
+    builder.enter(after);
 }

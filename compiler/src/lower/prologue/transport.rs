@@ -10,7 +10,7 @@ use crate::field::Field;
 use crate::ir::{Block, Builder, End, HeaderRegion, Value};
 use crate::protocol::IpProtocol;
 
-use super::{Exits, Prologue};
+use super::Prologue;
 use crate::lower::frame;
 
 /// What comes to the transport header, in registers.
@@ -50,7 +50,7 @@ impl Prologue<'_> {
     /// What has no extension header, as nearly all of IPv6, goes straight to its transport header. Others are walked: the
     /// cursor ends at the transport header, the protocol in its slot. What lies beyond the packet is walked too, and is
     /// found out then: the cursor only grows.
-    pub(super) fn extensions(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
+    pub(super) fn extensions(&self, builder: &mut Builder, transport: &Transport) {
         let probe = self.probe;
         let [walked, later] = [(); 2].map(|()| builder.head_block());
         builder.set(transport.icmp, IpProtocol::ICMP6.0.into());
@@ -66,29 +66,23 @@ impl Prologue<'_> {
             part: self.given.frame.fragment,
             transport: walked,
             later,
-            malformed: exits.malformed,
-            short: exits.short,
+            malformed: self.exits.malformed,
+            short: self.exits.short,
         }));
         builder.enter(later);
-        self.fragment_header(builder, transport, exits);
+        self.fragment_header(builder, transport);
         builder.enter(walked);
-        self.after_extensions(builder, transport, 0, exits);
+        self.after_extensions(builder, transport, 0);
         self.part_of_flag(builder);
         builder.load_slot_to(probe, self.given.frame.protocol, 0, Width::B);
         builder.jump(transport.known);
     }
 
     /// The walk has left nothing in registers but the cursor, so many bytes after which must lie in the packet.
-    fn after_extensions(
-        &self,
-        builder: &mut Builder,
-        transport: &Transport,
-        bytes: i32,
-        exits: Exits,
-    ) {
+    fn after_extensions(&self, builder: &mut Builder, transport: &Transport, bytes: i32) {
         builder.set(transport.icmp, IpProtocol::ICMP6.0.into());
         builder.load_slot_to(transport.length, self.given.frame.length, 0, Width::W);
-        self.cursor_within_packet(builder, transport, bytes, exits);
+        self.cursor_within_packet(builder, transport, bytes);
     }
 
     /// With the flag of a first fragment, `WHOLE` becomes `FIRST`.
@@ -101,8 +95,8 @@ impl Prologue<'_> {
     }
 
     /// The header of a later fragment: what comes next is its protocol.
-    fn fragment_header(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
-        self.after_extensions(builder, transport, 8, exits);
+    fn fragment_header(&self, builder: &mut Builder, transport: &Transport) {
+        self.after_extensions(builder, transport, 8);
         builder.set_slot(self.given.frame.fragment, 0, frame::LATER, Width::B);
         builder.jump(transport.none);
     }
@@ -115,33 +109,22 @@ impl Prologue<'_> {
     }
 
     /// So many bytes of the header must lie in the linear part.
-    fn linear(&self, builder: &mut Builder, bytes: i32, exits: Exits) {
+    fn linear(&self, builder: &mut Builder, bytes: i32) {
         let after = builder.copy(self.transport);
         builder.alu(after, AluOp::Add, bytes);
-        builder.leave_if_wide(after, JumpOp::Gt, self.end, exits.short);
+        builder.leave_if_wide(after, JumpOp::Gt, self.end, self.exits.short);
     }
 
-    fn cursor_within_packet(
-        &self,
-        builder: &mut Builder,
-        transport: &Transport,
-        bytes: i32,
-        exits: Exits,
-    ) {
+    fn cursor_within_packet(&self, builder: &mut Builder, transport: &Transport, bytes: i32) {
         let after = builder.copy(self.cursor);
         if bytes != 0 {
             builder.alu(after, AluOp::Add, bytes);
         }
-        builder.leave_if_wide(after, JumpOp::Gt, transport.length, exits.malformed);
+        builder.leave_if_wide(after, JumpOp::Gt, transport.length, self.exits.malformed);
     }
 
     /// Reads the transport header, then goes to the decision.
-    pub(super) fn transport_header(
-        &self,
-        builder: &mut Builder,
-        transport: &Transport,
-        exits: Exits,
-    ) {
+    pub(super) fn transport_header(&self, builder: &mut Builder, transport: &Transport) {
         let Transport { icmp, done, .. } = *transport;
         let probe = self.probe;
         builder.enter(transport.known);
@@ -152,28 +135,28 @@ impl Prologue<'_> {
         builder.leave_if(probe, JumpOp::Eq, icmp, transport.other);
         builder.jump(transport.none);
         builder.enter(transport.tcp);
-        self.tcp(builder, transport, exits);
+        self.tcp(builder, transport);
         builder.enter(transport.other);
-        self.other(builder, transport, exits);
+        self.other(builder, transport);
         builder.enter(transport.none);
         self.fill_transport(builder, transport.length);
         builder.jump(done);
         builder.enter(done);
-        builder.leave_if(icmp, JumpOp::Eq, i32::from(IpProtocol::ICMP), exits.v4);
-        builder.jump(exits.v6);
+        builder.leave_if(icmp, JumpOp::Eq, i32::from(IpProtocol::ICMP), self.exits.v4);
+        builder.jump(self.exits.v6);
     }
 
     /// The data offset says how long the header is, which is at least 20 bytes.
-    fn tcp(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
+    fn tcp(&self, builder: &mut Builder, transport: &Transport) {
         self.header(builder);
-        self.linear(builder, 20, exits);
+        self.linear(builder, 20);
         let size = self.probe;
         builder.load_to(size, self.transport, 12, Width::B);
         builder.alu(size, AluOp::And, 0xf0);
         builder.alu(size, AluOp::Rsh, 2);
-        builder.leave_if(size, JumpOp::Lt, 20, exits.malformed);
+        builder.leave_if(size, JumpOp::Lt, 20, self.exits.malformed);
         builder.alu(size, AluOp::Add, self.cursor);
-        builder.leave_if_wide(size, JumpOp::Gt, transport.length, exits.malformed);
+        builder.leave_if_wide(size, JumpOp::Gt, transport.length, self.exits.malformed);
         self.first_bytes(builder);
         if self.used.contains(Field::TcpFlags) {
             let flags = builder.load(self.transport, 13, Width::B);
@@ -183,11 +166,11 @@ impl Prologue<'_> {
     }
 
     /// The headers of UDP and ICMP have at least eight bytes, that of SCTP twelve.
-    fn other(&self, builder: &mut Builder, transport: &Transport, exits: Exits) {
+    fn other(&self, builder: &mut Builder, transport: &Transport) {
         let sctp = builder.head_block();
-        self.cursor_within_packet(builder, transport, 8, exits);
+        self.cursor_within_packet(builder, transport, 8);
         self.header(builder);
-        self.linear(builder, 8, exits);
+        self.linear(builder, 8);
         self.first_bytes(builder);
         self.fill_flags(builder, transport.length);
         // Loaded again: which of the three it is would make three states for the verifier.
@@ -196,8 +179,8 @@ impl Prologue<'_> {
         builder.leave_if(probe, JumpOp::Eq, i32::from(IpProtocol::SCTP), sctp);
         builder.jump(transport.done);
         builder.enter(sctp);
-        self.cursor_within_packet(builder, transport, 12, exits);
-        self.linear(builder, 12, exits);
+        self.cursor_within_packet(builder, transport, 12);
+        self.linear(builder, 12);
         builder.jump(transport.done);
     }
 

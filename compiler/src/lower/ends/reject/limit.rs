@@ -13,7 +13,7 @@ use crate::ir::{Block, Builder, Slot};
 use crate::policy::Family;
 
 use super::Rejection;
-use crate::lower::bucket::{Bucket, Due, Pace, Ways, clock};
+use crate::lower::bucket::{Bucket, Due, Meter, Pace, clock};
 
 /// Addresses that are remembered; the kernel remembers 65,664 (`inet_peer_threshold`).
 pub(crate) const MAX_RECEIVERS: u32 = 65_536;
@@ -67,25 +67,32 @@ impl Rejection<'_> {
             return builder.bug("a limit of answers is beyond the clock");
         };
         let [conforming, go_on] = [(); 2].map(|()| builder.head_block());
-        let ways = |conforming| Ways {
+        let each = Meter {
+            given: self.given,
+            pace: each,
+            tries: TRIES,
             conforming,
             excess: withheld,
         };
-        let atomics = self.given.source.atomics;
+        let all = Meter {
+            pace: all,
+            conforming: go_on,
+            ..each
+        };
         self.receiver(builder, limit);
         let due = Due {
             now: clock(builder),
-            cost: builder.imm(each.whole),
+            cost: builder.imm(each.pace.whole),
         };
-        let bucket = ways(conforming).bucket_in(builder, map, self.reply.receiver, due);
-        ways(conforming).take(builder, atomics, bucket, due, (each, TRIES));
+        let bucket = each.bucket_in(builder, map, self.reply.receiver, due);
+        each.take(builder, bucket, due);
         builder.enter(conforming);
         let number = first + u32::from(limit.number);
-        let Some(bucket) = ways(go_on).global_bucket(builder, self.given, number) else {
+        let Some(bucket) = all.global_bucket(builder, number) else {
             return;
         };
-        let cost = builder.imm(all.whole);
-        ways(go_on).take(builder, atomics, bucket, Due { cost, ..due }, (all, TRIES));
+        let cost = builder.imm(all.pace.whole);
+        all.take(builder, bucket, Due { cost, ..due });
         builder.enter(go_on);
     }
 
