@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
@@ -292,6 +293,31 @@ fn a_group_made_anew_may_call_no_more_than_before() {
         place.group.remake().unwrap();
         assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
         assert!(calls(place, &place.group, TCP, "203.0.113.5:80"));
+    });
+}
+
+/// Where programs cannot compare paths, the hooks hang on the control group and go with it.
+#[test]
+fn where_paths_are_not_followed_a_group_made_anew_is_told() {
+    inside_mut("", |place| {
+        let features = || sockc_runtime::Features {
+            kernel_types: false,
+            ..sockc_runtime::probe()
+        };
+        place.apply_with(CALLS, features());
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+        place.group.remake().unwrap();
+        assert!(calls(place, &place.group, TCP, "192.0.2.5:80"));
+        // The kernel takes the hooks off some time later.
+        let end = Instant::now() + Duration::from_secs(60);
+        while place.moved_groups().is_empty() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let moved = place.moved_groups();
+        assert!(moved.len() == 1 && moved[0].again, "{moved:?}");
+        place.apply_with(CALLS, features());
+        assert!(place.moved_groups().is_empty());
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
     });
 }
 

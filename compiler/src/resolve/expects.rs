@@ -15,7 +15,6 @@ use super::conditions::Names;
 use super::maps::{Meaning, Scope};
 use super::pending;
 use super::sides::{End, side};
-use super::targets::verb_word;
 use super::{Resolver, codes};
 use crate::field::FieldKind;
 use crate::glob;
@@ -136,7 +135,7 @@ impl Resolver<'_> {
             Verb::Count => {
                 self.report.error(
                     codes::VERB_MISPLACED,
-                    format!("`{}` is no verdict", verb_word(verb)),
+                    format!("`{}` is no verdict", verb.word()),
                     written.span,
                     "it does not decide what becomes of a packet",
                     "write `allow`, `drop`, `reject` or `redirect`",

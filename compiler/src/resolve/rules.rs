@@ -10,7 +10,6 @@ use super::hooks::AtHook;
 use super::matchable::can_match;
 use super::protocols::protocols;
 use super::sides::{End, side};
-use super::targets::verb_word;
 use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
@@ -199,7 +198,7 @@ impl Resolver<'_> {
         let words = words.join(" or ");
         self.report.error(
             codes::VERB_MISPLACED,
-            format!("`{}` is possible only in {words}", verb_word(verb)),
+            format!("`{}` is possible only in {words}", verb.word()),
             span,
             reason,
             format!("write {words}, or leave the direction out"),

@@ -12,7 +12,7 @@ use crate::header_field::{self, HeaderField, Kind, Row};
 use crate::packet::longest_length;
 use crate::policy::{
     AddressSet, ClassId, Condition, Direction, Family, FieldTest, IcmpMatch, LiveMapId, NetnsId,
-    ProtocolMatch, SetId, SetKind, SocketId, SocketTest,
+    ProtocolMatch, SetId, SetKind, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -272,12 +272,12 @@ fn no(condition: Condition) -> Condition {
 fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
     let test = |test| Condition::Socket { test, netns };
     Some(match few(values)?.as_slice() {
-        [0] => no(test(SocketTest::Exists)),
-        [1] => test(SocketTest::Listening),
-        [2] => test(SocketTest::Established),
-        [0, 1] => no(test(SocketTest::Established)),
-        [0, 2] => no(test(SocketTest::Listening)),
-        [1, 2] => test(SocketTest::Exists),
+        [0] => no(test(SocketState::Exists)),
+        [1] => test(SocketState::Listening),
+        [2] => test(SocketState::Established),
+        [0, 1] => no(test(SocketState::Established)),
+        [0, 2] => no(test(SocketState::Listening)),
+        [1, 2] => test(SocketState::Exists),
         _ => return None,
     })
 }

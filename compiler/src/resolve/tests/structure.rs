@@ -462,7 +462,7 @@ fn expect_lines_are_regions() {
         expects[2].region.matches.conditions[..],
         [
             Condition::Socket {
-                test: SocketTest::Listening,
+                test: SocketState::Listening,
                 netns: Some(_)
             },
             Condition::SockAbsent(_)
