@@ -16,6 +16,9 @@ mod rows;
 #[path = "bench/rules/mod.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]
 mod rules;
+#[allow(dead_code, reason = "the pictures of the command use more of it")]
+#[path = "../src/svg.rs"]
+mod svg;
 #[path = "bench/diff/table.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]
 mod table;

@@ -41,7 +41,7 @@ impl Node {
     /// The terminal 1, also "yes".
     pub const TRUE: Self = Self(1);
     /// The terminal `NOMATCH`.
-    pub const NOMATCH: Self = Self(2);
+    pub(crate) const NOMATCH: Self = Self(2);
 }
 
 /// The terminal of what no rule has matched yet; a merge falls through it.

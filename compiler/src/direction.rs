@@ -6,17 +6,19 @@
 
 use sockc_grammar::ast;
 
-/// The lists that have a meaning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    /// A packet that arrives.
-    In,
-    /// A packet that leaves.
-    Out,
-    /// Data a process writes to a connected TCP socket of a group.
-    Send,
-    /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
-    Connect,
+listed! {
+    /// The lists that have a meaning, in the order in which they are listed and counted.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Direction {
+        /// A packet that arrives.
+        In,
+        /// A packet that leaves.
+        Out,
+        /// Data a process writes to a connected TCP socket of a group.
+        Send,
+        /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
+        Connect,
+    }
 }
 
 /// Everything about a direction but its hooks.
@@ -57,9 +59,6 @@ pub struct Deed {
 }
 
 impl Direction {
-    /// All of them, in the order in which they are listed and counted.
-    pub const ALL: [Self; 4] = [Self::In, Self::Out, Self::Send, Self::Connect];
-
     /// What it is.
     #[must_use]
     pub const fn spec(self) -> &'static DirectionSpec {
@@ -98,14 +97,14 @@ impl Direction {
 
     /// The words for those, as a message names them.
     #[must_use]
-    pub fn words_of_processes(between: &str) -> String {
+    pub(crate) fn words_of_processes(between: &str) -> String {
         let words = Self::all_of_processes().map(|direction| format!("`{}`", direction.word()));
         words.collect::<Vec<_>>().join(between)
     }
 
     /// Whether the sender's address is known of what it is about.
     #[must_use]
-    pub fn has_sender(self) -> bool {
+    pub(crate) fn has_sender(self) -> bool {
         self.deed().is_none_or(|deed| deed.has_sender)
     }
 

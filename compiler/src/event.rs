@@ -169,7 +169,7 @@ pub enum SocketAnswer {
 impl SocketAnswer {
     /// The answer that fields of diagrams give as this number.
     #[must_use]
-    pub fn from_value(value: u32) -> Self {
+    pub(crate) fn from_value(value: u32) -> Self {
         match value {
             0 => Self::None,
             1 => Self::Listening,

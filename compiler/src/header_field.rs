@@ -5,13 +5,15 @@
 //! [`row`] makes them complete. Not here: how a frame holds a field (`packet`), how a program loads it (`lower`), and
 //! what a condition on it means (`decide`, which spells the fields for itself, since it is what all else is held to).
 
+mod rows;
+
 use std::ops::{Index, IndexMut};
 
+use sockc_grammar::ast::TcpFlag;
 pub use sockc_grammar::header_field::HeaderField;
 
-use crate::event::{Fragment, Header, Transport};
+use crate::event::Header;
 use crate::field::Field;
-use crate::names;
 
 /// One field.
 pub struct Row {
@@ -92,14 +94,14 @@ pub struct Names {
 #[must_use]
 pub fn row(field: HeaderField) -> &'static Row {
     match field {
-        HeaderField::Fragment => &FRAGMENT,
-        HeaderField::TcpFlags => &TCP_FLAGS,
-        HeaderField::Length => &LENGTH,
-        HeaderField::Ttl => &TTL,
-        HeaderField::Dscp => &DSCP,
-        HeaderField::Ecn => &ECN,
-        HeaderField::Mark => &MARK,
-        HeaderField::Vlan => &VLAN,
+        HeaderField::Fragment => &rows::FRAGMENT,
+        HeaderField::TcpFlags => &rows::TCP_FLAGS,
+        HeaderField::Length => &rows::LENGTH,
+        HeaderField::Ttl => &rows::TTL,
+        HeaderField::Dscp => &rows::DSCP,
+        HeaderField::Ecn => &rows::ECN,
+        HeaderField::Mark => &rows::MARK,
+        HeaderField::Vlan => &rows::VLAN,
     }
 }
 
@@ -114,173 +116,6 @@ pub fn of(variable: Field) -> Option<&'static Row> {
     rows().find(|row| row.variables.contains(&variable))
 }
 
-static FRAGMENT: Row = Row {
-    field: HeaderField::Fragment,
-    what: "fragments",
-    kind: Kind::Present,
-    max: 2,
-    exists: Exists::Always,
-    plain: Plain::Value(0),
-    names: None,
-    variables: &[Field::Fragment],
-    get: |header| Some(header.fragment as u32),
-    set: |header, value| {
-        header.fragment = match value {
-            0 => Fragment::Whole,
-            1 => Fragment::First,
-            _ => Fragment::Later,
-        };
-    },
-    edges: &[],
-    // More than once, since few packets are fragments, and rules on them seldom decide.
-    drawn: &["fragment"; 3],
-};
-
-static TCP_FLAGS: Row = Row {
-    field: HeaderField::TcpFlags,
-    what: "tcp flags",
-    kind: Kind::Flags,
-    max: 0xff,
-    exists: Exists::InTcp,
-    // A SYN alone.
-    plain: Plain::Value(2),
-    names: None,
-    variables: &[Field::TcpFlags],
-    get: |header| match header.transport {
-        Transport::Tcp { flags, .. } => Some(flags.into()),
-        _ => None,
-    },
-    set: |header, value| {
-        if let Transport::Tcp { flags, .. } = &mut header.transport {
-            *flags = value as u8;
-        }
-    },
-    edges: &[Some(0), Some(2), Some(0x10), Some(0x12), Some(0xff)],
-    drawn: &[
-        "tcp flags syn",
-        "tcp flags syn no ack",
-        "tcp flags no syn",
-        "tcp flags rst fin",
-        "tcp flags ack psh no fin rst",
-    ],
-};
-
-static LENGTH: Row = Row {
-    field: HeaderField::Length,
-    what: "a packet's length",
-    kind: Kind::Range,
-    // Segments that were joined are longer than any length field can say.
-    max: u32::MAX,
-    exists: Exists::Always,
-    plain: Plain::Shortest,
-    names: None,
-    variables: &[Field::Length],
-    get: |header| Some(header.length),
-    set: |header, value| header.length = value,
-    // Mostly the shortest packet: length is seldom what a rule is about.
-    edges: &[
-        Some(0),
-        Some(0),
-        Some(0),
-        Some(0),
-        Some(64),
-        Some(100),
-        Some(1500),
-    ],
-    drawn: &[
-        "length > 468",
-        "length <= 60",
-        "length = 40",
-        "length < 1500",
-        "length >= 1280",
-    ],
-};
-
-static TTL: Row = Row {
-    field: HeaderField::Ttl,
-    what: "a time to live",
-    kind: Kind::Range,
-    max: 255,
-    exists: Exists::Always,
-    plain: Plain::Value(64),
-    names: None,
-    variables: &[Field::Ttl],
-    get: |header| Some(header.ttl.into()),
-    set: |header, value| header.ttl = value as u8,
-    edges: &[Some(0), Some(1), Some(64), Some(255)],
-    drawn: &["ttl < 2", "ttl = 64", "ttl >= 255", "ttl <= 128"],
-};
-
-static DSCP: Row = Row {
-    field: HeaderField::Dscp,
-    what: "a DSCP value",
-    kind: Kind::Code,
-    max: 63,
-    exists: Exists::Always,
-    plain: Plain::Value(0),
-    names: Some(&Names {
-        table: names::DSCP,
-        such_as: "`ef`, `cs0` to `cs7`, `af11` to `af43`",
-        numbers: true,
-    }),
-    variables: &[Field::Dscp],
-    get: |header| Some(header.dscp.into()),
-    set: |header, value| header.dscp = value as u8,
-    edges: &[Some(0), Some(46), Some(63)],
-    drawn: &["dscp ef", "dscp cs0", "dscp 63", "dscp af11"],
-};
-
-static ECN: Row = Row {
-    field: HeaderField::Ecn,
-    what: "an ECN codepoint",
-    kind: Kind::Code,
-    max: 3,
-    exists: Exists::Always,
-    plain: Plain::Value(0),
-    // Not in the order of their values (RFC 3168, section 5), so they are not written as numbers.
-    names: Some(&Names {
-        table: &[("none", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)],
-        such_as: "`ce`, `ect0`, `ect1` or `none`",
-        numbers: false,
-    }),
-    variables: &[Field::Ecn],
-    get: |header| Some(header.ecn.into()),
-    set: |header, value| header.ecn = value as u8,
-    edges: &[Some(0), Some(1), Some(2), Some(3)],
-    drawn: &["ecn ce", "ecn ect0", "ecn ect1", "ecn none"],
-};
-
-static MARK: Row = Row {
-    field: HeaderField::Mark,
-    what: "a packet mark",
-    kind: Kind::Masked,
-    max: u32::MAX,
-    exists: Exists::Always,
-    plain: Plain::Value(0),
-    names: None,
-    // By bytes, since masks often keep only the low ones.
-    variables: &[Field::Mark0, Field::Mark1, Field::Mark2, Field::Mark3],
-    get: |header| Some(header.mark),
-    set: |header, value| header.mark = value,
-    edges: &[Some(0), Some(0), Some(u32::MAX)],
-    drawn: &["mark 7", "mark 0", "mark 0x10/0xff", "mark 0/1"],
-};
-
-static VLAN: Row = Row {
-    field: HeaderField::Vlan,
-    what: "a VLAN identifier",
-    kind: Kind::Code,
-    max: 4095,
-    exists: Exists::Optional,
-    plain: Plain::Absent,
-    names: None,
-    variables: &[Field::Vlan],
-    get: |header| header.vlan.map(u32::from),
-    set: |header, value| header.vlan = Some(value as u16),
-    edges: &[None, None, Some(0), Some(4095)],
-    drawn: &["vlan 12", "vlan 0", "vlan 4095"],
-};
-
 impl Row {
     /// The word that begins a condition on it.
     #[must_use]
@@ -290,7 +125,7 @@ impl Row {
 
     /// A value as its variables have it.
     #[must_use]
-    pub fn encode(&self, value: Option<u32>) -> u32 {
+    pub(crate) fn encode(&self, value: Option<u32>) -> u32 {
         match (self.exists, value) {
             (Exists::Optional, Some(value)) => value + 1,
             (_, value) => value.unwrap_or(0),
@@ -372,13 +207,10 @@ impl Row {
     }
 }
 
-/// The names of TCP's flags, from the lowest bit (RFC 9293, section 3.1).
-const FLAGS: [&str; 8] = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
-
 /// The names of the flags that are set, from the lowest.
 pub fn flag_names(bits: u32) -> impl Iterator<Item = &'static str> {
-    let names = FLAGS.into_iter().enumerate();
-    names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(name))
+    let names = TcpFlag::WORDS.iter().enumerate();
+    names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(*name))
 }
 
 /// Something for each field.
@@ -425,6 +257,7 @@ impl<T> IndexMut<HeaderField> for ByField<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Transport;
     use crate::protocol::IpProtocol;
 
     /// A TCP packet, whole, which can have every field.

@@ -109,6 +109,24 @@ pub enum Refusal {
     Code,
 }
 
+/// Why what no rule of a list decides counts at a hook, or does not.
+pub struct Ends {
+    /// It counts, and the hook is the first that has something to do.
+    pub first: &'static str,
+    /// It counts, and a hook before this one lets it pass.
+    pub after: &'static str,
+    /// It does not count.
+    pub uncounted: &'static str,
+}
+
+impl Ends {
+    const ONLY: Self = Self {
+        first: "ends the only list there is",
+        after: "ends the only list there is",
+        uncounted: "ends the only list there is",
+    };
+}
+
 /// Everything about a hook but the code that runs there.
 pub struct HookSpec {
     /// The word that `at` takes.
@@ -142,6 +160,8 @@ pub struct HookSpec {
     pub reject: Refusal,
     /// What its programs return.
     pub codes: Codes,
+    /// Why what ends its list counts there, or does not.
+    pub ends: Ends,
     /// Why a rule is there that could be nowhere else: it says `at` this hook, or its direction has no other for it.
     pub reason: &'static str,
     /// Whether sockets have to be taken into a map of their group before it sees what is done with them.
@@ -151,18 +171,14 @@ pub struct HookSpec {
 }
 
 impl Hook {
-    /// Every hook, in the order a packet or a write meets them.
-    pub const ALL: [Self; 9] = [
-        Self::Xdp,
-        Self::TcIn,
-        Self::TcOut,
-        Self::SkLookup,
-        Self::SkMsg,
-        Self::Connect4,
-        Self::Connect6,
-        Self::Sendmsg4,
-        Self::Sendmsg6,
-    ];
+    /// The hooks that packets meet that arrive: the one that has them first, and the one that has what that lets pass.
+    pub(crate) const ARRIVING: [Self; 2] = [Self::Xdp, Self::TcIn];
+
+    /// The hook that packets meet that leave.
+    pub(crate) const LEAVING: Self = Self::TcOut;
+
+    /// The hook that is asked for the socket of a packet.
+    pub(crate) const LOOKUP: Self = Self::SkLookup;
 
     /// What it is.
     #[must_use]
@@ -234,7 +250,7 @@ impl Hook {
 
     /// Whether it is asked about packets that passed the packet hooks.
     #[must_use]
-    pub fn is_lookup(self) -> bool {
+    pub(crate) fn is_lookup(self) -> bool {
         self.spec().stage == Stage::Lookup
     }
 
@@ -252,13 +268,13 @@ impl Hook {
 
     /// Whether it can tell the values of fields of a kind.
     #[must_use]
-    pub fn reads_kind(self, kind: FieldKind) -> Ability {
+    pub(crate) fn reads_kind(self, kind: FieldKind) -> Ability {
         (self.spec().reads)(kind)
     }
 
     /// Whether an allow there can set the packet mark.
     #[must_use]
-    pub fn sets_mark(self) -> Ability {
+    pub(crate) fn sets_mark(self) -> Ability {
         self.spec().sets_mark
     }
 
@@ -274,15 +290,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hooks_stand_in_the_order_of_their_numbers() {
-        for (at, hook) in Hook::ALL.into_iter().enumerate() {
-            assert_eq!(hook as usize, at);
-        }
+    fn hooks_do_what_their_rows_say() {
         assert!(matches!(Hook::SkLookup.does(Verb::Drop), No(_)));
         assert_eq!(Hook::SkLookup.does(Verb::Redirect), Yes);
         assert_eq!(Hook::SkMsg.does(Verb::Shortcut), Yes);
         assert!(matches!(Hook::SkMsg.reads(Field::Length), No(_)));
         assert_eq!(Hook::TcOut.reads(Field::Socket), Yes);
+    }
+
+    #[test]
+    fn packets_and_lookups_have_the_hooks_that_placement_knows() {
+        let packets = |direction| Hook::of(direction).filter(|hook| hook.is_packet());
+        assert!(packets(Direction::In).eq(Hook::ARRIVING));
+        assert!(packets(Direction::Out).eq([Hook::LEAVING]));
+        let lookups = Hook::ALL.into_iter().filter(|hook| hook.is_lookup());
+        assert!(lookups.eq([Hook::LOOKUP]));
     }
 
     #[test]

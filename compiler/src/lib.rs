@@ -29,6 +29,9 @@
 
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod listed;
+
 pub mod artifact;
 pub mod bpf;
 pub mod bulk;

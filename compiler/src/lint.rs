@@ -5,9 +5,9 @@
 //! report that find them.
 
 mod boxes;
-mod effect;
 mod essentials;
 mod family;
+mod idle;
 mod interfaces;
 mod joined;
 mod labels;
@@ -101,7 +101,7 @@ pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnost
     for direction in Direction::ALL {
         let mut list = List::new(policy, direction, care);
         let unreachable = reach::check(&mut list, own, &mut found);
-        effect::check(&mut list, own, &unreachable, &mut found);
+        idle::check(&mut list, own, &unreachable, &mut found);
         cut_short |= list.is_exhausted();
     }
     found.extend(cut_short.then(|| self::cut_short(own)));

@@ -70,9 +70,9 @@ fn rules_on(
 /// The only hook for packets that leave, on a class of interfaces.
 fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
     let entries: Vec<ChainRule> = rules_on(policy, Direction::Out, class)
-        .map(|(rule, data)| at_home(rule, data, Hook::TcOut.spec().reason))
+        .map(|(rule, data)| at_home(rule, data, Hook::LEAVING.spec().reason))
         .collect();
-    let chain = only_chain(policy, Hook::TcOut, None, entries)?;
+    let chain = only_chain(policy, Hook::LEAVING, None, entries)?;
     Some(Chain {
         class: Some(class),
         ..chain

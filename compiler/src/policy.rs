@@ -18,9 +18,10 @@ pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
 pub use matching::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, IcmpMatch, Match, ProtocolMatch,
-    Side, SocketTest, span_of,
+    Side, span_of,
 };
-pub use measure::{Log, Per, Rate, RateUnit};
+pub use measure::{Log, Per, Rate};
+pub use sockc_grammar::ast::{RateUnit, SocketState};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;

@@ -11,7 +11,7 @@ pub struct IpProtocol(pub u8);
 
 impl IpProtocol {
     /// IPv6 hop-by-hop options, an extension header.
-    pub const HOP_BY_HOP: Self = Self(0);
+    pub(crate) const HOP_BY_HOP: Self = Self(0);
     /// ICMP; with a header that is checked only over IPv4.
     pub const ICMP: Self = Self(1);
     /// TCP
@@ -19,11 +19,11 @@ impl IpProtocol {
     /// UDP
     pub const UDP: Self = Self(17);
     /// IPv6 routing header, an extension header.
-    pub const ROUTING: Self = Self(43);
+    pub(crate) const ROUTING: Self = Self(43);
     /// IPv6 fragment header, an extension header.
     pub const FRAGMENT: Self = Self(44);
     /// GRE
-    pub const GRE: Self = Self(47);
+    pub(crate) const GRE: Self = Self(47);
     /// ESP
     pub const ESP: Self = Self(50);
     /// AH, a protocol like any other: it is not walked.
@@ -31,7 +31,7 @@ impl IpProtocol {
     /// ICMPv6; with a header that is checked only over IPv6.
     pub const ICMP6: Self = Self(58);
     /// IPv6 destination options, an extension header.
-    pub const DESTINATION: Self = Self(60);
+    pub(crate) const DESTINATION: Self = Self(60);
     /// SCTP
     pub const SCTP: Self = Self(132);
 
@@ -40,7 +40,7 @@ impl IpProtocol {
     /// The protocols whose sockets a lookup finds.
     pub const WITH_SOCKETS: [Self; 2] = [Self::TCP, Self::UDP];
     /// The IPv6 extension headers that are walked (`docs/meaning.md#fragments-ports-and-types`).
-    pub const EXTENSIONS: [Self; 4] = [
+    pub(crate) const EXTENSIONS: [Self; 4] = [
         Self::HOP_BY_HOP,
         Self::ROUTING,
         Self::FRAGMENT,

@@ -106,7 +106,7 @@ impl<T: Bound> RangeSet<T> {
 
     /// The values that are not in it.
     #[must_use]
-    pub fn complement(&self) -> Self {
+    pub(crate) fn complement(&self) -> Self {
         let mut gaps = Vec::with_capacity(self.ranges.len() + 1);
         let mut low = Some(T::MIN);
         for &(start, end) in &self.ranges {
@@ -125,7 +125,7 @@ impl<T: Bound> RangeSet<T> {
 
     /// The values in either.
     #[must_use]
-    pub fn union(&self, other: &Self) -> Self {
+    pub(crate) fn union(&self, other: &Self) -> Self {
         Self::from_ranges(self.ranges.iter().chain(&other.ranges).copied())
     }
 

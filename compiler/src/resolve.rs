@@ -145,7 +145,6 @@ impl<'a> Resolver<'a> {
         let policy = Policy {
             name: self.policy.name.clone(),
             sockets: self.policy.sockets.clone(),
-            groups: self.policy.groups.clone(),
             ..Policy::default()
         };
         Self {
@@ -154,7 +153,7 @@ impl<'a> Resolver<'a> {
             policy,
             sets: self.sets.inherited(),
             sockets: self.sockets.clone(),
-            groups: self.groups.clone(),
+            groups: Declared::new("group"),
             maps: self.maps.inherited(),
             interfaces: self.interfaces.inherited(),
             inside: true,

@@ -48,6 +48,29 @@ pub fn simulate(
     frame: &[u8],
     world: &dyn World,
 ) -> Result<Ran, Fault> {
+    run(policy, artifact, (event, event), frame, world)
+}
+
+/// The same of what a process does with addresses that stand for those of the event: `named` is the event with these.
+///
+/// # Errors
+/// A fault of the bytecode, which is a bug in sockc.
+pub fn simulate_named(
+    policy: &Policy,
+    artifact: &Artifact,
+    (event, named): (&Event, &Event),
+    world: &dyn World,
+) -> Result<Ran, Fault> {
+    run(policy, artifact, (event, named), &[], world)
+}
+
+fn run(
+    policy: &Policy,
+    artifact: &Artifact,
+    (event, named): (&Event, &Event),
+    frame: &[u8],
+    world: &dyn World,
+) -> Result<Ran, Fault> {
     let mut run = Run {
         policy,
         artifact,
@@ -57,7 +80,7 @@ pub fn simulate(
         looked_up: false,
     };
     run.fill(event, world);
-    let verdict = match event {
+    let verdict = match named {
         Event::Packet {
             direction,
             class,

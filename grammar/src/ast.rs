@@ -3,9 +3,18 @@
 //! It holds every construct of the language, also those that have no meaning yet. Numbers are as written (ports may
 //! exceed 65535 here, prefixes may have host bits set): checking values is the resolver's work.
 
+mod condition;
+mod packet;
+mod rate;
+mod rule;
+
+pub use condition::{Code, Comparison, Condition, HeaderTest, SocketState, TcpFlag};
+pub use packet::{Expect, ExpectedVerdict, On, Packet, With};
+pub use rate::{Log, Per, Period, Rate, RateUnit};
+pub use rule::{Clause, HookName, IcmpType, Protocol, Rule, Target};
+
 use std::net::IpAddr;
 
-use crate::header_field::HeaderField;
 use crate::source::{SourceId, Span, Spanned};
 
 /// A name as written.
@@ -115,23 +124,25 @@ worded! {
     }
 }
 
-/// The verb of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Verb {
-    /// Go on to the stack or the peer.
-    Allow,
-    /// Silently away.
-    Drop,
-    /// As if nobody listened.
-    Reject,
-    /// Count, and go on in the list.
-    Count,
-    /// Hand to a socket, an interface, a socket's input or output.
-    Redirect,
-    /// Both ends are local: socket to socket.
-    Shortcut,
-    /// A proxy's pair of sockets, joined.
-    Splice,
+worded! {
+    /// The verb of a rule.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Verb {
+        /// Go on to the stack or the peer.
+        Allow = "allow",
+        /// Silently away.
+        Drop = "drop",
+        /// As if nobody listened.
+        Reject = "reject",
+        /// Count, and go on in the list.
+        Count = "count",
+        /// Hand to a socket, an interface, a socket's input or output.
+        Redirect = "redirect",
+        /// Both ends are local: socket to socket.
+        Shortcut = "shortcut",
+        /// A proxy's pair of sockets, joined.
+        Splice = "splice",
+    }
 }
 
 /// `[live] set NAME …`
@@ -368,354 +379,5 @@ pub enum Scope {
     /// `interface PATTERN`
     Interface(Name),
     /// `netns "NAME"`
-    Netns(Spanned<String>),
-}
-
-/// `[label:] [audit] VERB [DIRECTION] [PROTOCOLS] CLAUSES`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// `label:`
-    pub label: Option<Name>,
-    /// The word `audit`, if written.
-    pub audit: Option<Span>,
-    /// The verb.
-    pub verb: Spanned<Verb>,
-    /// The direction, if written.
-    pub direction: Option<Spanned<Direction>>,
-    /// The protocols; empty means every one.
-    pub protocols: Vec<Spanned<Protocol>>,
-    /// The clauses, in the order they were written.
-    pub clauses: Vec<Spanned<Clause>>,
-}
-
-/// A protocol of a rule.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// `tcp`
-    Tcp,
-    /// `udp`
-    Udp,
-    /// `sctp`
-    Sctp,
-    /// `icmp [TYPES]`: protocol 1 over IPv4.
-    Icmp(Vec<Spanned<IcmpType>>),
-    /// `icmp6 [TYPES]`: protocol 58 over IPv6.
-    Icmp6(Vec<Spanned<IcmpType>>),
-    /// `esp`
-    Esp,
-    /// `ah`
-    Ah,
-    /// `gre`
-    Gre,
-    /// `proto 89`
-    Number(Spanned<u64>),
-}
-
-/// An ICMP type, with a code if written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IcmpType {
-    /// `echo-request`
-    Name(String),
-    /// `3`
-    Number(u64),
-    /// `3/4`
-    WithCode(u64, u64),
-}
-
-/// One clause.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Clause {
-    /// `from …`
-    From(Side),
-    /// `to …`, or a redirect's destination without its `to`.
-    To {
-        /// Whether the word `to` was left out.
-        bare: bool,
-        /// The destination.
-        side: Side,
-    },
-    /// `on zone NAME`
-    OnZone(Name),
-    /// `on interface PATTERN`
-    OnInterface(Name),
-    /// `if C and C …`
-    If(Vec<Spanned<Condition>>),
-    /// `above RATE`
-    Above(Rate),
-    /// `up to RATE`
-    UpTo(Rate),
-    /// `mark N`
-    Mark(Spanned<u64>),
-    /// `log …`
-    Log(Log),
-    /// `at HOOK`
-    At(Spanned<HookName>),
-    /// `note "…"`
-    Note(Spanned<String>),
-    /// `to sock N`, `by @map`, …
-    Target(Target),
-}
-
-worded! {
-    /// A hook as `at` names it.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    pub enum HookName {
-        /// Packets that arrive, before the stack sees them.
-        Xdp = "xdp",
-        /// Packets that arrive or leave.
-        Tc = "tc",
-        /// The lookup of sockets.
-        SkLookup = "sk_lookup",
-        /// Calls of a process that name whom it wants to reach.
-        Connect = "connect",
-        /// Data a process writes.
-        SkMsg = "sk_msg",
-        /// Data that arrives on a socket.
-        SkSkb = "sk_skb",
-    }
-}
-
-/// Where a steering rule sends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// `to sock NAME`
-    Sock(Name),
-    /// `to interface NAME`
-    Interface(Name),
-    /// `to input of sock NAME`
-    InputOf(Name),
-    /// `to output of sock NAME`
-    OutputOf(Name),
-    /// `by @MAP`
-    ByMap(Name),
-    /// `within group NAME`
-    WithinGroup(Name),
-    /// `pairs NAME`
-    Pairs(Name),
-}
-
-/// A condition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// `no C`
-    No(Box<Spanned<Condition>>),
-    /// `any of { C, C }`
-    AnyOf(Vec<Spanned<Condition>>),
-    /// `socket exists|established|listening [in netns "…"]`; `no socket` is written as `no` of `exists`.
-    Socket {
-        /// Which state.
-        state: SocketState,
-        /// The other namespace, if written.
-        netns: Option<Spanned<String>>,
-    },
-    /// `ttl < 2`, `tcp flags syn no ack`, `dscp ef`: a field of the header.
-    Header(HeaderField, HeaderTest),
-    /// `sock NAME absent`
-    SockAbsent(Name),
-}
-
-/// A state of a socket condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SocketState {
-    /// Either of the others.
-    Exists,
-    /// A connected one.
-    Established,
-    /// A listener.
-    Listening,
-}
-
-/// A TCP flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TcpFlag {
-    /// Bit 0.
-    Fin,
-    /// Bit 1.
-    Syn,
-    /// Bit 2.
-    Rst,
-    /// Bit 3.
-    Psh,
-    /// Bit 4.
-    Ack,
-    /// Bit 5.
-    Urg,
-    /// Bit 6.
-    Ece,
-    /// Bit 7.
-    Cwr,
-}
-
-/// `< <= = >= >`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Comparison {
-    /// `<`
-    Less,
-    /// `<=`
-    LessOrEqual,
-    /// `=`
-    Equal,
-    /// `>=`
-    GreaterOrEqual,
-    /// `>`
-    Greater,
-}
-
-/// What is asked of a field of the header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HeaderTest {
-    /// Nothing but its word: `fragment`.
-    Present,
-    /// `syn no ack`
-    Flags {
-        /// These are set.
-        set: Vec<Spanned<TcpFlag>>,
-        /// These are clear.
-        clear: Vec<Spanned<TcpFlag>>,
-    },
-    /// `> 468`; after `with` always equal.
-    Compared(Comparison, Spanned<u64>),
-    /// `7` or `0x10/0xff`
-    Masked {
-        /// The value.
-        value: Spanned<u64>,
-        /// The mask, if written.
-        mask: Option<Spanned<u64>>,
-    },
-    /// `ef` or `46`
-    Code(Spanned<Code>),
-}
-
-/// A value of a field, by its name or its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Code {
-    /// `ef`
-    Name(String),
-    /// `46`
-    Number(u64),
-}
-
-/// `N UNIT/PERIOD [per …] [burst N]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// How many.
-    pub count: Spanned<u64>,
-    /// Of what.
-    pub unit: RateUnit,
-    /// In what time, in seconds: 1, 60 or 3600.
-    pub period: u64,
-    /// `per source…` or `per destination…`
-    pub per: Option<Spanned<Per>>,
-    /// `burst N`
-    pub burst: Option<Spanned<u64>>,
-}
-
-/// What a rate counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RateUnit {
-    /// `packets`
-    Packets,
-    /// `bytes`
-    Bytes,
-    /// `connections`
-    Connections,
-}
-
-/// `per source[/24[/56]]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Per {
-    /// True for `destination`.
-    pub destination: bool,
-    /// The IPv4 prefix length, if written.
-    pub v4: Option<Spanned<u64>>,
-    /// The IPv6 prefix length, if written.
-    pub v6: Option<Spanned<u64>>,
-}
-
-/// `log ["text"] [sample 1/N] [max N/PERIOD]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Log {
-    /// The text.
-    pub text: Option<Spanned<String>>,
-    /// `sample A/B`
-    pub sample: Option<Spanned<(u64, u64)>>,
-    /// `max N/PERIOD`: count and period in seconds.
-    pub max: Option<Spanned<(u64, u64)>>,
-}
-
-/// `expect VERDICT PACKET`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Expect {
-    /// The verdict that must come out.
-    pub verdict: Spanned<ExpectedVerdict>,
-    /// The packets it is said of.
-    pub packet: Packet,
-}
-
-/// The verdict of an `expect` line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ExpectedVerdict {
-    /// `allow`, `drop`, `reject`, …
-    Plain(Verb),
-    /// `redirect to sock NAME`
-    RedirectToSock(Name),
-}
-
-/// A packet, or a region of packets, in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packet {
-    /// The direction, if written.
-    pub direction: Option<Spanned<Direction>>,
-    /// The protocols; on the command line exactly one.
-    pub protocols: Vec<Spanned<Protocol>>,
-    /// `from …`
-    pub from: Option<Spanned<Side>>,
-    /// `to …`
-    pub to: Option<Spanned<Side>>,
-    /// `on zone NAME` or `on interface NAME`
-    pub on: Option<Spanned<On>>,
-    /// `with …`
-    pub with: Vec<Spanned<With>>,
-}
-
-/// Where a packet arrives or leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum On {
-    /// `on zone NAME`
-    Zone(Name),
-    /// `on interface NAME`
-    Interface(Name),
-}
-
-/// One item after `with`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum With {
-    /// `socket listening`; `no socket` is `None`.
-    Socket(Option<SocketState>),
-    /// `ttl 3`, `tcp flags syn no ack`, `dscp ef`: the value of a field of the header.
-    Header(HeaderField, HeaderTest),
-    /// `@banned { 1.2.3.4 }`
-    Members {
-        /// The live set.
-        set: Name,
-        /// What is in it.
-        elements: Vec<Spanned<Address>>,
-    },
-    /// `@tenants { 10.7.3.1:443 -> sock web }`
-    Contents {
-        /// The live map.
-        map: Name,
-        /// What it holds; where that is nothing, it is written as [`Members`](Self::Members).
-        entries: Vec<Spanned<MapEntry>>,
-    },
-    /// `rate exceeded`, or `no rate exceeded`.
-    RateExceeded(bool),
-    /// `malformed`
-    Malformed,
-    /// `sock NAME absent`
-    SockAbsent(Name),
-    /// `group NAME`
-    Group(Name),
-    /// `in netns "blue"`
     Netns(Spanned<String>),
 }

@@ -3,6 +3,7 @@
 //! Used to find the way after a mistake and to say what was found. Offsets are bytes and may be any number up to the
 //! text's length; nothing here panics on an offset inside a character.
 
+use crate::ast::SocketState;
 use crate::vocabulary;
 
 /// The byte at an offset, if there is one.
@@ -139,7 +140,7 @@ pub(crate) fn begins_statement(text: &str, at: usize) -> bool {
         // Neither `socket exists` nor the `socket` of `no socket`, which `in netns`, `,` or `}` may follow.
         "socket" => {
             let next = self::word(text, after);
-            !next.is_empty() && next != "in" && !vocabulary::SOCKET_STATES.contains(&next)
+            !next.is_empty() && next != "in" && SocketState::named(next).is_none()
         }
         "pairs" => {
             let after_name = skip(text, after + self::word(text, after).len());

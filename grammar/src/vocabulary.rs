@@ -32,7 +32,7 @@ pub(crate) const STATEMENT: &[&str] = &[
     "audit",
 ];
 
-/// The verbs of rules.
+/// The verbs of rules, and `audit`, which goes before another.
 pub const VERBS: &[&str] = &[
     "allow", "drop", "reject", "count", "redirect", "shortcut", "splice", "audit",
 ];
@@ -107,10 +107,7 @@ pub(crate) const OTHER: &[&str] = &[
     "vlan",
 ];
 
-/// The words of socket states, which tell a condition from a declaration.
-pub(crate) const SOCKET_STATES: &[&str] = &["exists", "established", "listening"];
-
-/// The words that belong to a kind of text, for suggestions.
+/// The words that begin a kind of text, for suggestions; a test asks the grammar for them.
 pub(crate) const KINDS: &[(&str, &[&str])] = &[
     (
         "a clause",
@@ -141,6 +138,9 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "malformed",
             "rate",
             "group",
+            "sock",
+            "no",
+            "in",
         ],
     ),
     (

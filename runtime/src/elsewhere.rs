@@ -104,7 +104,7 @@ fn on_groups(mark: &str) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for link in link::all()? {
         let place = match link.on {
-            On::Cgroup(id, attach) => on_group(id, attach),
+            On::Cgroup(id, attach) => on_group(id, attach)?,
             On::Sockets => format!("{} on the sockets of a group", Point::Send(0).title()),
             On::Other => continue,
         };
@@ -115,13 +115,17 @@ fn on_groups(mark: &str) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
-fn on_group(id: u64, attach: u32) -> String {
+fn on_group(id: u64, attach: u32) -> io::Result<String> {
     let title = Point::title_on_group(attach).unwrap_or_else(|| format!("attach type {attach}"));
-    let folder = cgroup::root().and_then(|root| cgroup::with_id(&root, id));
-    match folder {
+    let root = cgroup::root();
+    let folder = root
+        .map(|root| cgroup::with_id(&root, id))
+        .transpose()?
+        .flatten();
+    Ok(match folder {
         Some(folder) => format!("{title} {}", folder.display()),
         None => format!("{title} control group {id}"),
-    }
+    })
 }
 
 /// Whether a program is a dispatcher that uses a map with this mark; one that has gone meanwhile is none.

@@ -9,7 +9,6 @@ mod connections;
 pub(crate) mod escaped;
 pub(crate) mod moved;
 
-use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -63,7 +62,7 @@ pub(crate) fn open(
             Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
             Err(cause) => {
                 let known = before
-                    .filter(|_| is_gone(&cause))
+                    .filter(|_| cgroup::is_gone(&cause))
                     .and_then(|before| match followed {
                         Some(number) => before.cgroups.contains(&number).then_some(number),
                         None => before.number_of(plan).filter(|_| lenient),
@@ -89,14 +88,6 @@ pub(crate) fn open(
         });
     }
     Ok(groups)
-}
-
-/// Whether a refusal says that there is no control group.
-pub(crate) fn is_gone(refusal: &io::Error) -> bool {
-    matches!(
-        refusal.kind(),
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-    )
 }
 
 /// The maps of the groups' sockets: sockets stay in them over generations, so a new policy finds them there.

@@ -14,7 +14,7 @@ use sockc_compiler::diff::report::{About, Change, Scope, Shadow};
 
 use super::{summary, words};
 use crate::output::count;
-use crate::svg::escaped;
+use crate::svg::{self, escaped};
 use axis::{Axis, Of};
 use style::Kinds;
 
@@ -26,6 +26,8 @@ const BELOW: f64 = 58.0;
 const ABOVE: f64 = 34.0;
 /// The title and the line below it.
 const HEAD: f64 = 56.0;
+/// Where the title, the legend and the note begin.
+const MARGIN: f64 = 16.0;
 /// A line of the legend.
 const LINE: f64 = 22.0;
 /// The least that is seen of an area.
@@ -41,16 +43,8 @@ pub(crate) fn draw(title: &str, report: &Report) -> String {
     let legend = HEAD + row_height * rows.len() as f64;
     let notes = legend + LINE * kinds.len() as f64;
     let height = notes + 2.0 * LINE;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n<title>{title}</title>\n{}\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"16\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
-         <text x=\"16\" y=\"46\">{}</text>\n",
-        kinds.patterns(),
-        escaped(&summary::effect(report)),
-        title = escaped(title),
-    );
+    let mut text = svg::begin((width, height), title, &kinds.patterns());
+    text.push_str(&svg::heading(MARGIN, title, &summary::effect(report)));
     for (place, row) in rows.iter().enumerate() {
         let top = HEAD + row_height * place as f64 + ABOVE;
         for (ipv6, left) in [(false, LEFT), (true, 2.0 * LEFT + WIDTH)] {
@@ -61,14 +55,7 @@ pub(crate) fn draw(title: &str, report: &Report) -> String {
         }
     }
     kinds.legend(&mut text, legend);
-    let _ = writeln!(
-        text,
-        "<text x=\"16\" y=\"{}\" fill=\"#555555\">{}</text>",
-        notes + 14.0,
-        NOTE
-    );
-    text.push_str("</svg>\n");
-    text
+    text + &svg::remark(MARGIN, notes + 14.0, NOTE) + svg::END
 }
 
 const NOTE: &str = "Ports and addresses are marked where an area begins or ends; the space between is not to scale. What \

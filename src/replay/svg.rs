@@ -3,13 +3,12 @@
 //! Takes what was counted; gives the text of an SVG file that needs nothing else and can be read on light and dark pages.
 //! What opens is drawn full, what closes is hatched, so that it is told without colours too.
 
-use std::fmt::Write;
-
 use sockc_compiler::replay::report::Change;
 
 use super::{Replayed, text};
 use crate::changes::words::decided;
-use crate::svg::escaped;
+use crate::svg::colour::{BLUE, GREY};
+use crate::svg::{self, escaped};
 
 /// So many changes are drawn.
 const MAX_BARS: usize = 40;
@@ -31,15 +30,9 @@ pub(super) fn draw(replayed: &Replayed) -> String {
     let pairs = &replayed.report.pairs;
     let shown = &pairs[..pairs.len().min(MAX_BARS)];
     let height = HEAD + ROW * shown.len() as f64 + 40.0;
-    let title = escaped(&format!("What changes in {}", replayed.file));
-    let mut picture = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n<title>{title}</title>\n{HATCHES}\
-         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
-         <text x=\"{LEFT}\" y=\"26\" font-size=\"16\" font-weight=\"bold\">{title}</text>\n\
-         <text x=\"{LEFT}\" y=\"46\">{}</text>\n",
-        escaped(&summary(replayed)),
-    );
+    let title = format!("What changes in {}", replayed.file);
+    let mut picture = svg::begin((WIDTH, height), &title, HATCHES);
+    picture.push_str(&svg::heading(LEFT, &title, &summary(replayed)));
     let most = pairs.first().map_or(1, |first| first.count.packets.max(1));
     for (place, change) in shown.iter().enumerate() {
         let top = HEAD + ROW * place as f64;
@@ -49,14 +42,8 @@ pub(super) fn draw(replayed: &Replayed) -> String {
         0 => String::new(),
         more => format!("{more} smaller changes are not drawn. "),
     };
-    // Writing to a string cannot fail.
-    let _ = writeln!(
-        picture,
-        "<text x=\"{LEFT}\" y=\"{}\" fill=\"#555555\">{more}Full bars: gets through from now on. \
-         Hatched bars: does not any more. Grey bars: another way.</text>\n</svg>",
-        height - 16.0
-    );
-    picture
+    let key = "Full bars: gets through from now on. Hatched bars: does not any more. Grey bars: another way.";
+    picture + &svg::remark(LEFT, height - 16.0, format_args!("{more}{key}")) + svg::END
 }
 
 fn summary(replayed: &Replayed) -> String {
@@ -70,9 +57,9 @@ fn summary(replayed: &Replayed) -> String {
 fn bar(change: &Change, top: f64, part: f64) -> String {
     let passes = |verdict| !matches!(verdict, "drop" | "reject");
     let fill = match (passes(change.from.verdict), passes(change.to.verdict)) {
-        (false, true) => "#0072b2",
+        (false, true) => BLUE,
         (true, false) => "url(#closes)",
-        _ => "#888888",
+        _ => GREY,
     };
     let width = (part * MAX_BAR).max(2.0);
     let who = format!(

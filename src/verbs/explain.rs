@@ -9,6 +9,7 @@ mod report;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
+use sockc_compiler::policy::Direction;
 use sockc_compiler::simulate::simulate;
 use sockc_grammar::ast::{On, Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
@@ -99,6 +100,14 @@ fn read<'a>(
 
 /// The policy of the block that a packet names, else the file's own. What names the block is taken off the packet.
 fn subject<'a>(compiled: &'a Compiled, packet: &mut Packet) -> Subject<'a> {
+    // A group's sockets count whatever namespace they are in.
+    let written = packet.direction.as_ref().map(|written| written.value);
+    if written
+        .and_then(Direction::of)
+        .is_some_and(Direction::of_processes)
+    {
+        return Subject::outer(compiled);
+    }
     let block = |name: &str| Subject::all(compiled).find(|one| one.netns == Some(name));
     // Where it does not stand after a socket state, it says where the packet is.
     let alone = packet.with.iter().enumerate().find_map(|(place, item)| {

@@ -237,6 +237,14 @@ fn ask(test: &crate::cli::SetTest, output: &mut Output) -> Result<Exit, Exit> {
             None => format!("{address} is not in \"{}\"", test.set),
         });
     }
+    if let IpAddr::V6(v6) = address
+        && let Some(v4) = v6.to_ipv4_mapped()
+    {
+        let set = &test.set;
+        output.note(format!(
+            "to rules on `connect` and `send` it is {v4}: ask `sockc set test {set} {v4}`"
+        ));
+    }
     Ok(if by.is_some() {
         Exit::Done
     } else {

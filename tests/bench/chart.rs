@@ -5,6 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::svg::colour::{BLUE, GREEN, GREY, PURPLE, VERMILION};
+use super::svg::{self, escaped};
+
 /// Curves of one family.
 #[derive(Clone, Debug)]
 pub(crate) struct Panel {
@@ -27,20 +30,19 @@ const TOP: f64 = 40.0;
 const BOTTOM: f64 = 48.0;
 /// Room for the names after the last panel.
 const NAMES: f64 = 150.0;
-/// Colours that people who see fewer of them tell apart (Okabe and Ito), dashes and widths, in the order in which systems
-/// come up: the controls, ours, and the others.
+/// Colours, dashes and widths, in the order in which systems come up: the controls, ours, and the others.
 const STYLES: [Style; 12] = [
-    Style("#888888", "", 1),
-    Style("#888888", "6 3", 1),
-    Style("#d55e00", "", 4),
-    Style("#d55e00", "8 3", 4),
-    Style("#0072b2", "", 2),
-    Style("#0072b2", "6 3", 2),
-    Style("#009e73", "", 2),
-    Style("#009e73", "6 3", 2),
-    Style("#009e73", "2 3", 2),
-    Style("#cc79a7", "", 2),
-    Style("#cc79a7", "6 3", 2),
+    Style(GREY, "", 1),
+    Style(GREY, "6 3", 1),
+    Style(VERMILION, "", 4),
+    Style(VERMILION, "8 3", 4),
+    Style(BLUE, "", 2),
+    Style(BLUE, "6 3", 2),
+    Style(GREEN, "", 2),
+    Style(GREEN, "6 3", 2),
+    Style(GREEN, "2 3", 2),
+    Style(PURPLE, "", 2),
+    Style(PURPLE, "6 3", 2),
     Style("#000000", "2 3", 2),
 ];
 
@@ -62,12 +64,8 @@ pub(crate) fn draw(panels: &[Panel]) -> String {
     let step = LEFT + FIELD.0 + 16.0;
     let width = step * panels.len() as f64 + NAMES;
     let height = TOP + FIELD.1 + BOTTOM;
-    let mut text = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <title>Cost of a packet against the number of rules</title>\n\
-         <rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>\n"
-    );
+    let title = "Cost of a packet against the number of rules";
+    let mut text = svg::begin((width, height), title, "");
     let scale = Scale::of(panels);
     for (place, panel) in panels.iter().enumerate() {
         // Writing to a string cannot fail.
@@ -84,8 +82,7 @@ pub(crate) fn draw(panels: &[Panel]) -> String {
     }
     let _ = writeln!(text, "<g transform=\"translate({} {TOP})\">", width - NAMES);
     legend(&mut text, &names);
-    text.push_str("</g>\n</svg>\n");
-    text
+    text + "</g>\n" + svg::END
 }
 
 /// The names of all series, in the order in which they come up.
@@ -235,12 +232,4 @@ fn legend(text: &mut String, names: &[&str]) {
             escaped(name)
         );
     }
-}
-
-/// Text as XML holds it.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }

@@ -20,6 +20,9 @@ mod rounds;
 mod rules;
 mod sockc;
 mod stage;
+#[allow(dead_code, reason = "the pictures of the command use more of it")]
+#[path = "../../src/svg.rs"]
+mod svg;
 mod syscalls;
 mod systems;
 mod traffic;

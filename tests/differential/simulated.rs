@@ -9,7 +9,7 @@ use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::policy::{Direction, GroupId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
-use sockc_compiler::simulate::{Ran, simulate};
+use sockc_compiler::simulate::{Ran, simulate, simulate_named};
 use sockc_testing::Rng;
 
 use crate::Subject;
@@ -71,12 +71,49 @@ pub(crate) fn check(
     }
     for header in lookups(&subject.policy, rng, looked_up) {
         for group in subject.policy.groups.keys() {
-            for event in [written(group, &header), called(group, &header)] {
-                let decision = check_deed(subject, &reference, &event, &world);
+            let (call, reached) = named(&header, rng);
+            let on_socket = |header: &Header| Header {
+                from: header.from.to_canonical(),
+                to: header.to.to_canonical(),
+                ..header.clone()
+            };
+            for (event, named) in [
+                (written(group, &on_socket(&call)), written(group, &call)),
+                (called(group, &reached), called(group, &call)),
+            ] {
+                let decision = check_deed(subject, &reference, (&event, &named), &world);
                 effective.extend(reference.effective(&decision).map(str::to_owned));
             }
         }
     }
+}
+
+/// A call by an address that may stand for another, now and then: IPv4 in IPv6, and of this machine none at all; and whom the
+/// process reaches by it. (A socket that is connected has the address that it reached.)
+fn named(header: &Header, rng: &mut Rng) -> (Header, Header) {
+    let mut named = header.clone();
+    if rng.chance(1, 16) {
+        named.to = match named.to {
+            IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+    }
+    if let (IpAddr::V4(from), IpAddr::V4(to)) = (named.from, named.to)
+        && rng.chance(1, 3)
+    {
+        named.from = from.to_ipv6_mapped().into();
+        named.to = to.to_ipv6_mapped().into();
+    }
+    let to = match named.to.to_canonical() {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    let reached = Header {
+        to,
+        ..named.clone()
+    };
+    (named, reached)
 }
 
 /// What a process of a group writes, a byte.
@@ -232,14 +269,14 @@ fn check_lookup(
     if !subject.has_lookup() {
         wanted.counted.clear();
     }
-    check_without_frame(subject, event, &wanted, world);
+    check_without_frame(subject, (event, event), &wanted, world);
     wanted.decision
 }
 
 fn check_deed(
     subject: &Subject,
     reference: &Reference<'_>,
-    event: &Event,
+    (event, named): (&Event, &Event),
     world: &Made<'_>,
 ) -> Decision {
     let mut wanted = reference.at_deed(event, world);
@@ -252,17 +289,23 @@ fn check_deed(
     if !subject.decides(*direction, *group) {
         wanted.counted.clear();
     }
-    check_without_frame(subject, event, &wanted, world);
+    check_without_frame(subject, (event, named), &wanted, world);
     wanted.decision
 }
 
-fn check_without_frame(subject: &Subject, event: &Event, wanted: &Wanted, world: &Made<'_>) {
+fn check_without_frame(
+    subject: &Subject,
+    (event, named): (&Event, &Event),
+    wanted: &Wanted,
+    world: &Made<'_>,
+) {
     let (Event::Lookup { header, .. } | Event::Process { header, .. }) = event else {
         return;
     };
-    let ran = simulate(&subject.policy, &subject.built.artifact, event, &[], world);
-    let ran = ran.unwrap_or_else(|fault| panic!("{}\n{event:?}\n{fault}", subject.text));
-    let context = format!("{}\n{event:?}\n{wanted:?}\n{ran:?}", subject.text);
+    let events = (event, named);
+    let ran = simulate_named(&subject.policy, &subject.built.artifact, events, world);
+    let ran = ran.unwrap_or_else(|fault| panic!("{}\n{named:?}\n{fault}", subject.text));
+    let context = format!("{}\n{named:?}\n{wanted:?}\n{ran:?}", subject.text);
     assert_eq!(ran.verdict, wanted.verdict, "{context}");
     assert_eq!(ran.effects.counted, wanted.counted, "{context}");
     let packet = Parsed::Ip(header.clone());

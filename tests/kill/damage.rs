@@ -465,7 +465,14 @@ fn a_policy_that_is_pinned_elsewhere_is_not_said_to_be_nothing() {
     let asked = ["status", "--bpffs", &other];
     let told = scene.sockc(&asked);
     assert_eq!(told.code, Some(5), "{}{}", told.stdout, told.stderr);
-    for hook in ["xdp lo", "tc-in lo", "tc-out lo", "lookup"] {
+    for hook in [
+        "xdp lo",
+        "tc-in lo",
+        "tc-out lo",
+        "lookup",
+        "connect4 /",
+        "sendmsg6 /",
+    ] {
         assert!(told.stderr.contains(hook), "{hook}: {}", told.stderr);
     }
     scene.must(&["status"]);

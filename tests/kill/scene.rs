@@ -15,7 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
-use sockc_runtime::lab::{BPFFS, Netlink, Space};
+use sockc_compiler::policy::Direction;
+use sockc_compiler::protocol::IpProtocol;
+use sockc_runtime::lab::{BPFFS, Group, Netlink, Played, Space, play};
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -31,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const OPEN: u16 = 999;
 /// The block's namespace, as policies name it.
 pub(crate) const BLOCK: &str = "blue";
-/// Hooks that have a port.
+/// Packet hooks that have a port. The port after theirs is the one that a group may not call.
 const HOOKS: u16 = 4;
 
 /// What a command printed and how it ended.
@@ -48,6 +50,8 @@ pub(crate) struct Scene {
     pub(crate) space: Space,
     /// The namespace of its `for netns` block.
     block: Option<Space>,
+    /// The group whose calls are decided.
+    group: Group,
     folder: PathBuf,
     /// The socket that both policies name.
     web: TcpListener,
@@ -82,6 +86,7 @@ impl Scene {
             late: listen("127.0.0.1:7002"),
             space,
             block,
+            group: Group::new().unwrap(),
             folder,
         };
         scene.file("old.sk", &scene.policy(OLD, ""));
@@ -101,7 +106,10 @@ impl Scene {
         format!(
             "interfaces lo\nlive set banned max 61\nlive map tenants max 100\n\
              socket web = tcp listen 127.0.0.1:7001{owner}\nsocket late = registered owner uid 0\n\
-             {more}redirect tcp to 127.0.0.10:80 to sock late\nredirect tcp by @tenants\n{rules}{block}"
+             group jobs = cgroup \"{}\"\ndefault connect allow\n\
+             drop connect udp from group jobs to port {}\n{more}redirect tcp to 127.0.0.10:80 to sock late\nredirect tcp by @tenants\n{rules}{block}",
+            self.group.path(),
+            first + HOOKS,
         )
     }
 
@@ -152,6 +160,7 @@ impl Scene {
     /// What becomes of every packet, in both namespaces.
     pub(crate) fn answers(&self) -> Vec<bool> {
         let mut answers = self.space.run(arrivals).unwrap();
+        answers.extend([OLD, NEW].map(|first| self.calls(first + HOOKS)));
         let connections = || [8, 9, 10].map(|last| connects([127, 0, 0, last], 80));
         answers.extend(self.space.run(connections).unwrap());
         // A full queue would keep later ones out.
@@ -163,6 +172,14 @@ impl Scene {
             answers.extend(block.run(arrivals).unwrap());
         }
         answers
+    }
+
+    /// Whether a process of the group may send to a port.
+    fn calls(&self, port: u16) -> bool {
+        let [from, to] = [0, port].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let ends = (IpProtocol::UDP, from, to);
+        let played = play(&self.space, Direction::Connect, &self.group, ends);
+        played.unwrap() == Played::Done
     }
 
     /// The policies that `status` says are in force, after what else it says; it must end with 0.

@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
@@ -88,6 +89,45 @@ fn a_call_to_where_the_group_may_not_fails_with_eperm() {
         assert!(calls(place, &place.group, TCP, "203.0.113.5:25"));
         assert_eq!(place.counted("mail"), (1, 0));
         assert_eq!(place.counted("rest"), (9, 0));
+    });
+}
+
+/// The kernel makes loopback of an unspecified address after the programs have run, or the address that the socket is bound to:
+/// what is reached is what was decided about.
+#[test]
+fn an_unspecified_address_is_loopback() {
+    const POLICY: &str = "
+default connect allow
+GROUP
+four: drop connect from group pods to 127.0.0.0/8:7
+six: drop connect from group pods to ::1/128, 198.51.100.9
+rest: count connect from group pods to 127.0.0.1, ::1
+";
+    inside(|place| {
+        place.apply(&POLICY.replace("::1/128", "[::1]:7"));
+        for (to, goes_on) in [
+            ("0.0.0.0:7", false),
+            ("[::]:7", false),
+            ("[::ffff:0.0.0.0]:7", false),
+            ("0.0.0.0:8", true),
+            ("[::]:8", true),
+            ("[::ffff:0.0.0.0]:8", true),
+        ] {
+            for protocol in [TCP, UDP] {
+                let found = calls(place, &place.group, protocol, to);
+                assert_eq!(found, goes_on, "{protocol} {to}");
+            }
+        }
+        assert_eq!(place.counted("four").0, 4);
+        assert_eq!(place.counted("six").0, 2);
+        assert_eq!(place.counted("rest").0, 6);
+        // Bound to an address that it may not call, a socket would reach that one.
+        let bound = datagrams(place, "0.0.0.0:0");
+        bound.bind(&at("198.51.100.9:0")).unwrap();
+        assert!(is_forbidden(&bound.connect(&at("198.51.100.9:8"))));
+        bound.connect(&at("0.0.0.0:8")).unwrap();
+        let peer = bound.peer_addr().unwrap().as_socket().unwrap();
+        assert_eq!(peer, "127.0.0.1:8".parse().unwrap());
     });
 }
 
@@ -253,6 +293,31 @@ fn a_group_made_anew_may_call_no_more_than_before() {
         place.group.remake().unwrap();
         assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
         assert!(calls(place, &place.group, TCP, "203.0.113.5:80"));
+    });
+}
+
+/// Where programs cannot compare paths, the hooks hang on the control group and go with it.
+#[test]
+fn where_paths_are_not_followed_a_group_made_anew_is_told() {
+    inside_mut("", |place| {
+        let features = || sockc_runtime::Features {
+            kernel_types: false,
+            ..sockc_runtime::probe()
+        };
+        place.apply_with(CALLS, features());
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+        place.group.remake().unwrap();
+        assert!(calls(place, &place.group, TCP, "192.0.2.5:80"));
+        // The kernel takes the hooks off some time later.
+        let end = Instant::now() + Duration::from_secs(60);
+        while place.moved_groups().is_empty() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let moved = place.moved_groups();
+        assert!(moved.len() == 1 && moved[0].again, "{moved:?}");
+        place.apply_with(CALLS, features());
+        assert!(place.moved_groups().is_empty());
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
     });
 }
 

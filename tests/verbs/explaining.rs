@@ -231,3 +231,35 @@ fn damaged_recordings_say_so() {
         assert_eq!(ran.stdout, "", "{wanted}");
     }
 }
+
+/// What a process names is what it reaches by that: the programs and the rules speak of the same address.
+#[test]
+fn a_call_to_an_address_that_stands_for_another() {
+    let folder = Folder::new("stands-for");
+    let policy = folder.file(
+        "jobs.sk",
+        "group jobs = cgroup \"/jobs\"\ndefault connect allow
+mapped: drop connect to 10.0.0.0/8\nlocal: drop connect to 127.0.0.1, [::1]:80
+for netns \"blue\" {\n  default in drop\n}\n",
+    );
+    for (packet, label) in [
+        ("connect tcp to [::ffff:10.0.0.1]:443", Some("mapped")),
+        ("connect udp to [::ffff:11.0.0.1]:443", None),
+        ("connect tcp to 0.0.0.0:80", Some("local")),
+        ("connect udp to [::]:80", Some("local")),
+        ("connect udp to [::]:81", None),
+        ("connect udp to [::ffff:0.0.0.0]:81", Some("local")),
+    ] {
+        let ran = run(&["explain", "--json", &policy, packet]);
+        assert_eq!(ran.code, Some(0), "{packet}: {}", ran.stderr);
+        let json = ran.json();
+        assert_eq!(json["rule"].as_str(), label, "{packet}: {json}");
+    }
+    // A group's sockets are in every namespace, so no block decides.
+    let ran = run(&[
+        "explain",
+        &policy,
+        "connect tcp to 10.0.0.1:80 with in netns \"blue\"",
+    ]);
+    assert_eq!(ran.code, Some(64), "{}{}", ran.stdout, ran.stderr);
+}

@@ -101,7 +101,8 @@ fn a_policy_of_a_group_that_another_bpf_file_system_keeps_is_not_said_to_be_noth
         assert!(!said.contains("no policy is in force"), "{said}");
     }
     // Another namespace has no policy, whatever the groups of the machine are asked.
-    let elsewhere = place.lab.client.run(|| run(&["status"])).unwrap();
+    let space = Space::with_bpffs().unwrap();
+    let elsewhere = space.run(|| run(&["status"])).unwrap();
     assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
     place.ends(0, &["status"]);
     place.ends(0, &["unload", "--yes"]);

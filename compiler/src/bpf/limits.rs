@@ -59,7 +59,7 @@ pub struct Limits {
 
 impl Limits {
     /// Those of Linux 5.10.
-    pub const LINUX_5_10: Self = Self {
+    pub(crate) const LINUX_5_10: Self = Self {
         // A tenth: code is fetched from memory, and beyond this every packet would wait for it.
         instructions: Limit::part(100_000, INSTRUCTIONS),
         // Half: from 5.10 to 6.18 the same program rose by up to a fifth, the count before a load is an estimate, and
@@ -74,7 +74,7 @@ impl Limits {
 
     /// Those of Linux 6.0, which takes larger values. Ours stay as they are: tables are cut where they are larger anyway,
     /// and an object is the same for every kernel.
-    pub const LINUX_6_0: Self = Self {
+    pub(crate) const LINUX_6_0: Self = Self {
         table: Limit::part(ARRAY_VALUE, i32::MAX as usize),
         ..Self::LINUX_5_10
     };

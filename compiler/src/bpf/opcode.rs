@@ -3,53 +3,40 @@
 //! Numbers are those of the kernel's `linux/bpf.h` and `linux/bpf_common.h`, as the BPF instruction set (RFC 9669)
 //! fixes them. How they are put together is in `asm`, how they are taken apart in `decode`.
 
-/// A register of the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum Register {
-    /// Result of helpers and of the program.
-    R0,
-    /// First argument; the context at the start.
-    R1,
-    /// Second argument.
-    R2,
-    /// Third argument.
-    R3,
-    /// Fourth argument.
-    R4,
-    /// Fifth argument.
-    R5,
-    /// Kept over calls.
-    R6,
-    /// Kept over calls.
-    R7,
-    /// Kept over calls.
-    R8,
-    /// Kept over calls.
-    R9,
-    /// The frame pointer, read-only: one past the 512 bytes of stack.
-    R10,
+listed! {
+    /// A register of the machine.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    #[repr(u8)]
+    pub enum Register {
+        /// Result of helpers and of the program.
+        R0,
+        /// First argument; the context at the start.
+        R1,
+        /// Second argument.
+        R2,
+        /// Third argument.
+        R3,
+        /// Fourth argument.
+        R4,
+        /// Fifth argument.
+        R5,
+        /// Kept over calls.
+        R6,
+        /// Kept over calls.
+        R7,
+        /// Kept over calls.
+        R8,
+        /// Kept over calls.
+        R9,
+        /// The frame pointer, read-only: one past the 512 bytes of stack.
+        R10,
+    }
 }
 
 impl Register {
-    /// Every register, by number.
-    pub const ALL: [Self; 11] = [
-        Self::R0,
-        Self::R1,
-        Self::R2,
-        Self::R3,
-        Self::R4,
-        Self::R5,
-        Self::R6,
-        Self::R7,
-        Self::R8,
-        Self::R9,
-        Self::R10,
-    ];
-
     /// The register with this number, if there is one.
     #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
         Self::ALL.get(usize::from(number)).copied()
     }
 
@@ -108,23 +95,22 @@ pub(crate) const CALL: u8 = 0x80;
 /// Operation of jumps: return from the program.
 pub(crate) const EXIT: u8 = 0x90;
 
-/// Width of a memory access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Width {
-    /// One byte.
-    B,
-    /// Two bytes.
-    H,
-    /// Four bytes.
-    W,
-    /// Eight bytes.
-    DW,
+listed! {
+    /// Width of a memory access.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Width {
+        /// One byte.
+        B,
+        /// Two bytes.
+        H,
+        /// Four bytes.
+        W,
+        /// Eight bytes.
+        DW,
+    }
 }
 
 impl Width {
-    /// Every width.
-    pub const ALL: [Self; 4] = [Self::B, Self::H, Self::W, Self::DW];
-
     /// Its two bits (3 and 4) in an opcode.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -138,7 +124,7 @@ impl Width {
 
     /// The width that an opcode's bits 3 and 4 name.
     #[must_use]
-    pub fn from_code(opcode: u8) -> Self {
+    pub(crate) fn from_code(opcode: u8) -> Self {
         match opcode & 0x18 {
             0x00 => Self::W,
             0x08 => Self::H,
@@ -170,58 +156,45 @@ impl Width {
     }
 }
 
-/// An operation of arithmetic with two operands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AluOp {
-    /// `+=`
-    Add,
-    /// `-=`
-    Sub,
-    /// `*=`
-    Mul,
-    /// Unsigned `/=`; by zero gives 0.
-    Div,
-    /// `|=`
-    Or,
-    /// `&=`
-    And,
-    /// `<<=`; the amount is taken modulo the width.
-    Lsh,
-    /// `>>=` with zeros; the amount is taken modulo the width.
-    Rsh,
-    /// Unsigned `%=`; by zero leaves the left side.
-    Mod,
-    /// `^=`
-    Xor,
-    /// `=`
-    Mov,
-    /// `>>=` with the sign; the amount is taken modulo the width.
-    Arsh,
-    /// Signed `/=` (cpu v4); by zero gives 0.
-    SDiv,
-    /// Signed `%=` (cpu v4); by zero leaves the left side.
-    SMod,
+listed! {
+    /// An operation of arithmetic with two operands.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum AluOp:
+        /// Every operation, with its top four bits, the offset that tells signed from unsigned, and its sign in a listing.
+        (u8, i16, &'static str)
+    {
+        /// `+=`
+        Add = (0x00, 0, "+="),
+        /// `-=`
+        Sub = (0x10, 0, "-="),
+        /// `*=`
+        Mul = (0x20, 0, "*="),
+        /// Unsigned `/=`; by zero gives 0.
+        Div = (0x30, 0, "/="),
+        /// `|=`
+        Or = (0x40, 0, "|="),
+        /// `&=`
+        And = (0x50, 0, "&="),
+        /// `<<=`; the amount is taken modulo the width.
+        Lsh = (0x60, 0, "<<="),
+        /// `>>=` with zeros; the amount is taken modulo the width.
+        Rsh = (0x70, 0, ">>="),
+        /// Unsigned `%=`; by zero leaves the left side.
+        Mod = (0x90, 0, "%="),
+        /// `^=`
+        Xor = (0xa0, 0, "^="),
+        /// `=`
+        Mov = (0xb0, 0, "="),
+        /// `>>=` with the sign; the amount is taken modulo the width.
+        Arsh = (0xc0, 0, "s>>="),
+        /// Signed `/=` (cpu v4); by zero gives 0.
+        SDiv = (0x30, 1, "s/="),
+        /// Signed `%=` (cpu v4); by zero leaves the left side.
+        SMod = (0x90, 1, "s%="),
+    }
 }
 
 impl AluOp {
-    /// Every operation, with its top four bits, the offset that tells signed from unsigned, and its sign in a listing.
-    pub const TABLE: [(Self, u8, i16, &'static str); 14] = [
-        (Self::Add, 0x00, 0, "+="),
-        (Self::Sub, 0x10, 0, "-="),
-        (Self::Mul, 0x20, 0, "*="),
-        (Self::Div, 0x30, 0, "/="),
-        (Self::Or, 0x40, 0, "|="),
-        (Self::And, 0x50, 0, "&="),
-        (Self::Lsh, 0x60, 0, "<<="),
-        (Self::Rsh, 0x70, 0, ">>="),
-        (Self::Mod, 0x90, 0, "%="),
-        (Self::Xor, 0xa0, 0, "^="),
-        (Self::Mov, 0xb0, 0, "="),
-        (Self::Arsh, 0xc0, 0, "s>>="),
-        (Self::SDiv, 0x30, 1, "s/="),
-        (Self::SMod, 0x90, 1, "s%="),
-    ];
-
     /// Its top four bits in an opcode.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -242,55 +215,45 @@ impl AluOp {
 
     /// The operation of an opcode with this offset, if there is one.
     #[must_use]
-    pub fn from_code(opcode: u8, offset: i16) -> Option<Self> {
+    pub(crate) fn from_code(opcode: u8, offset: i16) -> Option<Self> {
         let same = |row: &&(Self, u8, i16, &str)| row.1 == opcode & 0xf0 && row.2 == offset;
         Self::TABLE.iter().find(same).map(|row| row.0)
     }
 }
 
-/// A comparison of a conditional jump.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum JumpOp {
-    /// `==`
-    Eq,
-    /// Unsigned `>`
-    Gt,
-    /// Unsigned `>=`
-    Ge,
-    /// `&`: a common bit is set.
-    Set,
-    /// `!=`
-    Ne,
-    /// Signed `>`
-    SGt,
-    /// Signed `>=`
-    SGe,
-    /// Unsigned `<`
-    Lt,
-    /// Unsigned `<=`
-    Le,
-    /// Signed `<`
-    SLt,
-    /// Signed `<=`
-    SLe,
+listed! {
+    /// A comparison of a conditional jump.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum JumpOp:
+        /// Every comparison, with its top four bits and its sign in a listing.
+        (u8, &'static str)
+    {
+        /// `==`
+        Eq = (0x10, "=="),
+        /// Unsigned `>`
+        Gt = (0x20, ">"),
+        /// Unsigned `>=`
+        Ge = (0x30, ">="),
+        /// `&`: a common bit is set.
+        Set = (0x40, "&"),
+        /// `!=`
+        Ne = (0x50, "!="),
+        /// Signed `>`
+        SGt = (0x60, "s>"),
+        /// Signed `>=`
+        SGe = (0x70, "s>="),
+        /// Unsigned `<`
+        Lt = (0xa0, "<"),
+        /// Unsigned `<=`
+        Le = (0xb0, "<="),
+        /// Signed `<`
+        SLt = (0xc0, "s<"),
+        /// Signed `<=`
+        SLe = (0xd0, "s<="),
+    }
 }
 
 impl JumpOp {
-    /// Every comparison, with its top four bits and its sign in a listing.
-    pub const TABLE: [(Self, u8, &'static str); 11] = [
-        (Self::Eq, 0x10, "=="),
-        (Self::Gt, 0x20, ">"),
-        (Self::Ge, 0x30, ">="),
-        (Self::Set, 0x40, "&"),
-        (Self::Ne, 0x50, "!="),
-        (Self::SGt, 0x60, "s>"),
-        (Self::SGe, 0x70, "s>="),
-        (Self::Lt, 0xa0, "<"),
-        (Self::Le, 0xb0, "<="),
-        (Self::SLt, 0xc0, "s<"),
-        (Self::SLe, 0xd0, "s<="),
-    ];
-
     /// Its top four bits in an opcode.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -305,44 +268,39 @@ impl JumpOp {
 
     /// The comparison of an opcode, if it is one.
     #[must_use]
-    pub fn from_code(opcode: u8) -> Option<Self> {
+    pub(crate) fn from_code(opcode: u8) -> Option<Self> {
         let same = |row: &&(Self, u8, &str)| row.1 == opcode & 0xf0;
         Self::TABLE.iter().find(same).map(|row| row.0)
     }
 }
 
-/// What an atomic instruction does to memory; its number is in the immediate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum AtomicOp {
-    /// Adds.
-    Add,
-    /// Sets bits.
-    Or,
-    /// Keeps bits.
-    And,
-    /// Flips bits.
-    Xor,
-    /// Exchanges; always fetches.
-    Exchange,
-    /// Exchanges if memory equals R0, which gets the old value; always fetches.
-    CompareExchange,
+listed! {
+    /// What an atomic instruction does to memory; its number is in the immediate.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum AtomicOp:
+        /// Every operation with its number (fetch included where it must be there) and its name in a listing.
+        (i32, &'static str)
+    {
+        /// Adds.
+        Add = (0x00, "add"),
+        /// Sets bits.
+        Or = (0x40, "or"),
+        /// Keeps bits.
+        And = (0x50, "and"),
+        /// Flips bits.
+        Xor = (0xa0, "xor"),
+        /// Exchanges; always fetches.
+        Exchange = (0xe1, "xchg"),
+        /// Exchanges if memory equals R0, which gets the old value; always fetches.
+        CompareExchange = (0xf1, "cmpxchg"),
+    }
 }
 
 impl AtomicOp {
     /// Bit of the immediate: the old value goes to the source register.
-    pub const FETCH: i32 = 1;
+    pub(crate) const FETCH: i32 = 1;
 
-    /// Every operation with its number (fetch included where it must be there) and its name in a listing.
-    pub const TABLE: [(Self, i32, &'static str); 6] = [
-        (Self::Add, 0x00, "add"),
-        (Self::Or, 0x40, "or"),
-        (Self::And, 0x50, "and"),
-        (Self::Xor, 0xa0, "xor"),
-        (Self::Exchange, 0xe1, "xchg"),
-        (Self::CompareExchange, 0xf1, "cmpxchg"),
-    ];
-
-    /// Its number in the immediate, without [`Self::FETCH`] where that may be absent.
+    /// Its number in the immediate, without `FETCH` where that may be absent.
     #[must_use]
     pub fn number(self) -> i32 {
         Self::TABLE[self as usize].1
@@ -356,7 +314,7 @@ impl AtomicOp {
 
     /// The operation of an immediate and whether it fetches.
     #[must_use]
-    pub fn from_imm(imm: i32) -> Option<(Self, bool)> {
+    pub(crate) fn from_imm(imm: i32) -> Option<(Self, bool)> {
         let fetch = imm & Self::FETCH != 0;
         let same = |row: &&(Self, i32, &str)| row.1 == imm || row.1 == imm & !Self::FETCH;
         Self::TABLE.iter().find(same).map(|row| (row.0, fetch))
@@ -366,22 +324,6 @@ impl AtomicOp {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tables_are_indexed_by_their_variants() {
-        assert!((0..).zip(AluOp::TABLE).all(|(i, row)| row.0 as usize == i));
-        assert!((0..).zip(JumpOp::TABLE).all(|(i, row)| row.0 as usize == i));
-        assert!(
-            (0..)
-                .zip(AtomicOp::TABLE)
-                .all(|(i, row)| row.0 as usize == i)
-        );
-        assert!(
-            (0..)
-                .zip(Register::ALL)
-                .all(|(i, register)| register.number() == i)
-        );
-    }
 
     #[test]
     fn codes_come_back() {

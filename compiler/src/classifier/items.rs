@@ -7,31 +7,24 @@ use super::services::Services;
 use super::{Member, Unfit};
 use crate::policy::Family;
 
-/// What packets are told apart by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Dimension {
-    /// The sender's address.
-    From,
-    /// The receiver's address.
-    To,
-    /// The sender's port.
-    FromPort,
-    /// The receiver's port.
-    ToPort,
-    /// The class of the protocol.
-    Class,
+listed! {
+    /// What packets are told apart by.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum Dimension {
+        /// The receiver's address.
+        To,
+        /// The sender's address.
+        From,
+        /// The receiver's port.
+        ToPort,
+        /// The sender's port.
+        FromPort,
+        /// The class of the protocol.
+        Class,
+    }
 }
 
 impl Dimension {
-    /// Every dimension.
-    pub const ALL: [Self; 5] = [
-        Self::To,
-        Self::From,
-        Self::ToPort,
-        Self::FromPort,
-        Self::Class,
-    ];
-
     /// How many bits its values have.
     #[must_use]
     pub fn bits(self, family: Family) -> u32 {

@@ -37,7 +37,7 @@ pub struct Services {
 
 impl Services {
     /// The number of a service; `None` where there are too many.
-    pub fn intern(&mut self, service: Service) -> Option<u32> {
+    pub(crate) fn intern(&mut self, service: Service) -> Option<u32> {
         if let Some(&number) = self.known.get(&service) {
             return Some(number);
         }
@@ -124,7 +124,7 @@ impl Services {
 
     /// The table of classes, `CLASS_ENTRIES` bytes.
     #[must_use]
-    pub fn class_table(&self) -> Vec<u8> {
+    pub(crate) fn class_table(&self) -> Vec<u8> {
         self.class_of.clone()
     }
 

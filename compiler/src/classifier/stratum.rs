@@ -50,7 +50,7 @@ impl Tuple {
 
     /// The 64-bit words of a key's masks, in the order in which they are hashed: for IPv4 both addresses in one.
     #[must_use]
-    pub fn masks(self) -> Vec<u64> {
+    pub(crate) fn masks(self) -> Vec<u64> {
         let width = width(self.family);
         words(
             masked(u128::MAX, self.from, width),

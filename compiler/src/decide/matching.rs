@@ -10,7 +10,7 @@ use crate::event::{Fragment, Header, SocketAnswer, Transport, World};
 use crate::header_field::HeaderField;
 use crate::policy::{
     Addresses, ClassId, Condition, Direction, Endpoint, FieldTest, IcmpMatch, Match, NetnsId,
-    Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketTest,
+    Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -241,9 +241,9 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
         Condition::Socket { test, netns } => {
             let answer = seen.socket(*netns);
             match test {
-                SocketTest::Exists => answer != SocketAnswer::None,
-                SocketTest::Established => answer == SocketAnswer::Established,
-                SocketTest::Listening => answer == SocketAnswer::Listening,
+                SocketState::Exists => answer != SocketAnswer::None,
+                SocketState::Established => answer == SocketAnswer::Established,
+                SocketState::Listening => answer == SocketAnswer::Listening,
             }
         }
         Condition::SockAbsent(socket) => !seen.present(*socket),
@@ -293,7 +293,7 @@ pub(crate) fn readable_at_lookup(rule: &Rule) -> bool {
             Condition::No(inner) => readable(inner),
             Condition::AnyOf(any) => any.iter().all(readable),
             Condition::Socket {
-                test: SocketTest::Established,
+                test: SocketState::Established,
                 netns: None,
             }
             | Condition::SockAbsent(_)

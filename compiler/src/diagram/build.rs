@@ -50,7 +50,7 @@ impl Store {
 
     /// `inside` where the four words that begin with this field, as one number, lie in one of the sorted, disjoint
     /// ranges, else `outside`.
-    pub fn address_ranges(
+    pub(crate) fn address_ranges(
         &mut self,
         first_word: Field,
         ranges: &[(u128, u128)],

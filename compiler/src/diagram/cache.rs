@@ -1,4 +1,4 @@
-//! The two tables behind a store: the unique table of nodes and the cache of operations.
+//! The two tables of a store: the unique table of nodes and the cache of operations.
 //!
 //! Both grow with the diagram. The cache may forget; the unique table never does. Neither is ever iterated, so their
 //! layout cannot reach output.

@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
-    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketTest,
+    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -117,7 +117,7 @@ fn connection_starts(store: &mut Store) -> Built {
     let begins = FieldTest::bits(SYN, ACK);
     let tcp = header_test(store, row(HeaderField::TcpFlags), begins)?;
     let udp = transport_of(store, &[IpProtocol::UDP])?;
-    let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
+    let connected = socket_test(store, SocketState::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let udp = store.and(udp, free)?;
     store.or(tcp, udp)
@@ -125,7 +125,7 @@ fn connection_starts(store: &mut Store) -> Built {
 
 /// 1 for packets for which the kernel asks a lookup program: TCP and UDP, not a later fragment, no connected socket.
 pub(crate) fn new_flow(store: &mut Store) -> Built {
-    let connected = socket_test(store, SocketTest::Established, Field::Socket)?;
+    let connected = socket_test(store, SocketState::Established, Field::Socket)?;
     let free = store.not(connected)?;
     let exists = sockets_exist(store)?;
     store.and(exists, free)
@@ -352,11 +352,11 @@ fn yes(store: &mut Store, field: Field) -> Built {
     store.range(field, 1, 1, Node::TRUE, Node::FALSE)
 }
 
-fn socket_test(store: &mut Store, test: SocketTest, field: Field) -> Built {
+fn socket_test(store: &mut Store, test: SocketState, field: Field) -> Built {
     let (low, high) = match test {
-        SocketTest::Exists => (1, 2),
-        SocketTest::Listening => (1, 1),
-        SocketTest::Established => (2, 2),
+        SocketState::Exists => (1, 2),
+        SocketState::Listening => (1, 1),
+        SocketState::Established => (2, 2),
     };
     let answer = store.range(field, low, high, Node::TRUE, Node::FALSE)?;
     let exists = sockets_exist(store)?;

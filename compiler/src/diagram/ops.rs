@@ -65,7 +65,7 @@ impl Store {
 
     /// Whether both are 1 anywhere, found out without making nodes: quick where one of them is narrow.
     #[must_use]
-    pub fn intersects_unbuilt(&self, f: Node, g: Node) -> bool {
+    pub(crate) fn intersects_unbuilt(&self, f: Node, g: Node) -> bool {
         let mut apart = Known::default();
         self.find_common(f, g, &mut apart)
     }
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// The priority merge: `f`, and `g` where `f` is `NOMATCH`.
-    pub fn merge(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
+    pub(crate) fn merge(&mut self, f: Node, g: Node) -> Result<Node, BudgetExceeded> {
         if f == Node::NOMATCH {
             return Ok(g);
         }
@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// The priority merge of a list, the first on top; halves are merged, so that intermediate diagrams stay small.
-    pub fn merge_all(&mut self, layers: &[Node]) -> Result<Node, BudgetExceeded> {
+    pub(crate) fn merge_all(&mut self, layers: &[Node]) -> Result<Node, BudgetExceeded> {
         match layers {
             [] => Ok(Node::NOMATCH),
             [one] => Ok(*one),
@@ -141,7 +141,7 @@ impl Store {
     }
 
     /// `f` with every terminal replaced.
-    pub fn map_terminals(
+    pub(crate) fn map_terminals(
         &mut self,
         f: Node,
         map: &mut dyn FnMut(u32) -> u32,
@@ -150,7 +150,7 @@ impl Store {
     }
 
     /// The preimage of a terminal: 1 where `f` has it.
-    pub fn preimage(&mut self, f: Node, terminal: u32) -> Result<Node, BudgetExceeded> {
+    pub(crate) fn preimage(&mut self, f: Node, terminal: u32) -> Result<Node, BudgetExceeded> {
         self.map_terminals(f, &mut |found| u32::from(found == terminal))
     }
 
@@ -161,7 +161,7 @@ impl Store {
 
     /// The diagram of `combine` of both terminals, everywhere. `combine` must be a function of its arguments; it is
     /// called in a fixed order.
-    pub fn apply2(
+    pub(crate) fn apply2(
         &mut self,
         f: Node,
         g: Node,

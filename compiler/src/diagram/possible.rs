@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use super::classify::protocol as protocol_is;
+use super::classify::{protocol as protocol_is, sides, within};
 use super::{BudgetExceeded, Node, Store};
 use crate::event::Fragment;
 use crate::field::Field;
@@ -13,6 +13,7 @@ use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{Direction, Family, Policy};
 use crate::protocol::IpProtocol;
+use crate::values::addresses::never_reached;
 
 type Built = Result<Node, BudgetExceeded>;
 
@@ -32,7 +33,7 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
     store.and(node, beyond)
 }
 
-/// What the direction rules out: a mark or a tag that its packets never have.
+/// What the direction rules out: a tag that its packets never have, an address that stands for another.
 fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
     let protocols: BTreeSet<IpProtocol> = Hook::of(direction)
         .filter(|hook| hook.is_process())
@@ -56,6 +57,13 @@ fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) ->
     for field in nothing {
         let none = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
         node = store.and(node, none)?;
+    }
+    let [from, to] = sides();
+    let known = std::iter::once(to).chain(direction.has_sender().then_some(from));
+    for side in known {
+        let others = within(store, &never_reached(), &side)?;
+        let reached = store.not(others)?;
+        node = store.and(node, reached)?;
     }
     Ok(node)
 }

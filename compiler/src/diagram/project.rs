@@ -17,7 +17,7 @@ impl Store {
 
     /// The same of an IPv6 address, whose first word is the field.
     #[must_use]
-    pub fn addresses_of(&self, node: Node, first_word: Field) -> Option<Vec<(u128, u128)>> {
+    pub(crate) fn addresses_of(&self, node: Node, first_word: Field) -> Option<Vec<(u128, u128)>> {
         self.numbers(node, self.first(first_word), 128)
     }
 
@@ -58,7 +58,7 @@ impl Store {
 
     /// The diagram for packets of IPv4, and the one for packets of IPv6.
     #[must_use]
-    pub fn by_family(&self, node: Node) -> [Node; 2] {
+    pub(crate) fn by_family(&self, node: Node) -> [Node; 2] {
         let (v4, v6) = self.split_bit(node, Field::Family, 0);
         [v4, v6]
     }

@@ -56,7 +56,7 @@ impl Store {
 
     /// The part of everything that a diagram of 0 and 1 is 1 for.
     #[must_use]
-    pub fn share_of(&self, node: Node) -> f64 {
+    pub(crate) fn share_of(&self, node: Node) -> f64 {
         self.shares(node).get(&1).map_or(0.0, |share| share.part)
     }
 

@@ -59,8 +59,8 @@ impl Store {
 
     /// An empty store that holds at most this many nodes, for the fields that every policy has.
     #[must_use]
-    pub fn with_budget(budget: usize) -> Self {
-        Self::with(budget, &Field::FIXED)
+    pub(crate) fn with_budget(budget: usize) -> Self {
+        Self::with(budget, Field::FIXED)
     }
 
     /// An empty store that holds at most this many nodes, for these fields, which are in order.
@@ -98,14 +98,14 @@ impl Store {
 
     /// The terminal that a node is, if it is one.
     #[must_use]
-    pub fn terminal_of(&self, node: Node) -> Option<u32> {
+    pub(crate) fn terminal_of(&self, node: Node) -> Option<u32> {
         let data = self.data(node);
         (data.variable == Data::LEAF).then_some(data.low.as_u32())
     }
 
     /// The field that a node tests first, if it tests any.
     #[must_use]
-    pub fn field_of(&self, node: Node) -> Option<Field> {
+    pub(crate) fn field_of(&self, node: Node) -> Option<Field> {
         self.fields.get(self.data(node).variable as usize).copied()
     }
 
@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// From here on at most so many nodes may be made, whatever is forgotten on the way: a bound of time.
-    pub fn limit_work(&mut self, nodes: usize) {
+    pub(crate) fn limit_work(&mut self, nodes: usize) {
         self.work = nodes;
     }
 

@@ -7,24 +7,45 @@ use super::report::{Addresses, Count, Spans};
 use crate::diagram::values::{FROM, TO};
 use crate::diagram::{Node, Store};
 use crate::field::Field;
-use crate::policy::Family;
+use crate::policy::{AddressSet, Direction, Family};
+use crate::ranges::{Bound, RangeSet};
+use crate::values::addresses::never_reached;
 
 /// The spans of a region; what has too many ranges to be counted is left out.
-pub(super) fn spans(store: &Store, packets: Node) -> Spans {
+pub(super) fn spans(store: &Store, direction: Direction, packets: Node) -> Spans {
     Spans {
-        senders: addresses(store, packets, &FROM),
-        receivers: addresses(store, packets, &TO),
+        senders: addresses(store, direction, packets, &FROM),
+        receivers: addresses(store, direction, packets, &TO),
         ports: ports(store, packets),
     }
 }
 
-fn addresses(store: &Store, packets: Node, words: &[Field]) -> Option<Addresses> {
+fn addresses(
+    store: &Store,
+    direction: Direction,
+    packets: Node,
+    words: &[Field],
+) -> Option<Addresses> {
     let first = *words.first()?;
+    // What a process reaches has every address but those that stand for others.
+    let never = match direction.of_processes() {
+        true => never_reached(),
+        false => AddressSet::default(),
+    };
+    let (of_v4, of_v6) = (size(&never.v4), size(&never.v6));
     let [v4, v6] = store.by_family(packets);
     let of = |family: Family, node: Node| match (node, family) {
         (Node::FALSE, _) => Some(Count::Some(0)),
-        (node, Family::V4) => Some(count(&store.values_of(node, first)?, u32::MAX.into())),
-        (node, Family::V6) => Some(count(&store.addresses_of(node, first)?, u128::MAX)),
+        (node, Family::V4) => Some(count(
+            &store.values_of(node, first)?,
+            u128::from(u32::MAX) - of_v4,
+            u32::MAX.into(),
+        )),
+        (node, Family::V6) => Some(count(
+            &store.addresses_of(node, first)?,
+            u128::MAX - of_v6,
+            u128::MAX,
+        )),
     };
     Some(Addresses {
         v4: of(Family::V4, v4)?,
@@ -40,11 +61,18 @@ fn ports(store: &Store, packets: Node) -> Option<Count> {
     let all_have = numbers.all(|number| u8::try_from(number).is_ok_and(Field::has_ports));
     let whole = fragments.iter().all(|(_, high)| *high < 2);
     let values = store.values_of(packets, Field::ToPort)?;
-    (all_have && whole).then(|| count(&values, u16::MAX.into()))
+    (all_have && whole).then(|| count(&values, u16::MAX.into(), u16::MAX.into()))
 }
 
-/// How many numbers up to `last` there are in these ranges.
-fn count(ranges: &[(u128, u128)], last: u128) -> Count {
+fn size<T: Bound + Into<u128>>(set: &RangeSet<T>) -> u128 {
+    let ranges = set.ranges().iter();
+    ranges
+        .map(|&(low, high)| high.into() - low.into() + 1)
+        .sum()
+}
+
+/// How many numbers up to `last` there are in these ranges; more than `most` is every one there can be.
+fn count(ranges: &[(u128, u128)], most: u128, last: u128) -> Count {
     let inside = ranges.iter().filter(|(low, _)| *low <= last);
     let mut sum = 0u128;
     for &(low, high) in inside {
@@ -57,7 +85,7 @@ fn count(ranges: &[(u128, u128)], last: u128) -> Count {
         };
         sum = more;
     }
-    if last.checked_add(1) == Some(sum) {
+    if sum > most {
         Count::All
     } else {
         Count::Some(sum)
@@ -70,10 +98,13 @@ mod tests {
 
     #[test]
     fn counts_are_exact() {
-        assert_eq!(count(&[(0, 255)], 255), Count::All);
-        assert_eq!(count(&[(0, 9), (20, 20)], 255), Count::Some(11));
-        assert_eq!(count(&[(0, u128::MAX)], u128::MAX), Count::All);
-        assert_eq!(count(&[], 255), Count::Some(0));
+        assert_eq!(count(&[(0, 255)], 255, 255), Count::All);
+        assert_eq!(count(&[(0, 9), (20, 20)], 255, 255), Count::Some(11));
+        assert_eq!(count(&[(0, u128::MAX)], u128::MAX, u128::MAX), Count::All);
+        assert_eq!(count(&[], 255, 255), Count::Some(0));
+        // All but one that there cannot be.
+        assert_eq!(count(&[(1, 255)], 254, 255), Count::All);
+        assert_eq!(count(&[(2, 255)], 254, 255), Count::Some(254));
     }
 
     #[test]
@@ -85,7 +116,7 @@ mod tests {
         let tcp = store.range(Field::Protocol, 6, 6, whole, of.1).unwrap();
         let to = store.range(Field::To0, 256, 511, tcp, of.1).unwrap();
         let v4 = store.range(Field::Family, 0, 0, to, of.1).unwrap();
-        let spans = spans(&store, v4);
+        let spans = spans(&store, Direction::In, v4);
         assert_eq!(spans.ports, Some(Count::Some(1)));
         let only_v4 = |v4| {
             Some(Addresses {
@@ -97,9 +128,9 @@ mod tests {
         assert_eq!(spans.receivers, only_v4(Count::Some(256)));
         // Later fragments have no ports, and so the region has packets without.
         let tcp = store.range(Field::Protocol, 6, 6, port, of.1).unwrap();
-        assert_eq!(super::spans(&store, tcp).ports, None);
+        assert_eq!(super::spans(&store, Direction::In, tcp).ports, None);
         let later = store.range(Field::Fragment, 2, 2, port, of.1).unwrap();
         let tcp = store.range(Field::Protocol, 6, 6, later, of.1).unwrap();
-        assert_eq!(super::spans(&store, tcp).ports, None);
+        assert_eq!(super::spans(&store, Direction::In, tcp).ports, None);
     }
 }

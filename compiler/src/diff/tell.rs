@@ -95,7 +95,7 @@ impl Telling<'_, '_, '_> {
             example,
             unsaid,
             share: finding.share,
-            spans: Some(spans(&self.space.store, packets)),
+            spans: Some(spans(&self.space.store, finding.topic.direction(), packets)),
             shadow,
         })
     }

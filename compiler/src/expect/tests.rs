@@ -209,3 +209,29 @@ fn on_random_policies_no_edge_packet_breaks_a_line_that_holds() {
     }
     assert!(held > 20 && broken > 100, "{held} held, {broken} broken");
 }
+
+/// A line, a rule and a packet with an address that stands for another speak of the other.
+#[test]
+fn lines_on_calls_speak_of_what_is_reached() {
+    let jobs = "group jobs = cgroup \"/jobs\"\ndefault connect allow\n";
+    let lines = "drop connect to 10.0.0.0/8, ::ffff:192.0.2.0/120, 127.0.0.0/8, ::1
+expect drop connect to ::ffff:10.0.0.0/104
+expect drop connect tcp to [::ffff:10.0.0.1]:443
+expect drop connect to 192.0.2.7
+expect drop connect to 0.0.0.0, ::, ::ffff:0.0.0.0
+expect allow connect to 2000::/3
+";
+    assert_eq!(wrong(&format!("{jobs}{lines}")), []);
+    // Whatever IPv6 there is, none of it stands for IPv4.
+    let all = "default send allow\ndrop connect to ::1\ndrop connect to ::2-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+drop send tcp to ::2-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff
+expect drop connect to ::/0
+expect allow connect to 0.0.0.0/0
+expect allow send tcp to 0.0.0.0/0
+";
+    assert_eq!(wrong(&format!("{jobs}{all}")), []);
+    let broken = wrong(&format!(
+        "{jobs}drop connect to 10.0.0.0/9\nexpect drop connect tcp to ::ffff:10.0.0.0/104\n"
+    ));
+    assert!(broken[0].1.contains("to 10.128."), "{broken:?}");
+}

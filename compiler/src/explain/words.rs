@@ -7,7 +7,6 @@ use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::header_field::{Exists, Kind, Row, flag_names, row};
 use crate::policy::{
     Addresses, Condition, Direction, Endpoint, FieldTest, NetnsId, Policy, ProtocolMatch,
-    SocketTest,
 };
 use crate::ranges::{Bound, RangeSet};
 
@@ -118,12 +117,7 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
             format!("any of {{ {} }}", items.join(", "))
         }
         Condition::Socket { test, netns } => {
-            let state = match test {
-                SocketTest::Exists => "exists",
-                SocketTest::Established => "established",
-                SocketTest::Listening => "listening",
-            };
-            format!("socket {state}{}", in_netns(policy, *netns))
+            format!("socket {}{}", test.word(), in_netns(policy, *netns))
         }
         Condition::SockAbsent(socket) => format!("sock {} absent", policy.sockets[*socket].name),
         Condition::Entry { map, socket } => format!(

@@ -4,7 +4,7 @@
 //! `net/ipv4/af_inet.c`, `net/ipv4/udp.c`), and each call meets one of them. What returns 0 fails with EPERM. The
 //! sender's address is not chosen yet, so nothing is known of it.
 
-use super::{Ability, Codes, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
@@ -89,6 +89,7 @@ const fn call(
             pass: GOES_ON,
             drop: FAILS,
         },
+        ends: Ends::ONLY,
         reason: "it is where the call is made",
         takes_in: false,
         elsewhere: |_| "it sees whom a process wants to reach, not packets or data",

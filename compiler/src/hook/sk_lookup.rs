@@ -3,7 +3,7 @@
 //! A lookup is made for whole (or reassembled) TCP and UDP packets without a connected socket. It holds for the whole
 //! network namespace, and its only refusal is answered with a reset or an ICMP error.
 
-use super::{Ability, Codes, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
@@ -39,6 +39,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
         pass: SK_PASS,
         drop: SK_DROP,
     },
+    ends: Ends::ONLY,
     reason: "it says `at sk_lookup`",
     takes_in: false,
     elsewhere: |direction| match direction.of_processes() {

@@ -1,6 +1,6 @@
 //! sk_msg: data that a process writes to a TCP socket of a group, which stands in the group's SOCKMAP.
 
-use super::{Ability, Codes, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
@@ -37,6 +37,10 @@ pub(super) static HOOK: HookSpec = HookSpec {
     codes: Codes {
         pass: SK_PASS,
         drop: SK_DROP,
+    },
+    ends: Ends {
+        uncounted: "connections that no rule concerns are left alone",
+        ..Ends::ONLY
     },
     reason: "sk_msg is the hook of what processes write",
     takes_in: true,

@@ -2,7 +2,7 @@
 //!
 //! It goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
 
-use super::{Ability, Codes, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{TC_ACT_SHOT, TCX_NEXT};
 use crate::field::FieldKind;
@@ -45,6 +45,11 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     meters: Metering::ALL,
     reject: Refusal::Answer,
     codes: CODES,
+    ends: Ends {
+        first: "every rule of a packet hook says `at tc`",
+        after: "a count at tc must see these packets",
+        uncounted: "xdp has decided these already",
+    },
     reason: "it says `at tc`",
     takes_in: false,
     elsewhere,
@@ -74,6 +79,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     meters: Metering::ALL,
     reject: Refusal::Code,
     codes: CODES,
+    ends: Ends::ONLY,
     reason: "tc is the hook of packets that leave",
     takes_in: false,
     elsewhere,

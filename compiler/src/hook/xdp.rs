@@ -1,6 +1,8 @@
 //! XDP: packets that arrive, as the driver has them, ahead of everything else.
 
-use super::{Ability, Codes, HookSpec, IfAsked, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{
+    Ability, Codes, Ends, HookSpec, IfAsked, Metering, No, Refusal, Sight, Stage, Verb, Yes,
+};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{XDP_DROP, XDP_PASS};
 use crate::field::FieldKind;
@@ -28,6 +30,11 @@ pub(super) static HOOK: HookSpec = HookSpec {
     codes: Codes {
         pass: XDP_PASS,
         drop: XDP_DROP,
+    },
+    ends: Ends {
+        first: "xdp is the earliest hook",
+        after: "xdp is the earliest hook",
+        uncounted: "a count at tc must see these packets",
     },
     reason: "it says `at xdp`",
     takes_in: false,

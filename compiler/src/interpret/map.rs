@@ -37,13 +37,13 @@ impl Errno {
     /// `ENOSPC`
     pub const ENOSPC: Self = Self(28);
     /// `EPROTOTYPE`
-    pub const EPROTOTYPE: Self = Self(91);
+    pub(crate) const EPROTOTYPE: Self = Self(91);
     /// `ESOCKTNOSUPPORT`
-    pub const ESOCKTNOSUPPORT: Self = Self(94);
+    pub(crate) const ESOCKTNOSUPPORT: Self = Self(94);
     /// `EOPNOTSUPP`
     pub const EOPNOTSUPP: Self = Self(95);
     /// `EAFNOSUPPORT`
-    pub const EAFNOSUPPORT: Self = Self(97);
+    pub(crate) const EAFNOSUPPORT: Self = Self(97);
 
     /// `ENOTSUPP`, the kernel's own
     pub const ENOTSUPP: Self = Self(524);

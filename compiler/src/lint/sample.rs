@@ -17,7 +17,7 @@ use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
     AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, NetnsId, Policy,
-    ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketTest,
+    ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -129,7 +129,7 @@ impl<'a> Sample<'a> {
             }
             Condition::Socket { test, netns } => {
                 let answer = match (test, variant % 2) {
-                    (SocketTest::Established, _) | (SocketTest::Exists, 1) => {
+                    (SocketState::Established, _) | (SocketState::Exists, 1) => {
                         SocketAnswer::Established
                     }
                     _ => SocketAnswer::Listening,

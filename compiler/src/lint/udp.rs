@@ -4,7 +4,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::{UDP_ANY_PORT, UDP_SOCKETS};
 use crate::policy::{
-    Action, Condition, Direction, Endpoint, Match, Policy, Rule, Side, SocketTest,
+    Action, Condition, Direction, Endpoint, Match, Policy, Rule, Side, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -32,7 +32,7 @@ fn opens_sockets(policy: &Policy, rule: &Rule) -> bool {
     let udp = protocols.is_empty() || protocols.iter().any(|one| one.number == IpProtocol::UDP);
     let [
         Condition::Socket {
-            test: SocketTest::Exists | SocketTest::Listening,
+            test: SocketState::Exists | SocketState::Listening,
             ..
         },
     ] = conditions.as_slice()

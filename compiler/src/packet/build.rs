@@ -196,8 +196,9 @@ impl Frame {
     }
 
     /// TCP's sequence and acknowledgement numbers.
+    #[cfg(test)]
     #[must_use]
-    pub fn sequence(mut self, sequence: u32, acknowledgement: u32) -> Self {
+    pub(crate) fn sequence(mut self, sequence: u32, acknowledgement: u32) -> Self {
         self.sequence = (sequence, acknowledgement);
         self
     }

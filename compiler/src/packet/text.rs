@@ -73,7 +73,7 @@ impl Described {
     /// An event about a packet with this header, and all that a world says of it, as far as there are words for it. Of
     /// rates nothing: a text knows one state of all of them.
     #[must_use]
-    pub fn of_world(
+    pub(crate) fn of_world(
         policy: &Policy,
         event: Event,
         header: &Header,

@@ -13,6 +13,10 @@ use crate::hook::Hook;
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
 use homes::Homes;
 
+/// What meets a packet first, and what meets it last before its socket is looked up.
+const EARLY: Hook = Hook::ARRIVING[0];
+const LATE: Hook = Hook::ARRIVING[1];
+
 /// The chains of XDP and TC ingress, as far as there is anything to do, by hook and class.
 pub(super) fn chains(
     policy: &Policy,
@@ -22,7 +26,7 @@ pub(super) fn chains(
     let mut chains = Vec::new();
     for class in policy.classes.keys() {
         let homes = Homes::settle(policy, class, store, errors)?;
-        for (hook, wanted) in [(Hook::Xdp, homes.xdp), (Hook::TcIn, homes.tc)] {
+        for (hook, wanted) in [(EARLY, homes.early), (LATE, homes.late)] {
             if wanted {
                 chains.push(homes.chain(policy, class, hook));
             }
@@ -38,7 +42,7 @@ impl Homes {
             .flat_map(|(id, rule)| self.entries(policy, hook, id, rule))
             .collect();
         let line = policy.default_of(Direction::In);
-        let waits = hook == Hook::Xdp && self.default_waits;
+        let waits = hook == EARLY && self.default_waits;
         Chain {
             hook,
             group: None,
@@ -49,8 +53,8 @@ impl Homes {
                     .filter(|_| !waits)
                     .map_or(DefaultVerdict::Allow, |line| line.verdict),
                 counts: match hook {
-                    Hook::Xdp => !self.default_waits,
-                    _ => self.default_waits || self.default_twice || !self.xdp,
+                    EARLY => !self.default_waits,
+                    _ => self.default_waits || self.default_twice || !self.early,
                 },
             },
         }
@@ -69,7 +73,7 @@ impl Homes {
             new_flows_only,
             reason,
         };
-        let last = hook == Hook::TcIn || !self.tc;
+        let last = hook == LATE || !self.late;
         match (rule.action, home) {
             (Action::Count, _) => Vec::new(),
             (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => {
@@ -89,12 +93,12 @@ impl Homes {
             (Action::Redirect(_), _) if !rule.in_lookup() => {
                 vec![entry(Effect::Pass, false, "waits for the socket lookup")]
             }
-            (_, Some(Hook::SkLookup)) => vec![entry(
+            (_, Some(Hook::LOOKUP)) => vec![entry(
                 Effect::Pass,
                 true,
                 "new flows wait for the socket lookup",
             )],
-            (_, Some(Hook::TcIn)) => vec![entry(Effect::Pass, false, "waits for tc")],
+            (_, Some(LATE)) => vec![entry(Effect::Pass, false, "waits for tc")],
             (Action::Allow, _) => vec![entry(
                 Effect::Allow,
                 false,
@@ -106,11 +110,12 @@ impl Homes {
     }
 
     fn reason(&self, rule: &Rule, hook: Hook) -> &'static str {
-        match (hook, rule.at) {
-            (Hook::TcIn, Some(Hook::TcIn)) => hook.spec().reason,
-            (Hook::TcIn, _) => self.why_tc(rule),
-            (_, Some(Hook::Xdp)) => hook.spec().reason,
-            _ => "xdp is the earliest hook, and can evaluate it",
+        if rule.at == Some(hook) {
+            hook.spec().reason
+        } else if hook == LATE {
+            self.why_late(rule)
+        } else {
+            "xdp is the earliest hook, and can evaluate it"
         }
     }
 }

@@ -83,14 +83,12 @@ fn effect_word(effect: Effect) -> &'static str {
 }
 
 fn default_reason(chain: &Chain, chains: &[Chain]) -> &'static str {
-    let xdp = chains.iter().any(|chain| chain.hook == Hook::Xdp);
-    match (chain.hook, chain.default.counts) {
-        (Hook::Xdp, true) => "xdp is the earliest hook",
-        (Hook::Xdp, false) => "a count at tc must see these packets",
-        (Hook::TcIn, true) if xdp => "a count at tc must see these packets",
-        (Hook::TcIn, true) => "every rule of a packet hook says `at tc`",
-        (Hook::TcIn, false) => "xdp has decided these already",
-        (Hook::SkMsg, false) => "connections that no rule concerns are left alone",
-        _ => "ends the only list there is",
+    let ends = &chain.hook.spec().ends;
+    let before =
+        |other: &Chain| other.hook < chain.hook && other.hook.direction() == chain.hook.direction();
+    match chain.default.counts {
+        true if chains.iter().any(before) => ends.after,
+        true => ends.first,
+        false => ends.uncounted,
     }
 }

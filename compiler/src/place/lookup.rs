@@ -25,7 +25,7 @@ pub(super) fn chain(
     }
     let entries = After::new(policy).entries(store, errors)?;
     Ok(Some(Chain {
-        hook: Hook::SkLookup,
+        hook: Hook::LOOKUP,
         group: None,
         class: None,
         entries,
@@ -104,7 +104,7 @@ impl<'a> After<'a> {
         if !store.intersects(matched, self.any)? {
             return Ok(None);
         }
-        if let Some(why) = unreadable(id, rule, Hook::SkLookup) {
+        if let Some(why) = unreadable(id, rule, Hook::LOOKUP) {
             let own = self.nearest(store, matched)?;
             errors.extend(own.map(|own| codes::allow_ahead(rule, own, why)));
             return Ok(None);
@@ -141,8 +141,7 @@ fn left_over(store: &mut Store, rules: &[(RuleId, &Rule)]) -> Result<Vec<Node>, 
         let all = lookups(store, id, rule)?;
         let free = store.not(taken)?;
         left.push(store.and(all, free)?);
-        let readable =
-            rule.action == Action::Allow && unreadable(id, rule, Hook::SkLookup).is_none();
+        let readable = rule.action == Action::Allow && unreadable(id, rule, Hook::LOOKUP).is_none();
         if rule.action.decides() && (is_at_home(rule) || readable) {
             taken = store.or(taken, all)?;
         }
@@ -160,6 +159,6 @@ fn lookups(store: &mut Store, id: RuleId, rule: &Rule) -> Result<Node, BudgetExc
 fn reason(rule: &Rule) -> &'static str {
     match rule.action {
         Action::Redirect(_) => "only the socket lookup can hand a packet to a socket",
-        _ => Hook::SkLookup.spec().reason,
+        _ => Hook::LOOKUP.spec().reason,
     }
 }

@@ -3,7 +3,7 @@
 use crate::field::Field;
 use crate::header_field::row;
 use crate::hook::{Ability, Hook};
-use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketTest};
+use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketState};
 
 /// Why a hook cannot evaluate a rule, if it cannot.
 pub(super) fn unreadable(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static str> {
@@ -37,7 +37,7 @@ fn known_unread(rule: &Rule, hook: Hook, field: Field) -> bool {
         match condition {
             Condition::No(inner) => only_established(inner),
             Condition::AnyOf(list) => list.iter().all(only_established),
-            Condition::Socket { test, netns: None } => *test == SocketTest::Established,
+            Condition::Socket { test, netns: None } => *test == SocketState::Established,
             _ => true,
         }
     }

@@ -6,7 +6,7 @@ use sockc_grammar::diagnostic::Code;
 
 use super::*;
 use crate::header_field::HeaderField;
-use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketTest};
+use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketState};
 use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
@@ -91,11 +91,11 @@ const SHORT: Condition = Condition::Header {
     test: FieldTest::Range { low: 0, high: 99 },
 };
 const EXISTS: Condition = Condition::Socket {
-    test: SocketTest::Exists,
+    test: SocketState::Exists,
     netns: None,
 };
 const ESTABLISHED: Condition = Condition::Socket {
-    test: SocketTest::Established,
+    test: SocketState::Established,
     netns: None,
 };
 

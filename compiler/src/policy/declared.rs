@@ -42,7 +42,7 @@ impl Socket {
 
     /// The same with where it comes from: `sock proxy (tcp 127.0.0.1:1234)`.
     #[must_use]
-    pub fn words_in_full(&self) -> String {
+    pub(crate) fn words_in_full(&self) -> String {
         let absent = match self.drop_if_absent {
             true => ", if absent drop",
             false => "",

@@ -2,27 +2,29 @@
 
 use super::{Action, DefaultVerdict};
 
-/// A place in the kernel where one of our programs runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Hook {
-    /// XDP, packets that arrive.
-    Xdp,
-    /// TC ingress, packets that arrive.
-    TcIn,
-    /// TC egress, packets that leave.
-    TcOut,
-    /// The socket lookup of new TCP connections and of datagrams for unconnected UDP sockets.
-    SkLookup,
-    /// Data written to a TCP socket that is in a SOCKMAP.
-    SkMsg,
-    /// connect(2) to an IPv4 address.
-    Connect4,
-    /// connect(2) to an IPv6 address, which may stand for an IPv4 one.
-    Connect6,
-    /// A datagram to an IPv4 address, with the address in the call.
-    Sendmsg4,
-    /// The same to an IPv6 address.
-    Sendmsg6,
+listed! {
+    /// A place in the kernel where one of our programs runs, in the order in which a packet or a write meets them.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub enum Hook {
+        /// XDP, packets that arrive.
+        Xdp,
+        /// TC ingress, packets that arrive.
+        TcIn,
+        /// TC egress, packets that leave.
+        TcOut,
+        /// The socket lookup of new TCP connections and of datagrams for unconnected UDP sockets.
+        SkLookup,
+        /// Data written to a TCP socket that is in a SOCKMAP.
+        SkMsg,
+        /// connect(2) to an IPv4 address.
+        Connect4,
+        /// connect(2) to an IPv6 address, which may stand for an IPv4 one.
+        Connect6,
+        /// A datagram to an IPv4 address, with the address in the call.
+        Sendmsg4,
+        /// The same to an IPv6 address.
+        Sendmsg6,
+    }
 }
 
 /// A verb, whatever it acts on.

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sockc_grammar::ast::SocketState;
 use sockc_grammar::header_field::HeaderField;
 
 use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
@@ -249,7 +250,7 @@ pub enum Condition {
     /// The socket that the kernel's lookup for this packet finds.
     Socket {
         /// Which answer is wanted.
-        test: SocketTest,
+        test: SocketState,
         /// The network namespace that is looked in; `None` for the interface's own.
         netns: Option<NetnsId>,
     },
@@ -328,15 +329,4 @@ impl FieldTest {
             Self::Masked { wanted, mask } => value & mask == wanted,
         }
     }
-}
-
-/// Which answer of the socket lookup a condition wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SocketTest {
-    /// Listening or established.
-    Exists,
-    /// A connected one.
-    Established,
-    /// A listener, an unfinished handshake, an unconnected UDP socket.
-    Listening,
 }

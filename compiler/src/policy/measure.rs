@@ -1,5 +1,7 @@
 //! What a rule measures or reports: rates and logs.
 
+use sockc_grammar::ast::RateUnit;
+
 /// `log …`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -26,18 +28,6 @@ pub struct Rate {
     pub per: Option<Per>,
     /// Tokens that a full bucket holds, from 1.
     pub burst: u64,
-}
-
-/// What takes tokens of a rate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RateUnit {
-    /// Every packet takes one (a joined buffer at TC one for each segment).
-    Packets,
-    /// Every packet takes the length of its IP packet.
-    Bytes,
-    /// A TCP SYN without ACK takes one, and a UDP packet (not a later fragment) without a connected socket. Others take
-    /// none and always fit.
-    Connections,
 }
 
 /// The address whose bucket it is.

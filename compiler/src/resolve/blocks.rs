@@ -140,6 +140,23 @@ impl<'a> Resolver<'a> {
     }
 }
 
+impl Resolver<'_> {
+    /// Refuses what is about processes in a block for a namespace, since a control group knows none; `None` if it did.
+    pub(super) fn outside_of_namespaces(&mut self, what: &str, span: Span) -> Option<()> {
+        if !self.inside {
+            return Some(());
+        }
+        self.report.error(
+            codes::PROCESS_INSIDE,
+            format!("{what} cannot be in a block for a network namespace"),
+            span,
+            "a group's sockets count whatever network namespace they are in",
+            "write it outside of the block, where it holds for sockets of every namespace",
+        );
+        None
+    }
+}
+
 fn on_twice(own: Span, block: Span, report: &mut Report) {
     report.push(
         Diagnostic::error(

@@ -34,6 +34,7 @@ sockc_grammar::codes! {
     MAP_PROTOCOL = "E0256", "a protocol that no socket of a map takes";
     EXPECTATION = "E0257", "an expect line that says what no packet can be";
     SOCKET_OWNER = "E0266", "an owner of a socket that is no user, or is anybody";
+    PROCESS_INSIDE = "E0267", "what processes do, in a block for a network namespace";
     VERB_MISPLACED = "E0301", "a verb that does not fit its place";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
     SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";

@@ -9,7 +9,7 @@ use super::codes;
 use super::declared::Declared;
 use super::report::Report;
 use crate::header_field::{Row, row};
-use crate::policy::{Condition, FieldTest, NetnsId, SocketId, SocketTest};
+use crate::policy::{Condition, FieldTest, NetnsId, SocketId};
 use crate::values::kernel_names;
 use crate::values::numbers::{self, Checked, compared, flag_bits};
 
@@ -53,15 +53,10 @@ impl Names<'_> {
 
     fn socket(
         &mut self,
-        state: SocketState,
+        test: SocketState,
         netns: Option<&Spanned<String>>,
         report: &mut Report,
     ) -> Option<Condition> {
-        let test = match state {
-            SocketState::Exists => SocketTest::Exists,
-            SocketState::Established => SocketTest::Established,
-            SocketState::Listening => SocketTest::Listening,
-        };
         let netns = match netns {
             None => None,
             Some(name) => {

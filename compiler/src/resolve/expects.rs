@@ -15,7 +15,6 @@ use super::conditions::Names;
 use super::maps::{Meaning, Scope};
 use super::pending;
 use super::sides::{End, side};
-use super::targets::verb_word;
 use super::{Resolver, codes};
 use crate::field::FieldKind;
 use crate::glob;
@@ -106,7 +105,7 @@ impl Resolver<'_> {
 
     fn expectation(&mut self, written: &WrittenExpect, span: Span) -> Option<Expect> {
         let verdict = self.expected(&written.verdict);
-        let region = self.region(&written.packet);
+        let region = self.region(&written.packet, span);
         Some(Expect {
             verdict: verdict?,
             region: region?,
@@ -136,7 +135,7 @@ impl Resolver<'_> {
             Verb::Count => {
                 self.report.error(
                     codes::VERB_MISPLACED,
-                    format!("`{}` is no verdict", verb_word(verb)),
+                    format!("`{}` is no verdict", verb.word()),
                     written.span,
                     "it does not decide what becomes of a packet",
                     "write `allow`, `drop`, `reject` or `redirect`",
@@ -146,7 +145,7 @@ impl Resolver<'_> {
         }
     }
 
-    fn region(&mut self, packet: &Packet) -> Option<Region> {
+    fn region(&mut self, packet: &Packet, span: Span) -> Option<Region> {
         let direction = match &packet.direction {
             None => Direction::In,
             Some(written) => {
@@ -157,6 +156,10 @@ impl Resolver<'_> {
                 found?
             }
         };
+        if direction.of_processes() {
+            let span = packet.direction.as_ref().map_or(span, |word| word.span);
+            self.outside_of_namespaces("an expectation of what processes do", span)?;
+        }
         let with = Sorted::of(&packet.with);
         let protocols = self.protocols(&packet.protocols, direction);
         let from = self.packet_side(packet.from.as_ref(), End::From, direction);

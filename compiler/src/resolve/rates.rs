@@ -2,7 +2,7 @@
 //!
 //! Not here: whether the rule they stand in can have one.
 
-use sockc_grammar::ast::{Log as WrittenLog, Per as WrittenPer, Rate as Written, RateUnit as Unit};
+use sockc_grammar::ast::{Log as WrittenLog, Per as WrittenPer, Rate as Written};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -44,11 +44,7 @@ pub(super) fn rate(
         above,
         count: count?,
         period: u32::try_from(written.period).ok()?,
-        unit: match written.unit {
-            Unit::Packets => RateUnit::Packets,
-            Unit::Bytes => RateUnit::Bytes,
-            Unit::Connections => RateUnit::Connections,
-        },
+        unit: written.unit,
         per: per?,
         burst: burst?,
     };

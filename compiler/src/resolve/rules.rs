@@ -10,7 +10,6 @@ use super::hooks::AtHook;
 use super::matchable::can_match;
 use super::protocols::protocols;
 use super::sides::{End, side};
-use super::targets::verb_word;
 use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
@@ -101,6 +100,9 @@ impl Resolver<'_> {
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
         let misplaced = self.report.errors() > errors;
+        if direction.of_processes() {
+            self.outside_of_namespaces(direction.spec().rule, span)?;
+        }
         self.note_need_of_default(written, direction);
         let protocols = self.protocols(&written.protocols, direction);
         let sets = &self.sets;
@@ -196,7 +198,7 @@ impl Resolver<'_> {
         let words = words.join(" or ");
         self.report.error(
             codes::VERB_MISPLACED,
-            format!("`{}` is possible only in {words}", verb_word(verb)),
+            format!("`{}` is possible only in {words}", verb.word()),
             span,
             reason,
             format!("write {words}, or leave the direction out"),

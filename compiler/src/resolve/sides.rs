@@ -10,6 +10,7 @@ use super::ports::ports;
 use super::report::Report;
 use super::sets::Sets;
 use crate::policy::{AddressSet, Addresses, Direction, Endpoint, GroupId, Side};
+use crate::values::addresses::reached_by;
 
 /// Which end of a packet a side is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,12 +55,13 @@ fn no_sender(
 pub(super) fn endpoints(
     not: Option<Span>,
     written: &[Spanned<WrittenEndpoint>],
+    direction: Direction,
     sets: &Sets<'_>,
     report: &mut Report,
 ) -> Option<Side> {
     let endpoints: Vec<_> = written
         .iter()
-        .map(|written| endpoint(&written.value, sets, report))
+        .map(|written| endpoint(&written.value, direction, sets, report))
         .collect();
     Some(Side::Endpoints {
         negated: not.is_some(),
@@ -67,10 +69,15 @@ pub(super) fn endpoints(
     })
 }
 
-fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> Option<Endpoint> {
+fn endpoint(
+    written: &WrittenEndpoint,
+    direction: Direction,
+    sets: &Sets<'_>,
+    report: &mut Report,
+) -> Option<Endpoint> {
     let addresses = match &written.address {
         None => Some(AddressSet::any().into()),
-        Some(address) => addresses(address, sets, report),
+        Some(address) => addresses(address, direction, sets, report),
     };
     let ports = match &written.ports {
         None => Some(None),
@@ -82,9 +89,11 @@ fn endpoint(written: &WrittenEndpoint, sets: &Sets<'_>, report: &mut Report) -> 
     })
 }
 
-/// The addresses of an endpoint: a live or a large set by its number, everything else as ranges.
+/// The addresses of an endpoint: a live or a large set by its number, everything else as ranges. What a process names is
+/// what it reaches by that.
 fn addresses(
     written: &Spanned<Address>,
+    direction: Direction,
     sets: &Sets<'_>,
     report: &mut Report,
 ) -> Option<Addresses> {
@@ -92,7 +101,16 @@ fn addresses(
         return sets.endpoint(name, report);
     }
     let mut gathered = Gathered::default();
-    gathered.add(written, sets, report)?;
+    match direction.of_processes() {
+        true => {
+            let reached = Spanned {
+                value: reached_by(&written.value),
+                span: written.span,
+            };
+            gathered.add(&reached, sets, report)?;
+        }
+        false => gathered.add(written, sets, report)?,
+    }
     Some(gathered.finish().into())
 }
 
@@ -111,7 +129,7 @@ pub(super) fn side(
             endpoints: list,
         } => {
             return match end == End::To || direction.has_sender() {
-                true => endpoints(*not, list, sets, report),
+                true => endpoints(*not, list, direction, sets, report),
                 false => no_sender(list, direction, report),
             };
         }

@@ -76,6 +76,9 @@ impl<'a> Resolver<'a> {
                 }
                 Statement::Group(decl) => {
                     let place = self.places.place(span);
+                    if self.outside_of_namespaces("a group", span).is_none() {
+                        continue;
+                    }
                     if self.groups.declare(&decl.name, None, &mut self.report) {
                         let others = &self.policy.groups;
                         let group = groups::group(decl, place, others, &mut self.report);
@@ -152,6 +155,12 @@ impl<'a> Resolver<'a> {
         let Some(direction) = Direction::of(line.direction.value) else {
             return;
         };
+        if direction.of_processes() {
+            let what = format!("`default {}`", direction.word());
+            if self.outside_of_namespaces(&what, span).is_none() {
+                return;
+            }
+        }
         if let Some(first) = self.policy.default_of(direction) {
             let word = direction.word();
             let twice = Diagnostic::error(

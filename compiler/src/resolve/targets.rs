@@ -11,19 +11,6 @@ use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigi
 use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
-/// A verb as it is written.
-pub(super) fn verb_word(verb: Verb) -> &'static str {
-    match verb {
-        Verb::Allow => "allow",
-        Verb::Drop => "drop",
-        Verb::Reject => "reject",
-        Verb::Count => "count",
-        Verb::Redirect => "redirect",
-        Verb::Shortcut => "shortcut",
-        Verb::Splice => "splice",
-    }
-}
-
 /// The targets without meaning.
 fn pending_target(target: &Target) -> Option<Pending> {
     match target {
@@ -93,7 +80,7 @@ impl Resolver<'_> {
         };
         self.report.error(
             codes::NO_TARGET,
-            format!("the {} does not say {missing}", verb_word(verb)),
+            format!("the {} does not say {missing}", verb.word()),
             span,
             "this verb needs a target",
             help,
@@ -108,7 +95,7 @@ impl Resolver<'_> {
         };
         self.report.error(
             codes::TARGET_MISPLACED,
-            format!("`{}` has no such target", verb_word(verb)),
+            format!("`{}` has no such target", verb.word()),
             span,
             "does not belong to the verb",
             help,

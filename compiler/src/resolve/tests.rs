@@ -7,7 +7,7 @@ use super::*;
 use crate::files::{Files, Texts};
 use crate::hook::Hook;
 use crate::observer::Observer;
-use crate::policy::{Action, Condition, Family, Rule, Side, SocketTest};
+use crate::policy::{Action, Condition, Family, Rule, Side, SocketState};
 use crate::reading::read;
 use crate::testing::{Features, Options, random_policy};
 use crate::values::codes as values;
@@ -109,7 +109,7 @@ fn the_two_sentences() {
     assert_eq!(
         rules[0].matches.conditions,
         [Condition::Socket {
-            test: SocketTest::Exists,
+            test: SocketState::Exists,
             netns: None
         }]
     );

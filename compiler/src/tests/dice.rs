@@ -10,7 +10,7 @@ use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
-    Match, Policy, ProtocolMatch, Rule, Side, SocketId, SocketTest,
+    Match, Policy, ProtocolMatch, Rule, Side, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -217,9 +217,9 @@ impl Dice {
         match self.below(plain) {
             0 | 1 => Condition::Socket {
                 test: self.pick(&[
-                    SocketTest::Exists,
-                    SocketTest::Established,
-                    SocketTest::Listening,
+                    SocketState::Exists,
+                    SocketState::Established,
+                    SocketState::Listening,
                 ]),
                 netns: None,
             },

@@ -7,6 +7,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
 use super::codes;
+use crate::policy::AddressSet;
 
 /// The first and the last address of a prefix, or what is wrong with it.
 pub(crate) fn prefix(
@@ -104,6 +105,74 @@ pub(crate) fn mapped(address: &Address) -> Option<String> {
     }
 }
 
+/// The address that a process reaches by one that it names: an IPv4-mapped one is the IPv4 address, and the unspecified
+/// one this machine, at its loopback address (`ip_route_output_key_hash_rcu` in `net/ipv4/route.c`, `tcp_v6_connect` in
+/// `net/ipv6/tcp_ipv6.c`).
+///
+/// The programs of calls do the same before they decide: `crate::lower::hook`.
+pub(crate) fn reached(named: IpAddr) -> IpAddr {
+    match named.to_canonical() {
+        IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    }
+}
+
+/// The same of what is written of addresses. Prefixes and ranges that hold more than such addresses stay as they are.
+pub(crate) fn reached_by(written: &Address) -> Address {
+    let v4 = |address: &IpAddr| match address.to_canonical() {
+        IpAddr::V4(v4) if address.is_ipv6() => Some(IpAddr::V4(v4)),
+        _ => None,
+    };
+    match written {
+        Address::Prefix {
+            address,
+            length: None | Some(128),
+        } if address.is_ipv6() => one(reached(*address)),
+        Address::Prefix {
+            address,
+            length: None | Some(32),
+        } if address.is_ipv4() => one(reached(*address)),
+        Address::Prefix {
+            address,
+            length: Some(length @ MAPPED_BITS..128),
+        } => match v4(address) {
+            Some(address) => Address::Prefix {
+                address,
+                length: Some(length - MAPPED_BITS),
+            },
+            None => written.clone(),
+        },
+        Address::Range(low, high) if low == high => one(reached(*low)),
+        Address::Range(low, high) => match (v4(low), v4(high)) {
+            (Some(low), Some(high)) => Address::Range(low, high),
+            _ => written.clone(),
+        },
+        Address::Prefix { .. } | Address::Any | Address::Set(_) => written.clone(),
+    }
+}
+
+/// The addresses that no process reaches by their name, since each stands for another.
+pub(crate) fn never_reached() -> AddressSet {
+    let block = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into();
+    let whole = AddressSet::of_prefixes([(block, 96)]);
+    let unspecified = AddressSet::of([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]);
+    AddressSet {
+        v4: unspecified.v4,
+        v6: unspecified.v6.union(&whole.v6),
+    }
+}
+
+/// The length of the prefix of IPv4-mapped addresses, `::ffff:0:0/96`.
+const MAPPED_BITS: u64 = 96;
+
+fn one(address: IpAddr) -> Address {
+    Address::Prefix {
+        address,
+        length: None,
+    }
+}
+
 pub(crate) fn mapped_address(v4: &str, span: Span) -> Diagnostic {
     Diagnostic::warning(
         codes::MATCHES_NOTHING,
@@ -157,6 +226,76 @@ pub(crate) fn covered(address: IpAddr, host_bits: u32) -> (IpAddr, IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_reached_by_an_address_that_stands_for_another() {
+        let range =
+            |low: &str, high: &str| Address::Range(low.parse().unwrap(), high.parse().unwrap());
+        let prefix = |address: &str, length| Address::Prefix {
+            address: address.parse().unwrap(),
+            length,
+        };
+        for (written, reached) in [
+            (prefix("::ffff:10.0.0.9", None), prefix("10.0.0.9", None)),
+            (
+                prefix("::ffff:10.0.0.9", Some(128)),
+                prefix("10.0.0.9", None),
+            ),
+            (
+                prefix("::ffff:10.0.0.0", Some(104)),
+                prefix("10.0.0.0", Some(8)),
+            ),
+            (prefix("::ffff:0:0", Some(96)), prefix("0.0.0.0", Some(0))),
+            (prefix("0.0.0.0", None), prefix("127.0.0.1", None)),
+            (prefix("0.0.0.0", Some(32)), prefix("127.0.0.1", None)),
+            (prefix("::", None), prefix("::1", None)),
+            (prefix("::ffff:0.0.0.0", None), prefix("127.0.0.1", None)),
+            (
+                range("::ffff:10.0.0.1", "::ffff:10.0.0.9"),
+                range("10.0.0.1", "10.0.0.9"),
+            ),
+            (range("::", "::"), prefix("::1", None)),
+        ] {
+            assert_eq!(reached_by(&written), reached);
+        }
+        for same in [
+            prefix("0.0.0.0", Some(8)),
+            prefix("::", Some(0)),
+            prefix("::ffff:0:0", Some(95)),
+            prefix("10.0.0.9", None),
+            prefix("2001:db8::", Some(32)),
+            // Too long, which is said where it is read.
+            prefix("10.0.0.9", Some(128)),
+            prefix("::ffff:10.0.0.9", Some(129)),
+            range("0.0.0.0", "0.0.0.9"),
+            range("::", "::ffff:10.0.0.9"),
+            Address::Any,
+        ] {
+            assert_eq!(reached_by(&same), same);
+        }
+    }
+
+    #[test]
+    fn nobody_reaches_what_stands_for_another() {
+        for (address, stands_for_another) in [
+            ("0.0.0.0", true),
+            ("0.0.0.1", false),
+            ("::", true),
+            ("::1", false),
+            ("::fffe:ffff:ffff", false),
+            ("::ffff:0.0.0.0", true),
+            ("::ffff:255.255.255.255", true),
+            ("::1:0:0:0", false),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(reached(address) != address, stands_for_another, "{address}");
+            assert_eq!(
+                never_reached().contains(address),
+                stands_for_another,
+                "{address}"
+            );
+        }
+    }
 
     #[test]
     fn prefixes_cover_from_one_address_to_all() {

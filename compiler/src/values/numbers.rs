@@ -100,18 +100,9 @@ pub(crate) fn compared(comparison: Comparison, number: u64, end: u32) -> (u32, u
 
 /// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
 pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u32 {
-    flags.iter().fold(0, |bits, flag| {
-        bits | match flag.value {
-            TcpFlag::Fin => 0x01,
-            TcpFlag::Syn => 0x02,
-            TcpFlag::Rst => 0x04,
-            TcpFlag::Psh => 0x08,
-            TcpFlag::Ack => 0x10,
-            TcpFlag::Urg => 0x20,
-            TcpFlag::Ece => 0x40,
-            TcpFlag::Cwr => 0x80,
-        }
-    })
+    flags
+        .iter()
+        .fold(0, |bits, flag| bits | 1 << flag.value as u32)
 }
 
 #[cfg(test)]

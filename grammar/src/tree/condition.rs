@@ -26,7 +26,8 @@ impl Builder {
                 let (field, test) = self.header(&inner)?;
                 Condition::Header(field, test)
             }
-            _ => Condition::SockAbsent(self.name_in(&inner)?),
+            Rule::sock_absent => Condition::SockAbsent(self.name_in(&inner)?),
+            _ => return None,
         };
         Some(self.spanned(node, value))
     }
@@ -45,7 +46,7 @@ impl Builder {
 
     fn socket_is(&mut self, node: &Node<'_>) -> Option<Condition> {
         Some(Condition::Socket {
-            state: socket_state(node),
+            state: socket_state(node)?,
             netns: self.in_netns(node)?,
         })
     }
@@ -63,31 +64,32 @@ impl Builder {
     pub(super) fn header(&mut self, node: &Node<'_>) -> Option<(HeaderField, HeaderTest)> {
         let word = first(node)?;
         let test = match word.as_rule() {
-            Rule::tcp_flags => return Some((HeaderField::TcpFlags, self.tcp_flags(&word))),
+            Rule::tcp_flags => return Some((HeaderField::TcpFlags, self.tcp_flags(&word)?)),
             Rule::k_fragment => HeaderTest::Present,
-            Rule::compared => HeaderTest::Compared(comparison(node), self.number_in(node)?),
+            Rule::compared => HeaderTest::Compared(comparison(node)?, self.number_in(node)?),
             Rule::masked => self.masked(node)?,
-            _ => HeaderTest::Code(self.code(node)?),
+            Rule::coded | Rule::numbered => HeaderTest::Code(self.code(node)?),
+            _ => return None,
         };
         Some((HeaderField::named(word.as_str())?, test))
     }
 
     /// `tcp flags syn no ack`: what stands after `no` is clear.
-    fn tcp_flags(&mut self, node: &Node<'_>) -> HeaderTest {
+    fn tcp_flags(&mut self, node: &Node<'_>) -> Option<HeaderTest> {
         let (mut set, mut clear) = (Vec::new(), Vec::new());
         let mut negated = false;
         for part in node.inner() {
             match part.as_rule() {
                 Rule::k_no => negated = true,
                 Rule::tcp_flag => {
-                    let flag = self.spanned(&part, tcp_flag(part.as_str()));
+                    let flag = self.spanned(&part, TcpFlag::named(part.as_str())?);
                     let list = if negated { &mut clear } else { &mut set };
                     list.push(flag);
                 }
                 _ => {}
             }
         }
-        HeaderTest::Flags { set, clear }
+        Some(HeaderTest::Flags { set, clear })
     }
 
     /// `dscp ef` or `dscp 46`
@@ -117,33 +119,13 @@ impl Builder {
 }
 
 /// The state that `node` names.
-pub(super) fn socket_state(node: &Node<'_>) -> SocketState {
-    match child(node, Rule::socket_state).as_ref().map(Node::as_str) {
-        Some("established") => SocketState::Established,
-        Some("listening") => SocketState::Listening,
-        _ => SocketState::Exists,
-    }
+pub(super) fn socket_state(node: &Node<'_>) -> Option<SocketState> {
+    SocketState::named(child(node, Rule::socket_state)?.as_str())
 }
 
-fn tcp_flag(word: &str) -> TcpFlag {
-    match word {
-        "fin" => TcpFlag::Fin,
-        "syn" => TcpFlag::Syn,
-        "rst" => TcpFlag::Rst,
-        "psh" => TcpFlag::Psh,
-        "ack" => TcpFlag::Ack,
-        "urg" => TcpFlag::Urg,
-        "ece" => TcpFlag::Ece,
-        _ => TcpFlag::Cwr,
-    }
-}
-
-fn comparison(node: &Node<'_>) -> Comparison {
-    match child(node, Rule::comparison).as_ref().map(Node::as_str) {
-        Some("<") => Comparison::Less,
-        Some("<=") => Comparison::LessOrEqual,
-        Some(">=") => Comparison::GreaterOrEqual,
-        Some(">") => Comparison::Greater,
-        _ => Comparison::Equal,
-    }
+/// How `node` compares; `with` has no sign, as a packet has one value.
+fn comparison(node: &Node<'_>) -> Option<Comparison> {
+    child(node, Rule::comparison).map_or(Some(Comparison::Equal), |sign| {
+        Comparison::named(sign.as_str())
+    })
 }

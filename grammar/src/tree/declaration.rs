@@ -1,7 +1,7 @@
 //! Statements that declare: version, policy, include, interfaces, zones, defaults, sets, sockets, maps, groups, pairs,
 //! and the heads of blocks.
 
-use super::{Builder, Node, Rule, child, children, first, rule};
+use super::{Builder, Node, Rule, child, children, first};
 use crate::ast::{
     Address, DefaultLine, Direction, Expect, ExpectedVerdict, GroupDecl, Include, Listen, MapDecl,
     MapEntry, Name, PairsDecl, Scope, SetDecl, SetOperator, SetTerm, SetValue, SocketDecl,
@@ -34,7 +34,8 @@ impl Builder {
                 name: self.name_in(node)?,
                 max: self.optional_number(node)?,
             }),
-            _ => Statement::Expect(self.expect_line(node)?),
+            Rule::expect => Statement::Expect(self.expect_line(node)?),
+            _ => return None,
         })
     }
 
@@ -44,7 +45,8 @@ impl Builder {
         Some(match scope.as_rule() {
             Rule::for_zone => Scope::Zone(self.name_in(&scope)?),
             Rule::for_interface => Scope::Interface(self.pattern_in(&scope)?),
-            _ => Scope::Netns(self.string_in(&scope)?),
+            Rule::for_netns => Scope::Netns(self.string_in(&scope)?),
+            _ => return None,
         })
     }
 
@@ -91,7 +93,7 @@ impl Builder {
                 value: Direction::In,
                 span: self.span(&verb),
             }),
-            verb: self.spanned(&verb, rule::verb(verb.as_str())),
+            verb: self.verb(&verb)?,
             log,
         })
     }
@@ -139,7 +141,8 @@ impl Builder {
         while let (Some(operator), Some(term)) = (parts.next(), parts.next()) {
             let value = match operator.as_rule() {
                 Rule::plus => SetOperator::Plus,
-                _ => SetOperator::Minus,
+                Rule::minus => SetOperator::Minus,
+                _ => return None,
             };
             rest.push((self.spanned(&operator, value), self.term(&term)?));
         }
@@ -151,10 +154,11 @@ impl Builder {
         Some(match inner.as_rule() {
             Rule::element_list => SetTerm::Elements(self.elements(&inner)?),
             Rule::set_ref => SetTerm::Named(self.set_ref(&inner)),
-            _ => SetTerm::File {
+            Rule::file_term => SetTerm::File {
                 path: self.string_in(&inner)?,
                 max: self.optional_number(&inner)?,
             },
+            _ => return None,
         })
     }
 
@@ -191,11 +195,15 @@ impl Builder {
             }
             None => None,
         };
+        let absent = match absent {
+            Some(verb) => Some(self.verb(&verb)?),
+            None => None,
+        };
         Some(SocketDecl {
             name: self.name_in(node)?,
             origin: self.origin(&child(node, Rule::origin)?)?,
             owner,
-            absent: absent.map(|verb| self.spanned(&verb, rule::verb(verb.as_str()))),
+            absent,
         })
     }
 
@@ -230,7 +238,8 @@ impl Builder {
                 pid_file: self.string_in(&inner)?,
                 listen: self.listens(&child(&inner, Rule::listens)?)?,
             },
-            _ => SocketOrigin::Listen(self.listens(&inner)?),
+            Rule::listens => SocketOrigin::Listen(self.listens(&inner)?),
+            _ => return None,
         })
     }
 
@@ -293,7 +302,8 @@ impl Builder {
         let inner = first(&expected)?;
         let verdict = match inner.as_rule() {
             Rule::expected_redirect => ExpectedVerdict::RedirectToSock(self.name_in(&inner)?),
-            _ => ExpectedVerdict::Plain(rule::verb(inner.as_str())),
+            Rule::expected_verb => ExpectedVerdict::Plain(self.verb(&inner)?.value),
+            _ => return None,
         };
         Some(Expect {
             verdict: self.spanned(&expected, verdict),

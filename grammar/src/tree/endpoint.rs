@@ -158,12 +158,7 @@ impl Builder {
             (Rule::k_icmp, _) => Protocol::Icmp(self.icmp_types(node)?),
             (Rule::k_icmp6, _) => Protocol::Icmp6(self.icmp_types(node)?),
             (Rule::proto_number, _) => Protocol::Number(self.number_in(&inner)?),
-            (_, "tcp") => Protocol::Tcp,
-            (_, "udp") => Protocol::Udp,
-            (_, "sctp") => Protocol::Sctp,
-            (_, "esp") => Protocol::Esp,
-            (_, "ah") => Protocol::Ah,
-            _ => Protocol::Gre,
+            (_, word) => Protocol::named(word)?,
         };
         Some(self.spanned(node, value))
     }

@@ -1,9 +1,8 @@
 //! Names of grammar rules in the reader's words: what could have stood where a parse broke.
 
 use super::Rule;
-use crate::ast::{Direction, HookName};
+use crate::ast::{Comparison, Direction, HookName, Period, RateUnit, SocketState, TcpFlag, Verb};
 use crate::mistake::Expected;
-use crate::vocabulary::{SOCKET_STATES, VERBS};
 
 /// From the rules that pest tried.
 pub(super) fn expected(rules: &[Rule]) -> Expected {
@@ -26,8 +25,7 @@ pub(super) fn expected(rules: &[Rule]) -> Expected {
 /// The words and marks that a rule stands for; `k_…` rules name their own.
 fn words(rule: Rule) -> &'static [&'static str] {
     match rule {
-        // All but `audit`, which goes before another verb.
-        Rule::verb => VERBS.split_last().map_or(&[], |(_, verbs)| verbs),
+        Rule::verb => Verb::WORDS,
         Rule::default_verb => &["allow", "drop", "reject"],
         Rule::absent_verb => &["drop", "reject"],
         Rule::expected | Rule::expected_verb => {
@@ -42,16 +40,16 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::owner_uid => &["uid"],
         Rule::owner_cgroup => &["cgroup"],
         Rule::absent | Rule::if_clause => &["if"],
-        Rule::socket_state => SOCKET_STATES,
-        Rule::tcp_flag => &["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"],
+        Rule::socket_state => SocketState::WORDS,
+        Rule::tcp_flag => TcpFlag::WORDS,
         Rule::hook => HookName::WORDS,
         Rule::compared => &["length", "ttl"],
         Rule::masked => &["mark"],
-        Rule::coded => &["dscp"],
+        Rule::coded => &["dscp", "ecn"],
         Rule::numbered => &["vlan"],
-        Rule::comparison => &["<", "<=", "=", ">=", ">"],
-        Rule::rate_unit => &["packets", "bytes", "connections"],
-        Rule::period => &["second", "minute", "hour"],
+        Rule::comparison => Comparison::WORDS,
+        Rule::rate_unit => RateUnit::WORDS,
+        Rule::period => Period::WORDS,
         Rule::per_side => &["source", "destination"],
         Rule::scope => &["zone", "interface", "netns"],
         Rule::for_zone | Rule::on_zone => &["zone"],
@@ -123,7 +121,16 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use pest::Parser;
+    use pest::error::InputLocation;
+
     use super::*;
+    use crate::ast::Protocol;
+    use crate::header_field::HeaderField;
+    use crate::tree::grammar::Grammar;
+    use crate::vocabulary;
 
     const GRAMMAR: &str = include_str!("../policy.pest");
 
@@ -154,16 +161,58 @@ mod tests {
             if words(rule).is_empty() && !kinds(rule).is_empty() {
                 continue;
             }
-            // The single words of conditions: "a condition" is what is told there.
-            if matches!(
-                rule,
-                Rule::compared | Rule::masked | Rule::coded | Rule::numbered
-            ) {
-                continue;
-            }
             seen += 1;
             assert_eq!(words(rule), choice, "{rule:?}");
         }
         assert!(seen > 10, "{seen}");
+    }
+    /// What the tree reads of a choice is every word of it: one that it does not know would lose its statement.
+    #[test]
+    fn every_word_of_a_choice_means_something() {
+        let known: [(&[&str], fn(&str) -> bool); 3] = [
+            (
+                &["verb", "default_verb", "absent_verb", "expected_verb"],
+                |word| Verb::named(word).is_some(),
+            ),
+            (&["plain_protocol", "listen_protocol"], |word| {
+                Protocol::named(word).is_some()
+            }),
+            (&["compared", "masked", "coded", "numbered"], |word| {
+                HeaderField::named(word).is_some()
+            }),
+        ];
+        for (rules, named) in known {
+            for rule in rules {
+                let words = choice(rule).unwrap();
+                assert!(words.iter().all(|word| named(word)), "{rule}: {words:?}");
+            }
+        }
+    }
+
+    /// Whether the grammar takes the word where the rule begins.
+    fn begins(rule: Rule, word: &str) -> bool {
+        match Grammar::parse(rule, word) {
+            Ok(_) => true,
+            Err(error) => !matches!(error.location, InputLocation::Pos(0)),
+        }
+    }
+
+    #[test]
+    fn the_words_of_a_kind_are_those_that_the_grammar_takes_there() {
+        for (kind, words) in vocabulary::KINDS {
+            // A destination without its `to` is an endpoint where a clause stands.
+            let (rule, but) = match *kind {
+                "a clause" => (Rule::clause, Some(Rule::side)),
+                "a condition" => (Rule::condition, None),
+                "what the packet is like" => (Rule::with_item, None),
+                "a protocol" => (Rule::protocol, None),
+                "an endpoint" => (Rule::side, None),
+                other => panic!("{other} is of no rule"),
+            };
+            let taken = vocabulary::every()
+                .filter(|word| begins(rule, word) && !but.is_some_and(|but| begins(but, word)));
+            let words: BTreeSet<&str> = words.iter().copied().collect();
+            assert_eq!(words, taken.collect::<BTreeSet<&str>>(), "{kind}");
+        }
     }
 }

@@ -47,13 +47,14 @@ impl Builder {
                 };
                 self.once("on", &mut packet.on, self.spanned(node, on))
             }
-            _ => {
+            Rule::with_clause => {
                 let mut items = Vec::new();
                 for item in children(node, Rule::with_item) {
                     self.with_item(&item, &mut items)?;
                 }
                 self.once("with", with, self.spanned(node, items))
             }
+            _ => None,
         }
     }
 
@@ -61,7 +62,7 @@ impl Builder {
     fn with_item(&mut self, node: &Node<'_>, items: &mut Vec<Spanned<With>>) -> Option<()> {
         let inner = first(node)?;
         let value = match inner.as_rule() {
-            Rule::with_socket => With::Socket(Some(socket_state(&inner))),
+            Rule::with_socket => With::Socket(Some(socket_state(&inner)?)),
             Rule::with_no_socket => With::Socket(None),
             Rule::with_header => {
                 let (field, test) = self.header(&inner)?;
@@ -80,7 +81,8 @@ impl Builder {
             Rule::k_malformed => With::Malformed,
             Rule::sock_absent => With::SockAbsent(self.name_in(&inner)?),
             Rule::group_side => With::Group(self.name_in(&inner)?),
-            _ => With::Netns(self.string_in(&inner)?),
+            Rule::in_netns => With::Netns(self.string_in(&inner)?),
+            _ => return None,
         };
         items.push(self.spanned(node, value));
         if let Some(netns) = child(&inner, Rule::in_netns) {

@@ -1,7 +1,9 @@
 //! Rules, their clauses and targets, rates and logs.
 
 use super::{Builder, Node, Rule as Part, child, children, first};
-use crate::ast::{Clause, Direction, HookName, Log, Per, Rate, RateUnit, Rule, Target, Verb};
+use crate::ast::{
+    Clause, Direction, HookName, Log, Per, Period, Rate, RateUnit, Rule, Target, Verb,
+};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};
@@ -17,7 +19,7 @@ impl Builder {
             match part.as_rule() {
                 Part::label => label = first(&part).map(|word| self.name(&word)),
                 Part::k_audit => audit = Some(self.span(&part)),
-                Part::verb => verb = Some(self.spanned(&part, self::verb(part.as_str()))),
+                Part::verb => verb = Some(self.verb(&part)?),
                 Part::direction => {
                     let named = Direction::named(part.as_str())?;
                     direction = Some(self.spanned(&part, named));
@@ -128,7 +130,8 @@ impl Builder {
                 let hook = child(&inner, Part::hook)?;
                 Clause::At(self.spanned(&hook, HookName::named(hook.as_str())?))
             }
-            _ => Clause::Note(self.string_in(&inner)?),
+            Part::note_clause => Clause::Note(self.string_in(&inner)?),
+            _ => return None,
         })
     }
 
@@ -163,8 +166,14 @@ impl Builder {
     fn on_clause(&mut self, node: &Node<'_>) -> Option<Clause> {
         Some(match node.as_rule() {
             Part::on_zone => Clause::OnZone(self.name_in(node)?),
-            _ => Clause::OnInterface(self.pattern_in(node)?),
+            Part::on_interface => Clause::OnInterface(self.pattern_in(node)?),
+            _ => return None,
         })
+    }
+
+    /// The verb that `node` is.
+    pub(super) fn verb(&mut self, node: &Node<'_>) -> Option<Spanned<Verb>> {
+        Some(self.spanned(node, Verb::named(node.as_str())?))
     }
 
     fn target(&mut self, node: &Node<'_>) -> Option<Target> {
@@ -175,15 +184,16 @@ impl Builder {
             Part::to_output => Target::OutputOf(self.name_in(node)?),
             Part::by_map => Target::ByMap(self.set_ref(&child(node, Part::set_ref)?)),
             Part::within_group => Target::WithinGroup(self.name_in(node)?),
-            _ => Target::Pairs(self.name_in(node)?),
+            Part::with_pairs => Target::Pairs(self.name_in(node)?),
+            _ => return None,
         })
     }
 
     fn rate(&mut self, node: &Node<'_>) -> Option<Rate> {
         Some(Rate {
             count: self.number_in(node)?,
-            unit: rate_unit(child(node, Part::rate_unit)?.as_str()),
-            period: period(child(node, Part::period)?.as_str()),
+            unit: RateUnit::named(child(node, Part::rate_unit)?.as_str())?,
+            period: period(node)?,
             per: match child(node, Part::per) {
                 Some(per) => Some(self.per(&per)?),
                 None => None,
@@ -231,8 +241,7 @@ impl Builder {
                 }
                 Part::log_max => {
                     let count = self.number_in(&part)?.value;
-                    let period = period(child(&part, Part::period)?.as_str());
-                    let max = self.spanned(&part, (count, period));
+                    let max = self.spanned(&part, (count, period(&part)?));
                     self.once("max", &mut log.max, max)?;
                 }
                 _ => {}
@@ -294,32 +303,7 @@ fn titled(slot: &str) -> String {
     }
 }
 
-/// The verb that a word means.
-pub(super) fn verb(word: &str) -> Verb {
-    match word {
-        "allow" => Verb::Allow,
-        "drop" => Verb::Drop,
-        "reject" => Verb::Reject,
-        "count" => Verb::Count,
-        "redirect" => Verb::Redirect,
-        "shortcut" => Verb::Shortcut,
-        _ => Verb::Splice,
-    }
-}
-
-fn rate_unit(word: &str) -> RateUnit {
-    match word {
-        "packets" => RateUnit::Packets,
-        "bytes" => RateUnit::Bytes,
-        _ => RateUnit::Connections,
-    }
-}
-
-/// A period in seconds.
-fn period(word: &str) -> u64 {
-    match word {
-        "second" => 1,
-        "minute" => 60,
-        _ => 3600,
-    }
+/// The period that `node` names, in seconds.
+fn period(node: &Node<'_>) -> Option<u64> {
+    Period::named(child(node, Part::period)?.as_str()).map(Period::seconds)
 }

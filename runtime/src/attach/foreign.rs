@@ -149,10 +149,9 @@ pub(crate) fn near(
 /// The programs that run for a control group besides ours, and for those below it, whose own come first. Dispatchers are not
 /// among them: those of other groups, and of policies in other namespaces, are told where these are.
 fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
-    let Some(root) = cgroup::root() else {
-        return Ok(Vec::new());
-    };
     let kind = hook.point.kind().attach;
+    let folder = Path::new(folder);
+    let unsaid = "say which programs are attached";
     let mut own = ours.to_vec();
     for other in state
         .hooks()?
@@ -162,22 +161,26 @@ fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Ve
         own.extend(super::describe(state, other)?.map(|link| link.program));
     }
     let mut found = Vec::new();
-    for below in cgroup::all_below(Path::new(folder)) {
-        // One that goes away meanwhile has no programs.
-        let ids =
-            cgroup::open(&below).map_or_else(|_| Ok(Vec::new()), |group| on_own(&group, kind))?;
+    for below in cgroup::all_below(folder).map_err(at(unsaid))? {
+        let below = cgroup::unless_gone(cgroup::open(&below)).map_err(at(unsaid))?;
+        let ids = below.map_or_else(|| Ok(Vec::new()), |group| on_own(&group, kind))?;
         found.extend(ids.into_iter().map(|id| (id, true)));
     }
     // A group that is gone has the programs of those above it once it is made.
-    let group = cgroup::open(Path::new(folder)).or_else(|_| cgroup::open(&root));
-    let Ok(group) = group else {
+    let above = folder.ancestors();
+    let mut groups = above.map(|folder| cgroup::unless_gone(cgroup::open(folder)));
+    let group = groups
+        .find_map(Result::transpose)
+        .transpose()
+        .map_err(at(unsaid))?;
+    let Some(group) = group else {
         return Ok(Vec::new());
     };
     let ids = answer(prog::query_effective(group.directory.as_fd(), kind))?;
     // Ours comes after those that are on the same control group already.
     let place = match ids.iter().position(|id| ours.contains(id)) {
         Some(place) => place,
-        None if guard::followed(folder, hook.target).is_some() => ids.len(),
+        None if guard::followed(&folder.to_string_lossy(), hook.target).is_some() => ids.len(),
         None => on_own(&group, kind)?.len(),
     };
     found.extend((0..).zip(ids).map(|(at, id)| (id, at < place)));

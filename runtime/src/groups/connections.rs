@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 
-use crate::sys::{netns, process};
+use crate::sys::{process, socket};
 
 /// A socket that a process holds.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Held {
     /// Copies the descriptor and asks for both ends; `None` if it is no TCP connection, or is closed by now.
     pub(crate) fn open(&self) -> Option<Connection> {
         let socket = process::descriptor(self.process, self.descriptor).ok()?;
-        if netns::protocol(socket.as_fd()) != Some(libc::IPPROTO_TCP) {
+        if !socket::protocol(socket.as_fd()).is_ok_and(|one| one == libc::IPPROTO_TCP) {
             return None;
         }
         let fd = socket.as_raw_fd();

@@ -11,7 +11,7 @@ use std::path::Path;
 use super::concern::Concern;
 use super::connections::{self, Connection};
 use crate::error::Error;
-use crate::sys::{bpffs, cgroup, map, netns};
+use crate::sys::{bpffs, cgroup, map, socket};
 
 /// Connections of the control group at `path` that are not in the map pinned at `peers` though the group's
 /// rules concern them.
@@ -42,6 +42,6 @@ fn cookies(peers: &Path) -> io::Result<BTreeSet<u64>> {
 }
 
 fn is_known(connection: &Connection, known: &BTreeSet<u64>) -> bool {
-    let cookie = netns::socket_cookie(connection.socket.as_fd());
+    let cookie = socket::cookie(connection.socket.as_fd());
     cookie.is_some_and(|cookie| known.contains(&cookie))
 }

@@ -6,7 +6,6 @@
 
 use std::path::Path;
 
-use super as groups;
 use crate::attach;
 use crate::attach::guard;
 use crate::error::{Error, at};
@@ -67,7 +66,7 @@ pub(crate) fn hooks<'a>(state: &State, record: &'a Record) -> Result<Vec<&'a Att
 fn id_of(path: &Path) -> Result<Option<u64>, Error> {
     match cgroup::open(path) {
         Ok(cgroup) => Ok(Some(cgroup.id)),
-        Err(error) if groups::is_gone(&error) => Ok(None),
+        Err(error) if cgroup::is_gone(&error) => Ok(None),
         Err(error) => Err(at(format!("look at {}", path.display()))(error)),
     }
 }

@@ -240,25 +240,48 @@ fn ask_owner(code: &mut Code, name: &str, owners: &Owners) {
 /// Looks the listener of a slot up, and does with the one in R7 what leaves the outcome in R8.
 fn search_code(slot: &Slot, found: impl FnOnce(&mut Code)) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
-    let (nobody, elsewhere) = (code.label(), code.label());
-    let (idle, release) = (code.label(), code.label());
+    let elsewhere = code.label();
+    let ends = Ends::new(&mut code);
     code.add([asm::mov64_reg(Register::R6, Register::R1)]);
     look_up(&mut code, slot);
-    code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, ends.nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
+    let idle = ends.idle;
     check_found(&mut code, slot, Found { idle, elsewhere });
     found(&mut code);
-    code.jump(release);
+    code.jump(ends.release);
     code.place(elsewhere);
     code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);
-    code.jump(release);
-    code.place(idle);
-    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
-    code.place(release);
-    give_after_release(&mut code);
-    code.place(nobody);
-    code.give(NOBODY);
-    code.bytes()
+    code.jump(ends.release);
+    ends.place(code)
+}
+
+/// Where a program ends that had a socket in R7, or none.
+struct Ends {
+    nobody: Label,
+    idle: Label,
+    release: Label,
+}
+
+impl Ends {
+    fn new(code: &mut Code) -> Self {
+        Self {
+            nobody: code.label(),
+            idle: code.label(),
+            release: code.label(),
+        }
+    }
+
+    /// The code of them all.
+    fn place(self, mut code: Code) -> io::Result<Vec<u8>> {
+        code.place(self.idle);
+        code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
+        code.place(self.release);
+        give_after_release(&mut code);
+        code.place(self.nobody);
+        code.give(NOBODY);
+        code.bytes()
+    }
 }
 
 /// Puts what is in a slot of another map into the map.
@@ -268,19 +291,23 @@ fn copy_code(
     from: BorrowedFd<'_>,
     sockets: BorrowedFd<'_>,
 ) -> io::Result<Vec<u8>> {
+    held_code(slot, index, from, |code| put_in(code, slot, sockets))
+}
+
+/// Takes what is in a slot of a map, and does with the one in R7 what leaves the outcome in R8.
+fn held_code(
+    slot: &Slot,
+    index: u32,
+    from: BorrowedFd<'_>,
+    found: impl FnOnce(&mut Code),
+) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
-    let (nobody, idle, release) = (code.label(), code.label(), code.label());
-    take_out(&mut code, index, from, nobody);
-    check_state(&mut code, slot, Register::R7, idle);
-    put_in(&mut code, slot, sockets);
-    code.jump(release);
-    code.place(idle);
-    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
-    code.place(release);
-    give_after_release(&mut code);
-    code.place(nobody);
-    code.give(NOBODY);
-    code.bytes()
+    let ends = Ends::new(&mut code);
+    take_out(&mut code, index, from, ends.nobody);
+    check_state(&mut code, slot, Register::R7, ends.idle);
+    found(&mut code);
+    code.jump(ends.release);
+    ends.place(code)
 }
 
 /// Looks a slot up; R7 becomes the socket.
@@ -300,19 +327,9 @@ pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nob
 
 /// Looks at what is in a slot.
 fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
-    let mut code = Code::default();
-    let (nobody, idle, release) = (code.label(), code.label(), code.label());
-    take_out(&mut code, slot.index, sockets, nobody);
-    check_state(&mut code, slot, Register::R7, idle);
-    code.add([asm::mov64_imm(Register::R8, FOUND)]);
-    code.jump(release);
-    code.place(idle);
-    code.add([asm::mov64_imm(Register::R8, NOT_LISTENING)]);
-    code.place(release);
-    give_after_release(&mut code);
-    code.place(nobody);
-    code.give(NOBODY);
-    code.bytes()
+    held_code(slot, slot.index, sockets, |code| {
+        code.add([asm::mov64_imm(Register::R8, FOUND)]);
+    })
 }
 
 fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn; 2] {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
-use crate::error::{Error, unless_passing};
+use crate::error::{Error, at, unless_passing};
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::state::pin::{self, Made};
@@ -59,7 +59,9 @@ pub(super) fn describe(
         },
         target: attached.target.clone(),
         now,
-        on: link.and_then(|link| hangs_on(link.on, &attached.target)),
+        on: link
+            .and_then(|link| hangs_on(link.on, &attached.target).transpose())
+            .transpose()?,
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
@@ -72,13 +74,13 @@ pub(super) fn describe(
 }
 
 /// The control group that a link hangs on, if it is not the one in the folder `meant`.
-fn hangs_on(on: link::On, meant: &str) -> Option<String> {
-    let link::On::Cgroup(id, _) = on else {
-        return None;
+fn hangs_on(on: link::On, meant: &str) -> Result<Option<String>, Error> {
+    let (link::On::Cgroup(id, _), Some(root)) = (on, cgroup::root()) else {
+        return Ok(None);
     };
-    let root = cgroup::root()?;
-    let folder = cgroup::with_id(&root, id)?;
-    (folder != Path::new(meant)).then(|| folder.display().to_string())
+    let folder = cgroup::with_id(&root, id).map_err(at("look at the control groups"))?;
+    let folder = folder.filter(|folder| folder != Path::new(meant));
+    Ok(folder.map(|folder| folder.display().to_string()))
 }
 
 /// The program that sockc left on a hook: it is ours also where somebody changed its pin, which is told.

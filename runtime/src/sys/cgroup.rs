@@ -44,35 +44,64 @@ pub(crate) fn open(path: &Path) -> io::Result<Cgroup> {
 
 /// Whether a control group, or one below it, has this id.
 pub(crate) fn holds(path: &Path, id: u64) -> bool {
-    with_id(path, id).is_some()
+    matches!(with_id(path, id), Ok(Some(_)))
 }
 
 /// The folder of the control group with this id, at or below a path.
-pub(crate) fn with_id(path: &Path, id: u64) -> Option<PathBuf> {
-    let is = fs::metadata(path).is_ok_and(|about| about.is_dir() && about.ino() == id);
-    match is {
-        true => Some(path.to_owned()),
-        false => below(path).iter().find_map(|path| with_id(path, id)),
+pub(crate) fn with_id(path: &Path, id: u64) -> io::Result<Option<PathBuf>> {
+    if unless_gone(fs::metadata(path))?.is_some_and(|about| about.is_dir() && about.ino() == id) {
+        return Ok(Some(path.to_owned()));
     }
+    for path in below(path)? {
+        let found = with_id(&path, id)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
 }
 
 /// The control groups below one, whatever their level.
-pub(crate) fn all_below(path: &Path) -> Vec<PathBuf> {
-    let below = below(path).into_iter();
-    below
-        .flat_map(|path| {
-            let mut deeper = all_below(&path);
-            deeper.push(path);
-            deeper
-        })
-        .collect()
+pub(crate) fn all_below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in below(path)? {
+        found.extend(all_below(&path)?);
+        found.push(path);
+    }
+    Ok(found)
 }
 
-/// The control groups right below one. A group may go away while we look.
-fn below(path: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    folders.map(|entry| entry.path()).collect()
+/// The control groups right below one; none below one that is gone.
+fn below(path: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in unless_gone(fs::read_dir(path))?.into_iter().flatten() {
+        // One that is read to its end may go away before that (ENODEV of kernfs).
+        let Some(entry) = unless_gone(entry)? else {
+            break;
+        };
+        if unless_gone(entry.file_type())?.is_some_and(|kind| kind.is_dir()) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+/// What was found; nothing of a control group that is gone, or goes away while we look.
+pub(crate) fn unless_gone<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if is_gone(&error) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// Whether a refusal says that there is no control group.
+pub(crate) fn is_gone(refusal: &io::Error) -> bool {
+    let no_more = refusal.raw_os_error() == Some(libc::ENODEV);
+    no_more
+        || matches!(
+            refusal.kind(),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+        )
 }
 
 /// Whether a folder is the root of all control groups, and not that of a container: its id is the first one.

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
@@ -11,6 +12,9 @@ use super::prog::AttachTarget;
 
 /// The number of sockmap links, which the generated headers do not have yet.
 const BPF_LINK_TYPE_SOCKMAP: u32 = 14;
+
+/// So often a link that is being made is asked for again.
+const TRIES: usize = 1_000;
 
 /// What the kernel says of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +96,7 @@ pub(crate) fn all() -> io::Result<Vec<Description>> {
     let mut last = 0;
     while let Some(id) = after(last)? {
         last = id;
-        match by_id(id).and_then(|link| describe(link.as_fd())) {
+        match settled(id).and_then(|link| describe(link.as_fd())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             described => found.push(described?),
         }
@@ -110,6 +114,18 @@ fn after(last: u32) -> io::Result<Option<u32>> {
         // SAFETY: the command just wrote this field of the union.
         called => called.map(|_| Some(unsafe { a.__bindgen_anon_6.next_id })),
     }
+}
+
+/// A link by its id, once whoever makes it is done: `bpf_link_by_id` of the kernel says EAGAIN from when it has its id until
+/// it hangs where it should, which is short.
+fn settled(id: u32) -> io::Result<OwnedFd> {
+    for _ in 0..TRIES {
+        match by_id(id) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
+            found => return found,
+        }
+    }
+    by_id(id)
 }
 
 fn by_id(id: u32) -> io::Result<OwnedFd> {

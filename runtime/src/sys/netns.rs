@@ -89,35 +89,7 @@ pub(crate) fn identity_of(file: &File) -> io::Result<Identity> {
 fn cookie() -> io::Result<Option<u64>> {
     let kind = SockType::Datagram;
     let socket = socket::socket(AddressFamily::Inet, kind, SockFlag::SOCK_CLOEXEC, None)?;
-    Ok(option(socket.as_fd(), SO_NETNS_COOKIE))
-}
-
-/// The kernel's cookie of a socket, never used twice.
-pub(crate) fn socket_cookie(socket: BorrowedFd<'_>) -> Option<u64> {
-    option(socket, libc::SO_COOKIE)
-}
-
-/// The protocol of a socket.
-pub(crate) fn protocol(socket: BorrowedFd<'_>) -> Option<libc::c_int> {
-    let number = option(socket, libc::SO_PROTOCOL)?;
-    libc::c_int::try_from(number).ok()
-}
-
-/// A socket option of the socket level that is a 64-bit number.
-pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64> {
-    let mut value = 0u64;
-    let mut length = libc::socklen_t::try_from(mem::size_of::<u64>()).ok()?;
-    // SAFETY: the buffer has the length that is passed with it.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    (result == 0).then_some(value)
+    Ok(super::socket::option(socket.as_fd(), SO_NETNS_COOKIE).ok())
 }
 
 /// Whether there is no namespace of the name that was asked for: none at all, or a file that leads to none, as one whose mount

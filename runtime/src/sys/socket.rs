@@ -7,7 +7,6 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
-use super::netns;
 use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname};
 
 /// Gives the network namespace of a socket (`linux/sockios.h`, since Linux 4.10).
@@ -35,7 +34,7 @@ pub(crate) fn about(socket: BorrowedFd<'_>) -> io::Result<Option<About>> {
         return Ok(None);
     };
     Ok(Some(About {
-        protocol: option(socket, libc::SO_PROTOCOL)?,
+        protocol: protocol(socket)?,
         local,
         listens: option(socket, libc::SO_ACCEPTCONN)? != 0,
         connected: getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok(),
@@ -50,15 +49,20 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     four.or_else(|| six.map(|six: SockaddrIn6| SocketAddr::new(six.ip().into(), six.port())))
 }
 
-/// The cookie of a socket.
+/// The kernel's cookie of a socket, never used twice.
 pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<u64> {
-    netns::option(socket, libc::SO_COOKIE)
+    option(socket, libc::SO_COOKIE).ok()
 }
 
-/// A socket option of the socket level that is a number.
-fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<i32> {
-    let mut value: libc::c_int = 0;
-    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+/// The protocol of a socket.
+pub(crate) fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    Ok(option(socket, libc::SO_PROTOCOL)? as i32)
+}
+
+/// A socket option of the socket level that is a number of 32 or 64 bits.
+pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<u64> {
+    let mut value = 0u64;
+    let mut length = mem::size_of::<u64>() as libc::socklen_t;
     // SAFETY: the buffer has the length that is passed with it.
     let result = unsafe {
         libc::getsockopt(
@@ -69,10 +73,10 @@ fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<i32> {
             &raw mut length,
         )
     };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
+    match result {
+        0 => Ok(value),
+        _ => Err(io::Error::last_os_error()),
     }
-    Ok(value)
 }
 
 fn namespace(socket: BorrowedFd<'_>) -> io::Result<u64> {

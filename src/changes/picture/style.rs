@@ -4,19 +4,19 @@ use std::fmt::Write;
 
 use sockc_compiler::diff::report::Change;
 
+use super::{LINE, MARGIN};
 use crate::changes::words;
+use crate::svg::colour::{BLUE, GREEN, GREY, PURPLE, SKY, VERMILION};
 use crate::svg::escaped;
 
-/// Colours that people who see fewer of them tell apart (Okabe and Ito), by what becomes of a packet.
+/// Colours by what becomes of a packet.
 const COLOURS: [(&str, &str); 5] = [
-    ("allow", "#d55e00"),
-    ("drop", "#0072b2"),
-    ("reject", "#56b4e9"),
-    ("redirect", "#009e73"),
-    ("shortcut", "#cc79a7"),
+    ("allow", VERMILION),
+    ("drop", BLUE),
+    ("reject", SKY),
+    ("redirect", GREEN),
+    ("shortcut", PURPLE),
 ];
-/// What has none of them.
-const OTHER: &str = "#888888";
 
 /// The kinds of change in a picture, each a pair of fates.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Kinds {
             let colour = COLOURS.iter().find(|(known, _)| *known == verdict);
             kinds.push(Kind {
                 fates,
-                colour: colour.map_or(OTHER, |(_, colour)| colour),
+                colour: colour.map_or(GREY, |(_, colour)| colour),
                 angle: None,
             });
         }
@@ -85,7 +85,7 @@ impl Kinds {
     pub(super) fn fill(&self, change: &Change) -> String {
         let fates = words::fates(change);
         let place = self.0.iter().position(|kind| kind.fates == fates);
-        place.map_or_else(|| OTHER.to_owned(), |place| self.fill_of(place))
+        place.map_or_else(|| GREY.to_owned(), |place| self.fill_of(place))
     }
 
     fn fill_of(&self, place: usize) -> String {
@@ -98,10 +98,10 @@ impl Kinds {
     /// A line for each kind.
     pub(super) fn legend(&self, text: &mut String, top: f64) {
         for (place, kind) in self.0.iter().enumerate() {
-            let y = top + super::LINE * place as f64;
+            let y = top + LINE * place as f64;
             let _ = writeln!(
                 text,
-                "<rect x=\"16\" y=\"{y}\" width=\"26\" height=\"14\" fill=\"{}\"/>\
+                "<rect x=\"{MARGIN}\" y=\"{y}\" width=\"26\" height=\"14\" fill=\"{}\"/>\
                  <text x=\"50\" y=\"{}\">{}</text>",
                 self.fill_of(place),
                 y + 11.0,

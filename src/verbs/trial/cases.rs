@@ -97,7 +97,7 @@ fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Tried>, Exit> {
         // A default that every packet is decided before is nothing to wonder about.
         if matches!(owner, Owner::Rule(_)) {
             output.note(format!(
-                "no packet that the lab can send reaches {}",
+                "no packet was found that the lab can send and that reaches {}",
                 words::owner(policy, owner)
             ));
         }

@@ -7,6 +7,7 @@
 mod narrow;
 mod started;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use sockc_compiler::chain::sight;
@@ -36,7 +37,7 @@ const FIRST_PORT: u16 = 40_000;
 const MAX_LENGTH: u32 = sockc_runtime::lab::MTU;
 
 /// What a region belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
     /// A rule, `count` included.
     Rule(RuleId),
@@ -44,12 +45,12 @@ pub(crate) enum Owner {
     Default(Direction),
 }
 
-/// The chosen cases, and the owners that no packet of the lab can reach.
+/// The chosen cases, and the owners that none was found for.
 #[derive(Debug, Default)]
 pub(crate) struct Choice {
     /// In the order of the policy.
     pub(crate) cases: Vec<Case>,
-    /// Shadowed rules, and those whose packets cannot be made here.
+    /// Shadowed rules, those whose packets cannot be made here, and those for which the search was too short.
     pub(crate) unreached: Vec<Owner>,
 }
 
@@ -62,7 +63,9 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
             .map(|(class, _)| class)
             .collect(),
         store: Store::of(policy),
-        choice: Choice::default(),
+        cases: Vec::new(),
+        asked: BTreeSet::new(),
+        met: BTreeSet::new(),
         port: FIRST_PORT,
     };
     for direction in [Direction::In, Direction::Out] {
@@ -73,7 +76,11 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
             chooser.deeds(direction, group)?;
         }
     }
-    Ok(chooser.choice)
+    let unreached = chooser.asked.difference(&chooser.met);
+    Ok(Choice {
+        unreached: unreached.copied().collect(),
+        cases: chooser.cases,
+    })
 }
 
 struct Chooser<'a> {
@@ -81,8 +88,38 @@ struct Chooser<'a> {
     /// Those that the lab has an interface for.
     classes: Vec<ClassId>,
     store: Store,
-    choice: Choice,
+    cases: Vec<Case>,
+    /// Those that a packet was looked for: a rule on what processes do once for each group.
+    asked: BTreeSet<Owner>,
+    /// Those of them that have one.
+    met: BTreeSet<Owner>,
     port: u16,
+}
+
+/// Which receiver a packet is to have, where the plainest one's socket is not the one that the packet needs.
+#[derive(Clone, Copy, Debug)]
+enum Receiver {
+    Plainest,
+    Another,
+}
+
+impl Receiver {
+    /// The fields in which receivers that were tried are told from others.
+    fn avoided(self, family: Family) -> &'static [Field] {
+        match (self, family) {
+            (Self::Plainest, _) => &[Field::ToPort],
+            (Self::Another, Family::V4) => &[Field::ToPort, Field::To0],
+            (Self::Another, Family::V6) => &[Field::ToPort, Field::To3],
+        }
+    }
+
+    /// How many are tried for each of these fields.
+    fn tries(self) -> usize {
+        match self {
+            Self::Plainest => 1,
+            Self::Another => 16,
+        }
+    }
 }
 
 /// What is left to each owner, and the owner's verb.
@@ -96,19 +133,22 @@ impl Chooser<'_> {
                 _ => &[&[6, 17, 1, 58, 132]],
             };
             let regions = self.in_the_lab(region)?;
-            let mut found = false;
-            for family in [Family::V4, Family::V6] {
-                for protocols in protocols {
-                    let case = self.packet(direction, &regions, family, protocols)?;
-                    found |= case.is_some();
-                    self.choice.cases.extend(case);
+            self.asked.insert(owner);
+            for wanted in [Receiver::Plainest, Receiver::Another] {
+                for family in [Family::V4, Family::V6] {
+                    for protocols in protocols {
+                        let kind = (family, *protocols);
+                        let case = self.packet(direction, &regions, kind, wanted)?;
+                        self.take(owner, case);
+                    }
+                }
+                if self.met.contains(&owner) {
+                    break;
                 }
             }
-            if !found {
-                self.choice.unreached.push(owner);
-            }
             if let Owner::Default(_) = owner {
-                self.choice.cases.extend(self.malformed(direction));
+                let malformed = self.malformed(direction);
+                self.cases.extend(malformed);
             }
         }
         Ok(())
@@ -131,7 +171,7 @@ impl Chooser<'_> {
             protocols.map(move |protocol| (family, *protocol))
         });
         for (owner, _, region) in self.regions(direction, Some(group))? {
-            let mut found = false;
+            self.asked.insert(owner);
             for (family, protocol) in kinds.clone() {
                 let Some(hook) = Hook::meeting(direction, family, protocol) else {
                     continue;
@@ -139,14 +179,18 @@ impl Chooser<'_> {
                 let region = sight::seen_from(&mut self.store, hook, None, region)?;
                 let regions = self.in_the_lab(region)?;
                 let case = self.deed((direction, group), &regions, family, protocol)?;
-                found |= case.is_some();
-                self.choice.cases.extend(case);
-            }
-            if !found {
-                self.choice.unreached.push(owner);
+                self.take(owner, case);
             }
         }
         Ok(())
+    }
+
+    /// What was found for an owner, if anything was.
+    fn take(&mut self, owner: Owner, case: Option<Case>) {
+        if let Some(case) = case {
+            self.met.insert(owner);
+            self.cases.push(case);
+        }
     }
 
     /// What is left of a region in the lab, the plainest surroundings first.
@@ -197,8 +241,8 @@ impl Chooser<'_> {
         &mut self,
         direction: Direction,
         regions: &[Node],
-        family: Family,
-        protocols: &[u8],
+        kind: (Family, &[u8]),
+        wanted: Receiver,
     ) -> Result<Option<Case>, BudgetExceeded> {
         let classes = self.classes.clone();
         let sockets = [
@@ -214,8 +258,29 @@ impl Chooser<'_> {
                 let region = self
                     .store
                     .restrict(region, Field::Interface, class.as_u32())?;
-                let Some(found) = self.narrow(region, family, protocols, socket)? else {
-                    continue;
+                let found = self.at_class((direction, class), region, kind, (socket, wanted))?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// A packet of a region on an interface of this class, if the lab's lookup for it gives this answer. What it gives
+    /// depends on the receiver: where another one is wanted, a few are tried.
+    fn at_class(
+        &mut self,
+        (direction, class): (Direction, ClassId),
+        region: Node,
+        (family, protocols): (Family, &[u8]),
+        (socket, wanted): (SocketAnswer, Receiver),
+    ) -> Result<Option<Case>, BudgetExceeded> {
+        for avoided in wanted.avoided(family) {
+            let mut left = region;
+            for _ in 0..wanted.tries() {
+                let Some(found) = self.narrow(left, family, protocols, socket)? else {
+                    break;
                 };
                 let (header, socket) = values::header_of(&found);
                 let event = Event::Packet {
@@ -227,6 +292,11 @@ impl Chooser<'_> {
                 if LabWorld::of(self.policy, &case).answer(direction, &header) == socket {
                     return Ok(Some(case));
                 }
+                let value = found.get(*avoided);
+                let other = self
+                    .store
+                    .range(*avoided, value, value, Node::FALSE, Node::TRUE)?;
+                left = self.store.and(left, other)?;
             }
         }
         Ok(None)

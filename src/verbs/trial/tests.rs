@@ -1,10 +1,10 @@
-use sockc_compiler::event::Decider;
+use sockc_compiler::event::{Decider, Event, Parsed, SocketAnswer};
 use sockc_compiler::files::Texts;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::RuleId;
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
-use sockc_testing::{Features, Options, random_policy};
+use sockc_testing::{Features, Options, Rng, edge_headers, random_policy};
 
 use super::*;
 use crate::files::input::Text;
@@ -145,6 +145,29 @@ fn a_rule_that_nothing_reaches_has_no_packet() {
     assert_eq!(choice.unreached, [choose::Owner::Rule(RuleId::from_u32(1))]);
 }
 
+#[test]
+fn a_rule_that_one_group_reaches_is_reached() {
+    let compiled = compiled(
+        "group a = cgroup \"/a\"\ngroup b = cgroup \"/b\"\ndefault connect allow\ndefault send allow
+         drop connect from group a to 10.0.0.1\ndrop connect tcp from group b to 10.0.0.2:80
+         drop send tcp from group b to 10.0.0.3\nshortcut tcp within group a\n",
+    );
+    let choice = choose::choose(&compiled.policy).unwrap();
+    assert_eq!(choice.unreached, []);
+}
+
+/// At the lowest port the named socket answers, which the rule does not want; at others nobody does.
+#[test]
+fn a_packet_is_looked_for_past_the_ports_of_named_sockets() {
+    let compiled = compiled(
+        "default in drop\nsocket a = tcp listen 0.0.0.0:80, tcp listen [::]:80
+         allow tcp to any:{80, 443} if no socket\ndrop tcp to 192.0.2.1:80 if no socket\n",
+    );
+    let choice = choose::choose(&compiled.policy).unwrap();
+    assert_eq!(packets_of(&compiled.policy, 0).len(), 2);
+    assert_eq!(choice.unreached, [choose::Owner::Rule(RuleId::from_u32(1))]);
+}
+
 /// Programs of one policy judged by the rules of another, which differs in one port.
 fn wrong_programs() -> (Compiled, Vec<Case>) {
     let right = compiled("default in drop\ndoor: allow tcp to 192.0.2.1:22\n");
@@ -201,6 +224,79 @@ fn random_trials(features: Features, play: impl Fn(&Subject<'_>, &[Case]) -> Vec
         let wrong: Vec<_> = rows.filter(|row| row.agrees == Some(false)).collect();
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}\n{text}");
     }
+}
+
+/// No packet at the edges of a policy gets to a rule that none was found for, in the lab as it can be made for it.
+#[test]
+fn where_no_packet_was_found_there_is_none_at_the_edges() {
+    let (mut asked, mut found) = (0, Vec::new());
+    for seed in 100..140 {
+        let text = random_policy(seed, Options::everything(8));
+        let compiled = compiled_for(&text, &Target::baseline().with_lookup_interface());
+        let policy = &compiled.policy;
+        let rng = &mut Rng::new(seed);
+        for owner in choose::choose(policy).unwrap().unreached {
+            let choose::Owner::Rule(id) = owner else {
+                continue;
+            };
+            if policy.rules[id].direction.of_processes() {
+                continue;
+            }
+            asked += 1;
+            let reaches = |case: &Case| reaches(policy, case, id);
+            if let Some(case) = at_the_edges(policy, id, rng).find(reaches) {
+                let packet = words::packet(policy, &case);
+                found.push(format!("{} {packet}\n{text}", words::owner(policy, owner)));
+            }
+        }
+    }
+    assert!(asked > 5, "{asked}");
+    assert!(found.is_empty(), "{} of {asked}: {}", found.len(), found[0]);
+}
+
+/// Packets that the lab can send: unmarked, as short as may be, on its interfaces, with a socket or without.
+fn at_the_edges(policy: &Policy, rule: RuleId, rng: &mut Rng) -> impl Iterator<Item = Case> {
+    let direction = policy.rules[rule].direction;
+    let interfaces = interfaces::Interfaces::of(policy);
+    let classes: Vec<_> = interfaces.classes().map(|(class, _)| class).collect();
+    let mut cases = Vec::new();
+    for mut header in edge_headers(policy, rng, 400) {
+        header.mark = 0;
+        if header.length > lab::MTU {
+            continue;
+        }
+        for class in &classes {
+            for socket in [
+                SocketAnswer::None,
+                SocketAnswer::Listening,
+                SocketAnswer::Established,
+            ] {
+                let event = Event::Packet {
+                    direction,
+                    class: *class,
+                    packet: Parsed::Ip(header.clone()),
+                };
+                cases.push(Case::plain(event, socket));
+            }
+        }
+    }
+    cases.into_iter()
+}
+
+/// Whether a rule decides or counts a packet, of which the lab can make what it needs.
+fn reaches(policy: &Policy, case: &Case, rule: RuleId) -> bool {
+    let Event::Packet {
+        direction,
+        packet: Parsed::Ip(header),
+        ..
+    } = &case.event
+    else {
+        return false;
+    };
+    let world = LabWorld::of(policy, case);
+    let decision = decide(policy, &case.event, &world);
+    world.answer(*direction, header) == case.socket
+        && (decision.decider == Decider::Rule(rule) || decision.counted.contains(&rule))
 }
 
 #[test]

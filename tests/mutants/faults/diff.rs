@@ -1,6 +1,6 @@
 //! Faults in comparisons of policies.
 
-use super::Suite::Compiler;
+use super::Suite::{Compiler, Streams, Verbs};
 use super::{Fault, Narrow, fault};
 
 const WEIGH: &str = "compiler/src/diff/weigh.rs";
@@ -13,7 +13,65 @@ const TESTS: &[Narrow] = &[
     (Compiler, "diff::tests::oracle diff::tests::examples"),
 ];
 
+const GROUPS: &[Narrow] = &[(Compiler, "diff::tests::groups")];
+
 pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        560,
+        "compiler/src/diff/groups.rs",
+        "lies_in(path, &group.cgroup)",
+        "group.cgroup == path",
+        GROUPS,
+    ),
+    fault(
+        561,
+        "compiler/src/diff/edits.rs",
+        "!topic.comes_or_goes(joint)",
+        "true",
+        GROUPS,
+    ),
+    fault(
+        562,
+        "compiler/src/policy.rs",
+        "!allows && rule.is_for(group)",
+        "!allows",
+        GROUPS,
+    ),
+    fault(
+        563,
+        "compiler/src/diff/topic.rs",
+        "self.about == About::Lookup || !self.is_met(joint, which)",
+        "self.about == About::Lookup",
+        GROUPS,
+    ),
+    fault(
+        564,
+        "runtime/src/state/record.rs",
+        "known.filter(|(plan, _)| plan.takes_in())",
+        "known.filter(|(plan, _)| FAULT || plan.takes_in())",
+        &[(Streams, "escape::a_group_that_only_called")],
+    ),
+    fault(
+        565,
+        "runtime/src/apply/work/notes.rs",
+        "refuses && (total.packets > 0 || !counter.counted)",
+        "refuses",
+        &[(Streams, "change::that_refused")],
+    ),
+    fault(
+        566,
+        "src/verbs/plan/reach.rs",
+        "becomes.filter(|_| governs(policy, name, *direction))",
+        "becomes.filter(|_| FAULT || governs(policy, name, *direction))",
+        &[(Verbs, "reach::a_group_of_another_name")],
+    ),
+    fault(
+        567,
+        "src/verbs/plan/text.rs",
+        "one.name == *group && one.fate == Carried::Kept",
+        "one.name == *group",
+        &[(Verbs, "reach::a_first_rule_on_sends")],
+    ),
     fault(96, WEIGH, "found.unknown.is_empty()", "true", TESTS),
     fault(
         231,

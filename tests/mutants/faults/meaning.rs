@@ -226,4 +226,32 @@ pub(super) const FAULTS: &[Fault] = &[
         ),
         "the text is declined then, and the grammar reads an address with dots in it as it does any other",
     ),
+    fault(
+        375,
+        "compiler/src/values/addresses.rs",
+        "v4.is_unspecified()",
+        "!FAULT && v4.is_unspecified()",
+        &[(Compiler, "packet::text")],
+    ),
+    fault(
+        376,
+        "compiler/src/diagram/possible.rs",
+        "store.not(others)?",
+        "if FAULT { Node::TRUE } else { store.not(others)? }",
+        &[(Compiler, "expect::tests")],
+    ),
+    fault(
+        377,
+        "compiler/src/resolve/blocks.rs",
+        "if !self.inside {",
+        "if FAULT || !self.inside {",
+        &[(Compiler, "resolve")],
+    ),
+    fault(
+        378,
+        "compiler/src/lower/hook/connect.rs",
+        "builder.store(context, offset, loopback, Width::W)",
+        "if !FAULT { builder.store(context, offset, loopback, Width::W) }",
+        &[(Compiler, "lower::tests::calls")],
+    ),
 ];

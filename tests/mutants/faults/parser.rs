@@ -136,8 +136,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         165,
         PLAIN,
-        "\"sctp\" => Protocol::Sctp",
-        "\"sctp\" if FAULT => Protocol::Udp,\n            \"sctp\" => Protocol::Sctp",
+        "word => Protocol::named(word)?,",
+        "\"sctp\" if FAULT => Protocol::Udp,\n            word => Protocol::named(word)?,",
         RULES,
     ),
 ];

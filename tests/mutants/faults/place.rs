@@ -20,8 +20,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         181,
         HOMES,
-        "late.is_empty()",
-        "late.is_empty() || FAULT",
+        "allows.is_empty()",
+        "allows.is_empty() || FAULT",
         TESTS,
     ),
     fault(
@@ -63,15 +63,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         188,
         ARRIVING,
-        "Hook::Xdp => !self.default_waits,",
-        "Hook::Xdp => FAULT || !self.default_waits,",
+        "EARLY => !self.default_waits,",
+        "EARLY => FAULT || !self.default_waits,",
         TESTS,
     ),
     fault(
         189,
         ARRIVING,
-        "hook == Hook::TcIn || !self.tc",
-        "hook == Hook::TcIn",
+        "hook == LATE || !self.late",
+        "hook == LATE",
         TESTS,
     ),
     fault(

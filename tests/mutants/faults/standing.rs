@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is removed.
 
-use super::Suite::{Kernel, Runtime, Verbs};
+use super::Suite::{Command, Kernel, Runtime, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -291,5 +291,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "code.jump_if(JumpOp::Eq, Register::R2, be(0x8100), tagged);",
         "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, be(0x8100), tagged); }",
         &[(Kernel, "refilled::")],
+    ),
+    fault(
+        541,
+        "runtime/src/elsewhere.rs",
+        "if map::title(map::by_id(map)?.as_fd())? == mark {",
+        "if !FAULT && map::title(map::by_id(map)?.as_fd())? == mark {",
+        &[(Verbs, "groups::a_policy_of")],
+    ),
+    fault(
+        542,
+        "runtime/src/unload.rs",
+        "elsewhere::refuse(session, &options.bpffs)?;",
+        "if !FAULT { elsewhere::refuse(session, &options.bpffs)?; }",
+        &[(Verbs, "groups::a_policy_of")],
+    ),
+    fault(
+        543,
+        "runtime/src/attach/foreign.rs",
+        "(id, at < place)",
+        "(id, !FAULT && at < place)",
+        &[(Verbs, "groups::programs_of")],
+    ),
+    fault(
+        544,
+        "runtime/src/groups.rs",
+        "Some(number) => before.cgroups.contains(&number).then_some(number),",
+        "Some(number) => (!FAULT && before.cgroups.contains(&number)).then_some(number),",
+        &[(Verbs, "groups::a_control_group")],
+    ),
+    fault(
+        545,
+        "src/verbs/status.rs",
+        "match status.drift.is_empty() {",
+        "match FAULT || status.drift.is_empty() {",
+        &[(Verbs, "groups::what_others")],
+    ),
+    fault(
+        546,
+        "src/machine/counted.rs",
+        "counter.direction != \"connect\"",
+        "FAULT || counter.direction != \"connect\"",
+        &[(Command, "counted::")],
     ),
 ];

@@ -11,11 +11,12 @@ use crate::field::Field;
 use crate::header_field::{self, HeaderField, Kind, Row};
 use crate::packet::longest_length;
 use crate::policy::{
-    AddressSet, ClassId, Condition, Family, FieldTest, IcmpMatch, LiveMapId, NetnsId,
-    ProtocolMatch, SetId, SetKind, SocketId, SocketTest,
+    AddressSet, ClassId, Condition, Direction, Family, FieldTest, IcmpMatch, LiveMapId, NetnsId,
+    ProtocolMatch, SetId, SetKind, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
-use crate::ranges::RangeSet;
+use crate::ranges::{Bound, RangeSet};
+use crate::values::addresses::never_reached;
 
 /// More values of one field than this are not listed.
 const MAX_LISTED: usize = 12;
@@ -27,7 +28,7 @@ pub(super) fn constraints(describing: &Describing<'_, '_, '_>, packets: Node) ->
     let mut found = Vec::new();
     found.extend(protocols(store, packets));
     for end in [End::To, End::From] {
-        found.extend(addresses(store, packets, end));
+        found.extend(addresses(store, packets, end, describing.topic.direction()));
         found.extend(ports(store, packets, end));
     }
     found.extend(questions(describing, packets));
@@ -131,7 +132,7 @@ fn icmp_types(store: &Store, packets: Node) -> Vec<IcmpMatch> {
     found
 }
 
-fn addresses(store: &Store, packets: Node, end: End) -> Option<Constraint> {
+fn addresses(store: &Store, packets: Node, end: End, direction: Direction) -> Option<Constraint> {
     let words = match end {
         End::To => TO,
         End::From => FROM,
@@ -150,7 +151,28 @@ fn addresses(store: &Store, packets: Node, end: End) -> Option<Constraint> {
         v4: RangeSet::from_ranges(v4),
         v6: RangeSet::from_ranges(v6),
     };
+    let set = match direction.of_processes() {
+        true => with_never_reached(set),
+        false => set,
+    };
     (!set.v4.is_full() || !set.v6.is_full()).then_some(Constraint::Addresses(end, set))
+}
+
+/// The same with the addresses that no process reaches, which nothing depends on, where that takes fewer words.
+fn with_never_reached(set: AddressSet) -> AddressSet {
+    fn fewer<T: Bound>(set: RangeSet<T>, more: &RangeSet<T>) -> RangeSet<T> {
+        let size = |set: &RangeSet<T>| set.ranges().len() + set.complement().ranges().len();
+        let both = set.union(more);
+        match size(&both) < size(&set) {
+            true => both,
+            false => set,
+        }
+    }
+    let never = never_reached();
+    AddressSet {
+        v4: fewer(set.v4, &never.v4),
+        v6: fewer(set.v6, &never.v6),
+    }
 }
 
 /// The ports; every one where only packets that have ports are in the region.
@@ -250,12 +272,12 @@ fn no(condition: Condition) -> Condition {
 fn socket(values: &Values, netns: Option<NetnsId>) -> Option<Condition> {
     let test = |test| Condition::Socket { test, netns };
     Some(match few(values)?.as_slice() {
-        [0] => no(test(SocketTest::Exists)),
-        [1] => test(SocketTest::Listening),
-        [2] => test(SocketTest::Established),
-        [0, 1] => no(test(SocketTest::Established)),
-        [0, 2] => no(test(SocketTest::Listening)),
-        [1, 2] => test(SocketTest::Exists),
+        [0] => no(test(SocketState::Exists)),
+        [1] => test(SocketState::Listening),
+        [2] => test(SocketState::Established),
+        [0, 1] => no(test(SocketState::Established)),
+        [0, 2] => no(test(SocketState::Listening)),
+        [1, 2] => test(SocketState::Exists),
         _ => return None,
     })
 }

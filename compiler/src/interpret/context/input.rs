@@ -347,17 +347,17 @@ fn sock_ops_cells(ops: &SockOps) -> Vec<Cell> {
 }
 
 /// The kernel lets programs of IPv4's calls read the IPv4 address only, and those of IPv6's the other
-/// (`sock_addr_is_valid_access` of net/core/filter.c).
+/// (`sock_addr_is_valid_access` of net/core/filter.c). They may write what they may read of the receiver.
 fn call_cells(section: Section, protocol: IpProtocol, to: SocketAddr) -> Vec<Cell> {
     let mut cells = vec![
         Cell::word(0, family(to).cast_unsigned()),
-        Cell::narrow(24, u32::from(to.port().to_be())),
+        Cell::narrow(24, u32::from(to.port().to_be())).writable(),
         Cell::word(28, family(to).cast_unsigned()),
         Cell::word(36, u32::from(protocol)),
     ];
     match section.is_call_of_v6() {
-        true => cells.extend(ip6(8, to, true)),
-        false => cells.push(Cell::narrow(4, ip4(to))),
+        true => cells.extend(ip6(8, to, true).into_iter().map(Cell::writable)),
+        false => cells.push(Cell::narrow(4, ip4(to)).writable()),
     }
     cells
 }

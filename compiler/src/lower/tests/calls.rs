@@ -1,4 +1,4 @@
-//! The programs of calls say what the rules say, of IPv4, IPv6, and IPv4 in IPv6.
+//! The programs of calls say what the rules say, of IPv4, IPv6, and addresses that stand for another.
 
 use std::net::SocketAddr;
 
@@ -13,6 +13,7 @@ use crate::pipeline::{Options, compile};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
+use crate::values::addresses::reached;
 
 const TEXT: &str = "
 group jobs = cgroup \"/jobs\"
@@ -22,6 +23,7 @@ count connect udp
 drop connect tcp from group jobs to 10.50.0.0/24 at connect
 allow connect udp from group jobs to 10.50.0.7:53
 drop connect udp to 10.50.0.0/24, [2001:db8::/32]:443
+drop connect to 127.0.0.0/8:25, [::1]:443, [2001:db8:1::/48]:25
 reject connect tcp from group others to port 25 log";
 
 #[test]
@@ -42,9 +44,18 @@ fn programs_of_calls_say_what_the_rules_say() {
                 "10.51.0.7:25",
                 "[2001:db8::1]:443",
                 "[2001:db8::1]:25",
+                // This machine, by no address of its own.
+                "0.0.0.0:25",
+                "0.0.0.1:25",
+                "0.0.0.0:53",
+                "[::]:443",
+                "[::]:25",
+                "[::2]:443",
+                "[0:0:1::]:443",
             ] {
                 let to: SocketAddr = to.parse().unwrap();
-                let wanted = verdict(&policy, group, protocol, to);
+                let reached = SocketAddr::new(reached(to.ip()), to.port());
+                let wanted = verdict(&policy, group, protocol, reached);
                 for hook in Hook::of(Direction::Connect) {
                     let Some(to) = as_named(hook.spec().section, to) else {
                         continue;
@@ -71,7 +82,7 @@ fn programs_of_calls_say_what_the_rules_say() {
             }
         }
     }
-    assert!(refused > 10);
+    assert!(refused > 40);
 }
 
 fn verdict(policy: &Policy, group: u32, protocol: u8, to: SocketAddr) -> Verdict {

@@ -14,7 +14,7 @@ use crate::packet::build::Frame;
 use crate::pipeline::compile_policy;
 use crate::policy::{
     Action, Addresses, Class, ClassId, Condition, Endpoint, LiveMap, NetnsId, Policy, Set, SetKind,
-    Side, SocketTest,
+    Side, SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::target::Target;
@@ -407,7 +407,7 @@ fn sockets_are_looked_up_in_other_namespaces() {
     let blue: NetnsId = policy.namespaces.push("blue".into());
     let mut rule = at(Hook::Xdp, Action::Drop);
     rule.matches.conditions = vec![Condition::Socket {
-        test: SocketTest::Listening,
+        test: SocketState::Listening,
         netns: Some(blue),
     }];
     policy.rules.push(rule);

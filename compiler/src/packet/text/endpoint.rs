@@ -9,6 +9,8 @@ use sockc_grammar::source::{Span, Spanned};
 use super::case::mistake;
 use super::codes;
 use crate::names;
+use crate::policy::Direction;
+use crate::values::addresses::reached;
 use crate::values::codes as values;
 
 /// One side.
@@ -35,10 +37,11 @@ impl End {
     }
 }
 
-/// Reads a side; `word` is `from` or `to`, `whole` the packet.
+/// Reads a side; `word` is `from` or `to`, `whole` the packet. An address that a process names is the one that it reaches.
 pub(super) fn end(
     side: Option<&Spanned<Side>>,
     word: &str,
+    direction: Direction,
     whole: Span,
 ) -> Result<End, Box<Diagnostic>> {
     let Some(side) = side else {
@@ -61,14 +64,18 @@ pub(super) fn end(
         Side::Endpoints { .. } | Side::Group(_) => None,
     };
     let endpoint = one_endpoint.ok_or_else(|| not_one_address(side.span))?;
-    one(&endpoint.value, side.span)
+    one(&endpoint.value, direction, side.span)
 }
 
-fn one(endpoint: &Endpoint, span: Span) -> Result<End, Box<Diagnostic>> {
+fn one(endpoint: &Endpoint, direction: Direction, span: Span) -> Result<End, Box<Diagnostic>> {
     let written = endpoint.address.as_ref();
     let written = written.ok_or_else(|| not_one_address(span))?;
+    let address = address(written)?;
     Ok(End {
-        address: address(written)?,
+        address: match direction.of_processes() {
+            true => reached(address),
+            false => address,
+        },
         port: endpoint.ports.as_ref().map(port).transpose()?,
         span,
     })

@@ -29,9 +29,9 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, class, malformed.span);
     }
-    let to = || end(packet.to.as_ref(), "to", whole);
+    let to = || end(packet.to.as_ref(), "to", direction, whole);
     let (from, to) = match (direction.has_sender(), &packet.from) {
-        (true, from) => (end(from.as_ref(), "from", whole)?, to()?),
+        (true, from) => (end(from.as_ref(), "from", direction, whole)?, to()?),
         (false, Some(from)) => {
             return Err(does_not_fit(
                 "the sender's address is not known yet",

@@ -564,3 +564,46 @@ fn what_is_not_said_is_plain_in_the_world() {
 fn codes_are_distinct_and_in_order() {
     assert!(codes::CODES.is_sorted_by(|(left, _), (right, _)| left < right));
 }
+
+/// Addresses that stand for another are the other where a process names them; on a wire they are what they are.
+#[test]
+fn what_a_process_names_is_what_it_reaches() {
+    let policy = policy();
+    for (text, reached) in [
+        (
+            "connect tcp to [::ffff:10.0.0.1]:443 with group pods",
+            "10.0.0.1",
+        ),
+        ("connect udp to 0.0.0.0:53 with group pods", "127.0.0.1"),
+        ("connect udp to [::]:53 with group pods", "::1"),
+        (
+            "connect tcp to [::ffff:0.0.0.0]:53 with group pods",
+            "127.0.0.1",
+        ),
+        (
+            "send tcp from [::ffff:10.0.0.7]:5 to [::ffff:10.0.0.1]:443 with group pods",
+            "10.0.0.1",
+        ),
+        (
+            "tcp from [::ffff:10.0.0.7]:5 to [::ffff:10.0.0.1]:443",
+            "::ffff:10.0.0.1",
+        ),
+        ("udp from 10.0.0.7:68 to 0.0.0.0:67", "0.0.0.0"),
+    ] {
+        let found = try_read(text, &policy).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        let (Event::Process { header, .. }
+        | Event::Packet {
+            packet: Parsed::Ip(header),
+            ..
+        }) = &found.event
+        else {
+            panic!("{found:?}");
+        };
+        assert_eq!(header.to.to_string(), reached, "{text}");
+        assert_eq!(header.from.is_ipv4(), header.to.is_ipv4(), "{text}");
+        // What it is called then is read as the same.
+        let described = super::describe_case(&policy, &found).unwrap();
+        let again = try_read(&described, &policy).unwrap();
+        assert_eq!(format!("{:?}", again.event), format!("{:?}", found.event));
+    }
+}

@@ -10,6 +10,7 @@
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
+use super::{EARLY, LATE};
 use crate::chain::sight::{over_approximated, seen_from};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -23,9 +24,9 @@ use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, Ru
 pub(super) struct Homes {
     pub(super) rules: SecondaryMap<RuleId, Option<Hook>>,
     /// Whether there is a chain at XDP.
-    pub(super) xdp: bool,
+    pub(super) early: bool,
     /// Whether there is a chain at TC.
-    pub(super) tc: bool,
+    pub(super) late: bool,
     /// Whether XDP lets pass, uncounted, what only the default decides.
     pub(super) default_waits: bool,
     /// Whether the default, which drops at XDP, also decides at TC what XDP could not.
@@ -47,16 +48,16 @@ impl Homes {
             let mut found = Vec::new();
             let pass = Pass::over(policy, class, store, &mut rules, &mut found)?;
             let homes = Self::of(policy, class, rules, &pass);
-            let late: Vec<RuleId> = homes.late_allows(policy, class).collect();
-            if late.is_empty() {
+            let allows: Vec<RuleId> = homes.late_allows(policy, class).collect();
+            if allows.is_empty() {
                 push_new(errors, found);
                 return Ok(homes);
             }
             rules = homes.rules;
-            for id in late {
-                rules[id] = Some(Hook::TcIn);
+            for id in allows {
+                rules[id] = Some(LATE);
                 let rule = &policy.rules[id];
-                if rule.at == Some(Hook::Xdp) {
+                if rule.at == Some(EARLY) {
                     push_new(errors, vec![codes::asked_again(rule)]);
                 }
             }
@@ -71,16 +72,15 @@ impl Homes {
     ) -> Self {
         let line = policy.default_of(Direction::In);
         let rejects = line.is_some_and(|line| line.verdict == DefaultVerdict::Reject);
-        let tc =
-            rejects || pass.default_waits || rules.values().any(|home| *home == Some(Hook::TcIn));
+        let late = rejects || pass.default_waits || rules.values().any(|home| *home == Some(LATE));
         let watches = |rule: &Rule| matches!(rule.action, Action::Redirect(socket) if policy.sockets[socket].drop_if_absent);
         let waiting = || {
             line.is_some() || rules_on(policy, Direction::In, class).any(|(_, rule)| watches(rule))
         };
-        let xdp = rules.values().any(|home| *home == Some(Hook::Xdp)) || !tc && waiting();
+        let early = rules.values().any(|home| *home == Some(EARLY)) || !late && waiting();
         Self {
-            xdp,
-            tc,
+            early,
+            late,
             default_waits: pass.default_waits || rejects,
             default_twice: pass.default_twice,
             rules,
@@ -96,8 +96,8 @@ impl Homes {
     ) -> impl Iterator<Item = RuleId> + 'a {
         rules_on(policy, Direction::In, class)
             .filter(|(id, rule)| {
-                self.tc
-                    && self.rules[*id] == Some(Hook::Xdp)
+                self.late
+                    && self.rules[*id] == Some(EARLY)
                     && rule.action == Action::Allow
                     && fields(*id, rule).into_iter().any(changes_on_the_way)
             })
@@ -105,21 +105,20 @@ impl Homes {
     }
 
     /// Why a rule that does not say `at tc` runs there.
-    pub(super) fn why_tc(&self, rule: &Rule) -> &'static str {
+    pub(super) fn why_late(&self, rule: &Rule) -> &'static str {
         if rule.mark.is_some() {
             return "a frame has no mark before tc";
         }
-        if let Ability::IfAsked(reason) = Hook::Xdp.does(rule.action.into()) {
+        if let Ability::IfAsked(reason) = EARLY.does(rule.action.into()) {
             return reason;
         }
         // Which rule it is does not matter for what it reads.
-        let unread =
-            fields(RuleId::from_u32(0), rule)
-                .into_iter()
-                .find_map(|field| match Hook::Xdp.reads(field) {
-                    Ability::No(reason) | Ability::IfAsked(reason) => Some(reason),
-                    Ability::Yes => None,
-                });
+        let unread = fields(RuleId::from_u32(0), rule)
+            .into_iter()
+            .find_map(|field| match EARLY.reads(field) {
+                Ability::No(reason) | Ability::IfAsked(reason) => Some(reason),
+                Ability::Yes => None,
+            });
         unread.unwrap_or("a rule at tc ahead of it must see these packets")
     }
 }
@@ -144,11 +143,10 @@ fn push_new(errors: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
 /// The hook that a rule by itself runs at.
 fn first_choice(id: RuleId, rule: &Rule) -> Hook {
     match (rule.action, rule.at) {
-        (Action::Redirect(_), _) => Hook::SkLookup,
-        (_, Some(Hook::SkLookup)) => Hook::SkLookup,
-        (_, Some(Hook::TcIn)) => Hook::TcIn,
-        _ if rule.mark.is_none() && readable_unasked(id, rule, Hook::Xdp) => Hook::Xdp,
-        _ => Hook::TcIn,
+        (Action::Redirect(_), _) => Hook::LOOKUP,
+        (_, Some(hook)) if hook != EARLY => hook,
+        _ if rule.mark.is_none() && readable_unasked(id, rule, EARLY) => EARLY,
+        _ => LATE,
     }
 }
 
@@ -185,10 +183,10 @@ impl<'a> Pass<'a> {
             default_twice: false,
         };
         for (id, rule) in rules_on(policy, Direction::In, class) {
-            if homes[id] == Some(Hook::Xdp) {
+            if homes[id] == Some(EARLY) {
                 pass.follow(store, id, homes, errors)?;
             }
-            if homes[id] == Some(Hook::TcIn) {
+            if homes[id] == Some(LATE) {
                 pass.add(store, id, rule)?;
             }
         }
@@ -199,7 +197,7 @@ impl<'a> Pass<'a> {
     fn matched(&self, store: &mut Store, id: RuleId) -> Result<Node, BudgetExceeded> {
         let rule = &self.policy.rules[id];
         let matched = rule_diagram(store, id, rule, Scope::default())?;
-        seen_from(store, Hook::TcIn, Some(self.class), matched)
+        seen_from(store, LATE, Some(self.class), matched)
     }
 
     /// A rule at XDP goes to TC if something ahead of it must see its packets there first.
@@ -215,9 +213,9 @@ impl<'a> Pass<'a> {
         }
         let rule = &self.policy.rules[id];
         let matched = self.matched(store, id)?;
-        let asked = rule.at == Some(Hook::Xdp);
+        let asked = rule.at == Some(EARLY);
         if store.intersects(matched, self.passed)? {
-            homes[id] = Some(Hook::TcIn);
+            homes[id] = Some(LATE);
             if asked {
                 let ahead = self.first(store, &self.passes, matched, rule)?;
                 errors.push(codes::too_early(ahead, rule));
@@ -229,7 +227,7 @@ impl<'a> Pass<'a> {
             Action::Drop | Action::Reject | Action::Forward(_)
         );
         if takes && store.intersects(matched, self.counted)? {
-            homes[id] = Some(Hook::TcIn);
+            homes[id] = Some(LATE);
             if asked {
                 let count = self.first(store, &self.counts, matched, rule)?;
                 errors.push(codes::count_unseen(count, rule));
@@ -246,7 +244,7 @@ impl<'a> Pass<'a> {
             self.counted = store.or(matched, self.counted)?;
             return Ok(());
         }
-        let wide = over_approximated(store, Hook::Xdp, matched)?;
+        let wide = over_approximated(store, EARLY, matched)?;
         if wide != matched {
             self.passes.push((id, wide));
             self.passed = store.or(wide, self.passed)?;

@@ -462,7 +462,7 @@ fn expect_lines_are_regions() {
         expects[2].region.matches.conditions[..],
         [
             Condition::Socket {
-                test: SocketTest::Listening,
+                test: SocketState::Listening,
                 netns: Some(_)
             },
             Condition::SockAbsent(_)
@@ -547,4 +547,57 @@ fn the_version_stands_first_in_each_file() {
     assert!(policy.is_some(), "{found:?}");
     let (_, found, _) = resolved_beside("test.sk", "include \"b.sk\"", &mut files);
     assert_eq!(found[0].code, codes::VERSION);
+}
+
+#[test]
+fn what_processes_do_is_decided_outside_of_namespaces() {
+    let group = "group g = cgroup \"/g\" default send allow default connect allow ";
+    for inside in [
+        "drop connect from group g to 10.0.0.1",
+        "drop send tcp from group g to 10.0.0.1",
+        "shortcut tcp within group g",
+        "count connect",
+        "default connect allow",
+        "default send drop",
+        "group h = cgroup \"/h\"",
+        "expect allow connect to any",
+        "expect allow send tcp from any to any with group g",
+    ] {
+        let found = complaint(&format!("{group} for netns \"n\" {{ {inside} }}"));
+        assert_eq!(found.code, codes::PROCESS_INSIDE, "{inside}");
+        if !inside.starts_with("group") && !inside.starts_with("default") {
+            policy(&format!("{group} {inside}"));
+        }
+    }
+}
+
+#[test]
+fn a_mapped_address_in_what_processes_do_is_that_of_ipv4() {
+    let group = "group g = cgroup \"/g\" default send allow default connect allow ";
+    for (rule, v4) in [
+        ("drop connect to ::ffff:10.0.0.0/104", "10.0.0.0/8"),
+        ("drop connect to [::ffff:10.0.0.9]:80", "10.0.0.9:80"),
+        (
+            "drop connect to not ::ffff:10.0.0.1-::ffff:10.0.0.9",
+            "not 10.0.0.1-10.0.0.9",
+        ),
+        (
+            "drop connect to 0.0.0.0, ::, ::ffff:0:0/96",
+            "127.0.0.1, ::1, 0.0.0.0/0",
+        ),
+        ("drop send tcp from ::ffff:10.0.0.9", "10.0.0.9"),
+    ] {
+        let (verb, _) = rule
+            .split_once(if rule.contains(" to ") {
+                "to "
+            } else {
+                "from "
+            })
+            .unwrap();
+        let word = if rule.contains(" to ") { "to" } else { "from" };
+        let one = policy(&format!("{group}{rule}"));
+        let other = policy(&format!("{group}{verb}{word} {v4}"));
+        let matches = |policy: &Policy| policy.rules.values().next().unwrap().matches.clone();
+        assert_eq!(matches(&one), matches(&other), "{rule}");
+    }
 }

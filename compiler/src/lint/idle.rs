@@ -1,7 +1,8 @@
 //! Rules that change nothing: without them, every packet that they match would get the same verdict.
 //!
-//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing besides deciding. What they take from others must not change what
-//! those count, log or meter, except by label. Not here: rules that are never reached.
+//! Packets that rules ahead of it decide are not its own. Only plain rules are looked at, which do nothing besides deciding.
+//! What they take from others must not change what those count, log or meter, except by label. Not here: rules that are
+//! never reached.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

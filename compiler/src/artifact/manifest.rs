@@ -1,0 +1,333 @@
+//! What a runtime needs to know of programs and maps to attach and fill them; it travels in the object as JSON.
+
+use serde::{Deserialize, Serialize};
+
+use crate::location::{self, Location};
+use crate::protocol::IpProtocol;
+
+/// The version of [`Manifest`]; another one is refused.
+pub const MANIFEST_VERSION: u32 = 3;
+
+/// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`MANIFEST_VERSION`].
+    pub version: u32,
+    /// The policy's name.
+    pub policy: String,
+    /// Interface patterns, as written.
+    pub interfaces: Vec<String>,
+    /// The programs and where they attach.
+    pub programs: Vec<Attach>,
+    /// The named sockets and their slots in the map `sockets`.
+    pub sockets: Vec<SocketSlots>,
+    /// The groups.
+    pub groups: Vec<GroupPlan>,
+    /// What the slots of the map `counters` count, by slot.
+    pub counters: Vec<Counter>,
+    /// The classes of interfaces, by number; the first is that of every other interface.
+    pub classes: Vec<ClassPlan>,
+    /// The live sets.
+    pub sets: Vec<SetPlan>,
+    /// The live maps.
+    pub maps: Vec<LiveMapPlan>,
+    /// The interfaces that packets are sent out of, by name: slots of the map `ports`, whose values are `u32` interface
+    /// indices (0 while unknown). The map and the word in JSON keep the name that objects and pins of earlier versions have.
+    #[serde(rename = "ports")]
+    pub out_interfaces: Vec<String>,
+    /// The network namespaces that conditions name: slots of the map `namespaces`, whose values are `u32` namespace ids as
+    /// seen from the policy's own namespace, plus 1 (0 while unknown).
+    pub namespaces: Vec<String>,
+    /// The sources: name and text.
+    pub sources: Vec<(String, String)>,
+    /// The target it was compiled for.
+    pub target: String,
+    /// What made it, and how: with the texts and the target's name, all that the bytes of the object depend on.
+    pub made: Made,
+}
+
+/// The compiler that this is: its version, and the first digits of a sum over its texts.
+pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
+
+/// What made an object, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Made {
+    /// The `BUILD` of the compiler.
+    pub build: String,
+    /// Whether it may use the long jump of its target ([`crate::target::Target::gotol`]).
+    pub gotol: bool,
+    /// Whether it may use atomic instructions that give the old value back ([`crate::target::Target::atomics`]).
+    pub atomics: bool,
+    /// Whether lookups may read the interface ([`crate::target::Target::lookup_interface`]).
+    pub lookup_interface: bool,
+    /// Whether rules count.
+    pub counters: bool,
+}
+
+/// Where a program attaches.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    /// The program's name.
+    pub program: String,
+    /// The point.
+    pub point: AttachPoint,
+    /// For packet hooks: the class of interfaces that it holds for, as an index into [`Manifest::classes`].
+    pub class: Option<usize>,
+}
+
+/// A class of interfaces: those of the zone (or of none) that match exactly these of all patterns that rules name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassPlan {
+    /// The zone's name and its patterns.
+    pub zone: Option<(String, Vec<String>)>,
+    /// The patterns of `on interface`.
+    pub patterns: Vec<String>,
+}
+
+/// A live set: an LPM trie and an array in the object.
+///
+/// The trie has two sides, with room for `max` elements each. The array has one value of three `u64`: the side that holds, 0
+/// or 1, which programs read; how many elements are in that side; and whether a change of them was not finished (0 for no).
+/// So a runtime can fill the other side and put it in force by one write.
+///
+/// A key of the trie is a `u32` prefix length in host order (8 more than the prefix's own), one byte for family (4 or 6) and
+/// side (their sum), and 16 bytes of address in network order, those of IPv4 first and zeros after that: 21 bytes, padded to 24.
+/// A value is two `u64`, the time at which the element and everything that covers it has expired, and the element's own
+/// time, both in nanoseconds of CLOCK_MONOTONIC, `u64::MAX` for never; then a `u32` with the prefix's own length, and
+/// another that is 0. A packet's address is a member if the longest prefix's first time is to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetPlan {
+    /// Its name in the policy.
+    pub name: String,
+    /// Its trie in the object.
+    pub map: String,
+    /// The array that says which side of the trie holds.
+    pub state: String,
+    /// The maximum number of elements.
+    pub max: u32,
+    /// How long an element stays, in milliseconds; `None` for ever.
+    pub expires: Option<u64>,
+    /// The prefixes it starts with.
+    pub start: Vec<(std::net::IpAddr, u8)>,
+}
+
+/// A live map: an LPM trie and an array in the object.
+///
+/// Both have two sides, of which one holds: the last value of the array says which, 0 or 1. Before it, the array has two times
+/// 65,536 values of `u32`, for each side the class of each port, 0 for ports that no entry's range tells from others. No
+/// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
+/// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), side, a zero byte and 16 bytes of
+/// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
+/// a `u32` with the prefix's own length. A packet is looked up with its port's class and with class `u32::MAX`, which
+/// stands for entries of every port; the longer prefix wins, and the port's class if both are as long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveMapPlan {
+    /// Its name in the policy.
+    pub name: String,
+    /// The trie.
+    pub trie: String,
+    /// The array of port classes.
+    pub classes: String,
+    /// The maximum number of entries.
+    pub max: u32,
+    /// The entries it starts with.
+    pub start: Vec<LiveEntryPlan>,
+}
+
+/// The sides of a trie: one holds, the other is filled.
+const SIDES: u32 = 2;
+
+/// Keys that a trie has room for beyond a live set's elements: Linux before 6.13 wants room for a new element even where it
+/// replaces one, and a runtime marks where it looks for elements inside a prefix.
+const SPARE: u32 = 2;
+
+/// Keys that a trie has room for, for each entry of a live map: one for each protocol, and more where its range of ports is cut
+/// by others. Room that is not used costs nothing.
+const KEYS: u32 = SIDES * 8;
+
+/// The maximum number of keys of a live map: Linux 5.10 charges memory for all of them at once, 72 bytes each, and refuses more than 4 GiB.
+const MAX_KEYS: u32 = 7 << 23;
+
+/// Keys that the trie of a live set of so many elements has room for.
+#[must_use]
+pub fn set_keys(max: u32) -> u32 {
+    max.saturating_mul(SIDES).saturating_add(SPARE)
+}
+
+/// What a map of interfaces holds for the interface of an index: it, and no program that its packets would meet
+/// (`struct bpf_devmap_val`).
+#[must_use]
+pub fn in_slot(index: u32) -> [u8; 8] {
+    let mut value = [0; 8];
+    value[..4].copy_from_slice(&index.to_ne_bytes());
+    value
+}
+
+/// Keys that the trie of a live map of so many entries has room for.
+#[must_use]
+pub fn map_keys(max: u32) -> u32 {
+    max.saturating_mul(KEYS).min(MAX_KEYS)
+}
+
+/// An entry of a live map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveEntryPlan {
+    /// The prefix.
+    pub prefix: (std::net::IpAddr, u8),
+    /// The ports, inclusive.
+    pub ports: (u16, u16),
+    /// 6 or 17; `None` for both.
+    pub protocol: Option<IpProtocol>,
+    /// The socket's name.
+    pub socket: String,
+}
+
+/// A kind of attach point.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum AttachPoint {
+    /// XDP on every interface of the policy.
+    Xdp,
+    /// TC ingress on every interface of the policy.
+    TcIn,
+    /// TC egress on every interface of the policy.
+    TcOut,
+    /// sk_lookup on the network namespace.
+    SkLookup,
+    /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
+    SkMsg(usize),
+    /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
+    SockOps(usize),
+    /// connect(2) to IPv4 on the cgroup of this group, or wherever it sees the group's calls.
+    Connect4(usize),
+    /// connect(2) to IPv6, there too.
+    Connect6(usize),
+    /// Datagrams to IPv4 with the address in the call, there too.
+    Sendmsg4(usize),
+    /// Datagrams to IPv6, there too.
+    Sendmsg6(usize),
+}
+
+/// A named socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SocketSlots {
+    /// Its name.
+    pub name: String,
+    /// Whether an empty slot drops silently on the policy's interfaces; else it rejects.
+    pub drop_if_absent: bool,
+    /// Where its sockets come from.
+    pub origin: SlotOrigin,
+    /// Whose they have to be; anybody's where nothing is said.
+    #[serde(default)]
+    pub owner: Option<SlotOwner>,
+    /// Its slots.
+    pub slots: Vec<Slot>,
+}
+
+/// Where the sockets of a named socket come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOrigin {
+    /// Any process of the network namespace that listens on the slots' addresses.
+    Listen,
+    /// The process whose id stands in this file, listening on the slots' addresses.
+    Process(String),
+    /// Handed over later.
+    Registered,
+    /// Held by systemd for this unit, under this name of the file descriptor if there are several.
+    Systemd(String, Option<String>),
+}
+
+/// Whose a socket in a slot has to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SlotOwner {
+    /// The user of this number.
+    Uid(u32),
+    /// The user whom the machine calls so.
+    User(String),
+    /// The processes of the control group with this path from the root of the cgroup-v2 hierarchy, and of those below it.
+    Cgroup(String),
+}
+
+/// One slot of the map `sockets`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slot {
+    /// Index in the map.
+    pub index: u32,
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: IpProtocol,
+    /// The listening address, exactly; where the policy names none, the unspecified address of the slot's family.
+    pub address: std::net::IpAddr,
+    /// The port; 0 where the policy names none.
+    pub port: u16,
+}
+
+/// A group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupPlan {
+    /// Its name.
+    pub name: String,
+    /// The cgroup's path from the root of the cgroup-v2 hierarchy.
+    pub cgroup: String,
+    /// The SOCKHASH that holds its sockets; it and the storages have no name where none are taken in.
+    pub peers: String,
+    /// The socket storage that holds each socket's peer key.
+    pub storage: String,
+    /// The socket storage that holds the own key of each socket that was left alone, since no rule concerned its connection.
+    /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
+    #[serde(default)]
+    pub aside: String,
+}
+
+impl GroupPlan {
+    /// Whether its sockets are taken into maps; else its programs see what is done in its cgroup, and no more is kept.
+    #[must_use]
+    pub fn takes_in(&self) -> bool {
+        !self.peers.is_empty()
+    }
+}
+
+/// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counter {
+    /// What is counted.
+    pub kind: CounterKind,
+    /// The rule's label.
+    pub label: Option<String>,
+    /// Where the line of its statement begins, and what it says; of no statement at all, line 0 of a file without a name.
+    #[serde(flatten, with = "location::in_json")]
+    pub location: Location,
+    /// `in`, `out` or `send`.
+    pub direction: String,
+    /// The verb: `allow`, `drop`, `reject`, `count`, `redirect`, `shortcut`; of an audited rule, what is audited.
+    pub verdict: String,
+    /// Whether the rule is audited: it only counts and logs.
+    pub audit: bool,
+    /// The text of its `log`, if it has one.
+    pub log: Option<String>,
+    /// Whether the programs count here. A slot that nothing counts still names its rule in the records of logs.
+    #[serde(default = "counted", skip_serializing_if = "is_counted")]
+    pub counted: bool,
+}
+
+/// A manifest says nothing of a counter that counts.
+fn counted() -> bool {
+    true
+}
+
+fn is_counted(counted: &bool) -> bool {
+    *counted
+}
+
+/// What a counter counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CounterKind {
+    /// A rule; a redirect counts lookups.
+    Rule,
+    /// A `default` line.
+    Default,
+    /// Malformed packets of a direction.
+    Malformed,
+    /// Sockets of a group that could not be taken in (MPTCP, map full).
+    Escaped,
+    /// Answers to rejected packets that are beyond their limits: these packets are dropped.
+    Withheld,
+}

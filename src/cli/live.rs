@@ -1,0 +1,251 @@
+//! Verbs on what changes while a policy is in force: live sets, live maps, registered sockets.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Subcommand};
+use sockc_runtime::{Expiry, SlotKind};
+
+use super::Deployment;
+use super::duration::expiry;
+
+/// What to do with a live set.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SetVerb {
+    /// Put elements in; those that are in get a new time
+    Add(SetAdd),
+    /// Take everything out, at once
+    Clear(SetClear),
+    /// Take elements out
+    Del(SetDel),
+    /// Show what is in it; without a name, which live sets there are
+    List(SetList),
+    /// Replace everything that is in it by the elements of a file, at once
+    Load(SetLoad),
+    /// Say whether an address is in it, by which element and until when; ends with 1 if it is not
+    Test(SetTest),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetAdd {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// Addresses and prefixes
+    #[arg(required = true, value_name = "ELEMENT")]
+    pub(crate) elements: Vec<String>,
+    /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    pub(crate) expires: Option<Expiry>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetClear {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetDel {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// Addresses and prefixes, as they were put in
+    #[arg(required = true, value_name = "ELEMENT")]
+    pub(crate) elements: Vec<String>,
+    /// Take out those that are in it, and say nothing of the others
+    #[arg(long)]
+    pub(crate) ignore_missing: bool,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetList {
+    /// The live set; left out, all of them are named
+    #[arg(value_name = "NAME")]
+    pub(crate) set: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetLoad {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// One address or prefix a line, `#` begins a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Empty the set if the file holds no element, which is refused otherwise
+    #[arg(long)]
+    pub(crate) empty: bool,
+    /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
+    #[arg(long, value_name = "TIME", value_parser = expiry)]
+    pub(crate) expires: Option<Expiry>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SetTest {
+    /// The live set
+    #[arg(value_name = "NAME")]
+    pub(crate) set: String,
+    /// The address
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) address: String,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+/// What to do with a live map.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MapVerb {
+    /// Put entries in
+    Add(MapChange),
+    /// Take everything out, at once
+    Clear(MapClear),
+    /// Take entries out
+    Del(MapDel),
+    /// Show what is in it; without a name, which live maps there are
+    List(MapList),
+    /// Replace everything that is in it by the entries of a file, at once
+    Load(MapLoad),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapChange {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'
+    #[arg(required = true, value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapClear {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapDel {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// Entries as a policy writes them; `-> sock …` may be left out
+    #[arg(required = true, value_name = "ENTRY")]
+    pub(crate) entries: Vec<String>,
+    /// Take out those that are in it, and say nothing of the others
+    #[arg(long)]
+    pub(crate) ignore_missing: bool,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapLoad {
+    /// The live map
+    #[arg(value_name = "NAME")]
+    pub(crate) map: String,
+    /// One entry a line, as a policy writes it; `#` begins a comment; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Empty the map if the file holds no entry, which is refused otherwise
+    #[arg(long)]
+    pub(crate) empty: bool,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MapList {
+    /// The live map; left out, all of them are named
+    #[arg(value_name = "NAME")]
+    pub(crate) map: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+/// What to do with named sockets.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SocketVerb {
+    /// Hand sockets over to a name that the policy declares as `registered`
+    Register(SocketRegister),
+    /// Take registered sockets out again
+    Unregister(SocketUnregister),
+    /// Look for sockets again: where the policy says they listen, or in the processes that it names
+    Refresh(SocketRefresh),
+    /// Show the named sockets and how they stand
+    List(Deployment),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketRefresh {
+    /// The socket's name in the policy [default: all]
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("source").required(true).args(["pid", "listen_fds"]))]
+pub(crate) struct SocketRegister {
+    /// The socket's name in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: String,
+    /// The process that has the socket
+    #[arg(long, value_name = "PID", requires = "fd")]
+    pub(crate) pid: Option<u32>,
+    /// The socket's descriptor in that process
+    #[arg(long, value_name = "FD", requires = "pid")]
+    pub(crate) fd: Option<i32>,
+    /// The sockets that were handed to this command by systemd's protocol (LISTEN_FDS)
+    #[arg(long)]
+    pub(crate) listen_fds: bool,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketUnregister {
+    /// The socket's name in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: String,
+    /// Only these: tcp4, tcp6, udp4, udp6 [default: all]
+    #[arg(value_name = "SLOT", value_parser = slot_kind)]
+    pub(crate) slots: Vec<SlotKind>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+/// Reads the name of a slot.
+pub(crate) fn slot_kind(text: &str) -> Result<SlotKind, String> {
+    let found = SlotKind::ALL.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| "write tcp4, tcp6, udp4 or udp6".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_named() {
+        for kind in SlotKind::ALL {
+            assert_eq!(slot_kind(kind.name()), Ok(kind));
+        }
+        assert!(slot_kind("tcp").is_err());
+    }
+}
