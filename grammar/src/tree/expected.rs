@@ -166,10 +166,12 @@ mod tests {
         }
         assert!(seen > 10, "{seen}");
     }
+
     /// What the tree reads of a choice is every word of it: one that it does not know would lose its statement.
     #[test]
     fn every_word_of_a_choice_means_something() {
-        let known: [(&[&str], fn(&str) -> bool); 3] = [
+        type Known = (&'static [&'static str], fn(&str) -> bool);
+        let known: [Known; 3] = [
             (
                 &["verb", "default_verb", "absent_verb", "expected_verb"],
                 |word| Verb::named(word).is_some(),
