@@ -576,11 +576,14 @@ fn a_control_group_that_is_gone_keeps_no_interface_open() {
         place.apply();
         std::fs::remove_dir(&folder).unwrap();
         place.renew();
-        let refused = place.run(&["apply", &place.policy]);
-        assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-        let said = place.take_in();
         let words = format!("there is no control group {} now", folder.display());
+        let said = place.take_in();
         assert!(said.contains(&words), "{said}");
+        // Where programs follow the group by its path, it need not be there for a policy that has it already.
+        let again = place.run(&["apply", &place.policy]);
+        let code = if followed { 0 } else { 3 };
+        assert_eq!(again.code, Some(code), "{}", again.stderr);
+        assert_eq!(again.stderr.contains(&words), followed, "{}", again.stderr);
         // Twice is as well as once.
         place.done(&["apply", "--running"]);
         if !followed {
