@@ -117,7 +117,7 @@ fn on_groups(mark: &str) -> io::Result<Vec<String>> {
 
 fn on_group(id: u64, attach: u32) -> io::Result<String> {
     let title = Point::title_on_group(attach).unwrap_or_else(|| format!("attach type {attach}"));
-    let root = cgroup::root();
+    let root = cgroup::root()?;
     let folder = root
         .map(|root| cgroup::with_id(&root, id))
         .transpose()?

@@ -36,6 +36,16 @@ pub(crate) struct Group {
     pub(crate) number: u64,
 }
 
+/// The folder that all control groups are in.
+pub(crate) fn root() -> Result<PathBuf, Error> {
+    mounted()?.ok_or(Error::NoCgroups)
+}
+
+/// The same, if they are mounted.
+pub(crate) fn mounted() -> Result<Option<PathBuf>, Error> {
+    cgroup::root().map_err(at("look where control groups are mounted"))
+}
+
 /// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before` has known it,
 /// and either programs follow its path, so that the rules hold for the next one there, or they are to hold where they still
 /// can (`lenient`).
@@ -48,7 +58,7 @@ pub(crate) fn open(
     if manifest.groups.is_empty() {
         return Ok(Vec::new());
     }
-    let root = cgroup::root().ok_or(Error::NoCgroups)?;
+    let root = root()?;
     let mut groups: Vec<Group> = Vec::new();
     for plan in &manifest.groups {
         let path = root.join(plan.cgroup.trim_start_matches('/'));

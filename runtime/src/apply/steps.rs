@@ -153,7 +153,8 @@ pub(crate) enum Listening {
 
 /// Whether slots of a policy fill themselves again.
 pub(crate) fn listening(manifest: &Manifest, targets: &Targets, session: &Session) -> Listening {
-    let able = || targets.features.netns_cookie_in_sock_ops && cgroup::root().is_some();
+    let able =
+        || targets.features.netns_cookie_in_sock_ops && matches!(cgroup::root(), Ok(Some(_)));
     fills(manifest, able, session.namespace.cookie)
 }
 

@@ -172,7 +172,7 @@ impl Targets {
         Ok(match point.on() {
             On::Interface(index) => self.interface_target(index),
             On::Namespace => vec![namespace(session)?],
-            On::Root => vec![control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?],
+            On::Root => vec![control_group(&groups::root()?)?],
             On::Group(id) => vec![self.connections_of(id)?],
             On::Peers(id) => vec![self.peers(id, session)?],
         })
@@ -189,7 +189,7 @@ impl Targets {
             ),
             On::Namespace => (session.namespace.inode, String::new()),
             On::Root => {
-                let root = control_group(&cgroup::root().ok_or(Error::NoCgroups)?)?;
+                let root = control_group(&groups::root()?)?;
                 (root.number(), root.title().to_owned())
             }
             On::Group(id) | On::Peers(id) => (id, self.path_of(id).display().to_string()),
@@ -203,7 +203,7 @@ impl Targets {
         if !self.follows {
             return control_group(path);
         }
-        let root = cgroup::root().ok_or(Error::NoCgroups)?;
+        let root = groups::root()?;
         let root = cgroup::open(&root).map_err(at(format!("open {}", root.display())))?;
         let title = path.display().to_string();
         Ok(Target::Cgroup(id, root.directory, title))

@@ -117,7 +117,7 @@ impl Guard {
 /// seen here must be that of the machine, and not a container's.
 pub(crate) fn follows(manifest: &Manifest) -> bool {
     let locked = fs::read_to_string(LOCKDOWN).is_ok_and(|text| text.contains("[confidentiality]"));
-    let whole = cgroup::root().is_some_and(|root| cgroup::is_first(&root));
+    let whole = matches!(cgroup::root(), Ok(Some(root)) if cgroup::is_first(&root));
     if locked || !whole || manifest.groups.len() > MAX_GROUPS {
         return false;
     }

@@ -47,7 +47,9 @@ impl Belongs {
 /// What programs need to ask whose a socket is; the text says why they cannot.
 pub(crate) fn able() -> Result<KernelTypes, String> {
     let types = KernelTypes::read()?;
-    let first = cgroup::root().is_none_or(|root| cgroup::is_first(&root));
+    let root = cgroup::root()
+        .map_err(|error| format!("where control groups are mounted cannot be read: {error}"))?;
+    let first = root.is_none_or(|root| cgroup::is_first(&root));
     if !first {
         return Err("the control groups seen here are a container's, not all".to_owned());
     }

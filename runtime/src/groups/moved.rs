@@ -30,7 +30,7 @@ pub struct MovedGroup {
 /// The groups of a record whose control groups are gone.
 pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<MovedGroup>, Error> {
     let mut found = Vec::new();
-    let Some(root) = cgroup::root() else {
+    let Some(root) = super::mounted()? else {
         return Ok(found);
     };
     let known = record.manifest.groups.iter().zip(&record.cgroups);

@@ -87,7 +87,7 @@ pub(crate) fn belongs(open: &Open, owner: &Belongs) -> bool {
     match owner {
         Belongs::User(uid) => open.uid == *uid,
         Belongs::Cgroup(names) => {
-            let Some(root) = cgroup::root() else {
+            let Ok(Some(root)) = cgroup::root() else {
                 return false;
             };
             let path = names.iter().fold(root, |path, name| path.join(name));

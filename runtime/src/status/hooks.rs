@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at, unless_passing};
+use crate::groups;
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::state::pin::{self, Made};
@@ -75,7 +76,7 @@ pub(super) fn describe(
 
 /// The control group that a link hangs on, if it is not the one in the folder `meant`.
 fn hangs_on(on: link::On, meant: &str) -> Result<Option<String>, Error> {
-    let (link::On::Cgroup(id, _), Some(root)) = (on, cgroup::root()) else {
+    let (link::On::Cgroup(id, _), Some(root)) = (on, groups::mounted()?) else {
         return Ok(None);
     };
     let folder = cgroup::with_id(&root, id).map_err(at("look at the control groups"))?;

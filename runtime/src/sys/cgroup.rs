@@ -6,9 +6,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Where the version-2 hierarchy is mounted; the last mount wins, as it hides earlier ones.
-pub(crate) fn root() -> Option<PathBuf> {
-    let mounts = fs::read_to_string("/proc/thread-self/mounts").ok()?;
-    mount_point(&mounts)
+pub(crate) fn root() -> io::Result<Option<PathBuf>> {
+    let mounts = fs::read_to_string("/proc/thread-self/mounts")?;
+    Ok(mount_point(&mounts))
 }
 
 fn mount_point(mounts: &str) -> Option<PathBuf> {
