@@ -244,7 +244,7 @@ fn of_another(
         Effect::Rewrites => Effect::Refuses,
         effect => effect,
     };
-    (decides && concerns && !is_ours).then(|| Foreign {
+    (decides && concerns && !is_ours).then_some(Foreign {
         effect,
         namespace: Some(namespace),
         ..one
