@@ -4,6 +4,7 @@
 //! One that cannot be noticed, since nothing changes, says why. Numbers are names: they do not change when others go.
 
 mod bulk;
+mod calls;
 mod classifier;
 mod compose;
 mod diff;
@@ -13,7 +14,9 @@ mod live;
 mod lower;
 mod meaning;
 mod parser;
+mod passes;
 mod place;
+mod reach;
 mod said;
 mod standing;
 mod steps;
@@ -123,6 +126,9 @@ pub(crate) fn all() -> Vec<Fault> {
         said::FAULTS,
         live::FAULTS,
         standing::FAULTS,
+        calls::FAULTS,
+        passes::FAULTS,
+        reach::FAULTS,
     ];
     parts.concat()
 }
