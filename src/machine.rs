@@ -4,6 +4,7 @@ pub(crate) mod counted;
 pub(crate) mod drift;
 pub(crate) mod entries;
 pub(crate) mod local;
+pub(crate) mod others;
 pub(crate) mod slots;
 
 use sockc_runtime::{Error, Means, Options};

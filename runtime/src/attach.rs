@@ -2,12 +2,13 @@
 //!
 //! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
 //! there, that is an error which names it. [`dispatch`] writes the program that hangs there, [`guard`] what it asks of
-//! connections first; [`foreign`] and [`filter`] say who else is there. Not here: which hooks a policy needs.
+//! connections first; [`foreign`] and [`filter`] say who else is there, [`whose`] of which policy a dispatcher is. Not here: which hooks a policy needs.
 
 pub(crate) mod dispatch;
 mod filter;
 pub(crate) mod foreign;
 pub(crate) mod guard;
+pub(crate) mod whose;
 
 use std::fs::File;
 use std::io;

@@ -3,21 +3,25 @@
 //! They are pinned in a bpf file system that this process does not see: another mount namespace's, or one that something was
 //! mounted over. Takes the namespace of a session; says on which hooks they are. What hangs on an interface or a namespace is
 //! asked there; what hangs on control groups and on sockets holds for the whole machine, and is known to be a namespace's
-//! policy by the mark of its maps. Not here: what to do about them.
+//! policy by the mark of its maps. So is what policies of other namespaces have there, which this one's processes meet too
+//! ([`others`]). Not here: what becomes of them.
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::attach::foreign::{self, Foreign};
+use crate::attach::whose::{self, Dispatcher};
 use crate::error::{Error, at};
 use crate::hook::{Hook, Means, Point, is_dispatcher};
-use crate::session::Session;
+use crate::options::Options;
+use crate::session::{self, Session};
 use crate::state::{Access, Lock};
 use crate::sys::link::{self, On};
-use crate::sys::prog::{self, AttachTarget};
-use crate::sys::{caps, cgroup, map, netns};
+use crate::sys::netns::{Identity, of_mark};
+use crate::sys::prog::AttachTarget;
+use crate::sys::{bpffs, caps, cgroup, map, netns};
 
 /// Hooks that hold programs of sockc.
 #[derive(Debug, Default)]
@@ -79,8 +83,9 @@ pub(crate) fn look(session: &Session) -> Result<Strange, Error> {
         found.hooks.push(Point::Lookup.title());
     }
     let mark = session.namespace.mark();
-    let on_groups = on_groups(&mark).map_err(at("say which programs are attached"))?;
-    found.hooks.extend(on_groups);
+    let on_groups = on_groups().map_err(at(UNSAID))?.into_iter();
+    let ours = on_groups.filter(|one| one.dispatcher.marks.contains(&mark));
+    found.hooks.extend(ours.map(|one| one.words));
     Ok(found)
 }
 
@@ -96,57 +101,165 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
     Ok(programs)
 }
 
-/// Those on control groups and on sockets of groups whose programs use a map with this mark.
-fn on_groups(mark: &str) -> io::Result<Vec<String>> {
+/// A dispatcher on a control group or on the sockets of a group.
+struct OnGroup {
+    /// Its hook, in words.
+    words: String,
+    dispatcher: Dispatcher,
+}
+
+fn on_groups() -> io::Result<Vec<OnGroup>> {
     if is_blind() {
         return Ok(Vec::new());
     }
     let mut found = Vec::new();
     for link in link::all()? {
-        let place = match link.on {
-            On::Cgroup(id, attach) => on_group(id, attach)?,
-            On::Sockets => format!("{} on the sockets of a group", Point::Send(0).title()),
-            On::Other => continue,
-        };
-        if is_marked(link.program, mark)? {
-            found.push(format!("{place} (link {})", link.id));
+        if link.on == On::Other {
+            continue;
         }
+        let Some(dispatcher) = whose::dispatcher(link.program)? else {
+            continue;
+        };
+        let group = dispatcher.group.map(whose::folder).transpose()?.flatten();
+        let place = place(link.on, group.as_deref())?;
+        found.push(OnGroup {
+            words: format!("{place} (link {})", link.id),
+            dispatcher,
+        });
     }
     Ok(found)
 }
 
-fn on_group(id: u64, attach: u32) -> io::Result<String> {
-    let title = Point::title_on_group(attach).unwrap_or_else(|| format!("attach type {attach}"));
-    let root = cgroup::root()?;
-    let folder = root
-        .map(|root| cgroup::with_id(&root, id))
-        .transpose()?
-        .flatten();
-    Ok(match folder {
-        Some(folder) => format!("{title} {}", folder.display()),
-        None => format!("{title} control group {id}"),
+/// What a link hangs on, and the folder of the group that it is for, if that is another and is known.
+fn place(on: On, group: Option<&Path>) -> io::Result<String> {
+    let (title, hangs) = match on {
+        On::Cgroup(id, attach) => {
+            let title = Point::title_on_group(attach);
+            let title = title.unwrap_or_else(|| format!("attach type {attach}"));
+            let root = cgroup::root()?;
+            let folder = root.map(|root| cgroup::with_id(&root, id));
+            let folder = folder.transpose()?.flatten();
+            (title, folder.ok_or_else(|| format!("control group {id}")))
+        }
+        On::Sockets | On::Other => (
+            Point::Send(0).title(),
+            Err("on the sockets of a group".to_owned()),
+        ),
+    };
+    Ok(match (hangs, group) {
+        (Ok(folder), Some(group)) if folder != group => {
+            format!("{title} {} for {}", folder.display(), group.display())
+        }
+        (Ok(folder), _) => format!("{title} {}", folder.display()),
+        (Err(hangs), Some(group)) => format!("{title} {hangs} for {}", group.display()),
+        (Err(hangs), None) => format!("{title} {hangs}"),
     })
 }
 
-/// Whether a program is a dispatcher that uses a map with this mark; one that has gone meanwhile is none.
-fn is_marked(program: u32, mark: &str) -> io::Result<bool> {
-    let marked = || {
-        let program = prog::by_id(program)?;
-        if !is_dispatcher(&prog::describe(program.as_fd())?.name) {
-            return Ok(false);
-        }
-        for map in prog::maps(program.as_fd())? {
-            if map::title(map::by_id(map)?.as_fd())? == mark {
-                return Ok(true);
+/// The hooks on groups of a policy that was applied in another network namespace. What they decide holds for the processes of
+/// the groups in every namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OtherNamespace {
+    /// The name of the map by which its programs are known to be its.
+    pub mark: String,
+    /// The hooks, in words.
+    pub hooks: Vec<String>,
+    /// Its state folder, if that is in the bpf file system that was asked.
+    pub state: Option<PathBuf>,
+    /// A path by which the namespace is entered, if somebody who holds it is seen.
+    pub path: Option<PathBuf>,
+    /// What takes the hooks off.
+    pub remedy: String,
+}
+
+/// The policies of other network namespaces that have hooks on groups; only for CAP_SYS_ADMIN, else none.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn others(options: &Options) -> Result<Vec<OtherNamespace>, Error> {
+    session::enter(options, |session| {
+        let own = session.namespace.mark();
+        let mut found: Vec<OtherNamespace> = Vec::new();
+        for one in on_groups().map_err(at(UNSAID))? {
+            let marks = one.dispatcher.marks;
+            // Without a group it only sees who listens.
+            let (Some(_), false) = (one.dispatcher.group, marks.contains(&own)) else {
+                continue;
+            };
+            let Some(mark) = marks.into_iter().next() else {
+                continue;
+            };
+            match found.iter_mut().find(|other| other.mark == mark) {
+                Some(other) => other.hooks.push(one.words),
+                None => found.push(other(session, &options.bpffs, mark, one.words)?),
             }
         }
-        Ok(false)
+        Ok(found)
+    })
+}
+
+fn other(
+    session: &Session,
+    bpffs: &Path,
+    mark: String,
+    hook: String,
+) -> Result<OtherNamespace, Error> {
+    let mut inodes = session.state.others()?.into_iter();
+    let inode = inodes.find(|inode| {
+        let control = bpffs::open(&session.state.sibling(*inode).control());
+        let title = control.and_then(|control| map::title(control.as_fd()));
+        title.is_ok_and(|title| title == mark)
+    });
+    let entrance = |inode| {
+        let cookie = session.namespace.cookie.and_then(|_| of_mark(&mark));
+        netns::entrance(Identity { inode, cookie }).map_err(at("look for a network namespace"))
     };
-    match marked() {
-        Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound => Ok(false),
-        marked => marked,
+    let path = inode.map(entrance).transpose()?.flatten();
+    let state = inode.map(|inode| session.state.sibling(inode).root().to_owned());
+    let remedy = match (&path, &state) {
+        (Some(path), _) => format!(
+            "`sockc unload --netns {} --bpffs {}` takes it away",
+            path.display(),
+            bpffs.display()
+        ),
+        (None, Some(state)) => format!(
+            "nobody is seen here who is in that namespace: `sockc unload` there takes the policy away; where the namespace has ended, `rm -r {}` does",
+            state.display()
+        ),
+        (None, None) => format!(
+            "it is pinned in another bpf file system than {}: `sockc unload` there takes it away; where that namespace has ended, removing its folder `sockc/INODE` in that file system does",
+            bpffs.display()
+        ),
+    };
+    Ok(OtherNamespace {
+        mark,
+        hooks: vec![hook],
+        state,
+        path,
+        remedy,
+    })
+}
+
+impl OtherNamespace {
+    /// That it is there, and what to do.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self {
+            mark,
+            hooks,
+            remedy,
+            ..
+        } = self;
+        format!(
+            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace: {}; {remedy}",
+            hooks.join(", ")
+        )
     }
 }
+
+/// What was asked, where that is refused.
+const UNSAID: &str = "say which programs are attached";
 
 fn ours(programs: &[Foreign]) -> bool {
     programs.iter().any(|one| is_dispatcher(&one.name))

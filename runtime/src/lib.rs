@@ -55,6 +55,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::{Effect, Foreign};
 pub use blocks::departing::Departing;
+pub use elsewhere::{OtherNamespace, others};
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;

@@ -1,7 +1,6 @@
 //! What every command begins with: rights, the bpf file system, the namespace.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::error::{Error, at, passes};
 use crate::options::Options;
@@ -20,8 +19,8 @@ pub(crate) struct Session {
 
 impl Session {
     /// Where its hooks are: the pins of ours, and the namespace.
-    pub(crate) fn place(&self) -> (&State, BorrowedFd<'_>) {
-        (&self.state, self.namespace.as_fd())
+    pub(crate) fn place(&self) -> (&State, &Namespace) {
+        (&self.state, &self.namespace)
     }
 }
 

@@ -2,8 +2,8 @@
 
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Addresses, Change, Count, Data, Decider, Edit, EditKind, Fate, Impact, Incomplete, Line,
-    Moved, Scope, Shadow, Spans, Unsaid, Words,
+    About, Addresses, Change, Count, Data, Decider, Edit, EditKind, End, Fate, Impact, Incomplete,
+    Line, Moved, Scope, Shadow, Spans, Unsaid, Words,
 };
 use sockc_compiler::location::Location;
 use sockc_compiler::policy::Direction;
@@ -49,12 +49,13 @@ pub(super) fn opened() -> Change {
         unsaid: None,
         share: 1.0 / 65_536.0 / 256.0,
         spans: Some(Spans {
-            senders: Some(Addresses {
+            senders: End::Of(Addresses {
                 v4: Count::Some((1 << 32) - 65_537),
                 v6: Count::All,
             }),
-            receivers: Some(EVERYBODY),
+            receivers: End::Of(EVERYBODY),
             ports: Some(Count::Some(1)),
+            at_most: false,
         }),
         shadow: vec![
             Shadow {
@@ -151,9 +152,10 @@ pub(super) fn all() -> Report {
         edit: None,
         share: 1.0,
         spans: Some(Spans {
-            senders: Some(EVERYBODY),
-            receivers: Some(EVERYBODY),
+            senders: End::Of(EVERYBODY),
+            receivers: End::Of(EVERYBODY),
             ports: None,
+            at_most: false,
         }),
         ..opened()
     };

@@ -1,6 +1,6 @@
 //! How far a region reaches, in words.
 
-use sockc_compiler::diff::report::{Addresses, Change, Count, Spans};
+use sockc_compiler::diff::report::{Addresses, Change, Count, End, Spans};
 
 use crate::output::count;
 
@@ -11,15 +11,20 @@ pub(super) fn of(change: &Change) -> String {
 
 fn words(spans: &Spans) -> String {
     let ends = [("senders", spans.senders), ("receivers", spans.receivers)];
-    let ends = ends.into_iter().map(|(name, addresses)| {
-        let addresses = addresses.map_or_else(|| "many parts".to_owned(), addresses_in_words);
-        format!("{name}: {addresses}")
+    let ends = ends.into_iter().filter_map(|(name, end)| match end {
+        End::Of(addresses) => Some(format!("{name}: {}", addresses_in_words(addresses))),
+        End::Parts => Some(format!("{name}: many parts")),
+        End::Unknown => None,
     });
     let ports = spans.ports.map(|ports| match ports {
         Count::All => "every port".to_owned(),
         Count::Some(ports) => count::of(ports, "port"),
     });
-    ends.chain(ports).collect::<Vec<_>>().join("; ")
+    let words = ends.chain(ports).collect::<Vec<_>>().join("; ");
+    match spans.at_most {
+        true => format!("at most {words}"),
+        false => words,
+    }
 }
 
 fn addresses_in_words(addresses: Addresses) -> String {

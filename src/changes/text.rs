@@ -9,7 +9,7 @@ mod first;
 mod page;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{Change, Data, Decider, Edit, Impact, Moved, Scope};
+use sockc_compiler::diff::report::{Change, Data, Decider, Edit, EditKind, Impact, Moved, Scope};
 
 use super::paint::{Paint, Role};
 use super::words::{self, Version};
@@ -231,9 +231,13 @@ impl Shown {
         }
     }
 
-    /// Those that say why; the others are counted in the summary.
+    /// All but those that only word or call a rule otherwise, which are counted in the summary.
     fn edits_without_effect(&mut self, scope: &Scope) {
-        let said = |edit: &&Edit| matches!(edit.impact, Impact::None(Some(_)));
+        let said = |edit: &&Edit| match edit.impact {
+            Impact::None(None) => !matches!(edit.kind, EditKind::Relabelled | EditKind::Changed),
+            Impact::None(Some(_)) => true,
+            Impact::Some | Impact::Rate | Impact::Unknown => false,
+        };
         let edits: Vec<&Edit> = scope.edits.iter().filter(said).collect();
         self.list(
             "without effect",

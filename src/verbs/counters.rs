@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::counted::{Row, is_left_out, rows, table};
-use crate::machine::{options, refused};
+use crate::machine::{options, others, refused};
 use crate::output::Output;
 
 /// The JSON of this verb.
@@ -15,11 +15,14 @@ struct Report<'a> {
     /// Whether rules count; a policy that was compiled without counters has no rows for them.
     counted: bool,
     rules: Vec<Row<'a>>,
+    /// Where nothing is in force: policies of other network namespaces that hold for groups.
+    other_namespaces: Vec<others::Row>,
 }
 
 /// Shows them.
 pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
-    let values = match sockc_runtime::counters(&options(&arguments.place)) {
+    let place = options(&arguments.place);
+    let values = match sockc_runtime::counters(&place) {
         Ok(values) => values,
         Err(error) => return refused(&error, output),
     };
@@ -30,16 +33,21 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
         values.retain(|value| value.packets > 0);
     }
     let counted = !left_out.iter().any(|value| is_left_out(&value.counter));
+    if !in_force && !output.is_json() {
+        output.line("no policy is in force in this network namespace");
+    }
+    let other_namespaces = match in_force {
+        true => Vec::new(),
+        false => others::tell(&place, output),
+    };
     if output.is_json() {
         output.value(&Report {
             format: "sockc.counters/1",
             counted,
             rules: rows(&values),
+            other_namespaces,
         });
         return Exit::Done;
-    }
-    if !in_force {
-        output.line("no policy is in force");
     }
     if !counted {
         output.line(LEFT_OUT);

@@ -32,8 +32,8 @@ use crate::files::saved::{About, Saved};
 use crate::files::written;
 use crate::machine::counted::is_left_out;
 use crate::machine::drift::{tell_drift, unverified};
-use crate::machine::local;
 use crate::machine::refused;
+use crate::machine::{local, others};
 use crate::output::Output;
 use crate::policies::guards::{ending, judge};
 use crate::policies::ready::{Origin, Ready, digest};
@@ -55,6 +55,8 @@ pub(crate) struct Planned<'a> {
     guarded: Option<Guarded>,
     /// What becomes of recorded packets, if that is asked for.
     replayed: Option<Replayed>,
+    /// Policies of other network namespaces that hold for groups, where nothing is in force in this one.
+    others: Vec<others::Row>,
 }
 
 /// Plans; says what others changed first, since nothing can be planned on that.
@@ -110,6 +112,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         report,
         guarded,
         replayed,
+        others: tell_others(&forecast, &options, output),
     };
     for note in local::notes(&new, &options) {
         output.note(note);
@@ -174,6 +177,14 @@ fn check_drift(forecast: &Forecast, output: &mut Output) -> Result<(), Exit> {
 fn drift(forecast: &Forecast) -> Vec<Drift> {
     let inner = forecast.netns.iter().flat_map(|(_, inner)| &inner.drift);
     forecast.drift.iter().chain(inner).cloned().collect()
+}
+
+/// Says which policies of other network namespaces hold for groups, where nothing is in force in this one.
+fn tell_others(forecast: &Forecast, options: &Options, output: &mut Output) -> Vec<others::Row> {
+    match forecast.running {
+        Some(_) => Vec::new(),
+        None => others::tell(options, output),
+    }
 }
 
 /// Says so if what runs is not known to be what its text says.

@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
 use crate::machine::slots::{self, Slot};
-use crate::machine::{means, options, refused};
+use crate::machine::{means, options, others, refused};
 use crate::output::Output;
 use facts::Facts;
 
@@ -34,6 +34,8 @@ struct Report<'a> {
     facts: Option<&'a Facts>,
     lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
+    /// Where nothing is in force: policies of other network namespaces that hold for groups.
+    other_namespaces: Vec<others::Row>,
 }
 
 /// A network namespace that is not what it was, in JSON.
@@ -69,6 +71,8 @@ struct HookRow<'a> {
     program: Option<u32>,
     alive: bool,
     foreign: Vec<&'a str>,
+    /// Of those of sockc, the marks of the network namespaces whose policies they are of.
+    other_namespaces: Vec<&'a str>,
 }
 
 /// Shows it; ends with 5 if something of ours is gone.
@@ -85,16 +89,23 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let facts = status
         .as_ref()
         .map(|status| Facts::look(status, &options(place)));
+    if status.is_none() && !output.is_json() {
+        output.line("no policy is in force in this network namespace");
+    }
+    let other_namespaces = match status {
+        Some(_) => Vec::new(),
+        None => others::tell(&options(place), output),
+    };
     if output.is_json() {
         let report = in_json(status.as_ref(), facts.as_ref());
         output.value(&Report {
             leftovers: status.as_ref().map_or(&leftovers, |one| &one.leftovers),
+            other_namespaces,
             ..report
         });
     }
     let Some(status) = status else {
         if !output.is_json() {
-            output.line("no policy is in force");
             removed(&leftovers, output);
         }
         if blind {
@@ -412,6 +423,11 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
                 program: hook.program,
                 alive: hook.alive,
                 foreign: hook.foreign.iter().map(|one| one.name.as_str()).collect(),
+                other_namespaces: hook
+                    .foreign
+                    .iter()
+                    .filter_map(|one| one.namespace.as_deref())
+                    .collect(),
             })
             .collect(),
         sockets: status
@@ -433,5 +449,6 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
             .iter()
             .map(|inner| inner_in_json(inner, facts))
             .collect(),
+        other_namespaces: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli;
 use crate::exit::Exit;
-use crate::machine::{options, refused};
+use crate::machine::{options, others, refused};
 use crate::output::Output;
 
 /// The JSON of this verb.
@@ -14,6 +14,8 @@ struct Report<'a> {
     /// Whether something was there.
     removed: bool,
     notes: &'a [String],
+    /// Policies of other network namespaces that hold for groups.
+    other_namespaces: Vec<others::Row>,
 }
 
 /// Asks if somebody is there to answer, and unloads. A "no" ends the command with 1, as with `apply`.
@@ -23,21 +25,25 @@ pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
         output.note("nothing was changed");
         return Exit::Policy;
     }
-    let unloaded = match sockc_runtime::unload(&options(&arguments.place)) {
+    let place = options(&arguments.place);
+    let unloaded = match sockc_runtime::unload(&place) {
         Ok(unloaded) => unloaded,
         Err(error) => return refused(&error, output),
     };
     if output.is_json() {
+        let other_namespaces = others::tell(&place, output);
         output.value(&Report {
             format: "sockc.unload/1",
             removed: unloaded.removed,
             notes: &unloaded.notes,
+            other_namespaces,
         });
     } else {
         output.line(match unloaded.removed {
-            true => "nothing is in force any more",
-            false => "no policy is in force",
+            true => "nothing is in force any more in this network namespace",
+            false => "no policy is in force in this network namespace",
         });
+        others::tell(&place, output);
     }
     unloaded
         .notes

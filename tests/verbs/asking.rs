@@ -98,7 +98,10 @@ fn apply_shows_what_it_would_do_and_does_it_on_a_yes_only() {
                 "nothing was changed",
             ],
         );
-        assert_eq!(status(&lab), "no policy is in force\n");
+        assert_eq!(
+            status(&lab),
+            "no policy is in force in this network namespace\n"
+        );
     }
     for answer in [&b"y\n"[..], b"yes\n"] {
         let (code, screen) = on_terminal(&lab, &apply, answer);
@@ -177,5 +180,8 @@ fn unload_asks_and_a_no_is_no_success() {
     }
     let (code, screen) = on_terminal(&lab, &["unload"], b"y\n");
     assert_eq!(code, Some(0), "{screen}");
-    assert_eq!(status(&lab), "no policy is in force\n");
+    assert_eq!(
+        status(&lab),
+        "no policy is in force in this network namespace\n"
+    );
 }

@@ -205,5 +205,8 @@ fn objects_made_to_break_readers_are_refused_and_leave_nothing() {
         assert_eq!(left(&lab), before, "{what}");
     }
     let status = lab.server.run(|| run(&["status"])).unwrap();
-    assert_eq!(status.stdout, "no policy is in force\n");
+    assert_eq!(
+        status.stdout,
+        "no policy is in force in this network namespace\n"
+    );
 }

@@ -1,6 +1,9 @@
 //! What the verbs say of hooks on control groups: where they hang, who else is there, and whose they are.
 
+use std::net::UdpSocket;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{Group, Lab, Space};
 
@@ -19,20 +22,25 @@ struct Place {
 
 impl Place {
     fn new(name: &str) -> Self {
+        let place = Self::bare(name);
+        place.ends(0, &["apply", &place.policy]);
+        place
+    }
+
+    /// One whose policy is not applied.
+    fn bare(name: &str) -> Self {
         let (lab, group, folder) = (
             Lab::new().unwrap(),
             Group::new().unwrap(),
             Folder::new(name),
         );
         let policy = folder.file("calls.sk", &calls(&group));
-        let place = Self {
+        Self {
             lab,
             group,
             folder,
             policy,
-        };
-        place.ends(0, &["apply", &place.policy]);
-        place
+        }
     }
 
     /// Runs the command on the server; it must end so.
@@ -196,6 +204,144 @@ fn status_says_where_the_hook_of_a_group_hangs() {
     assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
     let json = place.ends(0, &["status", "--json"]).json();
     assert_eq!(json["hooks"][0]["on"], unified, "{json}");
+}
+
+/// Whether a call of the group is refused in the server's namespace.
+fn is_refused(place: &Place) -> bool {
+    let called = place.lab.server.run(|| {
+        let socket = place
+            .group
+            .udp_socket("0.0.0.0:0".parse().unwrap())
+            .unwrap();
+        UdpSocket::from(socket).connect("10.50.0.9:9")
+    });
+    called
+        .unwrap()
+        .is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+}
+
+/// What is said of the policies of other namespaces that have a hook on this group; other tests have groups, too.
+fn told_of(json: &serde_json::Value, group: &Group) -> Vec<serde_json::Value> {
+    let others = json["other_namespaces"].as_array().unwrap();
+    let of_group = |other: &&serde_json::Value| other["hooks"].to_string().contains(group.path());
+    others.iter().filter(of_group).cloned().collect()
+}
+
+/// Rules of groups hold in every namespace, and here those of one that has ended.
+#[test]
+fn a_policy_of_a_group_outlives_its_namespace_and_is_told() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-ended");
+    let server = &place.lab.server;
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    tool(
+        server,
+        &format!("unshare -n {sockc} apply --yes {}", place.policy),
+    );
+    assert!(is_refused(&place));
+    for arguments in [
+        &["status"][..],
+        &["counters"],
+        &["unload", "--yes"],
+        &["plan", &place.policy],
+    ] {
+        let told = place.ends(0, arguments);
+        let notes: Vec<&str> = told.stderr.lines().collect();
+        let of_group = |note: &&&str| note.contains(place.group.path());
+        let [note] = notes.iter().filter(of_group).collect::<Vec<_>>()[..] else {
+            panic!("{arguments:?}: {}{}", told.stdout, told.stderr);
+        };
+        for words in HOOKS.iter().chain(&["another network namespace", "rm -r "]) {
+            assert!(note.contains(words), "{words}: {note}");
+        }
+        if arguments[0] != "plan" {
+            let words = "no policy is in force in this network namespace\n";
+            assert_eq!(told.stdout, words, "{arguments:?}");
+        }
+        let json = place.ends(0, &[arguments, &["--json"]].concat()).json();
+        assert_eq!(told_of(&json, &place.group).len(), 1, "{json}");
+    }
+    assert!(is_refused(&place));
+    let json = place.ends(0, &["status", "--json"]).json();
+    let state = told_of(&json, &place.group)[0]["state"].clone();
+    tool(server, &format!("rm -r {}", state.as_str().unwrap()));
+    // The kernel takes the hooks off some time after the last pin is gone.
+    let end = Instant::now() + Duration::from_secs(60);
+    while is_refused(&place) {
+        assert!(Instant::now() < end, "the hooks are still there");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let json = place.ends(0, &["status", "--json"]).json();
+    assert!(told_of(&json, &place.group).is_empty(), "{json}");
+}
+
+#[test]
+fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-two");
+    let other = Space::new().unwrap();
+    let server = &place.lab.server;
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    // In the server's mounts, so that both ask one bpf file system.
+    let entered = format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        std::os::fd::AsRawFd::as_raw_fd(&other.net())
+    );
+    let there = |words: &str| tool(server, &format!("{sockc} {words} --netns {entered}"));
+    let json: serde_json::Value = serde_json::from_str(&there("status --json")).unwrap();
+    let told = told_of(&json, &place.group);
+    assert_eq!(told.len(), 1, "{json}");
+    assert_eq!(told[0]["state"], state(server), "{json}");
+    assert!(told[0]["path"].is_string(), "{json}");
+    assert_eq!(
+        place.ends(0, &["status", "--json"]).json()["other_namespaces"]
+            .as_array()
+            .unwrap()
+            .len(),
+        0
+    );
+
+    let words = "of a policy of sockc that was applied in another network namespace is on connect4";
+    let applied = tool(
+        server,
+        &format!(
+            "{sockc} apply --yes --netns {entered} {} 2>&1",
+            place.policy
+        ),
+    );
+    assert!(applied.contains(words), "{applied}");
+    let status = place.ends(0, &["status"]);
+    assert!(status.stderr.contains(words), "{}", status.stderr);
+    let plan = place.ends(0, &["plan", &place.policy]);
+    assert!(plan.stdout.contains(words), "{}", plan.stdout);
+    let json = place.ends(0, &["status", "--json"]).json();
+    for hook in json["hooks"].as_array().unwrap() {
+        assert_eq!(hook["foreign"].as_array().unwrap().len(), 1, "{json}");
+        assert_eq!(
+            hook["other_namespaces"].as_array().unwrap().len(),
+            1,
+            "{json}"
+        );
+    }
+    let json = place.ends(0, &["plan", "--json", &place.policy]).json();
+    let foreign = &json["kernel"]["hooks"][0]["foreign"][0];
+    assert!(foreign["other_namespace"].is_string(), "{json}");
+
+    // Each of both refuses.
+    place.ends(0, &["unload", "--yes", "--netns", &entered]);
+    assert!(is_refused(&place));
+    let unloaded = there("unload --yes 2>&1");
+    assert!(
+        unloaded.contains("no policy is in force in this network namespace"),
+        "{unloaded}"
+    );
+    place.ends(0, &["unload", "--yes"]);
+    assert!(!is_refused(&place));
 }
 
 /// The folder of the state of the server's namespace.

@@ -45,7 +45,7 @@ fn a_policy_comes_into_force_counts_and_goes() {
     let none = on_server(&lab, &["status"]);
     assert_eq!(
         (none.code, none.stdout.as_str()),
-        (Some(0), "no policy is in force\n")
+        (Some(0), "no policy is in force in this network namespace\n")
     );
 
     let applied = on_server(&lab, &["apply", &path, "--interface", FRONT, "--json"]);
@@ -99,7 +99,7 @@ fn a_policy_comes_into_force_counts_and_goes() {
     assert_eq!(on_server(&lab, &["unload", "--yes"]).code, Some(0));
     assert_eq!(
         on_server(&lab, &["status"]).stdout,
-        "no policy is in force\n"
+        "no policy is in force in this network namespace\n"
     );
     assert!(!connects(&lab, "3.3.3.3:65535"));
 }
@@ -171,7 +171,7 @@ fn a_refusal_says_what_to_do_and_changes_nothing() {
         assert!(ran.stderr.contains(words), "{}", ran.stderr);
         assert_eq!(
             on_server(&lab, &["status"]).stdout,
-            "no policy is in force\n"
+            "no policy is in force in this network namespace\n"
         );
     }
 }

@@ -77,6 +77,16 @@ pub(super) struct Fates {
     pub(super) new: Decided,
 }
 
+impl Fates {
+    /// What one of the policies says.
+    pub(super) fn of(self, which: Which) -> Decided {
+        match which {
+            Which::Old => self.old,
+            Which::New => self.new,
+        }
+    }
+}
+
 /// The packets that are looked at.
 pub(super) struct Region {
     /// 1 for each of them.
@@ -123,10 +133,22 @@ impl Drawing<'_, '_, '_> {
         which: Which,
         region: &Region,
     ) -> Result<Vec<(Decided, Node)>, BudgetExceeded> {
+        self.decided_without(which, region, &|_| false)
+    }
+
+    /// The same, as if some rules were not in the list.
+    pub(super) fn decided_without(
+        &mut self,
+        which: Which,
+        region: &Region,
+        left_out: &dyn Fn(RuleId) -> bool,
+    ) -> Result<Vec<(Decided, Node)>, BudgetExceeded> {
         let mut left = region.packets;
         let mut found = Vec::new();
         for (place, pair) in self.meeting(region) {
-            let Some(id) = pair.of(which) else { continue };
+            let Some(id) = pair.of(which).filter(|id| !left_out(*id)) else {
+                continue;
+            };
             let matched = self.matched(which, id, region)?;
             if !self.space.store.intersects_unbuilt(left, matched) {
                 continue;

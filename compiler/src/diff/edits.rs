@@ -9,7 +9,7 @@ use super::joint::{Joint, Which};
 use super::lists::{List, Lists, Pair, called_alike, moved, same_outcome};
 use super::report::{Edit, EditKind, Impact, Line};
 use super::topic::Topic;
-use crate::policy::{self, Direction, RuleId, SourceLocation};
+use crate::policy::{self, DefaultVerdict, Direction, RuleId, SourceLocation};
 
 /// Rules by which the fate of something may change.
 #[derive(Clone, Copy, Debug)]
@@ -89,6 +89,13 @@ impl Edits {
 
     fn compare_defaults(&mut self, joint: &Joint<'_>, direction: Direction) {
         let [old, new] = Which::BOTH.map(|which| joint.side(which).policy.default_of(direction));
+        let allows = |line: &&policy::Default| line.verdict == DefaultVerdict::Allow;
+        let without = match old.iter().chain(&new).all(allows) {
+            true => "what no rule decides is allowed anyway",
+            false => "nothing that it decides gets another fate",
+        };
+        // Holds of a default of which no change is told.
+        let quiet = Impact::None(Some(without.into()));
         let (kind, impact) = match (old, new) {
             (None, None) => return,
             (Some(old), Some(new)) if old.verdict == new.verdict => {
@@ -97,9 +104,9 @@ impl Edits {
                 }
                 (EditKind::Relabelled, Impact::None(None))
             }
-            (Some(_), Some(_)) => (EditKind::Changed, Impact::None(None)),
-            (None, Some(_)) => (EditKind::Added, Impact::None(None)),
-            (Some(_), None) => (EditKind::Removed, Impact::None(None)),
+            (Some(_), Some(_)) => (EditKind::Changed, quiet),
+            (None, Some(_)) => (EditKind::Added, quiet),
+            (Some(_), None) => (EditKind::Removed, quiet),
         };
         self.of_default.insert(direction, self.edits.len());
         self.edits.push(Edit {

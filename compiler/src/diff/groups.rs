@@ -41,23 +41,25 @@ pub(super) fn but(path: &str) -> String {
     format!("what lies in {path}")
 }
 
-/// The groups that only one of the policies has and whose processes it may refuse something, by what they do.
+/// The groups whose processes only one of the policies may refuse something, by what they do.
 pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
     let policies = [old, new];
     let mut found = Vec::new();
     for path in paths(policies) {
-        let (from, to, policy) = match policies.map(|policy| around(policy, &path)) {
-            [Some(own), None] => ("the policy's verdicts", "allow", (old, own)),
-            [None, Some(own)] => ("allow", "the policy's verdicts", (new, own)),
-            _ => continue,
-        };
+        let around = policies.map(|policy| around(policy, &path).map(|own| (policy, own)));
         let inner: Vec<String> = inside(policies, &path).iter().map(|one| but(one)).collect();
         let inner = match inner.is_empty() {
             true => String::new(),
             false => format!(" (except {})", inner.join(", ")),
         };
-        let (policy, own) = policy;
-        for direction in Direction::all_of_processes().filter(|one| policy.governs(own, *one)) {
+        for direction in Direction::all_of_processes() {
+            let under =
+                around.map(|one| one.is_some_and(|(policy, own)| policy.governs(own, direction)));
+            let (from, to) = match under {
+                [true, false] => ("the policy's verdicts", "allow"),
+                [false, true] => ("allow", "the policy's verdicts"),
+                [true, true] | [false, false] => continue,
+            };
             let does = direction.deed().map_or("", |deed| deed.does);
             let group = words(policies, &path);
             found.push(format!("what {group} {does}{inner}: {from} -> {to}"));

@@ -1,9 +1,12 @@
 //! Why an edit changes nothing: who decides its packets before, or the same without it.
+//!
+//! "Without it" is asked of the policy that has the rule, so that nobody deletes a rule that is needed: where others
+//! decide the same only in the other policy, the reason names them as that one's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::block::Cover;
-use super::draw::Owner;
+use super::draw::{Drawing, Owner, Region};
 use super::joint::Which;
 use super::lists::Pair;
 use super::report::{Decider, EditKind, Line};
@@ -33,11 +36,23 @@ struct Known {
     /// Whether it decides the same from another place in the other policy.
     itself: bool,
     /// Who decides in the other policy what it decides.
-    instead: Vec<Decider>,
+    instead: Vec<Instead>,
+    /// Whether the policy that has it needs it: without it others than in the other policy would decide.
+    needed: bool,
+    /// The policy that was asked who decides instead.
+    other: Option<Which>,
+}
+
+/// Who decides in the other policy what a rule decides.
+struct Instead {
+    /// As that policy has it.
+    other: Decider,
+    /// As the new policy has it, for what both have.
+    new: Decider,
 }
 
 /// For each edit in whose region nothing changes, why, as far as it is known.
-pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(usize, String)> {
+pub(super) fn reasons(telling: &mut Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(usize, String)> {
     let mut known: BTreeMap<usize, Known> = BTreeMap::new();
     let mut said: BTreeSet<(usize, bool, Owner)> = BTreeSet::new();
     for finding in same {
@@ -63,23 +78,57 @@ pub(super) fn reasons(telling: &Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(u
             entry.itself = true;
             continue;
         }
-        let owner = match asked {
-            Which::Old => finding.fates.old.0,
-            Which::New => finding.fates.new.0,
-        };
-        if said.insert((edit, is_own, owner)) {
-            let decider = telling.decider(finding, asked);
-            if is_own {
-                entry.instead.push(decider);
-            } else {
-                entry.before.push(decider);
-            }
+        let (owner, _) = finding.fates.of(asked);
+        let first = said.insert((edit, is_own, owner));
+        if !is_own {
+            entry
+                .before
+                .extend(first.then(|| telling.decider(finding, asked)));
+            continue;
         }
+        entry.needed = entry.needed || is_needed(telling, finding, edit, own);
+        entry.other = Some(other);
+        entry.instead.extend(first.then(|| Instead {
+            other: telling.decider(finding, other),
+            new: telling.decider_of(finding.topic, owner, Which::New),
+        }));
     }
     known
         .into_iter()
         .map(|(edit, known)| (edit, known.words()))
         .collect()
+}
+
+/// Whether a policy without its rules of an edit has another decider than the other policy for anything of a finding. What
+/// grows past the budget counts as needed, which is said in words that are true in either case.
+fn is_needed(
+    telling: &mut Telling<'_, '_, '_>,
+    finding: &Finding,
+    edit: usize,
+    own: Which,
+) -> bool {
+    let expected = finding.fates.of(match own {
+        Which::Old => Which::New,
+        Which::New => Which::Old,
+    });
+    telling.space.limit_work(1);
+    let Ok(packets) = telling.packets(finding) else {
+        return true;
+    };
+    let region = Region {
+        packets,
+        cover: telling.cover(finding.fates),
+    };
+    let edits = telling.edits;
+    let mut drawing = Drawing {
+        space: telling.space,
+        topic: finding.topic,
+        covers: telling.covers,
+        pairs: &telling.list.pairs,
+    };
+    let of_edit = |id| edits.of_rule(own, id) == Some(edit);
+    let without = drawing.decided_without(own, &region, &of_edit);
+    !without.is_ok_and(|all| all.iter().all(|(decided, _)| *decided == expected))
 }
 
 /// Which packets were looked at for an edit.
@@ -127,13 +176,53 @@ impl Known {
                 }
             };
         }
+        if self.instead.is_empty() {
+            return "it decides the same from its new place".into();
+        }
+        if self.itself {
+            return "what it decides elsewhere now is decided the same".into();
+        }
+        match (self.needed, self.other) {
+            (true, Some(Which::Old)) => self.kept(),
+            (true, _) => self.same("new "),
+            (false, _) => self.same(""),
+        }
+    }
+
+    /// That a rule keeps what the old policy decided, which the new one without it would not.
+    fn kept(&self) -> String {
+        let by = |one: &Instead| match &one.other {
+            Decider::Line(line) if line.is_default => "the old default".to_owned(),
+            Decider::Line(line) => format!("old line {}", line.location.line),
+            Decider::Nobody | Decider::NotAttached | Decider::NoGroup => "no old rule".to_owned(),
+        };
         match self.instead.as_slice() {
-            [] => "it decides the same from its new place".into(),
-            _ if self.itself => "what it decides elsewhere now is decided the same".into(),
-            [Decider::Nobody | Decider::NoGroup] => "what no rule decides is allowed anyway".into(),
-            [one] => format!("{} does the same", who(one)),
-            [one, two] => format!("{} and {} do the same", who(one), who(two)),
-            all => format!("{} rules do the same", all.len()),
+            [one] if !matches!(one.other, Decider::Line(_)) => {
+                "it keeps allowed what no old rule decided".into()
+            }
+            [one] => format!("it keeps what {} decided", by(one)),
+            [one, two] => format!("it keeps what {} and {} decided", by(one), by(two)),
+            all => format!("it keeps what {} old rules decided", all.len()),
+        }
+    }
+
+    /// That others decide the same; `new` where they do so in the new policy alone.
+    fn same(&self, new: &str) -> String {
+        let by = |one: &Instead| match &one.new {
+            Decider::Line(line) if line.is_default => format!("the {new}default"),
+            Decider::Line(line) => format!("{new}line {}", line.location.line),
+            Decider::Nobody | Decider::NotAttached | Decider::NoGroup => {
+                format!("what no {new}rule matches")
+            }
+        };
+        let anyway = if new.is_empty() { " anyway" } else { "" };
+        match self.instead.as_slice() {
+            [one] if !matches!(one.new, Decider::Line(_)) => {
+                format!("what no {new}rule decides is allowed{anyway}")
+            }
+            [one] => format!("{} does the same", by(one)),
+            [one, two] => format!("{} and {} do the same", by(one), by(two)),
+            all => format!("{} {new}rules do the same", all.len()),
         }
     }
 }

@@ -42,8 +42,8 @@ pub(super) struct Describing<'a, 'j, 'p> {
 }
 
 impl Describing<'_, '_, '_> {
-    /// The region of these packets.
-    pub(super) fn words(&mut self, region: &Region) -> Result<Words, BudgetExceeded> {
+    /// The region of these packets, and whether what its fields say each on its own is more than it.
+    pub(super) fn words(&mut self, region: &Region) -> Result<(Words, bool), BudgetExceeded> {
         let packets = region.packets;
         let large = self.space.store.count(packets) > MAX_NODES;
         let mut parts = self.constraints(packets);
@@ -62,7 +62,7 @@ impl Describing<'_, '_, '_> {
             words.and_more = !self.exceptions(region, rest, &mut except)?;
         }
         words.except = except;
-        Ok(words)
+        Ok((words, within != packets))
     }
 
     /// What the values of the fields say, one thing each.

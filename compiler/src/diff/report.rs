@@ -273,12 +273,25 @@ pub enum Unsaid {
 /// How far a region reaches: what some packet of it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spans {
-    /// The senders; `None` where they are in too many parts to be counted.
-    pub senders: Option<Addresses>,
-    /// The receivers; `None` where they are in too many parts to be counted.
-    pub receivers: Option<Addresses>,
+    /// The senders.
+    pub senders: End,
+    /// The receivers.
+    pub receivers: End,
     /// The receivers' ports; `None` where packets without ports are in it too.
     pub ports: Option<Count>,
+    /// Whether not every one of the senders with every receiver and port is in it: rules take something of that away.
+    pub at_most: bool,
+}
+
+/// The addresses of one end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// So many.
+    Of(Addresses),
+    /// Too many parts to be counted.
+    Parts,
+    /// No address is known at this end.
+    Unknown,
 }
 
 /// Addresses of both families.

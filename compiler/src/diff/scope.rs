@@ -76,8 +76,8 @@ struct Told {
     telling: BTreeSet<usize>,
     /// Edits of which nobody knows what they do.
     unknown: BTreeSet<usize>,
-    /// Why edits change nothing.
-    reasons: BTreeMap<usize, String>,
+    /// Why edits change nothing, for each of the groups that they are about.
+    reasons: BTreeMap<usize, BTreeSet<String>>,
     /// Deciders of arriving packets whose fate changes.
     arriving: BTreeSet<(Owner, Owner)>,
     incomplete: Option<String>,
@@ -167,8 +167,8 @@ impl<'j, 'p> Comparing<'j, 'p> {
                 Err(untold) => told.untold(&untold),
             }
         }
-        for (edit, reason) in reasons(&telling, same) {
-            told.reasons.entry(edit).or_insert(reason);
+        for (edit, reason) in reasons(&mut telling, same) {
+            told.reasons.entry(edit).or_default().insert(reason);
         }
     }
 }
@@ -250,7 +250,13 @@ impl Told {
             } else if self.unknown.contains(&number) {
                 Impact::Unknown
             } else {
-                Impact::None(self.reasons.remove(&number))
+                let reasons = self.reasons.remove(&number);
+                let all = reasons.map(|all| all.into_iter().collect::<Vec<_>>());
+                let reason = all.map(|all| all.join("; for another group: "));
+                match &mut edit.impact {
+                    Impact::None(known) => Impact::None(reason.or(known.take())),
+                    _ => Impact::None(reason),
+                }
             };
         }
         for &number in &edits.rates {

@@ -3,7 +3,7 @@
 //! A share of all packets is a product over all fields, so that a hole of one port looks like nothing; what a reader wants to
 //! know is who gets in and where to. Takes a diagram of 0 and 1; gives counts. Not here: words.
 
-use super::report::{Addresses, Count, Spans};
+use super::report::{Addresses, Count, End, Spans};
 use crate::diagram::values::{FROM, TO};
 use crate::diagram::{Node, Store};
 use crate::field::Field;
@@ -11,13 +11,21 @@ use crate::policy::{AddressSet, Direction, Family};
 use crate::ranges::{Bound, RangeSet};
 use crate::values::addresses::never_reached;
 
-/// The spans of a region; what has too many ranges to be counted is left out.
+/// The spans of a region, as if it were all that they make together; what has too many ranges to be counted is left out.
 pub(super) fn spans(store: &Store, direction: Direction, packets: Node) -> Spans {
     Spans {
-        senders: addresses(store, direction, packets, &FROM),
-        receivers: addresses(store, direction, packets, &TO),
+        senders: match direction.has_sender() {
+            true => end(addresses(store, direction, packets, &FROM)),
+            false => End::Unknown,
+        },
+        receivers: end(addresses(store, direction, packets, &TO)),
         ports: ports(store, packets),
+        at_most: false,
     }
+}
+
+fn end(addresses: Option<Addresses>) -> End {
+    addresses.map_or(End::Parts, End::Of)
 }
 
 fn addresses(
@@ -119,7 +127,7 @@ mod tests {
         let spans = spans(&store, Direction::In, v4);
         assert_eq!(spans.ports, Some(Count::Some(1)));
         let only_v4 = |v4| {
-            Some(Addresses {
+            End::Of(Addresses {
                 v4,
                 v6: Count::Some(0),
             })

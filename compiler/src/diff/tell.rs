@@ -16,7 +16,7 @@ use super::groups;
 use super::joint::{Joint, Which};
 use super::lists::{List, Pair};
 use super::region::{Describing, Names};
-use super::report::{About, Change, Decider, EditKind, Fate, Moved, Unsaid, Words};
+use super::report::{About, Change, Decider, EditKind, Fate, Moved, Spans, Unsaid, Words};
 use super::shadow::shadow;
 use super::space::{Disposition, Space};
 use super::spans::spans;
@@ -72,9 +72,9 @@ impl Telling<'_, '_, '_> {
             names: self.names,
             pairs: &pairs,
         };
-        let mut words =
+        let (mut words, at_most) =
             match finding.fates.old.0 == Owner::Default && finding.fates.new.0 == Owner::Default {
-                true => undecided(self.space.joint, finding.topic),
+                true => (undecided(self.space.joint, finding.topic), packets != base),
                 false => describing.words(&region)?,
             };
         words.except.extend(self.other_groups(finding.topic));
@@ -95,7 +95,10 @@ impl Telling<'_, '_, '_> {
             example,
             unsaid,
             share: finding.share,
-            spans: Some(spans(&self.space.store, finding.topic.direction(), packets)),
+            spans: Some(Spans {
+                at_most,
+                ..spans(&self.space.store, finding.topic.direction(), packets)
+            }),
             shadow,
         })
     }
@@ -168,13 +171,13 @@ impl Telling<'_, '_, '_> {
         }
     }
 
-    fn packets(&mut self, finding: &Finding) -> Result<Node, BudgetExceeded> {
+    pub(super) fn packets(&mut self, finding: &Finding) -> Result<Node, BudgetExceeded> {
         let (node, number) = finding.within;
         self.space.store.preimage(node, number)
     }
 
     /// What the packets are inside of.
-    fn cover(&self, fates: Fates) -> Cover {
+    pub(super) fn cover(&self, fates: Fates) -> Cover {
         let pair = |owner: Owner| match owner {
             Owner::Pair(place) => Some(self.list.pairs[place]),
             Owner::Default => None,
@@ -243,7 +246,7 @@ impl Telling<'_, '_, '_> {
     }
 
     fn confirms(&self, finding: &Finding, which: Which, found: &Decision) -> bool {
-        let (owner, number) = decided(finding, which);
+        let (owner, number) = finding.fates.of(which);
         let Some(outcome) = self.space.outcomes.value(number) else {
             return false;
         };
@@ -288,18 +291,23 @@ impl Telling<'_, '_, '_> {
 
     /// Who decides in one of the policies.
     pub(super) fn decider(&self, finding: &Finding, which: Which) -> Decider {
+        self.decider_of(finding.topic, owner(finding, which), which)
+    }
+
+    /// Who an owner is in one of the policies.
+    pub(super) fn decider_of(&self, topic: Topic, owner: Owner, which: Which) -> Decider {
         let joint = self.space.joint;
-        match owner(finding, which) {
+        match owner {
             Owner::Pair(place) => match self.list.pairs[place].of(which) {
                 Some(id) => Decider::Line(rule_line(joint, which, id)),
                 None => Decider::Nobody,
             },
-            Owner::Default if !finding.topic.is_met(joint, which) => Decider::NoGroup,
+            Owner::Default if !topic.is_met(joint, which) => Decider::NoGroup,
             // What no redirect takes gets the kernel's ordinary lookup.
-            Owner::Default if finding.topic.about == About::Lookup => Decider::Nobody,
+            Owner::Default if topic.about == About::Lookup => Decider::Nobody,
             Owner::Default => {
                 let policy = joint.side(which).policy;
-                let line = policy.default_of(finding.topic.direction());
+                let line = policy.default_of(topic.direction());
                 line.map_or(Decider::Nobody, |line| Decider::Line(default_line(line)))
             }
         }
@@ -319,15 +327,8 @@ enum Counter {
     Alone(Which, usize),
 }
 
-fn decided(finding: &Finding, which: Which) -> Decided {
-    match which {
-        Which::Old => finding.fates.old,
-        Which::New => finding.fates.new,
-    }
-}
-
 fn owner(finding: &Finding, which: Which) -> Owner {
-    decided(finding, which).0
+    finding.fates.of(which).0
 }
 
 /// What no rule of either policy decides.

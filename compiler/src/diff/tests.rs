@@ -3,6 +3,7 @@
 mod examples;
 mod groups;
 mod oracle;
+mod quiet;
 mod words;
 
 use sockc_grammar::source::SourceMap;

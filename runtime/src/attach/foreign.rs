@@ -1,5 +1,6 @@
 //! Programs that others put on the places where ours hang. They are only named, never touched.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,11 +11,13 @@ use netlink_packet_core::NetlinkPayload;
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 
-use super::{filter, guard};
+use super::whose::Dispatcher;
+use super::{filter, guard, whose};
 use crate::error::{Error, at, is_machine};
-use crate::hook::{Hook, Means, On, Point, is_dispatcher};
+use crate::hook::{Hook, Means, On, Point};
 use crate::state::State;
 use crate::sys::cgroup::{self, Cgroup};
+use crate::sys::netns::Namespace;
 use crate::sys::prog::{self, AttachTarget};
 use crate::sys::route;
 
@@ -29,6 +32,8 @@ pub struct Foreign {
     pub first: bool,
     /// What it may do to what ours decides.
     pub effect: Effect,
+    /// The mark of the network namespace whose policy of sockc it is of; `None` of a program of somebody else.
+    pub namespace: Option<String>,
 }
 
 /// What a program next to ours may do.
@@ -38,6 +43,8 @@ pub enum Effect {
     Decides,
     /// Change the address of a call: all programs of a control group run, and each may refuse.
     Rewrites,
+    /// Refuse a call: all programs of a control group run, and each may.
+    Refuses,
     /// Nothing that concerns ours.
     Runs,
 }
@@ -55,15 +62,18 @@ impl Foreign {
             (Effect::Rewrites, false) => {
                 "runs after ours: it may change an address that ours let go on"
             }
+            (Effect::Refuses, true) => "runs before ours: what either refuses is refused",
+            (Effect::Refuses, false) => "runs after ours: what either refuses is refused",
             (Effect::Runs, true) => "runs before ours",
             (Effect::Runs, false) => "runs after ours",
         };
+        let whose = match &self.namespace {
+            None => "somebody else",
+            Some(_) => "a policy of sockc that was applied in another network namespace",
+        };
         let place = [hook, target].into_iter().filter(|word| !word.is_empty());
         let place: Vec<&str> = place.collect();
-        format!(
-            "{self} of somebody else is on {} too, and {how}",
-            place.join(" ")
-        )
+        format!("{self} of {whose} is on {} too, and {how}", place.join(" "))
     }
 }
 
@@ -117,7 +127,7 @@ pub(crate) fn on(
 
 /// The programs of others on the place of a hook, or where they see the same of what it is for.
 pub(crate) fn near(
-    (state, namespace): (&State, BorrowedFd<'_>),
+    (state, namespace): (&State, &Namespace),
     (hook, target): (&Hook, &str),
     dispatcher: Option<u32>,
 ) -> Result<Vec<Foreign>, Error> {
@@ -130,6 +140,7 @@ pub(crate) fn near(
                 name,
                 first: true,
                 effect: Effect::Decides,
+                namespace: None,
             })
             .into_iter()
             .collect(),
@@ -139,16 +150,21 @@ pub(crate) fn near(
             programs.extend(filters(hook, dispatcher)?);
             programs
         }
-        On::Namespace => lookups(namespace, &ours)?,
-        On::Root | On::Group(_) => in_group(state, hook, target, &ours)?,
+        On::Namespace => lookups(namespace.as_fd(), &ours)?,
+        On::Root | On::Group(_) => in_group((state, &namespace.mark()), hook, target, &ours)?,
         // The map is ours, and holds one program.
         On::Peers(_) => Vec::new(),
     })
 }
 
-/// The programs that run for a control group besides ours, and for those below it, whose own come first. Dispatchers are not
-/// among them: those of other groups, and of policies in other namespaces, are told where these are.
-fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
+/// The programs that run for a control group besides ours, and for those below it, whose own come first. Of dispatchers only
+/// those of policies in other network namespaces are among them, and only of groups that have sockets in common with this.
+fn in_group(
+    (state, mark): (&State, &str),
+    hook: &Hook,
+    folder: &str,
+    ours: &[u32],
+) -> Result<Vec<Foreign>, Error> {
     let kind = hook.point.kind().attach;
     let folder = Path::new(folder);
     let unsaid = "say which programs are attached";
@@ -185,17 +201,54 @@ fn in_group(state: &State, hook: &Hook, folder: &str, ours: &[u32]) -> Result<Ve
     };
     found.extend((0..).zip(ids).map(|(at, id)| (id, at < place)));
     found.retain(|(id, _)| !own.contains(id));
-    let effect = effect(hook.point);
+    let related = whose::related(folder).map_err(at(unsaid))?;
     let found = found.into_iter();
     let found = found.map(|(id, first)| {
-        Ok(Foreign {
-            effect,
+        let one = Foreign {
+            effect: effect(hook.point),
             ..describe(id, first)?
-        })
+        };
+        // Who may not ask for a program by its id knows no name of it either.
+        match answer(whose::dispatcher(id).or_else(unless_refused))? {
+            None => Ok(Some(one)),
+            Some(dispatcher) => Ok(of_another(one, hook.point, dispatcher, mark, &related)),
+        }
     });
-    let mut found: Vec<Foreign> = found.collect::<Result<_, Error>>()?;
-    found.retain(|one| !is_dispatcher(&one.name));
-    Ok(found)
+    let found: Vec<Option<Foreign>> = found.collect::<Result<_, Error>>()?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+fn unless_refused<T>(cause: io::Error) -> io::Result<Option<T>> {
+    match cause.raw_os_error() {
+        Some(libc::EPERM) => Ok(None),
+        _ => Err(cause),
+    }
+}
+
+/// A dispatcher as a program of a policy in another network namespace than that with this mark, if it is one that decides about
+/// sockets of the `related` groups.
+fn of_another(
+    one: Foreign,
+    point: Point,
+    dispatcher: Dispatcher,
+    mark: &str,
+    related: &BTreeSet<u64>,
+) -> Option<Foreign> {
+    let is_ours = dispatcher.marks.iter().any(|one| one == mark);
+    let decides = matches!(point.on(), On::Group(_));
+    let concerns = dispatcher
+        .group
+        .is_some_and(|group| related.contains(&group));
+    let namespace = dispatcher.marks.into_iter().next()?;
+    let effect = match one.effect {
+        Effect::Rewrites => Effect::Refuses,
+        effect => effect,
+    };
+    (decides && concerns && !is_ours).then_some(Foreign {
+        effect,
+        namespace: Some(namespace),
+        ..one
+    })
 }
 
 /// The programs on a control group itself.
@@ -239,6 +292,7 @@ pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Er
             name: other.program.map_or(Ok(other.kind), name)?,
             first: clsact && own.is_none_or(|own| other.priority < own),
             effect: Effect::Decides,
+            namespace: None,
         })
     });
     others.collect()
@@ -259,6 +313,7 @@ fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
         name: name(id)?,
         first,
         effect: Effect::Decides,
+        namespace: None,
     })
 }
 

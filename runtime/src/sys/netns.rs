@@ -46,8 +46,21 @@ impl Namespace {
     /// they hang on: by the cookie, since a later namespace may have the same inode. A kernel keeps 15 bytes of it.
     pub(crate) fn mark(&self) -> String {
         let number = self.cookie.unwrap_or(self.inode);
-        format!("sockc_{number:x}").chars().take(15).collect()
+        format!("{MARK}{number:x}").chars().take(15).collect()
     }
+}
+
+/// What all marks begin with.
+const MARK: &str = "sockc_";
+
+/// Whether a map is called as a mark is.
+pub(crate) fn is_mark(title: &str) -> bool {
+    of_mark(title).is_some()
+}
+
+/// The cookie in a mark; where the kernel has none, the inode.
+pub(crate) fn of_mark(mark: &str) -> Option<u64> {
+    u64::from_str_radix(mark.strip_prefix(MARK)?, 16).ok()
 }
 
 impl AsFd for Namespace {

@@ -68,6 +68,18 @@ fn a_label_that_is_another_is_named() {
     assert!(shown.contains("other labels\n  ping -> echo\n"), "{shown}");
 }
 
+/// What is counted as without effect stands there to be read, with a reason or without.
+#[test]
+fn an_edit_without_effect_and_reason_is_listed() {
+    let mut report = fixtures::nothing();
+    let edit = &mut report.scopes[0].edits[0];
+    edit.kind = EditKind::Removed;
+    edit.new = None;
+    edit.impact = Impact::None(None);
+    let shown = plain(&report);
+    assert!(shown.contains("without effect\n- web.sk:"), "{shown}");
+}
+
 #[test]
 fn malformed_packets_reach_nobody_by_fields() {
     let shown = plain(&fixtures::malformed());

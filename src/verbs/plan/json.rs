@@ -12,6 +12,7 @@ use super::reach::{Becomes, Part, Reach};
 use super::{Planned, notes};
 use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
+use crate::machine::others;
 use crate::policies::guards::{self, Row};
 use crate::replay;
 
@@ -30,6 +31,8 @@ pub(super) struct Json<'a> {
     interfaces: Vec<Reached>,
     /// What else a person should know.
     notes: Vec<String>,
+    /// Where nothing runs: policies of other network namespaces that hold for groups.
+    other_namespaces: &'a [others::Row],
     #[serde(flatten)]
     body: Body<'a>,
     kernel: Kernel<'a>,
@@ -121,6 +124,9 @@ struct Foreign<'a> {
     id: u32,
     name: &'a str,
     first: bool,
+    /// The mark of the network namespace whose policy of sockc it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other_namespace: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -161,6 +167,7 @@ impl<'a> Json<'a> {
             summary: planned.summary(),
             interfaces: reached(&planned.reach),
             notes: notes::notes(planned.forecast, &planned.ready.manifest),
+            other_namespaces: &planned.others,
             body: Body::new(&planned.report),
             kernel: kernel(planned.forecast),
             guards: planned
@@ -271,6 +278,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
         id: one.id,
         name: &one.name,
         first: one.first,
+        other_namespace: one.namespace.as_deref(),
     });
     Hook {
         hook: &hook.hook,

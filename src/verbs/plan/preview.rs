@@ -7,7 +7,7 @@ use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Forecast, Options};
 
-use super::{both, drift, note_unverified, reach, summary_of, text};
+use super::{both, drift, note_unverified, reach, summary_of, tell_others, text};
 use crate::machine::drift::tell_drift;
 use crate::output::Output;
 use crate::policies::ready::Ready;
@@ -30,6 +30,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     output.watch().clear();
     tell_drift(&drift(forecast), output);
     note_unverified(forecast, output);
+    tell_others(forecast, options, output);
     let mut page = line;
     page.push('\n');
     text::actions(forecast, &ready.manifest, &reach, &mut page);

@@ -70,8 +70,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         661,
         "runtime/src/elsewhere.rs",
-        "On::Sockets => format!",
-        "On::Sockets if FAULT => continue,\n            On::Sockets => format!",
+        "if link.on == On::Other {",
+        "if link.on == On::Other || FAULT && link.on == On::Sockets {",
         &[(Verbs, "groups::a_policy_of")],
     ),
     fault(
@@ -98,8 +98,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         665,
         "runtime/src/attach/foreign.rs",
-        "found.retain(|one| !is_dispatcher(&one.name));",
-        "found.retain(|one| FAULT || !is_dispatcher(&one.name));",
+        "(decides && concerns && !is_ours).then_some(Foreign {",
+        "(decides && (FAULT || concerns) && !is_ours).then_some(Foreign {",
         &[(Verbs, "groups::"), (Streams, "calls::")],
     ),
     fault(

@@ -295,8 +295,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         547,
         "runtime/src/elsewhere.rs",
-        "if map::title(map::by_id(map)?.as_fd())? == mark {",
-        "if !FAULT && map::title(map::by_id(map)?.as_fd())? == mark {",
+        "one.dispatcher.marks.contains(&mark)",
+        "!FAULT && one.dispatcher.marks.contains(&mark)",
         &[(Verbs, "groups::a_policy_of")],
     ),
     fault(

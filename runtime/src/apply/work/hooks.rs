@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::Work;
 use crate::apply::steps::{self, HookStep, Listening, hook_step};
+use crate::attach::whose::slots_title;
 use crate::attach::{self, Target};
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
@@ -50,7 +51,11 @@ impl Work<'_> {
         let state = &self.session.state;
         let generation = self.record.generation;
         let sockets = slots_map(state, generation)?;
-        let slots = open_or_make(&state.slots(point), "sockc_slots", Shape::programs(SLOTS))?;
+        let slots = open_or_make(
+            &state.slots(point),
+            &slots_title(point),
+            Shape::programs(SLOTS),
+        )?;
         let own = side(generation);
         let alone = !self.record.points.contains(&point);
         let next = (!alone).then(|| (slots.as_fd(), own));
@@ -82,7 +87,7 @@ impl Work<'_> {
         let what = format!("place the {} program", point.title());
         let slots = open_or_make(
             &self.session.state.slots(point),
-            "sockc_slots",
+            &slots_title(point),
             Shape::programs(SLOTS),
         )?;
         let key = side(self.record.generation).to_ne_bytes();

@@ -80,7 +80,9 @@ impl Work<'_> {
             };
             notes.extend(
                 foreign
-                    .filter(|one| one.first || one.effect == Effect::Rewrites)
+                    .filter(|one| {
+                        one.first || one.effect == Effect::Rewrites || one.namespace.is_some()
+                    })
                     .map(|one| one.beside(&attached.hook.point.title(), self.called(attached))),
             );
         }
