@@ -88,6 +88,34 @@ fn what_was_stored_in_between_is_loaded() {
 }
 
 #[test]
+fn what_has_changed_since_it_was_stored_is_loaded() {
+    let mut builder = empty();
+    let context = builder.argument();
+    let slot = builder.slot(4);
+    let value = builder.load(context, 12, Width::W);
+    builder.store_slot(slot, 0, value, Width::W);
+    builder.alu(value, AluOp::Add, 1);
+    let again = builder.load_slot(slot, 0, Width::W);
+    builder.end(End::ReturnValue(again));
+    let function = builder.finish();
+    assert_eq!(after(&function, "reloads"), lines(&function));
+}
+
+#[test]
+fn a_sum_has_a_bit_more_than_the_slot_keeps() {
+    let mut builder = empty();
+    let context = builder.argument();
+    let slot = builder.slot(2);
+    let value = builder.load(context, 12, Width::H);
+    builder.alu(value, AluOp::Add, 0xffff);
+    builder.store_slot(slot, 0, value, Width::H);
+    let again = builder.load_slot(slot, 0, Width::H);
+    builder.end(End::ReturnValue(again));
+    let function = builder.finish();
+    assert_eq!(after(&function, "reloads"), lines(&function));
+}
+
+#[test]
 fn a_value_that_nobody_reads_is_not_calculated() {
     let mut builder = empty();
     let context = builder.argument();
