@@ -151,9 +151,10 @@ pub(crate) fn near(
             programs
         }
         On::Namespace => lookups(namespace.as_fd(), &ours)?,
-        On::Root | On::Group(_) => in_group((state, &namespace.mark()), hook, target, &ours)?,
-        // The map is ours, and holds one program.
-        On::Peers(_) => Vec::new(),
+        On::Group(_) => in_group((state, &namespace.mark()), hook, target, &ours)?,
+        // What waits for services to listen only looks, whatever runs next to it on the root of all control groups. The map of
+        // a group's peers is ours, and holds one program.
+        On::Root | On::Peers(_) => Vec::new(),
     })
 }
 
@@ -259,7 +260,7 @@ fn on_own(group: &Cgroup, kind: bpf_attach_type) -> Result<Vec<u32>, Error> {
 /// What programs do at a point of a control group.
 fn effect(point: Point) -> Effect {
     match point {
-        Point::SockOps(_) | Point::Listen => Effect::Runs,
+        Point::SockOps(_) => Effect::Runs,
         _ => Effect::Rewrites,
     }
 }
