@@ -156,6 +156,17 @@ fn a_rule_that_one_group_reaches_is_reached() {
     assert_eq!(choice.unreached, []);
 }
 
+#[test]
+fn a_rule_on_what_processes_do_that_nothing_reaches_is_told() {
+    for direction in Direction::all_of_processes() {
+        let text = "group a = cgroup \"/a\"\ndefault DO allow\ndrop DO tcp\ndrop DO tcp from group a to 10.0.0.1:80\n";
+        let compiled = compiled(&text.replace("DO", direction.word()));
+        let choice = choose::choose(&compiled.policy).unwrap();
+        let shadowed = choose::Owner::Rule(RuleId::from_u32(1));
+        assert!(choice.unreached.contains(&shadowed), "{direction:?}");
+    }
+}
+
 /// At the lowest port the named socket answers, which the rule does not want; at others nobody does.
 #[test]
 fn a_packet_is_looked_for_past_the_ports_of_named_sockets() {
