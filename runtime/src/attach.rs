@@ -59,9 +59,9 @@ impl Target {
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Interface(index, _) => (*index).into(),
-            Self::Namespace(number, _)
-            | Self::Cgroup { number, .. }
-            | Self::Peers(number, ..) => *number,
+            Self::Namespace(number, _) | Self::Cgroup { number, .. } | Self::Peers(number, ..) => {
+                *number
+            }
         }
     }
 

@@ -219,7 +219,11 @@ fn the_verbs_say_where_the_hook_of_a_group_hangs() {
         let rows = rows.unwrap_or_else(|| panic!("{arguments:?}: {json}"));
         for hook in HOOKS {
             let row = rows.iter().find(|row| row["hook"] == hook).unwrap();
-            assert_eq!((&row["target"], &row["on"]), (&target.as_str().into(), &unified.into()), "{json}");
+            assert_eq!(
+                (&row["target"], &row["on"]),
+                (&target.as_str().into(), &unified.into()),
+                "{json}"
+            );
         }
     }
 }

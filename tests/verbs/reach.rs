@@ -327,8 +327,7 @@ fn where_an_interface_has_the_policy_already_json_says_so_too() {
     for key in ["format", "policy", "generation", "interfaces", "hooks"] {
         assert_eq!(again[key], first[key], "{key}");
     }
-    let lookup =
-        serde_json::json!({ "hook": "lookup", "target": "", "on": null, "means": "link" });
+    let lookup = serde_json::json!({ "hook": "lookup", "target": "", "on": null, "means": "link" });
     assert!(
         first["hooks"].as_array().unwrap().contains(&lookup),
         "{first}"
