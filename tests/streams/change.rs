@@ -78,8 +78,7 @@ fn that_refused_connections_stay_so_is_said_where_one_was_refused() {
 #[test]
 fn that_refused_connections_stay_so_is_not_said_of_an_audited_rule() {
     inside(|place| {
-        let audited =
-            "default send allow\nGROUP\nnext-week: audit drop send tcp from group pods\n";
+        let audited = "default send allow\nGROUP\nnext-week: audit drop send tcp from group pods\n";
         place.apply(audited);
         let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
         pair.client.write_all(DATA).unwrap();

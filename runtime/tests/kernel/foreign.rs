@@ -108,7 +108,9 @@ fn a_program_that_may_change_an_address_after_ours_is_told_by_an_apply() {
         fs::write(&file, object).unwrap();
         let there = space.options.bpffs.join("other");
         let (file, pin) = (file.display(), there.display());
-        run(&format!("bpftool prog load {file} {pin} type cgroup/connect4"));
+        run(&format!(
+            "bpftool prog load {file} {pin} type cgroup/connect4"
+        ));
         let group = space.group_folder();
         let group = group.display();
         run(&format!(
