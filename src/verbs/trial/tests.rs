@@ -1,7 +1,7 @@
 use sockc_compiler::event::{Decider, Event, Parsed, SocketAnswer};
 use sockc_compiler::files::Texts;
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::RuleId;
+use sockc_compiler::policy::{Direction, RuleId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_testing::{Features, Options, Rng, edge_headers, random_policy};
