@@ -249,11 +249,7 @@ fn all(
     Ok(found)
 }
 
-fn other(
-    session: &Session,
-    bpffs: &Path,
-    mark: String,
-) -> Result<OtherNamespace, Error> {
+fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace, Error> {
     let mut inodes = session.state.others()?.into_iter();
     let inode = inodes.find(|inode| {
         let control = bpffs::open(&session.state.sibling(*inode).control());

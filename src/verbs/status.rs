@@ -5,15 +5,16 @@ mod interfaces;
 
 use serde::Serialize;
 use sockc_runtime::{
-    BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status, of_namespaces,
+    BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
+    of_namespaces,
 };
 
 use crate::cli::Deployment;
 use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
-use crate::machine::slots::{self, Slot};
 use crate::machine::others::{self, Near};
+use crate::machine::slots::{self, Slot};
 use crate::machine::{means, options, refused};
 use crate::output::Output;
 use facts::Facts;

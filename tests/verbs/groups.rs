@@ -396,8 +396,9 @@ fn a_policy_in_another_namespace_is_told_next_to_one_without_its_hooks() {
     );
     let told = |said: &str| {
         let notes = said.lines().filter(|line| {
-            line.contains("holds for their processes in every namespace, whatever a policy here allows")
-                && line.contains(place.group.path())
+            line.contains(
+                "holds for their processes in every namespace, whatever a policy here allows",
+            ) && line.contains(place.group.path())
                 && HOOKS.iter().all(|hook| line.contains(hook))
         });
         notes.count()

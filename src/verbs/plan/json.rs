@@ -8,8 +8,8 @@ use sockc_runtime::{
     LinkFate, LostNamespace, NamedKind, ProgramFate, SlotKind,
 };
 
-use super::reach::{Becomes, Part, Reach};
 use super::Planned;
+use super::reach::{Becomes, Part, Reach};
 use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
 use crate::machine::others;

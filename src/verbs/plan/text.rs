@@ -42,12 +42,7 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
 }
 
 /// Which interfaces and sockets it comes to or goes from, and what is done to the kernel.
-pub(super) fn actions(
-    forecast: &Forecast,
-    notes: &[String],
-    reach: &[Reach],
-    page: &mut String,
-) {
+pub(super) fn actions(forecast: &Forecast, notes: &[String], reach: &[Reach], page: &mut String) {
     reached(reach, page);
     page.push_str("\nkernel\n");
     kernel(forecast, page);
