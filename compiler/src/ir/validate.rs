@@ -152,7 +152,8 @@ impl Check<'_> {
         match (arg, after) {
             (Arg::SlotValue(slot, width), _) => self.access(slot, 0, width),
             (Arg::SlotAddress(slot), Some(Arg::Imm(bytes))) => {
-                self.slot(slot, 0, usize::try_from(*bytes).unwrap_or(0))
+                let bytes = usize::try_from(*bytes);
+                self.slot(slot, 0, bytes.map_err(|_| format!("{slot} is overrun"))?)
             }
             (Arg::Value(_) | Arg::Imm(_) | Arg::SlotAddress(_) | Arg::Map(_), _) => Ok(()),
         }
