@@ -10,7 +10,7 @@ mod rule;
 
 pub use condition::{Code, Comparison, Condition, HeaderTest, SocketState, TcpFlag};
 pub use packet::{Expect, ExpectedVerdict, On, Packet, With};
-pub use rate::{Log, Per, Period, Rate, RateUnit};
+pub use rate::{Log, Per, Period, Rate, RateUnit, TimeUnit};
 pub use rule::{Clause, HookName, IcmpType, Protocol, Rule, Target};
 
 use std::net::IpAddr;

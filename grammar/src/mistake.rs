@@ -309,9 +309,7 @@ impl Failure<'_> {
             _ if Direction::named(word).is_some() && self.expected.kinds.contains(&"a clause") => {
                 "the direction comes right after the verb: `allow out tcp …`"
             }
-            "tcp" | "udp" | "icmp" | "icmp6" | "sctp"
-                if self.expected.kinds.contains(&"a clause") =>
-            {
+            _ if vocabulary::is_protocol(word) && self.expected.kinds.contains(&"a clause") => {
                 "protocols come after the verb and the direction, joined by `,`: `allow in tcp, udp …`"
             }
             _ => return None,

@@ -107,15 +107,20 @@ pub(crate) const OTHER: &[&str] = &[
     "vlan",
 ];
 
+/// The words that begin a clause.
+const CLAUSE: &[&str] = &[
+    "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within", "pairs",
+];
+
+/// The words of protocols, and the one that begins the number of any other.
+const PROTOCOL: &[&str] = &[
+    "tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre", PROTO,
+];
+const PROTO: &str = "proto";
+
 /// The words that begin a kind of text, for suggestions; a test asks the grammar for them.
 pub(crate) const KINDS: &[(&str, &[&str])] = &[
-    (
-        "a clause",
-        &[
-            "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within",
-            "pairs",
-        ],
-    ),
+    ("a clause", CLAUSE),
     (
         "a condition",
         &[
@@ -143,24 +148,37 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "in",
         ],
     ),
-    (
-        "a protocol",
-        &[
-            "tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre", "proto",
-        ],
-    ),
+    ("a protocol", PROTOCOL),
     ("an endpoint", &["any", "port", "not", "group"]),
 ];
 
-/// Words of other tools, with what to write in sockc.
-pub(crate) const FOREIGN: &[(&str, &str)] = &[
+/// Words that begin a statement in other tools, with what to write in sockc.
+const FOREIGN_STATEMENT: &[(&str, &str)] = &[
     ("accept", "write `allow`"),
     ("pass", "write `allow`"),
     ("permit", "write `allow`"),
-    ("ACCEPT", "write `allow`"),
     ("block", "write `drop`, or `reject` to answer"),
     ("deny", "write `drop`, or `reject` to answer"),
     ("discard", "write `drop`"),
+    (
+        "chain",
+        "there are no chains: write the rules in one list, each with its direction (`in`, `out`)",
+    ),
+    (
+        "table",
+        "write `set NAME = { … }` for addresses; there are no tables of chains",
+    ),
+    ("define", "write `set NAME = { … }`"),
+    ("rdr", "write `redirect … to sock NAME`"),
+    (
+        "nat",
+        "sockc does not rewrite addresses: write `redirect … to sock NAME`",
+    ),
+];
+
+/// Words of other tools that go on with a statement, with what to write in sockc.
+const FOREIGN: &[(&str, &str)] = &[
+    ("ACCEPT", "write `allow`"),
     ("DROP", "write `drop`"),
     ("REJECT", "write `reject`"),
     ("dport", "write `to port 443`"),
@@ -184,16 +202,7 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
         "goto",
         "there are no chains to jump to: write the rules in one list, or `include` a file",
     ),
-    (
-        "chain",
-        "there are no chains: write the rules in one list, each with its direction (`in`, `out`)",
-    ),
-    (
-        "table",
-        "write `set NAME = { … }` for addresses; there are no tables of chains",
-    ),
     ("ipset", "write `set NAME = { … }`"),
-    ("define", "write `set NAME = { … }`"),
     ("match", "leave it out: write the clauses themselves"),
     (
         "ct",
@@ -255,17 +264,12 @@ pub(crate) const FOREIGN: &[(&str, &str)] = &[
     ("egress", "write `out`"),
     ("incoming", "write `in`"),
     ("outgoing", "write `out`"),
-    ("rdr", "write `redirect … to sock NAME`"),
     ("rdr-to", "write `redirect … to sock NAME`"),
     ("dnat", "write `redirect … to sock NAME`"),
     ("tproxy", "write `redirect … to sock NAME`"),
     ("TPROXY", "write `redirect … to sock NAME`"),
     ("divert-to", "write `redirect … to sock NAME`"),
     ("bind", "write `redirect … to sock NAME`"),
-    (
-        "nat",
-        "sockc does not rewrite addresses: write `redirect … to sock NAME`",
-    ),
     ("snat", "sockc does not rewrite addresses"),
     ("masquerade", "sockc does not rewrite addresses"),
     ("icmpv6", "write `icmp6`"),
@@ -312,28 +316,22 @@ pub(crate) const FOREIGN_MARKS: &[(&str, &str)] = &[
     ("$", "write `@name` for a set"),
 ];
 
-/// What to write in place of a word or mark of another tool.
+/// The words of other tools, with what to write.
+pub(crate) fn all_foreign() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    FOREIGN_STATEMENT.iter().chain(FOREIGN)
+}
+
+/// What to write in place of a word of another tool.
 pub(crate) fn foreign(word: &str) -> Option<&'static str> {
-    let found = FOREIGN.iter().find(|(foreign, _)| *foreign == word);
+    let found = all_foreign().find(|(foreign, _)| *foreign == word);
     found.map(|(_, help)| *help)
 }
 
 /// Whether the word begins a statement in another tool.
-pub(crate) fn foreign_verb(word: &str) -> bool {
-    matches!(
-        word,
-        "accept"
-            | "pass"
-            | "permit"
-            | "block"
-            | "deny"
-            | "discard"
-            | "chain"
-            | "table"
-            | "rdr"
-            | "nat"
-            | "define"
-    )
+pub(crate) fn begins_foreign(word: &str) -> bool {
+    FOREIGN_STATEMENT
+        .iter()
+        .any(|(foreign, _)| *foreign == word)
 }
 
 /// Whether the word is no name of anything.
@@ -346,16 +344,14 @@ pub(crate) fn is_known(word: &str) -> bool {
     every().any(|known| known == word)
 }
 
+/// Whether the word means a protocol.
+pub(crate) fn is_protocol(word: &str) -> bool {
+    PROTOCOL.contains(&word) && word != PROTO
+}
+
 /// Whether the word may go on with a rule: it begins a clause or a protocol.
 pub(crate) fn continues(word: &str) -> bool {
-    let kinds = KINDS
-        .iter()
-        .filter(|(kind, _)| matches!(*kind, "a clause" | "a protocol"));
-    word == "with"
-        || word == "and"
-        || kinds
-            .flat_map(|(_, words)| *words)
-            .any(|known| *known == word)
+    matches!(word, "with" | "and") || CLAUSE.contains(&word) || PROTOCOL.contains(&word)
 }
 
 /// Whether the word begins a condition, or the rest of one.

@@ -2,16 +2,8 @@
 
 use std::time::Duration;
 
+use sockc_grammar::ast::TimeUnit;
 use sockc_runtime::Expiry;
-
-/// The units and their milliseconds, the longest first.
-const UNITS: [(&str, u64); 5] = [
-    ("d", 86_400_000),
-    ("h", 3_600_000),
-    ("m", 60_000),
-    ("s", 1000),
-    ("ms", 1),
-];
 
 /// Reads the time after which an element expires, or `never`.
 pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
@@ -24,20 +16,20 @@ pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
-    let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
-    let (digits, unit) = text.split_at(unit_at);
-    let factor = UNITS.iter().find(|(name, _)| *name == unit)?.1;
-    let count: u64 = digits.replace('_', "").parse().ok()?;
-    count.checked_mul(factor)
+    let (digits, unit) = TimeUnit::split(text)?;
+    let count: u64 = digits.parse().ok()?;
+    count.checked_mul(unit.milliseconds())
 }
 
 /// A time in its two largest units, whole seconds.
 pub(crate) fn text(time: Duration) -> String {
     let mut left = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let mut parts = Vec::new();
-    for (name, factor) in UNITS.iter().take(4) {
-        if left >= *factor && parts.len() < 2 {
-            parts.push(format!("{}{name}", left / factor));
+    let whole = |unit: &&TimeUnit| unit.milliseconds() >= TimeUnit::Second.milliseconds();
+    for unit in TimeUnit::ALL.iter().rev().filter(whole) {
+        let factor = unit.milliseconds();
+        if left >= factor && parts.len() < 2 {
+            parts.push(format!("{}{}", left / factor, unit.word()));
             left %= factor;
         }
     }

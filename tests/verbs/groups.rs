@@ -189,21 +189,43 @@ fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
 
 /// A hook of a group that is followed by its path hangs on the root of all control groups.
 #[test]
-fn status_says_where_the_hook_of_a_group_hangs() {
+fn the_verbs_say_where_the_hook_of_a_group_hangs() {
     if !root() {
         return;
     }
-    let place = Place::new("groups-hang");
+    let place = Place::bare("groups-hang");
     let unified = tool(
         &place.lab.server,
         "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2",
     );
     let unified = unified.trim();
-    let told = place.ends(0, &["status"]).stdout;
-    let words = format!("{unified}{} (hangs on {unified})", place.group.path());
-    assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
-    let json = place.ends(0, &["status", "--json"]).json();
-    assert_eq!(json["hooks"][0]["on"], unified, "{json}");
+    let target = format!("{unified}{}", place.group.path());
+    let words = format!("{target} (hangs on {unified})");
+    let without = "policy calls\ninterfaces lo\ndefault in allow\nd: drop tcp to any:9\n";
+    let without = place.folder.file("without.sk", without);
+    let asked: [(&[&str], &str); 6] = [
+        (&["plan", &place.policy], "/kernel/hooks"),
+        (&["apply", &place.policy], "/hooks"),
+        (&["status"], "/hooks"),
+        (&["plan", &place.policy], "/kernel/hooks"),
+        (&["plan", &without], "/kernel/hooks"),
+        (&["apply", &place.policy], "/hooks"),
+    ];
+    for (arguments, hooks) in asked {
+        let told = place.ends(0, arguments).stdout;
+        assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
+        let json = place.ends(0, &[arguments, &["--json"]].concat()).json();
+        let rows = json.pointer(hooks).and_then(|rows| rows.as_array());
+        let rows = rows.unwrap_or_else(|| panic!("{arguments:?}: {json}"));
+        for hook in HOOKS {
+            let row = rows.iter().find(|row| row["hook"] == hook).unwrap();
+            assert_eq!(
+                (&row["target"], &row["on"]),
+                (&target.as_str().into(), &unified.into()),
+                "{json}"
+            );
+        }
+    }
 }
 
 /// Whether a call of the group is refused in the server's namespace.

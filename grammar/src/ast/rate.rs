@@ -55,6 +55,45 @@ impl Period {
     }
 }
 
+worded! {
+    /// The unit that a duration ends with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum TimeUnit {
+        /// The shortest.
+        Millisecond = "ms",
+        /// 1000 of them.
+        Second = "s",
+        /// 60 seconds.
+        Minute = "m",
+        /// 60 minutes.
+        Hour = "h",
+        /// 24 hours.
+        Day = "d",
+    }
+}
+
+impl TimeUnit {
+    /// How many milliseconds it has.
+    #[must_use]
+    pub const fn milliseconds(self) -> u64 {
+        match self {
+            Self::Millisecond => 1,
+            Self::Second => 1000,
+            Self::Minute => 60 * Self::Second.milliseconds(),
+            Self::Hour => 60 * Self::Minute.milliseconds(),
+            Self::Day => 24 * Self::Hour.milliseconds(),
+        }
+    }
+
+    /// The digits of a duration, which may have `_` between them, and its unit; `None` without one.
+    #[must_use]
+    pub fn split(duration: &str) -> Option<(String, Self)> {
+        let unit_at = duration.find(|letter: char| letter.is_ascii_alphabetic())?;
+        let (digits, unit) = duration.split_at(unit_at);
+        Some((digits.replace('_', ""), Self::named(unit)?))
+    }
+}
+
 /// `per source[/24[/56]]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Per {

@@ -1,7 +1,9 @@
 //! Names of grammar rules in the reader's words: what could have stood where a parse broke.
 
 use super::Rule;
-use crate::ast::{Comparison, Direction, HookName, Period, RateUnit, SocketState, TcpFlag, Verb};
+use crate::ast::{
+    Comparison, Direction, HookName, Period, RateUnit, SocketState, TcpFlag, TimeUnit, Verb,
+};
 use crate::mistake::Expected;
 
 /// From the rules that pest tried.
@@ -50,6 +52,7 @@ fn words(rule: Rule) -> &'static [&'static str] {
         Rule::comparison => Comparison::WORDS,
         Rule::rate_unit => RateUnit::WORDS,
         Rule::period => Period::WORDS,
+        Rule::time_unit => TimeUnit::WORDS,
         Rule::per_side => &["source", "destination"],
         Rule::scope => &["zone", "interface", "netns"],
         Rule::for_zone | Rule::on_zone => &["zone"],

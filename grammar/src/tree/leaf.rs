@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Builder, Node, Rule, child};
-use crate::ast::Name;
+use crate::ast::{Name, TimeUnit};
 use crate::codes;
 use crate::source::Spanned;
 
@@ -40,11 +40,9 @@ impl Builder {
 
     /// A duration in milliseconds.
     pub(super) fn duration(&mut self, node: &Node<'_>) -> Option<Spanned<u64>> {
-        let text = node.as_str();
-        let unit_at = text.find(|letter: char| letter.is_ascii_alphabetic())?;
-        let (digits, unit) = text.split_at(unit_at);
-        let count: Option<u64> = digits.replace('_', "").parse().ok();
-        let milliseconds = count.and_then(|count| count.checked_mul(unit_milliseconds(unit)));
+        let (digits, unit) = TimeUnit::split(node.as_str())?;
+        let count: Option<u64> = digits.parse().ok();
+        let milliseconds = count.and_then(|count| count.checked_mul(unit.milliseconds()));
         self.in_range(node, milliseconds)
     }
 
@@ -165,15 +163,5 @@ impl Builder {
             example.to_owned(),
         );
         None
-    }
-}
-
-fn unit_milliseconds(unit: &str) -> u64 {
-    match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => 86_400_000,
     }
 }

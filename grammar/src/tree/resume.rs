@@ -85,7 +85,7 @@ fn suspect_line(text: &str, column: usize, from: usize, end: usize) -> Option<us
             && !vocabulary::continues(word)
             && !vocabulary::STATEMENT.contains(&word);
         let begins =
-            odd && line + indent < end && (indent <= column || vocabulary::foreign_verb(word));
+            odd && line + indent < end && (indent <= column || vocabulary::begins_foreign(word));
         begins.then_some(line + indent)
     })
 }

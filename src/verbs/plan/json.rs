@@ -113,6 +113,8 @@ struct Inner<'a> {
 struct Hook<'a> {
     hook: &'a str,
     target: &'a str,
+    /// The control group that it hangs on, if that is not the target.
+    on: Option<&'a str>,
     link: &'static str,
     program: &'static str,
     name: &'a str,
@@ -283,6 +285,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
     Hook {
         hook: &hook.hook,
         target: &hook.target,
+        on: hook.on.as_deref(),
         link: match hook.link {
             LinkFate::Kept => "kept",
             LinkFate::Mended => "mended",

@@ -15,6 +15,7 @@ use sockc_runtime::{
 use super::reach::{HEADINGS, Reach};
 use super::{Planned, has_other_code, notes};
 use crate::changes::text as changes;
+use crate::machine::place;
 use crate::machine::slots::fill;
 use crate::output::columns;
 use crate::output::count;
@@ -150,7 +151,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
     let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
         kind.to_owned(),
-        hook.target.clone(),
+        place(&hook.target, hook.on.as_deref()),
         format!("{link}, {program}"),
     ]
 }

@@ -197,9 +197,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         342,
-        "grammar/src/tree/leaf.rs",
-        "3_600_000",
-        "360_000",
+        "grammar/src/ast/rate.rs",
+        "60 * Self::Minute.milliseconds()",
+        "6 * Self::Minute.milliseconds()",
         &[(Grammar, "examples")],
     ),
     fault(

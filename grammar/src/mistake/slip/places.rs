@@ -2,13 +2,10 @@
 
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
-use crate::ast::Direction;
+use crate::ast::{Direction, SocketState, TcpFlag};
 use crate::header_field::HeaderField;
 use crate::scan;
-use crate::vocabulary;
-
-/// Protocols that may stand where another part of a rule is expected.
-const PROTOCOLS: &[&str] = &["tcp", "udp", "sctp", "icmp", "icmp6", "esp", "ah", "gre"];
+use crate::vocabulary::{self, is_protocol};
 
 /// Services that people write for themselves, with their protocol; `ping` is none and has types of its own.
 const SERVICES: &[(&str, &str)] = &[
@@ -55,7 +52,7 @@ fn label(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
     // A protocol ahead of its verb.
     let verb = broken.next_word(broken.word().len());
-    if PROTOCOLS.contains(&broken.word()) && vocabulary::VERBS.contains(&verb) {
+    if is_protocol(broken.word()) && vocabulary::VERBS.contains(&verb) {
         let end = scan::skip(text, broken.at + broken.word().len()) + verb.len();
         found.push(broken.edit(broken.at, end, format!("{verb} {}", broken.word())));
     }
@@ -67,8 +64,7 @@ fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let chunk = scan::chunk(broken.text, chunk_start);
     if let Some((left, right)) = chunk.split_once('/') {
         let end = chunk_start + chunk.len();
-        let known = |word: &str| PROTOCOLS.contains(&word);
-        let text = match (known(left), known(right)) {
+        let text = match (is_protocol(left), is_protocol(right)) {
             (true, true) => Some(format!("{left}, {right}")),
             (false, true) if like_port(left) => Some(format!("{right} to port {left}")),
             (true, false) if like_port(right) => Some(format!("{left} to port {right}")),
@@ -84,7 +80,7 @@ fn protocol(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         }
         word => (word, word.len()),
     };
-    if PROTOCOLS.contains(&moved) {
+    if is_protocol(moved) {
         move_after_verb(broken, moved, length, found);
     }
     if let Some((_, rule)) = SERVICES.iter().find(|(name, _)| *name == broken.word()) {
@@ -126,7 +122,7 @@ fn move_after_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &m
 fn ports(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let chunk = broken.chunk();
     let last = broken.last_word();
-    if PROTOCOLS.contains(&last.trim_end_matches(',')) && like_port(chunk) && !is_word(chunk) {
+    if is_protocol(last.trim_end_matches(',')) && like_port(chunk) && !is_word(chunk) {
         found.push(broken.insert("to port "));
     }
     if broken.word() == "port" && like_address(last) {
@@ -141,7 +137,7 @@ fn ports(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         let colon = if port.is_empty() { ":" } else { "" };
         found.push(broken.edit(broken.before().len(), next, colon));
     }
-    if like_address(chunk) && !broken.packet && PROTOCOLS.contains(&last) {
+    if like_address(chunk) && !broken.packet && is_protocol(last) {
         found.push(broken.insert("to "));
     }
 }
@@ -153,9 +149,9 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let length = word.len();
     match word {
         "not" => found.push(broken.replace(length, "no")),
-        "established" | "listening" | "exists" => found.push(broken.insert("socket ")),
+        _ if SocketState::named(word).is_some() => found.push(broken.insert("socket ")),
         "flags" => found.push(broken.insert("tcp ")),
-        "syn" | "ack" | "fin" | "rst" | "psh" | "urg" => {
+        _ if TcpFlag::named(word).is_some() => {
             found.push(broken.insert("tcp flags "));
             // `flags syn,ack`
             if let Some(before) = broken.before().strip_suffix(',') {
@@ -176,9 +172,9 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     // A condition without its `if`.
     if broken.expected.kinds.contains(&"a clause") || broken.expected.has("if") {
         let inner = match word {
-            "established" | "listening" | "exists" => "if socket ",
+            _ if SocketState::named(word).is_some() => "if socket ",
             "flags" => "if tcp ",
-            "syn" => "if tcp flags ",
+            _ if TcpFlag::named(word).is_some() => "if tcp flags ",
             "socket" | "no" => "if ",
             _ if HeaderField::named(word).is_some() => "if ",
             _ => return,
