@@ -6,14 +6,18 @@
 //! policy by the mark of its maps. So is what policies of other namespaces have there, which this one's processes meet too
 //! ([`others`]). Not here: what becomes of them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sockc_compiler::artifact::Manifest;
+
 use crate::attach::foreign::{self, Foreign};
 use crate::attach::whose::{self, Dispatcher};
 use crate::error::{Error, at};
+use crate::groups;
 use crate::hook::{Hook, Means, Point, is_dispatcher};
 use crate::options::Options;
 use crate::session::{self, Session};
@@ -105,6 +109,7 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
 struct OnGroup {
     /// Its hook, in words.
     words: String,
+    program: u32,
     dispatcher: Dispatcher,
 }
 
@@ -124,6 +129,7 @@ fn on_groups() -> io::Result<Vec<OnGroup>> {
         let place = place(link.on, group.as_deref())?;
         found.push(OnGroup {
             words: format!("{place} (link {})", link.id),
+            program: link.program,
             dispatcher,
         });
     }
@@ -164,6 +170,8 @@ pub struct OtherNamespace {
     pub mark: String,
     /// The hooks, in words.
     pub hooks: Vec<String>,
+    /// The ids of the programs that hang there.
+    pub programs: Vec<u32>,
     /// Its state folder, if that is in the bpf file system that was asked.
     pub state: Option<PathBuf>,
     /// A path by which the namespace is entered, if somebody who holds it is seen.
@@ -178,33 +186,70 @@ pub struct OtherNamespace {
 ///
 /// Any [`Error`].
 pub fn others(options: &Options) -> Result<Vec<OtherNamespace>, Error> {
-    session::enter(options, |session| {
-        let own = session.namespace.mark();
-        let mut found: Vec<OtherNamespace> = Vec::new();
-        for one in on_groups().map_err(at(UNSAID))? {
-            let marks = one.dispatcher.marks;
-            // Without a group it only sees who listens.
-            let (Some(_), false) = (one.dispatcher.group, marks.contains(&own)) else {
-                continue;
-            };
-            let Some(mark) = marks.into_iter().next() else {
-                continue;
-            };
-            match found.iter_mut().find(|other| other.mark == mark) {
-                Some(other) => other.hooks.push(one.words),
-                None => found.push(other(session, &options.bpffs, mark, one.words)?),
-            }
-        }
-        Ok(found)
-    })
+    session::enter(options, |session| all(session, &options.bpffs, |_| true))
 }
 
-fn other(
+/// Those of them that are for groups which have processes in common with groups of these policies.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn others_near(
+    options: &Options,
+    manifests: &[&Manifest],
+) -> Result<Vec<OtherNamespace>, Error> {
+    session::enter(options, |session| near(session, &options.bpffs, manifests))
+}
+
+/// The same within a session.
+pub(crate) fn near(
     session: &Session,
     bpffs: &Path,
-    mark: String,
-    hook: String,
-) -> Result<OtherNamespace, Error> {
+    manifests: &[&Manifest],
+) -> Result<Vec<OtherNamespace>, Error> {
+    let plans = manifests.iter().flat_map(|manifest| &manifest.groups);
+    let paths: BTreeSet<&str> = plans.map(|plan| plan.cgroup.as_str()).collect();
+    let Some(root) = groups::mounted()?.filter(|_| !paths.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let mut related = BTreeSet::new();
+    for path in paths {
+        let folder = root.join(path.trim_start_matches('/'));
+        related.extend(whose::related(&folder).map_err(at(UNSAID))?);
+    }
+    all(session, bpffs, |group| related.contains(&group))
+}
+
+/// Those whose groups, as far as their numbers are known, are `wanted`.
+fn all(
+    session: &Session,
+    bpffs: &Path,
+    wanted: impl Fn(u64) -> bool,
+) -> Result<Vec<OtherNamespace>, Error> {
+    let own = session.namespace.mark();
+    let mut found: Vec<OtherNamespace> = Vec::new();
+    for one in on_groups().map_err(at(UNSAID))? {
+        let marks = one.dispatcher.marks;
+        // Without a group it only sees who listens.
+        let group = one.dispatcher.group.filter(|group| wanted(*group));
+        let (Some(_), false) = (group, marks.contains(&own)) else {
+            continue;
+        };
+        let Some(mark) = marks.into_iter().next() else {
+            continue;
+        };
+        let known = found.iter().position(|other| other.mark == mark);
+        let at = known.unwrap_or(found.len());
+        if known.is_none() {
+            found.push(other(session, bpffs, mark)?);
+        }
+        found[at].hooks.push(one.words);
+        found[at].programs.push(one.program);
+    }
+    Ok(found)
+}
+
+fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace, Error> {
     let mut inodes = session.state.others()?.into_iter();
     let inode = inodes.find(|inode| {
         let control = bpffs::open(&session.state.sibling(*inode).control());
@@ -234,7 +279,8 @@ fn other(
     };
     Ok(OtherNamespace {
         mark,
-        hooks: vec![hook],
+        hooks: Vec::new(),
+        programs: Vec::new(),
         state,
         path,
         remedy,
@@ -242,6 +288,12 @@ fn other(
 }
 
 impl OtherNamespace {
+    /// Whether all of its programs are among these, which are told next to ours.
+    #[must_use]
+    pub fn is_among(&self, told: &[u32]) -> bool {
+        self.programs.iter().all(|program| told.contains(program))
+    }
+
     /// That it is there, and what to do.
     #[must_use]
     pub fn words(&self) -> String {
@@ -252,7 +304,7 @@ impl OtherNamespace {
             ..
         } = self;
         format!(
-            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace: {}; {remedy}",
+            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {remedy}",
             hooks.join(", ")
         )
     }

@@ -77,6 +77,13 @@ impl Foreign {
     }
 }
 
+/// The ids of those of them that are of policies in other network namespaces.
+#[must_use]
+pub fn of_namespaces<'a>(foreign: impl Iterator<Item = &'a Foreign>) -> Vec<u32> {
+    let theirs = foreign.filter(|one| one.namespace.is_some());
+    theirs.map(|one| one.id).collect()
+}
+
 /// What it is, as a sentence names it.
 impl fmt::Display for Foreign {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
