@@ -207,7 +207,7 @@ fn reached(reach: &[Reach]) -> Vec<Reached> {
             let (interface, group) = match one.part {
                 Part::Interface(name) => (Some(name), None),
                 Part::Group(group) => {
-                    direction = Some(group.direction.word());
+                    direction = Some(group.deed.direction.word());
                     (None, Some(group.name))
                 }
                 Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
