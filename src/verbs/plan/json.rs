@@ -136,7 +136,7 @@ struct Data<'a> {
     fate: &'static str,
     elements: Option<usize>,
     /// Of a socket that is filled or emptied: `tcp4`, `tcp6`, `udp4` or `udp6`.
-    slot: Option<&'static str>,
+    slot: Option<String>,
 }
 
 #[derive(Serialize)]

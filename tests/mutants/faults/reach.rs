@@ -56,7 +56,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         659,
         "src/verbs/plan/reach.rs",
-        ".is_some_and(|(_, of)| of == direction)",
+        ".is_some_and(|(_, of)| of == deed)",
         ".is_some_and(|(_, of)| FAULT || of == direction)",
         &[(Verbs, "reach::")],
     ),
