@@ -66,6 +66,14 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
     }
 }
 
+/// What a hook is for, and what it hangs on if that is another control group.
+pub(crate) fn place(target: &str, on: Option<&str>) -> String {
+    match on {
+        Some(on) => format!("{target} (hangs on {on})"),
+        None => target.to_owned(),
+    }
+}
+
 /// How a hook is attached, in a word.
 pub(crate) fn means(means: Means) -> &'static str {
     match means {

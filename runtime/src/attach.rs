@@ -39,8 +39,17 @@ pub(crate) enum Target {
     Interface(u32, String),
     /// The network namespace, by inode.
     Namespace(u64, OwnedFd),
-    /// A control group: number, directory, and the path of the group whose connections are looked at, which is it or below it.
-    Cgroup(u64, File, String),
+    /// A control group.
+    Cgroup {
+        /// The number of the group whose connections are looked at.
+        number: u64,
+        /// The folder that the program hangs on.
+        directory: File,
+        /// The path of the group.
+        group: String,
+        /// The path of what it hangs on, if that is not the group's own but one around it.
+        on: Option<String>,
+    },
     /// The sockets of a group: id and path of its control group, and the map that holds them.
     Peers(u64, String, OwnedFd),
 }
@@ -50,7 +59,7 @@ impl Target {
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Interface(index, _) => (*index).into(),
-            Self::Namespace(number, _) | Self::Cgroup(number, ..) | Self::Peers(number, ..) => {
+            Self::Namespace(number, _) | Self::Cgroup { number, .. } | Self::Peers(number, ..) => {
                 *number
             }
         }
@@ -61,7 +70,7 @@ impl Target {
         match self {
             Self::Interface(_, name) => name,
             Self::Namespace(..) => "",
-            Self::Cgroup(_, _, path) | Self::Peers(_, path, _) => path,
+            Self::Cgroup { group: path, .. } | Self::Peers(_, path, _) => path,
         }
     }
 
@@ -69,7 +78,7 @@ impl Target {
         match self {
             Self::Interface(index, _) => AttachTarget::Interface(*index),
             Self::Namespace(_, fd) | Self::Peers(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
-            Self::Cgroup(_, directory, _) => AttachTarget::Fd(directory.as_fd()),
+            Self::Cgroup { directory, .. } => AttachTarget::Fd(directory.as_fd()),
         }
     }
 }
@@ -140,6 +149,11 @@ fn with_reason(point: Point, cause: io::Error) -> io::Error {
 fn title_of(target: &Target) -> String {
     match target {
         Target::Namespace(..) => "the network namespace".to_owned(),
+        Target::Cgroup {
+            group,
+            on: Some(on),
+            ..
+        } => format!("\"{on}\" for \"{group}\""),
         target => format!("\"{}\"", target.title()),
     }
 }

@@ -6,19 +6,23 @@
 //! policy by the mark of its maps. So is what policies of other namespaces have there, which this one's processes meet too
 //! ([`others`]). Not here: what becomes of them.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sockc_compiler::artifact::Manifest;
+
 use crate::attach::foreign::{self, Foreign};
 use crate::attach::whose::{self, Dispatcher};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unless_passing};
+use crate::groups;
 use crate::hook::{Hook, Means, Point, is_dispatcher};
 use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::{Access, Lock};
-use crate::sys::link::{self, On};
+use crate::sys::link::{self, Description, On};
 use crate::sys::netns::{Identity, of_mark};
 use crate::sys::prog::AttachTarget;
 use crate::sys::{bpffs, caps, cgroup, map, netns};
@@ -83,9 +87,11 @@ pub(crate) fn look(session: &Session) -> Result<Strange, Error> {
         found.hooks.push(Point::Lookup.title());
     }
     let mark = session.namespace.mark();
-    let on_groups = on_groups().map_err(at(UNSAID))?.into_iter();
-    let ours = on_groups.filter(|one| one.dispatcher.marks.contains(&mark));
-    found.hooks.extend(ours.map(|one| one.words));
+    for one in on_groups().map_err(at(UNSAID))? {
+        if one.dispatcher.marks.contains(&mark) {
+            found.hooks.push(one.words().map_err(at(UNSAID))?);
+        }
+    }
     Ok(found)
 }
 
@@ -103,8 +109,7 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
 
 /// A dispatcher on a control group or on the sockets of a group.
 struct OnGroup {
-    /// Its hook, in words.
-    words: String,
+    link: Description,
     dispatcher: Dispatcher,
 }
 
@@ -112,22 +117,21 @@ fn on_groups() -> io::Result<Vec<OnGroup>> {
     if is_blind() {
         return Ok(Vec::new());
     }
-    let mut found = Vec::new();
-    for link in link::all()? {
-        if link.on == On::Other {
-            continue;
-        }
-        let Some(dispatcher) = whose::dispatcher(link.program)? else {
-            continue;
-        };
-        let group = dispatcher.group.map(whose::folder).transpose()?.flatten();
-        let place = place(link.on, group.as_deref())?;
-        found.push(OnGroup {
-            words: format!("{place} (link {})", link.id),
-            dispatcher,
-        });
+    let links = link::all()?.into_iter().filter(|link| link.on != On::Other);
+    let found = links.map(|link| {
+        let dispatcher = whose::dispatcher(link.program)?;
+        Ok(dispatcher.map(|dispatcher| OnGroup { link, dispatcher }))
+    });
+    found.filter_map(io::Result::transpose).collect()
+}
+
+impl OnGroup {
+    /// Its hook. All control groups of the machine are looked through for it.
+    fn words(&self) -> io::Result<String> {
+        let group = self.dispatcher.group.map(whose::folder).transpose()?;
+        let place = place(self.link.on, group.flatten().as_deref())?;
+        Ok(format!("{place} (link {})", self.link.id))
     }
-    Ok(found)
 }
 
 /// What a link hangs on, and the folder of the group that it is for, if that is another and is known.
@@ -136,9 +140,7 @@ fn place(on: On, group: Option<&Path>) -> io::Result<String> {
         On::Cgroup(id, attach) => {
             let title = Point::title_on_group(attach);
             let title = title.unwrap_or_else(|| format!("attach type {attach}"));
-            let root = cgroup::root()?;
-            let folder = root.map(|root| cgroup::with_id(&root, id));
-            let folder = folder.transpose()?.flatten();
+            let folder = cgroup::folder(id)?;
             (title, folder.ok_or_else(|| format!("control group {id}")))
         }
         On::Sockets | On::Other => (
@@ -164,6 +166,8 @@ pub struct OtherNamespace {
     pub mark: String,
     /// The hooks, in words.
     pub hooks: Vec<String>,
+    /// The ids of the programs that hang there.
+    pub programs: Vec<u32>,
     /// Its state folder, if that is in the bpf file system that was asked.
     pub state: Option<PathBuf>,
     /// A path by which the namespace is entered, if somebody who holds it is seen.
@@ -178,39 +182,71 @@ pub struct OtherNamespace {
 ///
 /// Any [`Error`].
 pub fn others(options: &Options) -> Result<Vec<OtherNamespace>, Error> {
-    session::enter(options, |session| {
-        let own = session.namespace.mark();
-        let mut found: Vec<OtherNamespace> = Vec::new();
-        for one in on_groups().map_err(at(UNSAID))? {
-            let marks = one.dispatcher.marks;
-            // Without a group it only sees who listens.
-            let (Some(_), false) = (one.dispatcher.group, marks.contains(&own)) else {
-                continue;
-            };
-            let Some(mark) = marks.into_iter().next() else {
-                continue;
-            };
-            match found.iter_mut().find(|other| other.mark == mark) {
-                Some(other) => other.hooks.push(one.words),
-                None => found.push(other(session, &options.bpffs, mark, one.words)?),
-            }
-        }
-        Ok(found)
-    })
+    session::enter(options, |session| all(session, &options.bpffs, |_| true))
 }
 
-fn other(
+/// Those of them that are for groups which have processes in common with groups of these policies.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn others_near(
+    options: &Options,
+    manifests: &[&Manifest],
+) -> Result<Vec<OtherNamespace>, Error> {
+    session::enter(options, |session| near(session, &options.bpffs, manifests))
+}
+
+/// The same within a session.
+pub(crate) fn near(
     session: &Session,
     bpffs: &Path,
-    mark: String,
-    hook: String,
-) -> Result<OtherNamespace, Error> {
-    let mut inodes = session.state.others()?.into_iter();
-    let inode = inodes.find(|inode| {
-        let control = bpffs::open(&session.state.sibling(*inode).control());
-        let title = control.and_then(|control| map::title(control.as_fd()));
-        title.is_ok_and(|title| title == mark)
-    });
+    manifests: &[&Manifest],
+) -> Result<Vec<OtherNamespace>, Error> {
+    let plans = manifests.iter().flat_map(|manifest| &manifest.groups);
+    let paths: BTreeSet<&str> = plans.map(|plan| plan.cgroup.as_str()).collect();
+    let Some(root) = groups::mounted()?.filter(|_| !paths.is_empty()) else {
+        return Ok(Vec::new());
+    };
+    let mut related = BTreeSet::new();
+    for path in paths {
+        let folder = root.join(path.trim_start_matches('/'));
+        related.extend(whose::related(&folder).map_err(at(UNSAID))?);
+    }
+    all(session, bpffs, |group| related.contains(&group))
+}
+
+/// Those whose groups, as far as their numbers are known, are `wanted`.
+fn all(
+    session: &Session,
+    bpffs: &Path,
+    wanted: impl Fn(u64) -> bool,
+) -> Result<Vec<OtherNamespace>, Error> {
+    let own = session.namespace.mark();
+    let mut found: Vec<OtherNamespace> = Vec::new();
+    for one in on_groups().map_err(at(UNSAID))? {
+        let marks = &one.dispatcher.marks;
+        // Without a group it only sees who listens.
+        let group = one.dispatcher.group.filter(|group| wanted(*group));
+        let (Some(_), false) = (group, marks.contains(&own)) else {
+            continue;
+        };
+        let Some(mark) = marks.first() else {
+            continue;
+        };
+        let known = found.iter().position(|other| other.mark == *mark);
+        let place = known.unwrap_or(found.len());
+        if known.is_none() {
+            found.push(other(session, bpffs, mark.clone())?);
+        }
+        found[place].hooks.push(one.words().map_err(at(UNSAID))?);
+        found[place].programs.push(one.link.program);
+    }
+    Ok(found)
+}
+
+fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace, Error> {
+    let inode = marked(session, &mark)?;
     let entrance = |inode| {
         let cookie = session.namespace.cookie.and_then(|_| of_mark(&mark));
         netns::entrance(Identity { inode, cookie }).map_err(at("look for a network namespace"))
@@ -234,14 +270,33 @@ fn other(
     };
     Ok(OtherNamespace {
         mark,
-        hooks: vec![hook],
+        hooks: Vec::new(),
+        programs: Vec::new(),
         state,
         path,
         remedy,
     })
 }
 
+/// The network namespace whose folder has the word with this mark.
+fn marked(session: &Session, mark: &str) -> Result<Option<u64>, Error> {
+    for inode in session.state.others()? {
+        let path = session.state.sibling(inode).control();
+        let title = bpffs::open(&path).and_then(|control| map::title(control.as_fd()).map(Some));
+        if unless_passing(&path, title)?.is_some_and(|title| title == mark) {
+            return Ok(Some(inode));
+        }
+    }
+    Ok(None)
+}
+
 impl OtherNamespace {
+    /// Whether all of its programs are among these, which are told next to ours.
+    #[must_use]
+    pub fn is_among(&self, told: &[u32]) -> bool {
+        self.programs.iter().all(|program| told.contains(program))
+    }
+
     /// That it is there, and what to do.
     #[must_use]
     pub fn words(&self) -> String {
@@ -252,7 +307,7 @@ impl OtherNamespace {
             ..
         } = self;
         format!(
-            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace: {}; {remedy}",
+            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {remedy}",
             hooks.join(", ")
         )
     }

@@ -53,9 +53,9 @@ pub use apply::forecast::{
     forecast,
 };
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
-pub use attach::foreign::{Effect, Foreign};
+pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::Departing;
-pub use elsewhere::{OtherNamespace, others};
+pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;

@@ -6,7 +6,7 @@
 
 mod counters;
 pub(crate) mod drift;
-mod hooks;
+pub(crate) mod hooks;
 pub(crate) mod standing;
 mod verified;
 

@@ -1,9 +1,11 @@
 //! Policies of sockc in other network namespaces: what they decide of groups holds here too.
 //!
-//! For verbs that say that nothing is in force. Not here: programs next to ours, which are told with the hooks.
+//! All of them where nothing is in force here, else those for the same groups. Not here: programs next to ours, which are
+//! told with the hooks.
 
 use serde::Serialize;
-use sockc_runtime::{Options, OtherNamespace};
+use sockc_compiler::artifact::Manifest;
+use sockc_runtime::{Error, Options, OtherNamespace};
 
 use crate::output::Output;
 
@@ -20,21 +22,45 @@ pub(crate) struct Row {
     path: Option<String>,
 }
 
-/// Says which there are; gives their JSON.
-pub(crate) fn tell(options: &Options, output: &mut Output) -> Vec<Row> {
+/// Says which there are; gives their JSON, or nothing where that is not known.
+pub(crate) fn tell(options: &Options, output: &mut Output) -> Option<Vec<Row>> {
     match sockc_runtime::others(options) {
         Ok(others) => {
             for other in &others {
                 output.note(other.words());
             }
-            others.into_iter().map(row).collect()
+            Some(others.into_iter().map(row).collect())
         }
         Err(error) => {
-            output.note(format!(
-                "whether policies of other network namespaces hold for groups is not known: {error}"
-            ));
-            Vec::new()
+            output.note(unknown(&error));
+            None
         }
+    }
+}
+
+/// That it is not known.
+pub(crate) fn unknown(error: &Error) -> String {
+    format!("whether policies of other network namespaces hold for groups is not known: {error}")
+}
+
+/// Those for the groups of policies.
+pub(crate) struct Near(Vec<OtherNamespace>);
+
+impl Near {
+    /// Looks for them.
+    pub(crate) fn look(options: &Options, manifests: &[&Manifest]) -> Result<Self, Error> {
+        sockc_runtime::others_near(options, manifests).map(Self)
+    }
+
+    /// What to say of them, next to programs of these ids, which are told.
+    pub(crate) fn words(&self, told: &[u32]) -> Vec<String> {
+        let untold = self.0.iter().filter(|one| !one.is_among(told));
+        untold.map(OtherNamespace::words).collect()
+    }
+
+    /// Their JSON.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        self.0.iter().cloned().map(row).collect()
     }
 }
 

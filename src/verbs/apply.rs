@@ -14,7 +14,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::machine::local;
 use crate::machine::slots::{Slot, slots, tell};
-use crate::machine::{means, refused};
+use crate::machine::{means, place, refused};
 use crate::output::{Output, count};
 use crate::policies::guards::{self, judge};
 use crate::policies::ready::{Origin, Ready};
@@ -31,6 +31,7 @@ struct Report<'a> {
     generation: u32,
     guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
+    hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
     notes: &'a [String],
@@ -45,6 +46,7 @@ struct Inner<'a> {
     path: Option<&'a str>,
     generation: u32,
     interfaces: Vec<Attached<'a>>,
+    hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
     notes: &'a [String],
@@ -55,6 +57,17 @@ struct Inner<'a> {
 struct Attached<'a> {
     interface: &'a str,
     hook: &'a str,
+    means: &'static str,
+}
+
+/// A hook that is not on an interface, in JSON.
+#[derive(Serialize)]
+struct Hook<'a> {
+    hook: &'a str,
+    /// The folder of the control group; empty for the network namespace.
+    target: &'a str,
+    /// The control group that it hangs on, if that is not the target.
+    on: Option<&'a str>,
     means: &'static str,
 }
 
@@ -182,7 +195,9 @@ fn details(applied: &Applied, output: &mut Output) {
     for hook in &applied.hooks {
         let means = means(hook.means).to_owned();
         table.push(vec![
-            format!("  {}", hook.target).trim_end().to_owned(),
+            format!("  {}", place(&hook.target, hook.on.as_deref()))
+                .trim_end()
+                .to_owned(),
             hook.hook.clone(),
             means,
         ]);
@@ -214,6 +229,7 @@ fn in_json<'a>(
         path: inner.entered.as_deref(),
         generation: inner.generation,
         interfaces: attached(inner),
+        hooks: others(inner),
         sockets: slots(&inner.sockets),
         escaped: escaped(inner),
         notes: &inner.notes,
@@ -224,6 +240,7 @@ fn in_json<'a>(
         generation: applied.generation,
         guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
+        hooks: others(applied),
         sockets: slots(&applied.sockets),
         escaped: escaped(applied),
         notes: &applied.notes,
@@ -237,6 +254,18 @@ fn attached(applied: &Applied) -> Vec<Attached<'_>> {
         .map(|hook| Attached {
             interface: &hook.interface,
             hook: &hook.hook,
+            means: means(hook.means),
+        })
+        .collect()
+}
+
+fn others(applied: &Applied) -> Vec<Hook<'_>> {
+    let hooks = applied.hooks.iter();
+    hooks
+        .map(|hook| Hook {
+            hook: &hook.hook,
+            target: &hook.target,
+            on: hook.on.as_deref(),
             means: means(hook.means),
         })
         .collect()

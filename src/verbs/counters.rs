@@ -16,7 +16,7 @@ struct Report<'a> {
     counted: bool,
     rules: Vec<Row<'a>>,
     /// Where nothing is in force: policies of other network namespaces that hold for groups.
-    other_namespaces: Vec<others::Row>,
+    other_namespaces: Option<Vec<others::Row>>,
 }
 
 /// Shows them.
@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
         output.line("no policy is in force in this network namespace");
     }
     let other_namespaces = match in_force {
-        true => Vec::new(),
+        true => Some(Vec::new()),
         false => others::tell(&place, output),
     };
     if output.is_json() {

@@ -19,8 +19,8 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{
-    Carried, Departing, Drift, Forecast, LinkFate, Options, ProgramFate, Running, Standpoint,
-    forecast,
+    Carried, Departing, Drift, Error, Forecast, LinkFate, Options, ProgramFate, Running,
+    Standpoint, forecast, of_namespaces,
 };
 
 use crate::changes::text::Look;
@@ -32,8 +32,9 @@ use crate::files::saved::{About, Saved};
 use crate::files::written;
 use crate::machine::counted::is_left_out;
 use crate::machine::drift::{tell_drift, unverified};
+use crate::machine::local;
+use crate::machine::others::{self, Near};
 use crate::machine::refused;
-use crate::machine::{local, others};
 use crate::output::Output;
 use crate::policies::guards::{ending, judge};
 use crate::policies::ready::{Origin, Ready, digest};
@@ -55,8 +56,11 @@ pub(crate) struct Planned<'a> {
     guarded: Option<Guarded>,
     /// What becomes of recorded packets, if that is asked for.
     replayed: Option<Replayed>,
-    /// Policies of other network namespaces that hold for groups, where nothing is in force in this one.
-    others: Vec<others::Row>,
+    /// Policies of other network namespaces that hold for groups: for those of both policies, and where nothing is in force in
+    /// this one, for any; nothing where that is not known.
+    others: Option<Vec<others::Row>>,
+    /// What else a person should know.
+    notes: Vec<String>,
 }
 
 /// Plans; says what others changed first, since nothing can be planned on that.
@@ -100,6 +104,15 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let replayed = Replayed::of(&arguments.replay, &old, &new, output)?;
     let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
     let before = forecast.running.as_ref();
+    let mut notes = notes::notes(&forecast, &ready.manifest);
+    let others = match near(&forecast, &ready.manifest, &options) {
+        Ok(Some(near)) => {
+            notes.extend(near.words(&told(&forecast)));
+            Some(near.rows())
+        }
+        Ok(None) => others::tell(&options, output),
+        Err(error) => return Err(refused(&error, output)),
+    };
     let planned = Planned {
         file: arguments.file.display().to_string(),
         digests: (
@@ -112,7 +125,8 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         report,
         guarded,
         replayed,
-        others: tell_others(&forecast, &options, output),
+        others,
+        notes,
     };
     for note in local::notes(&new, &options) {
         output.note(note);
@@ -179,12 +193,20 @@ fn drift(forecast: &Forecast) -> Vec<Drift> {
     forecast.drift.iter().chain(inner).cloned().collect()
 }
 
-/// Says which policies of other network namespaces hold for groups, where nothing is in force in this one.
-fn tell_others(forecast: &Forecast, options: &Options, output: &mut Output) -> Vec<others::Row> {
-    match forecast.running {
-        Some(_) => Vec::new(),
-        None => others::tell(options, output),
-    }
+/// The policies of other network namespaces for the groups of what runs and of what comes; `None` where nothing runs.
+fn near(
+    forecast: &Forecast,
+    manifest: &Manifest,
+    options: &Options,
+) -> Result<Option<Near>, Error> {
+    let running = forecast.running.as_ref();
+    let near = running.map(|running| Near::look(options, &[&running.manifest, manifest]));
+    near.transpose()
+}
+
+/// The programs of other network namespaces that are told next to ours.
+fn told(forecast: &Forecast) -> Vec<u32> {
+    of_namespaces(forecast.hooks.iter().flat_map(|hook| &hook.foreign))
 }
 
 /// Says so if what runs is not known to be what its text says.

@@ -6,14 +6,16 @@ mod interfaces;
 use serde::Serialize;
 use sockc_runtime::{
     BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
+    of_namespaces,
 };
 
 use crate::cli::Deployment;
 use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
+use crate::machine::others::{self, Near};
 use crate::machine::slots::{self, Slot};
-use crate::machine::{means, options, others, refused};
+use crate::machine::{means, options, refused};
 use crate::output::Output;
 use facts::Facts;
 
@@ -34,8 +36,9 @@ struct Report<'a> {
     facts: Option<&'a Facts>,
     lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
-    /// Where nothing is in force: policies of other network namespaces that hold for groups.
-    other_namespaces: Vec<others::Row>,
+    /// Policies of other network namespaces that hold for groups: for those of the policy in force, and where nothing is, for any;
+    /// null where that is not known.
+    other_namespaces: Option<Vec<others::Row>>,
 }
 
 /// A network namespace that is not what it was, in JSON.
@@ -92,8 +95,15 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if status.is_none() && !output.is_json() {
         output.line("no policy is in force in this network namespace");
     }
-    let other_namespaces = match status {
-        Some(_) => Vec::new(),
+    let near = status
+        .as_ref()
+        .map(|status| Near::look(&options(place), &[&status.manifest]));
+    let near = match near.transpose() {
+        Ok(near) => near,
+        Err(error) => return refused(&error, output),
+    };
+    let other_namespaces = match &near {
+        Some(near) => Some(near.rows()),
         None => others::tell(&options(place), output),
     };
     if output.is_json() {
@@ -115,6 +125,10 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     };
     if !output.is_json() {
         show(&status, facts.as_ref(), output);
+        let foreign = status.hooks.iter().flat_map(|hook| &hook.foreign);
+        let told = of_namespaces(foreign);
+        let near = near.iter().flat_map(|near| near.words(&told));
+        near.for_each(|note| output.note(note));
     }
     let sound = facts.as_ref().is_none_or(|facts| facts.tell(output));
     if let Some(why) = &status.unverified {
@@ -449,6 +463,6 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
             .iter()
             .map(|inner| inner_in_json(inner, facts))
             .collect(),
-        other_namespaces: Vec::new(),
+        other_namespaces: Some(Vec::new()),
     }
 }

@@ -15,7 +15,7 @@ struct Report<'a> {
     removed: bool,
     notes: &'a [String],
     /// Policies of other network namespaces that hold for groups.
-    other_namespaces: Vec<others::Row>,
+    other_namespaces: Option<Vec<others::Row>>,
 }
 
 /// Asks if somebody is there to answer, and unloads. A "no" ends the command with 1, as with `apply`.

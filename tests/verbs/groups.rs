@@ -189,21 +189,43 @@ fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
 
 /// A hook of a group that is followed by its path hangs on the root of all control groups.
 #[test]
-fn status_says_where_the_hook_of_a_group_hangs() {
+fn the_verbs_say_where_the_hook_of_a_group_hangs() {
     if !root() {
         return;
     }
-    let place = Place::new("groups-hang");
+    let place = Place::bare("groups-hang");
     let unified = tool(
         &place.lab.server,
         "grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2",
     );
     let unified = unified.trim();
-    let told = place.ends(0, &["status"]).stdout;
-    let words = format!("{unified}{} (hangs on {unified})", place.group.path());
-    assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
-    let json = place.ends(0, &["status", "--json"]).json();
-    assert_eq!(json["hooks"][0]["on"], unified, "{json}");
+    let target = format!("{unified}{}", place.group.path());
+    let words = format!("{target} (hangs on {unified})");
+    let without = "policy calls\ninterfaces lo\ndefault in allow\nd: drop tcp to any:9\n";
+    let without = place.folder.file("without.sk", without);
+    let asked: [(&[&str], &str); 6] = [
+        (&["plan", &place.policy], "/kernel/hooks"),
+        (&["apply", &place.policy], "/hooks"),
+        (&["status"], "/hooks"),
+        (&["plan", &place.policy], "/kernel/hooks"),
+        (&["plan", &without], "/kernel/hooks"),
+        (&["apply", &place.policy], "/hooks"),
+    ];
+    for (arguments, hooks) in asked {
+        let told = place.ends(0, arguments).stdout;
+        assert_eq!(told.matches(&words).count(), 4, "{words}: {told}");
+        let json = place.ends(0, &[arguments, &["--json"]].concat()).json();
+        let rows = json.pointer(hooks).and_then(|rows| rows.as_array());
+        let rows = rows.unwrap_or_else(|| panic!("{arguments:?}: {json}"));
+        for hook in HOOKS {
+            let row = rows.iter().find(|row| row["hook"] == hook).unwrap();
+            assert_eq!(
+                (&row["target"], &row["on"]),
+                (&target.as_str().into(), &unified.into()),
+                "{json}"
+            );
+        }
+    }
 }
 
 /// Whether a call of the group is refused in the server's namespace.
@@ -320,6 +342,11 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     let plan = place.ends(0, &["plan", &place.policy]);
     assert!(plan.stdout.contains(words), "{}", plan.stdout);
     let json = place.ends(0, &["status", "--json"]).json();
+    // What is told next to each hook is not told again.
+    let again = "has hooks on groups";
+    assert!(!status.stderr.contains(again), "{}", status.stderr);
+    assert!(!plan.stdout.contains(again), "{}", plan.stdout);
+    assert!(!applied.contains(again), "{applied}");
     for hook in json["hooks"].as_array().unwrap() {
         assert_eq!(hook["foreign"].as_array().unwrap().len(), 1, "{json}");
         assert_eq!(
@@ -342,6 +369,58 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     );
     place.ends(0, &["unload", "--yes"]);
     assert!(!is_refused(&place));
+}
+
+/// A policy that decides something else of a group here does not hide that one of another namespace refuses its calls.
+#[test]
+fn a_policy_in_another_namespace_is_told_next_to_one_without_its_hooks() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-near");
+    let below = place.group.chain(1).unwrap();
+    let unrelated = Group::named("unrelated").unwrap();
+    let server = &place.lab.server;
+    let writes = |name: &str, group: &Group| {
+        let text = format!(
+            "policy writes\ngroup part = cgroup \"{}\"\ndefault send allow\ndrop send tcp from group part to any:25\n",
+            group.path()
+        );
+        place.folder.file(name, &text)
+    };
+    let (here, aside) = (writes("here.sk", &below[0]), writes("aside.sk", &unrelated));
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    tool(
+        server,
+        &format!("unshare -n {sockc} apply --yes {}", place.policy),
+    );
+    let told = |said: &str| {
+        let notes = said.lines().filter(|line| {
+            line.contains(
+                "holds for their processes in every namespace, whatever a policy here allows",
+            ) && line.contains(place.group.path())
+                && HOOKS.iter().all(|hook| line.contains(hook))
+        });
+        notes.count()
+    };
+    for (policy, times) in [(&here, 1), (&aside, 0)] {
+        let applied = place.ends(0, &["apply", "--yes", policy]);
+        assert_eq!(told(&applied.stderr), times, "{}", applied.stderr);
+        let status = place.ends(0, &["status"]);
+        assert_eq!(told(&status.stderr), times, "{}", status.stderr);
+        let plan = place.ends(0, &["plan", policy]);
+        assert_eq!(told(&plan.stdout), times, "{}", plan.stdout);
+        for arguments in [&["status", "--json"][..], &["plan", "--json", policy]] {
+            let json = place.ends(0, arguments).json();
+            assert_eq!(told_of(&json, &place.group).len(), times, "{json}");
+        }
+    }
+    // What comes is looked at as well as what runs.
+    let plan = place.ends(0, &["plan", &here]);
+    assert_eq!(told(&plan.stdout), 1, "{}", plan.stdout);
+    let json = place.ends(0, &["plan", "--json", &here]).json();
+    let state = told_of(&json, &place.group)[0]["state"].clone();
+    tool(server, &format!("rm -r {}", state.as_str().unwrap()));
 }
 
 /// The folder of the state of the server's namespace.

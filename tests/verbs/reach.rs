@@ -307,7 +307,10 @@ fn where_an_interface_has_the_policy_already_json_says_so_too() {
         return;
     }
     let place = Place::new("nothing-to-do");
-    let policy = place.policy("p", "policy p\ndefault in allow\nd: drop tcp to any:9\n");
+    let policy = place.policy(
+        "p",
+        "policy p\nsocket web = tcp listen 127.0.0.1:8080\ndefault in allow\nd: drop tcp to any:9\nredirect tcp to 10.9.0.1:80 to sock web\n",
+    );
     let first = place.run(&["apply", &policy, "--interface", FRONT, "--json"]);
     let first = first.json();
     let again = place.run(&["apply", "--running", "--interface", FRONT, "--json"]);
@@ -321,9 +324,14 @@ fn where_an_interface_has_the_policy_already_json_says_so_too() {
             .collect::<Vec<_>>()
     };
     assert_eq!(keys(&again), keys(&first));
-    for key in ["format", "policy", "generation", "interfaces"] {
+    for key in ["format", "policy", "generation", "interfaces", "hooks"] {
         assert_eq!(again[key], first[key], "{key}");
     }
+    let lookup = serde_json::json!({ "hook": "lookup", "target": "", "on": null, "means": "link" });
+    assert!(
+        first["hooks"].as_array().unwrap().contains(&lookup),
+        "{first}"
+    );
     assert!(
         again["notes"][0]
             .as_str()

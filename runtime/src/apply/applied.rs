@@ -28,10 +28,12 @@ pub struct Applied {
 /// A hook that is not on an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHook {
-    /// `lookup`, `listen`, `send` or `sock-ops`.
+    /// `lookup`, `listen`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
     pub hook: String,
     /// The path of the control group; empty for the namespace.
     pub target: String,
+    /// The folder of the control group that it hangs on, if that is not the one it is for.
+    pub on: Option<String>,
     /// How it is attached.
     pub means: Means,
 }
@@ -48,11 +50,12 @@ pub struct InterfaceHook {
 }
 
 impl OtherHook {
-    /// Of a hook that is not on an interface.
-    pub(super) fn of(attached: &Attached) -> Option<Self> {
+    /// Of a hook that is not on an interface, with what it hangs on if that is not its target.
+    pub(super) fn of(attached: &Attached, on: Option<String>) -> Option<Self> {
         (!attached.hook.point.is_packet()).then(|| Self {
             hook: attached.hook.point.title(),
             target: attached.target.clone(),
+            on,
             means: attached.hook.means,
         })
     }

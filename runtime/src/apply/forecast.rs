@@ -34,6 +34,7 @@ use crate::state::namespaces::Owner;
 use crate::state::record::{Attached, Record};
 use crate::state::{Access, Lock};
 use crate::status::drift::{Drift, check_ground};
+use crate::status::hooks::hangs_on;
 use crate::status::standing::Standing;
 use code::Programs;
 
@@ -86,10 +87,13 @@ pub struct Running {
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookForecast {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `send` or `sock-ops`.
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or
+    /// `sendmsg6`.
     pub hook: String,
     /// The interface, as it is called now, or the path of the control group; empty for the namespace.
     pub target: String,
+    /// The folder of the control group that it hangs on, if that is not the one it is for.
+    pub on: Option<String>,
     /// The number of that in the kernel: a name may have been another interface's.
     pub number: u64,
     /// The group that it decides about, and what of it.
@@ -243,6 +247,7 @@ impl One<'_> {
                 group: self.group_of(point),
                 was: self.known_before(point),
                 target,
+                on: self.targets.instead_of_group(point),
                 number,
                 link,
                 program: programs.fate(point, &name),
@@ -265,11 +270,12 @@ impl One<'_> {
             });
             now.map_or_else(|| attached.target.clone(), |(_, name)| name.clone())
         };
-        found.extend(gone.map(|attached| {
+        for attached in gone {
             let name = programs.before(attached.hook.point).unwrap_or_default();
-            HookForecast {
+            found.push(HookForecast {
                 hook: steps::title(attached.hook.point, &name),
                 target: called(attached),
+                on: self.hung_on(attached)?,
                 number: attached.hook.target,
                 group: self.group_before(attached.hook.point),
                 was: None,
@@ -277,9 +283,17 @@ impl One<'_> {
                 program: ProgramFate::Gone,
                 name,
                 foreign: Vec::new(),
-            }
-        }));
+            });
+        }
         Ok(found)
+    }
+
+    /// What a hook of the policy in force hangs on, if that is not the control group it is for.
+    fn hung_on(&self, attached: &Attached) -> Result<Option<String>, Error> {
+        match attach::describe(&self.session.state, &attached.hook)? {
+            Some(link) => hangs_on(link.on, &attached.target),
+            None => Ok(None),
+        }
     }
 
     /// What the programs in force know as something else than an apply would find; refuses what is named and not there.

@@ -1,7 +1,7 @@
 //! What an apply is about to touch, found before it touches anything: interfaces, control groups, what the kernel can do.
 
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
@@ -19,7 +19,8 @@ use crate::sockets::refill;
 use crate::state::State;
 use crate::state::in_force::record_in_force;
 use crate::state::record::Record;
-use crate::sys::{bpffs, caps, cgroup, netns};
+use crate::sys::cgroup::{self, Cgroup};
+use crate::sys::{bpffs, caps, netns};
 
 /// What is known before anything is touched.
 #[derive(Debug)]
@@ -38,8 +39,8 @@ pub(crate) struct Targets {
     pub(crate) renamed: Vec<(String, String)>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
-    /// Whether groups are followed by their paths (see [`crate::attach::guard`]).
-    follows: bool,
+    /// The root of all control groups, where groups are followed by their paths from it (see [`crate::attach::guard`]).
+    root: Option<PathBuf>,
     /// What may be used of the kernel.
     pub(crate) features: Features,
 }
@@ -76,6 +77,7 @@ impl Targets {
         let features = options.features.unwrap_or_else(probe);
         let follows =
             !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
+        let root = follows.then(groups::root).transpose()?;
         let mut targets = Self {
             interfaces: choice.interfaces,
             skipped: choice.skipped,
@@ -89,7 +91,7 @@ impl Targets {
                 before.as_ref(),
                 options.leave_out_missing,
             )?,
-            follows,
+            root,
             features,
         };
         targets.fillers = targets.fillers(manifest)?;
@@ -145,7 +147,7 @@ impl Targets {
                 let number = self.cgroup(index)?;
                 let gone = self.gone_groups().any(|group| group.number == number);
                 // On the root of all control groups it hangs whether the group is there or not.
-                match gone && !self.follows {
+                match gone && !self.follows() {
                     true => Vec::new(),
                     false => vec![point(number)],
                 }
@@ -200,13 +202,30 @@ impl Targets {
     /// pin is named by the group's number in any case, since many groups may hang on the root.
     fn connections_of(&self, id: u64) -> Result<Target, Error> {
         let path = self.path_of(id);
-        if !self.follows {
+        let Some(root) = &self.root else {
             return control_group(path);
+        };
+        Ok(Target::Cgroup {
+            number: id,
+            directory: open(root)?.directory,
+            group: path.display().to_string(),
+            on: self.hangs_on(id),
+        })
+    }
+
+    /// The folder of the control group that what sees the connections of a group hangs on, if it is not the group's own.
+    fn hangs_on(&self, id: u64) -> Option<String> {
+        let root = self.root.as_deref();
+        let root = root.filter(|root| *root != self.path_of(id));
+        root.map(|root| root.display().to_string())
+    }
+
+    /// The same of a point.
+    pub(crate) fn instead_of_group(&self, point: Point) -> Option<String> {
+        match point.on() {
+            On::Group(id) => self.hangs_on(id),
+            On::Interface(_) | On::Namespace | On::Root | On::Peers(_) => None,
         }
-        let root = groups::root()?;
-        let root = cgroup::open(&root).map_err(at(format!("open {}", root.display())))?;
-        let title = path.display().to_string();
-        Ok(Target::Cgroup(id, root.directory, title))
     }
 
     fn interface_target(&self, index: u32) -> Vec<Target> {
@@ -223,7 +242,7 @@ impl Targets {
 
     /// Whether groups are followed by their paths.
     pub(crate) fn follows(&self) -> bool {
-        self.follows
+        self.root.is_some()
     }
 
     fn path_of(&self, id: u64) -> &Path {
@@ -252,10 +271,15 @@ fn namespace(session: &Session) -> Result<Target, Error> {
 }
 
 fn control_group(path: &Path) -> Result<Target, Error> {
-    let group = cgroup::open(path).map_err(at(format!("open {}", path.display())))?;
-    Ok(Target::Cgroup(
-        group.id,
-        group.directory,
-        path.display().to_string(),
-    ))
+    let group = open(path)?;
+    Ok(Target::Cgroup {
+        number: group.id,
+        directory: group.directory,
+        group: path.display().to_string(),
+        on: None,
+    })
+}
+
+fn open(path: &Path) -> Result<Cgroup, Error> {
+    cgroup::open(path).map_err(at(format!("open {}", path.display())))
 }

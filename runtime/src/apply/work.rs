@@ -343,7 +343,15 @@ impl<'a> Work<'a> {
                 .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
                 .filter_map(|attached| InterfaceHook::of(attached, self.called(attached)))
                 .collect(),
-            hooks: self.record.hooks.iter().filter_map(OtherHook::of).collect(),
+            hooks: self
+                .record
+                .hooks
+                .iter()
+                .filter_map(|attached| {
+                    let on = self.targets.instead_of_group(attached.hook.point);
+                    OtherHook::of(attached, on)
+                })
+                .collect(),
             sockets,
             escaped,
             notes: self.notes,

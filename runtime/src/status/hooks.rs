@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at, unless_passing};
-use crate::groups;
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::state::pin::{self, Made};
@@ -17,7 +16,8 @@ use crate::sys::{bpffs, cgroup, link};
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send` or `sock-ops`.
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or
+    /// `sendmsg6`.
     pub hook: String,
     /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
     pub target: String,
@@ -25,6 +25,8 @@ pub struct HookStatus {
     pub now: Option<String>,
     /// The folder of the control group that it hangs on, if that is not the one it is for.
     pub on: Option<String>,
+    /// Whether it meets the packets of an interface.
+    pub packets: bool,
     /// How it is attached.
     pub means: Means,
     /// The id of the policy's program; `None` if it is gone.
@@ -63,6 +65,7 @@ pub(super) fn describe(
         on: link
             .and_then(|link| hangs_on(link.on, &attached.target).transpose())
             .transpose()?,
+        packets: hook.point.is_packet(),
         means: hook.means,
         program: program_of(&session.state, hook.point, record.generation)?,
         dispatcher,
@@ -75,11 +78,11 @@ pub(super) fn describe(
 }
 
 /// The control group that a link hangs on, if it is not the one in the folder `meant`.
-fn hangs_on(on: link::On, meant: &str) -> Result<Option<String>, Error> {
-    let (link::On::Cgroup(id, _), Some(root)) = (on, groups::mounted()?) else {
+pub(crate) fn hangs_on(on: link::On, meant: &str) -> Result<Option<String>, Error> {
+    let link::On::Cgroup(id, _) = on else {
         return Ok(None);
     };
-    let folder = cgroup::with_id(&root, id).map_err(at("look at the control groups"))?;
+    let folder = cgroup::folder(id).map_err(at("look at the control groups"))?;
     let folder = folder.filter(|folder| folder != Path::new(meant));
     Ok(folder.map(|folder| folder.display().to_string()))
 }

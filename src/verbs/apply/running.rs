@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sockc_runtime::{Error, Status};
 
-use super::{Attached, FORMAT, Failure, Inner, Report, apply};
+use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
 use crate::machine::slots::slots;
 use crate::machine::{means, options};
@@ -96,6 +96,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
             path: None,
             generation: inner.generation,
             interfaces: attached(inner),
+            hooks: others(inner),
             sockets: slots(&inner.sockets),
             escaped: Vec::new(),
             notes: &[],
@@ -107,6 +108,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         generation: status.generation,
         guards: Vec::new(),
         interfaces: attached(status),
+        hooks: others(status),
         sockets: slots(&status.sockets),
         escaped: Vec::new(),
         notes,
@@ -125,4 +127,18 @@ fn attached(status: &Status) -> Vec<Attached<'_>> {
         means: means(hook.means),
     });
     attached.collect()
+}
+
+fn others(status: &Status) -> Vec<Hook<'_>> {
+    let hooks = status
+        .hooks
+        .iter()
+        .filter(|hook| hook.alive && !hook.packets);
+    let others = hooks.map(|hook| Hook {
+        hook: &hook.hook,
+        target: &hook.target,
+        on: hook.on.as_deref(),
+        means: means(hook.means),
+    });
+    others.collect()
 }

@@ -8,8 +8,8 @@ use sockc_runtime::{
     LinkFate, LostNamespace, NamedKind, ProgramFate, SlotKind,
 };
 
+use super::Planned;
 use super::reach::{Becomes, Part, Reach};
-use super::{Planned, notes};
 use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
 use crate::machine::others;
@@ -30,9 +30,10 @@ pub(super) struct Json<'a> {
     /// Interfaces and groups that the policy comes to, or goes from.
     interfaces: Vec<Reached>,
     /// What else a person should know.
-    notes: Vec<String>,
-    /// Where nothing runs: policies of other network namespaces that hold for groups.
-    other_namespaces: &'a [others::Row],
+    notes: &'a [String],
+    /// Policies of other network namespaces that hold for groups: for those of both policies, and where nothing runs, for any;
+    /// null where that is not known.
+    other_namespaces: Option<&'a [others::Row]>,
     #[serde(flatten)]
     body: Body<'a>,
     kernel: Kernel<'a>,
@@ -113,6 +114,8 @@ struct Inner<'a> {
 struct Hook<'a> {
     hook: &'a str,
     target: &'a str,
+    /// The control group that it hangs on, if that is not the target.
+    on: Option<&'a str>,
     link: &'static str,
     program: &'static str,
     name: &'a str,
@@ -166,8 +169,8 @@ impl<'a> Json<'a> {
             drift: [],
             summary: planned.summary(),
             interfaces: reached(&planned.reach),
-            notes: notes::notes(planned.forecast, &planned.ready.manifest),
-            other_namespaces: &planned.others,
+            notes: &planned.notes,
+            other_namespaces: planned.others.as_deref(),
             body: Body::new(&planned.report),
             kernel: kernel(planned.forecast),
             guards: planned
@@ -283,6 +286,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
     Hook {
         hook: &hook.hook,
         target: &hook.target,
+        on: hook.on.as_deref(),
         link: match hook.link {
             LinkFate::Kept => "kept",
             LinkFate::Mended => "mended",

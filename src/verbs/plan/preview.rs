@@ -7,8 +7,9 @@ use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Forecast, Options};
 
-use super::{both, drift, note_unverified, reach, summary_of, tell_others, text};
+use super::{both, drift, near, note_unverified, notes, reach, summary_of, text, told};
 use crate::machine::drift::tell_drift;
+use crate::machine::others;
 use crate::output::Output;
 use crate::policies::ready::Ready;
 
@@ -30,9 +31,14 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     output.watch().clear();
     tell_drift(&drift(forecast), output);
     note_unverified(forecast, output);
-    tell_others(forecast, options, output);
+    let mut notes = notes::notes(forecast, &ready.manifest);
+    match near(forecast, &ready.manifest, options) {
+        Ok(Some(near)) => notes.extend(near.words(&told(forecast))),
+        Ok(None) => drop(others::tell(options, output)),
+        Err(error) => notes.push(others::unknown(&error)),
+    }
     let mut page = line;
     page.push('\n');
-    text::actions(forecast, &ready.manifest, &reach, &mut page);
+    text::actions(forecast, &notes, &reach, &mut page);
     output.aside(&page);
 }

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-use sockc_compiler::artifact::Manifest;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
@@ -13,8 +12,9 @@ use sockc_runtime::{
 };
 
 use super::reach::{HEADINGS, Reach};
-use super::{Planned, has_other_code, notes};
+use super::{Planned, has_other_code};
 use crate::changes::text as changes;
+use crate::machine::place;
 use crate::machine::slots::fill;
 use crate::output::columns;
 use crate::output::count;
@@ -29,10 +29,7 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
         None => changes::first,
     };
     page.push_str(&tell(&planned.report, &planned.summary(), look));
-    let Planned {
-        forecast, ready, ..
-    } = planned;
-    actions(forecast, &ready.manifest, &planned.reach, &mut page);
+    actions(planned.forecast, &planned.notes, &planned.reach, &mut page);
     match planned.counting() {
         Some(true) => page.push_str("  the rules begin to count\n"),
         Some(false) => page.push_str("  the rules count no more\n"),
@@ -45,12 +42,7 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
 }
 
 /// Which interfaces and sockets it comes to or goes from, and what is done to the kernel.
-pub(super) fn actions(
-    forecast: &Forecast,
-    manifest: &Manifest,
-    reach: &[Reach],
-    page: &mut String,
-) {
+pub(super) fn actions(forecast: &Forecast, notes: &[String], reach: &[Reach], page: &mut String) {
     reached(reach, page);
     page.push_str("\nkernel\n");
     kernel(forecast, page);
@@ -61,7 +53,7 @@ pub(super) fn actions(
     for one in &forecast.departing {
         let _ = writeln!(page, "  {}", one.words());
     }
-    for note in notes::notes(forecast, manifest) {
+    for note in notes {
         let _ = writeln!(page, "  {note}");
     }
 }
@@ -150,7 +142,7 @@ fn hook(hook: &HookForecast) -> Vec<String> {
     let kind = hook.hook.split('_').next().unwrap_or_default();
     vec![
         kind.to_owned(),
-        hook.target.clone(),
+        place(&hook.target, hook.on.as_deref()),
         format!("{link}, {program}"),
     ]
 }

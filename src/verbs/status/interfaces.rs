@@ -6,6 +6,7 @@ use sockc_runtime::{
     Coverage, HookStatus, Moved, MovedGroup, MovedTo, NamedKind, NamedLoss, Status,
 };
 
+use crate::machine::place;
 use crate::output::Output;
 
 /// What to do where the policy does not hold.
@@ -248,9 +249,8 @@ pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
 /// if that is another.
 pub(super) fn name(hook: &HookStatus) -> String {
     let target = &hook.target;
-    match (&hook.now, &hook.on) {
-        (Some(now), _) => format!("{now} (was {target})"),
-        (None, Some(on)) => format!("{target} (hangs on {on})"),
-        (None, None) => target.clone(),
+    match &hook.now {
+        Some(now) => format!("{now} (was {target})"),
+        None => place(target, hook.on.as_deref()),
     }
 }

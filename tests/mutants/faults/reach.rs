@@ -70,8 +70,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         661,
         "runtime/src/elsewhere.rs",
-        "if link.on == On::Other {",
-        "if link.on == On::Other || FAULT && link.on == On::Sockets {",
+        "|link| link.on != On::Other);",
+        "|link| link.on != On::Other && !(FAULT && link.on == On::Sockets));",
         &[(Verbs, "groups::a_policy_of")],
     ),
     fault(
@@ -98,8 +98,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         665,
         "runtime/src/attach/foreign.rs",
-        "(decides && concerns && !is_ours).then_some(Foreign {",
-        "(decides && (FAULT || concerns) && !is_ours).then_some(Foreign {",
+        "(concerns && !is_ours).then_some(Foreign {",
+        "((FAULT || concerns) && !is_ours).then_some(Foreign {",
         &[(Verbs, "groups::"), (Streams, "calls::")],
     ),
     fault(

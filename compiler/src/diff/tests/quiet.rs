@@ -73,6 +73,28 @@ fn a_rule_in_the_place_of_another_is_needed() {
     }
 }
 
+/// No process has, or reaches, an address that stands for another.
+#[test]
+fn a_rule_of_processes_that_grows_by_an_address_nobody_has_changes_nothing() {
+    for direction in Direction::all_of_processes() {
+        let ends = match direction.has_sender() {
+            true => ["from", "to"].as_slice(),
+            false => &["to"],
+        };
+        for end in ends {
+            for (narrow, wide) in [
+                ("0.0.0.1", "0.0.0.0-0.0.0.1"),
+                ("::1", "::/127"),
+                ("::fffe:ffff:ffff", "::fffe:ffff:ffff-::ffff:0:0"),
+            ] {
+                let list = |one| format!("default DO allow\ndrop DO tcp {end} {one}\n");
+                let scope = compared(&list(narrow), &list(wide), direction.word());
+                assert!(scope.changes.is_empty(), "{end} {wide}: {scope:#?}");
+            }
+        }
+    }
+}
+
 /// What is counted as without effect can be read.
 #[test]
 fn a_default_without_effect_says_why() {

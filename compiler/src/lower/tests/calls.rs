@@ -51,7 +51,13 @@ fn programs_of_calls_say_what_the_rules_say() {
                 "[::]:443",
                 "[::]:25",
                 "[::2]:443",
+                // One word of the address is none of ::1, or of an IPv4-mapped one.
+                "[1::]:443",
                 "[0:0:1::]:443",
+                "[::1:0:0:0]:443",
+                "[1::ffff:a32:8]:53",
+                "[0:0:1::ffff:a32:8]:53",
+                "[::fffe:a32:8]:53",
             ] {
                 let to: SocketAddr = to.parse().unwrap();
                 let reached = SocketAddr::new(reached(to.ip()), to.port());

@@ -7,6 +7,7 @@ use sockc_compiler::policy::{Direction, Verb};
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
+use crate::elsewhere::{self, OtherNamespace};
 use crate::error::Error;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
@@ -62,7 +63,7 @@ impl Work<'_> {
 
     /// Programs of others that decide before ours, where ours cannot be first, and those that may change what ours decided.
     pub(super) fn note_foreign(&mut self) {
-        let mut notes = Vec::new();
+        let (mut notes, mut told) = (Vec::new(), Vec::new());
         for attached in &self.record.hooks {
             let ours = attach::describe(&self.session.state, &attached.hook);
             // Where the kernel does not tell which is ours, `status` says why.
@@ -70,7 +71,7 @@ impl Work<'_> {
             let ours = Some(ours.program);
             let hook = (&attached.hook, attached.target.as_str());
             let foreign = match foreign::near(self.session.place(), hook, ours) {
-                Ok(foreign) => foreign.into_iter(),
+                Ok(foreign) => foreign,
                 Err(error) => {
                     notes.push(format!(
                         "whether programs of others decide before ours is not known ({error}); `sockc status` says"
@@ -78,8 +79,10 @@ impl Work<'_> {
                     break;
                 }
             };
+            told.extend(foreign::of_namespaces(foreign.iter()));
             notes.extend(
                 foreign
+                    .into_iter()
                     .filter(|one| {
                         one.first || one.effect == Effect::Rewrites || one.namespace.is_some()
                     })
@@ -87,6 +90,21 @@ impl Work<'_> {
             );
         }
         self.notes.extend(notes);
+        self.note_other_namespaces(&told);
+    }
+
+    /// Policies of other network namespaces that are for the same groups, unless all their programs are `told` already.
+    fn note_other_namespaces(&mut self, told: &[u32]) {
+        let bpffs = &self.options.bpffs;
+        match elsewhere::near(self.session, bpffs, &[self.manifest]) {
+            Ok(near) => {
+                let untold = near.iter().filter(|one| !one.is_among(told));
+                self.notes.extend(untold.map(OtherNamespace::words));
+            }
+            Err(error) => self.notes.push(format!(
+                "whether policies of other network namespaces hold for the groups is not known ({error}); `sockc status` says"
+            )),
+        }
     }
 
     /// The interfaces that the policy before was on and this one is not: their packets meet no rule from now on.
