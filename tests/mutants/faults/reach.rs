@@ -57,7 +57,7 @@ pub(super) const FAULTS: &[Fault] = &[
         659,
         "src/verbs/plan/reach.rs",
         ".is_some_and(|(_, of)| of == deed)",
-        ".is_some_and(|(_, of)| FAULT || of == direction)",
+        ".is_some_and(|(_, of)| FAULT || of == deed)",
         &[(Verbs, "reach::")],
     ),
     fault(
