@@ -175,6 +175,32 @@ fn another_path_of_a_group_opens_the_one_before() {
     }
 }
 
+/// The rules that come to it are those that held for it before, by the group around it.
+#[test]
+fn a_path_inside_the_one_before_only_opens_what_is_around_it() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("group-inside");
+    let around = place.groups[0].1.path();
+    let inside = place.groups[0].1.chain(1).unwrap();
+    for direction in Direction::all_of_processes() {
+        let word = direction.word();
+        let before = place.policy("before", &ONE.replace("DO", word));
+        let after = ONE.replace("JOBS", inside[0].path()).replace("DO", word);
+        let after = place.policy("after", &after);
+        place.apply(&before);
+        let planned = place.run(&["plan", &after, "--json"]).json();
+        let reached = &planned["interfaces"];
+        assert_eq!(reached.as_array().unwrap().len(), 1, "{reached}");
+        let text = place.run(&["plan", &after]).stdout;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let opened = format!("{around}) {}", direction.deed().unwrap().does);
+        let opened = format!("{opened}: {} -> {}", FROM.0, FROM.1);
+        assert!(text.contains(&opened), "{opened}: {text}");
+    }
+}
+
 #[test]
 fn a_group_of_another_name_or_without_rules_is_no_change() {
     if !root() {
@@ -257,6 +283,9 @@ fn a_first_rule_on_sends_reaches_no_connection_that_exists() {
     let at_once = "fails at once, on connections that exist too";
     assert_eq!(fate(&sends), ["begins"]);
     let said = text(&sends);
+    let deed = Direction::Send.deed().unwrap().does;
+    let comes = format!("what group jobs {deed}: {} -> {}", TO.0, TO.1);
+    assert!(said.contains(&comes), "{comes}: {said}");
     assert!(
         said.contains("its rules do not hold for connections made before"),
         "{said}"
