@@ -16,13 +16,13 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach::foreign::{self, Foreign};
 use crate::attach::whose::{self, Dispatcher};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unless_passing};
 use crate::groups;
 use crate::hook::{Hook, Means, Point, is_dispatcher};
 use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::{Access, Lock};
-use crate::sys::link::{self, On};
+use crate::sys::link::{self, Description, On};
 use crate::sys::netns::{Identity, of_mark};
 use crate::sys::prog::AttachTarget;
 use crate::sys::{bpffs, caps, cgroup, map, netns};
@@ -87,9 +87,11 @@ pub(crate) fn look(session: &Session) -> Result<Strange, Error> {
         found.hooks.push(Point::Lookup.title());
     }
     let mark = session.namespace.mark();
-    let on_groups = on_groups().map_err(at(UNSAID))?.into_iter();
-    let ours = on_groups.filter(|one| one.dispatcher.marks.contains(&mark));
-    found.hooks.extend(ours.map(|one| one.words));
+    for one in on_groups().map_err(at(UNSAID))? {
+        if one.dispatcher.marks.contains(&mark) {
+            found.hooks.push(one.words().map_err(at(UNSAID))?);
+        }
+    }
     Ok(found)
 }
 
@@ -107,9 +109,7 @@ fn on_tc(index: u32, point: Point) -> Result<Vec<Foreign>, Error> {
 
 /// A dispatcher on a control group or on the sockets of a group.
 struct OnGroup {
-    /// Its hook, in words.
-    words: String,
-    program: u32,
+    link: Description,
     dispatcher: Dispatcher,
 }
 
@@ -117,23 +117,21 @@ fn on_groups() -> io::Result<Vec<OnGroup>> {
     if is_blind() {
         return Ok(Vec::new());
     }
-    let mut found = Vec::new();
-    for link in link::all()? {
-        if link.on == On::Other {
-            continue;
-        }
-        let Some(dispatcher) = whose::dispatcher(link.program)? else {
-            continue;
-        };
-        let group = dispatcher.group.map(whose::folder).transpose()?.flatten();
-        let place = place(link.on, group.as_deref())?;
-        found.push(OnGroup {
-            words: format!("{place} (link {})", link.id),
-            program: link.program,
-            dispatcher,
-        });
+    let links = link::all()?.into_iter().filter(|link| link.on != On::Other);
+    let found = links.map(|link| {
+        let dispatcher = whose::dispatcher(link.program)?;
+        Ok(dispatcher.map(|dispatcher| OnGroup { link, dispatcher }))
+    });
+    found.filter_map(io::Result::transpose).collect()
+}
+
+impl OnGroup {
+    /// Its hook. All control groups of the machine are looked through for it.
+    fn words(&self) -> io::Result<String> {
+        let group = self.dispatcher.group.map(whose::folder).transpose()?;
+        let place = place(self.link.on, group.flatten().as_deref())?;
+        Ok(format!("{place} (link {})", self.link.id))
     }
-    Ok(found)
 }
 
 /// What a link hangs on, and the folder of the group that it is for, if that is another and is known.
@@ -142,9 +140,7 @@ fn place(on: On, group: Option<&Path>) -> io::Result<String> {
         On::Cgroup(id, attach) => {
             let title = Point::title_on_group(attach);
             let title = title.unwrap_or_else(|| format!("attach type {attach}"));
-            let root = cgroup::root()?;
-            let folder = root.map(|root| cgroup::with_id(&root, id));
-            let folder = folder.transpose()?.flatten();
+            let folder = cgroup::folder(id)?;
             (title, folder.ok_or_else(|| format!("control group {id}")))
         }
         On::Sockets | On::Other => (
@@ -229,33 +225,28 @@ fn all(
     let own = session.namespace.mark();
     let mut found: Vec<OtherNamespace> = Vec::new();
     for one in on_groups().map_err(at(UNSAID))? {
-        let marks = one.dispatcher.marks;
+        let marks = &one.dispatcher.marks;
         // Without a group it only sees who listens.
         let group = one.dispatcher.group.filter(|group| wanted(*group));
         let (Some(_), false) = (group, marks.contains(&own)) else {
             continue;
         };
-        let Some(mark) = marks.into_iter().next() else {
+        let Some(mark) = marks.first() else {
             continue;
         };
-        let known = found.iter().position(|other| other.mark == mark);
-        let at = known.unwrap_or(found.len());
+        let known = found.iter().position(|other| other.mark == *mark);
+        let place = known.unwrap_or(found.len());
         if known.is_none() {
-            found.push(other(session, bpffs, mark)?);
+            found.push(other(session, bpffs, mark.clone())?);
         }
-        found[at].hooks.push(one.words);
-        found[at].programs.push(one.program);
+        found[place].hooks.push(one.words().map_err(at(UNSAID))?);
+        found[place].programs.push(one.link.program);
     }
     Ok(found)
 }
 
 fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace, Error> {
-    let mut inodes = session.state.others()?.into_iter();
-    let inode = inodes.find(|inode| {
-        let control = bpffs::open(&session.state.sibling(*inode).control());
-        let title = control.and_then(|control| map::title(control.as_fd()));
-        title.is_ok_and(|title| title == mark)
-    });
+    let inode = marked(session, &mark)?;
     let entrance = |inode| {
         let cookie = session.namespace.cookie.and_then(|_| of_mark(&mark));
         netns::entrance(Identity { inode, cookie }).map_err(at("look for a network namespace"))
@@ -285,6 +276,18 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
         path,
         remedy,
     })
+}
+
+/// The network namespace whose folder has the word with this mark.
+fn marked(session: &Session, mark: &str) -> Result<Option<u64>, Error> {
+    for inode in session.state.others()? {
+        let path = session.state.sibling(inode).control();
+        let title = bpffs::open(&path).and_then(|control| map::title(control.as_fd()).map(Some));
+        if unless_passing(&path, title)?.is_some_and(|title| title == mark) {
+            return Ok(Some(inode));
+        }
+    }
+    Ok(None)
 }
 
 impl OtherNamespace {

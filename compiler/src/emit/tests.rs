@@ -1,9 +1,10 @@
 use super::*;
 use crate::artifact::{MapId, Relocation, Section};
 use crate::bpf::disasm::disassemble;
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, Width};
 use crate::interpret::{Input, Maps, Quiet, Xdp, run};
-use crate::ir::{Builder, End, Value};
+use crate::ir::{Arg, Builder, End, Slot, Value};
 use crate::location::Location;
 
 fn origin(line: u32) -> Location {
@@ -389,6 +390,37 @@ fn what_must_not_happen_becomes_no_program() {
     assert_eq!(number, 0);
     builder.end(End::Return(1));
     assert_refused(builder, "an offset is 40000, which does not fit");
+}
+
+/// What is stored is what some instruction says that it reads: the passes go by that.
+#[test]
+fn a_slot_that_is_overrun_becomes_no_program() {
+    let refused = |with: fn(&mut Builder, Slot), why: &str| {
+        let mut builder = empty();
+        let slot = builder.slot(16);
+        with(&mut builder, slot);
+        builder.end(End::Return(1));
+        assert_refused(builder, why);
+    };
+    refused(
+        |builder, slot| builder.set_slot(slot, 9, 0, Width::DW),
+        "ss0 is overrun",
+    );
+    refused(
+        |builder, slot| {
+            let part = builder.part(slot, 8, 8);
+            let [none, nine] = [0, 9].map(Arg::Imm);
+            let args = [none, none, Arg::SlotAddress(part), nine, none];
+            builder.call(Helper::CsumDiff, &args);
+        },
+        "ss1 is overrun",
+    );
+    refused(
+        |builder, slot| {
+            builder.part(slot, 8, 9);
+        },
+        "a part of ss0 ends after it",
+    );
 }
 
 #[test]

@@ -116,7 +116,11 @@ impl Builder {
 
     /// A part of a slot as a slot of its own, so that what is never there at the same time can share room.
     pub fn part(&mut self, slot: Slot, byte: u8, size: u32) -> Slot {
-        let offset = self.function.slots[slot].offset + i16::from(byte);
+        let whole = self.function.slots[slot];
+        if u32::from(byte) + size > whole.size {
+            self.bug(format!("a part of {slot} ends after it"));
+        }
+        let offset = whole.offset + i16::from(byte);
         self.function.slots.push(SlotData { size, offset })
     }
 

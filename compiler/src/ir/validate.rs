@@ -128,10 +128,11 @@ impl Check<'_> {
             Inst::Call { args, .. } if args.len() > ARGUMENTS => {
                 Err(format!("a call has {} arguments", args.len()))
             }
-            Inst::Call { args, .. } => args.iter().try_for_each(|arg| match arg {
-                Arg::SlotValue(slot, width) => self.access(*slot, 0, *width),
-                Arg::Value(_) | Arg::Imm(_) | Arg::SlotAddress(_) | Arg::Map(_) => Ok(()),
-            }),
+            Inst::Call { args, .. } => {
+                let after = args.iter().skip(1).map(Some).chain([None]);
+                let mut args = args.iter().zip(after);
+                args.try_for_each(|(arg, after)| self.arg(*arg, after))
+            }
             Inst::Argument { .. }
             | Inst::Imm { .. }
             | Inst::Copy { .. }
@@ -142,6 +143,19 @@ impl Check<'_> {
             | Inst::MapValue { .. }
             | Inst::AtomicAdd { .. }
             | Inst::CompareExchange { .. } => Ok(()),
+        }
+    }
+
+    /// The number after an address is how many bytes there the helper takes; one for which no number stands takes no more
+    /// than the slot has. (Flags that stand there are no larger than a slot.)
+    fn arg(&self, arg: Arg, after: Option<&Arg>) -> Result<(), String> {
+        match (arg, after) {
+            (Arg::SlotValue(slot, width), _) => self.access(slot, 0, width),
+            (Arg::SlotAddress(slot), Some(Arg::Imm(bytes))) => {
+                let bytes = usize::try_from(*bytes);
+                self.slot(slot, 0, bytes.map_err(|_| format!("{slot} is overrun"))?)
+            }
+            (Arg::Value(_) | Arg::Imm(_) | Arg::SlotAddress(_) | Arg::Map(_), _) => Ok(()),
         }
     }
 

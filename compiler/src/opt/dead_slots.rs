@@ -43,18 +43,13 @@ fn pack(function: &mut Function, order: &[Block]) -> Result<(), Slot> {
     lost.map_or(Ok(()), Err)
 }
 
-/// The words of the slots that something touches, and of those that share words with them.
+/// The words of the slots that something touches, and of those that share words with them: a slot and its parts, which lie
+/// within it ([`crate::ir::Builder::part`]), so that none is left that shares words with those.
 fn used(function: &mut Function, order: &[Block], words: &SecondaryMap<Slot, Words>) -> Words {
-    let mut used = 0;
-    touch(function, order, |slot| used |= words[*slot]);
-    loop {
-        let shared = words.values().filter(|&slot| slot & used != 0);
-        let more = shared.fold(used, |used, slot| used | slot);
-        if more == used {
-            return used;
-        }
-        used = more;
-    }
+    let mut touched = 0;
+    touch(function, order, |slot| touched |= words[*slot]);
+    let shared = words.values().filter(|&slot| slot & touched != 0);
+    shared.fold(0, |used, slot| used | slot)
 }
 
 /// The words that a slot stands in; `None` if it lies beyond all of them, or not below the frame pointer.

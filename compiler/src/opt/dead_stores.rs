@@ -88,12 +88,11 @@ fn reads(function: &Function, inst: &Inst, live: &mut Bytes) {
             slot, byte, width, ..
         } => live.set(part(function, *slot, *byte, width.bytes()), true),
         Inst::Call { args, .. } => {
-            for (index, arg) in args.iter().enumerate() {
+            for arg in args {
                 match arg {
                     Arg::SlotAddress(slot) => {
-                        let said = length(args.get(index + 1));
-                        let count = said.max(room(function, *slot));
-                        live.set(part(function, *slot, 0, count), true);
+                        let size = function.slots[*slot].size as usize;
+                        live.set(part(function, *slot, 0, size), true);
                     }
                     Arg::SlotValue(slot, width) => {
                         live.set(part(function, *slot, 0, width.bytes()), true);
@@ -115,24 +114,6 @@ fn reads(function: &Function, inst: &Inst, live: &mut Bytes) {
         | Inst::AtomicAdd { .. }
         | Inst::CompareExchange { .. } => {}
     }
-}
-
-/// The length that the argument after an address may say.
-fn length(arg: Option<&Arg>) -> usize {
-    match arg {
-        Some(Arg::Imm(imm)) => usize::try_from(*imm).unwrap_or(0),
-        _ => 0,
-    }
-}
-
-/// The bytes from a slot on that belong together: up to the end of the slot that it is a part of.
-fn room(function: &Function, slot: Slot) -> usize {
-    let start = i64::from(function.slots[slot].offset);
-    let ends = function.slots.values().filter_map(|data| {
-        let (first, size) = (i64::from(data.offset), i64::from(data.size));
-        (first <= start && start < first + size).then_some(first + size - start)
-    });
-    usize::try_from(ends.max().unwrap_or(0)).unwrap_or(STACK)
 }
 
 fn reads_of_end(function: &Function, end: &End, live: &mut Bytes) {

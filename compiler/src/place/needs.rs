@@ -1,4 +1,6 @@
-//! What a rule has to read, and whether a hook can.
+//! What a rule wants of a hook, and whether the hook can do it.
+
+use std::iter;
 
 use crate::field::Field;
 use crate::header_field::row;
@@ -16,18 +18,31 @@ pub(super) fn unreadable(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static
         })
 }
 
-/// Whether a hook can evaluate a rule and say its verdict, as it stands: what a hook can only if a rule asks for it, it
-/// can for a rule that names the hook.
-pub(super) fn readable_unasked(id: RuleId, rule: &Rule, hook: Hook) -> bool {
-    let can = |ability| match ability {
+/// Whether a hook can do all that a rule wants, as it stands: what a hook can only if a rule asks for it, it can for a rule
+/// that names the hook.
+pub(super) fn can_unasked(id: RuleId, rule: &Rule, hook: Hook) -> bool {
+    wants(id, rule, hook).all(|ability| match ability {
         Ability::Yes => true,
         Ability::IfAsked(_) => rule.at == Some(hook),
         Ability::No(_) => false,
-    };
-    can(hook.does(rule.action.into()))
-        && fields(id, rule)
-            .into_iter()
-            .all(|field| can(hook.reads(field)))
+    })
+}
+
+/// Why a hook cannot do all that a rule wants, or only if the rule asks for it.
+pub(super) fn why_not(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static str> {
+    wants(id, rule, hook).find_map(|ability| match ability {
+        Ability::Yes => None,
+        Ability::IfAsked(reason) | Ability::No(reason) => Some(reason),
+    })
+}
+
+/// Whether a hook can say a rule's verb, set its mark and read each of its fields.
+fn wants(id: RuleId, rule: &Rule, hook: Hook) -> impl Iterator<Item = Ability> {
+    let mark = rule.mark.map(|_| hook.sets_mark());
+    let fields = fields(id, rule).into_iter();
+    iter::once(hook.does(rule.action.into()))
+        .chain(mark)
+        .chain(fields.map(move |field| hook.reads(field)))
 }
 
 /// Whether a hook need not read a field: nothing that has it comes there, or nothing of an established socket, where that

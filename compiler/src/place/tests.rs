@@ -6,6 +6,7 @@ use sockc_grammar::diagnostic::Code;
 
 use super::*;
 use crate::header_field::HeaderField;
+use crate::hook::Ability;
 use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketState};
 use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 
@@ -189,6 +190,20 @@ fn rules_at_tc_are_passes_at_xdp() {
     );
     let only = with_default(policy([at(Hook::TcIn, on(Action::Allow, SHORT))]), false);
     assert_eq!(sketch(&placed(&only)), ["TcIn: Allow+ | drop+"]);
+}
+
+#[test]
+fn a_mark_is_set_where_a_packet_has_one() {
+    let marking = Rule {
+        mark: Some(7),
+        ..rule(Action::Allow)
+    };
+    let chains = placed(&with_default(policy([marking]), false));
+    assert_eq!(sketch(&chains), ["TcIn: Allow+ | drop+"]);
+    let Ability::No(reason) = Hook::Xdp.sets_mark() else {
+        panic!("a frame has no mark")
+    };
+    assert_eq!(chains[0].entries[0].reason, reason);
 }
 
 #[test]

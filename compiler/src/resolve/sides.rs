@@ -19,36 +19,31 @@ pub(super) enum End {
     To,
 }
 
-/// What is done before the kernel has chosen an address for it has no sender yet: `any` is all that can be said of one.
-fn no_sender(
+/// What is done before the kernel has chosen an address for it has no sender yet: `any` is all that can be said of one, which
+/// is reported of everything else.
+fn says_no_sender(
     written: &[Spanned<WrittenEndpoint>],
     direction: Direction,
     report: &mut Report,
-) -> Option<Side> {
+) -> bool {
     let is_any = |one: &Spanned<WrittenEndpoint>| {
         let address = one.value.address.as_ref().map(|address| &address.value);
         address == Some(&Address::Any) && one.value.ports.is_none()
     };
-    if let Some(said) = written.iter().find(|one| !is_any(one)) {
-        report.error(
-            codes::SEND_CONDITION,
-            format!(
-                "{} cannot depend on the sender's address",
-                direction.spec().rule
-            ),
-            said.span,
-            "the kernel chooses it later",
-            direction.spec().choose,
-        );
-        return None;
-    }
-    Some(Side::Endpoints {
-        negated: false,
-        endpoints: vec![Endpoint {
-            addresses: AddressSet::any().into(),
-            ports: None,
-        }],
-    })
+    let Some(said) = written.iter().find(|one| !is_any(one)) else {
+        return true;
+    };
+    report.error(
+        codes::SEND_CONDITION,
+        format!(
+            "{} cannot depend on the sender's address",
+            direction.spec().rule
+        ),
+        said.span,
+        "the kernel chooses it later",
+        direction.spec().choose,
+    );
+    false
 }
 
 /// The endpoints of a side; every wrong one is reported.
@@ -128,9 +123,11 @@ pub(super) fn side(
             not,
             endpoints: list,
         } => {
-            return match end == End::To || direction.has_sender() {
+            let sound =
+                end == End::To || direction.has_sender() || says_no_sender(list, direction, report);
+            return match sound {
                 true => endpoints(*not, list, direction, sets, report),
-                false => no_sender(list, direction, report),
+                false => None,
             };
         }
         WrittenSide::Group(name) => name,

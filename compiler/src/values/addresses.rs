@@ -87,21 +87,25 @@ pub(crate) fn reversed(range: &str, corrected: String, span: Span) -> Diagnostic
 ///
 /// The whole block `::ffff:0:0/96` is no such case: it is named to drop packets that forge such addresses.
 pub(crate) fn mapped(address: &Address) -> Option<String> {
-    let v4 = |address: &IpAddr| match address {
-        IpAddr::V4(_) => None,
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-    };
     match address {
         Address::Any | Address::Set(_) => None,
-        Address::Range(low, high) => Some(format!("{}-{}", v4(low)?, v4(high)?)),
+        Address::Range(low, high) => Some(format!("{}-{}", mapped_v4(low)?, mapped_v4(high)?)),
         Address::Prefix { address, length } => {
-            let v4 = v4(address)?;
+            let v4 = mapped_v4(address)?;
             match length {
                 None | Some(128) => Some(v4.to_string()),
                 Some(length @ 97..128) => Some(format!("{v4}/{}", length - 96)),
                 Some(_) => None,
             }
         }
+    }
+}
+
+/// The IPv4 address that an IPv6 one stands for.
+fn mapped_v4(address: &IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(_) => None,
+        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
     }
 }
 
@@ -120,10 +124,6 @@ pub(crate) fn reached(named: IpAddr) -> IpAddr {
 
 /// The same of what is written of addresses. Prefixes and ranges that hold more than such addresses stay as they are.
 pub(crate) fn reached_by(written: &Address) -> Address {
-    let v4 = |address: &IpAddr| match address.to_canonical() {
-        IpAddr::V4(v4) if address.is_ipv6() => Some(IpAddr::V4(v4)),
-        _ => None,
-    };
     match written {
         Address::Prefix {
             address,
@@ -136,16 +136,16 @@ pub(crate) fn reached_by(written: &Address) -> Address {
         Address::Prefix {
             address,
             length: Some(length @ MAPPED_BITS..128),
-        } => match v4(address) {
-            Some(address) => Address::Prefix {
-                address,
+        } => match mapped_v4(address) {
+            Some(v4) => Address::Prefix {
+                address: v4.into(),
                 length: Some(length - MAPPED_BITS),
             },
             None => written.clone(),
         },
         Address::Range(low, high) if low == high => one(reached(*low)),
-        Address::Range(low, high) => match (v4(low), v4(high)) {
-            (Some(low), Some(high)) => Address::Range(low, high),
+        Address::Range(low, high) => match (mapped_v4(low), mapped_v4(high)) {
+            (Some(low), Some(high)) => Address::Range(low.into(), high.into()),
             _ => written.clone(),
         },
         Address::Prefix { .. } | Address::Any | Address::Set(_) => written.clone(),
@@ -266,6 +266,7 @@ mod tests {
             prefix("2001:db8::", Some(32)),
             // Too long, which is said where it is read.
             prefix("10.0.0.9", Some(128)),
+            prefix("0.0.0.0", Some(100)),
             prefix("::ffff:10.0.0.9", Some(129)),
             range("0.0.0.0", "0.0.0.9"),
             range("::", "::ffff:10.0.0.9"),

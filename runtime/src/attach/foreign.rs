@@ -219,7 +219,7 @@ fn in_group(
         // Who may not ask for a program by its id knows no name of it either.
         match answer(whose::dispatcher(id).or_else(unless_refused))? {
             None => Ok(Some(one)),
-            Some(dispatcher) => Ok(of_another(one, hook.point, dispatcher, mark, &related)),
+            Some(dispatcher) => Ok(of_another(one, dispatcher, mark, &related)),
         }
     });
     let found: Vec<Option<Foreign>> = found.collect::<Result<_, Error>>()?;
@@ -237,13 +237,11 @@ fn unless_refused<T>(cause: io::Error) -> io::Result<Option<T>> {
 /// sockets of the `related` groups.
 fn of_another(
     one: Foreign,
-    point: Point,
     dispatcher: Dispatcher,
     mark: &str,
     related: &BTreeSet<u64>,
 ) -> Option<Foreign> {
     let is_ours = dispatcher.marks.iter().any(|one| one == mark);
-    let decides = matches!(point.on(), On::Group(_));
     let concerns = dispatcher
         .group
         .is_some_and(|group| related.contains(&group));
@@ -252,7 +250,7 @@ fn of_another(
         Effect::Rewrites => Effect::Refuses,
         effect => effect,
     };
-    (decides && concerns && !is_ours).then_some(Foreign {
+    (concerns && !is_ours).then_some(Foreign {
         effect,
         namespace: Some(namespace),
         ..one

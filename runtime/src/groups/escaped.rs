@@ -10,15 +10,16 @@ use std::path::Path;
 
 use super::concern::Concern;
 use super::connections::{self, Connection};
-use crate::error::Error;
+use crate::error::{Error, at};
 use crate::sys::{bpffs, cgroup, map, socket};
 
 /// Connections of the control group at `path` that are not in the map pinned at `peers` though the group's
 /// rules concern them.
 pub(crate) fn count(path: &Path, peers: &Path, concern: &mut Concern) -> Result<usize, Error> {
-    let known = cookies(peers).unwrap_or_default();
+    let what = "count the connections of a group";
+    let known = cookies(peers).map_err(at(what))?;
     let mut escaped = 0;
-    for held in connections::held_by(cgroup::processes(path).unwrap_or_default()) {
+    for held in connections::held_by(cgroup::processes(path).map_err(at(what))?) {
         let Some(connection) = held.open() else {
             continue;
         };
@@ -34,7 +35,8 @@ fn cookies(peers: &Path) -> io::Result<BTreeSet<u64>> {
     let mut found = BTreeSet::new();
     for key in map::keys(peers.as_fd())? {
         let mut cookie = [0; 8];
-        if map::lookup(peers.as_fd(), &key, &mut cookie).unwrap_or(false) {
+        // One that has closed meanwhile is there no more.
+        if map::lookup(peers.as_fd(), &key, &mut cookie)? {
             found.insert(u64::from_ne_bytes(cookie));
         }
     }

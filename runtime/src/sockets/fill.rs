@@ -2,6 +2,7 @@
 //! the process that holds it. A socket of anybody but the declared owner is left out.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
@@ -115,7 +116,8 @@ impl<'a> SlotFiller<'a> {
                 if !there.map_err(at("look into the socket slots"))? {
                     continue;
                 }
-                if !machine.is_of(Some(u64::from_ne_bytes(cookie)), owner) {
+                let theirs = machine.is_of(Some(u64::from_ne_bytes(cookie)), owner);
+                if !theirs.map_err(at(WHOSE))? {
                     map::delete(self.sockets.as_fd(), &key).map_err(at("empty a socket slot"))?;
                 }
             }
@@ -144,25 +146,35 @@ impl<'a> SlotFiller<'a> {
                 .iter()
                 .map(move |slot| (&socket.name, slot, *owner))
         });
-        let taken = slots.filter_map(|(name, slot, owner)| {
-            let fill = self.take(&machine, slot, owner)?;
-            Some(SlotState::new(name, slot, fill))
-        });
-        Ok(taken.collect())
+        let mut taken = Vec::new();
+        for (name, slot, owner) in slots {
+            let theirs = theirs(&machine, slot, owner).map_err(at(WHOSE))?;
+            let fill = theirs.map(|theirs| self.take(slot, theirs));
+            taken.extend(fill.map(|fill| SlotState::new(name, slot, fill)));
+        }
+        Ok(taken)
     }
 
-    fn take(&self, machine: &Machine, slot: &Slot, owner: &Belongs) -> Option<Fill> {
-        let mut theirs = machine
-            .at(slot)
-            .filter(|open| !open.mptcp && belongs(open, owner));
-        let (process, fd) = theirs.find_map(|open| machine.holder(open))?;
+    fn take(&self, slot: &Slot, (process, fd): (u32, i32)) -> Fill {
         let taken = process::descriptor(process, fd)
             .and_then(|socket| map::put_socket(self.sockets.as_fd(), slot.index, socket.as_fd()));
-        Some(match taken {
+        match taken {
             Ok(()) => Fill::Filled,
             Err(error) => Fill::Refused(error.raw_os_error().unwrap_or(libc::EINVAL)),
-        })
+        }
     }
+}
+
+/// The process that has a socket of the owner at the address of a slot, and its descriptor.
+fn theirs(machine: &Machine, slot: &Slot, owner: &Belongs) -> io::Result<Option<(u32, i32)>> {
+    for open in machine.at(slot).filter(|open| !open.mptcp) {
+        if belongs(open, owner)?
+            && let Some(holder) = machine.holder(open)
+        {
+            return Ok(Some(holder));
+        }
+    }
+    Ok(None)
 }
 
 /// A socket that was not found in the process that should hold it.

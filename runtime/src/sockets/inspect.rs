@@ -3,7 +3,7 @@
 //! Takes a manifest and the map of its slots; asks the kernel for the sockets of the namespace and `/proc` for the processes
 //! that have them. It fills nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
@@ -14,6 +14,7 @@ use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
+use crate::code::owner::Belongs;
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
 use crate::session::Session;
@@ -95,7 +96,9 @@ pub(crate) fn disowned(state: &SlotState, manifest: &Manifest) -> Result<bool, E
         return Ok(false);
     };
     let machine = Machine::look(|_| false).map_err(at(WHOSE))?;
-    Ok(!machine.is_of(state.who.as_ref().map(|who| who.cookie), owner))
+    let cookie = state.who.as_ref().map(|who| who.cookie);
+    let theirs = machine.is_of(cookie, owner).map_err(at(WHOSE))?;
+    Ok(!theirs)
 }
 
 fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool {
@@ -127,10 +130,7 @@ impl Look<'_> {
         match &socket.origin {
             SlotOrigin::Registered => Ok(()),
             SlotOrigin::Listen => self.at_address(state, socket),
-            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => {
-                self.at_process(state, socket);
-                Ok(())
-            }
+            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => self.at_process(state, socket),
         }
     }
 
@@ -138,8 +138,14 @@ impl Look<'_> {
         let there: Vec<&Open> = self.machine.at(&state.slot).collect();
         let plain = || there.iter().filter(|open| !open.mptcp);
         let owner = self.owners.belongs(&socket.name);
-        let own = plain().find(|open| owner.is_none_or(|owner| belongs(open, owner)));
-        let shared = owner.is_some_and(|owner| there.iter().any(|open| !belongs(open, owner)));
+        let mut strange = BTreeSet::new();
+        for open in &there {
+            if !self.is_theirs(open, owner)? {
+                strange.insert(open.cookie);
+            }
+        }
+        let own = plain().find(|open| !strange.contains(&open.cookie));
+        let shared = !strange.is_empty();
         let (found, open) = match (own, plain().next(), there.first()) {
             (Some(own), ..) => (self.waiting(state, shared)?, own),
             (None, Some(other), _) => (Fill::NotOwner, other),
@@ -157,6 +163,11 @@ impl Look<'_> {
             state.foreign = self.foreign()?;
         }
         Ok(())
+    }
+
+    /// Whether a socket is of the owner, if there is to be one.
+    fn is_theirs(&self, open: &Open, owner: Option<&Belongs>) -> Result<bool, Error> {
+        owner.map_or(Ok(true), |owner| belongs(open, owner).map_err(at(WHOSE)))
     }
 
     /// Whether the runtime's own lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
@@ -184,7 +195,7 @@ impl Look<'_> {
         foreign::lookups(self.session.namespace.as_fd(), &ours)
     }
 
-    fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) {
+    fn at_process(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
         let named = of_process::named(socket);
         let (process, addresses) = match &named {
             Ok((process, addresses)) => (Some(*process), addresses.as_slice()),
@@ -203,14 +214,13 @@ impl Look<'_> {
         let owner = self.owners.belongs(&socket.name);
         let theirs = self.machine.at(&slot).find(holds);
         let (found, open) = match (theirs, self.machine.at(&slot).next()) {
-            (Some(open), _) if owner.is_some_and(|owner| !belongs(open, owner)) => {
-                (Fill::NotOwner, open)
-            }
+            (Some(open), _) if !self.is_theirs(open, owner)? => (Fill::NotOwner, open),
             (Some(open), _) => (Fill::Waiting, open),
             (None, Some(open)) => (Fill::OtherProcess, open),
-            (None, None) => return,
+            (None, None) => return Ok(()),
         };
         state.state = found;
         state.who = Some(self.machine.who(open));
+        Ok(())
     }
 }

@@ -231,7 +231,7 @@ fn put(
 
 /// Whether a socket that is open belongs to an owner.
 pub(crate) fn is_of(socket: BorrowedFd<'_>, owner: &Belongs) -> io::Result<bool> {
-    Ok(Machine::look(|_| false)?.is_of(socket::cookie(socket), owner))
+    Machine::look(|_| false)?.is_of(socket::cookie(socket), owner)
 }
 
 #[cfg(test)]

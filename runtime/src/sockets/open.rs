@@ -49,9 +49,9 @@ impl Machine {
     }
 
     /// Whether the socket with this cookie belongs to an owner. One of which the kernel tells nothing does not.
-    pub(crate) fn is_of(&self, cookie: Option<u64>, owner: &Belongs) -> bool {
+    pub(crate) fn is_of(&self, cookie: Option<u64>, owner: &Belongs) -> io::Result<bool> {
         let open = cookie.and_then(|cookie| self.by_cookie(cookie));
-        open.is_some_and(|open| belongs(open, owner))
+        open.map_or(Ok(false), |open| belongs(open, owner))
     }
 
     /// The process that has a socket, and its descriptor.
@@ -83,17 +83,16 @@ impl Machine {
 }
 
 /// Whether a socket belongs to an owner.
-pub(crate) fn belongs(open: &Open, owner: &Belongs) -> bool {
-    match owner {
-        Belongs::User(uid) => open.uid == *uid,
-        Belongs::Cgroup(names) => {
-            let Ok(Some(root)) = cgroup::root() else {
-                return false;
-            };
-            let path = names.iter().fold(root, |path, name| path.join(name));
-            open.cgroup.is_some_and(|id| cgroup::holds(&path, id))
-        }
-    }
+pub(crate) fn belongs(open: &Open, owner: &Belongs) -> io::Result<bool> {
+    let names = match owner {
+        Belongs::User(uid) => return Ok(open.uid == *uid),
+        Belongs::Cgroup(names) => names,
+    };
+    let (Some(root), Some(id)) = (cgroup::root()?, open.cgroup) else {
+        return Ok(false);
+    };
+    let path = names.iter().fold(root, |path, name| path.join(name));
+    cgroup::holds(&path, id)
 }
 
 /// The name of an interface of the calling thread's namespace; its number, if it is gone.
@@ -106,4 +105,31 @@ fn interface(number: u32) -> String {
 fn name_of(process: u32) -> String {
     let name = fs::read_to_string(format!("/proc/{process}/comm")).unwrap_or_default();
     name.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use sockc_compiler::protocol::IpProtocol;
+
+    use super::*;
+
+    #[test]
+    fn whose_a_socket_is_is_not_guessed_where_the_groups_cannot_be_read() {
+        let open = Open {
+            protocol: IpProtocol::TCP,
+            local: (Ipv4Addr::LOCALHOST, 80).into(),
+            uid: 0,
+            inode: 0,
+            cookie: 1,
+            interface: 0,
+            cgroup: Some(1),
+            mptcp: false,
+        };
+        let of = |name: &str| belongs(&open, &Belongs::cgroup(name));
+        assert!(!of("/there-is-none").unwrap());
+        // No path has a zero byte, so this one cannot be asked for.
+        of("/un\0readable").unwrap_err();
+    }
 }

@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at, unless_passing};
-use crate::groups;
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::state::pin::{self, Made};
@@ -80,10 +79,10 @@ pub(super) fn describe(
 
 /// The control group that a link hangs on, if it is not the one in the folder `meant`.
 pub(crate) fn hangs_on(on: link::On, meant: &str) -> Result<Option<String>, Error> {
-    let (link::On::Cgroup(id, _), Some(root)) = (on, groups::mounted()?) else {
+    let link::On::Cgroup(id, _) = on else {
         return Ok(None);
     };
-    let folder = cgroup::with_id(&root, id).map_err(at("look at the control groups"))?;
+    let folder = cgroup::folder(id).map_err(at("look at the control groups"))?;
     let folder = folder.filter(|folder| folder != Path::new(meant));
     Ok(folder.map(|folder| folder.display().to_string()))
 }

@@ -43,8 +43,8 @@ pub(crate) fn open(path: &Path) -> io::Result<Cgroup> {
 }
 
 /// Whether a control group, or one below it, has this id.
-pub(crate) fn holds(path: &Path, id: u64) -> bool {
-    matches!(with_id(path, id), Ok(Some(_)))
+pub(crate) fn holds(path: &Path, id: u64) -> io::Result<bool> {
+    with_id(path, id).map(|found| found.is_some())
 }
 
 /// The folder of the control group with this id, at or below a path.
@@ -59,6 +59,12 @@ pub(crate) fn with_id(path: &Path, id: u64) -> io::Result<Option<PathBuf>> {
         }
     }
     Ok(None)
+}
+
+/// The folder of the control group with this id, wherever; none where the hierarchy is not mounted.
+pub(crate) fn folder(id: u64) -> io::Result<Option<PathBuf>> {
+    let folder = root()?.map(|root| with_id(&root, id));
+    folder.transpose().map(Option::flatten)
 }
 
 /// The control groups below one, whatever their level.
@@ -109,18 +115,13 @@ pub(crate) fn is_first(root: &Path) -> bool {
     fs::metadata(root).is_ok_and(|about| about.ino() == 1)
 }
 
-/// The processes of a control group and of every group below it, sorted.
+/// The processes of a control group and of every group below it, sorted; none of one that is gone.
 pub(crate) fn processes(path: &Path) -> io::Result<Vec<u32>> {
-    let mut found: Vec<u32> = fs::read_to_string(path.join("cgroup.procs"))?
-        .lines()
-        .filter_map(|line| line.parse().ok())
-        .collect();
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            // A group may go away while we look.
-            found.extend(processes(&entry.path()).unwrap_or_default());
-        }
+    let mut found = Vec::new();
+    for group in [path.to_owned()].into_iter().chain(all_below(path)?) {
+        let members = unless_gone(fs::read_to_string(group.join("cgroup.procs")))?;
+        let members = members.iter().flat_map(|members| members.lines());
+        found.extend(members.filter_map(|line| line.parse::<u32>().ok()));
     }
     found.sort_unstable();
     found.dedup();

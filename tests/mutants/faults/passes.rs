@@ -6,13 +6,10 @@ use super::{Fault, fault};
 pub(super) const FAULTS: &[Fault] = &[
     fault(
         621,
-        "compiler/src/opt/dead_slots.rs",
-        "        used = more;",
-        "        if FAULT { return more; }\n        used = more;",
-        &[
-            (Compiler, "opt::"),
-            (Differential, "the_interpreter_agrees_on_the_whole_language"),
-        ],
+        "compiler/src/ir/builder.rs",
+        "u32::from(byte) + size > whole.size",
+        "false",
+        &[(Compiler, "emit::")],
     ),
     fault(
         622,
@@ -26,13 +23,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         623,
-        "compiler/src/opt/dead_stores.rs",
-        "said.max(room(function, *slot))",
-        "said.max(function.slots[*slot].size as usize)",
-        &[
-            (Compiler, "opt:: lower::tests"),
-            (Differential, "the_interpreter_agrees_on_the_whole_language"),
-        ],
+        "compiler/src/ir/validate.rs",
+        "(Arg::SlotAddress(slot), Some(Arg::Imm(bytes))) =>",
+        "(Arg::SlotAddress(slot), Some(Arg::Imm(bytes))) if !FAULT =>",
+        &[(Compiler, "emit::")],
     ),
     fault(
         624,

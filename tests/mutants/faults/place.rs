@@ -26,10 +26,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         182,
-        HOMES,
-        "_ if rule.mark.is_none() && readable_unasked",
-        "_ if (FAULT || rule.mark.is_none()) && readable_unasked",
-        TESTS,
+        "compiler/src/place/needs.rs",
+        "rule.mark.map(|_| hook.sets_mark())",
+        "rule.mark.map(|_| hook.sets_mark()).filter(|_| !FAULT)",
+        &[(Compiler, "place:: lower::tests::headers")],
     ),
     fault(
         183,

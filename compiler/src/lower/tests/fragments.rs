@@ -3,10 +3,40 @@
 
 use super::{built, header};
 use crate::artifact::Artifact;
-use crate::event::{Fragment, Parsed};
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
-use crate::packet::build::{Extension, Frame};
+use crate::packet::build::{Broken, Extension, Frame};
 use crate::packet::parse::{Layout, parse};
+
+/// A packet that ends within its fragment header is malformed, whatever stands after its end: a default that drops has it.
+#[test]
+fn a_packet_that_ends_in_its_fragment_header_is_malformed() {
+    for (hook, name, pass) in [
+        ("in if fragment at xdp", "xdp_in", 2),
+        ("in if fragment at tc", "tc_in", -1),
+        ("out if fragment", "tc_out", -1),
+    ] {
+        let text = format!("default in drop\ndefault out drop\nallow {hook}\n");
+        let built = built(&text);
+        for payload in 0..12 {
+            let header = Header {
+                fragment: Fragment::Later,
+                transport: Transport::None,
+                length: 80,
+                ..header("2001:db8::1", "2001:db8::2")
+            };
+            let broken = Broken {
+                length_field: Some(payload),
+                ..Broken::default()
+            };
+            let frame = Frame::new(header).broken(broken).bytes();
+            let is_whole = matches!(parse(&frame, Layout::Ethernet), Parsed::Ip(_));
+            assert_eq!(is_whole, payload >= 8, "{payload}");
+            let passed = passes(&built.artifact, name, pass, &frame);
+            assert_eq!(passed, is_whole, "{name} {payload}");
+        }
+    }
+}
 
 /// Each hook's program, with the code that lets a packet pass.
 const HOOKS: [(&str, &str, i32); 3] = [

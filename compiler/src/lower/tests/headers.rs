@@ -13,7 +13,8 @@ use crate::policy::{
 };
 use crate::protocol::IpProtocol;
 
-use super::made::{at, built, policy};
+use super::made::{at, built, policy, run_on};
+use crate::tests::parts::rule;
 
 /// Nothing of the machine is asked.
 pub(super) struct Nothing;
@@ -168,6 +169,19 @@ fn the_outer_tag_counts_wherever_it_stands() {
                 check(hook, condition, &cases);
             }
         }
+    }
+}
+
+#[test]
+fn the_mark_is_set_that_an_allow_sets() {
+    let allow = Rule {
+        mark: Some(7),
+        ..rule(Action::Allow)
+    };
+    let artifact = built(policy([allow]));
+    for frame in frames() {
+        let ran = run_on(&artifact, &mut Maps::new(&artifact.maps), frame);
+        assert_eq!(ran.mark, Some(7));
     }
 }
 

@@ -15,8 +15,8 @@ use crate::chain::sight::{over_approximated, seen_from};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};
-use crate::hook::{Ability, Hook};
-use crate::place::needs::{fields, readable_unasked};
+use crate::hook::Hook;
+use crate::place::needs::{can_unasked, fields, why_not};
 use crate::place::{codes, rules_on};
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
@@ -106,20 +106,9 @@ impl Homes {
 
     /// Why a rule that does not say `at tc` runs there.
     pub(super) fn why_late(&self, rule: &Rule) -> &'static str {
-        if rule.mark.is_some() {
-            return "a frame has no mark before tc";
-        }
-        if let Ability::IfAsked(reason) = EARLY.does(rule.action.into()) {
-            return reason;
-        }
-        // Which rule it is does not matter for what it reads.
-        let unread = fields(RuleId::from_u32(0), rule)
-            .into_iter()
-            .find_map(|field| match EARLY.reads(field) {
-                Ability::No(reason) | Ability::IfAsked(reason) => Some(reason),
-                Ability::Yes => None,
-            });
-        unread.unwrap_or("a rule at tc ahead of it must see these packets")
+        // Which rule it is does not matter for what it wants.
+        why_not(RuleId::from_u32(0), rule, EARLY)
+            .unwrap_or("a rule at tc ahead of it must see these packets")
     }
 }
 
@@ -145,7 +134,7 @@ fn first_choice(id: RuleId, rule: &Rule) -> Hook {
     match (rule.action, rule.at) {
         (Action::Redirect(_), _) => Hook::LOOKUP,
         (_, Some(hook)) if hook != EARLY => hook,
-        _ if rule.mark.is_none() && readable_unasked(id, rule, EARLY) => EARLY,
+        _ if can_unasked(id, rule, EARLY) => EARLY,
         _ => LATE,
     }
 }

@@ -571,6 +571,35 @@ fn what_processes_do_is_decided_outside_of_namespaces() {
     }
 }
 
+/// Of a sender that the kernel has not chosen yet, `any` is all that can be said; its negation still is one.
+#[test]
+fn a_call_has_no_sender() {
+    let call = |from: &str| {
+        let text = "group g = cgroup \"/g\" default connect allow drop connect tcp";
+        complaint(&format!("{text} from {from}")).code
+    };
+    for from in [
+        "192.0.2.1",
+        "any:443",
+        "port 443",
+        "not any:443",
+        "any, any:443",
+    ] {
+        assert_eq!(call(from), codes::SEND_CONDITION, "{from}");
+    }
+    assert_eq!(call("not any"), values::MATCHES_NOTHING);
+}
+
+/// A prefix of IPv4 that is too long is not one of IPv4 in IPv6.
+#[test]
+fn a_process_names_no_prefix_that_is_too_long() {
+    let group = "group g = cgroup \"/g\" default send allow default connect allow";
+    for rule in ["drop connect to 0.0.0.0/100", "drop send from 0.0.0.0/100"] {
+        let found = complaint(&format!("{group} {rule}"));
+        assert_eq!(found.code, values::PREFIX_TOO_LONG, "{rule}");
+    }
+}
+
 #[test]
 fn a_mapped_address_in_what_processes_do_is_that_of_ipv4() {
     let group = "group g = cgroup \"/g\" default send allow default connect allow ";
