@@ -19,7 +19,7 @@ const LISTENING: &str = "listening";
 pub(crate) struct Slot<'a> {
     socket: &'a str,
     /// `tcp4`, `tcp6`, `udp4` or `udp6`.
-    slot: &'static str,
+    slot: String,
     /// The address that the policy names.
     address: Option<SocketAddr>,
     state: String,

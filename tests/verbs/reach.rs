@@ -105,8 +105,8 @@ fn a_group_that_comes_or_goes_with_its_rules_is_a_change() {
         return;
     }
     let place = Place::new("group-goes");
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let both = place.policy("both", &BOTH.replace("DO", word));
         let one = place.policy("one", &ONE.replace("DO", word));
         for (policies, fate, (from, to)) in [
@@ -148,8 +148,8 @@ fn another_path_of_a_group_opens_the_one_before() {
         return;
     }
     let place = Place::new("group-path");
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let before = place.policy("before", &BOTH.replace("DO", word));
         let after = place.policy("after", &BOTH.replace("DO", word).replace("TMP", "OTHER"));
         let [(plan, json), (diff, of_diff)] = place.told([&before, &after]);

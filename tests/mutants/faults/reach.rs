@@ -56,8 +56,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         659,
         "src/verbs/plan/reach.rs",
-        ".is_some_and(|(_, of)| of == direction)",
-        ".is_some_and(|(_, of)| FAULT || of == direction)",
+        ".is_some_and(|(_, of)| of == deed)",
+        ".is_some_and(|(_, of)| FAULT || of == deed)",
         &[(Verbs, "reach::")],
     ),
     fault(

@@ -24,15 +24,14 @@ j: drop DO tcp from group jobs to 10.50.0.10:80
 
 /// For each direction of processes its word, and what a group does.
 fn directions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all = Direction::all_of_processes();
-    all.map(|direction| (direction.word(), direction.deed().unwrap().does))
+    Direction::deeds().map(|deed| (deed.direction.word(), deed.does))
 }
 
 /// The protocol as a region says it, which need not be said where the direction is about no other.
 fn tcp(word: &str) -> String {
-    let mut all = Direction::all_of_processes();
-    let direction = all.find(|direction| direction.word() == word).unwrap();
-    match direction.deed().unwrap().about {
+    let mut all = Direction::deeds();
+    let deed = all.find(|deed| deed.direction.word() == word).unwrap();
+    match deed.about {
         "TCP" => word.to_owned(),
         _ => format!("{word} tcp"),
     }

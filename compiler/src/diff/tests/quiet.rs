@@ -161,8 +161,8 @@ fn a_default_of_what_processes_do_has_every_receiver() {
 /// Every group that comes under refusals is declared otherwise, whether or not it was a group before.
 #[test]
 fn each_group_that_comes_under_rules_is_named() {
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let said =
             |fates: &str| ["jobs", "more"].map(|one| format!("what group {one} {does}: {fates}"));
         let closed = "default DO drop\n";
