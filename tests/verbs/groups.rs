@@ -566,5 +566,28 @@ fn a_control_group_that_is_gone_locks_no_policy_in() {
     );
     place.ends(0, &["apply", "--yes", &place.policy]);
     place.ends(0, &["status"]);
+    // One that had the group cannot be gone back to, and nothing of it is done: its group may be a mistake by now.
+    let pins = || {
+        tool(
+            &place.lab.server,
+            &format!("find {}", state(&place.lab.server)),
+        )
+    };
+    let before = pins();
+    let told = place.ends(3, &["plan", &first]);
+    let refused = place.ends(3, &["apply", "--yes", &first]);
+    let words = format!("{path}, which the group \"rest\" is for: start its service, make it");
+    for said in [&told.stderr, &refused.stderr] {
+        assert!(said.contains(&words), "{words}: {said}");
+        assert!(said.contains("Nothing was changed"), "{said}");
+    }
+    assert_eq!(pins(), before);
+    place.ends(0, &["status"]);
+    assert!(is_refused(&place));
+    let unified = "$(grep -w cgroup2 /proc/mounts | tail -1 | cut -d' ' -f2)";
+    tool(&place.lab.server, &format!("mkdir {unified}{path}"));
+    place.ends(0, &["apply", "--yes", &first]);
+    place.ends(0, &["status"]);
+    tool(&place.lab.server, &format!("rmdir {unified}{path}"));
     place.ends(0, &["unload", "--yes"]);
 }

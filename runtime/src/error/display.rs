@@ -6,7 +6,7 @@ use std::io;
 use super::cause::passes;
 use super::{Error, is_damage};
 use crate::hook::is_dispatcher;
-use crate::sys::nsid;
+use crate::sys::{cgroup, nsid};
 
 /// Where a program of sockc comes from that nothing here knows.
 const ELSEWHERE: &str = "nothing in this bpf file system knows it: its policy is kept in another bpf file system. Run sockc where that is mounted, which under `ip netns exec` is outside, with `--netns NAME`, or name it with --bpffs";
@@ -110,6 +110,11 @@ impl fmt::Display for Error {
             }
             Self::NoCgroups => f.write_str(
                 "no control groups of version 2 are mounted, which rules for groups need; mount them with `mount -t cgroup2 none /sys/fs/cgroup/unified`",
+            ),
+            Self::Cgroup { group, path, cause } if cgroup::is_gone(cause) => write!(
+                f,
+                "there is no control group {}, which the group \"{group}\" is for: start its service, make it (`mkdir`) or correct the path, and try again; or apply a policy without the group. Nothing was changed",
+                path.display()
             ),
             Self::Cgroup { group, path, cause } => write!(
                 f,
