@@ -381,7 +381,7 @@ fn no_packet_of_a_lab_exceeds_a_rate() {
 a: allow udp to any:53 up to 10 packets/minute
 b: allow tcp to any:53 up to 1 connections/hour per source
 c: count icmp echo-request above 1 packets/hour
-d: allow icmp echo-request up to 30 bytes/hour
+d: allow icmp echo-request up to 30 bytes/hour burst 30
 ",
     );
     let cases = choose::choose(&compiled.policy).unwrap().cases;

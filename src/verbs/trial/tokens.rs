@@ -57,7 +57,7 @@ pub(super) fn due(policy: &Policy, case: &Case) -> Vec<Due> {
         world: LabWorld::of(policy, case),
         rates: RefCell::default(),
     };
-    decide(policy, &case.event, &asked);
+    let _ = decide(policy, &case.event, &asked);
     let rates = asked.rates.into_inner().into_iter();
     let due = rates.filter_map(|(rule, header)| {
         let rate = policy.rules[rule].rate?;
