@@ -336,7 +336,7 @@ const IN_BLOCKS: [&str; 2] = [
     drop udp to port 53 if socket listening
     drop out icmp echo-request
     drop if fragment
-    drop proto 47 with ttl 1",
+    drop proto 47 if ttl = 1",
 ];
 
 #[test]
@@ -364,6 +364,13 @@ fn examples_of_blocks_are_accepted_and_mean_what_is_said_of_them() {
             let said = change[side].as_str().unwrap();
             assert_eq!(folder.verdict(policy, example), said, "{example}");
         }
+    }
+    let moved = value["moved"].as_array().unwrap();
+    assert!(moved.len() > 2, "{value}");
+    for one in moved {
+        let example = one["example"].as_str().unwrap();
+        let verdicts = ["old.sk", "new.sk"].map(|policy| folder.verdict(policy, example));
+        assert_eq!(verdicts[0], verdicts[1], "{example}");
     }
 }
 
