@@ -34,14 +34,20 @@ pub struct DirectionSpec {
     pub rule: &'static str,
     /// What to write in place of a condition that its hooks cannot read.
     pub choose: &'static str,
+    /// What is seen of what goes on.
+    pub done: &'static str,
+    /// What is seen of what is refused.
+    pub refused: &'static str,
     /// What the processes of groups do with their sockets, where it is about that; the others are about packets on
     /// interfaces.
     pub deed: Option<Deed>,
 }
 
 /// What a process does with a socket of its group.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Deed {
+    /// Whose it is.
+    pub direction: Direction,
     /// What a group does that does it: `sends`.
     pub does: &'static str,
     /// What one is called.
@@ -52,10 +58,6 @@ pub struct Deed {
     pub has_sender: bool,
     /// Why a rule decides nothing where no group is declared.
     pub idle: &'static str,
-    /// What is seen of one that goes on.
-    pub done: &'static str,
-    /// What is seen of one that is refused.
-    pub refused: &'static str,
 }
 
 impl Direction {
@@ -89,10 +91,14 @@ impl Direction {
         self.deed().is_some()
     }
 
-    /// Those of them that are about what processes do.
+    /// All that processes do.
+    pub fn deeds() -> impl Iterator<Item = &'static Deed> {
+        Self::ALL.into_iter().filter_map(Self::deed)
+    }
+
+    /// The directions that are about that.
     pub fn all_of_processes() -> impl Iterator<Item = Self> {
-        let all = Self::ALL.into_iter();
-        all.filter(|direction| direction.of_processes())
+        Self::deeds().map(|deed| deed.direction)
     }
 
     /// The words for those, as a message names them.
@@ -121,6 +127,8 @@ static IN: DirectionSpec = DirectionSpec {
     title: "packets that arrive",
     rule: "a rule on packets that arrive",
     choose: "choose by address, protocol and port",
+    done: "passed",
+    refused: "dropped",
     deed: None,
 };
 
@@ -130,6 +138,8 @@ static OUT: DirectionSpec = DirectionSpec {
     title: "packets that leave",
     rule: "a rule on packets that leave",
     choose: "leave the condition out, or decide when packets arrive",
+    done: "passed",
+    refused: "dropped",
     deed: None,
 };
 
@@ -139,14 +149,15 @@ static SEND: DirectionSpec = DirectionSpec {
     title: "what processes send",
     rule: "a rule on sends",
     choose: "choose by group, address and port",
+    done: "delivered",
+    refused: "write refused (EACCES)",
     deed: Some(Deed {
+        direction: Direction::Send,
         does: "sends",
         one: "write",
         about: "TCP",
         has_sender: true,
         idle: "no group is declared, so there are no sockets whose sends it could decide",
-        done: "delivered",
-        refused: "write refused (EACCES)",
     }),
 };
 
@@ -156,15 +167,16 @@ static CONNECT: DirectionSpec = DirectionSpec {
     title: "whom processes call",
     rule: "a rule on connects",
     choose: "choose by group, protocol, and the receiver's address and port",
+    done: "went on",
+    refused: "call refused (EPERM)",
     deed: Some(Deed {
+        direction: Direction::Connect,
         does: "calls",
         one: "call",
         about: "TCP and UDP",
         // The kernel chooses its address later.
         has_sender: false,
         idle: "no group is declared, so there are no sockets whose connects it could decide",
-        done: "went on",
-        refused: "call refused (EPERM)",
     }),
 };
 
@@ -177,6 +189,11 @@ mod tests {
         for (at, direction) in Direction::ALL.into_iter().enumerate() {
             assert_eq!(direction as usize, at);
             assert_eq!(Direction::of(direction.spec().written), Some(direction));
+            assert!(
+                direction
+                    .deed()
+                    .is_none_or(|deed| deed.direction == direction)
+            );
         }
         assert_eq!(Direction::of(ast::Direction::Receive), None);
     }

@@ -152,6 +152,11 @@ fields! {
     }
 }
 
+/// The words of the receiver's address.
+pub const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
+/// The words of the sender's address.
+pub const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
+
 /// The rules that have a rate.
 fn metered(policy: &Policy) -> Vec<RuleId> {
     let metered = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
@@ -204,6 +209,12 @@ impl Field {
     #[must_use]
     pub fn is_address(self) -> bool {
         (Self::To0..=Self::From3).contains(&self)
+    }
+
+    /// Whether it is a word of an address that only IPv6 has.
+    #[must_use]
+    pub(crate) fn is_of_v6(self) -> bool {
+        self.is_address() && self != Self::To0 && self != Self::From0
     }
 
     /// Width in bits.

@@ -4,6 +4,7 @@
 //! for each variant at its place.
 
 /// An enum, with all of its variants.
+#[macro_export]
 macro_rules! listed {
     (
         $(#[$doc:meta])*

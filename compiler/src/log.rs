@@ -5,7 +5,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::bpf::opcode::Width;
+use crate::field::{FROM, Field, TO};
 use crate::hook::Hook;
+use crate::policy::Family;
 use crate::protocol::IpProtocol;
 
 /// Size of the ring buffer in bytes.
@@ -14,7 +17,7 @@ pub(crate) const RING: u32 = 256 << 10;
 /// Size of a record in bytes.
 pub(crate) const SIZE: usize = 72;
 
-/// Where each part of a record stands, in bytes.
+/// Where the parts of a record stand that are no fields of the packet, in bytes.
 // The byte at 31 and the word at 36 are nothing yet.
 pub(crate) mod offset {
     /// Nanoseconds since boot: `u64`.
@@ -31,23 +34,26 @@ pub(crate) mod offset {
     pub(crate) const HOOK: u8 = 24;
     /// 4, 6, or 0 for a malformed packet: one byte.
     pub(crate) const FAMILY: u8 = 25;
-    /// The IP protocol: one byte.
-    pub(crate) const PROTOCOL: u8 = 26;
-    /// As [`crate::field::Field::Fragment`]: one byte.
-    pub(crate) const FRAGMENT: u8 = 27;
-    /// ICMP type and code: `u16`.
-    pub(crate) const ICMP: u8 = 28;
-    /// The low eight TCP flags: one byte.
-    pub(crate) const FLAGS: u8 = 30;
-    /// The sender's port: `u16`.
-    pub(crate) const FROM_PORT: u8 = 32;
-    /// The receiver's port: `u16`.
-    pub(crate) const TO_PORT: u8 = 34;
-    /// The sender's address: four `u32`, of which IPv4 uses the first.
-    pub(crate) const FROM: u8 = 40;
-    /// The receiver's address likewise.
-    pub(crate) const TO: u8 = 56;
 }
+
+/// The fields of the packet in a record: which, where, how wide. Programs write these, and nothing else is read back.
+pub(crate) const FIELDS: [(Field, u8, Width); 15] = [
+    (Field::Length, offset::LENGTH, Width::W),
+    (Field::Protocol, 26, Width::B),
+    (Field::Fragment, 27, Width::B),
+    (Field::Icmp, 28, Width::H),
+    (Field::TcpFlags, 30, Width::B),
+    (Field::FromPort, 32, Width::H),
+    (Field::ToPort, 34, Width::H),
+    (Field::From0, 40, Width::W),
+    (Field::From1, 44, Width::W),
+    (Field::From2, 48, Width::W),
+    (Field::From3, 52, Width::W),
+    (Field::To0, 56, Width::W),
+    (Field::To1, 60, Width::W),
+    (Field::To2, 64, Width::W),
+    (Field::To3, 68, Width::W),
+];
 
 /// A record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +107,8 @@ pub fn parse(bytes: &[u8]) -> Option<LogRecord> {
         hook,
         packet: match family {
             0 => None,
-            4 | 6 => Some(record.packet(hook, family == 6)?),
+            4 => Some(record.packet(hook, Family::V4)?),
+            6 => Some(record.packet(hook, Family::V6)?),
             _ => return None,
         },
     })
@@ -110,54 +117,54 @@ pub fn parse(bytes: &[u8]) -> Option<LogRecord> {
 struct Bytes<'a>(&'a [u8; SIZE]);
 
 impl Bytes<'_> {
-    fn packet(&self, hook: Hook, v6: bool) -> Option<Logged> {
-        let protocol = IpProtocol(self.byte(offset::PROTOCOL)?);
-        let fragment = self.byte(offset::FRAGMENT)?;
+    fn packet(&self, hook: Hook, family: Family) -> Option<Logged> {
+        let protocol = IpProtocol(self.field(Field::Protocol)? as u8);
+        let fragment = self.field(Field::Fragment)? as u8;
         let has_header = fragment != 2;
-        let icmp_protocol = if v6 {
-            IpProtocol::ICMP6
-        } else {
-            IpProtocol::ICMP
-        };
-        let [kind, code] = self.half(offset::ICMP)?.to_be_bytes();
-        let ports = (self.half(offset::FROM_PORT)?, self.half(offset::TO_PORT)?);
-        let flags = self.byte(offset::FLAGS)?;
+        let [kind, code] = (self.field(Field::Icmp)? as u16).to_be_bytes();
+        let ports = (
+            self.field(Field::FromPort)? as u16,
+            self.field(Field::ToPort)? as u16,
+        );
+        let flags = self.field(Field::TcpFlags)? as u8;
         Some(Logged {
-            from: self.address(offset::FROM, v6)?,
-            to: self.address(offset::TO, v6)?,
+            from: self.address(FROM, family)?,
+            to: self.address(TO, family)?,
             protocol,
             fragment,
             ports: (has_header && protocol.has_ports()).then_some(ports),
             flags: (has_header && protocol == IpProtocol::TCP && hook.is_packet()).then_some(flags),
-            icmp: (has_header && protocol == icmp_protocol).then_some((kind, code)),
-            length: self.word(offset::LENGTH)?,
+            icmp: (has_header && protocol == family.icmp()).then_some((kind, code)),
+            length: self.field(Field::Length)?,
             mark: self.word(offset::MARK)?,
         })
     }
 
-    fn address(&self, at: u8, v6: bool) -> Option<IpAddr> {
-        let first = self.word(at)?;
-        if !v6 {
-            return Some(Ipv4Addr::from_bits(first).into());
+    fn address(&self, words: [Field; 4], family: Family) -> Option<IpAddr> {
+        let [first, ..] = words;
+        if family == Family::V4 {
+            return Some(Ipv4Addr::from_bits(self.field(first)?).into());
         }
-        let words = [
-            first,
-            self.word(at + 4)?,
-            self.word(at + 8)?,
-            self.word(at + 12)?,
-        ];
-        let bits = words
-            .iter()
-            .fold(0u128, |bits, word| bits << 32 | u128::from(*word));
+        let mut bits = 0u128;
+        for word in words {
+            bits = bits << 32 | u128::from(self.field(word)?);
+        }
         Some(Ipv6Addr::from_bits(bits).into())
+    }
+
+    fn field(&self, field: Field) -> Option<u32> {
+        let mut fields = FIELDS.into_iter();
+        let (_, at, width) = fields.find(|(one, ..)| *one == field)?;
+        match width {
+            Width::B => self.byte(at).map(u32::from),
+            Width::H => self.part(at).map(u16::from_ne_bytes).map(u32::from),
+            Width::W => self.word(at),
+            Width::DW => None,
+        }
     }
 
     fn byte(&self, at: u8) -> Option<u8> {
         self.0.get(usize::from(at)).copied()
-    }
-
-    fn half(&self, at: u8) -> Option<u16> {
-        self.part(at).map(u16::from_ne_bytes)
     }
 
     fn word(&self, at: u8) -> Option<u32> {

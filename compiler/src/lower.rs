@@ -33,7 +33,7 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::MapId;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
-use crate::field::{Field, FieldSet};
+use crate::field::{FROM, Field, FieldSet, TO};
 use crate::ir::{Block, Builder, Function};
 use crate::location::Location;
 use crate::policy::{
@@ -57,11 +57,6 @@ use hook::{Head, Roots};
 use prologue::{Exits, Prologue};
 use question::{Phase, Questions};
 use tree::Tree;
-
-/// The words of the sender's address.
-const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
-/// The words of the receiver's address.
-const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
 
 /// The slots of the map `counters`.
 #[derive(Clone, Debug)]
@@ -144,25 +139,24 @@ pub(crate) struct Source<'a> {
 pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
     let section = source.chain.hook.spec().section;
     let mut builder = Builder::new(name, section, source.head.clone());
-    let given = Given::new(&mut builder, source, wants(&source));
+    let given = Given::new(&mut builder, source, wants(&source), used_fields(&source));
     let mut ends = Ends::new(&mut builder, &given);
     let entry = builder.current();
     let pass = ends.outcome(&mut builder, Outcome::Pass, Family::V4);
     match given.code().head {
         Head::Frame(reach) => {
-            let read = (reach, used_fields(&source));
             if given.is_uniform() {
                 let default = ends.uniform(&mut builder);
                 let (v4, v6) = (default, default);
                 let exits = Exits::new(Roots { v4, v6, pass }, default);
                 builder.enter(entry);
-                Prologue::new(&mut builder, &given, read, exits).uniform(&mut builder);
+                Prologue::new(&mut builder, &given, reach, exits).uniform(&mut builder);
             } else {
                 let malformed = ends.malformed(&mut builder);
                 let roots = decide(&mut builder, &given, ends, pass);
                 let exits = Exits::new(roots, malformed);
                 builder.enter(entry);
-                Prologue::new(&mut builder, &given, read, exits).packet(&mut builder);
+                Prologue::new(&mut builder, &given, reach, exits).packet(&mut builder);
             }
         }
         Head::Context(begin) => {

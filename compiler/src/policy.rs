@@ -9,7 +9,7 @@ mod hook;
 mod matching;
 mod measure;
 
-pub use crate::direction::Direction;
+pub use crate::direction::{Deed, Direction};
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
     SocketOrigin, Zone, lies_in,

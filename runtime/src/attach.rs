@@ -310,15 +310,17 @@ fn look(hook: &Hook, pinned: BorrowedFd<'_>) -> io::Result<link::Description> {
     Ok(link::Description {
         id: 0,
         program: program.id,
-        alive: hook.means == Means::MapAttach || has_filter(hook, program.id),
+        alive: hook.means == Means::MapAttach || has_filter(hook, program.id)?,
         on: link::On::Other,
     })
 }
 
 /// Whether the filter of a hook is there; a kernel that does not tell leaves us the interface to go by.
-fn has_filter(hook: &Hook, program: u32) -> bool {
-    filter::is_there(hook.target, hook.point, program)
-        .unwrap_or_else(|_| name_of(hook.target).is_some())
+fn has_filter(hook: &Hook, program: u32) -> io::Result<bool> {
+    match filter::is_there(hook.target, hook.point, program) {
+        Err(cause) if !is_machine(&cause) => Ok(name_of(hook.target)?.is_some()),
+        answered => answered,
+    }
 }
 
 /// Takes a hook off the kernel and removes its pin. `peers` gives the map of a group's sockets.
@@ -365,10 +367,8 @@ fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {
 }
 
 /// The name of an interface of this namespace.
-fn name_of(index: u64) -> Option<String> {
-    let interfaces = netns::interfaces().ok()?;
-    let found = interfaces
-        .into_iter()
-        .find(|(there, _)| u64::from(*there) == index);
-    found.map(|(_, name)| name)
+fn name_of(index: u64) -> io::Result<Option<String>> {
+    let mut interfaces = netns::interfaces()?.into_iter();
+    let found = interfaces.find(|(there, _)| u64::from(*there) == index);
+    Ok(found.map(|(_, name)| name))
 }

@@ -8,33 +8,69 @@
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::AttachPoint;
-use sockc_compiler::hook as compiled;
+use sockc_compiler::{hook as compiled, listed};
 
-/// A place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub(crate) enum Point {
-    /// Data written to the sockets of the control group with this id.
-    Send(u64),
-    /// Connections made in the control group with this id.
-    SockOps(u64),
-    /// connect(2) to IPv4 in the control group with this id.
-    Connect4(u64),
-    /// connect(2) to IPv6 there.
-    Connect6(u64),
-    /// Datagrams to IPv4 with the address in the call there.
-    Sendmsg4(u64),
-    /// Datagrams to IPv6 there.
-    Sendmsg6(u64),
-    /// Sockets of the whole machine that begin to listen.
-    Listen,
-    /// Packets that arrive on the interface with this index, before the stack sees them.
-    Xdp(u32),
-    /// Packets that arrive on the interface with this index.
-    TcIn(u32),
-    /// Packets that leave by the interface with this index.
-    TcOut(u32),
-    /// Lookups of listening sockets.
-    Lookup,
+/// The points, each with the word for it in the names of pins.
+macro_rules! points {
+    (
+        $(#[$doc:meta])*
+        pub(crate) enum $point:ident {
+            $($(#[$of:meta])* $name:ident $(($target:ty))? = $word:literal,)*
+        }
+    ) => {
+        $(#[$doc])*
+        pub(crate) enum $point {
+            $($(#[$of])* $name $(($target))?,)*
+        }
+
+        impl $point {
+            /// The words, in order.
+            const WORDS: &'static [&'static str] = &[$($word),*];
+
+            fn word(self) -> &'static str {
+                match self {
+                    $(Self::$name { .. } => $word,)*
+                }
+            }
+
+            /// That of a word, for what has this number.
+            fn of(word: &str, number: u64) -> Option<Self> {
+                match word {
+                    $($word => Some(Self::$name $((<$target>::try_from(number).ok()?))?),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+points! {
+    /// A place.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub(crate) enum Point {
+        /// Data written to the sockets of the control group with this id.
+        Send(u64) = "send",
+        /// Connections made in the control group with this id.
+        SockOps(u64) = "sock-ops",
+        /// connect(2) to IPv4 in the control group with this id.
+        Connect4(u64) = "connect4",
+        /// connect(2) to IPv6 there.
+        Connect6(u64) = "connect6",
+        /// Datagrams to IPv4 with the address in the call there.
+        Sendmsg4(u64) = "sendmsg4",
+        /// Datagrams to IPv6 there.
+        Sendmsg6(u64) = "sendmsg6",
+        /// Sockets of the whole machine that begin to listen.
+        Listen = "listen",
+        /// Packets that arrive on the interface with this index, before the stack sees them.
+        Xdp(u32) = "xdp",
+        /// Packets that arrive on the interface with this index.
+        TcIn(u32) = "tc-in",
+        /// Packets that leave by the interface with this index.
+        TcOut(u32) = "tc-out",
+        /// Lookups of listening sockets.
+        Lookup = "lookup",
+    }
 }
 
 /// What a point hangs on.
@@ -192,22 +228,6 @@ impl Point {
         self.word().to_owned()
     }
 
-    fn word(self) -> &'static str {
-        match self {
-            Self::Xdp(_) => "xdp",
-            Self::TcIn(_) => "tc-in",
-            Self::TcOut(_) => "tc-out",
-            Self::Lookup => "lookup",
-            Self::Listen => "listen",
-            Self::Send(_) => "send",
-            Self::SockOps(_) => "sock-ops",
-            Self::Connect4(_) => "connect4",
-            Self::Connect6(_) => "connect6",
-            Self::Sendmsg4(_) => "sendmsg4",
-            Self::Sendmsg6(_) => "sendmsg6",
-        }
-    }
-
     /// The name of the pin of its program slots.
     pub(crate) fn name(self) -> String {
         match self.on() {
@@ -219,62 +239,34 @@ impl Point {
 
     /// What a program on a control group is called that was attached with this type; of types that we do not use nothing.
     pub(crate) fn title_on_group(attach: u32) -> Option<String> {
-        let on_groups = [
-            Self::SockOps(0),
-            Self::Connect4(0),
-            Self::Connect6(0),
-            Self::Sendmsg4(0),
-            Self::Sendmsg6(0),
-        ];
-        let mut points = on_groups.into_iter();
-        let point = points.find(|point| point.kind().attach as u32 == attach);
+        let points = Self::WORDS.iter().filter_map(|word| Self::of(word, 0));
+        let mut on_groups = points.filter(|point| matches!(point.on(), On::Group(_)));
+        let point = on_groups.find(|point| point.kind().attach as u32 == attach);
         point.map(Self::title)
     }
+}
 
-    fn of(word: &str, target: u64) -> Option<Self> {
-        let index = || u32::try_from(target).ok();
-        Some(match word {
-            "xdp" => Self::Xdp(index()?),
-            "tc-in" => Self::TcIn(index()?),
-            "tc-out" => Self::TcOut(index()?),
-            "lookup" => Self::Lookup,
-            "listen" => Self::Listen,
-            "send" => Self::Send(target),
-            "sock-ops" => Self::SockOps(target),
-            "connect4" => Self::Connect4(target),
-            "connect6" => Self::Connect6(target),
-            "sendmsg4" => Self::Sendmsg4(target),
-            "sendmsg6" => Self::Sendmsg6(target),
-            _ => return None,
-        })
+listed! {
+    /// How a hook is attached.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    pub enum Means:
+        /// Each, with its word in the names of pins.
+        (&'static str)
+    {
+        /// XDP in the driver.
+        XdpNative = ("native"),
+        /// XDP in the generic path.
+        XdpGeneric = ("generic"),
+        /// TC by a link.
+        Tcx = ("tcx"),
+        /// TC by a filter under the qdisc clsact, on kernels without TCX.
+        Clsact = ("clsact"),
+        /// A link on a namespace, a control group or a map.
+        Link = ("link"),
+        /// On a map without a link, on kernels without links for maps.
+        MapAttach = ("map"),
     }
 }
-
-/// How a hook is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Means {
-    /// XDP in the driver.
-    XdpNative,
-    /// XDP in the generic path.
-    XdpGeneric,
-    /// TC by a link.
-    Tcx,
-    /// TC by a filter under the qdisc clsact, on kernels without TCX.
-    Clsact,
-    /// A link on a namespace, a control group or a map.
-    Link,
-    /// On a map without a link, on kernels without links for maps.
-    MapAttach,
-}
-
-const MEANS: [(Means, &str); 6] = [
-    (Means::XdpNative, "native"),
-    (Means::XdpGeneric, "generic"),
-    (Means::Tcx, "tcx"),
-    (Means::Clsact, "clsact"),
-    (Means::Link, "link"),
-    (Means::MapAttach, "map"),
-];
 
 impl Means {
     /// Whether a link is pinned; else it is the program.
@@ -299,8 +291,7 @@ pub(crate) struct Hook {
 impl Hook {
     /// The name of its pin.
     pub(crate) fn name(&self) -> String {
-        let means = MEANS.iter().find(|(means, _)| *means == self.means);
-        let means = means.map_or("", |(_, word)| word);
+        let (_, means) = Means::TABLE[self.means as usize];
         format!(
             "{}_{}_{}_{means}",
             self.point.word(),
@@ -320,7 +311,7 @@ impl Hook {
             point: Point::of(point, target)?,
             target,
             since: since.parse().ok()?,
-            means: MEANS.iter().find(|(_, word)| word == means)?.0,
+            means: Means::TABLE.iter().find(|(_, word)| word == means)?.0,
         })
     }
 }
@@ -345,21 +336,9 @@ mod tests {
 
     #[test]
     fn a_pin_name_says_everything() {
-        let points = [
-            Point::Xdp(7),
-            Point::TcIn(7),
-            Point::TcOut(7),
-            Point::Lookup,
-            Point::Listen,
-            Point::Send(7),
-            Point::SockOps(7),
-            Point::Connect4(7),
-            Point::Connect6(7),
-            Point::Sendmsg4(7),
-            Point::Sendmsg6(7),
-        ];
+        let points = Point::WORDS.iter().map(|word| Point::of(word, 7).unwrap());
         for point in points {
-            for (means, _) in MEANS {
+            for (means, _) in Means::TABLE {
                 let hook = Hook {
                     point,
                     target: 7,

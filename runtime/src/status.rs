@@ -291,12 +291,12 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
 
 fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Result<Status, Error> {
     let names = coverage::names(&session.state, record)?;
-    let hooks = record
-        .hooks
-        .iter()
-        .filter(|attached| !drift::left_with_its_interface(record, &attached.hook))
-        .map(|attached| hooks::describe(session, record, attached, &names))
-        .collect::<Result<_, Error>>()?;
+    let mut hooks = Vec::new();
+    for attached in &record.hooks {
+        if !drift::left_with_its_interface(record, &attached.hook)? {
+            hooks.push(hooks::describe(session, record, attached, &names)?);
+        }
+    }
     Ok(Status {
         policy: record.manifest.policy.clone(),
         generation: record.generation,

@@ -233,7 +233,7 @@ pub(crate) struct SocketUnregister {
 
 /// Reads the name of a slot.
 pub(crate) fn slot_kind(text: &str) -> Result<SlotKind, String> {
-    let found = SlotKind::ALL.into_iter().find(|kind| kind.name() == text);
+    let found = SlotKind::all().find(|kind| kind.name() == text);
     found.ok_or_else(|| "write tcp4, tcp6, udp4 or udp6".to_owned())
 }
 
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn slots_are_named() {
-        for kind in SlotKind::ALL {
-            assert_eq!(slot_kind(kind.name()), Ok(kind));
+        for kind in SlotKind::all() {
+            assert_eq!(slot_kind(&kind.name()), Ok(kind));
         }
         assert!(slot_kind("tcp").is_err());
     }

@@ -20,6 +20,8 @@ pub(crate) struct Row<'a> {
     netns_path: Option<&'a str>,
     direction: &'a str,
     verdict: &'a str,
+    /// Whether the rule only counts and logs: what it counted went on.
+    audit: bool,
     kind: &'static str,
     packets: u64,
     /// Null of calls, where nothing has been sent yet.
@@ -66,6 +68,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
             netns_path: value.entered.as_deref(),
             direction: &value.counter.direction,
             verdict: &value.counter.verdict,
+            audit: value.counter.audit,
             kind: match value.counter.kind {
                 CounterKind::Rule => "rule",
                 CounterKind::Default => "default",
@@ -146,7 +149,7 @@ mod tests {
                 location: Location::new("", 1, ""),
                 direction: direction.to_owned(),
                 verdict: "drop".to_owned(),
-                audit: false,
+                audit: direction == "in",
                 log: None,
                 counted: true,
             },
@@ -156,9 +159,16 @@ mod tests {
         for packets in [0, 7] {
             let calls = [value("connect", packets, 0)];
             assert_eq!(bytes(&calls[0]), "-");
-            assert_eq!(rows(&calls)[0].bytes, None);
+            assert_eq!(
+                (rows(&calls)[0].bytes, rows(&calls)[0].audit),
+                (None, false)
+            );
         }
-        assert_eq!(rows(&[value("in", 0, 0)])[0].bytes, Some(0));
+        let audited = [value("in", 0, 0)];
+        assert_eq!(
+            (rows(&audited)[0].bytes, rows(&audited)[0].audit),
+            (Some(0), true)
+        );
         assert_eq!(bytes(&value("in", 0, 0)), "0");
         assert_eq!(bytes(&value("in", 3, 0)), "-");
     }

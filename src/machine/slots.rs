@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use serde::Serialize;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::{Fill, SlotKind, SlotState};
 
 use crate::output::Output;
@@ -18,7 +19,7 @@ const LISTENING: &str = "listening";
 pub(crate) struct Slot<'a> {
     socket: &'a str,
     /// `tcp4`, `tcp6`, `udp4` or `udp6`.
-    slot: &'static str,
+    slot: String,
     /// The address that the policy names.
     address: Option<SocketAddr>,
     state: String,
@@ -166,7 +167,13 @@ pub(crate) fn fill(state: &SlotState) -> String {
         ),
         Fill::Absent if state.slot.port == 0 => "absent".into(),
         Fill::Absent => "absent: nobody listens there".into(),
+        Fill::WildcardOnly if state.slot.address.is_unspecified() => {
+            "absent: only a socket of the other IP version listens on that port".into()
+        }
         Fill::WildcardOnly => "absent: only a socket for every address listens on that port".into(),
+        Fill::NotListening if state.slot.protocol == IpProtocol::UDP => {
+            "absent: the socket that is there is not bound, or is connected to one peer".into()
+        }
         Fill::NotListening => "absent: the socket that is there does not listen".into(),
         Fill::Mptcp => "absent: the socket speaks MPTCP, which cannot be steered to".into(),
         Fill::Refused(errno) => format!(

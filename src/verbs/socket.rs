@@ -24,7 +24,7 @@ struct Changed<'a> {
     format: &'static str,
     socket: &'a str,
     /// The slots that were filled or emptied: `tcp4`, `tcp6`, `udp4`, `udp6`.
-    slots: Vec<&'static str>,
+    slots: Vec<String>,
 }
 
 /// The JSON of `list`.
@@ -39,7 +39,7 @@ struct List<'a> {
 struct Row<'a> {
     socket: &'a str,
     origin: String,
-    slot: &'static str,
+    slot: String,
     state: String,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
@@ -115,7 +115,7 @@ fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), E
 }
 
 fn changed(name: &str, slots: &[SlotKind], what: &str, output: &mut Output) {
-    let slots: Vec<&str> = slots.iter().map(|slot| slot.name()).collect();
+    let slots: Vec<String> = slots.iter().map(|slot| slot.name()).collect();
     if output.is_json() {
         output.value(&Changed {
             format: "sockc.socket/1",

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
+use sockc_runtime::Error;
 use sockc_runtime::lab::{Group, Played, play};
 use socket2::{SockAddr, Socket};
 
@@ -317,6 +318,32 @@ fn where_paths_are_not_followed_a_group_made_anew_is_told() {
         assert!(moved.len() == 1 && moved[0].again, "{moved:?}");
         place.apply_with(CALLS, features());
         assert!(place.moved_groups().is_empty());
+        assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
+    });
+}
+
+/// Rules of a group that is gone hold for nothing that comes there: who applies them says that he knows it.
+#[test]
+fn where_paths_are_not_followed_a_group_that_is_gone_is_left_out_on_demand_only() {
+    inside_mut("", |place| {
+        let features = sockc_runtime::Features {
+            kernel_types: false,
+            ..sockc_runtime::probe()
+        };
+        let gone = Group::named("gone").unwrap();
+        let path = gone.path();
+        let two = format!(
+            "{CALLS}group gone = cgroup \"{path}\"\ndrop connect from group gone to any:25\n"
+        );
+        place.apply_with(&two, features);
+        drop(gone);
+        let refused = place.try_apply(&two);
+        assert!(
+            matches!(&refused, Err(Error::Cgroup { group, .. }) if group == "gone"),
+            "{refused:?}"
+        );
+        place.leave_out_missing();
+        place.apply(&two);
         assert!(!calls(place, &place.group, TCP, "192.0.2.5:80"));
     });
 }

@@ -74,6 +74,19 @@ fn that_refused_connections_stay_so_is_said_where_one_was_refused() {
     });
 }
 
+/// A rule that only says what it would refuse has refused nothing.
+#[test]
+fn that_refused_connections_stay_so_is_not_said_of_an_audited_rule() {
+    inside(|place| {
+        let audited = "default send allow\nGROUP\nnext-week: audit drop send tcp from group pods\n";
+        place.apply(audited);
+        let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
+        pair.client.write_all(DATA).unwrap();
+        assert_eq!(place.counted("next-week").0, 1);
+        assert!(!says_refused(place, TALK));
+    });
+}
+
 #[test]
 fn counters_outlive_the_policy_that_counted() {
     inside(|place| {

@@ -89,6 +89,11 @@ impl Place {
         self.apply(text);
     }
 
+    /// From now on what the policy in force knows and is gone is no error.
+    pub(crate) fn leave_out_missing(&mut self) {
+        self.options.leave_out_missing = true;
+    }
+
     /// The groups that status says are on control groups no longer.
     pub(crate) fn moved_groups(&self) -> Vec<MovedGroup> {
         let found = self.lab.server.run(|| status(&self.options));

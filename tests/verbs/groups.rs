@@ -5,7 +5,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sockc_runtime::lab::{Group, Lab, Space};
+use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 
 use super::{Folder, Ran, root, run};
 
@@ -91,7 +91,10 @@ fn a_policy_of_a_group_that_another_bpf_file_system_keeps_is_not_said_to_be_noth
         server,
         &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"),
     );
-    let asked: [&[&str]; 7] = [
+    let packets = "policy packets\ndefault in allow\nd: drop tcp to any:9\n";
+    let packets = place.folder.file("packets.sk", packets);
+    let asked: [&[&str]; 8] = [
+        &["apply", "--yes", &packets, "--interface", FRONT],
         &["status"],
         &["status", "--json"],
         &["plan", &place.policy],
@@ -113,6 +116,12 @@ fn a_policy_of_a_group_that_another_bpf_file_system_keeps_is_not_said_to_be_noth
     let elsewhere = space.run(|| run(&["status"])).unwrap();
     assert_eq!(elsewhere.code, Some(0), "{}", elsewhere.stderr);
     place.ends(0, &["status"]);
+    // Off its hook a program decides nothing, pinned or not.
+    let detach = "bpftool link detach pinned $(echo STATE/link/sendmsg4_*)";
+    tool(server, &detach.replace("STATE", &state(server)));
+    let told = place.ends(5, &["status", "--bpffs", &other]).stderr;
+    let found = HOOKS.map(|hook| told.contains(hook));
+    assert_eq!(found, [true, true, false, true], "{told}");
     place.ends(0, &["unload", "--yes"]);
     place.ends(0, &["status", "--bpffs", &other]);
     place.ends(0, &["unload", "--yes", "--bpffs", &other]);
@@ -126,7 +135,7 @@ fn programs_of_others_on_the_control_groups_of_a_group_are_named() {
         return;
     }
     let place = Place::new("groups-foreign");
-    let below = place.group.chain(1).unwrap();
+    let below = place.group.chain(2).unwrap();
     let object = place.folder.0.join("other.o").display().to_string();
     place.ends(0, &["compile", &place.policy, "-o", &object]);
     let pins = "/sys/fs/bpf/other";
@@ -309,11 +318,7 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     let server = &place.lab.server;
     let sockc = env!("CARGO_BIN_EXE_sockc");
     // In the server's mounts, so that both ask one bpf file system.
-    let entered = format!(
-        "/proc/{}/fd/{}",
-        std::process::id(),
-        std::os::fd::AsRawFd::as_raw_fd(&other.net())
-    );
+    let entered = entrance(&other);
     let there = |words: &str| tool(server, &format!("{sockc} {words} --netns {entered}"));
     let json: serde_json::Value = serde_json::from_str(&there("status --json")).unwrap();
     let told = told_of(&json, &place.group);
@@ -327,6 +332,16 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
             .len(),
         0
     );
+
+    // The hooks of all groups are in one place, and those of a group that has no socket in common with ours mean nothing to it.
+    let unrelated = Group::named("unrelated").unwrap();
+    let of_it = place.folder.file("unrelated.sk", &calls(&unrelated));
+    there(&format!("apply --yes {of_it}"));
+    let json = place.ends(0, &["status", "--json"]).json();
+    for hook in json["hooks"].as_array().unwrap() {
+        assert_eq!(hook["foreign"].as_array().unwrap().len(), 0, "{json}");
+    }
+    there("unload --yes");
 
     let words = "of a policy of sockc that was applied in another network namespace is on connect4";
     let applied = tool(
@@ -369,6 +384,35 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     );
     place.ends(0, &["unload", "--yes"]);
     assert!(!is_refused(&place));
+}
+
+/// The hook of `send` is on the sockets of the group, which no folder of control groups holds.
+#[test]
+fn a_policy_of_writes_in_another_namespace_is_told_with_all_its_hooks() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-writes");
+    let writes = calls(&place.group).replace("connect", "send");
+    let writes = place.folder.file("writes.sk", &writes);
+    let other = Space::new().unwrap();
+    let entered = entrance(&other);
+    place.ends(0, &["apply", "--yes", "--netns", &entered, &writes]);
+    let json = place.ends(0, &["status", "--json"]).json();
+    let told = told_of(&json, &place.group);
+    assert_eq!(told.len(), 1, "{json}");
+    for hook in ["send ", "sock-ops "] {
+        let mut hooks = told[0]["hooks"].as_array().unwrap().iter();
+        let found = hooks.any(|one| one.as_str().unwrap().starts_with(hook));
+        assert!(found, "{hook}: {json}");
+    }
+    place.ends(0, &["unload", "--yes", "--netns", &entered]);
+}
+
+/// A path by which a command of this process enters a network namespace.
+fn entrance(space: &Space) -> String {
+    let descriptor = std::os::fd::AsRawFd::as_raw_fd(&space.net());
+    format!("/proc/{}/fd/{descriptor}", std::process::id())
 }
 
 /// A policy that decides something else of a group here does not hide that one of another namespace refuses its calls.

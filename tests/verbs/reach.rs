@@ -105,8 +105,8 @@ fn a_group_that_comes_or_goes_with_its_rules_is_a_change() {
         return;
     }
     let place = Place::new("group-goes");
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let both = place.policy("both", &BOTH.replace("DO", word));
         let one = place.policy("one", &ONE.replace("DO", word));
         for (policies, fate, (from, to)) in [
@@ -148,8 +148,8 @@ fn another_path_of_a_group_opens_the_one_before() {
         return;
     }
     let place = Place::new("group-path");
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let before = place.policy("before", &BOTH.replace("DO", word));
         let after = place.policy("after", &BOTH.replace("DO", word).replace("TMP", "OTHER"));
         let [(plan, json), (diff, of_diff)] = place.told([&before, &after]);
@@ -172,6 +172,32 @@ fn another_path_of_a_group_opens_the_one_before() {
             assert_eq!(fates, [("allow", "drop"), ("drop", "allow")], "{json}");
         }
         assert_eq!(json["interfaces"].as_array().unwrap().len(), 2, "{json}");
+    }
+}
+
+/// The rules that come to it are those that held for it before, by the group around it.
+#[test]
+fn a_path_inside_the_one_before_only_opens_what_is_around_it() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("group-inside");
+    let around = place.groups[0].1.path();
+    let _inside = place.groups[0].1.chain(1).unwrap();
+    for direction in Direction::all_of_processes() {
+        let word = direction.word();
+        let before = place.policy("before", &ONE.replace("DO", word));
+        let after = ONE.replace("JOBS", "JOBS/n").replace("DO", word);
+        let after = place.policy("after", &after);
+        place.apply(&before);
+        let planned = place.run(&["plan", &after, "--json"]).json();
+        let reached = &planned["interfaces"];
+        assert_eq!(reached.as_array().unwrap().len(), 1, "{reached}");
+        let text = place.run(&["plan", &after]).stdout;
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let opened = format!("{around}) {}", direction.deed().unwrap().does);
+        let opened = format!("{opened}: {} -> {}", FROM.0, FROM.1);
+        assert!(text.contains(&opened), "{opened}: {text}");
     }
 }
 
@@ -257,6 +283,8 @@ fn a_first_rule_on_sends_reaches_no_connection_that_exists() {
     let at_once = "fails at once, on connections that exist too";
     assert_eq!(fate(&sends), ["begins"]);
     let said = text(&sends);
+    let reached = place.run(&["plan", &sends, "--json"]).json()["interfaces"].clone();
+    assert_eq!(reached[0]["direction"], "send", "{reached}");
     assert!(
         said.contains("its rules do not hold for connections made before"),
         "{said}"

@@ -5,9 +5,8 @@
 
 use std::collections::BTreeSet;
 
-use super::values::{FROM, TO};
 use super::{BudgetExceeded, Node, Store};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,

@@ -6,9 +6,8 @@
 use std::net::IpAddr;
 
 use super::classify::{sides, within};
-use super::values::{FROM, TO};
 use super::{BudgetExceeded, FieldValues, Node, Store};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::header_field;
 use crate::policy::{AddressSet, Policy};
 
@@ -151,6 +150,19 @@ pub(crate) fn preferred(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_field_of_a_packet_has_something_plain() {
+        let rows = header_field::rows();
+        let (shortest, rows): (Vec<_>, Vec<_>) = rows.partition(|row| row.plain_code().is_none());
+        let told = SHAPE.into_iter().chain(PLAIN).map(|(field, ..)| field);
+        let mut told: Vec<Field> = told.chain(TO).chain(FROM).collect();
+        told.extend(rows.iter().flat_map(|row| row.variables));
+        let mut left = Field::FIXED.iter().filter(|field| !told.contains(field));
+        // How long it is follows from the rest, and which bulk rule matches is no part of a packet.
+        assert_eq!((shortest.len(), left.next()), (1, Some(&Field::Length)));
+        assert_eq!(left.collect::<Vec<_>>(), [&Field::FirstMatch]);
+    }
 
     #[test]
     fn what_is_free_is_plain_and_what_is_not_is_kept() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::header_field;
 use crate::policy::{LiveMapId, NetnsId, RuleId, SetId, SocketId};
 use crate::protocol::IpProtocol;
@@ -109,11 +109,6 @@ impl FieldValues {
         Ipv6Addr::from_bits(bits).into()
     }
 }
-
-/// The words of the receiver's address.
-pub const TO: [Field; 4] = [Field::To0, Field::To1, Field::To2, Field::To3];
-/// The words of the sender's address.
-pub const FROM: [Field; 4] = [Field::From0, Field::From1, Field::From2, Field::From3];
 
 /// The field values of a packet for which the lookup gives this answer.
 #[must_use]

@@ -4,9 +4,8 @@
 //! others. Not here: what a block cannot say.
 
 use crate::classifier::Protocols;
-use crate::diagram::values::{FROM, TO};
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Policy, SetKind, Side};
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};

@@ -52,16 +52,15 @@ pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
             true => String::new(),
             false => format!(" (except {})", inner.join(", ")),
         };
-        for direction in Direction::all_of_processes() {
-            let under =
-                around.map(|one| one.is_some_and(|(policy, own)| policy.governs(own, direction)));
+        for deed in Direction::deeds() {
+            let under = around
+                .map(|one| one.is_some_and(|(policy, own)| policy.governs(own, deed.direction)));
             let (from, to) = match under {
                 [true, false] => ("the policy's verdicts", "allow"),
                 [false, true] => ("allow", "the policy's verdicts"),
                 [true, true] | [false, false] => continue,
             };
-            let does = direction.deed().map_or("", |deed| deed.does);
-            let group = words(policies, &path);
+            let (group, does) = (words(policies, &path), deed.does);
             found.push(format!("what {group} {does}{inner}: {from} -> {to}"));
         }
     }

@@ -4,9 +4,8 @@
 //! know is who gets in and where to. Takes a diagram of 0 and 1; gives counts. Not here: words.
 
 use super::report::{Addresses, Count, End, Spans};
-use crate::diagram::values::{FROM, TO};
 use crate::diagram::{Node, Store};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::policy::{AddressSet, Direction, Family};
 use crate::ranges::{Bound, RangeSet};
 use crate::values::addresses::never_reached;

@@ -13,6 +13,7 @@
 use crate::artifact::{MapId, Section};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
+use crate::field::FieldSet;
 use crate::ir::{Arg, Block, Builder, End, Function, Origin, Slot, Value};
 use crate::policy::Family;
 
@@ -74,7 +75,7 @@ impl Leaves for Door {
 pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
     let mut program = Builder::new(name, Section::SockOps, source.head.clone());
     let builder = &mut program;
-    let mut given = Given::new(builder, source, Wants::default());
+    let mut given = Given::new(builder, source, Wants::default(), FieldSet::default());
     let entry = builder.current();
     let [own, peer] = [(); 2].map(|()| builder.slot(PEER_KEY));
     given.frame.own = Some(own);

@@ -6,19 +6,22 @@
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::field::Field;
+use crate::field::{Field, FieldSet};
 use crate::ir::{Arg, Block, Builder, End, SlotRegion, Value};
 use crate::policy::{Family, SocketId};
 
 use super::Source;
 use super::frame::{self, Frame, UNTAGGED, Wants};
-use super::hook::{self, Base, Code, FieldLoad};
+use super::hook::{self, Base, Code, FieldLoad, Head};
+use super::prologue::ALWAYS;
 
 /// What is given.
 pub(super) struct Given<'a> {
     pub(super) source: Source<'a>,
     pub(super) frame: Frame,
     pub(super) context: Value,
+    /// The fields that the program reads: of those of packets, the prologue leaves no other on the stack.
+    pub(super) used: FieldSet,
 }
 
 /// What stands for the field's value 0.
@@ -38,8 +41,14 @@ pub(super) fn swap(builder: &mut Builder, value: Value, bits: i32) {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(builder: &mut Builder, source: Source<'a>, wants: Wants) -> Self {
+    pub(super) fn new(
+        builder: &mut Builder,
+        source: Source<'a>,
+        wants: Wants,
+        used: FieldSet,
+    ) -> Self {
         Self {
+            used,
             source,
             context: builder.argument(),
             frame: Frame::new(builder, wants),
@@ -87,7 +96,16 @@ impl<'a> Given<'a> {
             ));
             return (builder.imm(0), 0);
         };
+        self.expect_used(builder, field);
         (self.load_at(builder, &load), load.swap)
+    }
+
+    /// What is read and was not foretold is nowhere: the prologue has not left it.
+    pub(super) fn expect_used(&self, builder: &mut Builder, field: Field) {
+        let by_prologue = matches!(self.code().head, Head::Frame(_));
+        if by_prologue && !ALWAYS.contains(&field) && !self.used.contains(field) {
+            builder.bug(format!("{field:?} is read and not among what is used"));
+        }
     }
 
     /// Loads what stands at a place, as it stands there.

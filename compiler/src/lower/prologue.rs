@@ -17,7 +17,7 @@ mod uniform;
 use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::field::{Field, FieldSet};
+use crate::field::Field;
 use crate::ir::{Arg, Block, Builder, Value};
 use crate::protocol::IpProtocol;
 
@@ -70,12 +70,13 @@ impl Exits {
     }
 }
 
+/// The fields that are left for every program. The others only for those that use them.
+pub(super) const ALWAYS: [Field; 3] = [Field::Protocol, Field::Fragment, Field::Length];
+
 /// What goes through a packet.
 pub(super) struct Prologue<'a> {
     given: &'a Given<'a>,
     reach: Reach,
-    /// What the program will read.
-    used: FieldSet,
     /// Where this pass leaves to.
     exits: Exits,
     /// The first byte of the IP header.
@@ -94,13 +95,12 @@ impl<'a> Prologue<'a> {
     pub(super) fn new(
         builder: &mut Builder,
         given: &'a Given<'a>,
-        (reach, used): (Reach, FieldSet),
+        reach: Reach,
         exits: Exits,
     ) -> Self {
         Self {
             given,
             reach,
-            used,
             exits,
             network: builder.value(),
             end: builder.value(),
@@ -112,11 +112,7 @@ impl<'a> Prologue<'a> {
 
     /// The same with other exits.
     fn leaving_to(&self, exits: Exits) -> Self {
-        Self {
-            used: self.used.clone(),
-            exits,
-            ..*self
-        }
+        Self { exits, ..*self }
     }
 
     /// Reads a packet.
@@ -264,7 +260,7 @@ impl<'a> Prologue<'a> {
             (12, self.given.frame.from, Field::From0),
             (16, self.given.frame.to, Field::To0),
         ] {
-            if !self.used.contains(field) {
+            if !self.given.used.contains(field) {
                 continue;
             }
             let address = builder.load(network, offset, Width::W);
@@ -361,7 +357,7 @@ impl<'a> Prologue<'a> {
             (8, self.given.frame.from, FROM),
             (24, self.given.frame.to, TO),
         ] {
-            if !self.used.any(&fields) {
+            if !self.given.used.any(&fields) {
                 continue;
             }
             for half in [0, 8u8] {

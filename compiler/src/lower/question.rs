@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use crate::bpf::opcode::Width;
-use crate::field::Field;
+use crate::field::{Field, FieldKind};
 use crate::ir::{Block, Builder, Slot};
 use crate::policy::Family;
 
@@ -58,7 +58,23 @@ impl Questions {
 
 /// Whether a field is a question. The others stand on the stack or in the context.
 pub(super) fn is_question(field: Field) -> bool {
-    field >= Field::Interface
+    match field.kind() {
+        FieldKind::Tuple
+        | FieldKind::Fragment
+        | FieldKind::Icmp
+        | FieldKind::TcpFlags
+        | FieldKind::Length
+        | FieldKind::IpHeader
+        | FieldKind::Vlan
+        | FieldKind::Mark => false,
+        FieldKind::Interface
+        | FieldKind::FirstMatch
+        | FieldKind::Member
+        | FieldKind::Absent
+        | FieldKind::Entry
+        | FieldKind::Socket
+        | FieldKind::Rate => true,
+    }
 }
 
 /// What the answer slot holds for the field's value 0. The answers of a socket lookup stand as they are; all others one
@@ -78,7 +94,7 @@ pub(super) fn width(field: Field) -> Width {
     }
 }
 
-/// The fields that the answer to a question looks at.
+/// The fields that the answer to a question looks at. One that is missing here is a bug where it is read.
 pub(super) fn needs(field: Field) -> &'static [Field] {
     match field {
         Field::ToIn(_) => &TO,
@@ -86,7 +102,7 @@ pub(super) fn needs(field: Field) -> &'static [Field] {
         Field::Absent(_) => &[Field::Protocol],
         Field::Entry(_) => &ENTRY,
         Field::Socket | Field::SocketIn(_) => &LOOKED_UP,
-        Field::FirstMatch => &PLAIN,
+        Field::FirstMatch => &MATCHED,
         _ => &[],
     }
 }
@@ -102,7 +118,7 @@ const ENTRY: [Field; 6] = [
 ];
 
 /// What bulk rules speak of.
-const PLAIN: [Field; 12] = [
+const MATCHED: [Field; 12] = [
     Field::Protocol,
     Field::Fragment,
     Field::To0,

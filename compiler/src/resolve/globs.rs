@@ -4,9 +4,12 @@
 //! matches while it matches none of the others. Names are what the kernel allows: 1 to 15 letters, without `/`, `:` and
 //! blanks. `lo` is matched only by its name: who writes `*` thinks of the network.
 
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::glob;
+use walk::{Piece, Walk};
 
 /// The most letters of a name (`IFNAMSIZ` less the zero byte).
 const MAX_NAME_LENGTH: usize = 15;
@@ -14,44 +17,32 @@ const MAX_NAME_LENGTH: usize = 15;
 /// The walk ends without an answer when it has met so many states.
 const MAX_STATES: usize = 1 << 14;
 
-/// A piece of a pattern.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Piece {
-    Letter(char),
-    One,
-    Many,
-}
-
-/// Where a walk stands: pairs of a pattern and the number of its pieces that are after, sorted.
-type State = Vec<(usize, usize)>;
-
 /// Every set of patterns (by their numbers, sorted) that one name matches and no other pattern, with one of the shortest
 /// names that do; the empty set is always among them, with the empty name. `None` if there are too many to tell.
 pub(crate) fn combinations(patterns: &[&str]) -> Option<BTreeMap<Vec<usize>, String>> {
     let pieces: Vec<Vec<Piece>> = patterns.iter().map(|pattern| pieces(pattern)).collect();
-    let mut start = State::new();
-    for number in 0..pieces.len() {
-        enter(&pieces, number, 0, &mut start);
-    }
-    start.sort_unstable();
+    let other = other_letter(&pieces);
+    let mut walk = Walk::new(pieces);
     let mut found = BTreeMap::from([(Vec::new(), String::new())]);
     // The start itself is met only when letters lead back to it.
     let mut met = BTreeSet::new();
-    let mut level = vec![(start, String::new())];
+    let mut level = vec![(walk.start()?, String::new())];
     for _ in 0..MAX_NAME_LENGTH {
         let mut next = Vec::new();
         for (state, name) in &level {
-            for letter in letters(&pieces, state) {
-                let state = step(&pieces, state, letter);
-                if state.is_empty() || met.contains(&state) {
+            for (letter, state) in walk.next(state)? {
+                if met.contains(&state) {
                     continue;
                 }
                 if met.len() >= MAX_STATES {
                     return None;
                 }
                 let mut name = name.clone();
-                name.push(letter.unwrap_or_else(|| other_letter(&pieces)));
-                let combination = matched(&pieces, patterns, &state);
+                name.push(letter.unwrap_or(other));
+                let mut combination = walk.matched(&state)?;
+                if combination.iter().any(|&number| patterns[number] == "lo") {
+                    combination.retain(|&number| patterns[number] == "lo");
+                }
                 found.entry(combination).or_insert_with(|| name.clone());
                 met.insert(state.clone());
                 next.push((state, name));
@@ -80,29 +71,6 @@ fn pieces(pattern: &str) -> Vec<Piece> {
     pieces
 }
 
-/// Adds a place in a pattern, with those that are reached from it without a letter.
-fn enter(pieces: &[Vec<Piece>], number: usize, at: usize, state: &mut State) {
-    state.push((number, at));
-    if pieces[number].get(at) == Some(&Piece::Many) {
-        state.push((number, at + 1));
-    }
-}
-
-/// The letters that lead on from a state; `None` stands for every other one.
-fn letters(pieces: &[Vec<Piece>], state: &State) -> BTreeSet<Option<char>> {
-    let named = state
-        .iter()
-        .filter_map(|&(number, at)| match pieces[number].get(at) {
-            Some(Piece::Letter(letter)) => Some(*letter),
-            _ => None,
-        });
-    named
-        .filter(|letter| !matches!(letter, '/' | ':') && !letter.is_whitespace())
-        .map(Some)
-        .chain([None])
-        .collect()
-}
-
 /// A letter that no pattern names.
 fn other_letter(pieces: &[Vec<Piece>]) -> char {
     let named = |letter: char| {
@@ -118,39 +86,10 @@ fn other_letter(pieces: &[Vec<Piece>]) -> char {
         .unwrap_or('0')
 }
 
-fn step(pieces: &[Vec<Piece>], state: &State, letter: Option<char>) -> State {
-    let mut next = State::new();
-    for &(number, at) in state {
-        match pieces[number].get(at) {
-            Some(Piece::Many) => enter(pieces, number, at, &mut next),
-            Some(Piece::One) => enter(pieces, number, at + 1, &mut next),
-            Some(Piece::Letter(wanted)) if letter == Some(*wanted) => {
-                enter(pieces, number, at + 1, &mut next);
-            }
-            Some(Piece::Letter(_)) | None => {}
-        }
-    }
-    next.sort_unstable();
-    next.dedup();
-    next
-}
-
-/// The patterns that the names of a state match.
-fn matched(pieces: &[Vec<Piece>], patterns: &[&str], state: &State) -> Vec<usize> {
-    let mut matched: Vec<usize> = state
-        .iter()
-        .filter(|&&(number, at)| at == pieces[number].len())
-        .map(|&(number, _)| number)
-        .collect();
-    if matched.iter().any(|&number| patterns[number] == "lo") {
-        matched.retain(|&number| patterns[number] == "lo");
-    }
-    matched
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Rng;
 
     fn found(patterns: &[&str]) -> Vec<Vec<usize>> {
         combinations(patterns).unwrap().into_keys().collect()
@@ -191,6 +130,48 @@ mod tests {
                 .filter(|&number| matches(patterns[number], &name))
                 .collect();
             assert_eq!(found, numbers, "{name}");
+        }
+    }
+
+    /// Every name of up to six letters, by a matcher that knows nothing of walks.
+    #[test]
+    fn a_walk_finds_what_names_one_by_one_show() {
+        let letters = ['a', 'b', '0'];
+        let mut names = vec![String::new()];
+        let mut from = 0;
+        for _ in 0..6 {
+            let to = names.len();
+            for at in from..to {
+                let longer = letters.map(|letter| format!("{}{letter}", names[at]));
+                names.extend(longer);
+            }
+            from = to;
+        }
+        let mut random = Rng::new(7);
+        let mut pattern = || -> String {
+            let length = 1 + random.below(6);
+            let piece = |_| ['a', 'b', '*', '*', '?'][random.below(5)];
+            (0..length).map(piece).collect()
+        };
+        for _ in 0..300 {
+            let patterns = [pattern(), pattern(), pattern()];
+            let patterns = patterns.each_ref().map(String::as_str);
+            let matched = |name: &str| -> Vec<usize> {
+                let matches = |number: &usize| matches(patterns[*number], name);
+                (0..patterns.len()).filter(matches).collect()
+            };
+            let found = combinations(&patterns).unwrap();
+            for name in names.iter().skip(1) {
+                let numbers = matched(name);
+                let shown = found.get(&numbers);
+                assert!(
+                    shown.is_some_and(|shown| shown.len() <= name.len()),
+                    "{patterns:?}: {name}"
+                );
+            }
+            for (numbers, name) in found.iter().filter(|(_, name)| !name.is_empty()) {
+                assert_eq!(matched(name), *numbers, "{patterns:?}: {name}");
+            }
         }
     }
 

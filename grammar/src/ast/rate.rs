@@ -75,7 +75,7 @@ worded! {
 impl TimeUnit {
     /// How many milliseconds it has.
     #[must_use]
-    pub const fn milliseconds(self) -> u64 {
+    pub fn milliseconds(self) -> u64 {
         match self {
             Self::Millisecond => 1,
             Self::Second => 1000,

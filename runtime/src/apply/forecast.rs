@@ -9,7 +9,7 @@ mod data;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::Deed;
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
@@ -96,7 +96,7 @@ pub struct HookForecast {
     /// The number of that in the kernel: a name may have been another interface's.
     pub number: u64,
     /// The group that it decides about, and what of it.
-    pub group: Option<(String, Direction)>,
+    pub group: Option<(String, &'static Deed)>,
     /// What the policy in force knows the interface by, where the next one knows it by another name.
     pub was: Option<String>,
     /// What becomes of what hangs there.
@@ -341,7 +341,7 @@ impl One<'_> {
     }
 
     /// The group whose processes a point decides about, and what of them.
-    fn group_of(&self, point: Point) -> Option<(String, Direction)> {
+    fn group_of(&self, point: Point) -> Option<(String, &'static Deed)> {
         let groups = self.targets.groups.iter();
         of_group(
             point,
@@ -350,7 +350,7 @@ impl One<'_> {
     }
 
     /// The same by the policy in force.
-    fn group_before(&self, point: Point) -> Option<(String, Direction)> {
+    fn group_before(&self, point: Point) -> Option<(String, &'static Deed)> {
         let before = self.standing.record.as_ref()?;
         let plans = before.manifest.groups.iter().zip(&before.cgroups);
         of_group(
@@ -426,10 +426,10 @@ impl One<'_> {
 fn of_group<'a>(
     point: Point,
     mut groups: impl Iterator<Item = (&'a str, u64)>,
-) -> Option<(String, Direction)> {
+) -> Option<(String, &'static Deed)> {
     let (On::Peers(own) | On::Group(own)) = point.on() else {
         return None;
     };
     let (name, _) = groups.find(|(_, number)| *number == own)?;
-    Some((name.to_owned(), point.decides()?.direction()))
+    Some((name.to_owned(), point.decides()?.direction().deed()?))
 }

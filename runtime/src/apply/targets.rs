@@ -71,7 +71,7 @@ impl Targets {
         };
         let choice = interfaces::choose(manifest, options, there, ethernet)?;
         let others = match refill::slots(manifest).next() {
-            Some(_) => interfaces::others(manifest, options, &present, &choice),
+            Some(_) => interfaces::others(manifest, options, &present, &choice)?,
             None => Vec::new(),
         };
         let features = options.features.unwrap_or_else(probe);

@@ -3,7 +3,7 @@
 use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
 
 use super::classes::{class_of, covers, is_pattern};
-use crate::error::Error;
+use crate::error::{Error, at};
 use crate::options::Options;
 use crate::sys::netns;
 
@@ -104,7 +104,7 @@ pub(crate) fn others(
     options: &Options,
     present: &[(u32, String)],
     choice: &Choice,
-) -> Vec<Interface> {
+) -> Result<Vec<Interface>, Error> {
     let wanted = match options.interfaces.as_slice() {
         [] => &manifest.interfaces,
         _ => &options.interfaces,
@@ -113,18 +113,26 @@ pub(crate) fn others(
         wanted.is_empty() || name == "lo" || wanted.iter().any(|one| covers(one, name))
     };
     let taken = |index: u32| choice.interfaces.iter().any(|one| one.index == index);
-    let others = present
-        .iter()
-        .filter(|(index, name)| meant(name) && !taken(*index));
-    let ethernet = others.filter(|(_, name)| netns::carries_ethernet(name).unwrap_or(false));
-    ethernet
-        .map(|(index, name)| Interface {
-            index: *index,
-            name: name.clone(),
-            known: name.clone(),
-            class: 0,
-        })
-        .collect()
+    let mut others = Vec::new();
+    for (index, name) in present {
+        if meant(name) && !taken(*index) && is_ethernet(name)? {
+            others.push(Interface {
+                index: *index,
+                name: name.clone(),
+                known: name.clone(),
+                class: 0,
+            });
+        }
+    }
+    Ok(others)
+}
+
+/// One that has gone since the interfaces were listed carries nothing.
+fn is_ethernet(name: &str) -> Result<bool, Error> {
+    match netns::carries_ethernet(name) {
+        Err(cause) if cause.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+        answered => answered.map_err(at(format!("look at the interface \"{name}\""))),
+    }
 }
 
 impl There<'_> {

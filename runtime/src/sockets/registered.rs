@@ -6,6 +6,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::policy::Family;
 use sockc_compiler::protocol::IpProtocol;
 
 use super::fill::{SlotFiller, slots_map};
@@ -36,13 +37,13 @@ pub enum Handover {
     Own(i32),
 }
 
-/// A family and a protocol: one of the slots of a named socket.
+/// A protocol and a family: one of the slots of a named socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlotKind {
-    /// Whether it is for IPv6; else for IPv4.
-    pub six: bool,
     /// TCP or UDP.
     pub protocol: IpProtocol,
+    /// Of its address.
+    pub family: Family,
 }
 
 impl SlotKind {
@@ -50,41 +51,26 @@ impl SlotKind {
     #[must_use]
     pub fn of(slot: &Slot) -> Self {
         Self {
-            six: slot.address.is_ipv6(),
             protocol: slot.protocol,
+            family: Family::of(slot.address),
         }
     }
 
     /// `tcp4`, `tcp6`, `udp4` or `udp6`.
     #[must_use]
-    pub fn name(self) -> &'static str {
-        match (self.protocol, self.six) {
-            (IpProtocol::TCP, false) => "tcp4",
-            (IpProtocol::TCP, true) => "tcp6",
-            (_, false) => "udp4",
-            (_, true) => "udp6",
-        }
+    pub fn name(self) -> String {
+        let family = match self.family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        };
+        format!("{}{family}", self.protocol.words())
     }
 
     /// Every kind.
-    pub const ALL: [Self; 4] = [
-        Self {
-            six: false,
-            protocol: IpProtocol::TCP,
-        },
-        Self {
-            six: true,
-            protocol: IpProtocol::TCP,
-        },
-        Self {
-            six: false,
-            protocol: IpProtocol::UDP,
-        },
-        Self {
-            six: true,
-            protocol: IpProtocol::UDP,
-        },
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        let all = IpProtocol::WITH_SOCKETS.into_iter();
+        all.flat_map(|protocol| [Family::V4, Family::V6].map(|family| Self { protocol, family }))
+    }
 }
 
 /// Puts sockets into the slots of a registered socket, in place of those that are there. Gives the slots.

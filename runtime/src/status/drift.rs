@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::attach;
-use crate::error::{Error, unless_passing, unreadable};
+use crate::error::{Error, at, unless_passing, unreadable};
 use crate::groups::moved;
 use crate::hook::{Hook, Point};
 use crate::names::coverage;
@@ -97,9 +97,8 @@ fn compare_all(state: &State, record: &Record, pins: &[Pin]) -> Result<Vec<Drift
 fn compare(state: &State, record: &Record, pin: &Pin) -> Result<Option<Drift>, Error> {
     let path = state.root().join(&pin.path);
     let hook = pin.path.strip_prefix("link").ok().and_then(Path::to_str);
-    if hook
-        .and_then(Hook::parse)
-        .is_some_and(|hook| left_with_its_interface(record, &hook))
+    if let Some(hook) = hook.and_then(Hook::parse)
+        && left_with_its_interface(record, &hook)?
     {
         return Ok(None);
     }
@@ -140,12 +139,14 @@ fn ended(record: &Record, path: &Path, slot: u32) -> bool {
 }
 
 /// Whether a hook only filled slots, on an interface that is gone. No packet comes by it, so nothing is missing.
-pub(crate) fn left_with_its_interface(record: &Record, hook: &Hook) -> bool {
-    let present = || netns::interfaces().unwrap_or_default();
-    record.fillers.contains(&hook.point)
-        && !present()
-            .iter()
-            .any(|(index, _)| u64::from(*index) == hook.target)
+pub(crate) fn left_with_its_interface(record: &Record, hook: &Hook) -> Result<bool, Error> {
+    if !record.fillers.contains(&hook.point) {
+        return Ok(false);
+    }
+    let mut present = netns::interfaces()
+        .map_err(at("list the interfaces"))?
+        .into_iter();
+    Ok(!present.any(|(index, _)| u64::from(index) == hook.target))
 }
 
 /// A program that hangs somewhere without a link is pinned itself, and its pin says nothing of that.

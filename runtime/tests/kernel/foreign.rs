@@ -6,7 +6,7 @@ use aya::programs::links::LinkOrder;
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{SchedClassifier, SkLookup, TcAttachType};
 use sockc_compiler::artifact::AttachPoint;
-use sockc_runtime::{LinkFate, apply, forecast, probe, status};
+use sockc_runtime::{Features, LinkFate, Options, apply, forecast, probe, status};
 
 use crate::policy::*;
 use crate::space::{Space, datagram_arrives, inside, run, skip};
@@ -75,6 +75,48 @@ fn a_program_that_is_put_ahead_is_told_and_the_next_apply_overtakes_it() {
         let found = status(&space.options).unwrap().unwrap();
         assert_eq!((found.drift.len(), found.hooks.len()), (0, 1), "{found:?}");
         assert!(found.hooks[0].alive && !found.hooks[0].foreign[0].first);
+    });
+}
+
+/// Programs on one control group run in the order in which they came there.
+#[test]
+fn a_program_that_may_change_an_address_after_ours_is_told_by_an_apply() {
+    inside(|space| {
+        // Else ours are on the root of all control groups.
+        let features = Features {
+            kernel_types: false,
+            ..probe()
+        };
+        let options = Options {
+            features: Some(features),
+            ..space.options.clone()
+        };
+        let calls = || {
+            let group = policy("calls").group(&space.cgroup, SK_PASS);
+            group.rule(AttachPoint::Connect4(0), "calls", SK_PASS)
+        };
+        let after = "runs after ours: it may change an address";
+        let told = || {
+            let notes = calls().apply(&options).unwrap().notes;
+            notes.iter().any(|note| note.contains(after))
+        };
+        assert!(!told());
+        let (object, _) = policy("other")
+            .rule(AttachPoint::Connect4(0), "x", SK_PASS)
+            .build();
+        let file = space.folder().join("other.o");
+        fs::write(&file, object).unwrap();
+        let there = space.options.bpffs.join("other");
+        let (file, pin) = (file.display(), there.display());
+        run(&format!(
+            "bpftool prog load {file} {pin} type cgroup/connect4"
+        ));
+        let group = space.group_folder();
+        let group = group.display();
+        run(&format!(
+            "bpftool cgroup attach {group} connect4 pinned {pin} multi"
+        ));
+        assert!(told());
     });
 }
 

@@ -44,12 +44,12 @@ fn own(socket: &impl AsRawFd) -> Handover {
     Handover::Own(socket.as_raw_fd())
 }
 
-fn kinds(kinds: &[SlotKind]) -> Vec<&'static str> {
+fn kinds(kinds: &[SlotKind]) -> Vec<String> {
     kinds.iter().map(|kind| kind.name()).collect()
 }
 
 /// The kinds of the slots that hold a socket.
-fn held(options: &Options) -> Vec<&'static str> {
+fn held(options: &Options) -> Vec<String> {
     let list = socket_list(options).unwrap();
     let filled = list[0].1.iter().filter(|slot| slot.state == Fill::Filled);
     filled.map(|slot| SlotKind::of(&slot.slot).name()).collect()
@@ -82,7 +82,7 @@ fn a_registered_socket_is_steered_to_until_it_is_taken_out() {
             reaches(TO, &[&server, &second]),
             Some(second.local_addr().unwrap().port())
         );
-        let tcp = SlotKind::ALL[0];
+        let tcp = SlotKind::all().next().unwrap();
         assert_eq!(
             kinds(&socket_unregister(options, "s0", &[tcp]).unwrap()),
             ["tcp4"]

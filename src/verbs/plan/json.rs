@@ -139,7 +139,7 @@ struct Data<'a> {
     fate: &'static str,
     elements: Option<usize>,
     /// Of a socket that is filled or emptied: `tcp4`, `tcp6`, `udp4` or `udp6`.
-    slot: Option<&'static str>,
+    slot: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -210,7 +210,7 @@ fn reached(reach: &[Reach]) -> Vec<Reached> {
             let (interface, group) = match one.part {
                 Part::Interface(name) => (Some(name), None),
                 Part::Group(group) => {
-                    direction = Some(group.direction.word());
+                    direction = Some(group.deed.direction.word());
                     (None, Some(group.name))
                 }
                 Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),

@@ -6,7 +6,7 @@
 
 use std::iter;
 
-use sockc_compiler::policy::{Direction, Policy, lies_in};
+use sockc_compiler::policy::{Deed, Direction, Policy, lies_in};
 use sockc_runtime::{
     Departing, Forecast, HookForecast, LinkFate, LostNamespace, NamedKind, ProgramFate,
 };
@@ -47,17 +47,17 @@ pub(super) struct OfGroup {
     /// The folder of its control group, where both policies have the name and not for the same one.
     folder: Option<String>,
     /// What of it.
-    pub(super) direction: Direction,
+    pub(super) deed: &'static Deed,
 }
 
 impl OfGroup {
     fn words(&self) -> String {
-        let does = self.direction.deed().map_or("", |deed| deed.does);
         let folder = self.folder.as_ref().map(|folder| format!(" ({folder})"));
         format!(
-            "what group {}{} {does}",
+            "what group {}{} {}",
             self.name,
-            folder.unwrap_or_default()
+            folder.unwrap_or_default(),
+            self.deed.does
         )
     }
 }
@@ -261,7 +261,7 @@ fn within<'p>(policy: &'p Policy, netns: Option<&str>) -> Option<&'p Policy> {
 struct Moved {
     name: String,
     folder: String,
-    direction: Direction,
+    deed: &'static Deed,
     becomes: Becomes,
 }
 
@@ -274,28 +274,28 @@ fn of_groups(
 ) -> Vec<Reach> {
     let mut found: Vec<Moved> = Vec::new();
     for hook in &forecast.hooks {
-        let Some((name, direction)) = &hook.group else {
+        let Some((name, deed)) = hook.group.as_ref() else {
             continue;
         };
-        let is_known = |one: &Moved| one.folder == hook.target && one.direction == *direction;
+        let is_known = |one: &Moved| one.folder == hook.target && one.deed == *deed;
         if found.iter().any(is_known) {
             continue;
         }
         let of_it = forecast.hooks.iter().filter(|one| {
-            one.number == hook.number && one.group.as_ref().is_some_and(|(_, of)| of == direction)
+            one.number == hook.number && one.group.as_ref().is_some_and(|(_, of)| of == deed)
         });
         let becomes = becomes(&of_it.collect::<Vec<_>>());
         let policy = match &becomes {
             Some(Becomes::Free) => old,
             _ => new,
         };
-        let Some(becomes) = becomes.filter(|_| governs(policy, name, *direction)) else {
+        let Some(becomes) = becomes.filter(|_| governs(policy, name, deed.direction)) else {
             continue;
         };
         found.push(Moved {
             name: name.clone(),
             folder: hook.target.clone(),
-            direction: *direction,
+            deed,
             becomes,
         });
     }
@@ -305,7 +305,7 @@ fn of_groups(
         part: Part::Group(OfGroup {
             name: one.name.clone(),
             folder: is_two(one, &found).then(|| one.folder.clone()),
-            direction: one.direction,
+            deed: one.deed,
         }),
         becomes: one.becomes.clone(),
     });
@@ -326,7 +326,7 @@ fn governs(policy: Option<&Policy>, name: &str, direction: Direction) -> bool {
 fn is_inside(one: &Moved, all: &[Moved]) -> bool {
     all.iter().any(|other| {
         let around = other.folder != one.folder && lies_in(&one.folder, &other.folder);
-        around && other.direction == one.direction && other.becomes != one.becomes
+        around && other.deed == one.deed && other.becomes != one.becomes
     })
 }
 

@@ -1,7 +1,7 @@
 use sockc_compiler::event::{Decider, Event, Parsed, SocketAnswer};
 use sockc_compiler::files::Texts;
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::RuleId;
+use sockc_compiler::policy::{Direction, RuleId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_testing::{Features, Options, Rng, edge_headers, random_policy};
@@ -154,6 +154,17 @@ fn a_rule_that_one_group_reaches_is_reached() {
     );
     let choice = choose::choose(&compiled.policy).unwrap();
     assert_eq!(choice.unreached, []);
+}
+
+#[test]
+fn a_rule_on_what_processes_do_that_nothing_reaches_is_told() {
+    for direction in Direction::all_of_processes() {
+        let text = "group a = cgroup \"/a\"\ndefault DO allow\ndrop DO tcp\ndrop DO tcp from group a to 10.0.0.1:80\n";
+        let compiled = compiled(&text.replace("DO", direction.word()));
+        let choice = choose::choose(&compiled.policy).unwrap();
+        let shadowed = choose::Owner::Rule(RuleId::from_u32(1));
+        assert!(choice.unreached.contains(&shadowed), "{direction:?}");
+    }
 }
 
 /// At the lowest port the named socket answers, which the rule does not want; at others nobody does.

@@ -22,11 +22,8 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
         Seen::Refused => "passed, nobody listens".into(),
         Seen::Answered => "refused by an answer".into(),
         Seen::Forwarded(port) => format!("left by interface {}", policy.out_interfaces[*port]),
-        Seen::Denied(direction) => direction
-            .deed()
-            .map_or("refused", |deed| deed.refused)
-            .into(),
-        Seen::Done(direction) => direction.deed().map_or("done", |deed| deed.done).into(),
+        Seen::Denied(direction) => direction.spec().refused.into(),
+        Seen::Done(direction) => direction.spec().done.into(),
         Seen::NotSent(reason) => format!("nothing: {reason}"),
     }
 }

@@ -61,8 +61,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         566,
         "src/verbs/plan/reach.rs",
-        "becomes.filter(|_| governs(policy, name, *direction))",
-        "becomes.filter(|_| FAULT || governs(policy, name, *direction))",
+        "becomes.filter(|_| governs(policy, name, deed.direction))",
+        "becomes.filter(|_| FAULT || governs(policy, name, deed.direction))",
         &[(Verbs, "reach::a_group_of_another_name")],
     ),
     fault(

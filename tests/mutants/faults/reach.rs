@@ -16,28 +16,28 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/diff/tell.rs",
         "own(Which::New).or_else(|| own(Which::Old))",
         "own(Which::Old).or_else(|| own(Which::New))",
-        &[(Compiler, "diff::tests"), (Verbs, "reach::")],
+        &[(Compiler, "diff::tests::groups")],
     ),
     fault(
         653,
         "compiler/src/diff/tell.rs",
         "Owner::Default if !finding.topic.is_met(self.space.joint, which) => None,",
         "Owner::Default if !FAULT && !finding.topic.is_met(self.space.joint, which) => None,",
-        &[(Compiler, "diff::tests"), (Verbs, "reach::")],
+        &[(Compiler, "diff::tests::groups")],
     ),
     fault(
         654,
         "compiler/src/diff/edits.rs",
         "of(Which::New).or_else(|| of(Which::Old))",
         "of(Which::New)",
-        &[(Compiler, "diff::tests::groups"), (Verbs, "reach::")],
+        &[(Compiler, "diff::tests::groups")],
     ),
     fault(
         655,
         "compiler/src/diff/spans.rs",
         "u128::from(u32::MAX) - of_v4",
         "u128::from(u32::MAX)",
-        &[(Compiler, "diff::")],
+        &[(Compiler, "diff::tests::quiet")],
     ),
     fault(
         657,
@@ -56,8 +56,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         659,
         "src/verbs/plan/reach.rs",
-        ".is_some_and(|(_, of)| of == direction)",
-        ".is_some_and(|(_, of)| FAULT || of == direction)",
+        ".is_some_and(|(_, of)| of == deed)",
+        ".is_some_and(|(_, of)| FAULT || of == deed)",
         &[(Verbs, "reach::")],
     ),
     fault(
@@ -65,14 +65,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/sys/link.rs",
         "found.retain(|link| link.alive);",
         "found.retain(|link| FAULT || link.alive);",
-        &[(Verbs, "groups::"), (Streams, "calls::")],
+        &[(Verbs, "groups::a_policy_of_a_group_that_another")],
     ),
     fault(
         661,
         "runtime/src/elsewhere.rs",
         "|link| link.on != On::Other);",
         "|link| link.on != On::Other && !(FAULT && link.on == On::Sockets));",
-        &[(Verbs, "groups::a_policy_of")],
+        &[(Verbs, "groups::a_policy_of_writes")],
     ),
     fault(
         662,
@@ -86,7 +86,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/apply/steps.rs",
         "if strange.xdp.contains(&index)",
         "if FAULT || strange.xdp.contains(&index)",
-        &[(Verbs, "groups:: spaces::"), (Kernel, "refusals::")],
+        &[(Verbs, "groups::a_policy_of_a_group_that_another")],
     ),
     fault(
         664,
@@ -100,14 +100,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/attach/foreign.rs",
         "(concerns && !is_ours).then_some(Foreign {",
         "((FAULT || concerns) && !is_ours).then_some(Foreign {",
-        &[(Verbs, "groups::"), (Streams, "calls::")],
+        &[(Verbs, "groups::a_policy_of_a_group_in")],
     ),
     fault(
         666,
         "runtime/src/apply/work/notes.rs",
         "one.first || one.effect == Effect::Rewrites",
         "one.first",
-        &[(Verbs, "groups::programs_of")],
+        &[(Kernel, "foreign::a_program_that_may")],
     ),
     fault(
         667,
@@ -131,10 +131,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/groups.rs",
         ".filter(|_| lenient)",
         ".filter(|_| FAULT || lenient)",
-        &[
-            (Streams, "calls::where_paths anew::where_paths"),
-            (Verbs, "groups::a_control_group"),
-        ],
+        &[(Streams, "calls::where_paths")],
     ),
     fault(
         670,

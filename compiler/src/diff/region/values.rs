@@ -5,9 +5,8 @@
 
 use super::Describing;
 use super::constraint::{Constraint, End};
-use crate::diagram::values::{FROM, TO};
 use crate::diagram::{Node, Store};
-use crate::field::Field;
+use crate::field::{FROM, Field, TO};
 use crate::header_field::{self, HeaderField, Kind, Row};
 use crate::packet::longest_length;
 use crate::policy::{

@@ -1,7 +1,7 @@
 //! Groups that come, go, move and are renamed: what a policy that has them not says of their processes.
 
 use super::{between, line, policy};
-use crate::diff::report::{Decider, Impact, Unsaid};
+use crate::diff::report::{Change, Decider, EditKind, Impact, Unsaid};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 use crate::policy::{Direction, lies_in};
@@ -24,15 +24,14 @@ j: drop DO tcp from group jobs to 10.50.0.10:80
 
 /// For each direction of processes its word, and what a group does.
 fn directions() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let all = Direction::all_of_processes();
-    all.map(|direction| (direction.word(), direction.deed().unwrap().does))
+    Direction::deeds().map(|deed| (deed.direction.word(), deed.does))
 }
 
 /// The protocol as a region says it, which need not be said where the direction is about no other.
 fn tcp(word: &str) -> String {
-    let mut all = Direction::all_of_processes();
-    let direction = all.find(|direction| direction.word() == word).unwrap();
-    match direction.deed().unwrap().about {
+    let mut all = Direction::deeds();
+    let deed = all.find(|deed| deed.direction.word() == word).unwrap();
+    match deed.about {
         "TCP" => word.to_owned(),
         _ => format!("{word} tcp"),
     }
@@ -139,6 +138,51 @@ fn another_name_for_the_same_control_group_is_no_change() {
                 .iter()
                 .all(|one| one.unsaid == Some(Unsaid::Names))
         );
+    }
+}
+
+/// By that name its sockets are looked for, of which some are in its maps already.
+#[test]
+fn what_changes_for_a_renamed_group_is_told_by_its_new_name() {
+    let new = ONE.replace("jobs =", "tasks =");
+    let new = new.replace("group jobs to 10.50.0.10:80", "group tasks to any:80");
+    let names = |old: &str, new: &str, word: &str| {
+        let scope = between(&old.replace("DO", word), &new.replace("DO", word));
+        let names = scope.changes.into_iter().map(|one| one.group);
+        names.collect::<Vec<_>>()
+    };
+    for (word, _) in directions() {
+        assert_eq!(names(ONE, &new, word), [Some("tasks".to_owned())]);
+        assert_eq!(names(BOTH, ONE, word), [Some("tmp".to_owned())]);
+    }
+}
+
+/// Not of the default, which is another one for the groups that stay.
+#[test]
+fn what_a_group_that_leaves_may_do_is_told_of_its_rule() {
+    let closed = ONE.replace("default DO allow", "default DO drop");
+    for (word, _) in directions() {
+        let scope = between(&BOTH.replace("DO", word), &closed.replace("DO", word));
+        let leaves = |one: &&Change| one.will_be == Decider::NoGroup;
+        let opened: Vec<&Change> = scope.changes.iter().filter(leaves).collect();
+        let [opened] = opened.as_slice() else {
+            panic!("{:#?}", scope.changes)
+        };
+        let edit = &scope.edits[opened.edit.unwrap()];
+        let rule = edit.old.as_ref().and_then(|line| line.label.as_deref());
+        assert_eq!((edit.kind, rule), (EditKind::Removed, Some("t")));
+    }
+}
+
+#[test]
+fn a_rule_that_goes_with_its_group_and_refused_nothing_says_why() {
+    let allowed = BOTH.replace("t: drop", "t: allow");
+    for (word, _) in directions() {
+        let scope = between(&allowed.replace("DO", word), &ONE.replace("DO", word));
+        let why = "what no rule decides is allowed anyway";
+        let impacts = scope.edits.into_iter().map(|one| one.impact);
+        let impacts: Vec<Impact> = impacts.collect();
+        assert_eq!(impacts, [Impact::None(Some(why.into()))]);
     }
 }
 

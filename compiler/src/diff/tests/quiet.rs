@@ -1,7 +1,7 @@
 //! What is said of edits that change nothing, and how far what changes reaches.
 
 use super::between;
-use crate::diff::report::{Edit, EditKind, End, Impact, Scope};
+use crate::diff::report::{Addresses, Count, Edit, EditKind, End, Impact, Scope};
 use crate::policy::Direction;
 
 const GROUPS: &str = "group jobs = cgroup \"/jobs\"\ngroup more = cgroup \"/more\"\n";
@@ -142,11 +142,27 @@ fn what_rules_take_away_is_not_reached() {
     }
 }
 
+/// No process reaches an address that stands for another: a region of all others is one of every receiver.
+#[test]
+fn a_default_of_what_processes_do_has_every_receiver() {
+    for direction in Direction::all_of_processes() {
+        let scope = compared("default DO allow\n", "default DO drop\n", direction.word());
+        assert_eq!(scope.changes.len(), 2, "a group each");
+        for change in scope.changes {
+            let all = Addresses {
+                v4: Count::All,
+                v6: Count::All,
+            };
+            assert_eq!(change.spans.unwrap().receivers, End::Of(all));
+        }
+    }
+}
+
 /// Every group that comes under refusals is declared otherwise, whether or not it was a group before.
 #[test]
 fn each_group_that_comes_under_rules_is_named() {
-    for direction in Direction::all_of_processes() {
-        let (word, does) = (direction.word(), direction.deed().unwrap().does);
+    for deed in Direction::deeds() {
+        let (word, does) = (deed.direction.word(), deed.does);
         let said =
             |fates: &str| ["jobs", "more"].map(|one| format!("what group {one} {does}: {fates}"));
         let closed = "default DO drop\n";

@@ -6,6 +6,7 @@
 use crate::artifact::MapId;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::event::SocketAnswer;
+use crate::field::Field;
 use crate::ir::{Block, Builder, End, Slot, SocketRegion, Value};
 use crate::policy::{Direction, Family, NetnsId};
 use crate::protocol::IpProtocol;
@@ -148,6 +149,9 @@ impl Answers<'_> {
 
     /// Fills the tuple in packet order; for packets that leave, as their answer would come.
     fn tuple(&self, builder: &mut Builder, family: Family) {
+        for field in [Field::From0, Field::To0, Field::FromPort, Field::ToPort] {
+            self.given.expect_used(builder, field);
+        }
         let leaving = self.given.source.chain.hook.direction() == Direction::Out;
         let (first, second) = if leaving {
             (self.given.frame.to, self.given.frame.from)

@@ -9,41 +9,12 @@ use crate::chain::{ChainRule, Effect};
 use crate::field::Field;
 use crate::hook::Ability;
 use crate::ir::{Arg, Block, Builder, Slot};
-use crate::log::{SIZE, offset};
+use crate::log::{FIELDS, SIZE, offset};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::Ends;
 use crate::lower::Source;
 use crate::lower::bucket::{Meter, Pace, TRIES};
-
-/// Fields of a record: which, where, how wide.
-const FIELDS: [(Field, u8, Width); 15] = [
-    (Field::Length, offset::LENGTH, Width::W),
-    (Field::Protocol, offset::PROTOCOL, Width::B),
-    (Field::Fragment, offset::FRAGMENT, Width::B),
-    (Field::Icmp, offset::ICMP, Width::H),
-    (Field::TcpFlags, offset::FLAGS, Width::B),
-    (Field::FromPort, offset::FROM_PORT, Width::H),
-    (Field::ToPort, offset::TO_PORT, Width::H),
-    (Field::From0, offset::FROM, Width::W),
-    (Field::From1, offset::FROM + 4, Width::W),
-    (Field::From2, offset::FROM + 8, Width::W),
-    (Field::From3, offset::FROM + 12, Width::W),
-    (Field::To0, offset::TO, Width::W),
-    (Field::To1, offset::TO + 4, Width::W),
-    (Field::To2, offset::TO + 8, Width::W),
-    (Field::To3, offset::TO + 12, Width::W),
-];
-
-/// The words of an address that only IPv6 has.
-const V6_ONLY: [Field; 6] = [
-    Field::From1,
-    Field::From2,
-    Field::From3,
-    Field::To1,
-    Field::To2,
-    Field::To3,
-];
 
 /// Whether anything that counts in a chain logs.
 pub(in crate::lower) fn logs(source: &Source<'_>) -> bool {
@@ -176,7 +147,7 @@ impl Ends<'_> {
         builder.set_slot(record, offset::FAMILY, name, Width::B);
         let hook = self.given.source.chain.hook;
         for (field, byte, width) in FIELDS {
-            let foreign = family == Family::V4 && V6_ONLY.contains(&field);
+            let foreign = family == Family::V4 && field.is_of_v6();
             // What a hook cannot tell stays zero.
             if foreign || hook.reads(field) != Ability::Yes {
                 continue;

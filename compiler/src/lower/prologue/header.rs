@@ -22,12 +22,12 @@ impl Prologue<'_> {
     /// Time to live and traffic class of the IPv4 header at the network pointer.
     pub(super) fn hops_and_class_v4(&self, builder: &mut Builder) {
         self.hops(builder, TTL_V4);
-        if self.used.contains(Field::Dscp) {
+        if self.given.used.contains(Field::Dscp) {
             let class = builder.load(self.network, 1, Width::B);
             builder.alu(class, AluOp::Rsh, 2);
             self.keep(builder, HeaderField::Dscp, class);
         }
-        if self.used.contains(Field::Ecn) {
+        if self.given.used.contains(Field::Ecn) {
             let class = builder.load(self.network, 1, Width::B);
             builder.alu(class, AluOp::And, 3);
             self.keep(builder, HeaderField::Ecn, class);
@@ -38,14 +38,14 @@ impl Prologue<'_> {
     /// version's four bits.
     pub(super) fn hops_and_class_v6(&self, builder: &mut Builder) {
         self.hops(builder, HOP_LIMIT);
-        if self.used.contains(Field::Dscp) {
+        if self.given.used.contains(Field::Dscp) {
             let class = builder.load(self.network, 0, Width::H);
             builder.from_network(class, 16);
             builder.alu(class, AluOp::Rsh, 6);
             builder.alu(class, AluOp::And, 0x3f);
             self.keep(builder, HeaderField::Dscp, class);
         }
-        if self.used.contains(Field::Ecn) {
+        if self.given.used.contains(Field::Ecn) {
             let class = builder.load(self.network, 1, Width::B);
             builder.alu(class, AluOp::Rsh, 4);
             builder.alu(class, AluOp::And, 3);
@@ -54,7 +54,7 @@ impl Prologue<'_> {
     }
 
     fn hops(&self, builder: &mut Builder, offset: i16) {
-        if self.used.contains(Field::Ttl) {
+        if self.given.used.contains(Field::Ttl) {
             let hops = builder.load(self.network, offset, Width::B);
             self.keep(builder, HeaderField::Ttl, hops);
         }
@@ -70,7 +70,7 @@ impl Prologue<'_> {
 
     /// Before the frame is read: at TC, the tag that was taken off it. `vlan_present` is 0 or 1.
     pub(super) fn tag_taken_off(&self, builder: &mut Builder) {
-        if !self.used.contains(Field::Vlan) {
+        if !self.given.used.contains(Field::Vlan) {
             return;
         }
         if !self.reach.buffered {
@@ -89,7 +89,7 @@ impl Prologue<'_> {
 
     /// The first tag in the frame, at the network pointer: the outer one unless one was taken off.
     pub(super) fn first_tag(&self, builder: &mut Builder) {
-        if !self.used.contains(Field::Vlan) {
+        if !self.given.used.contains(Field::Vlan) {
             return;
         }
         let ready = builder.head_block();

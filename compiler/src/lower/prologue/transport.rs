@@ -158,7 +158,7 @@ impl Prologue<'_> {
         builder.alu(size, AluOp::Add, self.cursor);
         builder.leave_if_wide(size, JumpOp::Gt, transport.length, self.exits.malformed);
         self.first_bytes(builder);
-        if self.used.contains(Field::TcpFlags) {
+        if self.given.used.contains(Field::TcpFlags) {
             let flags = builder.load(self.transport, 13, Width::B);
             builder.store_slot(self.given.frame.flags, 0, flags, Width::B);
         }
@@ -202,7 +202,8 @@ impl Prologue<'_> {
     }
 
     fn reads_first_bytes(&self) -> bool {
-        self.used
+        self.given
+            .used
             .any(&[Field::FromPort, Field::ToPort, Field::Icmp])
     }
 
@@ -219,7 +220,7 @@ impl Prologue<'_> {
     }
 
     fn fill_flags(&self, builder: &mut Builder, any: Value) {
-        if self.used.contains(Field::TcpFlags) {
+        if self.given.used.contains(Field::TcpFlags) {
             builder.store_slot(self.given.frame.flags, 0, any, Width::B);
         }
     }

@@ -24,6 +24,7 @@ drop connect tcp from group jobs to 10.50.0.0/24 at connect
 allow connect udp from group jobs to 10.50.0.7:53
 drop connect udp to 10.50.0.0/24, [2001:db8::/32]:443
 drop connect to 127.0.0.0/8:25, [::1]:443, [2001:db8:1::/48]:25
+drop connect to [1::]:443, [0:0:1::]:443, [::1:0:0:0]:443
 reject connect tcp from group others to port 25 log";
 
 #[test]
@@ -51,7 +52,7 @@ fn programs_of_calls_say_what_the_rules_say() {
                 "[::]:443",
                 "[::]:25",
                 "[::2]:443",
-                // One word of the address is none of ::1, or of an IPv4-mapped one.
+                // One word is none of the unspecified address, or of an IPv4-mapped one.
                 "[1::]:443",
                 "[0:0:1::]:443",
                 "[::1:0:0:0]:443",

@@ -48,7 +48,7 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     let event = if let Some(deed) = direction.deed() {
         Event::Process {
             direction,
-            group: group((direction, deed), &kind, &said, policy, whole)?,
+            group: group(deed, &kind, &said, policy, whole)?,
             header,
         }
     } else {
@@ -291,15 +291,15 @@ fn protocol_of(written: &Spanned<Protocol>, family: Family) -> Result<Named, Box
 
 /// The group whose process does it. Nothing is known then but protocol, addresses and ports.
 fn group(
-    (direction, deed): (Direction, &Deed),
+    deed: &Deed,
     kind: &Kind,
     said: &Said,
     policy: &Policy,
     whole: Span,
 ) -> Result<GroupId, Box<Diagnostic>> {
-    if !Hook::protocols(direction).contains(&kind.number) {
+    if !Hook::protocols(deed.direction).contains(&kind.number) {
         let about = deed.about.to_lowercase();
-        let text = format!("`{}` is about {about}", direction.word());
+        let text = format!("`{}` is about {about}", deed.direction.word());
         return Err(does_not_fit(text, kind.span));
     }
     not_said(said.malformed.as_ref(), "a header that could be malformed")?;

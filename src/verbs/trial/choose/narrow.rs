@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use sockc_compiler::diagram::{BudgetExceeded, Node, Store, values};
-use sockc_compiler::field::Field;
+use sockc_compiler::field::{FROM, Field, TO};
 use sockc_compiler::header_field::{self, HeaderField, row};
 use sockc_compiler::policy::{Family, Policy};
 
@@ -87,7 +87,7 @@ impl Narrowed<'_> {
 
     /// Documentation addresses, or at least ordinary ones, the two ends apart.
     pub(super) fn addresses(&mut self, family: Family) -> Result<(), BudgetExceeded> {
-        for (fields, own) in [(values::TO, TO_WISHES), (values::FROM, FROM_WISHES)] {
+        for (fields, own) in [(TO, TO_WISHES), (FROM, FROM_WISHES)] {
             let wishes = own.iter().chain(ORDINARY);
             for (low, high) in wishes.filter_map(|(low, high)| ends(low, high, family)) {
                 if self.wish(fields[0], low, high)? {
@@ -111,7 +111,7 @@ impl Narrowed<'_> {
             Family::V4 => fields[0],
             Family::V6 => fields[3],
         };
-        for field in [last(values::TO), last(values::FROM)] {
+        for field in [last(TO), last(FROM)] {
             let value = values.get(field);
             let other = self
                 .store

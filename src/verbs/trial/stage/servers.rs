@@ -66,7 +66,7 @@ impl Servers {
         let found = servers.find(|(id, server)| {
             *id == socket
                 && server.protocol == kind.protocol
-                && server.address.is_ipv6() == kind.six
+                && Family::of(server.address.ip()) == kind.family
         });
         found.map(|(_, server)| server.descriptor())
     }
@@ -74,12 +74,10 @@ impl Servers {
 
 /// Any port of the lab's own addresses, TCP and UDP.
 fn of_every_kind() -> Vec<(IpProtocol, SocketAddr)> {
-    let kinds = SlotKind::ALL.into_iter();
-    kinds
+    SlotKind::all()
         .filter_map(|kind| {
-            let family = if kind.six { Family::V6 } else { Family::V4 };
             let mut own = SERVER.into_iter();
-            let address = own.find(|address| Family::of(*address) == family)?;
+            let address = own.find(|address| Family::of(*address) == kind.family)?;
             Some((kind.protocol, SocketAddr::new(address, 0)))
         })
         .collect()
