@@ -365,7 +365,7 @@ fn examples_of_blocks_are_accepted_and_mean_what_is_said_of_them() {
             assert_eq!(folder.verdict(policy, example), said, "{example}");
         }
     }
-    let moved = value["moved"].as_array().unwrap();
+    let moved = value["counters"].as_array().unwrap();
     assert!(moved.len() > 2, "{value}");
     for one in moved {
         let example = one["example"].as_str().unwrap();
