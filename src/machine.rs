@@ -47,7 +47,11 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
         | Error::Locked { path, .. }
         | Error::State { path, .. } => one("path", &path.display().to_string()),
         Error::Netns { name, .. } => one("netns", name),
-        Error::NoInterface { name, .. } | Error::NoEthernet { name } => one("interface", name),
+        Error::NoInterface { name, netns, .. } => {
+            let netns = netns.iter().map(|netns| ("netns", netns.clone()));
+            one("interface", name).into_iter().chain(netns).collect()
+        }
+        Error::NoEthernet { name } => one("interface", name),
         Error::TwoZones { interface, .. } | Error::ForeignXdp { interface, .. } => {
             one("interface", interface)
         }

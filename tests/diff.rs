@@ -322,6 +322,58 @@ fn small_edits_fit_a_screen() {
     }
 }
 
+/// What a block says, old and new: every kind of example comes up, those of malformed packets too.
+const IN_BLOCKS: [&str; 2] = [
+    "default in drop
+    default out drop
+    ssh: allow tcp from @admins to port 22
+    allow icmp6
+    allow out icmp
+    allow in udp to port 53 if no socket",
+    "default in allow
+    default out allow
+    drop tcp from @admins to port 22
+    drop udp to port 53 if socket listening
+    drop out icmp echo-request
+    drop if fragment
+    drop proto 47 if ttl = 1",
+];
+
+#[test]
+fn examples_of_blocks_are_accepted_and_mean_what_is_said_of_them() {
+    let folder = Folder::new("diff-blocks");
+    for (name, rules) in ["old.sk", "new.sk"].into_iter().zip(IN_BLOCKS) {
+        folder.write(
+            name,
+            format!(
+                "interfaces lo\ndefault in drop\nlive set admins max 10\nallow tcp from @admins to port 22\n\
+                 for netns \"blue\" {{\n    interfaces eth0\n    {rules}\n}}\n"
+            ),
+        );
+    }
+    let value = folder.json(&["old.sk", "new.sk", "--all"]);
+    let changes = value["changes"].as_array().unwrap();
+    assert!(changes.len() > 8, "{value}");
+    for about in [true, false] {
+        assert!(changes.iter().any(|one| one["malformed"] == about));
+    }
+    for change in changes {
+        let example = change["example"].as_str().unwrap();
+        assert!(example.contains("in netns \"blue\""), "{example}");
+        for (policy, side) in [("old.sk", "from"), ("new.sk", "to")] {
+            let said = change[side].as_str().unwrap();
+            assert_eq!(folder.verdict(policy, example), said, "{example}");
+        }
+    }
+    let moved = value["counters"].as_array().unwrap();
+    assert!(moved.len() > 2, "{value}");
+    for one in moved {
+        let example = one["example"].as_str().unwrap();
+        let verdicts = ["old.sk", "new.sk"].map(|policy| folder.verdict(policy, example));
+        assert_eq!(verdicts[0], verdicts[1], "{example}");
+    }
+}
+
 /// Whoever takes an example to `explain` is told what the comparison says.
 #[test]
 fn examples_mean_what_is_said_of_them() {

@@ -106,10 +106,7 @@ fn block(
         named.next().map(|netns| &netns.policy)
     });
     let [old, new] = inside.map(|policy| policy.unwrap_or(&empty));
-    let mut scope = scope::compare(old, new, Some(name.to_owned()), options, observer);
-    for example in scope.examples_mut() {
-        *example = in_block(name, example);
-    }
+    let mut scope = scope::compare(old, new, Some(name), options, observer);
     if inside.iter().any(Option::is_none) {
         // A policy without the block does not know it by name.
         scope
@@ -118,13 +115,4 @@ fn block(
             .for_each(|change| change.unsaid = Some(report::Unsaid::Names));
     }
     scope
-}
-
-/// A packet in words that says in which block it is, ahead of everything else that it says of itself.
-fn in_block(name: &str, example: &str) -> String {
-    let name = name.replace('\\', "\\\\").replace('"', "\\\"");
-    match example.split_once(" with ") {
-        Some((packet, more)) => format!("{packet} with in netns \"{name}\", {more}"),
-        None => format!("{example} with in netns \"{name}\""),
-    }
 }

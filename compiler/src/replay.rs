@@ -3,8 +3,8 @@
 //!
 //! Takes two resolved policies and packets; gives a [`Report`]. The fate of every packet is that of the reference meaning
 //! (`decide`). Nothing is known of the machine that a recording was made on: which sockets it had is taken from the
-//! traffic, or none are assumed; live sets and maps hold what they start with; every rate fits. Not here: files, and how
-//! a report is shown.
+//! traffic, or none are assumed; live sets and maps hold what they start with; every rate fits that can. Not here: files, and
+//! how a report is shown.
 
 mod flows;
 mod quick;

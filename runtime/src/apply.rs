@@ -28,7 +28,6 @@ use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
 use crate::state::Lock;
-use crate::state::namespaces::Owner;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
 use steps::{next, refuse_strangers};
@@ -74,7 +73,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
-        Standpoint::check(session, &part.options.only_if).inspect_err(|_| {
+        Standpoint::check(session, &part.options.only_if, part.block).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
@@ -96,7 +95,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let mut left = ownership::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
         let gone = ownership::gone(before.as_ref(), &record);
-        let departing = departing::of(&gone, &session.state, Owner::of(&session.namespace))?;
+        let departing = departing::of(&gone, session, &part.options)?;
         let mut work = Work::new(part, session, targets, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
@@ -111,6 +110,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             }
         }
     })
+    .map_err(|error| part.placed(error))
 }
 
 /// Refuses if the caller wants to follow another generation than the one in force.

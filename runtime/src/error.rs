@@ -70,6 +70,8 @@ pub enum Error {
     NoInterface {
         /// Its name.
         name: String,
+        /// The namespace of the `for netns` block that names it; `None` of the policy's own.
+        netns: Option<String>,
         /// Those that are there.
         present: Vec<String>,
     },

@@ -9,7 +9,6 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
 use crate::session;
-use crate::state::namespaces::Owner;
 use crate::state::{Access, Lock};
 
 /// What an unload did.
@@ -17,8 +16,8 @@ use crate::state::{Access, Lock};
 pub struct Unloaded {
     /// Whether something was there.
     pub removed: bool,
-    /// What a person should know of the namespaces of its `for netns` blocks: those that lost their names, and those where
-    /// another policy is, which stays.
+    /// What a person should know of the namespaces of its `for netns` blocks: those where no policy holds any more, those that
+    /// lost their names, and those where another policy is, which stays.
     pub notes: Vec<String>,
 }
 
@@ -37,7 +36,7 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
             elsewhere::refuse(session, &options.bpffs)?;
             return Ok(Unloaded::default());
         }
-        let notes = match departing::of(&blocks, state, Owner::of(&session.namespace)) {
+        let notes = match departing::of(&blocks, session, options) {
             Ok(departing) => departing::notes(&departing, &[]),
             // What is damaged goes all the same.
             Err(error) => vec![format!(

@@ -17,6 +17,7 @@ mod offline;
 mod real;
 mod report;
 mod stage;
+mod tokens;
 pub(crate) mod words;
 
 use sockc_compiler::artifact::Artifact;

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod blocks;
 mod crafted;
 mod elsewhere;
 mod expecting;

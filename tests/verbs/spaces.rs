@@ -47,15 +47,15 @@ fn path_of(name: &str) -> PathBuf {
 }
 
 /// A lab, and a namespace that has a name as long as `other` is there.
-struct Place {
-    lab: Lab,
-    folder: Folder,
-    name: String,
-    other: Option<Named>,
+pub(crate) struct Place {
+    pub(crate) lab: Lab,
+    pub(crate) folder: Folder,
+    pub(crate) name: String,
+    pub(crate) other: Option<Named>,
 }
 
 impl Place {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let name = format!("sockc-{name}-{}", id());
         Self {
             lab: Lab::new().unwrap(),
@@ -66,18 +66,18 @@ impl Place {
     }
 
     /// Another namespace under the name.
-    fn make_anew(&mut self) {
+    pub(crate) fn make_anew(&mut self) {
         self.other = None;
         self.other = Some(Named::new(&self.name));
     }
 
-    fn apply(&self, text: &str) -> Ran {
+    pub(crate) fn apply(&self, text: &str) -> Ran {
         let text = text.replace("NAME", &self.name);
         let policy = self.folder.file("spaces.sk", &text);
         self.done(&["apply", &policy])
     }
 
-    fn done(&self, arguments: &[&str]) -> Ran {
+    pub(crate) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.lab.server.run(|| run(arguments)).unwrap();
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         ran
@@ -149,7 +149,7 @@ impl Drop for Place {
     }
 }
 
-fn listener(space: &Space) -> TcpListener {
+pub(crate) fn listener(space: &Space) -> TcpListener {
     let listen = || TcpListener::bind("0.0.0.0:80").unwrap();
     space.run(listen).unwrap()
 }
@@ -158,7 +158,7 @@ const LOOKS: &str = "interfaces front
 default in drop
 door: allow tcp to port 80 if socket listening in netns \"NAME\"
 ";
-const BLOCK: &str = "interfaces lo
+pub(crate) const BLOCK: &str = "interfaces lo
 default in allow
 drop tcp to port 81
 for netns \"NAME\" {
@@ -256,7 +256,7 @@ impl Drop for Process {
 }
 
 /// Whether port 80 of a namespace answers by its `lo`.
-fn answers(space: &Space) -> bool {
+pub(crate) fn answers(space: &Space) -> bool {
     let to = SocketAddr::from(([127, 0, 0, 1], 80));
     let connect = || TcpStream::connect_timeout(&to, Duration::from_secs(1)).is_ok();
     space.run(connect).unwrap()

@@ -385,6 +385,28 @@ fn a_rate_of_connections_asks_of_what_begins_one() {
 }
 
 #[test]
+fn a_packet_longer_than_a_full_bucket_never_fits() {
+    for (part, within, beyond) in [("above", Drop, Allow), ("up to", Allow, Drop)] {
+        let policy = policy(&format!(
+            "default in drop allow {part} 9000 bytes/second burst 1000"
+        ));
+        for (length, wanted) in [(28, within), (1000, within), (1001, beyond)] {
+            let header = Header {
+                length,
+                ..udp("192.0.2.9:1", "192.0.2.1:80")
+            };
+            let event = Event::Packet {
+                direction: Direction::In,
+                class: Policy::plain_class(),
+                packet: Parsed::Ip(header),
+            };
+            let verdict = decide(&policy, &event, &world(Nobody)).verdict;
+            assert_eq!(verdict, wanted, "{part} {length}");
+        }
+    }
+}
+
+#[test]
 fn sends_are_decided_by_the_rules_of_their_group() {
     let policy = policy(
         "default send allow

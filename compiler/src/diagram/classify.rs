@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use super::{BudgetExceeded, Node, Store};
 use crate::field::{FROM, Field, TO};
 use crate::header_field::{Exists, HeaderField, Row, row};
+use crate::packet::longest_length;
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
     Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
@@ -94,9 +95,13 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     numbers.into_iter().map(|number| (number, number)).collect()
 }
 
-/// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet.
+/// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet, and a
+/// full bucket has enough of them.
 pub(crate) fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
-    let conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
+    let mut conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
+    if let Some(longest) = rate.longest().and_then(below_longest) {
+        conforms = store.range(Field::Length, 0, longest, conforms, Node::FALSE)?;
+    }
     let counted = match rate.unit {
         RateUnit::Packets | RateUnit::Bytes => Node::TRUE,
         RateUnit::Connections => connection_starts(store)?,
@@ -107,6 +112,13 @@ pub(crate) fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built 
     } else {
         Ok(conforms)
     }
+}
+
+/// A length that some packet is longer than. One joined from segments that is longer than a length field can say is told by
+/// the bucket itself.
+fn below_longest(length: u64) -> Option<u32> {
+    let length = u32::try_from(length).ok();
+    length.filter(|&length| length < longest_length(Family::V6))
 }
 
 /// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.

@@ -143,7 +143,8 @@ impl World for Answers {
 #[test]
 fn a_rate_is_asked_for_where_the_reference_asks() {
     let mut dice = Dice::new(13);
-    for unit in [RateUnit::Packets, RateUnit::Connections] {
+    let mut longer = 0;
+    for unit in [RateUnit::Packets, RateUnit::Bytes, RateUnit::Connections] {
         for above in [false, true] {
             let mut policy = dice.arriving(1);
             let id = policy.rules.keys().next().unwrap();
@@ -155,13 +156,14 @@ fn a_rate_is_asked_for_where_the_reference_asks() {
                 period: 1,
                 unit,
                 per: None,
-                burst: 1,
+                burst: 60,
             });
             let mut store = Store::of(&policy);
             let rule = &policy.rules[id];
             let node = rule_diagram(&mut store, id, rule, Scope::default()).unwrap();
             for _ in 0..600 {
                 let (header, socket) = dice.packet();
+                longer += u32::from(unit == RateUnit::Bytes && header.length > 60);
                 for conforms in [false, true] {
                     let world = Answers { socket, conforms };
                     let class = Some(Policy::plain_class());
@@ -177,6 +179,7 @@ fn a_rate_is_asked_for_where_the_reference_asks() {
             }
         }
     }
+    assert!((100..1100).contains(&longer), "{longer} of 1200");
 }
 
 #[test]

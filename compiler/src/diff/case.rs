@@ -126,7 +126,8 @@ impl<'a, 'p> Case<'a, 'p> {
         let described = self.described(which, left_out)?;
         let policy = self.joint.side(which).policy;
         let unsaid = self.unsaid(exact, left_out);
-        Some((describe_on(policy, &described, self.on())?, unsaid))
+        let words = describe_on(policy, &described, self.on(), self.joint.netns)?;
+        Some((words, unsaid))
     }
 
     fn unsaid(&self, exact: bool, left_out: LeftOut) -> Option<Unsaid> {

@@ -43,6 +43,8 @@ pub(super) struct Joint<'p> {
     /// How a class of interfaces is named to both policies; `None` for those that nothing names.
     pub(super) interfaces: PrimaryMap<ClassId, Option<String>>,
     sides: [Version<'p>; 2],
+    /// The namespace of the `for netns` block that both are of; `None` of policies themselves.
+    pub(super) netns: Option<&'p str>,
 }
 
 /// One of the policies.
@@ -76,7 +78,11 @@ pub(super) struct Ids {
 
 impl<'p> Joint<'p> {
     /// Joins two policies; an error if their interfaces make too many kinds.
-    pub(super) fn new(old: &'p Policy, new: &'p Policy) -> Result<Self, TooMany> {
+    pub(super) fn new(
+        old: &'p Policy,
+        new: &'p Policy,
+        netns: Option<&'p str>,
+    ) -> Result<Self, TooMany> {
         let classes = Classes::of(old, new)?;
         let mut tables = Policy::default();
         tables.classes.clear();
@@ -105,6 +111,7 @@ impl<'p> Joint<'p> {
             presence,
             interfaces: classes.names,
             sides,
+            netns,
         })
     }
 

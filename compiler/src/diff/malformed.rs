@@ -47,7 +47,8 @@ fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) 
             within: "malformed packets".into(),
             ..Words::default()
         },
-        example: describe_on(joint.side(Which::New).policy, &said, None).unwrap_or_default(),
+        example: describe_on(joint.side(Which::New).policy, &said, None, joint.netns)
+            .unwrap_or_default(),
         unsaid: None,
         share: 0.0,
         spans: None,

@@ -70,12 +70,6 @@ impl Scope {
         let places = edits.into_iter().map(|(_, place)| place);
         places.filter_map(|place| Some((place, self.edits.get(place)?)))
     }
-
-    /// Every example of a packet.
-    pub(super) fn examples_mut(&mut self) -> impl Iterator<Item = &mut String> {
-        let changes = self.changes.iter_mut().map(|one| &mut one.example);
-        changes.chain(self.moved.iter_mut().map(|one| &mut one.example))
-    }
 }
 
 /// How a rule or default is not the same.

@@ -29,17 +29,17 @@ const MAX_MOVED: usize = 20;
 pub(super) fn compare(
     old: &Policy,
     new: &Policy,
-    netns: Option<String>,
+    netns: Option<&str>,
     options: Options,
     observer: &mut dyn Observer,
 ) -> Scope {
     let scope = Scope {
-        netns,
+        netns: netns.map(str::to_owned),
         data: data(old, new),
         settings: settings(old, new),
         ..Scope::default()
     };
-    let Ok(joint) = Joint::new(old, new) else {
+    let Ok(joint) = Joint::new(old, new, netns) else {
         let why = "the interfaces of both policies make too many kinds to tell apart";
         return Scope {
             incomplete: Some(Incomplete {

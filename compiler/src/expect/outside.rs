@@ -115,7 +115,7 @@ fn words(policy: &Policy, expect: &Expect, described: &Described) -> String {
     let packet = match named {
         Some(name) => {
             let on = format!("on interface {}", interface::pattern(name));
-            describe_on(policy, described, Some(on))
+            describe_on(policy, described, Some(on), None)
         }
         None => describe_case(policy, described),
     };

@@ -87,6 +87,50 @@ fn a_broken_line_shows_a_packet_and_who_decides() {
     }
 }
 
+/// A packet that is longer than a full bucket exceeds the rate, whatever a line says of rates.
+#[test]
+fn what_never_fits_a_rate_exceeds_it() {
+    let policy = "default in drop
+a: allow udp to any:8 above 1000 bytes/second
+b: allow udp to any:9 up to 20 bytes/second
+c: allow udp to any:10 up to 9000 bytes/second burst 1000
+";
+    for (line, holds) in [
+        (
+            "drop udp from any to any:8 with no rate exceeded, length 1500",
+            false,
+        ),
+        (
+            "allow udp from any to any:8 with no rate exceeded, length 1500",
+            true,
+        ),
+        (
+            "drop udp from any to any:8 with no rate exceeded, length 1000",
+            true,
+        ),
+        ("drop udp from any to any:8 with no rate exceeded", false),
+        ("allow udp from any to any:9 with no rate exceeded", false),
+        ("drop udp from any to any:9", true),
+        ("allow udp from any to any:10 with no rate exceeded", false),
+        (
+            "allow udp from any to any:10 with no rate exceeded, length 999",
+            true,
+        ),
+        ("drop udp from any to any:10 with length 1001", true),
+        ("drop udp from any to any:10 with length 1000", false),
+        ("drop udp from any to any:10 with rate exceeded", true),
+    ] {
+        let found = wrong(&format!("{policy}expect {line}\n"));
+        assert_eq!(found.is_empty(), holds, "{line}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|(_, message)| message.contains("this is not so")),
+            "{line}: {found:?}"
+        );
+    }
+}
+
 /// A rule that shares packets with a line is asked, whatever little they share.
 #[test]
 fn what_a_rule_and_a_line_share_is_looked_at() {

@@ -4,7 +4,7 @@ use super::{Miss, words};
 use crate::decide::{
     Lookups, Seen, covers_class, covers_protocol, covers_side, from_port, holds, to_port,
 };
-use crate::event::Event;
+use crate::event::{Event, Header};
 use crate::packet::text::endpoint;
 use crate::policy::{Condition, Endpoint, Rule, RuleId, Side};
 
@@ -56,7 +56,7 @@ pub(super) fn why_not(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> String {
     if let Some(condition) = failing {
         return condition_reason(seen, condition);
     }
-    rate_reason(rule)
+    rate_reason(seen.header, rule)
 }
 
 /// Everything in which a rule does not fit. The caller knows that it does not match.
@@ -136,8 +136,14 @@ fn condition_reason(seen: &Seen<'_>, condition: &Condition) -> String {
 }
 
 /// Everything else holds, so it is the rate; which part it is for, the rule says.
-fn rate_reason(rule: &Rule) -> String {
+fn rate_reason(header: &Header, rule: &Rule) -> String {
     match rule.rate {
+        Some(rate) if rate.never_fits(header.length) => {
+            return format!(
+                "it is for what fits in its rate; these {} bytes never do, since a full bucket holds {}",
+                header.length, rate.burst
+            );
+        }
         Some(rate) if rate.above => "it is for what is above its rate; this packet fits",
         _ => "it is for what fits in its rate; this packet is above it",
     }

@@ -200,6 +200,11 @@ fn a_rate_has_the_reason_of_its_part() {
     let full = explain(&limited, &arrives(syn()), &Full);
     let above = "it is for what fits in its rate; this packet is above it".to_owned();
     assert_eq!(full.steps[0].outcome, RuleAnswer::No(above));
+    let short = self::policy("default in drop allow tcp up to 39 bytes/second");
+    let never = explain(&short, &arrives(syn()), &Finds(SocketAnswer::None));
+    let longer =
+        "it is for what fits in its rate; these 40 bytes never do, since a full bucket holds 39";
+    assert_eq!(never.steps[0].outcome, RuleAnswer::No(longer.to_owned()));
 }
 
 #[test]

@@ -96,7 +96,10 @@ pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
     for condition in &rule.matches.conditions {
         of_condition(condition, &mut fields);
     }
-    fields.extend(rule.rate.is_some().then_some(Field::Conforms(id)));
+    if let Some(rate) = &rule.rate {
+        fields.extend(rate.longest().map(|_| Field::Length));
+        fields.push(Field::Conforms(id));
+    }
     fields
 }
 

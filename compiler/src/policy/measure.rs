@@ -30,6 +30,21 @@ pub struct Rate {
     pub burst: u64,
 }
 
+impl Rate {
+    /// The longest packet that a full bucket has tokens for; `None` where the unit does not count lengths.
+    #[must_use]
+    pub fn longest(&self) -> Option<u64> {
+        (self.unit == RateUnit::Bytes).then_some(self.burst)
+    }
+
+    /// Whether a packet of this length is beyond the rate however full the bucket is.
+    #[must_use]
+    pub fn never_fits(&self, length: u32) -> bool {
+        self.longest()
+            .is_some_and(|longest| u64::from(length) > longest)
+    }
+}
+
 /// The address whose bucket it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Per {

@@ -1,7 +1,7 @@
 //! The reference meaning for many packets: each question is asked once, and only of rules that may match.
 //!
 //! Takes a policy, then packets and what their lookups find; gives what [`decide`](crate::decide::decide) gives, as the
-//! number of an [`Answer`]. Live sets and maps hold what they start with, every rate fits, named sockets are there. Not
+//! number of an [`Answer`]. Live sets and maps hold what they start with, every rate fits that can, named sockets are there. Not
 //! here: which sockets there are.
 
 use std::collections::HashMap;

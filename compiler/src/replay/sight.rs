@@ -6,8 +6,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Transport};
-use crate::header_field::{ByField, Row, row};
-use crate::policy::{Addresses, Condition, FieldTest, Policy, SetKind, Side};
+use crate::header_field::{ByField, HeaderField, Row, row};
+use crate::policy::{Addresses, Condition, FieldTest, Policy, Rate, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Where the answers of rules may change.
@@ -160,6 +160,9 @@ impl Sight {
             for condition in &rule.matches.conditions {
                 sight.add_condition(policy, condition);
             }
+            if let Some(longest) = rule.rate.as_ref().and_then(Rate::longest) {
+                sight.add_longest(longest);
+            }
         }
         sight.from.finish();
         sight.to.finish();
@@ -183,6 +186,13 @@ impl Sight {
             // The protocol of a header stays as it is.
             Condition::Socket { .. } | Condition::SockAbsent(_) | Condition::FirstMatch(_) => {}
         }
+    }
+
+    /// What is longer than a full bucket of bytes never fits.
+    fn add_longest(&mut self, longest: u64) {
+        let high = u32::try_from(longest).unwrap_or(u32::MAX);
+        let field = HeaderField::Length;
+        self.fields[field].add(row(field), FieldTest::Range { low: 0, high });
     }
 
     /// The header that stands for all that rules cannot tell from this one.

@@ -30,7 +30,6 @@ use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
-use crate::state::namespaces::Owner;
 use crate::state::record::{Attached, Record};
 use crate::state::{Access, Lock};
 use crate::status::drift::{Drift, check_ground};
@@ -147,10 +146,14 @@ pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result
 }
 
 /// Looks at the first of some policies in its namespace, then at the others, which stand in it.
-fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Error> {
+fn look(
+    parts: &[Part<'_>],
+    around: Option<(&Outer, &[DataForecast])>,
+) -> Result<Vec<Forecast>, Error> {
     let Some((part, rest)) = parts.split_first() else {
         return Ok(Vec::new());
     };
+    let outer = around.map(|(outer, _)| outer);
     session::enter(&part.options, |session| {
         let held = match outer {
             None => ownership::open(rest, session)?,
@@ -170,13 +173,14 @@ fn look(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Forecast>, Erro
             session,
             targets: &targets,
             standing: &standing,
-            outer,
+            around: around.map(|(_, data)| data),
         };
-        let mut found = vec![one.forecast(&record)?];
+        let told = one.forecast(&record)?;
         let own = Outer::new(session, &record, &part.options);
-        found.extend(look(rest, Some(outer.unwrap_or(&own)))?);
-        Ok(found)
+        let inner = look(rest, Some(around.unwrap_or((&own, told.data.as_slice()))))?;
+        Ok([vec![told], inner].concat())
     })
+    .map_err(|error| part.placed(error))
 }
 
 /// One policy and the namespace that it is for.
@@ -185,7 +189,8 @@ struct One<'a> {
     session: &'a Session,
     targets: &'a Targets,
     standing: &'a Standing,
-    outer: Option<&'a Outer>,
+    /// What becomes of the data of the policy that this one stands in.
+    around: Option<&'a [DataForecast]>,
 }
 
 impl One<'_> {
@@ -197,11 +202,10 @@ impl One<'_> {
         {
             check_ground(&self.session.state, before)?;
         }
-        let data = data::forecast(self.part, self.targets, self.session, before, self.outer)?;
+        let data = data::forecast(self.part, self.targets, self.session, before, self.around)?;
         let counters = data::counters(before, self.part.manifest);
         let gone = ownership::gone(before, record);
-        let owner = Owner::of(&self.session.namespace);
-        let departing = departing::of(&gone, &self.session.state, owner)?;
+        let departing = departing::of(&gone, self.session, &self.part.options)?;
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),

@@ -6,7 +6,11 @@
 use super::ownership::Left;
 use super::{entrance, ownership};
 use crate::error::Error;
-use crate::state::State;
+use crate::hook::Point;
+use crate::names::coverage;
+use crate::options::Options;
+use crate::session::{self, Session};
+use crate::state::in_force::record_in_force;
 use crate::state::namespaces::{Held, Holds, Lost, LostNamespace, Owner};
 
 /// A namespace that a policy has a block for, and the next one has not.
@@ -18,7 +22,18 @@ pub struct Departing {
     pub lost: Option<LostNamespace>,
     /// Which policy holds there. That of the block is removed; any other stays.
     pub holds: Holds,
+    /// What the block's policy holds on, where it is there under its name and goes.
+    pub held: HeldOn,
     pub(crate) inode: u64,
+}
+
+/// What the policy of a block that goes holds on until then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HeldOn {
+    /// The interfaces, as they are called now.
+    pub interfaces: Vec<String>,
+    /// Whether it decides which sockets are looked up.
+    pub lookups: bool,
 }
 
 impl Departing {
@@ -52,9 +67,12 @@ impl Departing {
                 )
             }
             None if self.goes() => {
-                return format!(
-                    "the policy of the network namespace \"{name}\" goes, with its block"
-                );
+                let goes =
+                    format!("the policy of the network namespace \"{name}\" goes, with its block");
+                return match self.held.interfaces.as_slice() {
+                    [] => goes,
+                    names => format!("{goes}: every packet passes on {}", names.join(", ")),
+                };
             }
             None => format!("the network namespace \"{name}\" has no block any more: "),
         };
@@ -77,9 +95,13 @@ impl Departing {
     }
 }
 
-/// What becomes of some blocks' namespaces; `near` is the state of the policy that has the blocks, `owner` its
-/// namespace.
-pub(crate) fn of(blocks: &[Held], near: &State, owner: Owner) -> Result<Vec<Departing>, Error> {
+/// What becomes of some blocks' namespaces; the policy that has the blocks is the session's.
+pub(crate) fn of(
+    blocks: &[Held],
+    session: &Session,
+    options: &Options,
+) -> Result<Vec<Departing>, Error> {
+    let (near, owner) = (&session.state, Owner::of(&session.namespace));
     let mut found = Vec::new();
     for held in blocks {
         let lost = entrance::look(held, near, owner)?;
@@ -89,23 +111,48 @@ pub(crate) fn of(blocks: &[Held], near: &State, owner: Owner) -> Result<Vec<Depa
             Some(lost) => lost.holds().cloned().unwrap_or(Holds::Nothing),
             None => ownership::holds(&near.sibling(held.inode), owner)?,
         };
+        let goes = lost.is_none() && holds == Holds::Block;
         found.push(Departing {
             name: held.name.clone(),
             lost,
             holds,
+            held: match goes {
+                true => held_on(&options.within(&held.name))?,
+                false => HeldOn::default(),
+            },
             inode: held.inode,
         });
     }
     Ok(found)
 }
 
-/// What a person has to know of namespaces whose blocks went: what is not as the policy's text lets one think, and what could
-/// not be removed.
+/// What the policy of the namespace that some options name holds on.
+fn held_on(options: &Options) -> Result<HeldOn, Error> {
+    let looked = session::enter(options, |inside| {
+        let record = match record_in_force(&inside.state) {
+            Ok(Some(record)) => record,
+            // What is damaged is taken away all the same.
+            Ok(None) | Err(Error::State { .. }) => return Ok(HeldOn::default()),
+            Err(error) => return Err(error),
+        };
+        let mut hooks = record.hooks.iter();
+        Ok(HeldOn {
+            interfaces: coverage::held_on(&inside.state, &record)?,
+            lookups: hooks.any(|one| one.hook.point == Point::Lookup),
+        })
+    });
+    match looked {
+        // It ended just now.
+        Err(error) if error.is_no_namespace() => Ok(HeldOn::default()),
+        looked => looked,
+    }
+}
+
+/// What a person has to know of namespaces whose blocks went: where nothing holds any more, what is not as the policy's text
+/// lets one think, and what could not be removed.
 pub(crate) fn notes(departing: &[Departing], left: &[Left]) -> Vec<String> {
     let is_left = |one: &&Departing| left.iter().any(|left| left.inode == one.inode);
-    let expected = |one: &&Departing| one.goes() && one.lost.is_none();
-    let told = departing.iter();
-    let told = told.filter(|one| !is_left(one) && !expected(one));
+    let told = departing.iter().filter(|one| !is_left(one));
     let left = left.iter();
     let left = left.map(|one| format!("{}: {}", one.what, one.cause.bare()));
     told.map(Departing::words).chain(left).collect()

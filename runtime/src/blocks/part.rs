@@ -7,6 +7,7 @@ use std::iter;
 use sockc_compiler::artifact::Manifest;
 
 use super::Blocks;
+use crate::error::Error;
 use crate::options::Options;
 use crate::state::namespaces::Held;
 
@@ -23,6 +24,24 @@ pub(crate) struct Part<'a> {
     pub(crate) block: Option<&'a str>,
     /// The namespaces of its blocks that are gone and left out.
     pub(crate) gone: &'a [Held],
+}
+
+impl Part<'_> {
+    /// An error that came up in the part's namespace, which says so where that is a block's.
+    pub(crate) fn placed(&self, error: Error) -> Error {
+        match error {
+            Error::NoInterface {
+                name,
+                netns: None,
+                present,
+            } => Error::NoInterface {
+                name,
+                netns: self.block.map(str::to_owned),
+                present,
+            },
+            error => error,
+        }
+    }
 }
 
 /// A policy and those of its blocks, each with the options for its namespace.

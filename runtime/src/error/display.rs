@@ -76,11 +76,14 @@ impl fmt::Display for Error {
                     (false, None) => f.write_str("` first"),
                 }
             }
-            Self::NoInterface { name, present } => write!(
-                f,
-                "there is no interface \"{name}\" in this network namespace; it has {}",
-                present.join(", ")
-            ),
+            Self::NoInterface { name, netns, present } => {
+                write!(f, "there is no interface \"{name}\" in ")?;
+                match netns {
+                    Some(netns) => write!(f, "the network namespace \"{netns}\"")?,
+                    None => f.write_str("this network namespace")?,
+                }
+                write!(f, "; it has {}", present.join(", "))
+            }
             Self::NoEthernet { name } => write!(
                 f,
                 "the interface \"{name}\" carries no Ethernet frames, which packet rules read; name the interface below or next to it instead"

@@ -263,6 +263,23 @@ pub(crate) fn names(state: &State, record: &Record) -> Result<Vec<(u32, String)>
     Ok(names.collect())
 }
 
+/// What the interfaces are called now that a policy holds on; of one that is in another namespace by now, what it was called.
+pub(crate) fn held_on(state: &State, record: &Record) -> Result<Vec<String>, Error> {
+    let present = present()?;
+    let mut found = Vec::new();
+    for attached in packet_hooks(record) {
+        let name = match fate(state, attached, &present)? {
+            None | Some(MovedTo::Elsewhere) => attached.target.clone(),
+            Some(MovedTo::Renamed(now)) => now,
+            Some(MovedTo::Gone | MovedTo::Again) => continue,
+        };
+        if !found.contains(&name) {
+            found.push(name);
+        }
+    }
+    Ok(found)
+}
+
 /// What an interface is called that a policy leaves: its name now, and what it was called where that is another. Those that are
 /// gone are not among them.
 pub(crate) fn left(state: &State, before: &Record, next: &Record) -> Result<Vec<String>, Error> {

@@ -176,6 +176,7 @@ fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Er
     missing.first().map_or(Ok(()), |name| {
         Err(Error::NoInterface {
             name: name.clone(),
+            netns: None,
             present: present.iter().map(|(_, name)| name.clone()).collect(),
         })
     })

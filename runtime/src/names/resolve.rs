@@ -216,6 +216,7 @@ impl Ground<'_> {
         }
         Err(Error::NoInterface {
             name: name.to_owned(),
+            netns: None,
             present: present.iter().map(|(_, name)| name.clone()).collect(),
         })
     }

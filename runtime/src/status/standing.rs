@@ -56,9 +56,13 @@ impl Standing {
 }
 
 impl Standpoint {
-    /// Refuses if the namespace of a session does not stand where the caller expects it; without expectations it may stand
-    /// anywhere.
-    pub(crate) fn check(session: &Session, expected: &[Self]) -> Result<(), Error> {
+    /// Refuses if the namespace of a session, which is that of a `block` with this name, does not stand where the caller
+    /// expects it; without expectations it may stand anywhere.
+    pub(crate) fn check(
+        session: &Session,
+        expected: &[Self],
+        block: Option<&str>,
+    ) -> Result<(), Error> {
         if expected.is_empty() {
             return Ok(());
         }
@@ -66,7 +70,11 @@ impl Standpoint {
         let here = &session.namespace;
         let same = |one: &&Self| (one.inode, one.cookie) == (here.inode, here.cookie);
         let Some(expected) = expected.iter().find(same) else {
-            return moved("it was made for another network namespace".to_owned());
+            let name = block.map(|name| format!(" \"{name}\" than the one there is now"));
+            return moved(format!(
+                "it was made for another network namespace{}",
+                name.unwrap_or_default()
+            ));
         };
         let standing = Standing::look(session)?;
         if let Some(drift) = standing.drift.first() {
@@ -77,8 +85,11 @@ impl Standpoint {
             return Ok(());
         }
         moved(format!(
-            "it was made while {}, and now {}{}",
+            "it was made while {}{}, and now {}{}",
             expected.in_words("was"),
+            block
+                .map(|name| format!(" in the network namespace \"{name}\""))
+                .unwrap_or_default(),
             now.in_words("is"),
             if now.generation == expected.generation {
                 " anew"

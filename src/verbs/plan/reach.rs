@@ -179,6 +179,7 @@ pub(super) fn reach(forecast: &Forecast, policies: [&Policy; 2]) -> Vec<Reach> {
             part: Part::Nameless(lost.clone()),
             becomes: Becomes::Free,
         }));
+        found.extend(one.departing.iter().flat_map(of_departing));
         found
     })
     .collect()
@@ -232,6 +233,18 @@ fn of_sockets(netns: Option<&str>, forecast: &Forecast) -> Option<Reach> {
             part: Part::Sockets,
             becomes: Becomes::Held,
         })
+}
+
+/// What the policy of a block that goes holds on no more.
+fn of_departing(one: &Departing) -> Vec<Reach> {
+    let interfaces = one.held.interfaces.iter().cloned().map(Part::Interface);
+    let sockets = one.held.lookups.then_some(Part::Sockets);
+    let reach = interfaces.chain(sockets).map(|part| Reach {
+        netns: Some(one.name.clone()),
+        part,
+        becomes: Becomes::Free,
+    });
+    reach.collect()
 }
 
 /// The policy of a block, or that around.

@@ -160,15 +160,19 @@ fn data(data: &DataForecast) -> Vec<String> {
                 .to_owned()
         }
         ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
-        ("socket", Carried::Kept) => "keeps what was handed over".to_owned(),
-        ("socket", Carried::Begins) => {
+        ("socket", Carried::Kept) if data.elements != Some(0) => {
+            "keeps what was handed over".to_owned()
+        }
+        ("socket", Carried::Kept | Carried::Begins) => {
             format!("is absent until `sockc socket register {} …`", data.name)
         }
         (_, Carried::Filled) => filled(data),
         (_, Carried::Emptied) => emptied(data),
         (_, Carried::Kept) => format!("goes on with {elements}"),
         (_, Carried::Copied) => {
-            format!("gets another size, with {elements}; changes made during the apply are lost")
+            format!(
+                "gets another size, with {elements}; commands that change it wait for the apply"
+            )
         }
         (_, Carried::Begins) => format!("begins with {elements}"),
         (_, Carried::Goes) => format!("goes, with {elements}"),

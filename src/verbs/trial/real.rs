@@ -10,6 +10,7 @@ use super::Subject;
 use super::choose::Case;
 use super::interfaces::Interfaces;
 use super::stage::{Seen, Stage};
+use super::tokens::{self, Taken};
 use crate::exit::Exit;
 use crate::machine::refused;
 use crate::output::Output;
@@ -112,7 +113,15 @@ fn in_one_lab<'c>(
     let apply = || sockc_runtime::apply(&object, &manifest, &options);
     stage.lab().server.run(apply)??;
     hand_over(subject.policy, &manifest, &stage, &options)?;
+    let mut taken = Taken::default();
     for (index, case) in cases {
+        let due = tokens::due(subject.policy, case);
+        if taken.is_short_of(&due) {
+            // Buckets begin full after an apply.
+            stage.lab().server.run(apply)??;
+            taken = Taken::default();
+        }
+        taken.take(due);
         let before = fill_sets(subject.policy, case, &stage, &options)?;
         let entries = fill_maps(subject.policy, case, &stage, &options)?;
         seen.push((index, stage.play(case)?));

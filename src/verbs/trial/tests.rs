@@ -318,9 +318,7 @@ fn random_policies_do_in_the_interpreter_what_their_rules_say() {
 #[test]
 fn random_policies_do_in_a_lab_what_their_rules_say() {
     if has_rights() {
-        // Some rates have one token for a minute, and several packets would want it.
         let features = Features {
-            rates: false,
             zones: sockc_runtime::probe().lookup_interface,
             ..Features::WHOLE
         };
@@ -328,6 +326,85 @@ fn random_policies_do_in_a_lab_what_their_rules_say() {
             real::play(subject, cases).unwrap().0
         });
     }
+}
+
+/// Which of the chosen packets of the rules, each sent twice, find too little in their buckets.
+fn short(rules: &str) -> Vec<bool> {
+    let policy = compiled(&format!("default in allow\n{rules}\n")).policy;
+    let cases = choose::choose(&policy).unwrap().cases;
+    let mut taken = tokens::Taken::default();
+    let asked = cases.iter().flat_map(|case| [case, case]);
+    let due = asked.map(|case| tokens::due(&policy, case));
+    due.filter(|due| !due.is_empty())
+        .map(|due| {
+            let short = taken.is_short_of(&due);
+            taken.take(due);
+            short
+        })
+        .collect()
+}
+
+/// A rule has a packet of each family.
+#[test]
+fn what_is_sent_is_counted_against_the_bucket_it_takes_from() {
+    let after = |rule: &str| short(&format!("{rule}\ndrop udp to any:53"));
+    let shared = [false, true, true, true];
+    let each = [false, true, false, true];
+    for (rate, wanted) in [
+        ("up to 10 packets/minute", shared),
+        ("up to 10 packets/minute burst 4", [false; 4]),
+        (
+            "up to 10 packets/minute burst 3",
+            [false, false, false, true],
+        ),
+        ("up to 1 packets/hour per source", each),
+        ("up to 1 packets/hour per destination/0/0", each),
+        ("up to 1 connections/hour", shared),
+        ("up to 9 bytes/hour burst 83", [false, false, true, true]),
+    ] {
+        assert_eq!(
+            short(&format!("allow udp to any:53 {rate}")),
+            wanted,
+            "{rate}"
+        );
+    }
+    let above = "udp to any:53 above 9 packets/hour burst 3";
+    for verb in ["drop", "count"] {
+        let found = after(&format!("{verb} {above}"));
+        assert_eq!(found, [false, false, false, true], "{verb}");
+    }
+    // What the unit does not count takes nothing, and neither does what is longer than a full bucket.
+    for rule in [
+        "allow tcp if tcp flags ack no syn up to 1 connections/hour",
+        "allow udp to any:53 above 20 bytes/hour",
+    ] {
+        assert!(short(rule).is_empty(), "{rule}");
+    }
+}
+
+#[test]
+fn no_packet_of_a_lab_exceeds_a_rate() {
+    if !has_rights() {
+        return;
+    }
+    let compiled = compiled(
+        "default in drop
+a: allow udp to any:53 up to 10 packets/minute
+b: allow tcp to any:53 up to 1 connections/hour per source
+c: count icmp echo-request above 1 packets/hour
+d: allow icmp echo-request up to 30 bytes/hour burst 30
+",
+    );
+    let cases = choose::choose(&compiled.policy).unwrap().cases;
+    let cases = [cases.as_slice(), &cases].concat();
+    let (seen, counters) = real::play(&Subject::outer(&compiled), &cases).unwrap();
+    assert_eq!(disagreements(&compiled, &cases, seen), 0);
+    let counted = |label: &str| {
+        let mut rules = counters.iter();
+        let found = rules.find(|value| value.counter.label.as_deref() == Some(label));
+        found.unwrap().packets
+    };
+    assert_eq!(["a", "b", "c", "d"].map(counted), [4, 4, 0, 2]);
 }
 
 #[test]

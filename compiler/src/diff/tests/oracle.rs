@@ -36,7 +36,7 @@ struct Tally {
 
 /// Compares everything that two policies say.
 fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &str) {
-    let joint = Joint::new(old, new).unwrap();
+    let joint = Joint::new(old, new, None).unwrap();
     let lists = Lists::of(&joint);
     let edits = Edits::of(&joint, &lists);
     let covers = Covers::of(&joint);

@@ -48,8 +48,9 @@ pub(crate) fn describe_on(
     policy: &Policy,
     described: &Described,
     on: Option<String>,
+    netns: Option<&str>,
 ) -> Option<String> {
-    words(policy, described, on, None)
+    words(policy, described, on, netns)
 }
 
 fn words(

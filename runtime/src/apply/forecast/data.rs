@@ -5,7 +5,6 @@ mod sockets;
 use sockc_compiler::artifact::{GroupPlan, Manifest, SlotOrigin};
 
 use crate::apply::targets::Targets;
-use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::error::Error;
 use crate::live::{maps, sets};
@@ -25,7 +24,7 @@ pub struct DataForecast {
     pub name: String,
     /// What becomes of what is in it.
     pub fate: Carried,
-    /// How many elements that is, where that is known: of sets and maps.
+    /// How many elements that is, where that is known: of sets and maps. 0 of a socket that nothing was handed over for.
     pub elements: Option<usize>,
     /// Of a socket that is filled or emptied: which slot, and who is there.
     pub slot: Option<SlotState>,
@@ -36,7 +35,7 @@ pub struct DataForecast {
 pub enum Carried {
     /// It stays where it is.
     Kept,
-    /// It is copied into a new one: changes that others make meanwhile may be lost.
+    /// It is copied into a new one. Commands that change it wait until that one is in force, so nothing is lost.
     Copied,
     /// It begins as the policy says.
     Begins,
@@ -77,20 +76,23 @@ pub(super) fn forecast(
     targets: &Targets,
     session: &Session,
     before: Option<&Record>,
-    outer: Option<&Outer>,
+    around: Option<&[DataForecast]>,
 ) -> Result<Vec<DataForecast>, Error> {
-    let mut found = live_sets(part, session, before, outer)?;
+    let mut found = live_sets(part, session, before, around.unwrap_or_default())?;
     found.extend(of_maps(part, session, before)?);
     let handed = |manifest: &Manifest| -> Vec<String> {
         let sockets = manifest.sockets.iter();
         let handed = sockets.filter(|socket| socket.origin == SlotOrigin::Registered);
         handed.map(|socket| socket.name.clone()).collect()
     };
-    let slots = sockets::forecast(part.manifest, session, before)?;
+    let (slots, absent) = sockets::forecast(part.manifest, session, before)?;
     let emptied = |name: &String| slots.iter().any(|one| one.name == *name);
     let old = before.map(|before| handed(&before.manifest));
     let new = handed(part.manifest).into_iter();
-    let new = new.filter(|name| !emptied(name)).map(|name| (name, None));
+    let new = new.filter(|name| !emptied(name)).map(|name| {
+        let nothing = absent.contains(&name).then_some(0);
+        (name, nothing)
+    });
     let old: Vec<String> = old
         .into_iter()
         .flatten()
@@ -106,16 +108,23 @@ fn live_sets(
     part: &Part<'_>,
     session: &Session,
     before: Option<&Record>,
-    outer: Option<&Outer>,
+    around: &[DataForecast],
 ) -> Result<Vec<DataForecast>, Error> {
     let state = &session.state;
     let shapes = load::shapes(part.object)?;
-    let mut sources = Vec::new();
-    sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
-    sources.extend(before.map(|before| (state, before)));
+    let sources: Vec<_> = before.map(|before| (state, before)).into_iter().collect();
     let kept = sets::kept(part.manifest, &sources, &shapes)?;
+    // A set of the outer policy is the same set here, whatever this policy had of its name.
+    let shared = |name: &str| {
+        let mut sets = around.iter().filter(|one| one.kind == "live set");
+        sets.find(|one| one.name == name && one.fate != Carried::Goes)
+    };
     let mut found = Vec::new();
     for plan in &part.manifest.sets {
+        if let Some(outer) = shared(&plan.name) {
+            found.push(outer.clone());
+            continue;
+        }
         let size = size_of(&plan.name, state, before)?;
         let fate = match size {
             _ if kept.iter().any(|kept| kept.name == plan.map) => Carried::Kept,
@@ -139,7 +148,7 @@ fn live_sets(
     }
     let declared = |name: &str| part.manifest.sets.iter().any(|set| set.name == name);
     let old = before.iter().flat_map(|before| &before.manifest.sets);
-    let gone = old.filter(|set| !declared(&set.name));
+    let gone = old.filter(|set| !declared(&set.name) && shared(&set.name).is_none());
     for set in gone {
         let size = size_of(&set.name, state, before)?;
         found.push(gone_of("live set", &set.name, size));

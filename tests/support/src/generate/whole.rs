@@ -9,7 +9,7 @@ use sockc_random::Rng;
 #[rustfmt::skip]
 const RATES: &[&str] = &[
     "1 packets/second", "1000 packets/second burst 5", "20 packets/minute per source", "3 packets/hour per destination/24/56",
-    "100_000 bytes/second", "1_000_000 bytes/minute per source/0/128 burst 3000", "20 connections/minute per source/32/64",
+    "100 bytes/second", "1_000_000 bytes/minute per source/0/128 burst 3000", "20 connections/minute per source/32/64",
     "5 connections/second burst 1", "2 connections/hour per destination",
 ];
 

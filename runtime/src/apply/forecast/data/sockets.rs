@@ -16,18 +16,18 @@ use crate::state::pinned_map;
 use crate::state::record::Record;
 
 /// The slots that hold nobody under the policy in force and that the next one finds a socket for, and those that hold one that
-/// the next one does not take.
+/// the next one does not take; and the sockets that are handed over of which the policy in force has none.
 pub(super) fn forecast(
     manifest: &Manifest,
     session: &Session,
     before: Option<&Record>,
-) -> Result<Vec<DataForecast>, Error> {
+) -> Result<(Vec<DataForecast>, Vec<String>), Error> {
     let Some(before) = before else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let path = session.state.map(before.generation, "sockets");
     let Ok(sockets) = pinned_map(&path, MapKind::SockMap) else {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Vec::new()));
     };
     let now = inspect::states(session, &before.manifest, sockets.as_fd())?;
     let mut found = Vec::new();
@@ -42,7 +42,13 @@ pub(super) fn forecast(
             becomes(now, next)
         });
     }
-    Ok(found)
+    let holds = |name: &str| {
+        now.iter()
+            .any(|one| one.socket == name && one.state == Fill::Filled)
+    };
+    let old = before.manifest.sockets.iter().map(|socket| &socket.name);
+    let absent = old.filter(|name| is_registered(&before.manifest, name) && !holds(name));
+    Ok((found, absent.cloned().collect()))
 }
 
 /// Whether both are the slot of one socket, for the same address.
