@@ -131,7 +131,7 @@ pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
 /// a full bucket holds never does, whatever the bucket holds.
 fn rate_matches(seen: &Seen<'_>, id: RuleId, rate: &Rate) -> bool {
     let has_tokens =
-        || !rate.never_fits(seen.header.length) && seen.world.conforms(id, seen.header);
+        || !rate.never_fits(seen.direction, seen.header.length) && seen.world.conforms(id, seen.header);
     let conforms = !takes_tokens(seen, rate.unit) || has_tokens();
     conforms != rate.above
 }
