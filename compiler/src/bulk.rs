@@ -13,7 +13,7 @@
 //! is the same in all of them. A socket lookup leaves out the rules that drop packets or send them elsewhere: who gets that far was not
 //! taken, or met no packet hook, where they do not hold.
 //!
-//! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `winner 3`, by its number.
+//! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `first match 3`, by its number.
 
 mod grouping;
 mod members;

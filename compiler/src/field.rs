@@ -128,7 +128,7 @@ fields! {
         Interface = "interface", 0xff, Interface;
         /// The group of the first bulk rule of the direction that matches (see `bulk`): 0 none. From here on, each field is a
         /// question that costs a search.
-        FirstMatch = "winner", 0xffff, FirstMatch;
+        FirstMatch = "first_match", 0xffff, FirstMatch;
     }
     of the policy {
         /// Whether the receiver's address is in the set: 0 or 1.

@@ -193,7 +193,7 @@ fn title(group: &Group, first: &str) -> String {
         }
         count.push(digit);
     }
-    let mut text = format!("winner {}: {count} rule", group.number);
+    let mut text = format!("first match {}: {count} rule", group.number);
     // Writing to a string cannot fail.
     let _ = match group.members.len() {
         1 => write!(text, ": {first}"),

@@ -181,7 +181,7 @@ fn a_group_is_named_by_its_first_rule_and_how_many_there_are() {
     let place = &bulk.policy.rules[bulk.groups[0].rule].place;
     assert_eq!(
         &*place.text,
-        "winner 1: 1,204 rules, first: allow tcp to port 1"
+        "first match 1: 1,204 rules, first: allow tcp to port 1"
     );
     assert_eq!(place.line, 2);
 }

@@ -125,7 +125,7 @@ pub(crate) fn condition(policy: &Policy, condition: &Condition) -> String {
             policy.live_maps[*map].name, policy.sockets[*socket].name
         ),
         Condition::Header { field, test } => header_words(row(*field), *test),
-        Condition::FirstMatch(group) => format!("winner {group}"),
+        Condition::FirstMatch(group) => format!("first match {group}"),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The answers to what the trees ask, each a region of its own at the end of the program.
 //!
-//! Takes the questions, once every tree is written; gives code that goes from where a question is asked to after its asker,
+//! Takes the questions, once every tree is written; gives code that goes from where a question is asked to after its call site,
 //! with the answer in its slot. It makes no blocks but its own and knows no verdict. How a question is answered, each kind of
 //! field has a file for.
 
@@ -19,7 +19,7 @@ use crate::policy::{Family, SocketId};
 
 use super::bucket::Bucket;
 use super::given::Given;
-use super::question::{Asked, Phase, Questions};
+use super::question::{Phase, Questions, Region};
 use super::search::{Arm, search};
 use super::{FROM, TO};
 use walk::WalkFrame;
@@ -67,29 +67,29 @@ impl<'a> Answers<'a> {
     /// Writes the answers to everything that was asked.
     pub(super) fn write(&self, builder: &mut Builder, questions: Questions) {
         let Questions(mut open) = questions;
-        while let Some(((phase, family, field), asked)) = open.pop_first() {
+        while let Some(((phase, family, field), region)) = open.pop_first() {
             builder.set_origin(builder.head());
             if let Field::Socket | Field::SocketIn(_) = field {
                 let other = open.remove(&(phase, Family::V6, field));
-                let other = other.map(|asked| (Family::V6, asked));
-                let families = [(family, asked)].into_iter().chain(other);
+                let other = other.map(|region| (Family::V6, region));
+                let families = [(family, region)].into_iter().chain(other);
                 self.answer_socket(builder, field, families.collect());
                 continue;
             }
             let way = Way {
                 family,
-                entry: asked.entry,
+                entry: region.entry,
                 done: builder.block(),
             };
             self.answer(builder, (phase, field), way);
             builder.enter(way.done);
-            self.dispatch(builder, &asked.askers);
+            self.dispatch(builder, &region.call_sites);
         }
     }
 
     /// One code finds the socket of either family.
-    fn answer_socket(&self, builder: &mut Builder, field: Field, families: Vec<(Family, Asked)>) {
-        let ways = families.iter().map(|&(family, Asked { entry, .. })| Way {
+    fn answer_socket(&self, builder: &mut Builder, field: Field, families: Vec<(Family, Region)>) {
+        let ways = families.iter().map(|&(family, Region { entry, .. })| Way {
             family,
             entry,
             done: builder.block(),
@@ -104,9 +104,9 @@ impl<'a> Answers<'a> {
             _ => None,
         };
         self.find_socket(builder, elsewhere, &ways);
-        for (way, (_, asked)) in ways.iter().zip(&families) {
+        for (way, (_, region)) in ways.iter().zip(&families) {
             builder.enter(way.done);
-            self.dispatch(builder, &asked.askers);
+            self.dispatch(builder, &region.call_sites);
         }
     }
 
@@ -152,13 +152,13 @@ impl<'a> Answers<'a> {
     }
 
     /// Back after whoever asked.
-    fn dispatch(&self, builder: &mut Builder, askers: &[Block]) {
+    fn dispatch(&self, builder: &mut Builder, call_sites: &[Block]) {
         let head = builder.head();
         let arms = (0..)
-            .zip(askers)
+            .zip(call_sites)
             .map(|(number, &block)| (number, block, head));
         let arms: Vec<Arm> = arms.collect();
-        let asker = builder.load_slot(self.given.frame.asker, 0, Width::W);
-        search(builder, asker, &arms, 0);
+        let call_site = builder.load_slot(self.given.frame.call_site, 0, Width::W);
+        search(builder, call_site, &arms, 0);
     }
 }

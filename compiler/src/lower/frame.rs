@@ -70,7 +70,7 @@ pub(super) struct Frame {
     /// The answer to the question that was asked last (see `question`). Four bytes.
     pub(super) answer: Slot,
     /// Which node of the tree asked it. Four bytes.
-    pub(super) asker: Slot,
+    pub(super) call_site: Slot,
     /// Key of the map `sockets` or of another map with keys of four bytes.
     pub(super) key: Slot,
     /// The fields of the IP header that few rules look at. One byte each.
@@ -110,7 +110,7 @@ impl Frame {
             tuple: builder.slot(40),
             state: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
-            asker: builder.opaque_slot(4),
+            call_site: builder.opaque_slot(4),
             key: builder.opaque_slot(4),
             ip: ByField::of(|row| {
                 let rare = row.variables[0].kind() == FieldKind::IpHeader;

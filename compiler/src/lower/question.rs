@@ -30,28 +30,33 @@ pub(super) enum Phase {
 /// What is asked: in this phase, of a packet of this family, the value of this field.
 pub(super) type Question = (Phase, Family, Field);
 
-/// Where the answer to a question begins, and the blocks that go on with it, by the number of the asker.
-pub(super) struct Asked {
+/// Where the answer to a question begins, and the blocks that go on with it, by the number of the call site.
+pub(super) struct Region {
     pub(super) entry: Block,
-    pub(super) askers: Vec<Block>,
+    pub(super) call_sites: Vec<Block>,
 }
 
 /// The questions that were asked.
 #[derive(Default)]
-pub(super) struct Questions(pub(super) BTreeMap<Question, Asked>);
+pub(super) struct Questions(pub(super) BTreeMap<Question, Region>);
 
 impl Questions {
-    /// Ends the current block with a question, whose asker is noted in a slot; gives the block to go on in, with the answer.
-    pub(super) fn ask(&mut self, builder: &mut Builder, asker: Slot, question: Question) -> Block {
+    /// Ends the current block with a question, whose call site is noted in a slot; gives the block to go on in, with the answer.
+    pub(super) fn ask(
+        &mut self,
+        builder: &mut Builder,
+        call_site: Slot,
+        question: Question,
+    ) -> Block {
         let after = builder.block();
-        let asked = self.0.entry(question).or_insert_with(|| Asked {
+        let region = self.0.entry(question).or_insert_with(|| Region {
             entry: builder.head_block(),
-            askers: Vec::new(),
+            call_sites: Vec::new(),
         });
-        let number = builder.fit(asked.askers.len(), "the number of an asker");
-        asked.askers.push(after);
-        builder.set_slot(asker, 0, number, Width::W);
-        builder.jump(asked.entry);
+        let number = builder.fit(region.call_sites.len(), "the number of a call site");
+        region.call_sites.push(after);
+        builder.set_slot(call_site, 0, number, Width::W);
+        builder.jump(region.entry);
         after
     }
 }

@@ -140,7 +140,7 @@ impl<'t, L: Leaves> Tree<'t, L> {
             return self.given.load_field(builder, field, self.family);
         }
         let question = (self.phase, self.family, field);
-        let after = self.questions.ask(builder, frame.asker, question);
+        let after = self.questions.ask(builder, frame.call_site, question);
         builder.enter(after);
         (
             builder.load_slot(frame.answer, 0, question::width(field)),

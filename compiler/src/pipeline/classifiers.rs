@@ -74,8 +74,8 @@ fn classifier(
         return Err(Unfit::Size);
     }
     let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
-    // The objects of earlier versions have this name too.
-    let add = |name: &str, bytes: &[u8]| tables.push(format!("winner{number}_{name}"), bytes, LINE);
+    let add =
+        |name: &str, bytes: &[u8]| tables.push(format!("first_match{number}_{name}"), bytes, LINE);
     Ok(Classifier {
         maps: ClassifierMaps::new(&made, ranks, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
