@@ -10,8 +10,8 @@ use crate::field::{FROM, Field, TO};
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::packet::longest_length;
 use crate::policy::{
-    AddressSet, Addresses, Condition, Direction, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
-    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
+    AddressSet, Addresses, Condition, Direction, Endpoint, Family, FieldTest, GroupId, Match,
+    ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
 };
 use crate::protocol::IpProtocol;
 
