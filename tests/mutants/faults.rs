@@ -3,6 +3,7 @@
 //! Each names a file, a text that stands in it once, what stands there instead, and the narrow tests that have to notice it.
 //! One that cannot be noticed, since nothing changes, says why. Numbers are names: they do not change when others go.
 
+mod around;
 mod bulk;
 mod calls;
 mod classifier;
@@ -16,6 +17,7 @@ mod meaning;
 mod parser;
 mod passes;
 mod place;
+mod rates;
 mod reach;
 mod said;
 mod standing;
@@ -129,6 +131,8 @@ pub(crate) fn all() -> Vec<Fault> {
         calls::FAULTS,
         passes::FAULTS,
         reach::FAULTS,
+        rates::FAULTS,
+        around::FAULTS,
     ];
     parts.concat()
 }

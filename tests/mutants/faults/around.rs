@@ -1,0 +1,51 @@
+//! Faults in what is told of other namespaces, of sockets that nobody handed over, and of whose a socket is.
+
+use super::Suite::{Kernel, Runtime, Verbs};
+use super::{Fault, fault};
+
+const ELSEWHERE: &str = "runtime/src/elsewhere.rs";
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        684,
+        ELSEWHERE,
+        "|group| related.contains(&group)",
+        "|group| FAULT || related.contains(&group)",
+        &[(Verbs, "groups::a_policy_in_another")],
+    ),
+    fault(
+        692,
+        "src/verbs/plan/text.rs",
+        "if data.elements != Some(0)",
+        "if FAULT || data.elements != Some(0)",
+        &[(Verbs, "blocks::a_socket_that_nobody")],
+    ),
+    fault(
+        693,
+        "src/verbs/plan.rs",
+        "&[&running.manifest, manifest]",
+        "&[&running.manifest, if FAULT { &running.manifest } else { manifest }]",
+        &[(Verbs, "groups::a_policy_in_another")],
+    ),
+    fault(
+        694,
+        "runtime/src/status/drift.rs",
+        "Ok(!present.any(|(index, _)| u64::from(index) == hook.target))",
+        "Ok(FAULT || !present.any(|(index, _)| u64::from(index) == hook.target))",
+        &[(Kernel, "refilled::an_interface_that_only")],
+    ),
+    fault(
+        695,
+        "runtime/src/sockets/open.rs",
+        "open.map_or(Ok(false), |open|",
+        "open.map_or(Ok(FAULT), |open|",
+        &[(Runtime, "sockets::open")],
+    ),
+    fault(
+        696,
+        "runtime/src/sockets/open.rs",
+        "open.cgroup) else {\n        return Ok(false);",
+        "open.cgroup) else {\n        return Ok(FAULT);",
+        &[(Runtime, "sockets::open")],
+    ),
+];
