@@ -130,8 +130,9 @@ pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
 /// `above` matches the excess, `up to` what conforms. What the unit does not count always does; what takes more tokens than
 /// a full bucket holds never does, whatever the bucket holds.
 fn rate_matches(seen: &Seen<'_>, id: RuleId, rate: &Rate) -> bool {
-    let has_tokens =
-        || !rate.never_fits(seen.header.length) && seen.world.conforms(id, seen.header);
+    let has_tokens = || {
+        !rate.never_fits(seen.direction, seen.header.length) && seen.world.conforms(id, seen.header)
+    };
     let conforms = !takes_tokens(seen, rate.unit) || has_tokens();
     conforms != rate.above
 }

@@ -10,8 +10,8 @@ use crate::field::{FROM, Field, TO};
 use crate::header_field::{Exists, HeaderField, Row, row};
 use crate::packet::longest_length;
 use crate::policy::{
-    AddressSet, Addresses, Condition, Endpoint, Family, FieldTest, GroupId, Match, ProtocolMatch,
-    Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
+    AddressSet, Addresses, Condition, Direction, Endpoint, Family, FieldTest, GroupId, Match,
+    ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetId, Side, Socket, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -64,7 +64,7 @@ pub(crate) fn rate_and_match(store: &mut Store, id: RuleId, rule: &Rule, scope: 
     let Some(rate) = &rule.rate else {
         return Ok(matched);
     };
-    let rate = rate_diagram(store, id, rate)?;
+    let rate = rate_diagram(store, id, (rule.direction, rate))?;
     store.and(matched, rate)
 }
 
@@ -97,9 +97,13 @@ fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
 
 /// 1 for the part that the rate of a rule matches. Its tokens are asked for only where its unit counts the packet, and a
 /// full bucket has enough of them.
-pub(crate) fn rate_diagram(store: &mut Store, id: RuleId, rate: &Rate) -> Built {
+pub(crate) fn rate_diagram(
+    store: &mut Store,
+    id: RuleId,
+    (direction, rate): (Direction, &Rate),
+) -> Built {
     let mut conforms = store.range(Field::Conforms(id), 1, 1, Node::TRUE, Node::FALSE)?;
-    if let Some(longest) = rate.longest().and_then(below_longest) {
+    if let Some(longest) = rate.longest(direction).and_then(below_longest) {
         conforms = store.range(Field::Length, 0, longest, conforms, Node::FALSE)?;
     }
     let counted = match rate.unit {

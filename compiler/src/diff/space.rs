@@ -206,7 +206,7 @@ impl<'j, 'p> Space<'j, 'p> {
         let mut node = self.of_match(group, &side.matches[id])?;
         if let Some(rate) = &rule.rate {
             let meter = self.meter(which, id);
-            let rate = rate_diagram(&mut self.store, meter, rate)?;
+            let rate = rate_diagram(&mut self.store, meter, (rule.direction, rate))?;
             node = self.store.and(node, rate)?;
         }
         if rule.in_lookup() {

@@ -138,7 +138,7 @@ fn condition_reason(seen: &Seen<'_>, condition: &Condition) -> String {
 /// Everything else holds, so it is the rate; which part it is for, the rule says.
 fn rate_reason(header: &Header, rule: &Rule) -> String {
     match rule.rate {
-        Some(rate) if rate.never_fits(header.length) => {
+        Some(rate) if rate.never_fits(rule.direction, header.length) => {
             return format!(
                 "it is for what fits in its rate; these {} bytes never do, since a full bucket holds {}",
                 header.length, rate.burst

@@ -97,7 +97,7 @@ pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
         of_condition(condition, &mut fields);
     }
     if let Some(rate) = &rule.rate {
-        fields.extend(rate.longest().map(|_| Field::Length));
+        fields.extend(rate.longest(rule.direction).map(|_| Field::Length));
         fields.push(Field::Conforms(id));
     }
     fields

@@ -2,6 +2,8 @@
 
 use sockc_grammar::ast::RateUnit;
 
+use super::Direction;
+
 /// `log …`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -31,16 +33,17 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// The longest packet that a full bucket has tokens for; `None` where the unit does not count lengths.
+    /// The longest packet that a full bucket has tokens for; `None` where the unit does not count lengths, and of what processes
+    /// do: only the bucket is told how much they write.
     #[must_use]
-    pub fn longest(&self) -> Option<u64> {
-        (self.unit == RateUnit::Bytes).then_some(self.burst)
+    pub fn longest(&self, direction: Direction) -> Option<u64> {
+        (self.unit == RateUnit::Bytes && !direction.of_processes()).then_some(self.burst)
     }
 
     /// Whether a packet of this length is beyond the rate however full the bucket is.
     #[must_use]
-    pub fn never_fits(&self, length: u32) -> bool {
-        self.longest()
+    pub fn never_fits(&self, direction: Direction, length: u32) -> bool {
+        self.longest(direction)
             .is_some_and(|longest| u64::from(length) > longest)
     }
 }

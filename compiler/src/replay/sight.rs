@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::event::{Header, Transport};
 use crate::header_field::{ByField, HeaderField, Row, row};
-use crate::policy::{Addresses, Condition, FieldTest, Policy, Rate, SetKind, Side};
+use crate::policy::{Addresses, Condition, FieldTest, Policy, SetKind, Side};
 use crate::ranges::{Bound, RangeSet};
 
 /// Where the answers of rules may change.
@@ -160,7 +160,7 @@ impl Sight {
             for condition in &rule.matches.conditions {
                 sight.add_condition(policy, condition);
             }
-            if let Some(longest) = rule.rate.as_ref().and_then(Rate::longest) {
+            if let Some(longest) = rule.rate.and_then(|rate| rate.longest(rule.direction)) {
                 sight.add_longest(longest);
             }
         }

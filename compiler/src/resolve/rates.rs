@@ -8,7 +8,7 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
 use super::report::Report;
-use crate::policy::{Log, Per, Rate};
+use crate::policy::{Log, Per, Rate, RateUnit};
 use crate::values::codes as values;
 use crate::values::numbers::Checked;
 
@@ -19,7 +19,7 @@ const MAX_NUMBER: u64 = 1_000_000_000_000;
 const MAX_FILL_TIME: u128 = 100 * 365 * 86_400;
 
 /// The length in bytes of a packet that fills an Ethernet frame.
-const USUAL_PACKET: u32 = 1500;
+const USUAL_PACKET: u64 = 1500;
 
 /// A log without limits gets this one: so many in so many seconds.
 const USUAL_LOG: (u32, u32) = (10, 1);
@@ -49,7 +49,7 @@ pub(super) fn rate(
         burst: burst?,
     };
     report.checked(fills_in_time(&rate, written, span))?;
-    if rate.never_fits(USUAL_PACKET) {
+    if rate.unit == RateUnit::Bytes && rate.burst < USUAL_PACKET {
         report.push(small_burst(&rate, written, span));
     }
     Some(rate)

@@ -131,5 +131,20 @@ mod tests {
         assert!(!of("/there-is-none").unwrap());
         // No path has a zero byte, so this one cannot be asked for.
         of("/un\0readable").unwrap_err();
+        // Every group lies in the root, but not that of a socket of which the kernel tells none.
+        let untold = Open {
+            cgroup: None,
+            ..open
+        };
+        assert!(!belongs(&untold, &Belongs::cgroup("/")).unwrap());
+        // One that is not listed, and none.
+        let machine = Machine {
+            open: vec![untold],
+            holders: BTreeMap::new(),
+        };
+        for (cookie, is_of) in [(Some(1), true), (Some(2), false), (None, false)] {
+            let found = machine.is_of(cookie, &Belongs::User(0)).unwrap();
+            assert_eq!(found, is_of, "{cookie:?}");
+        }
     }
 }

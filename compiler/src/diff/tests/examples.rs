@@ -4,6 +4,7 @@ use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
 
 use super::oracle::{edited, resolved};
+use super::policy;
 use crate::decide::decide;
 use crate::diff::report::{About, Change};
 use crate::diff::{Options, compare};
@@ -125,4 +126,23 @@ fn equal_meanings_in_other_words_do_not_differ() {
         assert!(told, "seed {seed}:\n{text}\n---\n{other}\n{report:#?}");
     }
     assert!(compared > 150, "{compared}");
+}
+
+/// Whoever takes an example to `explain` means the block: without its name it is a packet of the policy around.
+#[test]
+fn each_example_of_a_block_says_in_which() {
+    let [old, new] = ["allow", "drop"].map(|default| {
+        policy(&format!(
+            "interfaces lo\ndefault in allow\nfor netns \"blue\" {{ interfaces v0 default in {default} }}\n"
+        ))
+    });
+    let report = compare(&old, &new, Options::default(), &mut Silent);
+    let changes = report.scopes.iter().flat_map(|scope| &scope.changes);
+    let examples: Vec<&str> = changes.map(|change| change.example.as_str()).collect();
+    let is_malformed = |example: &&&str| example.contains("malformed");
+    assert_eq!(examples.iter().filter(is_malformed).count(), 1);
+    assert!(examples.len() > 1, "{examples:?}");
+    for example in examples {
+        assert!(example.contains("in netns \"blue\""), "{example}");
+    }
 }

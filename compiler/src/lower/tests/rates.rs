@@ -3,14 +3,21 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use sockc_grammar::source::SourceMap;
+
+use super::headers::Nothing;
 use super::made::{at, built_for, policy};
-use crate::artifact::Artifact;
-use crate::event::{Header, Transport};
+use crate::artifact::{Artifact, Attach, AttachPoint};
+use crate::decide::decide;
+use crate::event::{Event, Header, Transport, Verdict};
+use crate::files::Texts;
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
+use crate::pipeline::{Options, compile};
 use crate::policy::{
-    Action, DefaultVerdict, Match, Per, Policy, ProtocolMatch, Rate, RateUnit, Rule,
+    Action, DefaultVerdict, Direction, GroupId, Match, Per, Policy, ProtocolMatch, Rate, RateUnit,
+    Rule,
 };
 use crate::protocol::IpProtocol;
 use crate::target::Target;
@@ -317,4 +324,42 @@ fn a_count_takes_no_tokens_for_what_was_decided_before_it() {
         [89, 89, 89].map(|protocol| send(IpProtocol(protocol), other)),
         [1, 2, 2]
     );
+}
+
+/// How much a process writes no rule reads, so the bucket alone says whether a write fits.
+#[test]
+fn a_rate_of_bytes_of_writes_asks_only_the_bucket() {
+    for rule in [
+        "count send tcp above 20 bytes/second",
+        "allow send tcp up to 20 bytes/second",
+    ] {
+        let text = format!("group jobs = cgroup \"/jobs\" default send drop {rule}");
+        let mut sources = SourceMap::default();
+        let id = sources.add("test.sk", text);
+        let target = Target::newest();
+        let options = Options::from(&target);
+        let outcome = compile(&mut sources, id, "test", options, &mut Texts::default());
+        assert!(outcome.internal.is_none(), "{rule}: {:?}", outcome.internal);
+        let built = outcome.built.unwrap();
+        let sends = |one: &Attach| one.point == AttachPoint::SkMsg(0);
+        assert!(built.artifact.manifest.programs.iter().any(sends), "{rule}");
+        let event = Event::Process {
+            direction: Direction::Send,
+            group: GroupId::from_u32(0),
+            header: Header {
+                protocol: IpProtocol::TCP,
+                transport: Transport::Tcp {
+                    from: 1,
+                    to: 2,
+                    flags: 0,
+                },
+                length: 40,
+                ..Header::PLAIN
+            },
+        };
+        let decision = decide(&outcome.policy.unwrap(), &event, &Nothing);
+        let found = (decision.verdict == Verdict::Allow, decision.counted.len());
+        let wanted = (rule.starts_with("allow"), 0);
+        assert_eq!(found, wanted, "{rule}");
+    }
 }
