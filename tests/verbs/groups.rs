@@ -260,6 +260,28 @@ fn told_of(json: &serde_json::Value, group: &Group) -> Vec<serde_json::Value> {
 
 /// Rules of groups hold in every namespace, and here those of one that has ended.
 #[test]
+fn a_group_that_a_policy_leaves_is_told_by_an_apply() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("groups-left");
+    let same = place.ends(0, &["apply", "--json", &place.policy]);
+    assert!(!same.stdout.contains("is left"), "{}", same.stdout);
+    let without = "policy packets\ndefault in allow\nd: drop tcp to any:9\n";
+    let without = place.folder.file("without.sk", without);
+    let left = place.ends(0, &["apply", "--json", "--interface", FRONT, &without]);
+    let told: serde_json::Value = serde_json::from_str(&left.stdout).unwrap();
+    let told = told["notes"].to_string();
+    let words = format!(
+        "{} is left: no rule of the policy decides there any more at",
+        place.group.path()
+    );
+    assert!(told.contains(&words), "{told}");
+    assert!(HOOKS.iter().all(|hook| told.contains(hook)), "{told}");
+    assert!(!is_refused(&place));
+}
+
+#[test]
 fn a_policy_of_a_group_outlives_its_namespace_and_is_told() {
     if !root() {
         return;

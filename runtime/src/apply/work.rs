@@ -312,6 +312,7 @@ impl<'a> Work<'a> {
     pub(crate) fn finish(mut self, prepared: Prepared<'_>) -> Applied {
         // Who is on them is not told any more once they are off.
         self.note_left_interfaces();
+        self.note_left_groups();
         self.detach_gone();
         let mut doors = prepared.doors;
         let _ = self.step("take connections in again");

@@ -2,6 +2,8 @@
 //!
 //! Takes what was found and done; adds sentences. Changes nothing else.
 
+use std::collections::BTreeMap;
+
 use sockc_compiler::policy::{Direction, Verb};
 
 use super::Work;
@@ -9,10 +11,17 @@ use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
 use crate::elsewhere::{self, OtherNamespace};
 use crate::error::Error;
+use crate::hook::On;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
-use crate::state::record::Record;
+use crate::state::record::{Attached, Record};
 use crate::state::totals;
+
+/// Whether a hook decides what a group's processes do.
+fn is_of_group(attached: &Attached) -> bool {
+    let point = attached.hook.point;
+    point.decides().is_some() && matches!(point.on(), On::Group(_) | On::Peers(_))
+}
 
 impl Work<'_> {
     pub(super) fn note_skipped_interfaces(&mut self) {
@@ -120,6 +129,27 @@ impl Work<'_> {
                 "which interfaces the policy has left is not known: {error}"
             )),
         }
+    }
+
+    /// The control groups whose processes meet a rule no more where they did before.
+    pub(super) fn note_left_groups(&mut self) {
+        let Some(before) = &self.before else {
+            return;
+        };
+        let mut left: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for one in before.hooks.iter().filter(|one| is_of_group(one)) {
+            let title = one.hook.point.title();
+            let mut now = self.record.hooks.iter();
+            if !now.any(|other| other.target == one.target && other.hook.point.title() == title) {
+                left.entry(&one.target).or_default().push(title);
+            }
+        }
+        self.notes.extend(left.into_iter().map(|(folder, titles)| {
+            format!(
+                "the control group {folder} is left: no rule of the policy decides there any more at {}",
+                titles.join(", ")
+            )
+        }));
     }
 
     /// What follows is another policy, or nothing at all: a person should know.
