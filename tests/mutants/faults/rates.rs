@@ -23,7 +23,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/diagram/classify.rs",
         "rate.longest(direction).and_then(below_longest)",
         "rate.longest(direction).and_then(below_longest).filter(|_| !FAULT)",
-        &[(Compiler, "diagram::tests::a_rate_is_asked_for expect::tests::what_never_fits")],
+        &[(
+            Compiler,
+            "diagram::tests::a_rate_is_asked_for expect::tests::what_never_fits",
+        )],
     ),
     fault(
         676,
