@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::thread;
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_link_info, bpf_link_type};
 
@@ -12,9 +11,6 @@ use super::prog::AttachTarget;
 
 /// The number of sockmap links, which the generated headers do not have yet.
 const BPF_LINK_TYPE_SOCKMAP: u32 = 14;
-
-/// So often a link that is being made is asked for again.
-const TRIES: usize = 1_000;
 
 /// What the kernel says of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,19 +86,29 @@ fn on(block: &bpf_link_info) -> On {
     }
 }
 
-/// All links of the machine that hang on something; only for CAP_SYS_ADMIN. Those that end meanwhile may be among them or not.
+/// All links of the machine that hang on something; only for CAP_SYS_ADMIN. Those that end meanwhile may be among them or not,
+/// and so may those that are being made: `bpf_link_by_id` of the kernel says EAGAIN of one from when it has its id until it hangs
+/// where it should, which takes as long as others hold the kernel's locks.
 pub(crate) fn all() -> io::Result<Vec<Description>> {
     let mut found = Vec::new();
     let mut last = 0;
     while let Some(id) = after(last)? {
         last = id;
-        match settled(id).and_then(|link| describe(link.as_fd())) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        match by_id(id).and_then(|link| describe(link.as_fd())) {
+            Err(error) if is_not_there(&error) => {}
             described => found.push(described?),
         }
     }
     found.retain(|link| link.alive);
     Ok(found)
+}
+
+/// Whether a link has gone, or is being made.
+fn is_not_there(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::WouldBlock
+    )
 }
 
 /// The id of the next link.
@@ -114,18 +120,6 @@ fn after(last: u32) -> io::Result<Option<u32>> {
         // SAFETY: the command just wrote this field of the union.
         called => called.map(|_| Some(unsafe { a.__bindgen_anon_6.next_id })),
     }
-}
-
-/// A link by its id, once whoever makes it is done: `bpf_link_by_id` of the kernel says EAGAIN from when it has its id until
-/// it hangs where it should, which is short.
-fn settled(id: u32) -> io::Result<OwnedFd> {
-    for _ in 0..TRIES {
-        match by_id(id) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::yield_now(),
-            found => return found,
-        }
-    }
-    by_id(id)
 }
 
 fn by_id(id: u32) -> io::Result<OwnedFd> {
