@@ -264,7 +264,7 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
             state.display()
         ),
         (None, None) => format!(
-            "it is pinned in another bpf file system than {}: `sockc unload` there takes it away; where that namespace has ended, removing its folder `sockc/INODE` in that file system does",
+            "it is pinned in another bpf file system than {}: an unload where that is seen takes it away; where that namespace has ended, removing its folder `sockc/INODE` in that file system does",
             bpffs.display()
         ),
     };
@@ -291,21 +291,19 @@ fn marked(session: &Session, mark: &str) -> Result<Option<u64>, Error> {
 }
 
 impl OtherNamespace {
-    /// Whether all of its programs are among these, which are told next to ours.
+    /// That it is there, and what to do; only that, and of which namespace it is, where all of its programs are `told` next to
+    /// ours.
     #[must_use]
-    pub fn is_among(&self, told: &[u32]) -> bool {
-        self.programs.iter().all(|program| told.contains(program))
-    }
-
-    /// That it is there, and what to do.
-    #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self, told: &[u32]) -> String {
         let Self {
             mark,
             hooks,
             remedy,
             ..
         } = self;
+        if self.programs.iter().all(|program| told.contains(program)) {
+            return format!("of the policy of sockc with the mark {mark}: {remedy}");
+        }
         format!(
             "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {remedy}",
             hooks.join(", ")

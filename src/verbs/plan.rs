@@ -233,7 +233,25 @@ fn both(
     let stays = |name: &str| new.netns.iter().any(|block| block.name == name);
     old.netns
         .retain(|block| stays(&block.name) || !departed(&block.name));
+    rename(&mut old, &forecast.renamed_netns);
     Ok((old, new))
+}
+
+/// Has the policy that runs call the namespaces of its blocks as the next one does. What had such a name before is the block of
+/// a namespace that lost it, of which is told apart from rules.
+fn rename(old: &mut Policy, renamed: &[(String, String)]) {
+    let next = |name: &str| {
+        let mut renamed = renamed.iter();
+        renamed.find_map(|(was, now)| (was == name).then(|| now.clone()))
+    };
+    let is_taken = |name: &str| renamed.iter().any(|(_, now)| now == name);
+    old.netns
+        .retain(|block| next(&block.name).is_some() || !is_taken(&block.name));
+    for block in &mut old.netns {
+        if let Some(now) = next(&block.name) {
+            block.name = now;
+        }
+    }
 }
 
 /// The policy that runs; one of no rules if nothing does.

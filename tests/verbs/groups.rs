@@ -379,11 +379,25 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     let plan = place.ends(0, &["plan", &place.policy]);
     assert!(plan.stdout.contains(words), "{}", plan.stdout);
     let json = place.ends(0, &["status", "--json"]).json();
-    // What is told next to each hook is not told again.
+    // What is told next to each hook is not told again, but whose it is and what takes it away.
     let again = "has hooks on groups";
     assert!(!status.stderr.contains(again), "{}", status.stderr);
     assert!(!plan.stdout.contains(again), "{}", plan.stdout);
     assert!(!applied.contains(again), "{applied}");
+    let others = told_of(&json, &place.group);
+    let (mark, path) = (
+        others[0]["mark"].as_str().unwrap(),
+        others[0]["path"].as_str().unwrap(),
+    );
+    let remedy = format!("`sockc unload --netns {path} --bpffs /sys/fs/bpf` takes it away");
+    for said in [&status.stderr, &plan.stdout] {
+        assert!(
+            said.contains(&format!("with the mark {mark}")),
+            "{mark}: {said}"
+        );
+        assert!(said.contains(&remedy), "{remedy}: {said}");
+    }
+    assert!(applied.contains("` takes it away"), "{applied}");
     for hook in json["hooks"].as_array().unwrap() {
         assert_eq!(hook["foreign"].as_array().unwrap().len(), 1, "{json}");
         assert_eq!(

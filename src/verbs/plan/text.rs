@@ -116,6 +116,9 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             "  the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
         );
     }
+    for one in &forecast.two_zones {
+        let _ = writeln!(page, "  {}", one.words());
+    }
     for name in &forecast.skipped {
         let _ = writeln!(
             page,
