@@ -60,7 +60,7 @@ struct Attached<'a> {
     means: &'static str,
 }
 
-/// A hook that is not on an interface, in JSON.
+/// A hook whose program decides no packets of an interface, in JSON.
 #[derive(Serialize)]
 struct Hook<'a> {
     hook: &'a str,

@@ -705,7 +705,24 @@ fn what_only_fills_slots_is_no_policy_that_holds() {
         "interfaces {FRONT}\ndefault in allow\nsocket web = udp listen 127.0.0.1:4053\nredirect udp to port 53 to sock web\n"
     );
     let place = Place::of("fills", Lab::new().unwrap(), &policy);
-    place.apply();
+    let applied = place.done(&["apply", &place.policy]).stdout;
+    let fills = |line: &str| line.split_whitespace().take(2).eq(["lo", "fill"]);
+    assert!(applied.lines().any(fills), "{applied}");
+    let fills = |json: &serde_json::Value| {
+        let hooks = json["hooks"].as_array().unwrap();
+        hooks
+            .iter()
+            .filter(|hook| hook["hook"] == "fill" && hook["target"] == "lo")
+            .count()
+    };
+    for arguments in [
+        &["apply", "--json", &place.policy][..],
+        &["apply", "--json", "--running", "--interface", "lo"],
+        &["status", "--json"],
+    ] {
+        let json = place.done(arguments).json();
+        assert_eq!(fills(&json), 1, "{arguments:?}: {json}");
+    }
     let stands = place.done(&["status"]).stdout;
     assert!(
         stands
