@@ -126,7 +126,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         guarded,
         replayed,
         others,
-        notes,
+        notes: notes.iter().map(|note| output.suggested(note)).collect(),
     };
     for note in local::notes(&new, &options) {
         output.note(note);
@@ -152,7 +152,8 @@ fn finish(
             all: arguments.all,
             terminal: output.is_terminal(),
         };
-        output.bytes(text::text(planned, look).as_bytes());
+        let page = text::text(planned, look, |words| output.suggested(words));
+        output.bytes(page.as_bytes());
         if let Some(replayed) = &planned.replayed {
             output.line("");
             output.bytes(replayed.text().as_bytes());

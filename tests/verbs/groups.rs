@@ -627,3 +627,46 @@ fn a_control_group_that_is_gone_locks_no_policy_in() {
     tool(&place.lab.server, &format!("rmdir {unified}{path}"));
     place.ends(0, &["unload", "--yes"]);
 }
+
+/// What a message tells to run has to work as it is written.
+#[test]
+fn suggested_commands_are_for_the_bpf_file_system_that_was_named() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-suggested");
+    let other = place.folder.0.join("bpf").display().to_string();
+    let server = &place.lab.server;
+    tool(
+        server,
+        &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"),
+    );
+    let packets = format!(
+        "policy packets\ninterfaces {FRONT}, br-*\ndefault in allow\nd: drop tcp to any:9\n"
+    );
+    let packets = place.folder.file("packets.sk", &packets);
+    let at = ["--bpffs", other.as_str()];
+    let none = place
+        .ends(3, &[&["set", "list", "banned"][..], &at].concat())
+        .stderr;
+    assert!(
+        none.contains(&format!("`sockc apply --bpffs {other}` puts one in force")),
+        "{none}"
+    );
+    place.ends(0, &[&["apply", "--yes", &packets][..], &at].concat());
+    tool(server, "ip link add br-x type veth peer name p-br-x");
+    let told = place.ends(5, &[&["status"][..], &at].concat()).stderr;
+    let remedy = format!("sockc apply --bpffs {other} --running");
+    assert!(
+        told.contains(&format!("`{remedy}` puts it there")),
+        "{told}"
+    );
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    tool(
+        server,
+        &remedy.replace("sockc apply", &format!("{sockc} apply")),
+    );
+    place.ends(0, &[&["status"][..], &at].concat());
+    place.ends(0, &[&["unload", "--yes"][..], &at].concat());
+    tool(server, &format!("umount {other}"));
+}
