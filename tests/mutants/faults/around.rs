@@ -48,4 +48,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "open.cgroup) else {\n        return Ok(FAULT);",
         &[(Runtime, "sockets::open")],
     ),
+    fault(
+        697,
+        ELSEWHERE,
+        ".is_some_and(|title| title == mark)",
+        ".is_some_and(|title| FAULT || title == mark)",
+        &[(Verbs, "groups::each_of_two")],
+    ),
+    fault(
+        698,
+        ELSEWHERE,
+        "self.programs.iter().all(",
+        "self.programs.iter().take(if FAULT { 1 } else { usize::MAX }).all(",
+        &[(Runtime, "elsewhere::")],
+    ),
 ];
