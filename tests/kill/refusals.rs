@@ -457,6 +457,41 @@ fn status_and_counters() {
     }
 }
 
+/// BPF_PROG_GET_FD_BY_ID and BPF_MAP_GET_FD_BY_ID.
+const BY_ID: [&str; 2] = ["bpf(13)", "bpf(14)"];
+
+#[test]
+fn a_program_that_must_not_be_looked_at_is_nobodys() {
+    if !root() {
+        return;
+    }
+    // Another namespace's policy for another group, whose programs run next to ours and do not concern it.
+    let beside = Scene::new(false);
+    old(&beside);
+    let scene = Scene::new(false);
+    old(&scene);
+    let campaign = Campaign {
+        name: "status",
+        scene: &scene,
+        prepare: &|_| (),
+        arguments: &["status", "--json"],
+    };
+    let seen = Seen::of(&scene);
+    let whole = campaign.run(Which::All, |_, _| Fate::Go);
+    let asked = (0..).zip(&whole.calls);
+    let asked: Vec<usize> = asked
+        .filter(|(_, name)| BY_ID.contains(&name.as_str()))
+        .map(|(call, _)| call)
+        .collect();
+    assert!(asked.len() > 10, "{:?}", whole.calls);
+    for call in asked {
+        let number = EPERM;
+        let point = Point { call, number };
+        let refused = campaign.refuse_one(&point, (&seen, &seen), &whole.stdout);
+        refused.unwrap_or_else(|what| panic!("{what}"));
+    }
+}
+
 /// Runs a command whose first call of a name is refused.
 fn refuse_first(scene: &Scene, arguments: &[&str], name: &str, number: i32) -> Ended {
     let campaign = Campaign {

@@ -16,6 +16,7 @@ use super::{filter, guard, whose};
 use crate::error::{Error, at, is_machine};
 use crate::hook::{Hook, Means, On, Point};
 use crate::state::State;
+use crate::sys::caps;
 use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::netns::Namespace;
 use crate::sys::prog::{self, AttachTarget};
@@ -216,21 +217,18 @@ fn in_group(
             effect: effect(hook.point),
             ..describe(id, first)?
         };
-        // Who may not ask for a program by its id knows no name of it either.
-        match answer(whose::dispatcher(id).or_else(unless_refused))? {
+        let dispatcher = match caps::may_ask_by_id() {
+            true => answer(whose::dispatcher(id))?,
+            // Who may not ask for a program by its id knows no name of it either.
+            false => None,
+        };
+        match dispatcher {
             None => Ok(Some(one)),
             Some(dispatcher) => Ok(of_another(one, dispatcher, mark, &related)),
         }
     });
     let found: Vec<Option<Foreign>> = found.collect::<Result<_, Error>>()?;
     Ok(found.into_iter().flatten().collect())
-}
-
-fn unless_refused<T>(cause: io::Error) -> io::Result<Option<T>> {
-    match cause.raw_os_error() {
-        Some(libc::EPERM) => Ok(None),
-        _ => Err(cause),
-    }
 }
 
 /// A dispatcher as a program of a policy in another network namespace than that with this mark, if it is one that decides about
@@ -325,10 +323,11 @@ fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
 
 /// The name of a program; empty if it is gone, or this process may not ask.
 fn name(id: u32) -> Result<String, Error> {
-    match prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd())) {
-        Err(cause) if is_machine(&cause) => Err(at("say which programs are attached")(cause)),
-        program => Ok(program.map_or_else(|_| String::new(), |program| program.name)),
+    if !caps::may_ask_by_id() {
+        return Ok(String::new());
     }
+    let program = prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd()));
+    Ok(answer(program.map(Some))?.map_or_else(String::new, |program| program.name))
 }
 
 /// Asks route-netlink, since bpf(2) has no query for XDP.

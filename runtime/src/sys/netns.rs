@@ -163,16 +163,17 @@ pub(crate) fn is_apart() -> bool {
 
 /// Opens a namespace by name or path.
 pub(crate) fn open(name: &str) -> io::Result<File> {
-    let file = File::open(path_of(name))?;
+    let none = || io::Error::new(io::ErrorKind::InvalidInput, "it is not a network namespace");
+    let file = File::open(path_of(name)).map_err(|cause| match cause.raw_os_error() {
+        // A socket: where a descriptor named it, and its number was given to another since.
+        Some(libc::ENXIO) => none(),
+        _ => cause,
+    })?;
     // A name whose mount is gone is an ordinary file, and setns would say only "invalid argument".
     let magic = nix::sys::statfs::fstatfs(&file)?.filesystem_type();
-    if magic != nix::sys::statfs::NSFS_MAGIC {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a network namespace",
-        ));
-    }
-    Ok(file)
+    (magic == nix::sys::statfs::NSFS_MAGIC)
+        .then_some(file)
+        .ok_or_else(none)
 }
 
 /// Runs `work` in a thread of its own that has entered `namespace`, or stays in the caller's where there is none. The

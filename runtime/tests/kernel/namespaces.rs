@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
+use nix::unistd::dup3;
 use sockc_compiler::artifact::{AttachPoint, MapKind, SetPlan};
 use sockc_runtime::{
     Error, Expiry, Forecast, LinkFate, Options, Prefix, ProgramFate, counters, forecast, set_add,
@@ -38,6 +41,19 @@ impl Other {
             work()
         };
         thread::scope(|scope| scope.spawn(inside).join().unwrap())
+    }
+
+    /// Ends the namespace. Its name leads to a socket from now on: a descriptor that is merely closed leads to whatever
+    /// another test opens next.
+    fn gives_way(self) -> OwnedFd {
+        let mut place = OwnedFd::from(self.file);
+        dup3(
+            UnixDatagram::unbound().unwrap(),
+            &mut place,
+            OFlag::O_CLOEXEC,
+        )
+        .unwrap();
+        place
     }
 
     /// The options of a command in this namespace.
@@ -247,7 +263,7 @@ fn a_policy_whose_namespace_is_gone_is_taken_away_all_the_same() {
     inside(|space| {
         let (one, options) = (Other::new(), &space.options);
         outer("a", TC_SHOT, &[&one]).apply(options).unwrap();
-        drop(one);
+        let _socket = one.gives_way();
         let found = status(options).unwrap().unwrap();
         assert!(found.netns[0].1.status().is_none());
         assert_eq!(counters(options).unwrap().len(), 1);
