@@ -11,10 +11,10 @@ use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 use super::{Folder, NetnsName, Ran, ip, root, run};
 
 /// A lab, a policy for the lab's interface and for every bridge, and how both are asked.
-struct Place {
+pub(super) struct Place {
     lab: Lab,
     _folder: Folder,
-    policy: String,
+    pub(super) policy: String,
 }
 
 impl Place {
@@ -24,7 +24,7 @@ impl Place {
         Self::of(name, Lab::new().unwrap(), &rules)
     }
 
-    fn of(name: &str, lab: Lab, policy: &str) -> Self {
+    pub(super) fn of(name: &str, lab: Lab, policy: &str) -> Self {
         let folder = Folder::new(name);
         Self {
             lab,
@@ -34,23 +34,23 @@ impl Place {
     }
 
     /// The command, on the server.
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         self.lab.server.run(|| run(arguments)).unwrap()
     }
 
     /// The command, which must succeed.
-    fn done(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
         ran
     }
 
-    fn apply(&self) {
+    pub(super) fn apply(&self) {
         self.done(&["apply", &self.policy]);
     }
 
     /// `ip`, on the server.
-    fn ip(&self, line: &str) {
+    pub(super) fn ip(&self, line: &str) {
         ip(&self.lab.server, line);
     }
 
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// What status says, which must end so.
-    fn status(&self, code: i32) -> String {
+    pub(super) fn status(&self, code: i32) -> String {
         let status = self.run(&["status"]);
         let said = status.stdout + &status.stderr;
         assert_eq!(status.code, Some(code), "{said}");
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// The interfaces that the policy holds on.
-    fn held(&self) -> Vec<String> {
+    pub(super) fn held(&self) -> Vec<String> {
         let json = self.run(&["status", "--json"]).json();
         let hooks = json["hooks"].as_array().unwrap().iter();
         let alive = hooks.filter(|hook| hook["alive"] == true);
@@ -735,83 +735,4 @@ fn what_only_fills_slots_is_no_policy_that_holds() {
         .stderr;
     assert!(said.contains("has no packet rules for lo"), "{said}");
     assert!(!said.contains("holds on lo"), "{said}");
-}
-
-/// Zones whose patterns have names in common, which only an interface of such a name shows.
-const TWO_ZONES: &str = "zone left = FRONT, u*
-zone right = *d
-default in drop
-ssh: allow tcp to port 22 on zone left
-dns: allow udp to port 53 on zone right
-";
-
-#[test]
-fn an_interface_in_two_zones_keeps_no_other_open() {
-    if !root() {
-        return;
-    }
-    let text = TWO_ZONES.replace("FRONT", FRONT);
-    let place = Place::of("two-zones", Lab::new().unwrap(), &text);
-    place.apply();
-    place.ip("link add ud type veth peer name p-ud0");
-    place.ip("link add u1 type veth peer name p-u10");
-    let in_two = "the interface \"ud\" is in two zones, \"left\" and \"right\": the policy does not hold on it";
-    let said = place.status(5);
-    assert!(said.contains(in_two), "{said}");
-    assert!(said.contains("is for the interface u1 and"), "{said}");
-    assert!(!said.contains("is for the interface ud"), "{said}");
-
-    // The others are taken in, and it is told why this one is not.
-    let applied = place.done(&["apply", "--running"]);
-    assert!(applied.stderr.contains(in_two), "{}", applied.stderr);
-    assert_eq!(place.held(), [FRONT, "u1"]);
-    let said = place.status(5);
-    assert!(
-        said.contains(in_two) && !said.contains("--running"),
-        "{said}"
-    );
-    let json = place.run(&["status", "--json"]).json();
-    let told = &json["interfaces"]["two_zones"][0];
-    assert_eq!(told["interface"], "ud", "{json}");
-    assert_eq!(told["zones"].to_string(), "[\"left\",\"right\"]");
-    assert!(told["held_as"].is_null(), "{json}");
-
-    // One that the policy holds on and that gets such a name: it stays on it.
-    place.ip("link del ud");
-    place.status(0);
-    place.ip("link set u1 name u2d");
-    let stays =
-        "\"u2d\" is in two zones, \"left\" and \"right\": the policy stays on it as on \"u1\"";
-    for _ in 0..2 {
-        let said = place.status(0);
-        assert!(said.contains(stays), "{said}");
-        assert!(!said.contains("until the next `sockc apply`"), "{said}");
-        let applied = place.done(&["apply", "--running"]);
-        assert!(applied.stderr.contains(stays), "{}", applied.stderr);
-        assert_eq!(place.held(), [FRONT, "u1"]);
-    }
-    let json = place.run(&["status", "--json"]).json();
-    assert_eq!(
-        json["interfaces"]["two_zones"][0]["held_as"], "u1",
-        "{json}"
-    );
-    // A file is refused, since it may say otherwise.
-    let refused = place.run(&["apply", &place.policy]);
-    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
-}
-
-/// The same where no packet rule hangs on an interface, and only lookups ask for zones.
-#[test]
-fn an_interface_in_two_zones_is_told_where_only_lookups_ask() {
-    if !root() {
-        return;
-    }
-    let text = "zone left = u*\nzone right = *d\nsocket web = tcp listen 127.0.0.1:8080\n\
-                redirect tcp to port 80 on zone left to sock web\nredirect tcp to port 81 on zone right to sock web\n";
-    let place = Place::of("two-zones-lookups", Lab::new().unwrap(), text);
-    place.apply();
-    place.ip("link add ud type veth peer name p-ud1");
-    let said = place.status(5);
-    assert!(said.contains("\"ud\" is in two zones"), "{said}");
-    place.done(&["apply", "--running"]);
 }

@@ -349,5 +349,8 @@ fn what_fits_no_rate_is_not_said_to_fit() {
             vec!["every packet fits every rate but those of bytes whose burst it is longer than"]
         )
     );
-    assert_eq!(said("9 packets/second"), (0, vec!["every packet fits every rate"]));
+    assert_eq!(
+        said("9 packets/second"),
+        (0, vec!["every packet fits every rate"])
+    );
 }
