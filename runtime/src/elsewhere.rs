@@ -291,6 +291,11 @@ fn marked(session: &Session, mark: &str) -> Result<Option<u64>, Error> {
 }
 
 impl OtherNamespace {
+    /// Whether all of its programs are among these, which are told next to ours.
+    fn is_among(&self, told: &[u32]) -> bool {
+        self.programs.iter().all(|program| told.contains(program))
+    }
+
     /// That it is there, and what to do; only that, and of which namespace it is, where all of its programs are `told` next to
     /// ours.
     #[must_use]
@@ -301,7 +306,7 @@ impl OtherNamespace {
             remedy,
             ..
         } = self;
-        if self.programs.iter().all(|program| told.contains(program)) {
+        if self.is_among(told) {
             return format!("of the policy of sockc with the mark {mark}: {remedy}");
         }
         format!(
@@ -338,5 +343,9 @@ mod tests {
         };
         let told = [&[][..], &[7], &[8], &[8, 9, 7]].map(|told| other.is_among(told));
         assert_eq!(told, [false, false, false, true]);
+        let words = [&[7][..], &[7, 8]].map(|told| other.words(told));
+        let hooks = words.each_ref().map(|words| words.contains("connect4 /a"));
+        assert_eq!(hooks, [true, false]);
+        assert!(words.iter().all(|words| words.contains("mark")));
     }
 }
