@@ -4,8 +4,11 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::bpf::limits::STACK;
 use crate::ir::{Arg, Block, End, Function, Inst, Slot, SocketRegion};
+
+/// The bytes that are followed: as many as [`super::dead_slots`] can move, since a frame may be too large until its unused
+/// slots are gone.
+const FRAME: usize = 1024;
 
 pub(super) fn run(function: &mut Function, order: &[Block]) {
     let mut before: SecondaryMap<Block, Bytes> = SecondaryMap::new();
@@ -39,7 +42,7 @@ type Range = (usize, usize);
 
 /// Bytes of the stack that are still read.
 #[derive(Clone, Default)]
-struct Bytes([u64; STACK / 64]);
+struct Bytes([u64; FRAME / 64]);
 
 impl Bytes {
     fn join(&mut self, other: &Self) {
@@ -49,7 +52,7 @@ impl Bytes {
     }
 
     fn set(&mut self, (first, count): Range, live: bool) {
-        for byte in first..(first + count).min(STACK) {
+        for byte in first..(first + count).min(FRAME) {
             let bit = 1 << (byte % 64);
             match live {
                 true => self.0[byte / 64] |= bit,
@@ -59,14 +62,14 @@ impl Bytes {
     }
 
     fn any(&self, (first, count): Range) -> bool {
-        (first..(first + count).min(STACK)).any(|byte| self.0[byte / 64] & 1 << (byte % 64) != 0)
+        (first..(first + count).min(FRAME)).any(|byte| self.0[byte / 64] & 1 << (byte % 64) != 0)
     }
 }
 
 /// So many bytes of a slot, from `byte` on.
 fn part(function: &Function, slot: Slot, byte: u8, count: usize) -> Range {
     let below = usize::from(function.slots[slot].offset.unsigned_abs());
-    (STACK.saturating_sub(below) + usize::from(byte), count)
+    (FRAME.saturating_sub(below) + usize::from(byte), count)
 }
 
 /// The bytes that an instruction writes, if that is all it does.

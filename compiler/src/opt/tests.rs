@@ -151,6 +151,27 @@ fn a_value_that_nobody_reads_is_not_calculated() {
     );
 }
 
+/// A frame may be larger than the stack until its unused slots are gone: what stands below that is followed too.
+#[test]
+fn what_is_stored_beyond_the_stack_is_there_when_it_is_read() {
+    let mut builder = empty();
+    let [_, one, other] = [520, 8, 8].map(|size| builder.slot(size));
+    for slot in [one, other] {
+        builder.set_slot(slot, 0, 5, Width::DW);
+    }
+    let value = builder.load_slot(one, 0, Width::DW);
+    builder.set_slot(other, 0, 7, Width::DW);
+    let more = builder.load_slot(other, 0, Width::DW);
+    builder.alu(value, AluOp::Add, more);
+    builder.end(End::ReturnValue(value));
+    let mut function = builder.finish();
+    optimise(&mut function);
+    let mut maps = Maps::new(&cranelift_entity::PrimaryMap::<_, MapSpec>::new());
+    let program = emit(&function, &Target::baseline()).unwrap();
+    let ran = run(&program, &mut maps, Input::Xdp(Xdp::default()), &mut Quiet);
+    assert_eq!(ran.unwrap().r0, 12);
+}
+
 #[test]
 fn a_store_that_no_way_reads_is_left_out() {
     let mut builder = empty();
