@@ -11,6 +11,7 @@
 
 mod alone;
 mod anew;
+mod between;
 mod calls;
 mod change;
 mod egress;
