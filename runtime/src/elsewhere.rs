@@ -323,3 +323,22 @@ fn ours(programs: &[Foreign]) -> bool {
 fn words(point: Point, interface: &str) -> String {
     format!("{} {interface}", point.title())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_told_with_our_hooks_if_all_its_programs_are() {
+        let other = OtherNamespace {
+            mark: "mark".to_owned(),
+            hooks: vec!["connect4 /a".to_owned(), "sendmsg4 /a".to_owned()],
+            programs: vec![7, 8],
+            state: None,
+            path: None,
+            remedy: String::new(),
+        };
+        let told = [&[][..], &[7], &[8], &[8, 9, 7]].map(|told| other.is_among(told));
+        assert_eq!(told, [false, false, false, true]);
+    }
+}

@@ -7,7 +7,7 @@ use std::thread;
 use sockc_runtime::lab::{Netlink, Space};
 
 use super::spaces::{BLOCK, Place, answers, listener};
-use super::{Ran, root, run};
+use super::{Ran, ip, root, run};
 
 /// The host's policy without its block.
 const WITHOUT: &str = "interfaces lo
@@ -241,4 +241,101 @@ fn a_socket_that_nobody_handed_over_stays_absent() {
     place.done(&["socket", "register", "reg", "--pid", &pid, "--fd", &fd]);
     let (said, _) = place.plan(HANDED);
     assert!(said.contains("keeps what was handed over"), "{said}");
+}
+
+/// A block with rules for its sockets, too.
+const LOOKS_UP: &str = "interfaces lo
+default in allow
+for netns \"NAME\" {
+    interfaces lo
+    default in allow
+    drop tcp to port 80
+    reject tcp to port 9 at sk_lookup
+}
+";
+
+#[test]
+fn the_sockets_that_open_with_a_block_are_told_of() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("sockets");
+    let sockets = format!(
+        "sockets in netns \"{}\": the policy's verdicts -> allow",
+        place.name
+    );
+    // One without rules for lookups has nothing to do with its sockets.
+    for (block, opens) in [(LOOKS_UP, true), (BLOCK, false)] {
+        place.apply(block);
+        let (said, json) = place.plan(WITHOUT);
+        assert_eq!(said.contains(&sockets), opens, "{said}");
+        let of_sockets = |one: &&serde_json::Value| one["interface"].is_null();
+        let all = json["interfaces"].as_array().unwrap();
+        assert_eq!(all.iter().filter(of_sockets).count(), usize::from(opens));
+    }
+}
+
+#[test]
+fn an_interface_that_opens_with_a_block_is_told_by_its_name_of_now() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("called");
+    ip(place.other(), "link add inside type veth peer name far");
+    place.apply(&BLOCK.replace("    interfaces lo", "    interfaces inside"));
+    ip(place.other(), "link set inside name called");
+    let opens = format!(
+        "the policy of the network namespace \"{}\" goes, with its block: every packet passes on called",
+        place.name
+    );
+    let packets = format!(
+        "packets on called in netns \"{}\": the policy's verdicts -> allow",
+        place.name
+    );
+    let (said, json) = place.plan(WITHOUT);
+    for words in [&opens, &packets] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!said.contains("on inside"), "{said}");
+    assert_eq!(json["interfaces"][0]["interface"], "called", "{json}");
+    let applied = place.done(&["apply", &place.file(WITHOUT)]).stderr;
+    assert!(applied.contains(&opens), "{applied}");
+}
+
+/// The host has no live set any more; the block has one of its own.
+const OWN: &str = "interfaces lo
+default in allow
+drop tcp to port 81
+for netns \"NAME\" {
+    interfaces lo
+    default in allow
+    live set banned max 10 = { 203.0.113.1 }
+    drop from @banned
+}
+";
+
+#[test]
+fn a_live_set_that_goes_around_a_block_is_not_the_one_that_the_block_declares() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("own");
+    place.apply(&shared(10, USES_NONE));
+    place.done(&["set", "add", "banned", "198.51.100.1"]);
+    let fates = |json: &serde_json::Value| {
+        let kernel = &json["kernel"];
+        [&kernel["data"], &kernel["netns"][0]["kernel"]["data"]].map(|data| {
+            let data = data.as_array().unwrap().iter();
+            let one = data.map(|one| (one["fate"].clone(), one["elements"].clone()));
+            one.collect::<Vec<_>>()
+        })
+    };
+    let of = |fate: &str, elements: u32| vec![(fate.into(), elements.into())];
+    let (_, json) = place.plan(OWN);
+    assert_eq!(fates(&json), [of("goes", 2), of("begins", 1)], "{json}");
+    place.apply(OWN);
+    let within = ["set", "list", "banned", "--netns", &place.name];
+    let list = place.done(&within).stdout;
+    assert!(list.contains("203.0.113.1"), "{list}");
+    assert!(!list.contains("198.51.100.1"), "{list}");
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 
+use super::spaces::Process;
 use super::{Folder, Ran, root, run};
 
 /// The hooks of a `connect` rule.
@@ -406,6 +407,57 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     );
     place.ends(0, &["unload", "--yes"]);
     assert!(!is_refused(&place));
+}
+
+/// What is advised of the policy of one namespace takes that one away, and leaves those of others.
+#[test]
+fn each_of_two_other_namespaces_is_told_by_its_own_folder_and_path() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-each");
+    let of_each = ["first", "second"].map(|name| {
+        let (space, group) = (Space::new().unwrap(), Group::named(name).unwrap());
+        // Who is in a namespace is what it is entered by, before who has it open.
+        let path = Process::within(&space);
+        let policy = place.folder.file(name, &calls(&group));
+        place.ends(
+            0,
+            &["apply", "--yes", "--netns", &path.namespace(), &policy],
+        );
+        (space, group, path)
+    });
+    let status = place.ends(0, &["status"]).stderr;
+    let json = place.ends(0, &["status", "--json"]).json();
+    for (space, group, path) in &of_each {
+        let path = path.namespace();
+        let told = told_of(&json, group);
+        assert_eq!(told.len(), 1, "{json}");
+        assert_eq!(told[0]["state"], state(space), "{json}");
+        assert_eq!(told[0]["path"], path, "{json}");
+        let remedy = format!("`sockc unload --netns {path} --bpffs /sys/fs/bpf` takes it away");
+        let mut notes = status.lines().filter(|line| line.contains(group.path()));
+        assert!(notes.any(|note| note.contains(&remedy)), "{status}");
+    }
+    for which in [1, 0] {
+        let gone = of_each[which].2.namespace();
+        place.ends(
+            0,
+            &[
+                "unload",
+                "--yes",
+                "--netns",
+                &gone,
+                "--bpffs",
+                "/sys/fs/bpf",
+            ],
+        );
+        let in_force = of_each.each_ref().map(|(_, _, path)| {
+            let told = place.ends(0, &["status", "--netns", &path.namespace()]);
+            told.stdout.contains("policy \"calls\" is in force")
+        });
+        assert_eq!(in_force, [which == 1, false]);
+    }
 }
 
 /// The hook of `send` is on the sockets of the group, which no folder of control groups holds.

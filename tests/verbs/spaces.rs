@@ -235,15 +235,15 @@ fn status_tells_of_a_namespace_that_is_not_the_one_it_was() {
 }
 
 /// A process that does nothing; it ends when this is dropped.
-struct Process(Child);
+pub(crate) struct Process(Child);
 
 impl Process {
-    fn within(space: &Space) -> Self {
+    pub(crate) fn within(space: &Space) -> Self {
         let sleep = || Command::new("sleep").arg("3600").spawn().unwrap();
         Self(space.run(sleep).unwrap())
     }
 
-    fn namespace(&self) -> String {
+    pub(crate) fn namespace(&self) -> String {
         format!("/proc/{}/ns/net", self.0.id())
     }
 }

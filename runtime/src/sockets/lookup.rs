@@ -392,13 +392,6 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
-/// The address as the words of memory hold it.
-fn words(address: IpAddr) -> Vec<i32> {
-    let bytes = octets(address);
-    let words = bytes.as_chunks::<4>().0.iter();
-    words.map(|word| i32::from_ne_bytes(*word)).collect()
-}
-
 pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
     let wanted = if slot.protocol == IpProtocol::UDP {
         CLOSE
@@ -424,19 +417,38 @@ pub(crate) fn check_found(code: &mut Code, slot: &Slot, found: Found) {
     check_address(code, slot, Register::R7, found.elsewhere);
 }
 
-/// The family is checked too: a dual-stack socket answers for IPv4 without being bound to an IPv4 address.
+/// The family is checked too: a dual-stack socket answers for IPv4 without being bound to an IPv4 address. One of IPv6 that is
+/// bound to the mapped address (as Java binds) is.
 fn check_address(code: &mut Code, slot: &Slot, socket: Register, elsewhere: Label) {
-    let (family, first) = match slot.address {
-        IpAddr::V4(_) => (AF_INET, SK_SRC_IP4),
-        IpAddr::V6(_) => (AF_INET6, SK_SRC_IP6),
-    };
+    let (other, bound) = (code.label(), code.label());
     code.add([asm::load(Width::W, Register::R1, socket, SK_FAMILY)]);
-    code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere);
+    let six = match slot.address {
+        IpAddr::V4(address) => {
+            code.jump_if(JumpOp::Ne, Register::R1, AF_INET, other);
+            check_words(code, socket, SK_SRC_IP4, &address.octets(), elsewhere);
+            code.jump(bound);
+            address.to_ipv6_mapped()
+        }
+        IpAddr::V6(address) => address,
+    };
+    code.place(other);
+    code.jump_if(JumpOp::Ne, Register::R1, AF_INET6, elsewhere);
+    check_words(code, socket, SK_SRC_IP6, &six.octets(), elsewhere);
+    code.place(bound);
     code.add([asm::load(Width::W, Register::R1, socket, SK_SRC_PORT)]);
     code.jump_if(JumpOp::Ne, Register::R1, slot.port.into(), elsewhere);
-    for (index, word) in (0i16..).zip(words(slot.address)) {
-        code.add([asm::load(Width::W, Register::R1, socket, first + 4 * index)]);
-        code.jump32_if(JumpOp::Ne, Register::R1, word, elsewhere);
+}
+
+/// Jumps to `elsewhere` unless the words of a socket from `first` are these bytes.
+fn check_words(code: &mut Code, socket: Register, first: i16, bytes: &[u8], elsewhere: Label) {
+    for (index, word) in (0i16..).zip(bytes.as_chunks::<4>().0) {
+        code.add([asm::load(Width::W, Register::R2, socket, first + 4 * index)]);
+        code.jump32_if(
+            JumpOp::Ne,
+            Register::R2,
+            i32::from_ne_bytes(*word),
+            elsewhere,
+        );
     }
 }
 

@@ -17,7 +17,7 @@ const SIOCGSKNS: libc::c_ulong = 0x894c;
 pub(crate) struct About {
     /// The IP protocol: 6, 17, or another one such as MPTCP's 262.
     pub(crate) protocol: i32,
-    /// Where it is bound; port 0 if it is not.
+    /// Where it is bound, not as a mapped address; port 0 if it is not.
     pub(crate) local: SocketAddr,
     /// Whether it is a listener of a protocol with connections.
     pub(crate) listens: bool,
@@ -46,7 +46,8 @@ fn address(address: &SockaddrStorage) -> Option<SocketAddr> {
     let four = address.as_sockaddr_in().copied();
     let six = address.as_sockaddr_in6().copied();
     let four = four.map(|four: SockaddrIn| SocketAddr::new(four.ip().into(), four.port()));
-    four.or_else(|| six.map(|six: SockaddrIn6| SocketAddr::new(six.ip().into(), six.port())))
+    let six = six.map(|six: SockaddrIn6| SocketAddr::new(six.ip().to_canonical(), six.port()));
+    four.or(six)
 }
 
 /// The kernel's cookie of a socket, never used twice.

@@ -55,6 +55,19 @@ fn held(options: &Options) -> Vec<String> {
     filled.map(|slot| SlotKind::of(&slot.slot).name()).collect()
 }
 
+/// As Java binds.
+#[test]
+fn a_socket_at_a_mapped_address_is_one_of_ipv4() {
+    inside(|space| {
+        policy_with("p", 0).apply(&space.options).unwrap();
+        let server = TcpListener::bind("[::ffff:127.0.0.1]:0").unwrap();
+        let put = socket_register(&space.options, "s0", &[own(&server)]).unwrap();
+        assert_eq!(kinds(&put), ["tcp4"]);
+        let port = server.local_addr().unwrap().port();
+        assert_eq!(reaches(TO, &[&server]), Some(port));
+    });
+}
+
 #[test]
 fn a_registered_socket_is_steered_to_until_it_is_taken_out() {
     inside(|space| {

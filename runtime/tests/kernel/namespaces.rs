@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns};
@@ -381,5 +382,33 @@ fn what_others_change_in_a_block_is_told() {
         let (object, manifest) = outer("a", TC_SHOT, &[&other]).build();
         let told = forecast(&object, &manifest, &space.options).unwrap();
         assert_eq!(told.netns[0].1.drift, inner.drift);
+    });
+}
+
+/// While another command holds its folder, what is left of it is all that is said of a block that goes.
+#[test]
+fn a_block_that_cannot_be_removed_is_told_as_left_alone() {
+    inside(|space| {
+        let other = Other::new();
+        let options = Options {
+            lock_wait: Duration::from_millis(50),
+            ..space.options.clone()
+        };
+        outer("a", TC_SHOT, &[&other]).apply(&options).unwrap();
+        let inode = other.file.metadata().unwrap().ino().to_string();
+        let folder = File::open(options.bpffs.join("sockc").join(inode)).unwrap();
+        folder.lock().unwrap();
+        let applied = outer("b", TC_OK, &[]).apply(&options).unwrap();
+        // A process that is just being started has the descriptor, too.
+        folder.unlock().unwrap();
+        let of_block = |note: &&String| note.contains(&other.name);
+        let [note] = applied.notes.iter().filter(of_block).collect::<Vec<_>>()[..] else {
+            panic!("{:?}", applied.notes);
+        };
+        assert!(note.contains("but could not be removed: "), "{note}");
+        assert!(other.arrives());
+        // The next command takes it away.
+        assert!(unload(&options).unwrap().removed);
+        assert_eq!(space.tree(), Vec::<String>::new());
     });
 }

@@ -183,6 +183,34 @@ fn a_dual_stack_listener_is_not_the_one_of_every_ipv4_address() {
     });
 }
 
+/// As Java binds. The listen hook and `apply` agree.
+#[test]
+fn a_socket_at_a_mapped_address_is_one_of_ipv4() {
+    inside(|space| {
+        let make = || {
+            policy("s")
+                .socket(0, 6, "127.0.0.1:7007")
+                .socket(1, 17, "127.0.0.1:7007")
+                .steer(53, 0)
+        };
+        let states = || -> Vec<Fill> {
+            let found = status(&space.options).unwrap().unwrap().sockets;
+            found.iter().map(|slot| slot.state).collect()
+        };
+        make().apply(&space.options).unwrap();
+        assert_eq!(states(), [Fill::Absent; 2]);
+        let server = listener("[::ffff:127.0.0.1]:7007");
+        let _udp = UdpSocket::bind("[::ffff:127.0.0.1]:7007").unwrap();
+        if probe().netns_cookie_in_sock_ops {
+            assert_eq!(states(), [Fill::Filled, Fill::Waiting]);
+            assert_eq!(reaches(TO, &[&server]), Some(7007));
+        }
+        make().apply(&space.options).unwrap();
+        assert_eq!(states(), [Fill::Filled; 2]);
+        assert_eq!(reaches(TO, &[&server]), Some(7007));
+    });
+}
+
 #[test]
 fn every_kind_of_address_is_found() {
     inside(|space| {
