@@ -137,7 +137,7 @@ fn a_shortcut_between_groups_concerns_both_and_no_third() {
             "{}default send allow\ndrop send tcp from group far to 192.0.2.0/24\n{between}",
             groups.concat()
         ));
-        ["_front", "_back", "_far"].map(|suffix| {
+        ["_0", "_1", "_2"].map(|suffix| {
             let [local, remote] = ["10.0.0.1:4000", "10.0.0.2:80"].map(|at| at.parse().unwrap());
             door(&built, suffix, local, remote)
         })

@@ -3,7 +3,8 @@
 use super::*;
 use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
+    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, RuleId, SetId,
+    SetKind, Shortcut,
 };
 use crate::protocol::IpProtocol;
 use crate::values::codes as values;
