@@ -22,6 +22,7 @@ mod edges;
 #[expect(dead_code, reason = "the benchmarks make whole traces with it")]
 mod frame;
 mod guest;
+mod guests;
 mod machine;
 #[path = "../bench/rules/mod.rs"]
 #[expect(dead_code, reason = "the benchmarks say more of them")]
@@ -34,24 +35,17 @@ mod work;
 
 use std::env;
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
-use std::thread;
 
-use machine::Guest;
+use guests::{Scratch, skip, tail};
 use verified::{Release, Table};
 use work::{INDEX, Large, Line, MARK, Object};
 
-const KERNELS: [&str; 3] = ["5.10", "6.1", "6.12"];
-
-/// How many guests run at a time.
-const ABREAST: usize = 2;
-
 #[test]
 fn golden_objects_load_and_decide_alike_on_every_kernel() {
-    if let Some(folder) = env::var_os("SOCKC_GUEST") {
-        return guest::run(Path::new(&folder));
+    if let Some(folder) = guests::folder() {
+        return guest::run(&folder);
     }
     let scratch = Scratch::new();
     let work = scratch.0.join("work");
@@ -61,7 +55,7 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
     objects.extend(sets::write(&work));
     fs::write(work.join(INDEX), serde_json::to_vec(&objects).unwrap()).unwrap();
     let mut answers = vec![("this machine's kernel", on_this_machine(&work))];
-    answers.extend(on_kernels(&work, &scratch.0));
+    answers.extend(guests::boot(&work, &scratch.0));
     let mut table = Table::default();
     let mut complaints = Vec::new();
     for (kernel, answer) in &answers {
@@ -72,31 +66,6 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
     compare(table);
-}
-
-/// A folder of our own, removed at the end.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        let path =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kernels-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left behind lies in the target folder.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn skip(what: &str, reason: &str) {
-    let required = env::var_os("SOCKC_KERNEL").is_some_and(|value| value == "require");
-    assert!(!required, "{what}: {reason}");
-    println!("skipped: {what}: {reason}");
 }
 
 /// Runs the guest's half here, in a network namespace of its own.
@@ -120,77 +89,14 @@ fn on_this_machine(work: &Path) -> Result<String, String> {
     ))
 }
 
-/// Boots the kernels, a few at a time, and gives each one's console.
-fn on_kernels(work: &Path, scratch: &Path) -> Vec<(&'static str, Result<String, String>)> {
-    let guest = fetch().and_then(|cache| {
-        let program = env::current_exe().unwrap();
-        Guest::new(&cache, &program, work, scratch).map_err(|error| error.to_string())
-    });
-    let guest = match guest {
-        Ok(guest) => guest,
-        Err(reason) => return vec![("kernels under QEMU", Err(reason))],
-    };
-    let boot = |kernel| {
-        guest
-            .boot(kernel, scratch)
-            .map_err(|error: io::Error| error.to_string())
-    };
-    KERNELS
-        .chunks(ABREAST)
-        .flat_map(|group| {
-            thread::scope(|scope| {
-                let running: Vec<_> = group
-                    .iter()
-                    .map(|kernel| (*kernel, scope.spawn(move || boot(kernel))))
-                    .collect();
-                running
-                    .into_iter()
-                    .map(|(kernel, thread)| (kernel, thread.join().unwrap()))
-                    .collect::<Vec<_>>()
-            })
-        })
-        .collect()
-}
-
-/// Brings the kernels and the tools, and gives the folder they are in; the error is the reason why not.
-fn fetch() -> Result<PathBuf, String> {
-    let cache = match env::var_os("XDG_CACHE_HOME") {
-        Some(home) => Path::new(&home).join("sockc/kernels"),
-        None => Path::new(env!("CARGO_TARGET_TMPDIR")).join("kernels"),
-    };
-    let output = Command::new("bash")
-        .arg(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/tests/kernels/fetch.sh"
-        ))
-        .arg(&cache)
-        .output()
-        .map_err(|error| format!("needs bash: {error}"))?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    match output.status.code() {
-        Some(0) => Ok(cache),
-        Some(2) => Err(errors
-            .lines()
-            .last()
-            .unwrap_or("no reason given")
-            .to_owned()),
-        _ => panic!("fetch.sh failed: {errors}"),
-    }
-}
-
 /// Reads a console: notes the counts, gives what went wrong.
 fn judge(kernel: &str, console: &str, objects: &[Object], table: &mut Table) -> Vec<String> {
     let mut complaints = Vec::new();
-    let exit = console
-        .split(&format!("{MARK}EXIT "))
-        .nth(1)
-        .and_then(|rest| rest.lines().next());
-    let release = exit.and_then(|line| Release::parse(line.strip_prefix("0 ")?));
-    let Some(release) = release else {
-        return vec![format!(
-            "{kernel} did not get to the end:\n{}",
-            tail(console)
-        )];
+    let ended = guests::ended(console);
+    let release = match ended.map(Release::parse) {
+        Ok(Some(release)) => release,
+        Ok(None) => return vec![format!("{kernel} has no release:\n{}", tail(console))],
+        Err(tail) => return vec![format!("{kernel} did not get to the end:\n{tail}")],
     };
     let mut done = false;
     for line in console.lines().filter_map(|line| line.split_once(MARK)) {
@@ -258,12 +164,6 @@ fn too_much(large: &Large, program: &str, insns: u32) -> Option<String> {
     // Half as much again is borne: the compiler takes half of what the kernel allows.
     (2 * insns as usize > 3 * estimate)
         .then(|| format!("{program} takes {insns}, and the compiler expected {estimate}"))
-}
-
-/// The last lines of a console.
-fn tail(console: &str) -> String {
-    let lines: Vec<&str> = console.lines().collect();
-    lines[lines.len().saturating_sub(40)..].join("\n")
 }
 
 /// Compares the counts with the ones written down, or writes them down.

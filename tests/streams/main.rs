@@ -1,7 +1,8 @@
 //! Policies of groups on the running kernel: real sockets, real cgroups, in throw-away namespaces.
 //!
 //! Every test compiles a policy's text, applies it by the runtime, and looks at what processes see: which writes are
-//! refused, which data arrives, which way it takes. Not here: packets and lookups.
+//! refused, which data arrives, which way it takes. All of it is done on the older kernels too, under QEMU. Not here: packets
+//! and lookups.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +17,11 @@ mod calls;
 mod change;
 mod egress;
 mod escape;
+#[path = "../kernels/guests.rs"]
+mod guests;
+mod kernels;
+#[path = "../kernels/machine.rs"]
+mod machine;
 mod place;
 mod refusal;
 mod shortcut;

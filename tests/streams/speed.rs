@@ -72,6 +72,10 @@ fn compare(place: &Place) -> (Duration, Duration) {
 
 #[test]
 fn the_shortcut_is_faster_than_the_veth() {
+    // Times under emulation say nothing.
+    if crate::guests::folder().is_some() {
+        return;
+    }
     inside(|place| {
         place.apply(SHORTCUT);
         let faster = (0..TRIES).any(|_| {

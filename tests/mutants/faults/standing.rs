@@ -206,9 +206,30 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         529,
         "runtime/src/sockets/lookup.rs",
-        "code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere);",
-        "if !FAULT { code.jump_if(JumpOp::Ne, Register::R1, family, elsewhere); }",
+        "check_words(code, socket, SK_SRC_IP6, &six.octets(), elsewhere);",
+        "if !FAULT { check_words(code, socket, SK_SRC_IP6, &six.octets(), elsewhere); }",
         &[(Kernel, "sockets::a_dual_stack")],
+    ),
+    fault(
+        704,
+        "runtime/src/sockets/lookup.rs",
+        "code.jump_if(JumpOp::Ne, Register::R1, AF_INET, other);",
+        "code.jump_if(JumpOp::Ne, Register::R1, AF_INET, if FAULT { elsewhere } else { other });",
+        &[(Kernel, "sockets::a_socket_at_a_mapped")],
+    ),
+    fault(
+        705,
+        "runtime/src/sys/netns.rs",
+        "Some(libc::ENXIO) => none(),",
+        "Some(libc::ENXIO) if !FAULT => none(),",
+        &[(Kernel, "namespaces::a_policy_whose_namespace")],
+    ),
+    fault(
+        706,
+        "runtime/src/sys/socket.rs",
+        "six.ip().to_canonical()",
+        "if FAULT { six.ip().into() } else { six.ip().to_canonical() }",
+        &[(Kernel, "handed::a_socket_at_a_mapped")],
     ),
     fault(
         530,

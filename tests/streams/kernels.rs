@@ -1,0 +1,51 @@
+//! The tests of this folder on the older kernels: each boots under QEMU with this very program, and does them all there.
+//!
+//! What a kernel cannot, a test in the guest says as it does on any machine (`skip`), and it is written down here.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::guests::{self, Scratch};
+
+/// What tests are skipped for on the kernels as Debian builds them for clouds.
+const CANNOT: [(&str, &str); 1] = [
+    // Its build has no CONFIG_MPTCP.
+    ("5.10", "MPTCP"),
+];
+
+#[test]
+fn the_older_kernels_do_the_same() {
+    if guests::folder().is_some() {
+        return;
+    }
+    let scratch = Scratch::new();
+    let work = scratch.0.join("work");
+    fs::create_dir_all(&work).unwrap();
+    let mut complaints = Vec::new();
+    for (kernel, answer) in guests::boot(&work, &scratch.0) {
+        match answer {
+            Ok(console) => complaints.extend(judge(kernel, &console)),
+            Err(reason) => guests::skip(kernel, &reason),
+        }
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+/// What went otherwise than it should.
+fn judge(kernel: &str, console: &str) -> Option<String> {
+    let release = match guests::ended(console) {
+        Ok(release) => release,
+        Err(tail) => return Some(format!("{kernel}:\n{tail}")),
+    };
+    let results = console
+        .lines()
+        .filter(|line| line.starts_with("test result:"));
+    println!("{release}: {}", results.collect::<String>());
+    let needed = console
+        .lines()
+        .filter_map(|line| line.split("skipped: needs ").nth(1));
+    let needed: BTreeSet<&str> = needed.map(str::trim).collect();
+    let cannot = CANNOT.iter().filter(|(of, _)| *of == kernel);
+    let cannot: BTreeSet<&str> = cannot.map(|(_, what)| *what).collect();
+    (needed != cannot).then(|| format!("{release} needs {needed:?}, and lacks {cannot:?}"))
+}
