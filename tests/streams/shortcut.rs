@@ -23,7 +23,7 @@ near: shortcut tcp within group pods
 pub(crate) const SERVER4: &str = "203.0.113.5";
 pub(crate) const SERVER6: &str = "2001:db8:3::5";
 /// How long data may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Bytes sent each way; fewer where every instruction is emulated.
 pub(crate) fn much() -> usize {

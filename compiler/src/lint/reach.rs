@@ -38,7 +38,9 @@ pub(super) fn check(
     let mut halves = BTreeMap::new();
     for (id, rule) in list.rules.clone() {
         let first = head(id, rule);
-        let known = covered.entry(first).or_insert_with(|| Some(BTreeSet::new()));
+        let known = covered
+            .entry(first)
+            .or_insert_with(|| Some(BTreeSet::new()));
         let half = half_of(list.policy, rule);
         if known.is_none() && half.is_none() {
             continue;

@@ -248,7 +248,9 @@ fn each_group_has_the_rules_that_name_it_or_none() {
     };
     policy.rules.push(send(Action::Drop, Some(pods)));
     policy.rules.push(send(Action::Count, None));
-    policy.rules.push(send(Action::Shortcut(Shortcut::within(jobs)), None));
+    policy
+        .rules
+        .push(send(Action::Shortcut(Shortcut::within(jobs)), None));
     assert_eq!(
         sketch(&placed(&policy)),
         [

@@ -9,8 +9,7 @@ use cranelift_entity::PrimaryMap;
 use super::{Ids, Version};
 use crate::decide::Lookups;
 use crate::policy::{
-    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End,
-    SocketId,
+    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End, SocketId,
 };
 
 /// One of the two policies.

@@ -132,7 +132,8 @@ fn a_shortcut_concerns_the_end_that_only_receives() {
 #[test]
 fn a_shortcut_between_groups_concerns_both_and_no_third() {
     let rules = |between: &str| {
-        let groups = ["front", "back", "far"].map(|name| format!("group {name} = cgroup \"/{name}\"\n"));
+        let groups =
+            ["front", "back", "far"].map(|name| format!("group {name} = cgroup \"/{name}\"\n"));
         let built = self::built(&format!(
             "{}default send allow\ndrop send tcp from group far to 192.0.2.0/24\n{between}",
             groups.concat()

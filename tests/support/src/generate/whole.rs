@@ -95,8 +95,7 @@ fn shortcut(rng: &mut Rng, values: &Values, group: &str) -> String {
 
 /// A rule as it is, or in the block of a zone.
 pub(super) fn placed(rng: &mut Rng, rule: String, features: Features) -> String {
-    if features.zones && !rule.contains(" on ") && !rule.contains(" group ") && rng.one_in(10)
-    {
+    if features.zones && !rule.contains(" on ") && !rule.contains(" group ") && rng.one_in(10) {
         return format!("for zone lan {{ {rule} }}");
     }
     rule
