@@ -7,6 +7,7 @@ mod examples;
 mod live;
 mod plan;
 mod recording;
+pub(crate) mod suggested;
 
 use std::path::PathBuf;
 

@@ -15,9 +15,9 @@ mod verbs;
 use std::panic;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
-use cli::{Arguments, Verb};
+use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
@@ -36,14 +36,17 @@ fn main() -> ExitCode {
 
 /// Reads the command line and runs its verb.
 fn run() -> Exit {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let matches = Arguments::command().try_get_matches();
+    let read = matches.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match read {
+        Ok(read) => read,
         Err(error) => return output::usage(&error),
     };
     let mut output = Output::new(Manner {
         json: arguments.json,
         color: arguments.color.wish(),
         verbose: arguments.verbose,
+        bpffs: suggested::named(&matches),
     });
     let exit = dispatch(&arguments.verb, &mut output);
     output.finish(exit)

@@ -12,6 +12,7 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
+use std::path::PathBuf;
 use std::thread;
 
 use serde::Serialize;
@@ -20,6 +21,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::render::render;
 use sockc_grammar::source::SourceMap;
 
+use crate::cli::suggested;
 use crate::exit::Exit;
 use said::Said;
 use watch::Watch;
@@ -32,6 +34,8 @@ pub(crate) struct Output {
     watch: Watch,
     /// What was said, for a command that ends without a result.
     said: Said,
+    /// The bpf file system that commands which messages suggest are for, if it has to be named.
+    bpffs: Option<PathBuf>,
     /// What the errors and notes of this time are about, where that is not what the command was asked about.
     place: Option<String>,
     /// The first error on standard output; nothing is written after it.
@@ -39,7 +43,7 @@ pub(crate) struct Output {
 }
 
 /// How the command is to print.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Manner {
     /// Results as JSON.
     pub(crate) json: bool,
@@ -47,6 +51,8 @@ pub(crate) struct Manner {
     pub(crate) color: Option<bool>,
     /// Whether to say how long each stage took.
     pub(crate) verbose: bool,
+    /// The bpf file system that was named, if it is not the one that is meant anyway.
+    pub(crate) bpffs: Option<PathBuf>,
 }
 
 /// What is coloured.
@@ -72,6 +78,7 @@ impl Output {
             color: Colors { messages, results },
             watch: Watch::new(manner.verbose),
             said: Said::default(),
+            bpffs: manner.bpffs,
             place: None,
             broken: None,
         }
@@ -89,7 +96,15 @@ impl Output {
     fn placed(&self, message: impl Display) -> String {
         let place = self.place.iter();
         let words: String = place.map(|place| format!("{place}: ")).collect();
-        harmless(&format!("{words}{message}"))
+        harmless(&self.suggested(&format!("{words}{message}")))
+    }
+
+    /// A message with the commands that it suggests as they have to be written here.
+    pub(crate) fn suggested(&self, message: &str) -> String {
+        match &self.bpffs {
+            Some(folder) => suggested::on(message, folder),
+            None => message.to_owned(),
+        }
     }
 
     /// Who is told of the stages.

@@ -71,13 +71,12 @@ fn check_as_json_has_the_promised_form() {
 fn wrong_use_ends_with_64() {
     let folder = Folder::new("usage");
     folder.write("good.sk", GOOD);
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 5] = [
         &[],
         &["chek", "good.sk"],
         &["check"],
         &["check", "--jsn", "good.sk"],
         &["compile", "good.sk", "--emit", "poetry"],
-        &["check", "not-there.sk"],
     ];
     for arguments in wrong {
         let output = folder.sockc(arguments, b"");
@@ -432,10 +431,10 @@ fn every_error_has_one_form_in_json() {
     folder.write("good.sk", GOOD);
     folder.write("bad.sk", BAD);
     let cases: [(&[&str], i32, &str); 11] = [
-        (&["check", "nosuch.sk"], 64, "nosuch.sk"),
-        (&["check", "good.sk", "nosuch.sk"], 64, "nosuch.sk"),
-        (&["fmt", "--check", "nosuch.sk"], 64, "nosuch.sk"),
-        (&["compile", "nosuch.sk"], 64, "nosuch.sk"),
+        (&["check", "nosuch.sk"], 3, "nosuch.sk"),
+        (&["check", "good.sk", "nosuch.sk"], 3, "nosuch.sk"),
+        (&["fmt", "--check", "nosuch.sk"], 3, "nosuch.sk"),
+        (&["compile", "nosuch.sk"], 3, "nosuch.sk"),
         (&["compile", "bad.sk"], 1, "not a multiple"),
         (
             &["explain", "bad.sk", "tcp from 8.8.8.8 to 192.0.2.1:22"],

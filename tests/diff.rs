@@ -90,7 +90,7 @@ fn exit_codes_tell_what_was_found() {
         (&["old.sk", "bad.sk", "--exit-code"], 1),
         (&["bad.sk", "new.sk"], 1),
         (&["old.sk"], 64),
-        (&["old.sk", "not-there.sk"], 64),
+        (&["old.sk", "not-there.sk"], 3),
         (&["-", "-"], 64),
         (&["old.sk", "new.sk", "--json", "--stat"], 64),
         (&["old.sk", "new.sk", "--markdown", "--stat"], 64),

@@ -99,13 +99,17 @@ fn block(
     options: Options,
     observer: &mut dyn Observer,
 ) -> Scope {
-    let empty = Policy::default();
+    // A live set around a block that comes or goes is no other than before.
+    let empty = policies.map(|policy| Policy {
+        around: policy.live_sets(),
+        ..Policy::default()
+    });
     let inside = policies.map(|policy| {
         let blocks = &policy.netns;
         let mut named = blocks.iter().filter(|netns| netns.name == name);
         named.next().map(|netns| &netns.policy)
     });
-    let [old, new] = inside.map(|policy| policy.unwrap_or(&empty));
+    let [old, new] = [0, 1].map(|side| inside[side].unwrap_or(&empty[side]));
     let mut scope = scope::compare(old, new, Some(name), options, observer);
     if inside.iter().any(Option::is_none) {
         // A policy without the block does not know it by name.

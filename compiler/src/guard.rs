@@ -208,7 +208,8 @@ fn line(
 ) -> Result<Line, Box<Diagnostic>> {
     let span = expect.place.span;
     let standing = expect::standing(policy, expect, store);
-    let broken = match standing.map_err(|exceeded| Box::new(pipeline::too_much(&exceeded, span)))? {
+    let too_much = |exceeded| Box::new(pipeline::too_much(policy, &exceeded, span));
+    let broken = match standing.map_err(too_much)? {
         Standing::Holds => None,
         Standing::Empty => return Err(Box::new(expect::empty(expect))),
         Standing::Broken(broken) => Some(broken),

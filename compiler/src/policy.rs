@@ -96,6 +96,9 @@ pub struct Policy {
     pub classes: PrimaryMap<ClassId, Class>,
     /// The sets that are asked as one question.
     pub sets: PrimaryMap<SetId, Set>,
+    /// Of a `for netns` block: the names of the live sets that the policy around declares, which are the same sets here, whether
+    /// rules ask them or not.
+    pub around: Vec<String>,
     /// The live maps.
     pub live_maps: PrimaryMap<LiveMapId, LiveMap>,
     /// The interfaces that rules send packets out of, by name.
@@ -124,6 +127,7 @@ impl std::default::Default for Policy {
             zones: PrimaryMap::new(),
             classes,
             sets: PrimaryMap::new(),
+            around: Vec::new(),
             live_maps: PrimaryMap::new(),
             out_interfaces: PrimaryMap::new(),
             namespaces: PrimaryMap::new(),
@@ -135,6 +139,14 @@ impl std::default::Default for Policy {
 }
 
 impl Policy {
+    /// The names of the live sets that it declares, and of those of the policy around that its rules ask.
+    #[must_use]
+    pub fn live_sets(&self) -> Vec<String> {
+        let sets = self.sets.values();
+        let live = sets.filter(|set| matches!(set.kind, SetKind::Live { .. }));
+        live.map(|set| set.name.clone()).collect()
+    }
+
     /// The class of interfaces that no zone and no `on interface` names.
     #[must_use]
     pub fn plain_class() -> ClassId {

@@ -145,6 +145,7 @@ impl<'a> Resolver<'a> {
         let policy = Policy {
             name: self.policy.name.clone(),
             sockets: self.policy.sockets.clone(),
+            around: self.policy.live_sets(),
             ..Policy::default()
         };
         Self {

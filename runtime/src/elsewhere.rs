@@ -264,7 +264,7 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
             state.display()
         ),
         (None, None) => format!(
-            "it is pinned in another bpf file system than {}: `sockc unload` there takes it away; where that namespace has ended, removing its folder `sockc/INODE` in that file system does",
+            "it is pinned in another bpf file system than {}: an unload where that is seen takes it away; where that namespace has ended, removing its folder `sockc/INODE` in that file system does",
             bpffs.display()
         ),
     };
@@ -292,20 +292,23 @@ fn marked(session: &Session, mark: &str) -> Result<Option<u64>, Error> {
 
 impl OtherNamespace {
     /// Whether all of its programs are among these, which are told next to ours.
-    #[must_use]
-    pub fn is_among(&self, told: &[u32]) -> bool {
+    fn is_among(&self, told: &[u32]) -> bool {
         self.programs.iter().all(|program| told.contains(program))
     }
 
-    /// That it is there, and what to do.
+    /// That it is there, and what to do; only that, and of which namespace it is, where all of its programs are `told` next to
+    /// ours.
     #[must_use]
-    pub fn words(&self) -> String {
+    pub fn words(&self, told: &[u32]) -> String {
         let Self {
             mark,
             hooks,
             remedy,
             ..
         } = self;
+        if self.is_among(told) {
+            return format!("of the policy of sockc with the mark {mark}: {remedy}");
+        }
         format!(
             "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {remedy}",
             hooks.join(", ")
@@ -340,5 +343,9 @@ mod tests {
         };
         let told = [&[][..], &[7], &[8], &[8, 9, 7]].map(|told| other.is_among(told));
         assert_eq!(told, [false, false, false, true]);
+        let words = [&[7][..], &[7, 8]].map(|told| other.words(told));
+        let hooks = words.each_ref().map(|words| words.contains("connect4 /a"));
+        assert_eq!(hooks, [true, false]);
+        assert!(words.iter().all(|words| words.contains("mark")));
     }
 }

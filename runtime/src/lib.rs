@@ -68,6 +68,7 @@ pub use live::sets::{
     Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
 };
 pub use log::LogReader;
+pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{Options, Standpoint, Watch};

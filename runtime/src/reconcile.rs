@@ -7,7 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::attach;
-use crate::error::{Error, at, is_machine, unreadable};
+use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::Point;
 use crate::state::record::Record;
@@ -99,15 +99,16 @@ pub(crate) enum Off {
     Unknown,
 }
 
-/// Puts all hooks to sleep by one word. A word that is damaged does not keep the rest from going; a refusal that passes does.
+/// Puts all hooks to sleep by one word. A word that is damaged, or that somebody froze, does not keep the rest from going; any
+/// other refusal does.
 pub(crate) fn off(state: &State) -> Result<Off, Error> {
     match state.switch_to(0) {
         Ok(()) => Ok(Off::Written),
-        Err(error @ Error::NoAccess { .. }) => Err(error),
-        Err(Error::Kernel { what, cause }) if is_machine(&cause) => {
-            Err(Error::Kernel { what, cause })
+        Err(Error::State { .. }) => Ok(Off::Unknown),
+        Err(Error::Kernel { cause, .. }) if cause.raw_os_error() == Some(libc::EPERM) => {
+            Ok(Off::Unknown)
         }
-        Err(_) => Ok(Off::Unknown),
+        Err(error) => Err(error),
     }
 }
 

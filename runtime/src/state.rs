@@ -278,7 +278,8 @@ impl State {
             bpffs::remove_tree(&self.current()).map_err(at(what))?;
         }
         let path = self.control();
-        let control = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
+        let gone = || unreadable(&path, io::Error::from_raw_os_error(libc::ENOENT));
+        let control = open_word(&path)?.ok_or_else(gone)?;
         map::update(control.as_fd(), &[0; 4], &generation.to_ne_bytes()).map_err(at(what))
     }
 
@@ -343,8 +344,8 @@ pub(crate) fn pinned_map(path: &Path, kind: MapKind) -> Result<OwnedFd, Error> {
 /// The shape of a word.
 pub(crate) const WORD: map::Shape = map::Shape::array(4, 1);
 
-/// The word in a map that is pinned at a path; `None` if nothing is pinned there.
-fn read_word(path: &Path) -> Result<Option<u32>, Error> {
+/// The map of a word that is pinned at a path; `None` if nothing is pinned there.
+fn open_word(path: &Path) -> Result<Option<OwnedFd>, Error> {
     let pinned = match bpffs::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         pinned => pinned.map_err(|cause| unreadable(path, cause))?,
@@ -356,6 +357,14 @@ fn read_word(path: &Path) -> Result<Option<u32>, Error> {
             cause: "it is not the map that sockc left there".to_owned(),
         });
     }
+    Ok(Some(pinned))
+}
+
+/// The word that is pinned at a path; `None` if nothing is pinned there.
+fn read_word(path: &Path) -> Result<Option<u32>, Error> {
+    let Some(pinned) = open_word(path)? else {
+        return Ok(None);
+    };
     let mut word = [0; 4];
     match map::lookup(pinned.as_fd(), &[0; 4], &mut word) {
         Ok(true) => Ok(Some(u32::from_ne_bytes(word))),

@@ -167,6 +167,8 @@ struct DataRow<'a> {
     settings: &'a [String],
     /// `old` or `new` where only one policy has it.
     only: Option<&'static str>,
+    /// Whether it is a live set of the policy around in both, which the block ceases (`old`) or begins (`new`) to use.
+    stays: bool,
     /// What the old policy calls it, where it holds the same under another name.
     was_called: Option<&'a str>,
     live: bool,
@@ -284,6 +286,7 @@ fn data<'a>(data: &'a Data, netns: Option<&'a str>) -> DataRow<'a> {
             Only::Old => "old",
             Only::New => "new",
         }),
+        stays: data.stays,
         was_called: data.was_called.as_deref(),
         live: data.live,
     }

@@ -168,7 +168,7 @@ pub(super) fn rates(scope: &Scope) -> impl Iterator<Item = &Edit> {
 }
 
 fn is_changed_set(data: &Data) -> bool {
-    !is_map(data) && data.was_called.is_none()
+    !is_map(data) && data.was_called.is_none() && !data.stays
 }
 
 fn is_map(data: &Data) -> bool {

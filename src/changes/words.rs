@@ -110,6 +110,13 @@ pub(super) fn renamed(edit: &Edit) -> Option<(&str, &str)> {
 /// A set or map that does not hold the same: `set office +2 -1 (12 -> 13)`.
 pub(super) fn data(data: &Data) -> String {
     let (old, new) = data.sizes;
+    if let (true, Some(only)) = (data.stays, data.only) {
+        let verb = match only {
+            Only::Old => "ceases",
+            Only::New => "begins",
+        };
+        return format!("{} stays, and the block {verb} to use it", data.name);
+    }
     let change = match data.only {
         Some(Only::Old) => Some(("gone", old)),
         Some(Only::New) => Some(("new", new)),

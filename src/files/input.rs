@@ -110,7 +110,7 @@ fn bounded_bytes(
     read.map_err(|error| {
         let message = format!("cannot read {}: {error}", path.display());
         output.error_about(message, &[("path", path.display().to_string())]);
-        Exit::Usage
+        Exit::Refused
     })
 }
 

@@ -205,6 +205,7 @@ mod tests {
             json: false,
             color: None,
             verbose: false,
+            bpffs: None,
         });
         let entries = entries(text, &mut output)?;
         Ok(entries.iter().map(sockc_runtime::entry_text).collect())

@@ -27,7 +27,7 @@ pub(crate) fn tell(options: &Options, output: &mut Output) -> Option<Vec<Row>> {
     match sockc_runtime::others(options) {
         Ok(others) => {
             for other in &others {
-                output.note(other.words());
+                output.note(other.words(&[]));
             }
             Some(others.into_iter().map(row).collect())
         }
@@ -54,8 +54,7 @@ impl Near {
 
     /// What to say of them, next to programs of these ids, which are told.
     pub(crate) fn words(&self, told: &[u32]) -> Vec<String> {
-        let untold = self.0.iter().filter(|one| !one.is_among(told));
-        untold.map(OtherNamespace::words).collect()
+        self.0.iter().map(|one| one.words(told)).collect()
     }
 
     /// Their JSON.

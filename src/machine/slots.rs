@@ -51,7 +51,7 @@ pub(crate) fn tell(states: &[SlotState], output: &mut Output) {
                 format!("  socket {}", slot.socket),
                 slot.slot.to_owned(),
                 address.map_or_else(String::new, |address| address.to_string()),
-                with_who(slot.state, slot.who.as_ref()),
+                output.suggested(&with_who(slot.state, slot.who.as_ref())),
             ]
         })
         .collect();

@@ -52,8 +52,9 @@ impl Guards {
     /// Reads the guards of the system, then those that were named. One that cannot be read is no guard that holds.
     pub(crate) fn read(arguments: &cli::Guards, output: &mut Output) -> Result<Self, Exit> {
         let mut paths = match &arguments.folder {
-            Some(folder) => in_folder(folder)
-                .map_err(|error| unreadable(folder, &error, Exit::Usage, output))?,
+            Some(folder) => {
+                in_folder(folder).map_err(|error| unreadable(folder, &error, output))?
+            }
             None => of_system(output)?,
         };
         paths.extend(arguments.files.iter().cloned());
@@ -89,7 +90,7 @@ fn of_system(output: &mut Output) -> Result<Vec<PathBuf>, Exit> {
     let folder = Path::new(FOLDER);
     match in_folder(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        found => found.map_err(|error| unreadable(folder, &error, Exit::Refused, output)),
+        found => found.map_err(|error| unreadable(folder, &error, output)),
     }
 }
 
@@ -102,13 +103,13 @@ fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Says that a folder cannot be read, which ends the command so.
-fn unreadable(folder: &Path, error: &io::Error, ending: Exit, output: &mut Output) -> Exit {
+/// Says that a folder cannot be read, and how that ends the command.
+fn unreadable(folder: &Path, error: &io::Error, output: &mut Output) -> Exit {
     output.error(format!(
         "cannot read the guards in {}: {error}",
         folder.display()
     ));
-    ending
+    Exit::Refused
 }
 
 /// The texts of a policy that was read from files.

@@ -60,11 +60,11 @@ struct Attached<'a> {
     means: &'static str,
 }
 
-/// A hook that is not on an interface, in JSON.
+/// A hook whose program decides no packets of an interface, in JSON.
 #[derive(Serialize)]
 struct Hook<'a> {
     hook: &'a str,
-    /// The folder of the control group; empty for the network namespace.
+    /// The folder of the control group, or the interface; empty for the network namespace.
     target: &'a str,
     /// The control group that it hangs on, if that is not the target.
     on: Option<&'a str>,
@@ -126,8 +126,9 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         ask(ready, &options, output)?;
     }
     output.watch().stage("put in force");
-    let applied =
+    let mut applied =
         sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
+    suggest(&mut applied, output);
     report(manifest, &applied, guarded.as_ref(), output);
     if let Ok(policy) = ready.policy() {
         for note in local::notes(&policy, &options) {
@@ -135,6 +136,16 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Has the notes suggest commands as they have to be written.
+fn suggest(applied: &mut Applied, output: &Output) {
+    for note in &mut applied.notes {
+        *note = output.suggested(note);
+    }
+    for (_, inner) in &mut applied.netns {
+        suggest(inner, output);
+    }
 }
 
 /// Shows what would be done, and asks. A "no" ends the command with 1, so that nothing goes on as if it was done.

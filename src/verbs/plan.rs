@@ -126,7 +126,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         guarded,
         replayed,
         others,
-        notes,
+        notes: notes.iter().map(|note| output.suggested(note)).collect(),
     };
     for note in local::notes(&new, &options) {
         output.note(note);
@@ -152,7 +152,8 @@ fn finish(
             all: arguments.all,
             terminal: output.is_terminal(),
         };
-        output.bytes(text::text(planned, look).as_bytes());
+        let page = text::text(planned, look, |words| output.suggested(words));
+        output.bytes(page.as_bytes());
         if let Some(replayed) = &planned.replayed {
             output.line("");
             output.bytes(replayed.text().as_bytes());
@@ -233,7 +234,25 @@ fn both(
     let stays = |name: &str| new.netns.iter().any(|block| block.name == name);
     old.netns
         .retain(|block| stays(&block.name) || !departed(&block.name));
+    rename(&mut old, &forecast.renamed_netns);
     Ok((old, new))
+}
+
+/// Has the policy that runs call the namespaces of its blocks as the next one does. What had such a name before is the block of
+/// a namespace that lost it, of which is told apart from rules.
+fn rename(old: &mut Policy, renamed: &[(String, String)]) {
+    let next = |name: &str| {
+        let mut renamed = renamed.iter();
+        renamed.find_map(|(was, now)| (was == name).then(|| now.clone()))
+    };
+    let is_taken = |name: &str| renamed.iter().any(|(_, now)| now == name);
+    old.netns
+        .retain(|block| next(&block.name).is_some() || !is_taken(&block.name));
+    for block in &mut old.netns {
+        if let Some(now) = next(&block.name) {
+            block.name = now;
+        }
+    }
 }
 
 /// The policy that runs; one of no rules if nothing does.

@@ -30,12 +30,14 @@ pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
         Ok(unloaded) => unloaded,
         Err(error) => return refused(&error, output),
     };
+    let notes = unloaded.notes.iter();
+    let notes: Vec<String> = notes.map(|note| output.suggested(note)).collect();
     if output.is_json() {
         let other_namespaces = others::tell(&place, output);
         output.value(&Report {
             format: "sockc.unload/1",
             removed: unloaded.removed,
-            notes: &unloaded.notes,
+            notes: &notes,
             other_namespaces,
         });
     } else {
@@ -45,9 +47,6 @@ pub(crate) fn run(arguments: &cli::Unload, output: &mut Output) -> Exit {
         });
         others::tell(&place, output);
     }
-    unloaded
-        .notes
-        .into_iter()
-        .for_each(|note| output.note(note));
+    notes.into_iter().for_each(|note| output.note(note));
     Exit::Done
 }

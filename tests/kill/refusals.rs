@@ -6,7 +6,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use libc::{EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSPC, EPERM};
+use libc::{
+    E2BIG, EACCES, EAGAIN, EBUSY, EINTR, EINVAL, EIO, EMFILE, ENOENT, ENOMEM, ENOSPC, EPERM,
+};
 
 use crate::campaign::{Campaign, Seen, all, points};
 use crate::kills::{members, new, nothing, old};
@@ -14,9 +16,9 @@ use crate::root;
 use crate::scene::{BLOCK, Scene};
 use crate::trace::{Ended, Fate, Which};
 
-/// What the machine refuses with.
-const REFUSALS: [i32; 9] = [
-    ENOMEM, EMFILE, EINTR, EBUSY, EAGAIN, EACCES, EPERM, ENOSPC, EIO,
+/// What the machine refuses with, and what a kernel says that takes less than is asked of it.
+const REFUSALS: [i32; 10] = [
+    ENOMEM, EMFILE, EINTR, EBUSY, EAGAIN, EACCES, EPERM, ENOSPC, EIO, E2BIG,
 ];
 
 /// One call of a command and what it is refused with.

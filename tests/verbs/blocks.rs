@@ -339,3 +339,41 @@ fn a_live_set_that_goes_around_a_block_is_not_the_one_that_the_block_declares() 
     assert!(list.contains("203.0.113.1"), "{list}");
     assert!(!list.contains("198.51.100.1"), "{list}");
 }
+
+#[test]
+fn a_namespace_that_only_has_another_name_is_no_other_one() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("othername");
+    place.apply(BLOCK);
+    let other = format!("{}-b", place.name);
+    let path = |name: &str| format!("/run/netns/{name}");
+    std::fs::rename(path(&place.name), path(&other)).unwrap();
+    let text = BLOCK.replace("NAME", &other);
+    let (said, json) = place.plan(&text);
+    let (stricter, more) = place.plan(&text.replace("port 80", "port { 80, 82 }"));
+    let again = place.done(&["plan", &place.file(&text), "--exit-code"]);
+    std::fs::rename(path(&other), path(&place.name)).unwrap();
+
+    assert!(said.contains("No change in effect"), "{said}");
+    let told = format!(
+        "the network namespace \"{other}\" is the one that the policy in force calls \"{}\"",
+        place.name
+    );
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(json["changes"].as_array().unwrap().len(), 0, "{json}");
+    assert!(json["notes"].to_string().contains(&other), "{json}");
+    assert!(again.stdout.contains("No change"), "{}", again.stdout);
+    // What changes by its rules is told under its name.
+    let changes = more["changes"].as_array().unwrap();
+    assert!(!changes.is_empty(), "{stricter}");
+    for change in changes {
+        assert_eq!(change["netns"], other.as_str(), "{more}");
+        assert_eq!(
+            (&change["from"], &change["to"]),
+            (&"allow".into(), &"drop".into()),
+            "{more}"
+        );
+    }
+}

@@ -225,7 +225,7 @@ fn damaged_recordings_say_so() {
         let recording = folder.0.join("packets");
         std::fs::write(&recording, bytes).unwrap();
         let ran = run(&["explain", &policy, "--pcap", recording.to_str().unwrap()]);
-        assert_eq!(ran.code, Some(64), "{wanted}: {}", ran.stderr);
+        assert_eq!(ran.code, Some(3), "{wanted}: {}", ran.stderr);
         assert!(ran.stderr.contains(wanted), "{wanted}: {}", ran.stderr);
         // No table of nothing ahead of it.
         assert_eq!(ran.stdout, "", "{wanted}");

@@ -380,11 +380,25 @@ fn a_policy_of_a_group_in_another_namespace_is_told_alone_and_next_to_ours() {
     let plan = place.ends(0, &["plan", &place.policy]);
     assert!(plan.stdout.contains(words), "{}", plan.stdout);
     let json = place.ends(0, &["status", "--json"]).json();
-    // What is told next to each hook is not told again.
+    // What is told next to each hook is not told again, but whose it is and what takes it away.
     let again = "has hooks on groups";
     assert!(!status.stderr.contains(again), "{}", status.stderr);
     assert!(!plan.stdout.contains(again), "{}", plan.stdout);
     assert!(!applied.contains(again), "{applied}");
+    let others = told_of(&json, &place.group);
+    let (mark, path) = (
+        others[0]["mark"].as_str().unwrap(),
+        others[0]["path"].as_str().unwrap(),
+    );
+    let remedy = format!("`sockc unload --netns {path} --bpffs /sys/fs/bpf` takes it away");
+    for said in [&status.stderr, &plan.stdout] {
+        assert!(
+            said.contains(&format!("with the mark {mark}")),
+            "{mark}: {said}"
+        );
+        assert!(said.contains(&remedy), "{remedy}: {said}");
+    }
+    assert!(applied.contains("` takes it away"), "{applied}");
     for hook in json["hooks"].as_array().unwrap() {
         assert_eq!(hook["foreign"].as_array().unwrap().len(), 1, "{json}");
         assert_eq!(
@@ -664,4 +678,47 @@ fn a_control_group_that_is_gone_locks_no_policy_in() {
     place.ends(0, &["status"]);
     tool(&place.lab.server, &format!("rmdir {unified}{path}"));
     place.ends(0, &["unload", "--yes"]);
+}
+
+/// What a message tells to run has to work as it is written.
+#[test]
+fn suggested_commands_are_for_the_bpf_file_system_that_was_named() {
+    if !root() {
+        return;
+    }
+    let place = Place::bare("groups-suggested");
+    let other = place.folder.0.join("bpf").display().to_string();
+    let server = &place.lab.server;
+    tool(
+        server,
+        &format!("mkdir {other} && mount -t bpf -o mode=0700 bpf {other}"),
+    );
+    let packets = format!(
+        "policy packets\ninterfaces {FRONT}, br-*\ndefault in allow\nd: drop tcp to any:9\n"
+    );
+    let packets = place.folder.file("packets.sk", &packets);
+    let at = ["--bpffs", other.as_str()];
+    let none = place
+        .ends(3, &[&["set", "list", "banned"][..], &at].concat())
+        .stderr;
+    assert!(
+        none.contains(&format!("`sockc apply --bpffs {other}` puts one in force")),
+        "{none}"
+    );
+    place.ends(0, &[&["apply", "--yes", &packets][..], &at].concat());
+    tool(server, "ip link add br-x type veth peer name p-br-x");
+    let told = place.ends(5, &[&["status"][..], &at].concat()).stderr;
+    let remedy = format!("sockc apply --bpffs {other} --running");
+    assert!(
+        told.contains(&format!("`{remedy}` puts it there")),
+        "{told}"
+    );
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    tool(
+        server,
+        &remedy.replace("sockc apply", &format!("{sockc} apply")),
+    );
+    place.ends(0, &[&["status"][..], &at].concat());
+    place.ends(0, &[&["unload", "--yes"][..], &at].concat());
+    tool(server, &format!("umount {other}"));
 }

@@ -106,8 +106,8 @@ fn a_guard_that_is_wrong_or_missing_is_no_pass() {
     for (arguments, code, words) in [
         (["--guard", zone.as_str()], 1, "dmz"),
         (["--guard", &rule], 1, "E0504"),
-        (["--guard", "/nowhere.sk"], 64, "/nowhere.sk"),
-        (["--guards", "/nowhere"], 64, "/nowhere"),
+        (["--guard", "/nowhere.sk"], 3, "/nowhere.sk"),
+        (["--guards", "/nowhere"], 3, "/nowhere"),
     ] {
         let refused = apply(&lab, &[&path, arguments[0], arguments[1]]);
         assert_eq!(

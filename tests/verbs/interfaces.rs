@@ -11,10 +11,10 @@ use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 use super::{Folder, NetnsName, Ran, ip, root, run};
 
 /// A lab, a policy for the lab's interface and for every bridge, and how both are asked.
-struct Place {
+pub(super) struct Place {
     lab: Lab,
     _folder: Folder,
-    policy: String,
+    pub(super) policy: String,
 }
 
 impl Place {
@@ -24,7 +24,7 @@ impl Place {
         Self::of(name, Lab::new().unwrap(), &rules)
     }
 
-    fn of(name: &str, lab: Lab, policy: &str) -> Self {
+    pub(super) fn of(name: &str, lab: Lab, policy: &str) -> Self {
         let folder = Folder::new(name);
         Self {
             lab,
@@ -34,23 +34,23 @@ impl Place {
     }
 
     /// The command, on the server.
-    fn run(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn run(&self, arguments: &[&str]) -> Ran {
         self.lab.server.run(|| run(arguments)).unwrap()
     }
 
     /// The command, which must succeed.
-    fn done(&self, arguments: &[&str]) -> Ran {
+    pub(super) fn done(&self, arguments: &[&str]) -> Ran {
         let ran = self.run(arguments);
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
         ran
     }
 
-    fn apply(&self) {
+    pub(super) fn apply(&self) {
         self.done(&["apply", &self.policy]);
     }
 
     /// `ip`, on the server.
-    fn ip(&self, line: &str) {
+    pub(super) fn ip(&self, line: &str) {
         ip(&self.lab.server, line);
     }
 
@@ -60,7 +60,7 @@ impl Place {
     }
 
     /// What status says, which must end so.
-    fn status(&self, code: i32) -> String {
+    pub(super) fn status(&self, code: i32) -> String {
         let status = self.run(&["status"]);
         let said = status.stdout + &status.stderr;
         assert_eq!(status.code, Some(code), "{said}");
@@ -68,7 +68,7 @@ impl Place {
     }
 
     /// The interfaces that the policy holds on.
-    fn held(&self) -> Vec<String> {
+    pub(super) fn held(&self) -> Vec<String> {
         let json = self.run(&["status", "--json"]).json();
         let hooks = json["hooks"].as_array().unwrap().iter();
         let alive = hooks.filter(|hook| hook["alive"] == true);
@@ -705,7 +705,24 @@ fn what_only_fills_slots_is_no_policy_that_holds() {
         "interfaces {FRONT}\ndefault in allow\nsocket web = udp listen 127.0.0.1:4053\nredirect udp to port 53 to sock web\n"
     );
     let place = Place::of("fills", Lab::new().unwrap(), &policy);
-    place.apply();
+    let applied = place.done(&["apply", &place.policy]).stdout;
+    let fills = |line: &str| line.split_whitespace().take(2).eq(["lo", "fill"]);
+    assert!(applied.lines().any(fills), "{applied}");
+    let fills = |json: &serde_json::Value| {
+        let hooks = json["hooks"].as_array().unwrap();
+        hooks
+            .iter()
+            .filter(|hook| hook["hook"] == "fill" && hook["target"] == "lo")
+            .count()
+    };
+    for arguments in [
+        &["apply", "--json", &place.policy][..],
+        &["apply", "--json", "--running", "--interface", "lo"],
+        &["status", "--json"],
+    ] {
+        let json = place.done(arguments).json();
+        assert_eq!(fills(&json), 1, "{arguments:?}: {json}");
+    }
     let stands = place.done(&["status"]).stdout;
     assert!(
         stands

@@ -32,6 +32,7 @@ mod spaces;
 mod told;
 mod trying;
 mod workers;
+mod zones;
 
 use std::fs;
 use std::io::Write;

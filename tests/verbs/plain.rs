@@ -207,11 +207,11 @@ fn input_without_end_is_refused_at_once() {
     );
     let policy = folder.file("c.sk", "default in drop\n");
     for (arguments, code) in [
-        (&["check", "/dev/zero"][..], 64),
+        (&["check", "/dev/zero"][..], 3),
         (&["check", &including], 1),
         (&["check", &list], 1),
-        (&["check", &policy, "--guard", "/dev/zero"], 64),
-        (&["explain", &policy, "--pcap", "/dev/zero"], 64),
+        (&["check", &policy, "--guard", "/dev/zero"], 3),
+        (&["explain", &policy, "--pcap", "/dev/zero"], 3),
     ] {
         let ran = run(arguments);
         assert_eq!(ran.code, Some(code), "{arguments:?}: {}", ran.stderr);
@@ -220,5 +220,39 @@ fn input_without_end_is_refused_at_once() {
             "{arguments:?}: {}",
             ran.stderr
         );
+    }
+}
+
+/// Whoever wrote the command line did nothing wrong: the world has no such file, or does not let it be read.
+#[test]
+fn a_file_that_cannot_be_read_is_a_refusal_of_the_machine() {
+    let folder = Folder::new("unread");
+    let path = folder.file("edge.sk", CLEAN);
+    let missing = folder.0.join("missing.sk").display().to_string();
+    let directory = folder.0.display().to_string();
+    for file in [missing.as_str(), &directory, "/dev/zero"] {
+        for arguments in [
+            vec!["check", file],
+            vec!["fmt", file],
+            vec!["compile", file],
+            vec!["explain", file, "tcp from 8.8.8.8:4000 to 1.1.1.1:53"],
+            vec!["explain", &path, "--pcap", file],
+            vec!["diff", &path, file],
+            vec!["diff", &path, &path, "--replay", file],
+            vec!["try", file],
+            vec!["plan", file],
+            vec!["apply", file],
+            vec!["check", &path, "--guard", file],
+            vec!["set", "load", "banned", file],
+            vec!["map", "load", "tenants", file],
+        ] {
+            let output = sockc(&arguments).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(3), "{arguments:?}: {said}");
+            assert!(
+                said.contains("cannot read") && said.contains(file),
+                "{arguments:?}: {said}"
+            );
+        }
     }
 }

@@ -214,6 +214,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         zones: policy.zones.clone(),
         classes: policy.classes.clone(),
         sets: policy.sets.clone(),
+        around: policy.around.clone(),
         live_maps: policy.live_maps.clone(),
         out_interfaces: policy.out_interfaces.clone(),
         namespaces: policy.namespaces.clone(),

@@ -17,7 +17,9 @@ use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld, contents, describe_on, interface};
-use crate::policy::{ClassId, Direction, Family, LiveMapId, NetnsId, RuleId, SetId, SocketId};
+use crate::policy::{
+    AddressSet, ClassId, Direction, Family, LiveMapId, NetnsId, RuleId, SetId, SetKind, SocketId,
+};
 use crate::protocol::IpProtocol;
 
 /// A case of a topic.
@@ -152,7 +154,8 @@ impl<'a, 'p> Case<'a, 'p> {
             said.is_none_or(|said| {
                 let nothing = said.elsewhere.is_empty() && said.absent.is_empty();
                 let nothing = nothing && said.contents.is_empty();
-                nothing && said.members.is_empty() && !said.rate_exceeded
+                let nothing = nothing && said.members.is_empty() && said.around.is_empty();
+                nothing && !said.rate_exceeded
             })
         })
     }
@@ -164,7 +167,8 @@ impl<'a, 'p> Case<'a, 'p> {
             let policy = self.joint.side(which).policy;
             let said = self.described(which, left_out)?;
             let absent = said.absent.iter().map(|id| &policy.sockets[*id].name);
-            let held = said.members.into_iter();
+            let asked = said.members.into_iter();
+            let asked = asked.map(|(id, held)| (policy.sets[id].name.clone(), held));
             let elsewhere = said.elsewhere.iter();
             let contents = said.contents.iter();
             Some((
@@ -172,8 +176,7 @@ impl<'a, 'p> Case<'a, 'p> {
                     .map(|(id, held)| (&policy.live_maps[*id].name, contents::words(policy, held)))
                     .collect::<BTreeMap<_, _>>(),
                 absent.collect::<BTreeSet<_>>(),
-                held.map(|(id, held)| (&policy.sets[id].name, held))
-                    .collect::<BTreeMap<_, _>>(),
+                asked.chain(said.around).collect::<BTreeMap<_, _>>(),
                 elsewhere
                     .map(|(id, answer)| (&policy.namespaces[*id], *answer as u32))
                     .collect::<BTreeMap<_, _>>(),
@@ -216,6 +219,7 @@ impl<'a, 'p> Case<'a, 'p> {
         let policy = self.joint.side(which).policy;
         let (event, seen) = (self.event(which)?, Seen { case: self, which });
         let mut said = Described::of_world(policy, event, &self.header, self.socket, &seen);
+        said.around = self.around(which);
         said.rate_exceeded = !left_out.rate_exceeded && self.exceeds();
         if left_out.elsewhere {
             said.elsewhere.clear();
@@ -225,11 +229,30 @@ impl<'a, 'p> Case<'a, 'p> {
         }
         if left_out.members {
             said.members.clear();
+            said.around.clear();
         }
         if left_out.contents {
             said.contents.clear();
         }
         Some(said)
+    }
+
+    /// What is in live sets around the blocks that only the rules of the other one ask.
+    fn around(&self, which: Which) -> Vec<(String, AddressSet)> {
+        let around = &self.joint.side(which).policy.around;
+        let sets = self.joint.tables.sets.iter();
+        let sets = sets.filter(|(id, set)| {
+            let own = &self.joint.side(which).ids.sets;
+            matches!(set.kind, SetKind::Live { .. })
+                && around.contains(&set.name)
+                && !own.values().any(|own| own == id)
+        });
+        let ends = [self.header.to, self.header.from].into_iter();
+        let is_in = |set, end| self.values.is_member(&self.header, set, end);
+        let held = |set| AddressSet::of(ends.clone().filter(|&end| is_in(set, end)));
+        let mut held: Vec<_> = sets.map(|(id, set)| (set.name.clone(), held(id))).collect();
+        held.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        held
     }
 
     /// Whether some rate of either policy is exceeded.

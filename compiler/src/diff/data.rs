@@ -30,18 +30,14 @@ pub(super) fn data(old: &Policy, new: &Policy) -> Vec<Data> {
         found.extend(constant(name, left, right));
     }
     let mut found = renamed(found, old, new);
-    let live = |policy: &'_ Policy| -> Vec<String> {
-        let sets = policy.sets.values();
-        let live = sets.filter(|set| matches!(set.kind, SetKind::Live { .. }));
-        live.map(|set| set.name.clone()).collect()
-    };
-    let names: BTreeSet<String> = live(old).into_iter().chain(live(new)).collect();
-    for name in &names {
+    let names = old.live_sets().into_iter().chain(new.live_sets());
+    for name in names.collect::<BTreeSet<String>>() {
         let of = |policy: &'_ Policy| {
             let sets = policy.sets.values();
-            sets.filter(|set| set.name == *name).find_map(live_set)
+            sets.filter(|set| set.name == name).find_map(live_set)
         };
-        found.extend(live_sets(name, of(old).as_ref(), of(new).as_ref()));
+        let around = [old, new].map(|policy| policy.around.contains(&name));
+        found.extend(live_sets(&name, of(old).as_ref(), of(new).as_ref(), around));
     }
     let maps = old.live_maps.values().chain(new.live_maps.values());
     let names: BTreeSet<&String> = maps.map(|map| &map.name).collect();
@@ -139,7 +135,13 @@ fn live_set(set: &Set) -> Option<Live> {
     }
 }
 
-fn live_sets(name: &str, old: Option<&Live>, new: Option<&Live>) -> Option<Data> {
+/// `around`: whether the set of this name is that of the policy around, in each of the policies.
+fn live_sets(
+    name: &str,
+    old: Option<&Live>,
+    new: Option<&Live>,
+    around: [bool; 2],
+) -> Option<Data> {
     let nothing = Live {
         max: 0,
         expires: None,
@@ -167,10 +169,17 @@ fn live_sets(name: &str, old: Option<&Live>, new: Option<&Live>) -> Option<Data>
                 time(right.expires)
             ));
         }
+        match around {
+            [false, true] => settings.push("that of the policy around from now on".to_owned()),
+            [true, false] => settings.push("the block's own from now on".to_owned()),
+            [true, true] | [false, false] => {}
+        }
     }
+    let only = only(old.is_some(), new.is_some());
     let data = Data {
         sizes: (left.start.len(), right.start.len()),
-        only: only(old.is_some(), new.is_some()),
+        only,
+        stays: only.is_some() && around == [true, true],
         settings,
         live: true,
         ..elements(

@@ -382,6 +382,9 @@ pub struct Data {
     pub settings: Vec<String>,
     /// Whether it is only in the old policy, or only in the new one.
     pub only: Option<Only>,
+    /// Of a live set that is only in one of them: whether it is one of the policy around in both, which the block ceases or
+    /// begins to ask.
+    pub stays: bool,
     /// What the old policy calls it, where it holds the same under another name.
     pub was_called: Option<String>,
     /// Whether its contents change while running, so that what is written here is only what it starts with.

@@ -49,6 +49,8 @@ pub struct Described {
     pub absent: Vec<SocketId>,
     /// What is in live sets, by set, each once; the others hold what they start with.
     pub members: Vec<(SetId, AddressSet)>,
+    /// What is in live sets of the policy around a block that no rule of it asks, by name, each once.
+    pub around: Vec<(String, AddressSet)>,
     /// What live maps hold, by map, each once; the others hold what they start with.
     pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     /// Whether no rate has tokens left; else every one has.
@@ -65,6 +67,7 @@ impl Described {
             elsewhere: Vec::new(),
             absent: Vec::new(),
             members: Vec::new(),
+            around: Vec::new(),
             contents: Vec::new(),
             rate_exceeded: false,
         }

@@ -54,8 +54,13 @@ impl Analysis {
     }
 
     /// Why there is no more.
-    pub(super) fn beyond_budget(&self, exceeded: &BudgetExceeded, job: Job<'_>) -> Stop {
-        let refusal = too_much(exceeded, job.whole());
+    pub(super) fn beyond_budget(
+        &self,
+        policy: &Policy,
+        exceeded: &BudgetExceeded,
+        job: Job<'_>,
+    ) -> Stop {
+        let refusal = too_much(policy, exceeded, job.whole());
         Stop::Diagnostics(vec![self.without_tables(refusal)])
     }
 }
@@ -98,8 +103,8 @@ pub(super) fn expect(
         None => expect::check(policy, place, &mut analysis.store),
         Some(_) => expect::check(policy, place, &mut Store::of(policy)),
     };
-    let found =
-        found.map_err(|exceeded| Stop::Diagnostics(vec![too_much(&exceeded, job.whole())]))?;
+    let found = found
+        .map_err(|exceeded| Stop::Diagnostics(vec![too_much(policy, &exceeded, job.whole())]))?;
     match found.iter().any(|one| one.severity == Severity::Error) {
         true => Err(Stop::Diagnostics(found)),
         false => Ok(found),
@@ -122,7 +127,7 @@ pub(super) fn compose(policy: &Policy, analysis: &mut Analysis, job: Job<'_>) ->
     }
     match compose::check(policy, &analysis.chains, &mut analysis.store) {
         Ok(()) => Ok(()),
-        Err(Fault::TooLarge(exceeded)) => Err(analysis.beyond_budget(&exceeded, job)),
+        Err(Fault::TooLarge(exceeded)) => Err(analysis.beyond_budget(policy, &exceeded, job)),
         Err(bug) => Err(Stop::Bug(bug.to_string())),
     }
 }

@@ -13,6 +13,7 @@ use crate::diagram::BudgetExceeded;
 use crate::diagram::flatten::Flat;
 use crate::ir::Function;
 pub(crate) use crate::place::codes::TOO_LARGE as BUDGET;
+use crate::place::codes::fewer;
 use crate::policy::Policy;
 use crate::tables::PlacedTable;
 
@@ -153,14 +154,14 @@ pub(super) struct Done {
 }
 
 /// What is said where the analysis would take too much; `span` is that of the whole policy.
-pub(crate) fn too_much(exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
+pub(crate) fn too_much(policy: &Policy, exceeded: &BudgetExceeded, span: Span) -> Diagnostic {
     Diagnostic::error(
         BUDGET,
         "the policy is too large to analyse",
         span,
         exceeded.to_string(),
     )
-    .help("split it, or use fewer different address and port ranges in one list")
+    .help(fewer(policy))
 }
 
 /// The place of what belongs to no statement.

@@ -29,7 +29,7 @@ pub(super) fn decide(
     let policy = analysis.bulk.as_ref().map_or(whole, |bulk| &bulk.policy);
     let (store, chains) = (&mut analysis.store, &analysis.chains);
     let decided = all(store, policy, chains, job.options.counters);
-    decided.map_err(|exceeded| analysis.beyond_budget(&exceeded, job))
+    decided.map_err(|exceeded| analysis.beyond_budget(policy, &exceeded, job))
 }
 
 fn all(

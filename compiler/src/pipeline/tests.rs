@@ -263,3 +263,32 @@ fn a_policy_of_too_many_rules_is_refused_in_plain_words() {
     let text = "#".repeat((40 << 20) + 1);
     assert_eq!(codes(&compiled(&text)), ["E0402"]);
 }
+
+/// Who has too many of one thing is not told to have fewer of another.
+#[test]
+fn advice_for_a_list_that_is_too_large_is_about_what_it_has_many_of() {
+    let advice = |rule: &dyn Fn(u32) -> String| {
+        let rules: String = (1..45).map(|number| rule(number) + "\n").collect();
+        let policy = compiled(&format!("default in allow\n{rules}"))
+            .policy
+            .unwrap();
+        crate::place::codes::fewer(&policy)
+    };
+    let ports = advice(&|number| format!("drop tcp to port {number}-{}", 99 * number));
+    assert!(ports.contains("address and port ranges"), "{ports}");
+    let lengths = advice(&|number| format!("drop tcp to port 22 if no length = {number}"));
+    assert!(
+        lengths.contains("fewer different `length` conditions"),
+        "{lengths}"
+    );
+    let either = advice(&|number| {
+        format!(
+            "drop if any of {{ ttl = {number}, mark {number}, ttl = {} }}",
+            number + 50
+        )
+    });
+    assert!(
+        either.contains("fewer different `ttl` conditions"),
+        "{either}"
+    );
+}

@@ -1,9 +1,11 @@
 //! What placement has to say of a policy that it cannot place.
 
+use std::collections::{BTreeMap, HashSet};
+
 use sockc_grammar::diagnostic::Diagnostic;
 
 use crate::diagram::BudgetExceeded;
-use crate::policy::{Action, Policy, Rule};
+use crate::policy::{Action, Condition, Policy, Rule};
 
 sockc_grammar::codes! {
     ALLOW_AHEAD = "E0310", "an allow that a socket lookup cannot evaluate, ahead of a redirect that it overlaps";
@@ -82,7 +84,40 @@ pub(super) fn too_large(policy: &Policy, exceeded: BudgetExceeded) -> Option<Dia
         rule.place.span,
         format!("{exceeded} before this rule, the last, was placed"),
     );
-    Some(error.help("split it, or use fewer different address and port ranges in one list"))
+    Some(error.help(fewer(policy)))
+}
+
+/// What is to be done about a list that makes too many pieces: fewer of what its rules ask for in the most different ways.
+pub(crate) fn fewer(policy: &Policy) -> String {
+    let mut asked: BTreeMap<&str, HashSet<&Condition>> = BTreeMap::new();
+    let mut sides = HashSet::new();
+    for rule in policy.rules.values() {
+        sides.extend([&rule.matches.from, &rule.matches.to].into_iter().flatten());
+        for condition in &rule.matches.conditions {
+            count(condition, &mut asked);
+        }
+    }
+    let most = asked.into_iter().max_by_key(|(_, ways)| ways.len());
+    match most.filter(|(_, ways)| ways.len() > sides.len()) {
+        Some((word, _)) => {
+            format!("split it, or use fewer different `{word}` conditions in one list")
+        }
+        None => "split it, or use fewer different address and port ranges in one list".to_owned(),
+    }
+}
+
+/// Counts a condition by the word that begins it, or those in it.
+fn count<'p>(condition: &'p Condition, asked: &mut BTreeMap<&'static str, HashSet<&'p Condition>>) {
+    let word = match condition {
+        Condition::No(inner) => return count(inner, asked),
+        Condition::AnyOf(all) => return all.iter().for_each(|one| count(one, asked)),
+        Condition::Header { field, .. } => field.word(),
+        Condition::Socket { .. } => "socket",
+        Condition::SockAbsent(_) => "sock",
+        // They stand in rules that were made of others, not in what somebody wrote.
+        Condition::Entry { .. } | Condition::FirstMatch(_) => return,
+    };
+    asked.entry(word).or_default().insert(condition);
 }
 
 #[cfg(test)]

@@ -147,7 +147,12 @@ impl Replay<'_> {
 
     fn assumptions(&self) -> Vec<&'static str> {
         let policies = [self.old.policy(), self.new.policy()];
-        let rules = || policies.iter().flat_map(|policy| policy.rules.values());
+        let rules = policies.iter().flat_map(|policy| policy.rules.values());
+        let rates = || {
+            let rated = rules.clone().filter(|rule| !rule.direction.of_processes());
+            rated.filter_map(|rule| rule.rate.as_ref().map(|rate| (rule.direction, rate)))
+        };
+        let of_bytes = rates().any(|(direction, rate)| rate.longest(direction).is_some());
         let sockets = match self.sockets {
             Sockets::Traffic => {
                 "sockets are those that the traffic shows: what answers in it listens or is connected"
@@ -165,8 +170,13 @@ impl Replay<'_> {
             (self.asks_sockets, sockets),
             (live, "live sets and maps hold what they start with"),
             (
-                rules().any(|rule| rule.rate.is_some()),
-                "every packet fits every rate",
+                rates().next().is_some(),
+                match of_bytes {
+                    true => {
+                        "every packet fits every rate but those of bytes whose burst it is longer than"
+                    }
+                    false => "every packet fits every rate",
+                },
             ),
             (
                 policies.iter().any(|policy| !policy.sockets.is_empty()),

@@ -322,3 +322,35 @@ fn an_interface_that_a_policy_is_not_on_lets_packets_pass() {
     );
     assert_eq!(report.pairs[0].to.verdict, "drop");
 }
+
+#[test]
+fn what_fits_no_rate_is_not_said_to_fit() {
+    let drops = |rate: &str| format!("default in allow\ndrop udp to any:53 above {rate}\n");
+    let long = |length| Header {
+        length,
+        ..udp((THERE, 9), (HERE, 53))
+    };
+    let said = |rate: &str| {
+        let text = drops(rate);
+        let report = replayed(
+            "default in allow\n",
+            &text,
+            Sockets::None,
+            &[long(1000), long(1001)],
+        );
+        let assumptions = report.assumptions.clone();
+        (report.changed.packets, assumptions)
+    };
+    // The longer one takes more tokens than a full bucket has.
+    assert_eq!(
+        said("9000 bytes/second burst 1000"),
+        (
+            1,
+            vec!["every packet fits every rate but those of bytes whose burst it is longer than"]
+        )
+    );
+    assert_eq!(
+        said("9 packets/second"),
+        (0, vec!["every packet fits every rate"])
+    );
+}

@@ -2,6 +2,7 @@
 
 use crate::hook::Means;
 use crate::sockets::lookup::SlotState;
+use crate::sockets::refill;
 use crate::state::record::Attached;
 
 /// What an apply did.
@@ -11,7 +12,7 @@ pub struct Applied {
     pub generation: u32,
     /// The interfaces and how programs hang on them.
     pub interfaces: Vec<InterfaceHook>,
-    /// The other hooks: on the namespace, and on control groups.
+    /// The other hooks: on the namespace, on control groups, and where packets of an interface only fill slots of named sockets.
     pub hooks: Vec<OtherHook>,
     /// How the slots of named sockets stand. An absent socket is no failure.
     pub sockets: Vec<SlotState>,
@@ -25,12 +26,12 @@ pub struct Applied {
     pub entered: Option<String>,
 }
 
-/// A hook that is not on an interface.
+/// A hook whose program decides no packets of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHook {
-    /// `lookup`, `listen`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
+    /// `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
     pub hook: String,
-    /// The path of the control group; empty for the namespace.
+    /// The path of the control group, or the interface; empty for the namespace.
     pub target: String,
     /// The folder of the control group that it hangs on, if that is not the one it is for.
     pub on: Option<String>,
@@ -58,6 +59,16 @@ impl OtherHook {
             on,
             means: attached.hook.means,
         })
+    }
+
+    /// Of a hook that only fills slots, on an interface that is called so now.
+    pub(super) fn filler(attached: &Attached, called: &str) -> Self {
+        Self {
+            hook: refill::TITLE.to_owned(),
+            target: called.to_owned(),
+            on: None,
+            means: attached.hook.means,
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use crate::error::Error;
 use crate::groups::moved;
 use crate::hook::{Hook, Means, On, Point};
 use crate::load;
+use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
 use crate::options::{Options, Standpoint};
@@ -58,10 +59,14 @@ pub struct Forecast {
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
     pub renamed: Vec<(String, String)>,
+    /// The interfaces in two zones that an apply of what runs leaves as they are.
+    pub two_zones: Vec<InTwoZones>,
     /// What both policies name, and an apply finds something else for than the programs in force know.
     pub named: Vec<(NamedKind, String)>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
+    /// The network namespaces of blocks that the policy in force calls otherwise: its name for each, and the next one.
+    pub renamed_netns: Vec<(String, String)>,
     /// The network namespaces whose blocks are gone, or are those of others of their names by now.
     pub departing: Vec<Departing>,
 }
@@ -216,8 +221,10 @@ impl One<'_> {
             counters,
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
+            two_zones: self.targets.two_zones.clone(),
             named: self.named()?,
             netns: Vec::new(),
+            renamed_netns: ownership::renamed(before, record),
             departing,
         })
     }

@@ -27,7 +27,7 @@ use crate::sys::link::Description;
 /// What a person calls the hook of a program with this name.
 pub(crate) fn title(point: Point, name: &str) -> String {
     if name.starts_with(refill::NAME) {
-        return "fill".to_owned();
+        return refill::TITLE.to_owned();
     }
     point.title()
 }

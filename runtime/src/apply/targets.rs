@@ -10,6 +10,7 @@ use crate::attach::guard;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PEERS};
 use crate::hook::{On, Point, Points};
+use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::{self, Interface, There};
 use crate::options::Options;
@@ -37,6 +38,8 @@ pub(crate) struct Targets {
     pub(crate) missing: Vec<String>,
     /// Interfaces that are named and have another name now: the name in the policy, and the name now.
     pub(crate) renamed: Vec<(String, String)>,
+    /// Interfaces in two zones that are no reason to leave the others open.
+    pub(crate) two_zones: Vec<InTwoZones>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
     /// The root of all control groups, where groups are followed by their paths from it (see [`crate::attach::guard`]).
@@ -83,6 +86,7 @@ impl Targets {
             skipped: choice.skipped,
             missing: choice.missing,
             renamed: choice.renamed,
+            two_zones: choice.two_zones,
             others,
             fillers: Vec::new(),
             groups: groups::open(

@@ -335,22 +335,22 @@ impl<'a> Work<'a> {
             ));
         }
         let escaped = self.escaped(&mut doors);
+        let fills = |attached: &Attached| self.record.fillers.contains(&attached.hook.point);
+        let hooks = self.record.hooks.iter();
         Applied {
             generation: self.record.generation,
-            interfaces: self
-                .record
-                .hooks
-                .iter()
-                .filter(|attached| !self.record.fillers.contains(&attached.hook.point))
+            interfaces: hooks
+                .clone()
+                .filter(|attached| !fills(attached))
                 .filter_map(|attached| InterfaceHook::of(attached, self.called(attached)))
                 .collect(),
-            hooks: self
-                .record
-                .hooks
-                .iter()
-                .filter_map(|attached| {
-                    let on = self.targets.instead_of_group(attached.hook.point);
-                    OtherHook::of(attached, on)
+            hooks: hooks
+                .filter_map(|attached| match fills(attached) {
+                    true => Some(OtherHook::filler(attached, self.called(attached))),
+                    false => {
+                        let on = self.targets.instead_of_group(attached.hook.point);
+                        OtherHook::of(attached, on)
+                    }
                 })
                 .collect(),
             sockets,

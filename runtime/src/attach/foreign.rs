@@ -68,13 +68,19 @@ impl Foreign {
             (Effect::Runs, true) => "runs before ours",
             (Effect::Runs, false) => "runs after ours",
         };
-        let whose = match &self.namespace {
-            None => "somebody else",
-            Some(_) => "a policy of sockc that was applied in another network namespace",
+        let (whose, mark) = match &self.namespace {
+            None => ("somebody else", String::new()),
+            Some(mark) => (
+                "a policy of sockc that was applied in another network namespace",
+                format!(" (the one with the mark {mark})"),
+            ),
         };
         let place = [hook, target].into_iter().filter(|word| !word.is_empty());
         let place: Vec<&str> = place.collect();
-        format!("{self} of {whose} is on {} too, and {how}", place.join(" "))
+        format!(
+            "{self} of {whose} is on {} too, and {how}{mark}",
+            place.join(" ")
+        )
     }
 }
 

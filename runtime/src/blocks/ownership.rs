@@ -98,6 +98,17 @@ pub(crate) fn gone(before: Option<&Record>, record: &Record) -> Vec<Held> {
     before.filter(|held| !kept(held)).cloned().collect()
 }
 
+/// The namespaces that stay and have another name in the next policy: the name before, and the next one.
+pub(crate) fn renamed(before: Option<&Record>, record: &Record) -> Vec<(String, String)> {
+    let before = before.iter().flat_map(|before| &before.netns);
+    let renamed = before.filter_map(|held| {
+        let mut next = record.netns.iter();
+        let next = next.find(|one| one.identity() == held.identity())?;
+        (next.name != held.name).then(|| (held.name.clone(), next.name.clone()))
+    });
+    renamed.collect()
+}
+
 /// Of namespaces that are gone, those whose folders are not those of others by now: an inode is used again.
 pub(crate) fn ended(gone: &[Held], there: &[Held]) -> Vec<Held> {
     let again = |held: &Held| there.iter().any(|one| one.inode == held.inode);

@@ -29,23 +29,43 @@ pub(crate) fn is_machine(cause: &io::Error) -> bool {
     passes(cause) || matches!(cause.raw_os_error(), Some(libc::EIO | libc::ENOSPC))
 }
 
-/// What it means that something in the state folder cannot be read: damage only if neither the machine nor the rights of this
-/// process are the reason.
+/// Whether a refusal to look at a pin is one of what stands there: something that is no pin, or is pinned and of another kind.
+/// Whatever else a call can be refused for says nothing of it: what is asked for is too big for this kernel, or forbidden by a
+/// filter of calls.
+fn is_of_the_thing(cause: &io::Error) -> bool {
+    /// The kernel's own number for what a kind of map cannot do.
+    const ENOTSUPP: i32 = 524;
+    cause.raw_os_error().is_none_or(|number| {
+        matches!(
+            number,
+            libc::EINVAL
+                | libc::ENOTDIR
+                | libc::EISDIR
+                | libc::ELOOP
+                | libc::ENXIO
+                | libc::EOPNOTSUPP
+                | ENOTSUPP
+        )
+    })
+}
+
+/// What it means that something in the state folder cannot be read: damage only if what stands there is the reason, and neither
+/// the machine nor the rights of this process.
 pub(crate) fn unreadable(path: &Path, cause: io::Error) -> Error {
     match cause.raw_os_error() {
         Some(libc::EACCES | libc::EPERM) => Error::NoAccess {
             path: path.to_owned(),
             cause,
         },
-        _ if is_machine(&cause) => at(format!("read {}", path.display()))(cause),
         Some(libc::ENOENT) => Error::State {
             path: path.to_owned(),
             cause: "it is gone".to_owned(),
         },
-        _ => Error::State {
+        _ if is_of_the_thing(&cause) => Error::State {
             path: path.to_owned(),
             cause: cause.to_string(),
         },
+        _ => at(format!("read {}", path.display()))(cause),
     }
 }
 
@@ -110,4 +130,33 @@ pub(crate) fn undeclared<'a>(
 pub(crate) fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> Error {
     let what = what.into();
     move |cause| Error::Kernel { what, cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_there_is_damage() {
+        let told = |number| unreadable(Path::new("/pin"), io::Error::from_raw_os_error(number));
+        for number in [libc::ENOENT, libc::EINVAL, libc::EISDIR, libc::ELOOP, 524] {
+            assert!(matches!(told(number), Error::State { .. }), "{number}");
+        }
+        for number in [libc::EACCES, libc::EPERM] {
+            assert!(matches!(told(number), Error::NoAccess { .. }), "{number}");
+        }
+        for number in [
+            libc::ENOMEM,
+            libc::EIO,
+            libc::E2BIG,
+            libc::ENOSYS,
+            libc::EFAULT,
+        ] {
+            let error = told(number);
+            assert!(matches!(error, Error::Kernel { .. }), "{number}: {error}");
+            assert!(!error.is_damage(), "{number}");
+        }
+        let found = unreadable(Path::new("/pin"), io::Error::other("it is no pin"));
+        assert!(found.is_damage());
+    }
 }

@@ -180,7 +180,7 @@ impl fmt::Display for Error {
             ),
             Self::Elsewhere { bpffs, hooks } => write!(
                 f,
-                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and what comes there may meet a policy; run the command in the mount namespace where `sockc apply` ran, or name the file system with --bpffs. Where nobody has that any more, `bpftool net` and `bpftool link` name the programs, and take them off",
+                "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and what comes there may meet a policy; run the command in the mount namespace where the policy was applied, or name the file system with --bpffs. Where nobody has that any more, `bpftool net` and `bpftool link` name the programs, and take them off",
                 bpffs.display(),
                 hooks.join(", ")
             ),

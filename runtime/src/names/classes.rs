@@ -7,6 +7,47 @@ use sockc_compiler::artifact::ClassPlan;
 
 use crate::error::Error;
 
+/// An interface that the patterns of two zones cover, while a policy is in force that has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InTwoZones {
+    /// Its name.
+    pub interface: String,
+    /// The zones.
+    pub zones: [String; 2],
+    /// The name that the policy holds on it by; `None` if it does not.
+    pub held_as: Option<String>,
+}
+
+impl InTwoZones {
+    /// What is to be said of it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self {
+            interface,
+            zones: [one, other],
+            held_as,
+        } = self;
+        let said =
+            format!("the interface \"{interface}\" is in two zones, \"{one}\" and \"{other}\"");
+        match held_as {
+            None => format!(
+                "{said}: the policy does not hold on it; an interface can be in one only, so change the patterns of one of them and apply that"
+            ),
+            Some(then) => format!(
+                "{said}: the policy stays on it as on \"{then}\", which it was called; apply refuses a file until the patterns of one of them change"
+            ),
+        }
+    }
+}
+
+/// The zones of an interface that is in two; nothing of any other.
+pub(crate) fn two_zones(classes: &[ClassPlan], interface: &str) -> Option<[String; 2]> {
+    match class_of(classes, interface) {
+        Err(Error::TwoZones { zones, .. }) => Some(zones),
+        _ => None,
+    }
+}
+
 /// The number of the class of an interface; 0 where the policy knows no classes. An interface in two zones is an error.
 pub(crate) fn class_of(classes: &[ClassPlan], interface: &str) -> Result<usize, Error> {
     if classes.is_empty() {

@@ -6,7 +6,7 @@
 
 use sockc_compiler::artifact::Manifest;
 
-use super::classes::{class_of, covers};
+use super::classes::{InTwoZones, class_of, covers, two_zones};
 use super::interfaces::is_packet;
 use super::resolve::{self, NamedKind, NamedLoss};
 use crate::attach;
@@ -29,6 +29,8 @@ pub struct Coverage {
     pub groups: Vec<MovedGroup>,
     /// What else the policy names and is not what its programs know.
     pub named: Vec<NamedLoss>,
+    /// Interfaces that came, or got their names, after the apply, and that the patterns of two zones cover.
+    pub two_zones: Vec<InTwoZones>,
 }
 
 /// An interface that is not what it was when the policy was put on it.
@@ -82,6 +84,7 @@ impl Coverage {
         });
         Ok(Self {
             missing: missing.cloned().collect(),
+            two_zones: in_two_zones(record, &present, &open, &moved),
             open,
             moved,
             groups: moved::look(state, record)?,
@@ -94,7 +97,9 @@ impl Coverage {
     pub fn is_open(&self) -> bool {
         let moved = self.moved.iter().any(Moved::is_loss);
         let named = self.named.iter().any(NamedLoss::is_loss);
-        moved || named || !self.open.is_empty() || !self.groups.is_empty()
+        let mut two_zones = self.two_zones.iter();
+        let lacking = two_zones.any(|one| one.held_as.is_none());
+        moved || named || lacking || !self.open.is_empty() || !self.groups.is_empty()
     }
 
     /// Whether the policy is for an interface that is there, and does not hold on it.
@@ -125,6 +130,33 @@ impl Moved {
     fn is_held(&self) -> bool {
         matches!(self.now, MovedTo::Renamed(_) | MovedTo::Elsewhere)
     }
+}
+
+/// Those on which packet rules should hold, or do under another name, and where rules for lookups name zones, all.
+fn in_two_zones(
+    record: &Record,
+    present: &Present,
+    open: &[String],
+    moved: &[Moved],
+) -> Vec<InTwoZones> {
+    let asked = record.named.as_ref().is_some_and(|named| named.asked);
+    let mut found = Vec::new();
+    for (_, name) in present {
+        let Some(zones) = two_zones(&record.manifest.classes, name) else {
+            continue;
+        };
+        let is_now = |one: &&Moved| matches!(&one.now, MovedTo::Renamed(now) if now == name);
+        let held = moved.iter().find(is_now);
+        let held_as = held.map(|held| held.interface.clone());
+        if asked || held_as.is_some() || open.contains(name) {
+            found.push(InTwoZones {
+                interface: name.clone(),
+                zones,
+                held_as,
+            });
+        }
+    }
+    found
 }
 
 fn present() -> Result<Vec<(u32, String)>, Error> {

@@ -2,7 +2,7 @@
 
 use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
 
-use super::classes::{class_of, covers, is_pattern};
+use super::classes::{InTwoZones, class_of, covers, is_pattern, two_zones};
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::sys::netns;
@@ -31,6 +31,8 @@ pub(crate) struct Choice {
     pub(crate) missing: Vec<String>,
     /// Those that are named and have another name now: the name in the policy, and the name now.
     pub(crate) renamed: Vec<(String, String)>,
+    /// Those in two zones, where they are no reason to leave the others open.
+    pub(crate) two_zones: Vec<InTwoZones>,
 }
 
 /// The interfaces that there are to choose from: index and name.
@@ -79,14 +81,33 @@ pub(crate) fn choose(
             continue;
         }
         if ethernet(name)? {
-            choice.interfaces.push(Interface {
-                index: *index,
-                name: name.clone(),
-                known: known.to_owned(),
-                class: class_of(&manifest.classes, known)?,
-            });
-            if known != name {
-                choice.renamed.push((known.to_owned(), name.clone()));
+            let zones = match options.leave_out_missing {
+                true => two_zones(&manifest.classes, known),
+                false => None,
+            };
+            let known = match &zones {
+                // The programs on it know it by the name that it had.
+                Some(_) => there.held_as(*index),
+                None => Some(known),
+            };
+            if let Some(known) = known {
+                choice.interfaces.push(Interface {
+                    index: *index,
+                    name: name.clone(),
+                    known: known.to_owned(),
+                    class: class_of(&manifest.classes, known)?,
+                });
+            }
+            match (zones, known) {
+                (Some(zones), held) => choice.two_zones.push(InTwoZones {
+                    interface: name.clone(),
+                    zones,
+                    held_as: held.map(str::to_owned),
+                }),
+                (None, Some(known)) if known != name => {
+                    choice.renamed.push((known.to_owned(), name.clone()));
+                }
+                (None, _) => {}
             }
         } else if wanted.contains(name) {
             return Err(Error::NoEthernet { name: name.clone() });
@@ -138,6 +159,13 @@ fn is_ethernet(name: &str) -> Result<bool, Error> {
 impl There<'_> {
     fn is_there(&self, name: &str) -> bool {
         self.present.iter().any(|(_, there)| there == name)
+    }
+
+    /// The name by which the policy in force holds on an interface that has another one now.
+    fn held_as(&self, index: u32) -> Option<&str> {
+        let mut renamed = self.renamed.iter();
+        let held = renamed.find(|(there, _)| *there == index);
+        held.map(|(_, before)| before.as_str())
     }
 
     /// The name that the policy knows an interface by.

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use sockc_compiler::artifact::{Manifest, in_slot};
 
-use super::classes::class_of;
+use super::classes::{class_of, two_zones};
 use super::departed::{self, Guest};
 use super::interfaces::Interface;
 use crate::error::{Error, at};
@@ -143,6 +143,10 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
     if asked.classes {
         for (index, name) in &present {
             let known = ground.known_as(*index, name);
+            // No rule that names a zone is for one in two, which is told.
+            if ground.lenient && two_zones(&ground.manifest.classes, known).is_some() {
+                continue;
+            }
             if class_of(&ground.manifest.classes, known)? != 0 {
                 named.interfaces.push((*index, known.to_owned()));
             }
@@ -246,7 +250,7 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
     {
         let mut told = named.interfaces.iter();
         let told = told.find(|(there, _)| there == index);
-        // Of one in two zones `apply` says so.
+        // Of one in two zones nothing holds, which is told where that is looked at.
         let class = |name| class_of(&record.manifest.classes, name).unwrap_or(0);
         if told.map_or(0, |(_, told)| class(told)) != class(name) {
             found.push(lost(NamedKind::Lookups, name, true));

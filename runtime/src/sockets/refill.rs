@@ -24,6 +24,8 @@ use crate::code::{Code, Label};
 use crate::hook::Point;
 use crate::sys::prog;
 
+/// What a person calls the hook of such a program.
+pub(crate) const TITLE: &str = "fill";
 /// What the name of such a program begins with.
 pub(crate) const NAME: &str = "fill_";
 /// How many slots of one family and protocol are looked into for a packet. Each costs a lookup in a map.

@@ -8,6 +8,7 @@ use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at, unless_passing};
 use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
+use crate::sockets::refill;
 use crate::state::pin::{self, Made};
 use crate::state::record::{Attached, Record};
 use crate::state::{State, side};
@@ -56,7 +57,7 @@ pub(super) fn describe(
         .filter(|program| *program != 0);
     Ok(HookStatus {
         hook: if record.fillers.contains(&hook.point) {
-            "fill".to_owned()
+            refill::TITLE.to_owned()
         } else {
             hook.point.title()
         },

@@ -133,10 +133,10 @@ fn others(status: &Status) -> Vec<Hook<'_>> {
     let hooks = status
         .hooks
         .iter()
-        .filter(|hook| hook.alive && !hook.packets);
+        .filter(|hook| hook.alive && !is_packet(&hook.hook));
     let others = hooks.map(|hook| Hook {
         hook: &hook.hook,
-        target: &hook.target,
+        target: hook.now.as_ref().unwrap_or(&hook.target),
         on: hook.on.as_deref(),
         means: means(hook.means),
     });

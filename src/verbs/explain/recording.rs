@@ -84,7 +84,7 @@ pub(super) fn run(
     }
     if let Err(reason) = read {
         output.error(format!("cannot read {}: {reason}", path.display()));
-        return exit.max(Exit::Usage);
+        return exit.max(Exit::Refused);
     }
     exit
 }

@@ -17,6 +17,11 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
             running.policy, manifest.policy
         ));
     }
+    notes.extend(forecast.renamed_netns.iter().map(|(was, now)| {
+        format!(
+            "the network namespace \"{now}\" is the one that the policy in force calls \"{was}\": what holds there goes on under its other name"
+        )
+    }));
     let unhooked = || {
         format!(
             "no hook is left in this network namespace: \"{}\" filters and steers nothing in it",

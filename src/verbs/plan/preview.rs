@@ -40,5 +40,5 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     let mut page = line;
     page.push('\n');
     text::actions(forecast, &notes, &reach, &mut page);
-    output.aside(&page);
+    output.aside(&output.suggested(&page));
 }

@@ -19,8 +19,12 @@ use crate::machine::slots::fill;
 use crate::output::columns;
 use crate::output::count;
 
-/// The whole plan.
-pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
+/// The whole plan; `suggested` gives words with the commands in them as they have to be written.
+pub(super) fn text(
+    planned: &Planned<'_>,
+    look: changes::Look,
+    suggested: impl Fn(&str) -> String,
+) -> String {
     let mut page = String::new();
     head(planned, &mut page);
     page.push('\n');
@@ -29,7 +33,9 @@ pub(super) fn text(planned: &Planned<'_>, look: changes::Look) -> String {
         None => changes::first,
     };
     page.push_str(&tell(&planned.report, &planned.summary(), look));
-    actions(planned.forecast, &planned.notes, &planned.reach, &mut page);
+    let mut done = String::new();
+    actions(planned.forecast, &planned.notes, &planned.reach, &mut done);
+    page.push_str(&suggested(&done));
     match planned.counting() {
         Some(true) => page.push_str("  the rules begin to count\n"),
         Some(false) => page.push_str("  the rules count no more\n"),
@@ -115,6 +121,9 @@ fn kernel(forecast: &Forecast, page: &mut String) {
             page,
             "  the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
         );
+    }
+    for one in &forecast.two_zones {
+        let _ = writeln!(page, "  {}", one.words());
     }
     for name in &forecast.skipped {
         let _ = writeln!(

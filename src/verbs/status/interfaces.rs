@@ -18,6 +18,16 @@ pub(super) struct Row<'a> {
     missing: &'a [String],
     open: &'a [String],
     moved: Vec<MovedRow<'a>>,
+    two_zones: Vec<TwoZonesRow<'a>>,
+}
+
+/// An interface in two zones, in JSON.
+#[derive(Serialize)]
+struct TwoZonesRow<'a> {
+    interface: &'a str,
+    zones: &'a [String],
+    /// The name that the policy holds on it by.
+    held_as: Option<&'a str>,
 }
 
 /// A group whose control group is gone, in JSON.
@@ -82,12 +92,21 @@ pub(super) fn row(coverage: Option<&Coverage>) -> Row<'_> {
             missing: &[],
             open: &[],
             moved: Vec::new(),
+            two_zones: Vec::new(),
         };
     };
+    let two_zones = coverage.two_zones.iter();
     Row {
         missing: &coverage.missing,
         open: &coverage.open,
         moved: coverage.moved.iter().map(moved_row).collect(),
+        two_zones: two_zones
+            .map(|one| TwoZonesRow {
+                interface: &one.interface,
+                zones: &one.zones,
+                held_as: one.held_as.as_deref(),
+            })
+            .collect(),
     }
 }
 
@@ -108,14 +127,26 @@ fn moved_row(moved: &Moved) -> MovedRow<'_> {
 /// Says where the policy does not hold; `true` if it holds wherever it should.
 pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
     let coverage = &status.coverage;
-    for moved in &coverage.moved {
+    // Of one in two zones all is said by that.
+    let in_two = |name: &String| {
+        let mut two_zones = coverage.two_zones.iter();
+        two_zones.any(|one| one.interface == *name)
+    };
+    let moved = coverage.moved.iter();
+    for moved in moved.filter(|one| !matches!(&one.now, MovedTo::Renamed(now) if in_two(now))) {
         let words = moved_words(moved);
         match moved.is_loss() {
             true => output.error(words),
             false => output.note(words),
         }
     }
-    for interface in &coverage.open {
+    for one in &coverage.two_zones {
+        match one.held_as {
+            None => output.error(one.words()),
+            Some(_) => output.note(one.words()),
+        }
+    }
+    for interface in coverage.open.iter().filter(|name| !in_two(name)) {
         output.error(format!(
             "the policy is for the interface {interface} and does not hold on it: its packets pass by; {PUT_IT_ON}"
         ));

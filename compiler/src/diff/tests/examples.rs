@@ -146,3 +146,40 @@ fn each_example_of_a_block_says_in_which() {
         assert!(example.contains("in netns \"blue\""), "{example}");
     }
 }
+
+/// A live set of the policy around that a block begins or ceases to use: each example can be asked of both policies.
+#[test]
+fn an_example_names_a_set_around_that_only_one_of_the_blocks_uses() {
+    let text = |rules: &str| {
+        let around =
+            "interfaces lo\ndefault in allow\nlive set banned max 10\nlive set vips max 10\n";
+        policy(&format!(
+            "{around}for netns \"blue\" {{ interfaces v0\ndefault in allow\n{rules} }}\n"
+        ))
+    };
+    let without = text("");
+    let banned = text("drop from @banned");
+    let vips = text("drop from @vips");
+    for (old, new) in [(&without, &banned), (&banned, &without), (&banned, &vips)] {
+        let report = compare(old, new, Options::default(), &mut Silent);
+        let scope = &report.scopes[1];
+        assert!(!scope.changes.is_empty(), "{report:#?}");
+        for change in &scope.changes {
+            assert_eq!(change.unsaid, None, "{change:#?}");
+            assert!(
+                change.example.contains("with in netns \"blue\", @"),
+                "{}",
+                change.example
+            );
+            let example = change.example.replace("in netns \"blue\", ", "");
+            let said = [old, new].map(|policy| explained(&policy.netns[0].policy, &example));
+            let [from, to] = [&change.from, &change.to].map(|fate| Ok(fate.verdict));
+            assert_eq!(said, [from, to], "{example}");
+        }
+    }
+    // It is a set of the policy around all the same: a name that is none is refused.
+    let packet = "tcp from 1.1.1.1:1 to 2.2.2.2:2 with @bannde { 1.1.1.1 }";
+    assert!(explained(&without.netns[0].policy, packet).is_err());
+    let twice = "tcp from 1.1.1.1:1 to 2.2.2.2:2 with @banned { 1.1.1.1 }, @banned { }";
+    assert!(explained(&without.netns[0].policy, twice).is_err());
+}

@@ -1,7 +1,7 @@
 //! What a comparison says, in words.
 
 use super::{between, line, policy};
-use crate::diff::report::{About, Count, Edit, End, Impact, Line};
+use crate::diff::report::{About, Count, Data, Edit, End, Impact, Line, Only};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 
@@ -409,4 +409,54 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         seen[usize::from(unknown)] += 1;
     }
     assert!(seen[0] > 0 && seen[1] > 0, "{seen:?}");
+}
+
+/// What a block says of live sets, whose policy around is `outer`.
+fn of_block(old: [&str; 2], new: [&str; 2]) -> Vec<Data> {
+    let text = |[outer, inner]: [&str; 2]| {
+        policy(&format!(
+            "interfaces lo\n{outer}\ndefault in allow\nfor netns \"blue\" {{ interfaces v0\ndefault in allow\n{inner} }}\n"
+        ))
+    };
+    let report = compare(&text(old), &text(new), Options::default(), &mut Silent);
+    report.scopes[1].data.clone()
+}
+
+#[test]
+fn a_live_set_of_the_policy_around_stays_when_a_block_begins_or_ceases_to_use_it() {
+    let (banned, uses) = ("live set banned max 10", "drop from @banned");
+    let own = format!("{banned}\n{uses}");
+    let one = |old, new| match of_block(old, new).as_slice() {
+        [data] => data.clone(),
+        other => panic!("{other:?}"),
+    };
+    let begins = one([banned, ""], [banned, uses]);
+    assert_eq!((begins.only, begins.stays), (Some(Only::New), true));
+    let ceases = one([banned, uses], [banned, ""]);
+    assert_eq!((ceases.only, ceases.stays), (Some(Only::Old), true));
+    // One that the policy around does not keep is new, or gone.
+    let comes = one(["", ""], [banned, uses]);
+    assert_eq!((comes.only, comes.stays), (Some(Only::New), false));
+    let goes = one([banned, uses], ["", ""]);
+    assert_eq!((goes.only, goes.stays), (Some(Only::Old), false));
+    // Another set by the name.
+    let theirs = one(["", &own], [banned, uses]);
+    assert_eq!(theirs.settings, ["that of the policy around from now on"]);
+    let own = one([banned, uses], ["", &own]);
+    assert_eq!(own.settings, ["the block's own from now on"]);
+    assert_eq!(of_block([banned, uses], [banned, uses]), []);
+}
+
+#[test]
+fn a_live_set_of_the_policy_around_stays_when_a_whole_block_comes_or_goes() {
+    let around = "interfaces lo\nlive set banned max 10\ndefault in allow\n";
+    let block = "for netns \"blue\" { interfaces v0\ndefault in allow\ndrop from @banned }\n";
+    let [without, with] = [around.to_owned(), format!("{around}{block}")].map(|text| policy(&text));
+    for policies in [[&without, &with], [&with, &without]] {
+        let report = compare(policies[0], policies[1], Options::default(), &mut Silent);
+        let [data] = report.scopes[1].data.as_slice() else {
+            panic!("{report:#?}")
+        };
+        assert!(data.stays, "{data:?}");
+    }
 }

@@ -35,6 +35,7 @@ pub(super) struct Said {
     pub(super) group: Option<Spanned<GroupId>>,
     pub(super) absent: Vec<SocketId>,
     pub(super) members: Vec<(SetId, AddressSet)>,
+    pub(super) around: Vec<(String, AddressSet)>,
     pub(super) contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     pub(super) rate_exceeded: Option<Spanned<bool>>,
 }
@@ -57,7 +58,8 @@ impl Said {
             .collect();
         elsewhere.sort_unstable_by_key(|(netns, _)| *netns);
         let (mut absent, mut members) = (self.absent, self.members);
-        let mut contents = self.contents;
+        let (mut around, mut contents) = (self.around, self.contents);
+        around.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
         contents.sort_unstable();
         absent.sort_unstable();
         members.sort_unstable_by_key(|(set, _)| *set);
@@ -67,6 +69,7 @@ impl Said {
             elsewhere,
             absent,
             members,
+            around,
             contents,
             rate_exceeded: self.rate_exceeded.is_some_and(|said| said.value),
         }

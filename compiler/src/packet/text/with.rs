@@ -9,7 +9,7 @@ use super::{codes, contents, members};
 use crate::event::SocketAnswer;
 use crate::header_field::{Row, row};
 use crate::names;
-use crate::policy::{NetnsId, Policy, SetKind};
+use crate::policy::{AddressSet, NetnsId, Policy, SetKind};
 use crate::values::codes as meaning;
 use crate::values::numbers::{self, flag_bits};
 
@@ -43,18 +43,8 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
         }
         With::Contents { map, entries } => contents_of(said, map, entries, span, policy),
         With::Members { set, elements } => {
-            let live = policy.sets.iter();
-            let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
-            let set = find(
-                set,
-                "live set",
-                live.map(|(id, set)| (id, set.name.as_str())),
-            )?;
-            if said.members.iter().any(|(other, _)| *other == set) {
-                return Err(twice("the set", span));
-            }
-            said.members.push((set, members::read(elements)?));
-            Ok(())
+            let elements = members::read(elements)?;
+            members_of(said, set, elements, span, policy)
         }
         With::Group(name) => {
             let groups = policy.groups.iter();
@@ -89,6 +79,36 @@ fn value(row: &Row, test: &HeaderTest) -> Result<u32, Box<Diagnostic>> {
 
 fn is_map(policy: &Policy, name: &Name) -> bool {
     policy.live_maps.values().any(|map| map.name == name.value)
+}
+
+/// What is in a live set; in one of the policy around that no rule of a block asks, too.
+fn members_of(
+    said: &mut Said,
+    name: &Name,
+    elements: AddressSet,
+    span: Span,
+    policy: &Policy,
+) -> Result<(), Box<Diagnostic>> {
+    let live = policy.sets.iter();
+    let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+    let asked = live.map(|(id, set)| (Some(id), set.name.as_str()));
+    let around = policy.around.iter().map(|name| (None, name.as_str()));
+    let known = match find(name, "live set", asked.chain(around))? {
+        Some(set) => {
+            let known = said.members.iter().any(|(other, _)| *other == set);
+            said.members.push((set, elements));
+            known
+        }
+        None => {
+            let known = said.around.iter().any(|(other, _)| *other == name.value);
+            said.around.push((name.value.clone(), elements));
+            known
+        }
+    };
+    match known {
+        true => Err(twice("the set", span)),
+        false => Ok(()),
+    }
 }
 
 fn contents_of(

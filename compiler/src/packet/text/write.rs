@@ -115,13 +115,18 @@ fn socket_words(policy: &Policy, described: &Described) -> Vec<String> {
 
 /// What live sets and maps, rates and named sockets say that is not plain.
 fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
-    let sets = described.members.iter().map(|(set, members)| {
-        let name = &policy.sets[*set].name;
-        match members::words(members) {
+    let asked = described.members.iter();
+    let asked = asked.map(|(set, members)| (&policy.sets[*set].name, members));
+    let around = described
+        .around
+        .iter()
+        .map(|(name, members)| (name, members));
+    let sets = asked
+        .chain(around)
+        .map(|(name, members)| match members::words(members) {
             empty if empty.is_empty() => format!("@{name} {{ }}"),
             list => format!("@{name} {{ {list} }}"),
-        }
-    });
+        });
     let maps = described.contents.iter().map(|(map, entries)| {
         let name = &policy.live_maps[*map].name;
         match contents::words(policy, entries) {

@@ -9,9 +9,10 @@ use sockc_compiler::policy::{Direction, Verb};
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
-use crate::elsewhere::{self, OtherNamespace};
+use crate::elsewhere;
 use crate::error::Error;
 use crate::hook::On;
+use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
 use crate::state::record::{Attached, Record};
@@ -50,7 +51,8 @@ impl Work<'_> {
                 "the interface \"{name}\" is called \"{now}\" now: the policy stays on it, and should name it so"
             )
         });
-        self.notes.extend(missing.chain(renamed));
+        let two_zones = self.targets.two_zones.iter().map(InTwoZones::words);
+        self.notes.extend(missing.chain(renamed).chain(two_zones));
     }
 
     /// Control groups that are gone, and what that means for their groups.
@@ -102,13 +104,12 @@ impl Work<'_> {
         self.note_other_namespaces(&told);
     }
 
-    /// Policies of other network namespaces that are for the same groups, unless all their programs are `told` already.
+    /// Policies of other network namespaces that are for the same groups; of those whose programs are `told`, what to do.
     fn note_other_namespaces(&mut self, told: &[u32]) {
         let bpffs = &self.options.bpffs;
         match elsewhere::near(self.session, bpffs, &[self.manifest]) {
             Ok(near) => {
-                let untold = near.iter().filter(|one| !one.is_among(told));
-                self.notes.extend(untold.map(OtherNamespace::words));
+                self.notes.extend(near.iter().map(|one| one.words(told)));
             }
             Err(error) => self.notes.push(format!(
                 "whether policies of other network namespaces hold for the groups is not known ({error}); `sockc status` says"
