@@ -199,7 +199,7 @@ fn decide_process<'a>(
         |action| match action {
             Action::Drop => Verdict::Drop,
             Action::Reject => Verdict::Reject,
-            Action::Shortcut(within) => Verdict::Shortcut(within),
+            Action::Shortcut(near) => Verdict::Shortcut(near.to),
             _ => Verdict::Allow,
         },
     )

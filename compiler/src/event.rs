@@ -215,7 +215,7 @@ pub enum Verdict {
     Redirect(SocketId),
     /// Leaves by this interface.
     Forward(OutInterfaceId),
-    /// Goes on, past TCP/IP if the peer is a socket of the group.
+    /// Goes on, past TCP/IP if the peer is a socket of this group.
     Shortcut(GroupId),
 }
 

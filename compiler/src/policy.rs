@@ -322,8 +322,38 @@ pub enum Action {
     Redirect(SocketId),
     /// Out of another interface, as it is.
     Forward(OutInterfaceId),
-    /// Allow, and move the data past TCP/IP if the peer is a socket of the group too.
-    Shortcut(GroupId),
+    /// Allow, and move the data past TCP/IP if the peer is a socket of the right group.
+    Shortcut(Shortcut),
+}
+
+/// Whose data a shortcut moves, and to whose sockets. Where these are two groups, a line of the policy is two rules: one for
+/// what each of them writes to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Shortcut {
+    /// The group whose sockets write.
+    pub from: GroupId,
+    /// The group that the peer's socket has to be in.
+    pub to: GroupId,
+}
+
+impl Shortcut {
+    /// Between the sockets of one group.
+    #[must_use]
+    pub fn within(group: GroupId) -> Self {
+        Self {
+            from: group,
+            to: group,
+        }
+    }
+
+    /// The same for the answers.
+    #[must_use]
+    pub fn back(self) -> Self {
+        Self {
+            from: self.to,
+            to: self.from,
+        }
+    }
 }
 
 impl Action {
@@ -333,9 +363,9 @@ impl Action {
         self != Self::Count
     }
 
-    /// Whether sockets of this group are meant: a shortcut is for its own group.
+    /// Whether sockets of this group are meant: a shortcut is for one group.
     #[must_use]
     pub fn is_for(self, group: GroupId) -> bool {
-        !matches!(self, Self::Shortcut(within) if within != group)
+        !matches!(self, Self::Shortcut(near) if near.from != group)
     }
 }

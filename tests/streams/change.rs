@@ -117,7 +117,7 @@ fn unload_releases_the_sockets_and_apply_takes_new_ones_in() {
 }
 
 /// Numbers, one after the other: what is lost, doubled or out of order shows.
-fn count_up(stream: &mut TcpStream, stop: &AtomicBool, sent: &AtomicU64) {
+pub(crate) fn count_up(stream: &mut TcpStream, stop: &AtomicBool, sent: &AtomicU64) {
     let mut number = 0u64;
     while !stop.load(Ordering::Acquire) {
         stream.write_all(&number.to_be_bytes()).unwrap();

@@ -12,6 +12,7 @@
 
 mod alone;
 mod anew;
+mod between;
 mod calls;
 mod change;
 mod egress;

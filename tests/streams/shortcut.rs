@@ -20,13 +20,13 @@ default send allow
 GROUP
 near: shortcut tcp within group pods
 ";
-const SERVER4: &str = "203.0.113.5";
-const SERVER6: &str = "2001:db8:3::5";
+pub(crate) const SERVER4: &str = "203.0.113.5";
+pub(crate) const SERVER6: &str = "2001:db8:3::5";
 /// How long data may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Bytes sent each way; fewer where every instruction is emulated.
-fn much() -> usize {
+pub(crate) fn much() -> usize {
     match crate::guests::folder() {
         None => 50_000_000,
         Some(_) => 5_000_000,
@@ -34,7 +34,7 @@ fn much() -> usize {
 }
 
 /// Bytes that look random and differ by `seed`.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut rng = Rng::new(seed);
     (0..length.div_ceil(4))
         .map(|_| rng.word())
@@ -60,7 +60,7 @@ fn exchange(stream: &mut TcpStream, data: &[u8]) -> Vec<u8> {
 
 /// Reads to the end. A blocking read of a socket in a SOCKMAP ends with EAGAIN when room to write, not data, has woken it
 /// (`tcp_msg_wait_data` waits once), so such a read is done again.
-fn all_of(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn all_of(stream: &mut TcpStream) -> Vec<u8> {
     let (mut all, started) = (Vec::new(), Instant::now());
     loop {
         match stream.read_to_end(&mut all) {
@@ -75,8 +75,13 @@ fn all_of(stream: &mut TcpStream) -> Vec<u8> {
 }
 
 /// Much data both ways; gives how many bytes the interface has sent meanwhile.
-fn both_ways(mut pair: Pair, space: &Space, interface: &str) -> u64 {
-    let (up, down) = (noise(1, much()), noise(2, much()));
+pub(crate) fn both_ways(pair: Pair, space: &Space, interface: &str) -> u64 {
+    so_much(much(), pair, space, interface)
+}
+
+/// The same with so many bytes each way.
+pub(crate) fn so_much(bytes: usize, mut pair: Pair, space: &Space, interface: &str) -> u64 {
+    let (up, down) = (noise(1, bytes), noise(2, bytes));
     let before = sent_by(space, interface);
     thread::scope(|scope| {
         let server = scope.spawn(|| exchange(&mut pair.server, &down));

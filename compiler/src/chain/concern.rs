@@ -11,12 +11,14 @@ use super::roots::ChainRoots;
 use super::{Chain, Effect};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};
-use crate::policy::{DefaultVerdict, Policy, SetKind};
+use crate::policy::{Action, DefaultVerdict, GroupId, Policy, SetKind};
 
-/// 1 for the connections that the chain of a group may concern. `counting` says whether rules count.
+/// 1 for the connections that the chain of a group may concern, or one of `chains` by a shortcut to that group. `counting` says
+/// whether rules count.
 pub(crate) fn concern(
     store: &mut Store,
     policy: &Policy,
+    chains: &[Chain],
     chain: &Chain,
     counting: bool,
 ) -> Result<Node, BudgetExceeded> {
@@ -29,8 +31,11 @@ pub(crate) fn concern(
         let counted = roots.lists[list as usize].first();
         u32::from(matters[decider as usize] || counted.is_some_and(|first| *first < decider))
     })?;
-    let peers = shortened(store, policy, chain)?;
-    let mut concern = store.or(own, peers)?;
+    let mut concern = own;
+    for other in chains.iter().filter(|other| other.hook == chain.hook) {
+        let peers = shortened(store, policy, other, chain.group)?;
+        concern = store.or(concern, peers)?;
+    }
     for field in store.fields(concern).iter() {
         if !lasts(policy, field) {
             concern = store.exists(concern, field)?;
@@ -50,11 +55,20 @@ fn decider_matters(policy: &Policy, chain: &Chain, index: usize, counting: bool)
     }
 }
 
-/// 1 for the connections whose other end may take a shortcut: what it writes is put into this end's queue.
-fn shortened(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Node, BudgetExceeded> {
+/// 1 for the connections of a group whose other end may take a shortcut by this chain: what it writes is put into this end's
+/// queue.
+fn shortened(
+    store: &mut Store,
+    policy: &Policy,
+    chain: &Chain,
+    group: Option<GroupId>,
+) -> Result<Node, BudgetExceeded> {
     let shortcut = |index: u32| {
         let entry = chain.entries.get(index as usize);
-        entry.is_some_and(|entry| entry.effect == Effect::Shortcut)
+        entry.is_some_and(|entry| match policy.rules[entry.rule].action {
+            Action::Shortcut(near) => entry.effect == Effect::Shortcut && Some(near.to) == group,
+            _ => false,
+        })
     };
     if (0u32..)
         .zip(&chain.entries)

@@ -21,7 +21,7 @@ impl Verdict {
             Action::Reject => Self::Reject,
             Action::Forward(port) => Self::Forward(port),
             Action::Redirect(socket) => Self::Redirect(socket),
-            Action::Shortcut(group) => Self::Shortcut(group),
+            Action::Shortcut(near) => Self::Shortcut(near.to),
         }
     }
 
@@ -66,7 +66,7 @@ impl Verdict {
             Some(Self::Reject) => "reject".into(),
             Some(Self::Forward(port)) => format!("redirect to interface {port}"),
             Some(Self::Redirect(socket)) => format!("redirect to {socket}"),
-            Some(Self::Shortcut(group)) => format!("shortcut within {group}"),
+            Some(Self::Shortcut(group)) => format!("shortcut to {group}"),
         }
     }
 }

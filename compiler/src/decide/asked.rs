@@ -24,7 +24,7 @@ pub(super) fn is_of_lookup(rule: &Rule) -> bool {
 /// Whether the rule is about what sockets of this group write.
 pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
     let within = match rule.action {
-        Action::Shortcut(within) => within == group,
+        Action::Shortcut(near) => near.from == group,
         _ => true,
     };
     let from = match rule.matches.from {
@@ -37,7 +37,7 @@ pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::{Direction, Match};
+    use crate::policy::{Direction, Match, Shortcut};
     use crate::tests::dice::Dice;
     use crate::tests::parts::place;
 
@@ -67,10 +67,9 @@ mod tests {
     /// Every way to name a group or not, at every hook.
     fn rules() -> Vec<Rule> {
         let groups = [0, 1].map(GroupId::from_u32);
-        let actions = groups
-            .map(Action::Shortcut)
-            .into_iter()
-            .chain([Action::Allow]);
+        let shortcuts = groups.map(|from| groups.map(|to| Shortcut { from, to }));
+        let shortcuts = shortcuts.into_iter().flatten().map(Action::Shortcut);
+        let actions = shortcuts.chain([Action::Allow]);
         let from = groups.map(|group| Some(Side::Group(group)));
         let mut found = Vec::new();
         for action in actions {

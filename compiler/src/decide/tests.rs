@@ -413,16 +413,19 @@ fn sends_are_decided_by_the_rules_of_their_group() {
          group a = cgroup \"/a\"
          group b = cgroup \"/b\"
          group c = cgroup \"/c\"
+         group d = cgroup \"/d\"
          count send tcp to 192.0.2.0/24
          drop send tcp from group a to 192.0.2.0/24
-         shortcut tcp within group b",
+         shortcut tcp within group b
+         shortcut tcp from group c to group a",
     );
-    let b = GroupId::new(1);
+    let [a, b, c] = [0, 1, 2].map(GroupId::new);
     for (group, to, verdict, decider) in [
         (0, "192.0.2.2:80", Drop, rule(1)),
-        (0, "192.0.3.2:80", Allow, Decider::Default),
+        (0, "192.0.3.2:80", Verdict::Shortcut(c), rule(4)),
         (1, "192.0.2.2:80", Verdict::Shortcut(b), rule(2)),
-        (2, "192.0.2.2:80", Allow, Decider::Default),
+        (2, "192.0.2.2:80", Verdict::Shortcut(a), rule(3)),
+        (3, "192.0.2.2:80", Allow, Decider::Default),
     ] {
         let event = Event::Process {
             direction: Direction::Send,

@@ -4,7 +4,7 @@
 
 use crate::event::Verdict;
 use crate::location::Location;
-use crate::policy::{Direction, OutInterfaceId, SocketId};
+use crate::policy::{Direction, GroupId, OutInterfaceId, SocketId};
 
 /// What changes between two policies.
 #[derive(Clone, Debug, Default)]
@@ -164,7 +164,7 @@ impl About {
 pub struct Fate {
     /// `allow`, `drop`, `reject`, `redirect` or `shortcut`.
     pub verdict: &'static str,
-    /// Where a redirect leads, in the language's words: `sock proxy`, `interface eth1`; with the socket's addresses
+    /// Where a redirect or a shortcut leads, in the language's words: `sock proxy`, `interface eth1`, `group pods`; with the socket's addresses
     /// after it where both policies have a socket of this name and not the same addresses.
     pub target: Option<String>,
     /// The mark that the packet gets.
@@ -172,17 +172,19 @@ pub struct Fate {
 }
 
 impl Fate {
-    /// That of a verdict; `socket` and `interface` give the words for where a redirect leads.
+    /// That of a verdict; `socket`, `interface` and `group` give the words for where it leads.
     pub(crate) fn of(
         verdict: Verdict,
         mark: Option<u32>,
         socket: impl FnOnce(SocketId) -> String,
         interface: impl FnOnce(OutInterfaceId) -> String,
+        group: impl FnOnce(GroupId) -> String,
     ) -> Self {
         let target = match verdict {
             Verdict::Redirect(id) => Some(socket(id)),
             Verdict::Forward(id) => Some(format!("interface {}", interface(id))),
-            Verdict::Allow | Verdict::Drop | Verdict::Reject | Verdict::Shortcut(_) => None,
+            Verdict::Shortcut(id) => Some(format!("group {}", group(id))),
+            Verdict::Allow | Verdict::Drop | Verdict::Reject => None,
         };
         Self {
             verdict: verdict.word(),

@@ -274,7 +274,7 @@ impl<'j, 'p> Space<'j, 'p> {
             Action::Drop => Verdict::Drop,
             Action::Reject => Verdict::Reject,
             Action::Forward(port) => Verdict::Forward(port),
-            Action::Shortcut(group) => Verdict::Shortcut(group),
+            Action::Shortcut(near) => Verdict::Shortcut(near.to),
             Action::Redirect(socket) => return self.redirected(topic, socket, mark),
         };
         self.terminal(verdict, mark)

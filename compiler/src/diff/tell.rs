@@ -286,6 +286,7 @@ impl Telling<'_, '_, '_> {
             outcome.and_then(|outcome| outcome.mark),
             |socket| socket_words(self.space.joint, &tables.sockets[socket]),
             |interface| tables.out_interfaces[interface].clone(),
+            |group| tables.groups[group].name.clone(),
         )
     }
 

@@ -35,7 +35,7 @@ pub(super) fn wrong(
         Action::Drop => Verdict::Drop,
         Action::Reject => Verdict::Reject,
         Action::Forward(port) => Verdict::Forward(port),
-        Action::Shortcut(group) => Verdict::Shortcut(group),
+        Action::Shortcut(near) => Verdict::Shortcut(near.to),
     };
     Ok(if fulfils(expected, verdict) {
         Node::FALSE
@@ -104,7 +104,7 @@ pub(super) fn words(policy: &Policy, verdict: Verdict) -> String {
             format!("`redirect to interface {}`", policy.out_interfaces[port])
         }
         Verdict::Shortcut(group) => {
-            format!("`shortcut within group {}`", policy.groups[group].name)
+            format!("`shortcut to group {}`", policy.groups[group].name)
         }
     }
 }

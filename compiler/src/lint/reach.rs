@@ -14,7 +14,7 @@ use super::boxes::contains;
 use super::list::{Exhausted, List, head};
 use super::sample::Sample;
 use crate::diagram::Node;
-use crate::policy::{GroupId, Policy, Rule, RuleId};
+use crate::policy::{Action, GroupId, Policy, Rule, RuleId};
 
 /// So many corners of a rule are looked at.
 pub(super) const CORNERS: usize = 4;
@@ -35,32 +35,59 @@ pub(super) fn check(
     let mut unreachable = BTreeSet::new();
     // By the first of the rules that a redirect by a map became: who covers all of them, unless one is reached.
     let mut covered: BTreeMap<RuleId, Option<BTreeSet<RuleId>>> = BTreeMap::new();
+    let mut halves = BTreeMap::new();
     for (id, rule) in list.rules.clone() {
+        let first = head(id, rule);
         let known = covered
-            .entry(head(id, rule))
+            .entry(first)
             .or_insert_with(|| Some(BTreeSet::new()));
-        let Some(covers) = known else {
+        let half = half_of(list.policy, rule);
+        if known.is_none() && half.is_none() {
             continue;
-        };
-        match covering(list, id, rule) {
-            Some(more) => {
-                covers.extend(more);
-                unreachable.insert(id);
-            }
-            None => *known = None,
+        }
+        let covers = covering(list, id, rule);
+        if let Some(covers) = &covers {
+            unreachable.insert(id);
+            halves.extend(half.map(|writer| (id, (first, writer, covers.clone()))));
+        }
+        *known = known.take().zip(covers).map(|(mut known, more)| {
+            known.extend(more);
+            known
+        });
+    }
+    let mut tell = |first: RuleId, what: Unreached<'_>, mut covers: BTreeSet<RuleId>| {
+        covers.retain(|id| head(*id, &list.policy.rules[*id]) != first);
+        let source = |id: RuleId| list.policy.rules[id].place.span.source;
+        let at_home = covers.iter().all(|cover| source(*cover) == source(first));
+        if source(first) == own || at_home {
+            found.push(report(list.policy, first, what, &covers));
+        }
+    };
+    halves.retain(|_, (first, ..)| covered[first].is_none());
+    for (first, covers) in covered {
+        if let Some(covers) = covers {
+            tell(first, Unreached::Rule, covers);
         }
     }
-    for (first, covers) in covered {
-        if let Some(mut covers) = covers {
-            covers.retain(|id| head(*id, &list.policy.rules[*id]) != first);
-            let source = |id: RuleId| list.policy.rules[id].place.span.source;
-            let at_home = covers.iter().all(|cover| source(*cover) == source(first));
-            if source(first) == own || at_home {
-                found.push(report(list.policy, first, &covers));
-            }
-        }
+    for (first, writer, covers) in halves.into_values() {
+        tell(first, Unreached::Half(writer), covers);
     }
     unreachable
+}
+
+/// What is never reached.
+enum Unreached<'p> {
+    Rule,
+    /// What this group writes, of a shortcut between two.
+    Half(&'p str),
+}
+
+/// Whose writes a half of a shortcut between two groups is about.
+fn half_of<'p>(policy: &'p Policy, rule: &Rule) -> Option<&'p str> {
+    match rule.action {
+        Action::Shortcut(near) if near.from != near.to => Some(&policy.groups[near.from].name),
+        _ => None,
+    }
 }
 
 /// The rules that decide all that this one matches; nothing if it is reached, matches nothing, or cannot be told.
@@ -146,13 +173,30 @@ fn together(
     Ok((left == Node::FALSE && !found.is_empty()).then_some(found))
 }
 
-fn report(policy: &Policy, id: RuleId, covers: &BTreeSet<RuleId>) -> Diagnostic {
+fn report(
+    policy: &Policy,
+    id: RuleId,
+    what: Unreached<'_>,
+    covers: &BTreeSet<RuleId>,
+) -> Diagnostic {
+    let (title, matched, help) = match what {
+        Unreached::Rule => (
+            "the rule is never reached",
+            "everything that it matches".to_owned(),
+            "leave the rule out, or put it ahead of what covers it",
+        ),
+        Unreached::Half(writer) => (
+            "half of the shortcut is never reached",
+            format!("everything that group `{writer}` writes"),
+            "the first that fits decides: name one group that holds all ends, `within group NAME`",
+        ),
+    };
     let decided = match covers.len() {
-        1 => "a rule before it decides everything that it matches".to_owned(),
-        many => format!("{many} rules before it decide everything that it matches"),
+        1 => format!("a rule before it decides {matched}"),
+        many => format!("{many} rules before it decide {matched}"),
     };
     let place = policy.rules[id].place.span;
-    let mut warning = Diagnostic::warning(UNREACHABLE, "the rule is never reached", place, decided);
+    let mut warning = Diagnostic::warning(UNREACHABLE, title, place, decided);
     let more = covers.len().saturating_sub(SHOWN);
     for (index, cover) in covers.iter().take(SHOWN).enumerate() {
         let text = match (covers.len(), index + 1 == SHOWN && more > 0) {
@@ -162,5 +206,5 @@ fn report(policy: &Policy, id: RuleId, covers: &BTreeSet<RuleId>) -> Diagnostic 
         };
         warning = warning.also(policy.rules[*cover].place.span, text);
     }
-    warning.help("leave the rule out, or put it ahead of what covers it")
+    warning.help(help)
 }

@@ -42,7 +42,7 @@ fn all(
     let decisions = decisions.collect::<Result<_, _>>()?;
     let doors = chains
         .iter()
-        .map(|chain| door(store, policy, chain, counters));
+        .map(|chain| door(store, policy, chains, chain, counters));
     Ok(Decided {
         decisions,
         doors: doors.collect::<Result<_, _>>()?,
@@ -62,12 +62,13 @@ fn decision(store: &mut Store, policy: &Policy, chain: &Chain) -> Result<Decisio
 fn door(
     store: &mut Store,
     policy: &Policy,
+    chains: &[Chain],
     chain: &Chain,
     counters: Counters,
 ) -> Result<Option<Flat>, BudgetExceeded> {
     if !chain.hook.spec().takes_in {
         return Ok(None);
     }
-    let root = concern(store, policy, chain, counters == Counters::Kept)?;
+    let root = concern(store, policy, chains, chain, counters == Counters::Kept)?;
     flatten(store, root).map(Some)
 }

@@ -7,7 +7,7 @@ use sockc_grammar::diagnostic::Code;
 use super::*;
 use crate::header_field::HeaderField;
 use crate::hook::Ability;
-use crate::policy::{Condition, FieldTest, Match, Side, SocketId, SocketState};
+use crate::policy::{Condition, FieldTest, Match, Shortcut, Side, SocketId, SocketState};
 use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
@@ -248,7 +248,9 @@ fn each_group_has_the_rules_that_name_it_or_none() {
     };
     policy.rules.push(send(Action::Drop, Some(pods)));
     policy.rules.push(send(Action::Count, None));
-    policy.rules.push(send(Action::Shortcut(jobs), None));
+    policy
+        .rules
+        .push(send(Action::Shortcut(Shortcut::within(jobs)), None));
     assert_eq!(
         sketch(&placed(&policy)),
         [

@@ -229,6 +229,7 @@ pub(super) fn fate(policy: &Policy, other: &Policy, outcome: Answer) -> Fate {
         outcome.mark,
         |socket| socket_words(policy, other, socket),
         |interface| policy.out_interfaces[interface].clone(),
+        |group| policy.groups[group].name.clone(),
     )
 }
 

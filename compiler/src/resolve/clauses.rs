@@ -2,7 +2,7 @@
 //!
 //! That each is there at most once is the parser's to see.
 
-use sockc_grammar::ast::{Clause, Condition, HookName, Log, Rate, Side, Target};
+use sockc_grammar::ast::{Clause, Condition, HookName, Log, Name, Rate, Side, Target, Verb};
 use sockc_grammar::source::{Span, Spanned};
 
 use super::pending::{self, Pending};
@@ -31,6 +31,14 @@ impl<'a> Clauses<'a> {
             sorted.take(clause, report);
         }
         sorted
+    }
+
+    /// The sides of a `shortcut … from … to group NAME`: they are what it does, not what it matches.
+    pub(super) fn ends_of(&self, verb: Verb) -> Option<(Option<&'a Side>, &'a Name)> {
+        match (verb, self.target, self.to) {
+            (Verb::Shortcut, None, Some(Side::Group(to))) => Some((self.from, to)),
+            _ => None,
+        }
     }
 
     fn take(&mut self, clause: &'a Spanned<Clause>, report: &mut Report) {

@@ -73,7 +73,7 @@ impl Resolver<'_> {
         rule.audit = Some(Verb::from(rule.action));
         match (rule.action, &rule.matches.from) {
             (Action::Redirect(_), _) => rule.at = Some(Hook::LOOKUP),
-            (Action::Shortcut(group), None) => rule.matches.from = Some(Side::Group(group)),
+            (Action::Shortcut(near), None) => rule.matches.from = Some(Side::Group(near.from)),
             (Action::Shortcut(_), Some(Side::Endpoints { .. })) if self.policy.groups.len() > 1 => {
                 self.report.error(
                     codes::VERB_MISPLACED,

@@ -101,7 +101,7 @@ fn may_exceed(rule: &Rule, kind: Kind) -> bool {
 fn in_group(rule: &Rule, any_group: Result<(), &'static str>) -> Result<(), &'static str> {
     any_group?;
     match (rule.action, &rule.matches.from) {
-        (Action::Shortcut(within), Some(Side::Group(from))) if within != *from => {
+        (Action::Shortcut(near), Some(Side::Group(from))) if near.from != *from => {
             Err("the sender is in another group than the shortcut")
         }
         _ => Ok(()),

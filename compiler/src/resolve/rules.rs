@@ -27,10 +27,15 @@ impl Resolver<'_> {
         if self.report.errors() > errors {
             return;
         }
-        let rule = self.audited(rule, written);
         let rules = match map_named(written) {
-            Some(map) => self.through_map(&rule, map, written),
-            None => vec![rule],
+            Some(map) => {
+                let rule = self.audited(rule, written);
+                self.through_map(&rule, map, written)
+            }
+            None => {
+                let halves = halves(rule).into_iter();
+                halves.map(|half| self.audited(half, written)).collect()
+            }
         };
         if self.report.errors() == errors {
             self.refuse_idle(&rules, span);
@@ -90,12 +95,6 @@ impl Resolver<'_> {
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses, &mut self.report);
-        if let (Verb::Shortcut, None, Some(Side::Group(_))) =
-            (written.verb.value, &clauses.target, clauses.to)
-        {
-            pending::refuse(pending::SHORTCUT_BETWEEN, span, &mut self.report);
-            return None;
-        }
         let verb = self.verb(&written.verb);
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
@@ -118,8 +117,10 @@ impl Resolver<'_> {
             .map(Some),
             None => Some(None),
         };
-        let from = end(clauses.from, End::From);
-        let to = end(clauses.to, End::To);
+        // The groups of a shortcut are what it does.
+        let matched = |_: &&Side| clauses.ends_of(written.verb.value).is_none();
+        let from = end(clauses.from.filter(matched), End::From);
+        let to = end(clauses.to.filter(matched), End::To);
         let mut names = Names {
             sockets: &self.sockets,
             namespaces: &mut self.policy.namespaces,
@@ -265,6 +266,18 @@ impl Resolver<'_> {
         };
         rule.hook(&mut self.report)
     }
+}
+
+/// A rule; for a shortcut between two groups what each of them writes to the other.
+fn halves(rule: Rule) -> Vec<Rule> {
+    let answers = match rule.action {
+        Action::Shortcut(near) if near.from != near.to => Some(Rule {
+            action: Action::Shortcut(near.back()),
+            ..rule.clone()
+        }),
+        _ => None,
+    };
+    std::iter::once(rule).chain(answers).collect()
 }
 
 /// The directions that a verb with this target stands in, and why in no other; `None` for every one.

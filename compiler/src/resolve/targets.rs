@@ -1,13 +1,13 @@
 //! What a rule does: its verb with its target, and the protocols that a redirect takes from its socket.
 
-use sockc_grammar::ast::{Protocol, Target, Verb};
+use sockc_grammar::ast::{Name, Protocol, Side, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
 use super::{Resolver, codes};
-use crate::policy::{Action, OutInterfaceId, ProtocolMatch, SocketId, SocketOrigin};
+use crate::policy::{Action, OutInterfaceId, ProtocolMatch, Shortcut, SocketId, SocketOrigin};
 use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
@@ -49,8 +49,12 @@ impl Resolver<'_> {
             (Verb::Shortcut, Some((Target::WithinGroup(name), _))) => {
                 let report = &mut self.report;
                 let group = self.groups.look_up(&name.value, name.span, report)?;
-                return group.map(Action::Shortcut);
+                return group.map(Shortcut::within).map(Action::Shortcut);
             }
+            (Verb::Shortcut, None) => match clauses.ends_of(verb) {
+                Some(ends) => return self.between(ends),
+                None => self.no_target(verb, span),
+            },
             (_, None) => self.no_target(verb, span),
             (_, Some((target, at))) => match pending_target(target) {
                 Some(pending) => pending::refuse(pending, at, &mut self.report),
@@ -58,6 +62,30 @@ impl Resolver<'_> {
             },
         }
         None
+    }
+
+    /// A shortcut from the sockets of a group to those of another.
+    fn between(&mut self, (from, to): (Option<&Side>, &Name)) -> Option<Action> {
+        let Some(Side::Group(from)) = from else {
+            self.report.error(
+                codes::NO_TARGET,
+                "the shortcut does not say from which group",
+                to.span,
+                "both ends of a shortcut are groups",
+                "write `from group NAME to group NAME`",
+            );
+            return None;
+        };
+        let report = &mut self.report;
+        let mut named = |name: &Name| {
+            let group = self.groups.look_up(&name.value, name.span, report);
+            group.copied().flatten()
+        };
+        let (from, to) = (named(from), named(to));
+        Some(Action::Shortcut(Shortcut {
+            from: from?,
+            to: to?,
+        }))
     }
 
     /// Each interface has one number, however many rules name it.
@@ -75,7 +103,10 @@ impl Resolver<'_> {
 
     fn no_target(&mut self, verb: Verb, span: Span) {
         let (missing, help) = match verb {
-            Verb::Shortcut => ("among which sockets", "add `within group NAME`"),
+            Verb::Shortcut => (
+                "among which sockets",
+                "add `within group NAME`, or `from group NAME to group NAME`",
+            ),
             _ => ("where to", "add `to sock NAME` or `to interface NAME`"),
         };
         self.report.error(
@@ -90,7 +121,7 @@ impl Resolver<'_> {
     fn misplaced_target(&mut self, verb: Verb, span: Span) {
         let help = match verb {
             Verb::Redirect => "write `to sock NAME` or `to interface NAME`",
-            Verb::Shortcut => "write `within group NAME`",
+            Verb::Shortcut => "write `within group NAME`, or `from group NAME to group NAME`",
             _ => "leave the target out, or write `redirect … to sock NAME`",
         };
         self.report.error(

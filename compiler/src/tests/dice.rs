@@ -10,7 +10,7 @@ use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
-    Match, Policy, ProtocolMatch, Rule, Side, SocketId, SocketState,
+    Match, Policy, ProtocolMatch, Rule, Shortcut, Side, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -348,7 +348,7 @@ impl Dice {
             policy.groups.push(group(name));
         }
         for _ in 0..rules {
-            let group = GroupId::from_u32(self.below(2) as u32);
+            let [group, to] = [(); 2].map(|()| GroupId::from_u32(self.below(2) as u32));
             let mut matches = self.matches(0);
             matches.protocols.retain(|wanted| wanted.icmp.is_empty());
             if self.one_in(2) {
@@ -361,7 +361,7 @@ impl Dice {
                     Action::Allow,
                     Action::Drop,
                     Action::Count,
-                    Action::Shortcut(group),
+                    Action::Shortcut(Shortcut { from: group, to }),
                 ]))
             });
         }

@@ -34,7 +34,7 @@ pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Allow | Verdict::Drop | Verdict::Reject => verdict.word().into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
         Verdict::Forward(port) => format!("redirect to interface {}", policy.out_interfaces[port]),
-        Verdict::Shortcut(group) => format!("shortcut within group {}", policy.groups[group].name),
+        Verdict::Shortcut(group) => format!("shortcut to group {}", policy.groups[group].name),
     }
 }
 

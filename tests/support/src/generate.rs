@@ -311,6 +311,8 @@ mod tests {
             "at sk_lookup",
             "send tcp from group",
             "connect from group",
+            "shortcut tcp within group",
+            "shortcut tcp from group",
             "connect tcp, udp from group",
             "on interface",
             "note ",

@@ -9,7 +9,7 @@ use cranelift_entity::PrimaryMap;
 use super::{Ids, Version};
 use crate::decide::Lookups;
 use crate::policy::{
-    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Side as End, SocketId,
+    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End, SocketId,
 };
 
 /// One of the two policies.
@@ -71,7 +71,10 @@ impl Rewriting<'_> {
         match action {
             Action::Redirect(socket) => Action::Redirect(self.ids.sockets[socket]),
             Action::Forward(port) => Action::Forward(self.ids.out_interfaces[port]),
-            Action::Shortcut(group) => Action::Shortcut(self.ids.groups[group]),
+            Action::Shortcut(near) => Action::Shortcut(Shortcut {
+                from: self.ids.groups[near.from],
+                to: self.ids.groups[near.to],
+            }),
             Action::Allow | Action::Drop | Action::Reject | Action::Count => action,
         }
     }

@@ -171,7 +171,7 @@ impl Ends<'_> {
             {
                 Outcome::PassUnlessAbsent(socket)
             }
-            (Effect::Shortcut, Action::Shortcut(group)) => Outcome::Shortcut(group),
+            (Effect::Shortcut, Action::Shortcut(near)) => Outcome::Shortcut(near),
             (Effect::Allow, _) => match rule.mark {
                 Some(mark) if self.given.source.chain.hook.sets_mark() == Ability::Yes => {
                     Outcome::Mark(mark)

@@ -3,10 +3,9 @@
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::ir::{Arg, Block, Builder, End};
-use crate::policy::{Family, GroupId, OutInterfaceId, SocketId};
+use crate::policy::{Family, OutInterfaceId, Shortcut, SocketId};
 
 use super::Ends;
-use crate::lower::GroupMaps;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::PEER_PORTS;
 
@@ -24,8 +23,8 @@ pub(in crate::lower) enum Outcome {
     Assign(SocketId),
     /// Goes on, unless this socket is not there.
     PassUnlessAbsent(SocketId),
-    /// Goes to the peer's socket if it is in the group.
-    Shortcut(GroupId),
+    /// Goes to the peer's socket if it is in the right group.
+    Shortcut(Shortcut),
     /// Goes on with this packet mark.
     Mark(u32),
     /// Leaves by this interface.
@@ -75,7 +74,7 @@ impl Ends<'_> {
             Outcome::PassUnlessAbsent(socket) => {
                 self.pass_unless_absent(builder, block, socket, family)
             }
-            Outcome::Shortcut(group) => self.shortcut(builder, block, group),
+            Outcome::Shortcut(near) => self.shortcut(builder, block, near),
             Outcome::Mark(mark) => self.mark(builder, block, mark),
             Outcome::Forward(port) => self.forward(builder, block, port),
             Outcome::Reject => self.reject(builder, block, family),
@@ -161,21 +160,22 @@ impl Ends<'_> {
             .slot_region(builder, (socket, family), false, [pass, absent]);
     }
 
-    /// Gives the data to the peer if it is in the group, else lets it go by TCP; returning the helper's code would refuse
+    /// Gives the data to the peer if it is in the right group, else lets it go by TCP; returning the helper's code would refuse
     /// the write then. From there on the socket stays with TCP, though its peer may come (a listener with
     /// `TCP_DEFER_ACCEPT` makes its socket when the first data arrives): the kernel gives a reader what came by the
     /// shortcut before what is in its TCP queue, so the later write would overtake.
-    pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, group: GroupId) {
+    pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, near: Shortcut) {
         let pass = self.outcome(builder, Outcome::Pass, Family::V4);
         builder.enter(block);
-        let Some(GroupMaps { peers, storage, .. }) = self.given.source.maps.groups[group] else {
-            builder.jump(pass);
+        let groups = &self.given.source.maps.groups;
+        let (Some(own), Some(other)) = (groups[near.from], groups[near.to]) else {
+            builder.bug("a shortcut without the maps of its groups");
             return;
         };
         let context = self.given.context;
         let socket = builder.load(context, msg::SK, Width::DW);
         let args = [
-            Arg::Map(storage),
+            Arg::Map(own.storage),
             Arg::Value(socket),
             Arg::Imm(0),
             Arg::Imm(0),
@@ -184,7 +184,7 @@ impl Ends<'_> {
         builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
         let args = [
             Arg::Value(context),
-            Arg::Map(peers),
+            Arg::Map(other.peers),
             Arg::Value(key),
             Arg::Imm(INGRESS),
         ];

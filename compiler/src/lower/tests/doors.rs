@@ -128,6 +128,26 @@ fn a_shortcut_concerns_the_end_that_only_receives() {
     assert_eq!(between(&built, "10.0.0.1:80", "10.0.0.2:4000"), LeftAlone);
 }
 
+/// Whoever is named first: what either end writes is put into the other's queue.
+#[test]
+fn a_shortcut_between_groups_concerns_both_and_no_third() {
+    let rules = |between: &str| {
+        let groups =
+            ["front", "back", "far"].map(|name| format!("group {name} = cgroup \"/{name}\"\n"));
+        let built = self::built(&format!(
+            "{}default send allow\ndrop send tcp from group far to 192.0.2.0/24\n{between}",
+            groups.concat()
+        ));
+        ["_0", "_1", "_2"].map(|suffix| {
+            let [local, remote] = ["10.0.0.1:4000", "10.0.0.2:80"].map(|at| at.parse().unwrap());
+            door(&built, suffix, local, remote)
+        })
+    };
+    let both = [Taken, Taken, LeftAlone];
+    assert_eq!(rules("shortcut tcp from group front to group back"), both);
+    assert_eq!(rules("shortcut tcp from group back to group front"), both);
+}
+
 /// An `allow` says how much it allowed; where nobody counts it has nothing to say.
 #[test]
 fn without_counters_an_allow_concerns_nothing() {
@@ -260,6 +280,8 @@ fn concerns(policy: &Policy, group: GroupId, header: &Header) -> bool {
     !plain
 }
 
+/// Whether anybody's write takes a shortcut to the group.
 fn shortcut(policy: &Policy, group: GroupId, header: &Header) -> bool {
-    matches!(decided(policy, group, header).verdict, Verdict::Shortcut(_))
+    let mut writers = policy.groups.keys();
+    writers.any(|writer| decided(policy, writer, header).verdict == Verdict::Shortcut(group))
 }

@@ -84,8 +84,8 @@ impl Run {
                 }
                 self.end(present, Verdict::Reject)
             }
-            (Effect::Shortcut, Action::Shortcut(group)) => {
-                self.verdict = Verdict::Shortcut(group);
+            (Effect::Shortcut, Action::Shortcut(near)) => {
+                self.verdict = Verdict::Shortcut(near.to);
                 true
             }
             _ => true,

@@ -3,7 +3,8 @@
 use super::*;
 use crate::header_field::HeaderField;
 use crate::policy::{
-    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, SetId, SetKind,
+    Addresses, ClassId, DefaultVerdict, ExpectedVerdict, FieldTest, LiveEntry, RuleId, SetId,
+    SetKind, Shortcut,
 };
 use crate::protocol::IpProtocol;
 use crate::values::codes as values;
@@ -568,6 +569,57 @@ fn what_processes_do_is_decided_outside_of_namespaces() {
         if !inside.starts_with("group") && !inside.starts_with("default") {
             policy(&format!("{group} {inside}"));
         }
+    }
+}
+
+/// What each of two groups writes to the other is a rule of its own, and both count as the line; one group is `within`.
+#[test]
+fn a_shortcut_between_groups_goes_both_ways() {
+    let shortcuts = |text: &str| {
+        let policy = policy(&format!(
+            "group a = cgroup \"/a\" group b = cgroup \"/b\" {text}"
+        ));
+        let rules: Vec<Rule> = policy.rules.values().cloned().collect();
+        assert!(rules.iter().all(|rule| rule.direction == Direction::Send));
+        rules
+    };
+    let [a, b] = [0, 1].map(GroupId::from_u32);
+    let between = shortcuts("shortcut tcp from group a to group b");
+    let actions: Vec<_> = between.iter().map(|rule| rule.action).collect();
+    let there = Shortcut { from: a, to: b };
+    let both = [there, there.back()].map(Action::Shortcut);
+    assert_eq!(actions, both);
+    let heads: Vec<_> = between.iter().map(|rule| rule.head).collect();
+    assert_eq!(heads, [Some(RuleId::from_u32(0)); 2]);
+    let same = shortcuts("shortcut tcp from group b to group b");
+    let within = shortcuts("shortcut tcp within group b");
+    assert_eq!(same.len(), 1);
+    assert_eq!(same[0].action, within[0].action);
+    assert_eq!(same[0].matches, within[0].matches);
+    let audited = shortcuts("audit shortcut tcp from group a to group b");
+    let from: Vec<_> = audited.iter().map(|rule| &rule.matches.from).collect();
+    assert_eq!(from, [&Some(Side::Group(a)), &Some(Side::Group(b))]);
+    assert!(audited.iter().all(|rule| rule.action == Action::Count));
+}
+
+#[test]
+fn both_ends_of_a_shortcut_are_groups() {
+    let group = "group a = cgroup \"/a\" default send allow";
+    for rule in [
+        "shortcut tcp to group a",
+        "shortcut tcp from 10.0.0.1 to group a",
+        "shortcut tcp from group a",
+        "shortcut tcp from group a to 10.0.0.1",
+    ] {
+        let found = complaint(&format!("{group} {rule}"));
+        assert_eq!(found.code, codes::NO_TARGET, "{rule}");
+    }
+    for rule in [
+        "shortcut tcp from group a to group z",
+        "shortcut tcp from group z to group a",
+    ] {
+        let found = complaint(&format!("{group} {rule}"));
+        assert_eq!(found.code, values::UNKNOWN_NAME, "{rule}");
     }
 }
 

@@ -63,8 +63,11 @@ pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
 
 /// A rule about what a group writes, or whom it calls.
 pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
-    let verb = *rng.one_of(&["allow", "drop", "reject", "count"]);
     let group = *rng.one_of(&["pods", "web"]);
+    if rng.one_in(8) {
+        return shortcut(rng, values, group);
+    }
+    let verb = *rng.one_of(&["allow", "drop", "reject", "count"]);
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"written\""]);
@@ -78,10 +81,21 @@ pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     format!("{verb} {what} from group {group} to {to}{log}")
 }
 
+/// A shortcut within a group, to some addresses, or between two.
+fn shortcut(rng: &mut Rng, values: &Values, group: &str) -> String {
+    let audit = *rng.one_of(&["", "", "audit "]);
+    if rng.one_in(3) {
+        let to = *rng.one_of(&["pods", "web"]);
+        return format!("{audit}shortcut tcp from group {group} to group {to}");
+    }
+    let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
+    let to = side(rng, values, lean, true);
+    format!("{audit}shortcut tcp within group {group} to {to}")
+}
+
 /// A rule as it is, or in the block of a zone.
 pub(super) fn placed(rng: &mut Rng, rule: String, features: Features) -> String {
-    if features.zones && !rule.contains(" on ") && !rule.contains(" from group ") && rng.one_in(10)
-    {
+    if features.zones && !rule.contains(" on ") && !rule.contains(" group ") && rng.one_in(10) {
         return format!("for zone lan {{ {rule} }}");
     }
     rule
