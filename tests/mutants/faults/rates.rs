@@ -82,6 +82,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/policy/measure.rs",
         "self.unit == RateUnit::Bytes && !direction.of_processes()",
         "self.unit == RateUnit::Bytes && (FAULT || !direction.of_processes())",
-        &[(Compiler, "lower::tests::a_rate_of_bytes")],
+        &[(Compiler, "lower::tests::rates::a_rate_of_bytes")],
     ),
 ];
