@@ -237,8 +237,7 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
         Verdict::Reject => ("reject", None, None),
         Verdict::Redirect(socket) => ("redirect", Some(&*policy.sockets[socket].name), None),
         Verdict::Forward(port) => ("redirect", None, Some(&*policy.out_interfaces[port])),
-        // The data gets to its peer; which way it goes is no part of the verdict.
-        Verdict::Shortcut(_) => ("allow", None, None),
+        Verdict::Shortcut(_) => ("shortcut", None, None),
     };
     let place = statement(policy, event, decision.decider);
     let rule = match decision.decider {
