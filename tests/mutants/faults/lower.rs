@@ -208,7 +208,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/lower/ends/outcome.rs",
         "builder.store(key, PEER_PORTS, nobody, Width::DW);",
         "if !FAULT { builder.store(key, PEER_PORTS, nobody, Width::DW); }",
-        &[(Streams, "")],
+        &[(Streams, "shortcut::")],
     ),
     fault(
         375,
