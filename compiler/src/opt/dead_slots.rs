@@ -14,6 +14,9 @@ const WORD: u32 = 8;
 /// large until its unused slots are gone.
 type Words = u128;
 
+/// The bytes that they are.
+pub(super) const FRAME: u32 = Words::BITS * WORD;
+
 pub(super) fn run(function: &mut Function, order: &[Block]) {
     if let Err(slot) = pack(function, order) {
         function.bug(format!("{slot} cannot be moved on the stack"));

@@ -4,11 +4,11 @@
 
 use cranelift_entity::SecondaryMap;
 
+use super::dead_slots;
 use crate::ir::{Arg, Block, End, Function, Inst, Slot, SocketRegion};
 
-/// The bytes that are followed: as many as [`super::dead_slots`] can move, since a frame may be too large until its unused
-/// slots are gone.
-const FRAME: usize = 1024;
+/// The bytes that are followed: as many as can be moved, since a frame may be too large until its unused slots are gone.
+const FRAME: usize = dead_slots::FRAME as usize;
 
 pub(super) fn run(function: &mut Function, order: &[Block]) {
     let mut before: SecondaryMap<Block, Bytes> = SecondaryMap::new();
