@@ -223,12 +223,7 @@ fn in_group(
             effect: effect(hook.point),
             ..describe(id, first)?
         };
-        let dispatcher = match caps::may_ask_by_id() {
-            true => answer(whose::dispatcher(id))?,
-            // Who may not ask for a program by its id knows no name of it either.
-            false => None,
-        };
-        match dispatcher {
+        match unless_forbidden(whose::dispatcher(id))? {
             None => Ok(Some(one)),
             Some(dispatcher) => Ok(of_another(one, dispatcher, mark, &related)),
         }
@@ -329,11 +324,20 @@ fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
 
 /// The name of a program; empty if it is gone, or this process may not ask.
 fn name(id: u32) -> Result<String, Error> {
-    if !caps::may_ask_by_id() {
-        return Ok(String::new());
-    }
     let program = prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd()));
-    Ok(answer(program.map(Some))?.map_or_else(String::new, |program| program.name))
+    let program = unless_forbidden(program.map(Some))?;
+    Ok(program.map_or_else(String::new, |program| program.name))
+}
+
+/// What was found of a program by its id; who may not ask by id finds nothing. Whether this process may is looked up only
+/// where a call was refused.
+fn unless_forbidden<T: Default>(found: io::Result<T>) -> Result<T, Error> {
+    match found {
+        Err(cause) if cause.raw_os_error() == Some(libc::EPERM) && !caps::may_ask_by_id() => {
+            Ok(T::default())
+        }
+        found => answer(found),
+    }
 }
 
 /// Asks route-netlink, since bpf(2) has no query for XDP.
