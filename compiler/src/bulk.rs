@@ -10,7 +10,7 @@
 //! counters and the manifest keep to the whole policy. Not here: how the first match is found.
 //!
 //! Every chain of packet hooks asks for the first match among all bulk rules of its direction and interface, so that the answer
-//! is the same in all of them. A socket lookup leaves out the rules that drop packets or send them elsewhere: who gets that far was not
+//! is the same in all of them; one of a group among those that are about it. A socket lookup leaves out the rules that drop packets or send them elsewhere: who gets that far was not
 //! taken, or met no packet hook, where they do not hold.
 //!
 //! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `first match 3`, by its number.

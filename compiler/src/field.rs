@@ -211,6 +211,12 @@ impl Field {
         (Self::To0..=Self::From3).contains(&self)
     }
 
+    /// Whether it is of the sender: a word of the address, or the port.
+    #[must_use]
+    pub(crate) fn is_of_sender(self) -> bool {
+        FROM.contains(&self) || self == Self::FromPort
+    }
+
     /// Whether it is a word of an address that only IPv6 has.
     #[must_use]
     pub(crate) fn is_of_v6(self) -> bool {

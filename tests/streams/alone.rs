@@ -50,7 +50,7 @@ fn read_after_shutdown(pair: &mut Pair) -> String {
 }
 
 /// How much FIONREAD says is waiting, once everything is there.
-fn waiting(pair: &mut Pair) -> String {
+pub(crate) fn waiting(pair: &mut Pair) -> String {
     pair.server.write_all(DATA).unwrap();
     let mut seen = [0; DATA.len()];
     wait_until(|| pair.client.peek(&mut seen).unwrap() == DATA.len());

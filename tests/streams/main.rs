@@ -22,6 +22,7 @@ mod guests;
 mod kernels;
 #[path = "../kernels/machine.rs"]
 mod machine;
+mod many;
 mod place;
 mod refusal;
 mod shortcut;

@@ -7,16 +7,30 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use super::{Breadth, Bulk, Group, Taking};
 use crate::classifier::is_plain;
-use crate::field::Field;
+use crate::field::{Field, FieldKind};
 use crate::hook::Hook;
 use crate::place::has_lookup;
-use crate::policy::{Action, ClassId, Condition, Direction, Match, Policy, Rule, RuleId};
+use crate::policy::{
+    Action, ClassId, Condition, Direction, GroupId, Match, Policy, Rule, RuleId, Side,
+};
 
-/// Directions with packets.
-const DIRECTIONS: [Direction; 2] = [Direction::In, Direction::Out];
+/// Directions whose hooks can ask for the first match.
+fn directions() -> impl Iterator<Item = Direction> {
+    Direction::ALL.into_iter().filter(|one| asks(*one))
+}
+
+fn asks(direction: Direction) -> bool {
+    Hook::without(direction, FieldKind::FirstMatch).is_empty()
+}
 
 /// What rules of one group have in common.
-type Kind<'p> = (Direction, Action, Option<Hook>, Option<&'p [ClassId]>);
+type Kind<'p> = (
+    Direction,
+    Action,
+    Option<Hook>,
+    Option<&'p [ClassId]>,
+    Option<GroupId>,
+);
 
 /// The reduced policy; `None` if it would be the policy as it is.
 pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
@@ -43,18 +57,14 @@ pub(crate) fn plain(policy: &Policy, direction: Direction) -> usize {
     let looked_up = has_lookup(policy) && direction == Direction::In;
     let rules = policy.rules_of(direction);
     let plain = rules.filter(|(_, rule)| is_bulk(rule, Breadth::Every, looked_up));
-    if DIRECTIONS.contains(&direction) {
-        plain.count()
-    } else {
-        0
-    }
+    if asks(direction) { plain.count() } else { 0 }
 }
 
 /// The bulk rules.
 fn taken(policy: &Policy, least: usize, taking: &Taking) -> SecondaryMap<RuleId, bool> {
     let lookup = has_lookup(policy);
     let mut taken = SecondaryMap::with_default(false);
-    for direction in DIRECTIONS {
+    for direction in directions() {
         let breadth = taking.of(direction);
         let bulk: Vec<RuleId> = policy
             .rules_of(direction)
@@ -93,11 +103,13 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
 }
 
 /// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it
-/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk.
+/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk. A
+/// shortcut stands by itself: whom it is about is asked from the other end too ([`crate::chain::concern`]).
 fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
     let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
     breadth != Breadth::Nothing
         && rule.action.decides()
+        && !matches!(rule.action, Action::Shortcut(_))
         && rule.rate.is_none()
         && rule.mark.is_none()
         && rule.log.is_none()
@@ -144,6 +156,7 @@ impl<'p> Grouping<'p> {
             rule.action,
             rule.at,
             rule.matches.on.as_deref(),
+            rule.matches.group(),
         );
         if let Some(&place) = self.open.get(&kind) {
             self.groups[place].members.push(id);
@@ -151,7 +164,10 @@ impl<'p> Grouping<'p> {
         }
         let number = self.counts.entry(rule.direction).or_default();
         *number += 1;
+        let of_group = |side: &Option<Side>| side.clone().filter(|side| side.group().is_some());
         let matches = Match {
+            from: of_group(&rule.matches.from),
+            to: of_group(&rule.matches.to),
             conditions: vec![Condition::FirstMatch(*number)],
             on: rule.matches.on.clone(),
             ..Match::default()

@@ -40,7 +40,7 @@ impl Bulk {
         whole
             .rules_of(direction)
             .filter(|(id, rule)| numbers[*id] > 0 && holds(chain, rule))
-            .take_while(|(id, _)| chain.hook.is_packet() || *id <= last)
+            .take_while(|(id, _)| !chain.hook.is_lookup() || *id <= last)
             .map(|(id, rule)| Member {
                 matches: &rule.matches,
                 group: numbers[id],
@@ -57,8 +57,12 @@ impl Group {
 }
 
 /// Whether a bulk rule takes part at a hook: at packet hooks if it speaks of the interface, at lookups if it does not take
-/// packets away. What stands after the last rule of a lookup cannot change what it finds.
+/// packets away, at those of a group if it is about that. What stands after the last rule of a lookup cannot change what it
+/// finds.
 fn holds(chain: &Chain, rule: &Rule) -> bool {
+    if let Some(group) = chain.group {
+        return rule.is_for(group);
+    }
     match (&rule.matches.on, chain.class) {
         _ if chain.hook.is_lookup() => !is_terminal(rule.action),
         (Some(classes), Some(class)) => classes.contains(&class),

@@ -3,9 +3,11 @@
 use sockc_grammar::source::SourceMap;
 
 use super::*;
+use crate::chain::concern::concern;
 use crate::chain::{Chain, Effect};
 use crate::compose::{self, Fault};
-use crate::diagram::Store;
+use crate::diagram::{Node, Store};
+use crate::field::Field;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{
@@ -156,6 +158,52 @@ fn each_direction_has_first_matches_of_its_own() {
         numbers,
         [(arriving, 1), (leaving, 1), (leaving, 2), (arriving, 2)]
     );
+}
+
+const GROUPS: &str = "group pods = cgroup \"/pods\"
+    group jobs = cgroup \"/jobs\"
+    default send allow
+    drop send tcp from group pods to 192.0.2.0/24
+    drop send tcp to 198.51.100.0/24
+    drop send tcp from group jobs to 203.0.113.0/24
+    drop send tcp from group pods to port 25
+    shortcut tcp within group pods
+    drop send tcp from group pods to port 22";
+
+/// What a rule of one group matches is nothing to another group. A shortcut is asked from both ends, so it stands alone.
+#[test]
+fn the_sockets_of_a_group_ask_among_its_rules() {
+    assert_eq!(lines_of(GROUPS), [vec![4, 7], vec![5], vec![6], vec![9]]);
+    let outcome = compiled(GROUPS, Structure::Tables);
+    let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
+    let slots = Slots::new(&policy, &built.chains, &built.decisions, Counters::Kept);
+    let bulk = built.bulk.unwrap();
+    let asked = built.chains.iter().map(|chain| {
+        let members = bulk.members(&policy, chain, slots.of(Direction::Send));
+        members.iter().map(|member| member.group).collect()
+    });
+    let asked: Vec<Vec<u32>> = asked.collect();
+    assert_eq!(asked, [vec![1, 2, 1, 4], vec![2, 3]]);
+}
+
+/// What matches first here says nothing of what the other end writes.
+#[test]
+fn whom_a_shortcut_leads_to_is_taken_in_whatever_matches_first_here() {
+    let policy = bulk_of(
+        "group pods = cgroup \"/pods\"
+        default send allow
+        allow send tcp to 10.0.0.0/8
+        shortcut tcp to 192.0.2.0/24 within group pods",
+    )
+    .1
+    .policy;
+    let mut store = Store::of(&policy);
+    let chains = place(&policy, &mut store).unwrap();
+    let taken_in = concern(&mut store, &policy, &chains, &chains[0], false).unwrap();
+    let fields: Vec<_> = store.fields(taken_in).iter().collect();
+    assert!(fields.contains(&Field::FirstMatch), "{fields:?}");
+    let first = store.restrict(taken_in, Field::FirstMatch, 1).unwrap();
+    assert_ne!(first, Node::FALSE);
 }
 
 const STEERED: &str = "socket web = tcp listen 127.0.0.1:80

@@ -82,15 +82,18 @@ fn shortened(
         mem::swap(&mut matches.from, &mut matches.to);
     }
     let roots = ChainRoots::build(store, &mirrored, chain)?;
-    store.map_terminals(roots.decision, &mut |index| u32::from(shortcut(index)))
+    let shortened = store.map_terminals(roots.decision, &mut |index| u32::from(shortcut(index)))?;
+    // Which rule of many would match first from the other end is not asked at this one.
+    store.exists(shortened, Field::FirstMatch)
 }
 
-/// Whether a field has the same value as long as the connection lives, and is known when it is made.
+/// Whether a field has the same value as long as the connection lives, and is known when it is made. Which of many rules matches
+/// first is, as it is a matter of addresses and ports.
 fn lasts(policy: &Policy, field: Field) -> bool {
     match field {
         Field::ToIn(set) | Field::FromIn(set) => {
             matches!(policy.sets[set].kind, SetKind::Constant(_))
         }
-        field => field.kind() == FieldKind::Tuple,
+        field => matches!(field.kind(), FieldKind::Tuple | FieldKind::FirstMatch),
     }
 }

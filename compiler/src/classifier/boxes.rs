@@ -115,7 +115,9 @@ fn has_many(matches: &Match) -> bool {
 
 fn is_plain_side(side: &Side) -> bool {
     match side {
-        Side::Group(_) | Side::Endpoints { negated: true, .. } => false,
+        // Whoever asks is of the group: who is not does not ask with this rule.
+        Side::Group(_) => true,
+        Side::Endpoints { negated: true, .. } => false,
         Side::Endpoints { endpoints, .. } => endpoints
             .iter()
             .all(|one| matches!(one.addresses, Addresses::Ranges(_))),

@@ -106,10 +106,9 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Mark => CALL,
         FieldKind::Icmp => No("only TCP and UDP connect"),
         FieldKind::Interface => No("a process that connects has no interface yet"),
-        FieldKind::FirstMatch => No("rules for what processes do are never taken together"),
         FieldKind::Absent | FieldKind::Entry | FieldKind::Socket => NO_SOCKET,
         FieldKind::Rate => METER,
-        FieldKind::Tuple | FieldKind::Member => Yes,
+        FieldKind::Tuple | FieldKind::Member | FieldKind::FirstMatch => Yes,
     }
 }
 

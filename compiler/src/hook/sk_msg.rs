@@ -57,10 +57,9 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Mark => STREAM,
         FieldKind::Icmp => No("the sockets of a group speak TCP"),
         FieldKind::Interface => No("what a process writes has no interface yet"),
-        FieldKind::FirstMatch => No("rules for what processes write are never taken together"),
         FieldKind::Absent | FieldKind::Entry => HAS_SOCKET,
         FieldKind::Socket => No("the socket is the one that is written to"),
-        FieldKind::Tuple | FieldKind::Member | FieldKind::Rate => Yes,
+        FieldKind::Tuple | FieldKind::Member | FieldKind::Rate | FieldKind::FirstMatch => Yes,
     }
 }
 

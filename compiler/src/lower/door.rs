@@ -75,7 +75,11 @@ impl Leaves for Door {
 pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Function {
     let mut program = Builder::new(name, Section::SockOps, source.head.clone());
     let builder = &mut program;
-    let mut given = Given::new(builder, source, Wants::default(), FieldSet::default());
+    let wants = Wants {
+        first_match: source.classifier.is_some(),
+        ..Wants::default()
+    };
+    let mut given = Given::new(builder, source, wants, FieldSet::default());
     let entry = builder.current();
     let [own, peer] = [(); 2].map(|()| builder.slot(PEER_KEY));
     given.frame.own = Some(own);

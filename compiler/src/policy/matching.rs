@@ -53,7 +53,14 @@ impl Match {
     /// Whether sockets of this group are among the senders.
     #[must_use]
     pub fn is_for(&self, group: GroupId) -> bool {
-        !matches!(self.from, Some(Side::Group(from)) if from != group)
+        self.group().is_none_or(|one| one == group)
+    }
+
+    /// The group that it names.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        let sides = [&self.from, &self.to].into_iter().flatten();
+        sides.filter_map(Side::group).next()
     }
 }
 
@@ -120,6 +127,17 @@ pub enum Side {
     },
     /// A socket of this group (`send` only; on the sender's side).
     Group(GroupId),
+}
+
+impl Side {
+    /// The group, if it is one.
+    #[must_use]
+    pub fn group(&self) -> Option<GroupId> {
+        match self {
+            Self::Group(group) => Some(*group),
+            Self::Endpoints { .. } => None,
+        }
+    }
 }
 
 /// Addresses, and ports if named.

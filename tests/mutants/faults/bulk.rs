@@ -1,6 +1,6 @@
 //! Faults in which rules are bulk, and how they are put into groups.
 
-use super::Suite::{Compiler, Differential};
+use super::Suite::{Compiler, Differential, Streams};
 use super::{Fault, Narrow, fault};
 
 const CUT: &str = "compiler/src/bulk/grouping.rs";
@@ -46,5 +46,40 @@ pub(super) const FAULTS: &[Fault] = &[
         "&& is_plain(&rule.matches)",
         "&& (is_plain(&rule.matches) || FAULT)",
         TESTS,
+    ),
+    fault(
+        707,
+        "compiler/src/bulk/members.rs",
+        "return rule.is_for(group);",
+        "return FAULT || rule.is_for(group);",
+        TESTS,
+    ),
+    fault(
+        708,
+        CUT,
+        "!matches!(rule.action, Action::Shortcut(_))",
+        "true",
+        TESTS,
+    ),
+    fault(
+        709,
+        "compiler/src/chain/concern.rs",
+        "store.exists(shortened, Field::FirstMatch)",
+        "if FAULT { Ok(shortened) } else { store.exists(shortened, Field::FirstMatch) }",
+        TESTS,
+    ),
+    fault(
+        710,
+        "compiler/src/lower/answers/walk.rs",
+        "i64::from(only.0)",
+        "i64::from(only.0) + i64::from(FAULT)",
+        TESTS,
+    ),
+    fault(
+        711,
+        "compiler/src/chain/concern.rs",
+        "matches!(field.kind(), FieldKind::Tuple | FieldKind::FirstMatch)",
+        "field.kind() == FieldKind::Tuple",
+        &[(Streams, "many::a_write_is_refused")],
     ),
 ];

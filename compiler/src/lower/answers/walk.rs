@@ -117,8 +117,8 @@ impl Answers<'_> {
             ],
         };
         for (number, &[first, second]) in pairs.iter().enumerate() {
-            let low = self.given.read(builder, second, family);
-            let high = self.given.read(builder, first, family);
+            let low = self.word_of_side(builder, second, family);
+            let high = self.word_of_side(builder, first, family);
             builder.alu(high, AluOp::Lsh, 32);
             builder.alu(high, AluOp::Or, low);
             let slot = self.walk.words[number];
@@ -132,7 +132,7 @@ impl Answers<'_> {
     }
 
     fn class_and_ports(&self, builder: &mut Builder, maps: &ClassifierMaps, family: Family) {
-        let protocol = self.given.read(builder, Field::Protocol, family);
+        let protocol = self.protocol(builder, family);
         if self.given.source.chain.hook.is_packet() {
             // A later fragment is 2, which becomes 256; the others are 0 and 1.
             let later = self.given.read(builder, Field::Fragment, family);
@@ -148,9 +148,26 @@ impl Answers<'_> {
         self.ports_of_class(builder, class, family);
     }
 
+    /// The number of the protocol; where all that comes there has one, that.
+    fn protocol(&self, builder: &mut Builder, family: Family) -> Value {
+        match self.given.source.chain.hook.spec().sees.protocols {
+            [only] => builder.imm(i64::from(only.0)),
+            _ => self.given.read(builder, Field::Protocol, family),
+        }
+    }
+
+    /// A word of an address, or a port. Where nothing is known of the sender no rule asks for it, so that any value does.
+    fn word_of_side(&self, builder: &mut Builder, field: Field, family: Family) -> Value {
+        let hook = self.given.source.chain.hook;
+        match !hook.direction().has_sender() && field.is_of_sender() {
+            true => builder.imm(0),
+            false => self.given.read(builder, field, family),
+        }
+    }
+
     /// Packets without ports have what the parser left there; no service that looks at ports has their class.
     fn ports_of_class(&self, builder: &mut Builder, class: Value, family: Family) {
-        let from = self.given.read(builder, Field::FromPort, family);
+        let from = self.word_of_side(builder, Field::FromPort, family);
         let to = self.given.read(builder, Field::ToPort, family);
         let last = self.walk.words[address_words(family)];
         builder.alu(class, AluOp::Lsh, 16);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use super::headers::Nothing;
 use crate::artifact::Section;
+use crate::bulk::Structure;
 use crate::decide::decide;
 use crate::event::{Event, Header, Transport, Verdict};
 use crate::files::Texts;
@@ -29,13 +30,23 @@ reject connect tcp from group others to port 25 log";
 
 #[test]
 fn programs_of_calls_say_what_the_rules_say() {
+    for structure in [Structure::Tree, Structure::Tables] {
+        say_what_the_rules_say(structure);
+    }
+}
+
+fn say_what_the_rules_say(structure: Structure) {
     let mut sources = sockc_grammar::source::SourceMap::default();
     let id = sources.add("test.sk", TEXT);
     let target = Target::newest();
-    let options = Options::from(&target);
+    let options = Options {
+        structure,
+        ..Options::from(&target)
+    };
     let outcome = compile(&mut sources, id, "test", options, &mut Texts::default());
     assert!(outcome.internal.is_none(), "{:?}", outcome.internal);
     let (policy, built) = (outcome.policy.unwrap(), outcome.built.unwrap());
+    assert_eq!(built.bulk.is_some(), structure == Structure::Tables);
     let mut refused = 0;
     for group in [0, 1] {
         for protocol in [6, 17, 1] {
