@@ -2,12 +2,13 @@
 //!
 //! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
 //! there, that is an error which names it. [`dispatch`] writes the program that hangs there, [`guard`] what it asks of
-//! connections first; [`foreign`] and [`filter`] say who else is there, [`whose`] of which policy a dispatcher is. Not here: which hooks a policy needs.
+//! connections first, [`layered`] what of sockets that are written to; [`foreign`] and [`filter`] say who else is there, [`whose`] of which policy a dispatcher is. Not here: which hooks a policy needs.
 
 pub(crate) mod dispatch;
 mod filter;
 pub(crate) mod foreign;
 pub(crate) mod guard;
+mod layered;
 pub(crate) mod whose;
 
 use std::fs::File;
@@ -25,8 +26,9 @@ use crate::state::State;
 use crate::state::record::Attached;
 use crate::sys::prog::AttachTarget;
 use crate::sys::{bpffs, link, netns, prog};
-use dispatch::Words;
+use dispatch::{First, Words};
 use guard::Guard;
+use layered::Layered;
 
 /// Ahead of every program that is there: one that returns something else than "next" decides alone, and would decide instead
 /// of ours (`include/uapi/linux/bpf.h`; TCX is younger than this flag).
@@ -165,7 +167,11 @@ fn dispatcher(
     since: u32,
     (target, title): (u64, &str),
 ) -> io::Result<OwnedFd> {
-    let guard = Guard::of(point, target, title)?;
+    let guard = Guard::of(point, target, title)?.map(First::Guard);
+    let first = match guard {
+        None => Layered::of(state, point)?.map(First::Layered),
+        guard => guard,
+    };
     let control = bpffs::open(&state.control())?;
     let outer = match bpffs::open(&state.outer()) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -176,7 +182,7 @@ fn dispatcher(
         outer: outer.as_ref().map(AsFd::as_fd),
     };
     let slots = bpffs::open(&state.slots(point))?;
-    dispatch::load(point, since, guard.as_ref(), words, slots.as_fd())
+    dispatch::load(point, since, first.as_ref(), words, slots.as_fd())
 }
 
 fn pin_link(

@@ -17,8 +17,8 @@ use sockc_compiler::artifact::Manifest;
 use crate::attach::guard;
 use crate::error::{Error, at};
 use crate::load::Kept;
-use crate::state::State;
 use crate::state::record::Record;
+use crate::state::{OWN, State};
 use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::{bpffs, map};
 
@@ -102,27 +102,24 @@ pub(crate) fn open(
 
 /// The maps of the groups' sockets: sockets stay in them over generations, so a new policy finds them there.
 ///
-/// The sockets' storage is not kept. It says where a socket may take the shortcut to, and a socket that has written by TCP
+/// So does the storage of their own keys, but not that of their peers'. It says where a socket may take the shortcut to, and a socket that has written by TCP
 /// under the policy before must not take it: the peer would read that data before what is still in its TCP queue.
 pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
     let plans = manifest.groups.iter().zip(groups);
     let kept = plans.flat_map(|(plan, group)| {
         let folder = state.group(group.number);
-        [(&plan.peers, PEERS), (&plan.aside, ASIDE)].map(|(name, pin)| Kept {
+        [(&plan.peers, PEERS), (&plan.own, OWN)].map(|(name, pin)| Kept {
             name: name.clone(),
             pin: folder.join(pin),
             again: false,
         })
     });
-    // Objects of earlier versions left no connection alone.
+    // Objects of earlier versions kept no key of every socket.
     kept.filter(|kept| !kept.name.is_empty()).collect()
 }
 
 /// The pin of the map that holds a group's sockets, in the folder of the group.
 pub(crate) const PEERS: &str = "peers";
-
-/// The pin of the storage with the keys of its sockets that were left alone.
-pub(crate) const ASIDE: &str = "aside";
 
 /// Takes every socket out of the map of a group and removes the group's folder. Without the first, the sockets would stay
 /// under the last policy until the kernel frees the map, some time later.

@@ -46,6 +46,8 @@ use crate::sys::{bpffs, map, netns};
 pub(crate) const SIDES: u32 = 2;
 /// The slots of a point: a program for each side, and what runs ahead of it for each.
 pub(crate) const SLOTS: u32 = 2 * SIDES;
+/// The name of the pin of the storage with the keys of a group's sockets.
+pub(crate) const OWN: &str = "own";
 
 /// The side of a generation.
 pub(crate) fn side(generation: u32) -> u32 {
@@ -145,6 +147,11 @@ impl State {
     /// The folder of the maps of a control group.
     pub(crate) fn group(&self, cgroup: u64) -> PathBuf {
         self.group_folder().join(cgroup.to_string())
+    }
+
+    /// The pin of the storage with the keys of a group's sockets, those that were left alone among them.
+    pub(crate) fn own_keys(&self, cgroup: u64) -> PathBuf {
+        self.group(cgroup).join(OWN)
     }
 
     /// The folder of all groups.

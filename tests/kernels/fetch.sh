@@ -3,7 +3,7 @@
 #
 # Takes: a Debian or a relative of it with apt; no rights. Everything comes from the package sources that this machine
 # already uses, through an apt root of its own, so that the machine's package lists are not touched.
-# Gives: CACHE/tools/{qemu,busybox} and CACHE/KERNEL/{vmlinuz,version,mod/*.ko} for each line of `kernels`.
+# Gives: CACHE/tools/{qemu,busybox} and CACHE/KERNEL/{vmlinuz,version,modules,mod/*.ko} for each line of `kernels`.
 # Exit 0: all is there. Exit 2: it cannot be had here; the reason is the last line of stderr.
 # Not here: building the initramfs and booting (machine.rs).
 set -euo pipefail
@@ -18,6 +18,8 @@ kernels='5.10 bullseye,bullseye-security linux-image-cloud-amd64
 
 # What Debian's cloud kernels have as modules only: TC, and a device with two ends.
 modules='sch_ingress cls_bpf act_bpf veth dummy'
+# What not all of them have: TLS of the kernel.
+perhaps='tls'
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 
@@ -67,10 +69,21 @@ unpack() {
     for package in "$1"/*.deb; do dpkg-deb -x "$package" "$2"; done
 }
 
+# Takes the module $1 out of what is unpacked in $work/root.
+take_module() {
+    local found
+    found=$(find "$work/root" -name "$1.ko" -o -name "$1.ko.xz" | head -1)
+    case $found in
+        *.xz) xz -dc "$found" >"$work/out/mod/$1.ko" ;;
+        ?*) cp "$found" "$work/out/mod/$1.ko" ;;
+        *) return 1 ;;
+    esac
+}
+
 # One kernel: name, suites, metapackage.
 fetch_kernel() {
-    local to=$cache/$1 work image module found
-    [ -e "$to/version" ] && return
+    local to=$cache/$1 work image module
+    [ "$(cat "$to/modules" 2>/dev/null)" = "$modules $perhaps" ] && return
     work=$(mktemp -d "$cache/.fetch.XXXXXX")
     apt_root_of_suites "$work" "$2"
     apt-get "${apt[@]}" update >"$work/log" 2>&1 || cannot "apt-get update of $2: $(tail -1 "$work/log")"
@@ -82,13 +95,12 @@ fetch_kernel() {
     unpack "$work/deb" "$work/root"
     cp "$work"/root/boot/vmlinuz-* "$work/out/vmlinuz"
     for module in $modules; do
-        found=$(find "$work/root" -name "$module.ko" -o -name "$module.ko.xz" | head -1)
-        case $found in
-            *.xz) xz -dc "$found" >"$work/out/mod/$module.ko" ;;
-            ?*) cp "$found" "$work/out/mod/$module.ko" ;;
-            *) cannot "$image has no module $module" ;;
-        esac
+        take_module "$module" || cannot "$image has no module $module"
     done
+    for module in $perhaps; do
+        take_module "$module" || true
+    done
+    echo "$modules $perhaps" >"$work/out/modules"
     echo "$image" >"$work/out/version"
     rm -rf "$to"
     mv "$work/out" "$to"

@@ -8,9 +8,10 @@ use std::fs;
 use crate::guests::{self, Scratch};
 
 /// What tests are skipped for on the kernels as Debian builds them for clouds.
-const CANNOT: [(&str, &str); 1] = [
-    // Its build has no CONFIG_MPTCP.
+const CANNOT: [(&str, &str); 2] = [
+    // Its build has no CONFIG_MPTCP, and no CONFIG_TLS.
     ("5.10", "MPTCP"),
+    ("5.10", "TLS of the kernel"),
 ];
 
 #[test]

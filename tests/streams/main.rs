@@ -16,7 +16,9 @@ mod between;
 mod calls;
 mod change;
 mod egress;
+mod encrypted;
 mod escape;
+mod full;
 #[path = "../kernels/guests.rs"]
 mod guests;
 mod kernels;

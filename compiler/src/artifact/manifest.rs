@@ -271,10 +271,10 @@ pub struct GroupPlan {
     pub peers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
-    /// The socket storage that holds the own key of each socket that was left alone, since no rule concerned its connection.
-    /// A policy that concerns it later takes it in by that key. Empty in objects of versions that took every socket in.
+    /// The socket storage that holds each socket's own key, also of those that were left alone, since no rule concerned their
+    /// connections: a policy that concerns them later takes them in by that key. Empty in objects of earlier versions.
     #[serde(default)]
-    pub aside: String,
+    pub own: String,
 }
 
 impl GroupPlan {

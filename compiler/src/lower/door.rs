@@ -4,13 +4,15 @@
 //! sides begin (`snd_nxt`, `rcv_nxt` at the ESTABLISHED callbacks); its peer's key is the mirror image. The sequence
 //! numbers keep connections apart that have the same 4-tuple in different network namespaces: without them data could
 //! reach a stranger's socket. Where they do not agree (a middlebox, data in the SYN), the data goes by plain TCP.
-//! Each socket keeps its peer's key in its own storage, so that a write needs no copying. Sockets whose connections no rule
-//! may concern are left alone; they keep their own key, by which a later policy can take them in.
+//! Each socket keeps its peer's key in its own storage, so that a write needs no copying, and its own key in another one. By
+//! that it finds itself when it is allowed to write ([`super::ends`]). Sockets whose connections no rule may concern are left
+//! alone; by their own key a later policy can take them in.
 //!
 //! Takes the diagram of which connections are concerned; gives a program of its own, with a [`Tree`] and its answers but none
 //! of the ends of a chain. Not here: what a group does with what its sockets write ([`super::ends`]).
 
 use crate::artifact::{MapId, Section};
+use crate::bpf::constant::BPF_NOEXIST;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::FieldSet;
@@ -26,7 +28,8 @@ use super::question::{Phase, Questions};
 use super::tree::{Leaves, Tree};
 
 /// Size of a key of the map `peers`: two addresses, two ports, two sequence numbers.
-pub const PEER_KEY: u32 = 48;
+pub const PEER_KEY: u32 = PEER_KEY_BYTES as u32;
+const PEER_KEY_BYTES: u8 = 48;
 
 /// Where both ports are in a key; no connection has a port 0.
 pub(super) const PEER_PORTS: i16 = 32;
@@ -40,10 +43,10 @@ const ESTABLISHED_CALLBACKS: [i32; 2] = [4, 5];
 pub(crate) struct GroupMaps {
     /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
-    /// Their storage.
+    /// Their storage, with the keys of their peers.
     pub storage: MapId,
-    /// The storage of those that were left alone, with their own keys.
-    pub aside: MapId,
+    /// The storage of these and of those that were left alone, with their own keys.
+    pub own: MapId,
     /// The counters.
     pub counters: MapId,
     /// The counter slot of sockets that could not be taken in.
@@ -105,8 +108,8 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     builder.enter(take);
     keys.take_in(builder, maps, [escaped, done]);
     builder.enter(leave);
-    // Its own key, so that a later policy can take it in.
-    keys.store(builder, maps.aside, own, done);
+    // So that a later policy can take it in.
+    keys.store(builder, maps.own, own, done);
     builder.jump(done);
     builder.enter(escaped);
     count_escaped(builder, maps, done);
@@ -175,22 +178,30 @@ impl Keys {
         builder.jump(trees[1]);
     }
 
-    /// Puts the socket into the group's map, and its peer's key into its storage.
+    /// Puts the socket into the group's map, and its keys into its storages. What it kept as its own key is that of the
+    /// connection it had before, if it was left alone then; a socket that is in the map already is refused, and stays there
+    /// under the key that it keeps. No key is given to a second socket: it would get what the first one writes.
     fn take_in(&self, builder: &mut Builder, maps: &GroupMaps, [escaped, done]: [Block; 2]) {
         self.store(builder, maps.storage, self.peer, escaped);
+        let kept = self.store(builder, maps.own, self.own, escaped);
         let args = [
             Arg::Value(self.context),
             Arg::Map(maps.peers),
             Arg::SlotAddress(self.own),
-            Arg::Imm(0),
+            Arg::Imm(BPF_NOEXIST),
         ];
         let refused = builder.call_value(Helper::SockHashUpdate, &args);
         builder.leave_if(refused, JumpOp::Ne, 0, escaped);
+        for byte in (0..PEER_KEY_BYTES).step_by(8) {
+            let part = builder.load_slot(self.own, byte, Width::DW);
+            builder.store(kept, byte.into(), part, Width::DW);
+        }
         builder.jump(done);
     }
 
-    /// Keeps a key in a storage of the socket; leaves to `otherwise` where it has none.
-    fn store(&self, builder: &mut Builder, storage: MapId, key: Slot, otherwise: Block) {
+    /// Keeps a key in a storage of the socket, unless one is there, and gives its place; leaves to `otherwise` where it has
+    /// none.
+    fn store(&self, builder: &mut Builder, storage: MapId, key: Slot, otherwise: Block) -> Value {
         let socket = builder.load(self.context, ops::SK, Width::DW);
         builder.leave_if_wide(socket, JumpOp::Eq, 0, otherwise);
         let args = [
@@ -201,6 +212,7 @@ impl Keys {
         ];
         let stored = builder.call_value(Helper::SkStorageGet, &args);
         builder.leave_if_wide(stored, JumpOp::Eq, 0, otherwise);
+        stored
     }
 
     /// Ports and sequence numbers.

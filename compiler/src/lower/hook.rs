@@ -30,6 +30,8 @@ pub(super) struct Code {
     pub(super) noted: &'static [(i16, u8)],
     /// Whether the kernel may take the program off its CPU while it counts.
     pub(super) preemptible: bool,
+    /// Whether the kernel remembers an answer that lets go, and asks no more until all of what was let go is on its way.
+    pub(super) remembered: bool,
 }
 
 /// How a program gets at what it decides about.

@@ -260,7 +260,7 @@ pub(super) fn manifest(
                     cgroup: policy.groups[group].cgroup.clone(),
                     peers: map("peers"),
                     storage: map("storage"),
-                    aside: map("aside"),
+                    own: map("own"),
                 }
             })
             .collect(),

@@ -83,7 +83,7 @@ pub(super) fn make(
             8,
             MAX_PEERS,
         ));
-        let [storage, aside] = ["storage", "aside"].map(|stem| {
+        let [storage, own] = ["storage", "own"].map(|stem| {
             let mut spec = MapSpec::new(
                 suffixed(policy, stem, group),
                 MapKind::SkStorage,
@@ -97,7 +97,7 @@ pub(super) fn make(
         groups[group] = counting.map(|counters| GroupMaps {
             peers,
             storage,
-            aside,
+            own,
             counters,
             escaped: slots.escaped[group],
         });

@@ -21,7 +21,7 @@ use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
 use crate::groups::concern::{self, Concern};
 use crate::groups::escaped;
-use crate::groups::{self, ASIDE, Group, PEERS};
+use crate::groups::{self, Group, PEERS};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
@@ -166,10 +166,10 @@ impl<'a> Work<'a> {
             cause: error.to_string(),
         })?;
         let doors = self.taken_in().map(|(index, group)| {
-            let aside = self.session.state.group(group.number).join(ASIDE);
+            let own = self.session.state.own_keys(group.number);
             Ok(Door {
                 concern: Concern::of(&artifact, index)?,
-                reopened: !self.manifest.groups[index].aside.is_empty() && aside.exists(),
+                reopened: !self.manifest.groups[index].own.is_empty() && own.exists(),
             })
         });
         doors.collect()

@@ -21,6 +21,7 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use super::guard::Guard;
+use super::layered::Layered;
 use crate::code::{Code, Label};
 use crate::hook::{Point, dispatcher_name};
 use crate::state::SIDES;
@@ -48,11 +49,19 @@ pub(crate) struct Words<'a> {
     pub(crate) outer: Option<BorrowedFd<'a>>,
 }
 
-/// Loads the dispatcher of a point; `guard` is for one that sees connections of other control groups too.
+/// What a dispatcher does first.
+pub(crate) enum First {
+    /// One that sees connections of other control groups too asks whose it is.
+    Guard(Guard),
+    /// One that sees what is written looks what is between the process and TCP.
+    Layered(Layered),
+}
+
+/// Loads the dispatcher of a point.
 pub(crate) fn load(
     point: Point,
     since: u32,
-    guard: Option<&Guard>,
+    first: Option<&First>,
     words: Words<'_>,
     slots: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
@@ -61,14 +70,14 @@ pub(crate) fn load(
         name: &dispatcher_name(since),
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, since, guard, words, slots)?,
+        code: &code(point, since, first, words, slots)?,
     })
 }
 
 fn code(
     point: Point,
     since: u32,
-    guard: Option<&Guard>,
+    first: Option<&First>,
     words: Words<'_>,
     slots: BorrowedFd<'_>,
 ) -> io::Result<Vec<u8>> {
@@ -79,8 +88,10 @@ fn code(
         Point::Listen => only_listen(&mut code, pass),
         _ => {}
     }
-    if let Some(guard) = guard {
-        guard.check(&mut code, pass);
+    match first {
+        Some(First::Guard(guard)) => guard.check(&mut code, pass),
+        Some(First::Layered(layered)) => layered.check(&mut code),
+        None => {}
     }
     let odd = code.label();
     let refills = matches!(point, Point::Xdp(_) | Point::TcIn(_));

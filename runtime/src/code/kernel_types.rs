@@ -98,6 +98,30 @@ impl NamespaceTypes {
     }
 }
 
+/// Where the kernel keeps what is between a process and a TCP connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionTypes {
+    /// `inet_connection_sock.icsk_ulp_ops`: the pointer to the protocol that was put there, 0 if there is none.
+    pub(crate) layer: u16,
+}
+
+impl ConnectionTypes {
+    /// Reads them; the text says why that cannot be.
+    pub(crate) fn read() -> Result<Self, String> {
+        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
+        Self::parse(&bytes)
+            .ok_or_else(|| format!("{VMLINUX} does not tell what is between a process and TCP"))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let types = Types::parse(bytes)?;
+        let connection = types.structure("inet_connection_sock")?;
+        Some(Self {
+            layer: types.offset(connection, "icsk_ulp_ops")?,
+        })
+    }
+}
+
 /// The sections of a description of types (BTF).
 struct Types<'a> {
     types: &'a [u8],
@@ -249,6 +273,7 @@ mod tests {
             let types = KernelTypes::read().unwrap();
             assert!(types.sock_uid > 0 && types.node_parent != types.node_name);
             assert!(NamespaceTypes::read().unwrap().sock_net > 0);
+            assert!(ConnectionTypes::read().unwrap().layer > 0);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! the very same program, in the compiler's interpreter: there is no second reading of the rules. A connection that was left
 //! alone under the policy before, and that the new one concerns, is taken in by the key that was kept for it.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use sockc_compiler::artifact::{Artifact, AttachPoint, MapId, Program};
@@ -12,9 +12,10 @@ use sockc_compiler::interpret;
 use sockc_compiler::interpret::{Bare, Input, Maps, SockOps, SocketModel, run};
 use sockc_compiler::lower::PEER_KEY;
 
+use super::PEERS;
 use super::connections::{self, Connection};
-use super::{ASIDE, PEERS};
 use crate::error::{Error, at};
+use crate::state::OWN;
 use crate::sys::{bpffs, map};
 
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` of `linux/bpf.h`.
@@ -76,22 +77,26 @@ impl Concern {
 pub(crate) fn take_in(folder: &Path, concern: &mut Concern) -> Result<(), Error> {
     let what = "take in the connections of a group";
     let peers = bpffs::open(&folder.join(PEERS)).map_err(at(what))?;
-    let aside = bpffs::open(&folder.join(ASIDE)).map_err(at(what))?;
+    let own = bpffs::open(&folder.join(OWN)).map_err(at(what))?;
     for held in connections::held_by(connections::processes().map_err(at(what))?) {
         let Some(connection) = held.open() else {
             continue;
         };
         let descriptor = connection.socket.as_raw_fd();
         let mut key = [0; PEER_KEY as usize];
-        let alone = map::lookup(aside.as_fd(), &descriptor.to_ne_bytes(), &mut key);
-        if !alone.unwrap_or(false) || !concern.holds(&connection)? {
+        let known = map::lookup(own.as_fd(), &descriptor.to_ne_bytes(), &mut key);
+        if !known.unwrap_or(false) || is_in(peers.as_fd(), &key)? || !concern.holds(&connection)? {
             continue;
         }
         let value = i64::from(descriptor).to_ne_bytes();
         // One that is closing, or that has no room, is counted as escaped.
-        if map::update(peers.as_fd(), &key, &value).is_ok() {
-            map::delete(aside.as_fd(), &descriptor.to_ne_bytes()).map_err(at(what))?;
-        }
+        let _ = map::update(peers.as_fd(), &key, &value);
     }
     Ok(())
+}
+
+/// Whether there is a socket of this key. The map tells it by the socket's cookie.
+fn is_in(peers: BorrowedFd<'_>, key: &[u8]) -> Result<bool, Error> {
+    let mut cookie = [0; 8];
+    map::lookup(peers, key, &mut cookie).map_err(at("look for a connection of a group"))
 }

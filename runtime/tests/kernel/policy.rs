@@ -199,7 +199,7 @@ impl Policy {
             cgroup: cgroup.to_owned(),
             peers: "peers".to_owned(),
             storage: "storage".to_owned(),
-            aside: String::new(),
+            own: String::new(),
         });
         let code = vec![
             asm::mov64_reg(R6, R1),

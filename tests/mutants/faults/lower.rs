@@ -218,6 +218,27 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Compiler, "lower::tests::doors::a_socket")],
     ),
     fault(
+        720,
+        "compiler/src/lower/ends/outcome.rs",
+        "if !self.given.code().remembered {",
+        "if FAULT || !self.given.code().remembered {",
+        &[(Streams, "full::a_full")],
+    ),
+    fault(
+        721,
+        "compiler/src/lower/door.rs",
+        "builder.store(kept, byte.into(), part, Width::DW);",
+        "if !FAULT { builder.store(kept, byte.into(), part, Width::DW); }",
+        &[(Streams, "full::a_socket_that_was_left_alone")],
+    ),
+    fault(
+        722,
+        "compiler/src/lower/door.rs",
+        "Arg::Imm(BPF_NOEXIST),",
+        "Arg::Imm(if FAULT { 0 } else { BPF_NOEXIST }),",
+        &[(Compiler, "lower::tests::doors::a_second_socket")],
+    ),
+    fault(
         376,
         "compiler/src/lower/door.rs",
         "if concern == 0 { self.leave } else { self.take }",

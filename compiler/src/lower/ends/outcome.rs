@@ -1,16 +1,19 @@
 //! The outcomes: each a return code, or what is done before one.
 
+use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
-use crate::ir::{Arg, Block, Builder, End};
+use crate::ir::{Arg, Block, Builder, End, Value};
 use crate::policy::{Family, OutInterfaceId, Shortcut, SocketId};
 
 use super::Ends;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::PEER_PORTS;
 
-/// `BPF_F_INGRESS`: into the peer's receive queue.
+/// `BPF_F_INGRESS`: into the receive queue of a socket.
 const INGRESS: i32 = 1;
+/// Without it: into its send queue.
+const EGRESS: i32 = 0;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,11 +63,7 @@ impl Ends<'_> {
         let block = builder.head_block();
         self.outcomes.insert((family, outcome), block);
         match outcome {
-            Outcome::Pass => self.returns(
-                builder,
-                block,
-                self.given.source.chain.hook.spec().codes.pass,
-            ),
+            Outcome::Pass => self.pass(builder, block),
             Outcome::Drop => self.returns(
                 builder,
                 block,
@@ -95,6 +94,52 @@ impl Ends<'_> {
     fn returns(&mut self, builder: &mut Builder, block: Block, code: i32) {
         builder.enter(block);
         builder.end(End::Return(code));
+    }
+
+    /// Lets it go. sk_msg redirects the data to the output of the socket that it is written to, which is where it would go:
+    /// `tcp_bpf_send_verdict` forgets a redirect before it sends, but `__SK_PASS` only after all was sent, and until then asks
+    /// nobody about later writes. A socket that is not in the map by now, or keeps no key, is let go in the plain way.
+    fn pass(&mut self, builder: &mut Builder, block: Block) {
+        let pass = self.given.source.chain.hook.spec().codes.pass;
+        if !self.given.code().remembered {
+            return self.returns(builder, block, pass);
+        }
+        let plain = builder.head_block();
+        self.returns(builder, plain, pass);
+        builder.enter(block);
+        let group = self.given.source.chain.group;
+        let groups = &self.given.source.maps.groups;
+        let Some(maps) = group.and_then(|group| groups[group]) else {
+            builder.bug("a group without its maps");
+            return;
+        };
+        let key = self.stored(builder, maps.own);
+        builder.leave_if_wide(key, JumpOp::Eq, 0, plain);
+        self.redirect(builder, maps.peers, key, EGRESS);
+        builder.jump(plain);
+    }
+
+    /// sk_msg: what a storage holds of the socket that is written to; 0 if nothing.
+    fn stored(&self, builder: &mut Builder, storage: MapId) -> Value {
+        let socket = builder.load(self.given.context, msg::SK, Width::DW);
+        let args = [
+            Arg::Map(storage),
+            Arg::Value(socket),
+            Arg::Imm(0),
+            Arg::Imm(0),
+        ];
+        builder.call_value(Helper::SkStorageGet, &args)
+    }
+
+    /// sk_msg: sends the data to the socket of a key, if the program lets it go; 0 if there is no such socket.
+    fn redirect(&self, builder: &mut Builder, peers: MapId, key: Value, flags: i32) -> Value {
+        let args = [
+            Arg::Value(self.given.context),
+            Arg::Map(peers),
+            Arg::Value(key),
+            Arg::Imm(flags),
+        ];
+        builder.call_value(Helper::MsgRedirectHash, &args)
     }
 
     /// TC: goes on with another packet mark. Placement keeps it there.
@@ -164,32 +209,23 @@ impl Ends<'_> {
     /// the write then. From there on the socket stays with TCP, though its peer may come (a listener with
     /// `TCP_DEFER_ACCEPT` makes its socket when the first data arrives): the kernel gives a reader what came by the
     /// shortcut before what is in its TCP queue, so the later write would overtake.
+    ///
+    /// The code of a redirect to a socket that is there is that of one that lets go.
     pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, near: Shortcut) {
         let pass = self.outcome(builder, Outcome::Pass, Family::V4);
+        let taken = builder.head_block();
+        let code = self.given.source.chain.hook.spec().codes.pass;
+        self.returns(builder, taken, code);
         builder.enter(block);
         let groups = &self.given.source.maps.groups;
         let (Some(own), Some(other)) = (groups[near.from], groups[near.to]) else {
             builder.bug("a shortcut without the maps of its groups");
             return;
         };
-        let context = self.given.context;
-        let socket = builder.load(context, msg::SK, Width::DW);
-        let args = [
-            Arg::Map(own.storage),
-            Arg::Value(socket),
-            Arg::Imm(0),
-            Arg::Imm(0),
-        ];
-        let key = builder.call_value(Helper::SkStorageGet, &args);
+        let key = self.stored(builder, own.storage);
         builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
-        let args = [
-            Arg::Value(context),
-            Arg::Map(other.peers),
-            Arg::Value(key),
-            Arg::Imm(INGRESS),
-        ];
-        let taken = builder.call_value(Helper::MsgRedirectHash, &args);
-        builder.leave_if(taken, JumpOp::Ne, 0, pass);
+        let found = self.redirect(builder, other.peers, key, INGRESS);
+        builder.leave_if(found, JumpOp::Ne, 0, taken);
         let nobody = builder.imm(0);
         builder.store(key, PEER_PORTS, nobody, Width::DW);
         builder.jump(pass);

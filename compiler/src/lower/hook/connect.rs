@@ -45,6 +45,7 @@ pub(super) static V4: Code = Code {
     size: |_| None,
     noted: &[],
     preemptible: true,
+    remembered: false,
 };
 
 /// The calls of IPv6. An address that stands for one of IPv4 counts as that, which is its last four bytes.

@@ -16,6 +16,7 @@ pub(super) static CODE: Code = Code {
     size: |_| None,
     noted: &[],
     preemptible: false,
+    remembered: false,
 };
 
 fn field(_: &Frame, field: Field, family: Family) -> Option<FieldLoad> {

@@ -20,6 +20,7 @@ pub(super) static XDP: Code = Code {
     size: length,
     noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
     preemptible: false,
+    remembered: false,
 };
 
 pub(super) static TC: Code = Code {

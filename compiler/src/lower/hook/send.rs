@@ -18,6 +18,7 @@ pub(super) static CODE: Code = Code {
     size: |_| context(msg::SIZE, Width::W, 0),
     noted: &[(msg::SIZE, offset::LENGTH)],
     preemptible: true,
+    remembered: true,
 };
 
 fn field(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {

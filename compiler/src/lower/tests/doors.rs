@@ -41,9 +41,9 @@ fn door(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> M
         1
     );
     let peers = maps.named(&format!("peers{suffix}")).unwrap();
-    let aside = maps.named(&format!("aside{suffix}")).unwrap();
-    match (maps.sockets(peers), maps.sockets(aside)) {
-        (1, 0) => Taken,
+    let own = maps.named(&format!("own{suffix}")).unwrap();
+    match (maps.sockets(peers), maps.sockets(own)) {
+        (1, 1) => Taken,
         (0, 1) => LeftAlone,
         other => panic!("{other:?}"),
     }
@@ -211,6 +211,37 @@ fn a_socket_without_room_is_counted_as_escaped() {
         maps.get(maps.named("counters").unwrap(), &slot).unwrap()[0]
     });
     assert_eq!(counts, [0, 1, 2]);
+}
+
+/// Its key leads to the first one, which would get what it writes.
+#[test]
+fn a_second_socket_with_the_same_key_is_counted_as_escaped() {
+    let built = group("default send allow\ndrop send tcp from group pods to port 80");
+    let mut maps = Maps::new(&built.artifact.maps);
+    let [local, remote] = ["10.0.0.1:4000", "10.0.0.2:80"].map(|at| at.parse().unwrap());
+    let mut programs = built.artifact.programs.iter();
+    let program = programs.find(|one| one.name == "sock_ops").unwrap();
+    for id in [1, 2] {
+        let input = Input::SockOps(SockOps {
+            op: 4,
+            connection: Connection { local, remote },
+            state: 1,
+            snd_nxt: 1,
+            rcv_nxt: 2,
+            socket: Some(SocketModel::listener(id, local).connected(1, remote)),
+        });
+        run(program, &mut maps, input, &mut Quiet).unwrap();
+    }
+    let counters = &built.artifact.manifest.counters;
+    let slot = counters
+        .iter()
+        .position(|one| one.kind == CounterKind::Escaped);
+    let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
+    let counted = maps.get(maps.named("counters").unwrap(), &slot).unwrap()[0];
+    assert_eq!(
+        (maps.sockets(maps.named("peers").unwrap()), counted),
+        (1, 1)
+    );
 }
 
 /// For random policies: taken in is whatever the reference says is more than let go by the default.
