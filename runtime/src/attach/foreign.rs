@@ -119,7 +119,8 @@ pub(crate) fn xdp(interface: u64) -> Result<Option<(u32, String)>, Error> {
         return Ok(None);
     };
     let id = answer(xdp_id(interface))?;
-    id.map(|id| Ok((id, name(id)?))).transpose()
+    let named = |id| Ok(name(id)?.map(|name| (id, name)));
+    id.map_or(Ok(None), named)
 }
 
 /// The programs at a place that are not among `ours`.
@@ -135,7 +136,7 @@ pub(crate) fn on(
     (0..)
         .zip(ids)
         .filter(|(_, id)| !ours.contains(id))
-        .map(|(place, id)| describe(id, place < own))
+        .filter_map(|(place, id)| describe(id, place < own).transpose())
         .collect()
 }
 
@@ -219,9 +220,12 @@ fn in_group(
     let related = whose::related(folder).map_err(at(unsaid))?;
     let found = found.into_iter();
     let found = found.map(|(id, first)| {
+        let Some(one) = describe(id, first)? else {
+            return Ok(None);
+        };
         let one = Foreign {
             effect: effect(hook.point),
-            ..describe(id, first)?
+            ..one
         };
         match unless_forbidden(whose::dispatcher(id))? {
             None => Ok(Some(one)),
@@ -292,15 +296,16 @@ pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Er
         ours.filter(|_| clsact),
     ))?;
     let others = others.into_iter().map(|other| {
-        Ok(Foreign {
+        let named = other.program.map_or(Ok(Some(other.kind)), name)?;
+        Ok(named.map(|name| Foreign {
             id: other.program.unwrap_or(0),
-            name: other.program.map_or(Ok(other.kind), name)?,
+            name,
             first: clsact && own.is_none_or(|own| other.priority < own),
             effect: Effect::Decides,
             namespace: None,
-        })
+        }))
     });
-    others.collect()
+    others.filter_map(Result::transpose).collect()
 }
 
 /// The lookup programs of a namespace that are not among `ours`.
@@ -312,21 +317,24 @@ pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Result<Vec<For
     )
 }
 
-fn describe(id: u32, first: bool) -> Result<Foreign, Error> {
-    Ok(Foreign {
+/// The program with this id; nothing if it has ended meanwhile.
+fn describe(id: u32, first: bool) -> Result<Option<Foreign>, Error> {
+    Ok(name(id)?.map(|name| Foreign {
         id,
-        name: name(id)?,
+        name,
         first,
         effect: Effect::Decides,
         namespace: None,
-    })
+    }))
 }
 
-/// The name of a program; empty if it is gone, or this process may not ask.
-fn name(id: u32) -> Result<String, Error> {
+/// The name of a program, empty if this process may not ask; nothing if it has ended meanwhile.
+fn name(id: u32) -> Result<Option<String>, Error> {
     let program = prog::by_id(id).and_then(|fd| prog::describe(fd.as_fd()));
-    let program = unless_forbidden(program.map(Some))?;
-    Ok(program.map_or_else(String::new, |program| program.name))
+    match program {
+        Err(cause) if cause.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        found => unless_forbidden(found.map(|program| program.name)).map(Some),
+    }
 }
 
 /// What was found of a program by its id; who may not ask by id finds nothing. Whether this process may is looked up only
@@ -361,4 +369,17 @@ fn program_of(attribute: &LinkAttribute) -> Option<u32> {
         }
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Between the list of a hook's programs and the question for one of them it may have ended.
+    #[test]
+    fn a_program_that_has_ended_is_not_there() {
+        let named = name(u32::MAX).unwrap();
+        let forbidden = (!caps::may_ask_by_id()).then(String::new);
+        assert_eq!(named, forbidden);
+    }
 }
