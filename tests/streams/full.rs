@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -227,7 +228,12 @@ fn arrives_whole(
         .set_recv_buffer_size(1 << 14)
         .unwrap();
     client.set_nonblocking(true).unwrap();
-    let reader = thread::spawn(move || slowly(server));
+    let (begin, begun) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        // Else it may keep pace with the writer.
+        let _ = begun.recv();
+        slowly(server)
+    });
     let (mut at, mut full) = (0, 0);
     while at < data.len() {
         let end = data.len().min(at + piece);
@@ -240,12 +246,13 @@ fn arrives_whole(
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}");
                 full += 1;
+                let _ = begin.send(());
                 wait_for_room(&client);
             }
         }
     }
     client.shutdown(Shutdown::Write).unwrap();
-    drop(client);
+    drop((client, begin));
     assert!(reader.join().unwrap() == data, "what was read");
     assert!(full > 0 || piece == 1, "the queue was never full");
 }
