@@ -23,12 +23,15 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
             attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
         }
     }
-    empty_other_side(state, record)?;
     let stale: Vec<u32> = generations_but(state, record.generation)?;
     if !stale.is_empty() {
-        // What still runs in the old programs counts into their maps.
-        // Where the kernel does not let us wait, a packet that is being counted may be lost.
+        // A dispatcher that has read the word before the switch still calls the old program: in an empty slot it would find
+        // none, and let everything go on. And what runs in the old programs counts into their maps. Where the kernel does
+        // not let us wait, a packet that is being decided may be let go, or not be counted.
         let _ = caps::wait_for_running_programs();
+    }
+    empty_other_side(state, record)?;
+    if !stale.is_empty() {
         totals::take_over(state, record, &stale)?;
     }
     for generation in stale {

@@ -611,3 +611,35 @@ fn a_machine_without_membarrier_loads_sets_all_the_same() {
     let map_of_maps = ["bpf(MAP_CREATE)", "bpf(MAP_CREATE)", "bpf(MAP_UPDATE_ELEM)"];
     assert_eq!([*create, *again, *update], map_of_maps);
 }
+
+/// A dispatcher that has read the word before the switch finds no program in an empty slot, and lets everything go on.
+#[test]
+fn no_program_is_taken_out_of_its_slot_while_it_may_be_called() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    old(&scene);
+    let policy = scene.path("new.sk");
+    let campaign = Campaign {
+        name: "apply",
+        scene: &scene,
+        prepare: &|_| (),
+        arguments: &["apply", &policy],
+    };
+    let ended = campaign.run(Which::All, |_, _| Fate::Go);
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    // An apply begins with the same: there nothing of another generation is left that could be called, so nothing waits.
+    let waited = ended.calls.iter().rposition(|call| call == "membarrier");
+    let (before, after) = ended.calls.split_at(waited.unwrap());
+    let emptied = |calls: &[String]| {
+        let deletes = calls.iter().filter(|call| *call == "bpf(MAP_DELETE_ELEM)");
+        deletes.count()
+    };
+    let slots = (emptied(before), emptied(after));
+    assert!(
+        slots.0 > 0 && slots.0 == slots.1,
+        "{slots:?}: {:?}",
+        ended.calls
+    );
+}
