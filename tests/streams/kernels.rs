@@ -8,9 +8,11 @@ use std::fs;
 use crate::guests::{self, Scratch};
 
 /// What tests are skipped for on the kernels as Debian builds them for clouds.
-const CANNOT: [(&str, &str); 1] = [
+const CANNOT: [(&str, &str); 2] = [
     // Its build has no CONFIG_MPTCP.
     ("5.10", "MPTCP"),
+    // Linux 5.13 has them; before, what comes ahead of accept(2) is read unseen.
+    ("5.10", "sk_skb programs without a parser"),
 ];
 
 #[test]

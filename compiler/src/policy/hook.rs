@@ -16,6 +16,8 @@ listed! {
         SkLookup,
         /// Data written to a TCP socket that is in a SOCKMAP.
         SkMsg,
+        /// Data that arrives on a TCP socket that is in a SOCKMAP.
+        SkSkb,
         /// connect(2) to an IPv4 address.
         Connect4,
         /// connect(2) to an IPv6 address, which may stand for an IPv4 one.
