@@ -5,8 +5,8 @@ mod manifest;
 pub(crate) use manifest::BUILD;
 pub use manifest::{
     Attach, AttachPoint, ClassPlan, Counter, CounterKind, GroupPlan, LiveEntryPlan, LiveMapPlan,
-    MANIFEST_VERSION, Made, Manifest, SetPlan, Slot, SlotOrigin, SlotOwner, SocketSlots, in_slot,
-    map_keys, set_keys,
+    MANIFEST_VERSION, Made, Manifest, PairsPlan, SetPlan, Slot, SlotOrigin, SlotOwner, SocketSlots,
+    in_slot, map_keys, set_keys,
 };
 
 use cranelift_entity::{PrimaryMap, entity_impl};
@@ -60,6 +60,8 @@ listed! {
         Sendmsg4,
         /// `cgroup/sendmsg6`
         Sendmsg6,
+        /// `sk_skb/stream_verdict`
+        SkSkb,
     }
 }
 
@@ -76,6 +78,7 @@ impl Section {
             Self::Connect6 => ("cgroup/connect6", "bpf_sock_addr"),
             Self::Sendmsg4 => ("cgroup/sendmsg4", "bpf_sock_addr"),
             Self::Sendmsg6 => ("cgroup/sendmsg6", "bpf_sock_addr"),
+            Self::SkSkb => ("sk_skb/stream_verdict", "__sk_buff"),
         }
     }
 

@@ -20,6 +20,7 @@ use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
 use crate::hook::{Hook, Means, On, Point};
+use crate::pairs::SOURCES;
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
@@ -52,6 +53,8 @@ pub(crate) enum Target {
     },
     /// The sockets of a group: id and path of its control group, and the map that holds them.
     Peers(u64, String, OwnedFd),
+    /// The connections of pairs: number and name of them, and the map that holds those whose data is moved.
+    Sources(u64, String, OwnedFd),
 }
 
 impl Target {
@@ -59,9 +62,10 @@ impl Target {
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Interface(index, _) => (*index).into(),
-            Self::Namespace(number, _) | Self::Cgroup { number, .. } | Self::Peers(number, ..) => {
-                *number
-            }
+            Self::Namespace(number, _)
+            | Self::Cgroup { number, .. }
+            | Self::Peers(number, ..)
+            | Self::Sources(number, ..) => *number,
         }
     }
 
@@ -71,13 +75,16 @@ impl Target {
             Self::Interface(_, name) => name,
             Self::Namespace(..) => "",
             Self::Cgroup { group: path, .. } | Self::Peers(_, path, _) => path,
+            Self::Sources(_, name, _) => name,
         }
     }
 
     fn place(&self) -> AttachTarget<'_> {
         match self {
             Self::Interface(index, _) => AttachTarget::Interface(*index),
-            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
+            Self::Namespace(_, fd) | Self::Peers(_, _, fd) | Self::Sources(_, _, fd) => {
+                AttachTarget::Fd(fd.as_fd())
+            }
             Self::Cgroup { directory, .. } => AttachTarget::Fd(directory.as_fd()),
         }
     }
@@ -117,7 +124,7 @@ pub(crate) fn attach(
             BPF_F_BEFORE,
         )
         .map_err(at(what))?,
-        Point::Send(_) if !features.sockmap_link => {
+        Point::Send(_) | Point::Splice(_) if !features.sockmap_link => {
             attach_to_map(state, program.as_fd(), target, hook(Means::MapAttach))
                 .map_err(at(what))?
         }
@@ -289,7 +296,7 @@ fn attach_to_map(
     hook: Hook,
 ) -> io::Result<Means> {
     bpffs::pin(program, &state.link(&hook))?;
-    if let Target::Peers(_, _, map) = target {
+    if let Target::Peers(_, _, map) | Target::Sources(_, _, map) = target {
         prog::attach(program, map.as_fd(), hook.point.kind().attach)?;
     }
     Ok(hook.means)
@@ -359,9 +366,12 @@ fn is_no_link(error: &io::Error) -> bool {
 }
 
 fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {
-    let folder = state.group(hook.target);
+    let pin = match hook.point.on() {
+        On::Pairs(number) => state.pairs(number).join(SOURCES),
+        _ => state.group(hook.target).join("peers"),
+    };
     // The map may have gone, or hold the program of a later hook: then the kernel says so and nothing is lost.
-    if let Ok(map) = bpffs::open(&folder.join("peers")) {
+    if let Ok(map) = bpffs::open(&pin) {
         let _ = prog::detach(program, map.as_fd(), hook.point.kind().attach);
     }
 }

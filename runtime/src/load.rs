@@ -113,7 +113,7 @@ fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Err
         if *wanted != there {
             return Err(Error::State {
                 path: one.pin.clone(),
-                cause: "the sockets of this group are in a map of another shape".to_owned(),
+                cause: "the sockets there are in a map of another shape".to_owned(),
             });
         }
     }
@@ -148,6 +148,7 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
         Program::SchedClassifier(program) => program.load(),
         Program::SkLookup(program) => program.load(),
         Program::SkMsg(program) => program.load(),
+        Program::SkSkb(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),

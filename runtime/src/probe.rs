@@ -27,6 +27,9 @@ pub struct Features {
     pub atomics: bool,
     /// A socket lookup is told the interface that the packet came in by (Linux 5.17).
     pub lookup_interface: bool,
+    /// Data that arrives on a socket is handed to another one without loss where that one is slow (Linux 5.13); else nothing
+    /// is spliced.
+    pub sk_skb: bool,
     /// The kernel describes its types; else groups are not followed by the paths of their control groups.
     pub kernel_types: bool,
 }
@@ -59,6 +62,7 @@ pub fn probe() -> Features {
         gotol: gotol(),
         atomics: atomics(),
         lookup_interface: lookup_interface(),
+        sk_skb: sk_skb().is_some(),
         kernel_types: kernel_types::are_told(),
     }
 }
@@ -95,6 +99,28 @@ fn sockmap_link() -> Option<()> {
     )
     .ok()?;
     Some(())
+}
+
+/// Linux 5.10 throws away what it cannot hand over at once (`sk_psock_skb_redirect`). That was mended in 5.11; an attach type
+/// of its own for programs without a parser came in 5.13.
+fn sk_skb() -> Option<()> {
+    let shape = map::Shape {
+        kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
+        key: 4,
+        value: 8,
+        entries: 1,
+    };
+    let sockets = map::create("probe", shape).ok()?;
+    let mut code = Code::default();
+    code.give(1);
+    let program = prog::load(&prog::Source {
+        name: "probe",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SK_SKB,
+        attach: None,
+        code: &code.bytes().ok()?,
+    });
+    let attach = bpf_attach_type::BPF_SK_SKB_VERDICT;
+    prog::attach(program.ok()?.as_fd(), sockets.as_fd(), attach).ok()
 }
 
 fn netns_cookie() -> bool {

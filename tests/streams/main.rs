@@ -26,4 +26,5 @@ mod place;
 mod refusal;
 mod shortcut;
 mod speed;
+mod splice;
 mod writes;

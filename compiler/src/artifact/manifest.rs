@@ -23,6 +23,9 @@ pub struct Manifest {
     pub sockets: Vec<SocketSlots>,
     /// The groups.
     pub groups: Vec<GroupPlan>,
+    /// The pairs that are spliced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairsPlan>,
     /// What the slots of the map `counters` count, by slot.
     pub counters: Vec<Counter>,
     /// The classes of interfaces, by number; the first is that of every other interface.
@@ -205,6 +208,8 @@ pub enum AttachPoint {
     Sendmsg4(usize),
     /// Datagrams to IPv6, there too.
     Sendmsg6(usize),
+    /// sk_skb on the map `sources…` of these pairs (index into [`Manifest::pairs`]).
+    Splice(usize),
 }
 
 /// A named socket.
@@ -285,6 +290,35 @@ impl GroupPlan {
     }
 }
 
+/// Pairs of connections that a proxy hands over, to be joined: what one side receives, the other sends.
+///
+/// The key of a connection is its socket's cookie, a `u64` in host order, in all three maps. `targets` holds the sockets of all
+/// pairs, and has no program; `sources` those whose data is moved, and has it. A value of `joined` is four `u64`: the cookie of
+/// the other side; the bytes that were moved from here, which the program counts; 0 for the side that called the proxy, 1 for
+/// the other; and 0. Whenever the bytes pass a multiple of [`PairsPlan::STEP`], the program puts the cookie into the ring `moved`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairsPlan {
+    /// Their name.
+    pub name: String,
+    /// The maximum number of them.
+    pub max: u32,
+    /// The SOCKHASH of where data goes to.
+    pub targets: String,
+    /// The SOCKHASH of where it comes from.
+    pub sources: String,
+    /// The hash map of who is joined with whom.
+    pub joined: String,
+    /// The ring buffer.
+    pub moved: String,
+}
+
+impl PairsPlan {
+    /// Bytes of one direction after which the program says that they were moved.
+    pub const STEP: u64 = 1 << 20;
+    /// Size of a value of the map `joined`.
+    pub const JOINED: u32 = 32;
+}
+
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
@@ -328,6 +362,8 @@ pub enum CounterKind {
     Malformed,
     /// Sockets of a group that could not be taken in (MPTCP, map full).
     Escaped,
+    /// What comes back on spliced pairs: from whom the proxy has called. The rule's own row is what goes there.
+    Back,
     /// Answers to rejected packets that are beyond their limits: these packets are dropped.
     Withheld,
 }

@@ -143,6 +143,7 @@ fn manifest() -> Manifest {
             }],
         }],
         groups: Vec::new(),
+        pairs: Vec::new(),
         counters: Vec::new(),
         classes: Vec::new(),
         sets: Vec::new(),

@@ -129,7 +129,13 @@ impl Resolver<'_> {
             Verb::Redirect => Some(ExpectedVerdict::Redirect),
             Verb::Shortcut => Some(ExpectedVerdict::Shortcut),
             Verb::Splice => {
-                pending::refuse(pending::SPLICE, written.span, &mut self.report);
+                self.report.error(
+                    codes::VERB_MISPLACED,
+                    "`splice` cannot be expected",
+                    written.span,
+                    "which connections are spliced is for the proxy that hands them over, not for addresses",
+                    "leave the line out",
+                );
                 None
             }
             Verb::Count => {

@@ -16,8 +16,11 @@ fn pending_target(target: &Target) -> Option<Pending> {
     match target {
         Target::InputOf(_) => Some(pending::TO_INPUT),
         Target::OutputOf(_) => Some(pending::TO_OUTPUT),
-        Target::Pairs(_) => Some(pending::PAIRS),
-        Target::Sock(_) | Target::Interface(_) | Target::ByMap(_) | Target::WithinGroup(_) => None,
+        Target::Sock(_)
+        | Target::Interface(_)
+        | Target::ByMap(_)
+        | Target::WithinGroup(_)
+        | Target::Pairs(_) => None,
     }
 }
 
@@ -101,12 +104,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn no_target(&mut self, verb: Verb, span: Span) {
+    pub(super) fn no_target(&mut self, verb: Verb, span: Span) {
         let (missing, help) = match verb {
             Verb::Shortcut => (
                 "among which sockets",
                 "add `within group NAME`, or `from group NAME to group NAME`",
             ),
+            Verb::Splice => ("which pairs", "add `pairs NAME`"),
             _ => ("where to", "add `to sock NAME` or `to interface NAME`"),
         };
         self.report.error(
@@ -118,10 +122,11 @@ impl Resolver<'_> {
         );
     }
 
-    fn misplaced_target(&mut self, verb: Verb, span: Span) {
+    pub(super) fn misplaced_target(&mut self, verb: Verb, span: Span) {
         let help = match verb {
             Verb::Redirect => "write `to sock NAME` or `to interface NAME`",
             Verb::Shortcut => "write `within group NAME`, or `from group NAME to group NAME`",
+            Verb::Splice => "write `pairs NAME`",
             _ => "leave the target out, or write `redirect … to sock NAME`",
         };
         self.report.error(

@@ -26,6 +26,7 @@ use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
 use crate::options::Options;
+use crate::pairs;
 use crate::session::Session;
 use crate::sockets::fill::SlotFiller;
 use crate::sockets::lookup::SlotState;
@@ -248,6 +249,7 @@ impl<'a> Work<'a> {
         sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
         sources.extend(self.before.as_ref().map(|before| (state, before)));
         let mut kept = groups::kept(self.manifest, &self.targets.groups, state);
+        kept.extend(pairs::kept(self.manifest, state));
         kept.extend(sets::kept(self.manifest, &sources, shapes)?);
         Ok(kept)
     }
@@ -264,6 +266,9 @@ impl<'a> Work<'a> {
         }
         for group in &self.targets.groups {
             make_folder(&state.group(group.number))?;
+        }
+        for (number, _) in pairs::numbers(self.manifest) {
+            make_folder(&state.pairs(number))?;
         }
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;

@@ -27,6 +27,9 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     for id in &record.cgroups {
         paths.extend(below(state, &Path::new("group").join(id.to_string()))?);
     }
+    for pairs in names(&state.pairs_folder())? {
+        paths.extend(below(state, &Path::new("pairs").join(pairs))?);
+    }
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());
     for path in paths {

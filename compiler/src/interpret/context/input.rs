@@ -194,7 +194,11 @@ impl Input {
                     to,
                 })
             }
-            Section::Xdp | Section::Classifier | Section::SkLookup | Section::SockOps => None,
+            Section::Xdp
+            | Section::Classifier
+            | Section::SkLookup
+            | Section::SockOps
+            | Section::SkSkb => None,
         }
     }
 }

@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
             socket("t", &[6]),
         ],
         groups: Vec::new(),
+        pairs: Vec::new(),
         counters: Vec::new(),
         classes: Vec::new(),
         sets: Vec::new(),
