@@ -16,6 +16,7 @@ mod between;
 mod calls;
 mod change;
 mod egress;
+mod ends;
 mod escape;
 #[path = "../kernels/guests.rs"]
 mod guests;

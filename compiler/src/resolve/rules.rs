@@ -123,6 +123,7 @@ impl Resolver<'_> {
         let to = end(clauses.to.filter(matched), End::To);
         let mut names = Names {
             sockets: &self.sockets,
+            steered: Some(&self.policy.sockets),
             namespaces: &mut self.policy.namespaces,
         };
         let conditions = names.conditions(clauses.conditions, &mut self.report);
@@ -175,12 +176,18 @@ impl Resolver<'_> {
             _ => Direction::In,
         };
         let Some(direction) = &written.direction else {
-            return Some(usual);
+            return self.usual_direction(written, clauses, usual);
         };
         let found = Direction::of(direction.value);
         if let Some((fitting, reason)) = directions(written.verb.value, clauses.target) {
             let fits = found.is_some_and(|found| fitting.contains(&found));
-            if !fits {
+            let feeds = matches!(
+                clauses.target,
+                Some((Target::InputOf(_) | Target::OutputOf(_), _))
+            );
+            // What arrives comes in a later version, and that is said below.
+            let comes_later = feeds && found.is_none();
+            if !fits && !comes_later {
                 self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
                 return Some(usual);
             }
@@ -189,6 +196,26 @@ impl Resolver<'_> {
             pending::refuse(pending::RECEIVE, direction.span, &mut self.report);
         }
         found
+    }
+
+    /// The direction of a rule that names none. Packets are never put into a queue, and which data is has to be said.
+    fn usual_direction(
+        &mut self,
+        written: &WrittenRule,
+        clauses: &Clauses<'_>,
+        usual: Direction,
+    ) -> Option<Direction> {
+        if let Some((Target::InputOf(_) | Target::OutputOf(_), _)) = clauses.target {
+            self.report.error(
+                codes::VERB_MISPLACED,
+                "the redirect does not say what data it puts into the queue",
+                written.verb.span,
+                "without a direction it is about packets that arrive",
+                "write `redirect send`: what processes of a group write",
+            );
+            return None;
+        }
+        Some(usual)
     }
 
     fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {
@@ -290,6 +317,10 @@ fn directions(
         (Verb::Redirect, None | Some((Target::Sock(_) | Target::ByMap(_), _))) => {
             Some((&[Direction::In], "a socket is given to packets that arrive"))
         }
+        (Verb::Redirect, Some((Target::InputOf(_) | Target::OutputOf(_), _))) => Some((
+            &[Direction::Send],
+            "a queue of a socket takes data, not packets",
+        )),
         (Verb::Redirect, Some((Target::Interface(_), _))) => Some((
             &[Direction::In, Direction::Out],
             "packets leave by an interface, not what a process writes",
@@ -302,8 +333,8 @@ fn directions(
 /// The verb with what its target makes of it; `None` for what comes in a later version.
 fn verb_of(verb: Verb, target: Option<(&Target, Span)>) -> Option<hook::Verb> {
     Some(match (verb, target) {
-        (_, Some((Target::InputOf(_) | Target::OutputOf(_) | Target::Pairs(_), _)))
-        | (Verb::Splice, _) => return None,
+        (_, Some((Target::Pairs(_), _))) | (Verb::Splice, _) => return None,
+        (Verb::Redirect, Some((Target::InputOf(_) | Target::OutputOf(_), _))) => hook::Verb::Feed,
         (Verb::Redirect, Some((Target::Interface(_), _))) => hook::Verb::Forward,
         (Verb::Redirect, _) => hook::Verb::Redirect,
         (Verb::Allow, _) => hook::Verb::Allow,

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -32,19 +32,23 @@ pub enum Played {
     Done,
     /// It failed with the error of a refusal.
     Denied,
+    /// It succeeded, and what was written came out at this one of the other places that were watched.
+    Elsewhere(usize),
     /// It succeeded, and nothing arrived.
     Lost,
 }
 
-/// Does what a direction is about in a group, by a protocol, from one address to another, and says what became of it.
+/// Does what a direction is about in a group, by a protocol, from one address to another, and says what became of it. What is
+/// written may come out at one of the `watched` descriptors.
 pub fn play(
     space: &Space,
     direction: Direction,
     group: &Group,
     (protocol, from, to): (IpProtocol, SocketAddr, SocketAddr),
+    watched: &[BorrowedFd<'_>],
 ) -> Result<Played, Error> {
     match direction {
-        Direction::Send => exchange(space, group, from, to),
+        Direction::Send => exchange(space, group, (from, to), watched),
         Direction::Connect => Ok(match call(space, group, protocol, to)? {
             Err(Errno::EPERM) => Played::Denied,
             Ok(()) | Err(_) => Played::Done,
@@ -61,15 +65,15 @@ pub fn play(
 pub fn exchange(
     space: &Space,
     group: &Group,
-    from: SocketAddr,
-    to: SocketAddr,
+    (from, to): (SocketAddr, SocketAddr),
+    watched: &[BorrowedFd<'_>],
 ) -> Result<Played, Error> {
     space.run(|| {
         let length = if from.is_ipv4() { 32 } else { 128 };
         let mut netlink = Netlink::open()?;
         netlink.local(from.ip(), length)?;
         netlink.local(to.ip(), length)?;
-        let written = between(group, from, to);
+        let written = between(group, from, to, watched);
         netlink.remove_local(from.ip(), length)?;
         if from.ip() != to.ip() {
             netlink.remove_local(to.ip(), length)?;
@@ -111,11 +115,16 @@ fn for_both(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
     }
 }
 
-fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
+fn between(
+    group: &Group,
+    from: SocketAddr,
+    to: SocketAddr,
+    watched: &[BorrowedFd<'_>],
+) -> Result<Played, Error> {
     let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
     let accepted =
         join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
-    write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
+    write(&client, &accepted, watched).doing(|| format!("writing from {from} to {to}"))
 }
 
 /// Connects the two; gives the accepted socket.
@@ -138,21 +147,36 @@ fn join(
     Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
 }
 
-fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Played> {
+fn write(client: &OwnedFd, accepted: &OwnedFd, watched: &[BorrowedFd<'_>]) -> nix::Result<Played> {
     match send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL) {
         Err(Errno::EACCES) => return Ok(Played::Denied),
         other => other?,
     };
-    if !readable(accepted)? {
+    let places: Vec<BorrowedFd<'_>> = std::iter::once(accepted.as_fd())
+        .chain(watched.iter().copied())
+        .collect();
+    let Some(place) = first_readable(&places)? else {
         return Ok(Played::Lost);
-    }
+    };
     let mut buffer = [0; 16];
-    let length = recv(accepted.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
-    Ok(if buffer.get(..length) == Some(WORDS) {
-        Played::Done
-    } else {
-        Played::Lost
+    let length = recv(
+        places[place].as_raw_fd(),
+        &mut buffer,
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    Ok(match (buffer.get(..length) == Some(WORDS), place) {
+        (false, _) => Played::Lost,
+        (true, 0) => Played::Done,
+        (true, place) => Played::Elsewhere(place - 1),
     })
+}
+
+/// The first of several that something is to be read from.
+fn first_readable(places: &[BorrowedFd<'_>]) -> nix::Result<Option<usize>> {
+    let asked = places.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let mut asked: Vec<PollFd<'_>> = asked.collect();
+    poll(&mut asked, PollTimeout::from(PATIENCE))?;
+    Ok(asked.iter().position(|one| one.any().unwrap_or(false)))
 }
 
 fn readable(fd: &OwnedFd) -> nix::Result<bool> {
