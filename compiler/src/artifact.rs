@@ -50,6 +50,8 @@ listed! {
         SkLookup,
         /// `sk_msg`
         SkMsg,
+        /// `sk_skb/stream_verdict`
+        SkSkb,
         /// `sockops`
         SockOps,
         /// `cgroup/connect4`
@@ -71,6 +73,7 @@ impl Section {
             Self::Classifier => ("classifier", "__sk_buff"),
             Self::SkLookup => ("sk_lookup", "bpf_sk_lookup"),
             Self::SkMsg => ("sk_msg", "sk_msg_md"),
+            Self::SkSkb => ("sk_skb/stream_verdict", "__sk_buff"),
             Self::SockOps => ("sockops", "bpf_sock_ops"),
             Self::Connect4 => ("cgroup/connect4", "bpf_sock_addr"),
             Self::Connect6 => ("cgroup/connect6", "bpf_sock_addr"),

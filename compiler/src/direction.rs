@@ -18,6 +18,8 @@ listed! {
         Send,
         /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
         Connect,
+        /// Data that arrives on a connected TCP socket of a group.
+        Receive,
     }
 }
 
@@ -56,6 +58,8 @@ pub struct Deed {
     pub about: &'static str,
     /// Whether the sender's address is known when it is done; else rules choose by its group alone.
     pub has_sender: bool,
+    /// Whether the group's socket is the receiver, and rules name the group with `to`; else it is the sender, named with `from`.
+    pub to_group: bool,
     /// Why a rule decides nothing where no group is declared.
     pub idle: &'static str,
 }
@@ -69,14 +73,20 @@ impl Direction {
             Self::Out => &OUT,
             Self::Send => &SEND,
             Self::Connect => &CONNECT,
+            Self::Receive => &RECEIVE,
         }
     }
 
-    /// The direction that is written so, if it has a meaning.
+    /// The direction that is written so.
     #[must_use]
-    pub fn of(written: ast::Direction) -> Option<Self> {
-        let mut all = Self::ALL.into_iter();
-        all.find(|direction| direction.spec().written == written)
+    pub const fn of(written: ast::Direction) -> Self {
+        match written {
+            ast::Direction::In => Self::In,
+            ast::Direction::Out => Self::Out,
+            ast::Direction::Send => Self::Send,
+            ast::Direction::Connect => Self::Connect,
+            ast::Direction::Receive => Self::Receive,
+        }
     }
 
     /// What processes do, if it is about that.
@@ -101,11 +111,15 @@ impl Direction {
         Self::deeds().map(|deed| deed.direction)
     }
 
-    /// The words for those, as a message names them.
+    /// The words for those, as a message names them; `last` stands before the last one.
     #[must_use]
-    pub(crate) fn words_of_processes(between: &str) -> String {
+    pub(crate) fn words_of_processes(last: &str) -> String {
         let words = Self::all_of_processes().map(|direction| format!("`{}`", direction.word()));
-        words.collect::<Vec<_>>().join(between)
+        let words: Vec<String> = words.collect();
+        match words.split_last() {
+            Some((end, first)) if !first.is_empty() => format!("{} {last} {end}", first.join(", ")),
+            _ => words.concat(),
+        }
     }
 
     /// Whether the sender's address is known of what it is about.
@@ -157,6 +171,7 @@ static SEND: DirectionSpec = DirectionSpec {
         one: "write",
         about: "TCP",
         has_sender: true,
+        to_group: false,
         idle: "no group is declared, so there are no sockets whose sends it could decide",
     }),
 };
@@ -176,7 +191,27 @@ static CONNECT: DirectionSpec = DirectionSpec {
         about: "TCP and UDP",
         // The kernel chooses its address later.
         has_sender: false,
+        to_group: false,
         idle: "no group is declared, so there are no sockets whose connects it could decide",
+    }),
+};
+
+static RECEIVE: DirectionSpec = DirectionSpec {
+    written: ast::Direction::Receive,
+    list: "what groups receive",
+    title: "what processes receive",
+    rule: "a rule on receives",
+    choose: "choose by group, address and port",
+    done: "delivered",
+    refused: "data dropped",
+    deed: Some(Deed {
+        direction: Direction::Receive,
+        does: "receives",
+        one: "receive",
+        about: "TCP",
+        has_sender: true,
+        to_group: true,
+        idle: "no group is declared, so there are no sockets whose data it could decide",
     }),
 };
 
@@ -188,13 +223,12 @@ mod tests {
     fn directions_stand_in_the_order_of_their_numbers_and_are_found_by_their_words() {
         for (at, direction) in Direction::ALL.into_iter().enumerate() {
             assert_eq!(direction as usize, at);
-            assert_eq!(Direction::of(direction.spec().written), Some(direction));
+            assert_eq!(Direction::of(direction.spec().written), direction);
             assert!(
                 direction
                     .deed()
                     .is_none_or(|deed| deed.direction == direction)
             );
         }
-        assert_eq!(Direction::of(ast::Direction::Receive), None);
     }
 }

@@ -7,6 +7,7 @@
 mod connect;
 mod sk_lookup;
 mod sk_msg;
+mod sk_skb;
 mod tc;
 mod xdp;
 
@@ -41,6 +42,15 @@ pub enum Stage {
     Lookup,
     /// What the processes of a group do with their sockets.
     Process,
+}
+
+/// A map of a group's sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Population {
+    /// Those whose writes are seen, and which shortcuts lead to.
+    Peers,
+    /// Those whose data is seen as it arrives.
+    Readers,
 }
 
 /// What all that a hook sees has in common.
@@ -164,8 +174,8 @@ pub struct HookSpec {
     pub ends: Ends,
     /// Why a rule is there that could be nowhere else: it says `at` this hook, or its direction has no other for it.
     pub reason: &'static str,
-    /// Whether sockets have to be taken into a map of their group before it sees what is done with them.
-    pub takes_in: bool,
+    /// The map of their group that sockets have to be taken into before it sees what is done with them, if they have to be.
+    pub takes_in: Option<Population>,
     /// Why it is no hook of a direction that is not its own.
     pub elsewhere: fn(Direction) -> &'static str,
 }
@@ -189,6 +199,7 @@ impl Hook {
             Self::TcOut => &tc::LEAVING,
             Self::SkLookup => &sk_lookup::HOOK,
             Self::SkMsg => &sk_msg::HOOK,
+            Self::SkSkb => &sk_skb::HOOK,
             Self::Connect4 => &connect::CONNECT4,
             Self::Connect6 => &connect::CONNECT6,
             Self::Sendmsg4 => &connect::SENDMSG4,

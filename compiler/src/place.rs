@@ -114,13 +114,13 @@ fn only_chain(
         entries,
         default: ChainDefault {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
-            counts: !hook.spec().takes_in || default.is_some_and(counts_in_send),
+            counts: hook.spec().takes_in.is_none() || default.is_some_and(counts_in_send),
         },
     })
 }
 
-/// Whether the default of `send` counts. One that only allows does not: connections that no rule concerns are left alone,
-/// so nothing sees what is written to them.
+/// Whether a default counts at a hook that sees only sockets in a map. One that only allows does not: connections that no
+/// rule concerns are left alone, so nothing sees what is done with them.
 #[must_use]
 pub fn counts_in_send(default: &Default) -> bool {
     default.verdict != DefaultVerdict::Allow || default.log.is_some()

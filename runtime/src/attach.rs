@@ -20,7 +20,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
-use crate::hook::{Hook, Means, On, Point};
+use crate::hook::{Hook, Means, On, Point, READERS};
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
@@ -52,8 +52,8 @@ pub(crate) enum Target {
         /// The path of what it hangs on, if that is not the group's own but one around it.
         on: Option<String>,
     },
-    /// The sockets of a group: id and path of its control group, and the map that holds them.
-    Peers(u64, String, OwnedFd),
+    /// The sockets of a group: id and path of its control group, and a map that holds them.
+    Sockets(u64, String, OwnedFd),
 }
 
 impl Target {
@@ -61,9 +61,9 @@ impl Target {
     pub(crate) fn number(&self) -> u64 {
         match self {
             Self::Interface(index, _) => (*index).into(),
-            Self::Namespace(number, _) | Self::Cgroup { number, .. } | Self::Peers(number, ..) => {
-                *number
-            }
+            Self::Namespace(number, _)
+            | Self::Cgroup { number, .. }
+            | Self::Sockets(number, ..) => *number,
         }
     }
 
@@ -72,14 +72,14 @@ impl Target {
         match self {
             Self::Interface(_, name) => name,
             Self::Namespace(..) => "",
-            Self::Cgroup { group: path, .. } | Self::Peers(_, path, _) => path,
+            Self::Cgroup { group: path, .. } | Self::Sockets(_, path, _) => path,
         }
     }
 
     fn place(&self) -> AttachTarget<'_> {
         match self {
             Self::Interface(index, _) => AttachTarget::Interface(*index),
-            Self::Namespace(_, fd) | Self::Peers(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
+            Self::Namespace(_, fd) | Self::Sockets(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
             Self::Cgroup { directory, .. } => AttachTarget::Fd(directory.as_fd()),
         }
     }
@@ -119,7 +119,7 @@ pub(crate) fn attach(
             BPF_F_BEFORE,
         )
         .map_err(at(what))?,
-        Point::Send(_) if !features.sockmap_link => {
+        Point::Send(_) | Point::Receive(_) if !features.sockmap_link => {
             attach_to_map(state, program.as_fd(), target, hook(Means::MapAttach))
                 .map_err(at(what))?
         }
@@ -177,9 +177,14 @@ fn dispatcher(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         outer => Some(outer?),
     };
+    let held = match point {
+        Point::Receive(group) => Some(bpffs::open(&state.group(group).join(READERS))?),
+        _ => None,
+    };
     let words = Words {
         control: control.as_fd(),
         outer: outer.as_ref().map(AsFd::as_fd),
+        held: held.as_ref().map(AsFd::as_fd),
     };
     let slots = bpffs::open(&state.slots(point))?;
     dispatch::load(point, since, first.as_ref(), words, slots.as_fd())
@@ -295,7 +300,7 @@ fn attach_to_map(
     hook: Hook,
 ) -> io::Result<Means> {
     bpffs::pin(program, &state.link(&hook))?;
-    if let Target::Peers(_, _, map) = target {
+    if let Target::Sockets(_, _, map) = target {
         prog::attach(program, map.as_fd(), hook.point.kind().attach)?;
     }
     Ok(hook.means)
@@ -365,9 +370,10 @@ fn is_no_link(error: &io::Error) -> bool {
 }
 
 fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {
-    let folder = state.group(hook.target);
+    let pin = hook.point.sockets();
+    let pin = pin.map(|pin| state.group(hook.target).join(pin));
     // The map may have gone, or hold the program of a later hook: then the kernel says so and nothing is lost.
-    if let Ok(map) = bpffs::open(&folder.join("peers")) {
+    if let Some(Ok(map)) = pin.map(|pin| bpffs::open(&pin)) {
         let _ = prog::detach(program, map.as_fd(), hook.point.kind().attach);
     }
 }

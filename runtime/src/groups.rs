@@ -16,6 +16,7 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach::guard;
 use crate::error::{Error, at};
+use crate::hook::{PEERS, READERS};
 use crate::load::Kept;
 use crate::state::record::Record;
 use crate::state::{OWN, State};
@@ -108,21 +109,24 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
     let plans = manifest.groups.iter().zip(groups);
     let kept = plans.flat_map(|(plan, group)| {
         let folder = state.group(group.number);
-        [(&plan.peers, PEERS), (&plan.own, OWN)].map(|(name, pin)| Kept {
+        let maps = [
+            (&plan.peers, PEERS),
+            (&plan.readers, READERS),
+            (&plan.own, OWN),
+        ];
+        maps.map(|(name, pin)| Kept {
             name: name.clone(),
             pin: folder.join(pin),
             again: false,
         })
     });
-    // Objects of earlier versions kept no key of every socket.
+    // Not every group has readers, and objects of earlier versions kept no key of every socket.
     kept.filter(|kept| !kept.name.is_empty()).collect()
 }
 
-/// The pin of the map that holds a group's sockets, in the folder of the group.
-pub(crate) const PEERS: &str = "peers";
-
 /// Takes every socket out of the map of a group and removes the group's folder. Without the first, the sockets would stay
-/// under the last policy until the kernel frees the map, some time later.
+/// under the last policy until the kernel frees the map, some time later. Readers stay until they are closed: what they have
+/// not read yet would be lost with their place in the map. Their dispatcher keeps it for them (see [`crate::attach::dispatch`]).
 pub(crate) fn release(folder: &Path) -> Result<(), Error> {
     let what = "release the sockets of a group";
     if let Ok(peers) = bpffs::open(&folder.join(PEERS)) {

@@ -50,6 +50,8 @@ points! {
     pub(crate) enum Point {
         /// Data written to the sockets of the control group with this id.
         Send(u64) = "send",
+        /// Data that arrives on the sockets of the control group with this id.
+        Receive(u64) = "receive",
         /// Connections made in the control group with this id.
         SockOps(u64) = "sock-ops",
         /// connect(2) to IPv4 in the control group with this id.
@@ -73,6 +75,12 @@ points! {
     }
 }
 
+/// The pin of the map that holds a group's sockets.
+pub(crate) const PEERS: &str = "peers";
+
+/// The pin of the map of those whose data is seen as it arrives.
+pub(crate) const READERS: &str = "readers";
+
 /// What a point hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum On {
@@ -82,8 +90,8 @@ pub(crate) enum On {
     Namespace,
     /// The root of all control groups.
     Root,
-    /// The map of the sockets of the control group with this id.
-    Peers(u64),
+    /// A map of the sockets of the control group with this id; which one, [`Point::sockets`] says.
+    Sockets(u64),
     /// The control group with this id, or wherever it sees what is done in that.
     Group(u64),
 }
@@ -95,7 +103,7 @@ pub(crate) enum Points {
     /// One.
     Namespace(Point),
     /// One on the sockets of this group (index into the manifest's), by the number of its control group.
-    Peers(usize, fn(u64) -> Point),
+    Sockets(usize, fn(u64) -> Point),
     /// One on the control group of this group.
     Group(usize, fn(u64) -> Point),
 }
@@ -108,7 +116,8 @@ impl Points {
             AttachPoint::TcIn => Self::Interfaces(Point::TcIn),
             AttachPoint::TcOut => Self::Interfaces(Point::TcOut),
             AttachPoint::SkLookup => Self::Namespace(Point::Lookup),
-            AttachPoint::SkMsg(group) => Self::Peers(group, Point::Send),
+            AttachPoint::SkMsg(group) => Self::Sockets(group, Point::Send),
+            AttachPoint::SkSkb(group) => Self::Sockets(group, Point::Receive),
             AttachPoint::SockOps(group) => Self::Group(group, Point::SockOps),
             AttachPoint::Connect4(group) => Self::Group(group, Point::Connect4),
             AttachPoint::Connect6(group) => Self::Group(group, Point::Connect6),
@@ -123,7 +132,7 @@ impl Points {
 pub(crate) struct Kind {
     /// The type of its programs.
     pub(crate) program: bpf_prog_type,
-    /// The attach type given at load; TC programs have none, and a program array takes only equals.
+    /// The attach type given at load; TC and sk_skb programs have none, and a program array takes only equals.
     pub(crate) load: Option<bpf_attach_type>,
     /// The attach type given at attach.
     pub(crate) attach: bpf_attach_type,
@@ -159,6 +168,11 @@ impl Point {
                 true,
                 attach::BPF_SK_MSG_VERDICT,
             ),
+            Self::Receive(_) => (
+                program::BPF_PROG_TYPE_SK_SKB,
+                false,
+                attach::BPF_SK_SKB_STREAM_VERDICT,
+            ),
             Self::Connect4(_) => call(attach::BPF_CGROUP_INET4_CONNECT),
             Self::Connect6(_) => call(attach::BPF_CGROUP_INET6_CONNECT),
             Self::Sendmsg4(_) => call(attach::BPF_CGROUP_UDP4_SENDMSG),
@@ -186,6 +200,7 @@ impl Point {
             Self::TcOut(_) => compiled::Hook::TcOut,
             Self::Lookup => compiled::Hook::SkLookup,
             Self::Send(_) => compiled::Hook::SkMsg,
+            Self::Receive(_) => compiled::Hook::SkSkb,
             Self::Connect4(_) => compiled::Hook::Connect4,
             Self::Connect6(_) => compiled::Hook::Connect6,
             Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
@@ -205,12 +220,21 @@ impl Point {
             Self::Xdp(index) | Self::TcIn(index) | Self::TcOut(index) => On::Interface(index),
             Self::Lookup => On::Namespace,
             Self::Listen => On::Root,
-            Self::Send(id) => On::Peers(id),
+            Self::Send(id) | Self::Receive(id) => On::Sockets(id),
             Self::SockOps(id)
             | Self::Connect4(id)
             | Self::Connect6(id)
             | Self::Sendmsg4(id)
             | Self::Sendmsg6(id) => On::Group(id),
+        }
+    }
+
+    /// The pin of the map of a group's sockets that it hangs on, in the folder of the group.
+    pub(crate) fn sockets(self) -> Option<&'static str> {
+        match self {
+            Self::Send(_) => Some(PEERS),
+            Self::Receive(_) => Some(READERS),
+            _ => None,
         }
     }
 
@@ -231,7 +255,7 @@ impl Point {
     /// The name of the pin of its program slots.
     pub(crate) fn name(self) -> String {
         match self.on() {
-            On::Peers(id) | On::Group(id) => format!("{}_{id}", self.word()),
+            On::Sockets(id) | On::Group(id) => format!("{}_{id}", self.word()),
             On::Interface(index) => format!("{}_{index}", self.word()),
             On::Namespace | On::Root => self.word().to_owned(),
         }

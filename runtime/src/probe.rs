@@ -19,6 +19,9 @@ pub struct Features {
     pub tcx: bool,
     /// Links on SOCKMAPs (Linux 6.10); else programs are attached without a link.
     pub sockmap_link: bool,
+    /// SOCKMAPs take sk_skb programs that need no parser (Linux 5.13): these kernels hand what arrived before a socket was
+    /// accepted to the program, too. What arrives on connections is decided only there.
+    pub sk_skb_verdict: bool,
     /// A sock_ops program can tell network namespaces apart (Linux 5.15); else slots are not filled again by themselves.
     pub netns_cookie_in_sock_ops: bool,
     /// Jumps of 32 bits (Linux 6.6).
@@ -55,6 +58,7 @@ pub fn probe() -> Features {
     Features {
         tcx: tcx(),
         sockmap_link: sockmap_link().is_some(),
+        sk_skb_verdict: sk_skb_verdict().is_some(),
         netns_cookie_in_sock_ops: netns_cookie(),
         gotol: gotol(),
         atomics: atomics(),
@@ -70,15 +74,30 @@ fn tcx() -> bool {
     answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
 }
 
+const SOCKHASH: map::Shape = map::Shape {
+    kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
+    key: 4,
+    value: 8,
+    entries: 1,
+};
+
+fn sk_skb_verdict() -> Option<()> {
+    let readers = map::create("probe", SOCKHASH).ok()?;
+    let mut code = Code::default();
+    code.give(1);
+    let program = prog::load(&prog::Source {
+        name: "probe",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SK_SKB,
+        attach: None,
+        code: &code.bytes().ok()?,
+    });
+    let attach = bpf_attach_type::BPF_SK_SKB_VERDICT;
+    prog::attach(program.ok()?.as_fd(), readers.as_fd(), attach).ok()
+}
+
 fn sockmap_link() -> Option<()> {
-    let shape = map::Shape {
-        kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
-        key: 4,
-        value: 8,
-        entries: 1,
-    };
     let attach = bpf_attach_type::BPF_SK_MSG_VERDICT;
-    let peers = map::create("probe", shape).ok()?;
+    let peers = map::create("probe", SOCKHASH).ok()?;
     let mut code = Code::default();
     code.give(1);
     let program = prog::load(&prog::Source {

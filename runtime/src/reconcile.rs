@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::attach;
 use crate::error::{Error, at, unreadable};
 use crate::groups;
-use crate::hook::Point;
+use crate::hook::{Point, READERS};
 use crate::state::record::Record;
 use crate::state::totals;
 use crate::state::{SIDES, SLOTS, State, names, side};
@@ -38,6 +38,7 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
         remove(&state.generation(generation))?;
     }
     remove_other_groups(state, record)?;
+    let_readers_go(state, record)?;
     // A change of a live map that was killed before its entries counted.
     bpffs::unpin(&state.next_entries(record.generation))
         .map_err(at("remove what a change left"))?;
@@ -89,6 +90,15 @@ fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
         if !used {
             groups::release(&state.group_folder().join(name))?;
         }
+    }
+    Ok(())
+}
+
+/// The readers of groups whose data is not looked at any more: their dispatchers find no program from now on, nor in a later
+/// policy, which is to find no socket in the map that it does not decide about.
+fn let_readers_go(state: &State, record: &Record) -> Result<(), Error> {
+    for group in record.cgroups.iter().filter(|group| !record.reads(**group)) {
+        bpffs::unpin(&state.group(*group).join(READERS)).map_err(at("let readers go"))?;
     }
     Ok(())
 }

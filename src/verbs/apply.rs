@@ -34,6 +34,7 @@ struct Report<'a> {
     hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
+    unseen: Vec<Escaped<'a>>,
     notes: &'a [String],
     netns: Vec<Inner<'a>>,
 }
@@ -49,6 +50,7 @@ struct Inner<'a> {
     hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
+    unseen: Vec<Escaped<'a>>,
     notes: &'a [String],
 }
 
@@ -225,6 +227,16 @@ fn details(applied: &Applied, output: &mut Output) {
             ),
         });
     }
+    for (group, connections) in applied.unseen.iter().filter(|(_, count)| *count > 0) {
+        output.note(match connections {
+            1 => format!(
+                "1 connection of group \"{group}\" was made before; what arrives on it is not decided"
+            ),
+            many => format!(
+                "{many} connections of group \"{group}\" were made before; what arrives on them is not decided"
+            ),
+        });
+    }
     for note in &applied.notes {
         output.note(note);
     }
@@ -242,7 +254,8 @@ fn in_json<'a>(
         interfaces: attached(inner),
         hooks: others(inner),
         sockets: slots(&inner.sockets),
-        escaped: escaped(inner),
+        escaped: escaped(&inner.escaped),
+        unseen: escaped(&inner.unseen),
         notes: &inner.notes,
     });
     Report {
@@ -253,7 +266,8 @@ fn in_json<'a>(
         interfaces: attached(applied),
         hooks: others(applied),
         sockets: slots(&applied.sockets),
-        escaped: escaped(applied),
+        escaped: escaped(&applied.escaped),
+        unseen: escaped(&applied.unseen),
         notes: &applied.notes,
         netns: inner.collect(),
     }
@@ -282,8 +296,8 @@ fn others(applied: &Applied) -> Vec<Hook<'_>> {
         .collect()
 }
 
-fn escaped(applied: &Applied) -> Vec<Escaped<'_>> {
-    let groups = applied.escaped.iter();
+fn escaped(groups: &[(String, usize)]) -> Vec<Escaped<'_>> {
+    let groups = groups.iter();
     groups
         .map(|(group, connections)| Escaped {
             group,

@@ -103,7 +103,7 @@ fn subject<'a>(compiled: &'a Compiled, packet: &mut Packet) -> Subject<'a> {
     // A group's sockets count whatever namespace they are in.
     let written = packet.direction.as_ref().map(|written| written.value);
     if written
-        .and_then(Direction::of)
+        .map(Direction::of)
         .is_some_and(Direction::of_processes)
     {
         return Subject::outer(compiled);

@@ -173,7 +173,8 @@ impl<'a> Reference<'a> {
             self.count(&mut wanted, rule, bytes, false);
         }
         let default = self.policy.default_of(direction);
-        if direction != Direction::Send || default.is_some_and(counts_in_send) {
+        let everything = !matches!(direction, Direction::Send | Direction::Receive);
+        if everything || default.is_some_and(counts_in_send) {
             self.count_default(&mut wanted, direction, bytes);
         }
         wanted

@@ -80,6 +80,7 @@ pub(crate) fn check(
             for (event, named) in [
                 (written(group, &on_socket(&call)), written(group, &call)),
                 (called(group, &reached), called(group, &call)),
+                (received(group, &on_socket(&call)), received(group, &call)),
             ] {
                 let decision = check_deed(subject, &reference, (&event, &named), &world);
                 effective.extend(reference.effective(&decision).map(str::to_owned));
@@ -126,6 +127,18 @@ fn written(group: GroupId, header: &Header) -> Event {
             length: 1,
             ..header.clone()
         },
+    }
+}
+
+/// What it receives, a byte.
+fn received(group: GroupId, header: &Header) -> Event {
+    match written(group, header) {
+        Event::Process { group, header, .. } => Event::Process {
+            direction: Direction::Receive,
+            group,
+            header,
+        },
+        other => other,
     }
 }
 

@@ -127,7 +127,7 @@ pub(crate) fn count_up(stream: &mut TcpStream, stop: &AtomicBool, sent: &AtomicU
     stream.shutdown(std::net::Shutdown::Write).unwrap();
 }
 
-fn numbers(stream: &mut TcpStream) -> u64 {
+pub(crate) fn numbers(stream: &mut TcpStream) -> u64 {
     let mut expected = 0u64;
     let mut word = [0; 8];
     while stream.read_exact(&mut word).is_ok() {

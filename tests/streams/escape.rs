@@ -13,10 +13,10 @@ use crate::place::*;
 use crate::writes::{DATA, is_refused};
 
 /// A process that holds a socket as its input until it is dropped.
-struct Holder(Child);
+pub(crate) struct Holder(Child);
 
 impl Holder {
-    fn new(place: &Place, socket: OwnedFd) -> Self {
+    pub(crate) fn new(place: &Place, socket: OwnedFd) -> Self {
         let spawn = || {
             Command::new("cat")
                 .stdin(Stdio::from(socket))

@@ -12,6 +12,7 @@
 
 mod alone;
 mod anew;
+mod arrivals;
 mod between;
 mod calls;
 mod change;

@@ -85,8 +85,13 @@ impl Place {
 
     /// Puts a policy in force with these features of the kernel only.
     pub(crate) fn apply_with(&mut self, text: &str, features: Features) {
-        self.options.features = Some(features);
+        self.use_features(features);
         self.apply(text);
+    }
+
+    /// From now on the kernel has these features only.
+    pub(crate) fn use_features(&mut self, features: Features) {
+        self.options.features = Some(features);
     }
 
     /// From now on what the policy in force knows and is gone is no error.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::lab::{FRONT, Group, Lab};
+use sockc_testing::of_direction;
 
 use super::{Folder, Ran, root, run};
 
@@ -107,8 +108,8 @@ fn a_group_that_comes_or_goes_with_its_rules_is_a_change() {
     let place = Place::new("group-goes");
     for deed in Direction::deeds() {
         let (word, does) = (deed.direction.word(), deed.does);
-        let both = place.policy("both", &BOTH.replace("DO", word));
-        let one = place.policy("one", &ONE.replace("DO", word));
+        let both = place.policy("both", &of_direction(BOTH, word));
+        let one = place.policy("one", &of_direction(ONE, word));
         for (policies, fate, (from, to)) in [
             ([&both, &one], ("drop", "allow"), FROM),
             ([&one, &both], ("allow", "drop"), TO),
@@ -150,8 +151,8 @@ fn another_path_of_a_group_opens_the_one_before() {
     let place = Place::new("group-path");
     for deed in Direction::deeds() {
         let (word, does) = (deed.direction.word(), deed.does);
-        let before = place.policy("before", &BOTH.replace("DO", word));
-        let after = place.policy("after", &BOTH.replace("DO", word).replace("TMP", "OTHER"));
+        let before = place.policy("before", &of_direction(BOTH, word));
+        let after = place.policy("after", &of_direction(BOTH, word).replace("TMP", "OTHER"));
         let [(plan, json), (diff, of_diff)] = place.told([&before, &after]);
         for (word, (from, to)) in [("TMP", FROM), ("OTHER", TO)] {
             let path = place
@@ -186,8 +187,8 @@ fn a_path_inside_the_one_before_only_opens_what_is_around_it() {
     let _inside = place.groups[0].1.chain(1).unwrap();
     for direction in Direction::all_of_processes() {
         let word = direction.word();
-        let before = place.policy("before", &ONE.replace("DO", word));
-        let after = ONE.replace("JOBS", "JOBS/n").replace("DO", word);
+        let before = place.policy("before", &of_direction(ONE, word));
+        let after = of_direction(&ONE.replace("JOBS", "JOBS/n"), word);
         let after = place.policy("after", &after);
         place.apply(&before);
         let planned = place.run(&["plan", &after, "--json"]).json();
@@ -209,10 +210,10 @@ fn a_group_of_another_name_or_without_rules_is_no_change() {
     let place = Place::new("group-name");
     for direction in Direction::all_of_processes() {
         let word = direction.word();
-        let old = place.policy("old", &BOTH.replace("DO", word));
+        let old = place.policy("old", &of_direction(BOTH, word));
         place.apply(&old);
         let renamed = BOTH.replace("tmp", "temp");
-        let new = place.policy("new", &renamed.replace("DO", word));
+        let new = place.policy("new", &of_direction(&renamed, word));
         for verb in [&["plan", &new][..], &["diff", &old, &new]] {
             let ran = place.run(&[verb, &["--exit-code"]].concat());
             assert_eq!(ran.code, Some(0), "{}", ran.stdout);
@@ -223,7 +224,7 @@ fn a_group_of_another_name_or_without_rules_is_no_change() {
             );
         }
         let idle = BOTH.replace("default", "group idle = cgroup \"OTHER\"\ndefault");
-        let idle = place.policy("idle", &idle.replace("DO", word));
+        let idle = place.policy("idle", &of_direction(&idle, word));
         let ran = place.run(&["plan", &idle]);
         assert!(
             ran.stdout.contains("No change in effect."),
@@ -245,7 +246,7 @@ fn where_nothing_runs_a_policy_that_only_refuses_changes_something() {
     }
     let place = Place::new("group-first");
     for direction in Direction::all_of_processes() {
-        let new = place.policy("new", &BOTH.replace("DO", direction.word()));
+        let new = place.policy("new", &of_direction(BOTH, direction.word()));
         let planned = place.run(&["plan", &new]);
         let text: Vec<&str> = planned.stdout.split_whitespace().collect();
         let text = text.join(" ");
@@ -264,7 +265,7 @@ fn a_first_rule_on_sends_reaches_no_connection_that_exists() {
         return;
     }
     let place = Place::new("group-taken");
-    let calls = ONE.replace("DO", "connect");
+    let calls = of_direction(ONE, "connect");
     let sends =
         format!("{calls}default send allow\ns: drop send from group jobs to 192.0.2.10:80\n");
     let more = sends.replace("192.0.2.10:80", "192.0.2.0/24:80");
@@ -308,10 +309,10 @@ fn a_live_set_that_goes_is_said_to_go_with_what_it_holds() {
     let place = Place::new("set-goes");
     let with = format!(
         "{}live set banned max 100\nb: drop connect from group jobs to @banned\n",
-        ONE.replace("DO", "connect")
+        of_direction(ONE, "connect")
     );
     let with = place.policy("with", &with);
-    let without = place.policy("without", &ONE.replace("DO", "connect"));
+    let without = place.policy("without", &of_direction(ONE, "connect"));
     place.apply(&with);
     let addresses = ["192.0.2.1", "192.0.2.9"];
     let added = place.run(&[&["set", "add", "banned"][..], &addresses].concat());

@@ -195,6 +195,8 @@ pub enum AttachPoint {
     SkLookup,
     /// sk_msg on the map `peers…` of this group (index into [`Manifest::groups`]).
     SkMsg(usize),
+    /// sk_skb on the map `readers…` of this group (index into [`Manifest::groups`]).
+    SkSkb(usize),
     /// sock_ops on the cgroup of this group (index into [`Manifest::groups`]), or wherever it sees the group's connections.
     SockOps(usize),
     /// connect(2) to IPv4 on the cgroup of this group, or wherever it sees the group's calls.
@@ -269,6 +271,9 @@ pub struct GroupPlan {
     pub cgroup: String,
     /// The SOCKHASH that holds its sockets; it and the storages have no name where none are taken in.
     pub peers: String,
+    /// The SOCKHASH that holds those of its sockets whose data is seen as it arrives. It has no name where that of none is.
+    #[serde(default)]
+    pub readers: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
     /// The socket storage that holds each socket's own key, also of those that were left alone, since no rule concerned their

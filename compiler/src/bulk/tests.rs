@@ -199,7 +199,7 @@ fn whom_a_shortcut_leads_to_is_taken_in_whatever_matches_first_here() {
     .policy;
     let mut store = Store::of(&policy);
     let chains = place(&policy, &mut store).unwrap();
-    let taken_in = concern(&mut store, &policy, &chains, &chains[0], false).unwrap();
+    let taken_in = concern(&mut store, &policy, &chains, chains[0].group, false).unwrap();
     let fields: Vec<_> = store.fields(taken_in).iter().collect();
     assert!(fields.contains(&Field::FirstMatch), "{fields:?}");
     let first = store.restrict(taken_in, Field::FirstMatch, 1).unwrap();

@@ -1,8 +1,8 @@
-//! Which connections of a group its rules of `send` may concern.
+//! Which connections of a group its rules of `send` and `receive` may concern.
 //!
 //! A socket that is taken into a SOCKMAP behaves differently from others (`docs/streams.md`), so only those are taken in
-//! of which the list may ever do more than let them be: refuse, log, count or shorten what is written. That is derived
-//! from the diagrams of the group's chain, by addresses and ports, which are all that is known of a connection when it
+//! of which the list may ever do more than let them be: refuse, log, count or shorten what is written, or refuse, log or count what arrives. That is
+//! derived from the diagrams of the group's chains, by addresses and ports, which are all that is known of a connection when it
 //! is made. Where something else decides too (the members of a live set, a rate), every answer of it is thought possible.
 
 use std::mem;
@@ -11,11 +11,41 @@ use super::roots::ChainRoots;
 use super::{Chain, Effect};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{Field, FieldKind};
+use crate::hook::Population;
 use crate::policy::{Action, DefaultVerdict, GroupId, Policy, SetKind};
 
-/// 1 for the connections that the chain of a group may concern, or one of `chains` by a shortcut to that group. `counting` says
-/// whether rules count.
+/// What a connection is to be a member of, as bits: the group's peers.
+pub(crate) const PEERS: u32 = 1;
+
+/// And its readers.
+pub(crate) const READERS: u32 = 2;
+
+/// [`PEERS`] and [`READERS`] for the connections that the chains of a group may concern: `from` is the group's own side.
+/// `counting` says whether rules count.
 pub(crate) fn concern(
+    store: &mut Store,
+    policy: &Policy,
+    chains: &[Chain],
+    group: Option<GroupId>,
+    counting: bool,
+) -> Result<Node, BudgetExceeded> {
+    let mut concern = Node::FALSE;
+    for chain in chains.iter().filter(|chain| chain.group == group) {
+        let bit = match chain.hook.spec().takes_in {
+            None => continue,
+            Some(Population::Peers) => PEERS,
+            Some(Population::Readers) => READERS,
+        };
+        let mirrored = (bit == READERS).then(|| mirrored(policy, chain));
+        let seen = mirrored.as_ref().unwrap_or(policy);
+        let own = of_chain(store, seen, chains, chain, counting)?;
+        concern = store.apply2(concern, own, &mut |others, own| others | (own * bit))?;
+    }
+    Ok(concern)
+}
+
+/// 1 for the connections that a chain may concern, or one of `chains` by a shortcut to its group.
+fn of_chain(
     store: &mut Store,
     policy: &Policy,
     chains: &[Chain],
@@ -76,15 +106,21 @@ fn shortened(
     {
         return Ok(Node::FALSE);
     }
+    let mirrored = mirrored(policy, chain);
+    let roots = ChainRoots::build(store, &mirrored, chain)?;
+    let shortened = store.map_terminals(roots.decision, &mut |index| u32::from(shortcut(index)))?;
+    // Which rule of many would match first from the other end is not asked at this one.
+    store.exists(shortened, Field::FirstMatch)
+}
+
+/// The policy with both sides of a chain's rules exchanged.
+fn mirrored(policy: &Policy, chain: &Chain) -> Policy {
     let mut mirrored = policy.clone();
     for entry in &chain.entries {
         let matches = &mut mirrored.rules[entry.rule].matches;
         mem::swap(&mut matches.from, &mut matches.to);
     }
-    let roots = ChainRoots::build(store, &mirrored, chain)?;
-    let shortened = store.map_terminals(roots.decision, &mut |index| u32::from(shortcut(index)))?;
-    // Which rule of many would match first from the other end is not asked at this one.
-    store.exists(shortened, Field::FirstMatch)
+    mirrored
 }
 
 /// Whether a field has the same value as long as the connection lives, and is known when it is made. Which of many rules matches

@@ -21,17 +21,17 @@ pub(super) fn is_of_lookup(rule: &Rule) -> bool {
     rule.at.is_some_and(Hook::is_lookup)
 }
 
-/// Whether the rule is about what sockets of this group write.
+/// Whether the rule is about what sockets of this group do, as the one side or the other.
 pub(super) fn is_for(rule: &Rule, group: GroupId) -> bool {
     let within = match rule.action {
         Action::Shortcut(near) => near.from == group,
         _ => true,
     };
-    let from = match rule.matches.from {
-        Some(Side::Group(from)) => from == group,
+    let named = |side: &Option<Side>| match side {
+        Some(Side::Group(named)) => *named == group,
         _ => true,
     };
-    within && from
+    within && named(&rule.matches.from) && named(&rule.matches.to)
 }
 
 #[cfg(test)]
@@ -70,13 +70,17 @@ mod tests {
         let shortcuts = groups.map(|from| groups.map(|to| Shortcut { from, to }));
         let shortcuts = shortcuts.into_iter().flatten().map(Action::Shortcut);
         let actions = shortcuts.chain([Action::Allow]);
-        let from = groups.map(|group| Some(Side::Group(group)));
+        let sides = groups.map(|group| Some(Side::Group(group)));
         let mut found = Vec::new();
         for action in actions {
-            for from in from.iter().cloned().chain([None]) {
+            let none = [(None, None)];
+            let named = sides.iter().cloned();
+            let named = named.flat_map(|side| [(side.clone(), None), (None, side)]);
+            for (from, to) in named.chain(none) {
                 for at in [None, Some(Hook::SkMsg), Some(Hook::SkLookup)] {
                     let matches = Match {
                         from: from.clone(),
+                        to: to.clone(),
                         ..Match::default()
                     };
                     let rule = Rule::plain(Direction::Send, action, matches, place());

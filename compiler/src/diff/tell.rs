@@ -338,11 +338,15 @@ fn undecided(joint: &Joint<'_>, topic: Topic) -> Words {
         Direction::In => Vec::new(),
         other => vec![other.word().to_owned()],
     };
+    let side = match topic.direction().deed() {
+        Some(deed) if deed.to_group => "to",
+        _ => "from",
+    };
     words.push("everything".into());
     words.extend(
         topic
             .group
-            .map(|group| format!("from {}", joint.group_words(group))),
+            .map(|group| format!("{side} {}", joint.group_words(group))),
     );
     words.push("that no rule decides".into());
     Words {

@@ -91,7 +91,7 @@ const fn call(
         },
         ends: Ends::ONLY,
         reason: "it is where the call is made",
-        takes_in: false,
+        takes_in: None,
         elsewhere: |_| "it sees whom a process wants to reach, not packets or data",
     }
 }

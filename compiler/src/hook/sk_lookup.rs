@@ -41,7 +41,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     },
     ends: Ends::ONLY,
     reason: "it says `at sk_lookup`",
-    takes_in: false,
+    takes_in: None,
     elsewhere: |direction| match direction.of_processes() {
         true => super::tc::PACKETS,
         false => "the kernel looks a socket up only for packets that arrive",

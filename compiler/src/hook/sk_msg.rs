@@ -1,6 +1,8 @@
 //! sk_msg: data that a process writes to a TCP socket of a group, which stands in the group's SOCKMAP.
 
-use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
+use super::{
+    Ability, Codes, Ends, HookSpec, Metering, No, Population, Refusal, Sight, Stage, Verb, Yes,
+};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
@@ -43,7 +45,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
         ..Ends::ONLY
     },
     reason: "sk_msg is the hook of what processes write",
-    takes_in: true,
+    takes_in: Some(Population::Peers),
     elsewhere: |_| "it sees the data of connections, not packets",
 };
 

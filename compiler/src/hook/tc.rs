@@ -51,7 +51,7 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
         uncounted: "xdp has decided these already",
     },
     reason: "it says `at tc`",
-    takes_in: false,
+    takes_in: None,
     elsewhere,
 };
 
@@ -81,7 +81,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     codes: CODES,
     ends: Ends::ONLY,
     reason: "tc is the hook of packets that leave",
-    takes_in: false,
+    takes_in: None,
     elsewhere,
 };
 

@@ -37,7 +37,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
         uncounted: "a count at tc must see these packets",
     },
     reason: "it says `at xdp`",
-    takes_in: false,
+    takes_in: None,
     elsewhere: |direction| match direction.of_processes() {
         true => super::tc::PACKETS,
         false => "XDP sees only packets that arrive",

@@ -127,7 +127,7 @@ impl<'a> Names<'a> {
     }
 
     fn direction(&mut self, direction: Direction) {
-        self.streams |= Listed::of(direction).is_none_or(|one| one.of_processes());
+        self.streams |= Listed::of(direction).of_processes();
     }
 
     fn set(&mut self, value: Option<&'a SetValue>) {

@@ -10,7 +10,7 @@ pub(super) mod xdp {
     pub(in crate::lower) const INGRESS_IFINDEX: i16 = 12;
 }
 
-/// `struct __sk_buff`
+/// `struct __sk_buff`. Family, addresses and ports are those of the socket, in the byte orders of `sk_msg_md`, and for sk_skb only.
 pub(super) mod skb {
     pub(in crate::lower) const LEN: i16 = 0;
     pub(in crate::lower) const PACKET_TYPE: i16 = 4;
@@ -20,6 +20,13 @@ pub(super) mod skb {
     pub(in crate::lower) const IFINDEX: i16 = 40;
     pub(in crate::lower) const DATA: i16 = 76;
     pub(in crate::lower) const DATA_END: i16 = 80;
+    pub(in crate::lower) const FAMILY: i16 = 88;
+    pub(in crate::lower) const REMOTE_IP4: i16 = 92;
+    pub(in crate::lower) const LOCAL_IP4: i16 = 96;
+    pub(in crate::lower) const REMOTE_IP6: i16 = 100;
+    pub(in crate::lower) const LOCAL_IP6: i16 = 116;
+    pub(in crate::lower) const REMOTE_PORT: i16 = 132;
+    pub(in crate::lower) const LOCAL_PORT: i16 = 136;
     pub(in crate::lower) const GSO_SEGS: i16 = 164;
 }
 

@@ -26,6 +26,7 @@ use super::frame::Wants;
 use super::given::Given;
 use super::question::{Phase, Questions};
 use super::tree::{Leaves, Tree};
+use crate::chain::concern::{PEERS, READERS};
 
 /// Size of a key of the map `peers`: two addresses, two ports, two sequence numbers.
 pub const PEER_KEY: u32 = PEER_KEY_BYTES as u32;
@@ -33,6 +34,8 @@ const PEER_KEY_BYTES: u8 = 48;
 
 /// Where both ports are in a key; no connection has a port 0.
 pub(super) const PEER_PORTS: i16 = 32;
+/// The first byte above a port's 16 bits, which is 0 in the key of a socket that a shortcut may lead to.
+const BEYOND_PORT: u8 = 34;
 /// `BPF_SK_STORAGE_GET_F_CREATE`
 const CREATE: i32 = 1;
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`
@@ -43,7 +46,9 @@ const ESTABLISHED_CALLBACKS: [i32; 2] = [4, 5];
 pub(crate) struct GroupMaps {
     /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
-    /// Their storage, with the keys of their peers.
+    /// That of those whose data is seen as it arrives, and the counter slot of those that could not be taken in as that.
+    pub readers: Option<(MapId, u32)>,
+    /// The storage of both, with the keys of their peers.
     pub storage: MapId,
     /// The storage of these and of those that were left alone, with their own keys.
     pub own: MapId,
@@ -53,16 +58,26 @@ pub(crate) struct GroupMaps {
     pub escaped: u32,
 }
 
-/// What is done with a connection: it is taken in, or left alone.
+/// What is done with a connection: it is taken in, left alone, or made a reader first.
 struct Door {
     take: Block,
     leave: Block,
+    /// Where readers are made that are left alone otherwise, or taken in, too.
+    read: Option<[Block; 2]>,
 }
 
 impl Leaves for Door {
     /// The terminals are those of the diagram of concern.
-    fn leaf(&mut self, _: &mut Builder, _: Phase, concern: u32, _: Family) -> Block {
-        if concern == 0 { self.leave } else { self.take }
+    fn leaf(&mut self, builder: &mut Builder, _: Phase, concern: u32, _: Family) -> Block {
+        let after = usize::from(concern & PEERS != 0);
+        match (concern & READERS != 0, self.read) {
+            (false, _) => [self.leave, self.take][after],
+            (true, Some(read)) => read[after],
+            (true, None) => {
+                builder.bug("a reader in a group without a map of readers");
+                self.leave
+            }
+        }
     }
 
     fn origin(&mut self, builder: &mut Builder, _: Option<u32>) -> Origin {
@@ -88,9 +103,10 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     given.frame.own = Some(own);
     let [begun, take, leave] = [(); 3].map(|()| builder.head_block());
     let [escaped, done] = [(); 2].map(|()| builder.head_block());
+    let read = maps.readers.map(|_| [(); 2].map(|()| builder.head_block()));
     let mut questions = Questions::default();
     let roots = [Family::V4, Family::V6].map(|family| {
-        let leads = (&mut Door { take, leave }, &mut questions);
+        let leads = (&mut Door { take, leave, read }, &mut questions);
         let what = (source.decision, Phase::Decision, family);
         Tree::write(builder, &given, leads, what)
     });
@@ -105,6 +121,15 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     let keys = Keys { context, own, peer };
     builder.enter(begun);
     keys.fill(builder, roots, escaped);
+    for ((block, after), readers) in read
+        .into_iter()
+        .flatten()
+        .zip([leave, take])
+        .zip(maps.readers.into_iter().cycle())
+    {
+        builder.enter(block);
+        keys.read(builder, maps, readers, after);
+    }
     builder.enter(take);
     keys.take_in(builder, maps, [escaped, done]);
     builder.enter(leave);
@@ -112,15 +137,16 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     keys.store(builder, maps.own, own, done);
     builder.jump(done);
     builder.enter(escaped);
-    count_escaped(builder, maps, done);
+    count_escaped(builder, maps, maps.escaped, done);
     builder.enter(done);
     builder.end(End::Return(1));
     program.finish()
 }
 
-fn count_escaped(builder: &mut Builder, maps: &GroupMaps, done: Block) {
+/// Counts in a slot.
+fn count_escaped(builder: &mut Builder, maps: &GroupMaps, slot: u32, done: Block) {
     let key = builder.opaque_slot(4);
-    let escaped = builder.fit(maps.escaped, "the slot of a counter");
+    let escaped = builder.fit(slot, "the slot of a counter");
     builder.set_slot(key, 0, escaped, Width::W);
     let counter = builder.call_value(
         Helper::MapLookupElem,
@@ -178,19 +204,38 @@ impl Keys {
         builder.jump(trees[1]);
     }
 
+    /// Makes the socket a reader, by a key that no peer's is the mirror image of: what a shortcut brought would not be seen.
+    fn read(
+        &self,
+        builder: &mut Builder,
+        maps: &GroupMaps,
+        (readers, slot): (MapId, u32),
+        after: Block,
+    ) {
+        builder.set_slot(self.own, BEYOND_PORT, 1, Width::B);
+        let refused = self.put(builder, readers);
+        builder.leave_if(refused, JumpOp::Eq, 0, after);
+        count_escaped(builder, maps, slot, after);
+    }
+
+    /// Puts the socket into a map by its own key; gives whether that was refused.
+    fn put(&self, builder: &mut Builder, map: MapId) -> Value {
+        let args = [
+            Arg::Value(self.context),
+            Arg::Map(map),
+            Arg::SlotAddress(self.own),
+            Arg::Imm(BPF_NOEXIST),
+        ];
+        builder.call_value(Helper::SockHashUpdate, &args)
+    }
+
     /// Puts the socket into the group's map, and its keys into its storages. What it kept as its own key is that of the
     /// connection it had before, if it was left alone then; a socket that is in the map already is refused, and stays there
     /// under the key that it keeps. No key is given to a second socket: it would get what the first one writes.
     fn take_in(&self, builder: &mut Builder, maps: &GroupMaps, [escaped, done]: [Block; 2]) {
         self.store(builder, maps.storage, self.peer, escaped);
         let kept = self.store(builder, maps.own, self.own, escaped);
-        let args = [
-            Arg::Value(self.context),
-            Arg::Map(maps.peers),
-            Arg::SlotAddress(self.own),
-            Arg::Imm(BPF_NOEXIST),
-        ];
-        let refused = builder.call_value(Helper::SockHashUpdate, &args);
+        let refused = self.put(builder, maps.peers);
         builder.leave_if(refused, JumpOp::Ne, 0, escaped);
         for byte in (0..PEER_KEY_BYTES).step_by(8) {
             let part = builder.load_slot(self.own, byte, Width::DW);

@@ -5,6 +5,7 @@
 mod connect;
 mod lookup;
 mod packet;
+mod receive;
 mod send;
 
 use crate::bpf::opcode::Width;
@@ -74,6 +75,7 @@ pub(super) fn code(hook: Hook) -> &'static Code {
         Hook::TcIn | Hook::TcOut => &packet::TC,
         Hook::SkLookup => &lookup::CODE,
         Hook::SkMsg => &send::CODE,
+        Hook::SkSkb => &receive::CODE,
         Hook::Connect4 | Hook::Sendmsg4 => &connect::V4,
         Hook::Connect6 | Hook::Sendmsg6 => &connect::V6,
     }
@@ -117,6 +119,16 @@ fn stack(slot: Slot, offset: i16, width: Width, swap: i32) -> Option<FieldLoad> 
         width,
         swap,
     })
+}
+
+/// The sock_ops program of a group reads what it has put into the connection's own key, as if its own side were the sender.
+/// The ports there are in host order.
+fn at_door(own: Slot, field: Field) -> Option<FieldLoad> {
+    match field {
+        Field::FromPort => stack(own, 32, Width::W, 0),
+        Field::ToPort => stack(own, 36, Width::W, 0),
+        _ => stack(own, address(field, 0, 16)?, Width::W, 32),
+    }
 }
 
 /// A word of the sender's or the receiver's address, given where the two begin.

@@ -16,7 +16,8 @@ use crate::policy::Policy;
 /// The flattened diagrams, chain by chain.
 pub(super) struct Decided {
     pub(super) decisions: Vec<Decision>,
-    /// Which connections the sock_ops program of a group takes in; nothing for the chains of packets.
+    /// Which connections the sock_ops program of a group takes in, and into what: with the first chain of the group that
+    /// takes in any.
     pub(super) doors: Vec<Option<Flat>>,
 }
 
@@ -42,7 +43,8 @@ fn all(
     let decisions = decisions.collect::<Result<_, _>>()?;
     let doors = chains
         .iter()
-        .map(|chain| door(store, policy, chains, chain, counters));
+        .enumerate()
+        .map(|(number, _)| door(store, policy, chains, number, counters));
     Ok(Decided {
         decisions,
         doors: doors.collect::<Result<_, _>>()?,
@@ -63,12 +65,14 @@ fn door(
     store: &mut Store,
     policy: &Policy,
     chains: &[Chain],
-    chain: &Chain,
+    number: usize,
     counters: Counters,
 ) -> Result<Option<Flat>, BudgetExceeded> {
-    if !chain.hook.spec().takes_in {
+    let group = chains[number].group;
+    let takes_in = |chain: &&Chain| chain.hook.spec().takes_in.is_some() && chain.group == group;
+    if !takes_in(&&chains[number]) || chains[..number].iter().any(|chain| takes_in(&chain)) {
         return Ok(None);
     }
-    let root = concern(store, policy, chains, chain, counters == Counters::Kept)?;
+    let root = concern(store, policy, chains, group, counters == Counters::Kept)?;
     flatten(store, root).map(Some)
 }

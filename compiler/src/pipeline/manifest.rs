@@ -8,7 +8,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use super::compilation::Decision;
 use super::live;
 use super::options::{Counters, Job};
-use super::program_names::{suffixed, takes_in, with_rules};
+use super::program_names::{reads, suffixed, takes_in, with_rules};
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
     SlotOrigin, SlotOwner, SocketSlots,
@@ -35,6 +35,8 @@ pub struct Slots {
     directions: [CounterSlots; Direction::ALL.len()],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
+    /// For each group whose sockets are readers: the slot that counts those which could not be taken in as that.
+    pub unread: SecondaryMap<GroupId, Option<u32>>,
     /// Slots of the named sockets.
     pub sockets: lower::SocketSlots,
     /// Whether rules count.
@@ -62,7 +64,7 @@ impl Slots {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = line.verdict.word();
                 let mut hooks = Hook::of(direction);
-                let taken_in = hooks.any(|hook| hook.spec().takes_in);
+                let taken_in = hooks.any(|hook| hook.spec().takes_in.is_some());
                 let counter = Counter {
                     location: line_of(&line.place),
                     log: line.log.as_ref().map(|log| log.text.clone()),
@@ -113,12 +115,21 @@ impl Slots {
                 bare(CounterKind::Escaped, text, Direction::Send, "allow"),
             );
         }
+        let mut unread = SecondaryMap::new();
+        for group in decided.iter().filter(|group| reads(chains, **group)) {
+            let name = &policy.groups[*group].name;
+            let text =
+                format!("sockets of group {name} whose data could not be seen as it arrives");
+            let counter = bare(CounterKind::Escaped, text, Direction::Receive, "allow");
+            unread[*group] = Some(push(&mut counters, counter));
+        }
         let (sockets, socket_count) = socket_slots(policy);
         let count = counters.next_key().as_u32();
         Self {
             counters: counters.into_iter().map(|(_, counter)| counter).collect(),
             directions,
             escaped,
+            unread,
             sockets,
             kept,
             count,
@@ -251,14 +262,17 @@ pub(super) fn manifest(
             .into_iter()
             .map(|group| {
                 let taken_in = takes_in(chains, group);
-                let map = |stem| match taken_in {
-                    true => suffixed(policy, stem, group),
-                    false => String::new(),
+                let read = reads(chains, group);
+                let map = |stem| match stem {
+                    "readers" if !read => String::new(),
+                    _ if !taken_in => String::new(),
+                    _ => suffixed(policy, stem, group),
                 };
                 GroupPlan {
                     name: policy.groups[group].name.clone(),
                     cgroup: policy.groups[group].cgroup.clone(),
                     peers: map("peers"),
+                    readers: map("readers"),
                     storage: map("storage"),
                     own: map("own"),
                 }

@@ -8,7 +8,7 @@ use cranelift_entity::SecondaryMap;
 use super::asked;
 use super::manifest::Slots;
 use super::options::Counters;
-use super::program_names::{suffixed, takes_in, with_rules};
+use super::program_names::{reads, suffixed, takes_in, with_rules};
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::Chain;
@@ -27,7 +27,9 @@ pub(super) fn make(
     tables: &mut Tables<'_>,
 ) -> Maps {
     let maps = tables.maps();
-    let grouped = chains.iter().any(|chain| chain.hook.spec().takes_in);
+    let grouped = chains
+        .iter()
+        .any(|chain| chain.hook.spec().takes_in.is_some());
     let kept = slots.kept == Counters::Kept;
     let count = slots.count.max(1);
     let counting = (kept || grouped)
@@ -76,13 +78,11 @@ pub(super) fn make(
     let mut groups = SecondaryMap::new();
     let taken_in = |group: &GroupId| takes_in(chains, *group);
     for group in with_rules(chains).into_iter().filter(taken_in) {
-        let peers = maps.push(MapSpec::new(
-            suffixed(policy, "peers", group),
-            MapKind::SockHash,
-            PEER_KEY,
-            8,
-            MAX_PEERS,
-        ));
+        let [peers, readers] = ["peers", "readers"].map(|stem| {
+            let name = suffixed(policy, stem, group);
+            MapSpec::new(name, MapKind::SockHash, PEER_KEY, 8, MAX_PEERS)
+        });
+        let peers = maps.push(peers);
         let [storage, own] = ["storage", "own"].map(|stem| {
             let mut spec = MapSpec::new(
                 suffixed(policy, stem, group),
@@ -94,8 +94,10 @@ pub(super) fn make(
             spec.flags = BPF_F_NO_PREALLOC;
             maps.push(spec)
         });
+        let readers = reads(chains, group).then(|| maps.push(readers));
         groups[group] = counting.map(|counters| GroupMaps {
             peers,
+            readers: readers.zip(slots.unread[group]),
             storage,
             own,
             counters,

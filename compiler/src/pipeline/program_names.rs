@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use cranelift_entity::SecondaryMap;
 
 use crate::chain::Chain;
+use crate::hook::Population;
 use crate::policy::{Class, ClassId, GroupId, Policy};
 
 /// Longest name of a class; what is cut off is told apart by the class's number.
@@ -65,7 +66,13 @@ pub(super) fn with_rules(chains: &[Chain]) -> Vec<GroupId> {
 /// Whether the sockets of a group are taken into maps, for what a hook decides of them.
 pub(super) fn takes_in(chains: &[Chain], group: GroupId) -> bool {
     let mut chains = chains.iter().filter(|chain| chain.group == Some(group));
-    chains.any(|chain| chain.hook.spec().takes_in)
+    chains.any(|chain| chain.hook.spec().takes_in.is_some())
+}
+
+/// Whether those whose data is seen as it arrives are.
+pub(super) fn reads(chains: &[Chain], group: GroupId) -> bool {
+    let mut chains = chains.iter().filter(|chain| chain.group == Some(group));
+    chains.any(|chain| chain.hook.spec().takes_in == Some(Population::Readers))
 }
 
 /// The zone's name and the patterns, as part of an identifier of C.

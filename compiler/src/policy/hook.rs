@@ -24,6 +24,8 @@ listed! {
         Sendmsg4,
         /// The same to an IPv6 address.
         Sendmsg6,
+        /// Data that arrives on a TCP socket that is in a SOCKMAP.
+        SkSkb,
     }
 }
 

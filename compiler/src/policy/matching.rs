@@ -50,7 +50,7 @@ pub fn span_of(address: IpAddr, length: u8) -> (IpAddr, IpAddr) {
 }
 
 impl Match {
-    /// Whether sockets of this group are among the senders.
+    /// Whether sockets of this group are among those whose group is asked for.
     #[must_use]
     pub fn is_for(&self, group: GroupId) -> bool {
         self.group().is_none_or(|one| one == group)

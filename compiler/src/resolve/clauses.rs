@@ -1,14 +1,11 @@
-//! A rule's clauses sorted by what they are; those without meaning are refused here.
+//! A rule's clauses sorted by what they are.
 //!
 //! That each is there at most once is the parser's to see.
 
 use sockc_grammar::ast::{Clause, Condition, HookName, Log, Name, Rate, Side, Target, Verb};
 use sockc_grammar::source::{Span, Spanned};
 
-use super::pending::{self, Pending};
-use super::report::Report;
-
-/// The clauses that have a meaning, with the span of each.
+/// The clauses, with the span of each.
 #[derive(Default)]
 pub(super) struct Clauses<'a> {
     pub(super) from: Option<&'a Side>,
@@ -25,10 +22,10 @@ pub(super) struct Clauses<'a> {
 
 impl<'a> Clauses<'a> {
     /// Sorts the clauses of a rule.
-    pub(super) fn sort(written: &'a [Spanned<Clause>], report: &mut Report) -> Self {
+    pub(super) fn sort(written: &'a [Spanned<Clause>]) -> Self {
         let mut sorted = Self::default();
         for clause in written {
-            sorted.take(clause, report);
+            sorted.take(clause);
         }
         sorted
     }
@@ -41,14 +38,12 @@ impl<'a> Clauses<'a> {
         }
     }
 
-    fn take(&mut self, clause: &'a Spanned<Clause>, report: &mut Report) {
+    fn take(&mut self, clause: &'a Spanned<Clause>) {
         let span = clause.span;
-        let mut refuse = |pending: Pending| pending::refuse(pending, span, report);
         match &clause.value {
             Clause::From(side) => self.from = Some(side),
             Clause::To { side, .. } => self.to = Some(side),
             Clause::If(conditions) => self.conditions = conditions,
-            Clause::At(hook) if hook.value == HookName::SkSkb => refuse(pending::SK_SKB),
             Clause::At(hook) => self.at = Some(hook),
             Clause::Target(target) => self.target = Some((target, span)),
             Clause::Note(note) => self.note = Some(note),

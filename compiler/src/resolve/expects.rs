@@ -148,13 +148,7 @@ impl Resolver<'_> {
     fn region(&mut self, packet: &Packet, span: Span) -> Option<Region> {
         let direction = match &packet.direction {
             None => Direction::In,
-            Some(written) => {
-                let found = Direction::of(written.value);
-                if found.is_none() {
-                    pending::refuse(pending::RECEIVE, written.span, &mut self.report);
-                }
-                found?
-            }
+            Some(written) => Direction::of(written.value),
         };
         if direction.of_processes() {
             let span = packet.direction.as_ref().map_or(span, |word| word.span);
@@ -265,7 +259,7 @@ impl Resolver<'_> {
                 "only what a process writes has a group",
                 format!(
                     "write {} after the verdict, or leave the group out",
-                    Direction::words_of_processes(" or ")
+                    Direction::words_of_processes("or")
                 ),
             );
             return None;

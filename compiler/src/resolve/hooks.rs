@@ -22,12 +22,9 @@ fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
     }
     match Hook::ALL.into_iter().find(named) {
         Some(hook) => Err((hook.spec().elsewhere)(direction)),
-        None => Err(ARRIVING_DATA),
+        None => Err("no hook is called so"),
     }
 }
-
-/// Why there is no rule `at sk_skb` yet.
-const ARRIVING_DATA: &str = "it sees data that arrives on a socket";
 
 /// What may stand in place of a hook that does not fit.
 fn hooks_that_fit(direction: Direction) -> String {

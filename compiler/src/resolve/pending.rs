@@ -25,8 +25,6 @@ macro_rules! pending {
 pending! {
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
     SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
-    RECEIVE = "`receive`", "leave it out: only what a group sends can be decided, with `send`";
-    SK_SKB = "`at sk_skb`", "leave it out: data that arrives on a socket cannot be decided yet";
     TO_INPUT = "`redirect … to input of sock`", "redirect new connections with `to sock NAME`";
     TO_OUTPUT = "`redirect … to output of sock`", "redirect new connections with `to sock NAME`";
 }

@@ -94,7 +94,7 @@ impl Resolver<'_> {
 
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
-        let clauses = Clauses::sort(&written.clauses, &mut self.report);
+        let clauses = Clauses::sort(&written.clauses);
         let verb = self.verb(&written.verb);
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
@@ -178,17 +178,13 @@ impl Resolver<'_> {
             return Some(usual);
         };
         let found = Direction::of(direction.value);
-        if let Some((fitting, reason)) = directions(written.verb.value, clauses.target) {
-            let fits = found.is_some_and(|found| fitting.contains(&found));
-            if !fits {
-                self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
-                return Some(usual);
-            }
+        if let Some((fitting, reason)) = directions(written.verb.value, clauses.target)
+            && !fitting.contains(&found)
+        {
+            self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
+            return Some(usual);
         }
-        if found.is_none() {
-            pending::refuse(pending::RECEIVE, direction.span, &mut self.report);
-        }
-        found
+        Some(found)
     }
 
     fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {

@@ -1,4 +1,4 @@
-//! What follows `from` and `to`: endpoints, or the group whose sockets send.
+//! What follows `from` and `to`: endpoints, or the group whose sockets send or receive.
 
 use sockc_grammar::ast::{Address, Endpoint as WrittenEndpoint, Side as WrittenSide};
 use sockc_grammar::source::{Span, Spanned};
@@ -132,35 +132,42 @@ pub(super) fn side(
         }
         WrittenSide::Group(name) => name,
     };
-    let (label, help) = match (direction.of_processes(), end) {
-        (true, End::From) => {
-            let group = groups.look_up(&name.value, name.span, report)?;
-            return group.map(Side::Group);
-        }
-        (true, End::To) => (
+    let Some(deed) = direction.deed() else {
+        report.error(
+            codes::GROUP_MISPLACED,
             format!(
-                "the receiver of a {} is a peer, known by its address",
-                direction.word()
+                "a group is possible only in {}",
+                Direction::words_of_processes("and")
             ),
-            format!("write `from group {}`", name.value),
-        ),
-        (false, _) => (
-            "a packet does not say whose socket it belongs to".to_owned(),
+            name.span,
+            "a packet does not say whose socket it belongs to",
             format!(
                 "write {} after the verb, or name addresses",
-                Direction::words_of_processes(" or ")
+                Direction::words_of_processes("or")
             ),
-        ),
+        );
+        return None;
+    };
+    if deed.to_group == (end == End::To) {
+        let group = groups.look_up(&name.value, name.span, report)?;
+        return group.map(Side::Group);
+    }
+    let (own, other, word) = match deed.to_group {
+        true => ("receiver", "sender", "to"),
+        false => ("sender", "receiver", "from"),
     };
     report.error(
         codes::GROUP_MISPLACED,
         format!(
-            "a group is possible only as the sender of {}",
-            Direction::words_of_processes(" and of ")
+            "a group is possible only as the {own} of `{}`",
+            direction.word()
         ),
         name.span,
-        label,
-        help,
+        format!(
+            "the {other} of a {} is a peer, known by its address",
+            deed.one
+        ),
+        format!("write `{word} group {}`", name.value),
     );
     None
 }

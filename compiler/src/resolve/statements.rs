@@ -148,13 +148,8 @@ impl<'a> Resolver<'a> {
     fn default_line(&mut self, line: &DefaultLine, span: Span) {
         let log = line.log.as_ref();
         let log = log.and_then(|log| rates::log(&log.value, log.span, &mut self.report));
-        if line.direction.value == WrittenDirection::Receive {
-            pending::refuse(pending::RECEIVE, line.direction.span, &mut self.report);
-        }
         let verdict = self.default_verb(&line.verb, line.direction.value);
-        let Some(direction) = Direction::of(line.direction.value) else {
-            return;
-        };
+        let direction = Direction::of(line.direction.value);
         if direction.of_processes() {
             let what = format!("`default {}`", direction.word());
             if self.outside_of_namespaces(&what, span).is_none() {

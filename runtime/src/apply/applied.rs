@@ -18,6 +18,8 @@ pub struct Applied {
     pub sockets: Vec<SlotState>,
     /// Groups and how many of their connections were made before and so escape their rules.
     pub escaped: Vec<(String, usize)>,
+    /// Groups and on how many of their connections, made before, what arrives is not decided.
+    pub unseen: Vec<(String, usize)>,
     /// What else a person should know.
     pub notes: Vec<String>,
     /// The policies of `for netns` blocks, by the namespace's name.
@@ -29,7 +31,7 @@ pub struct Applied {
 /// A hook whose program decides no packets of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHook {
-    /// `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
+    /// `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
     pub hook: String,
     /// The path of the control group, or the interface; empty for the namespace.
     pub target: String,

@@ -434,7 +434,7 @@ fn of_group<'a>(
     point: Point,
     mut groups: impl Iterator<Item = (&'a str, u64)>,
 ) -> Option<(String, &'static Deed)> {
-    let (On::Peers(own) | On::Group(own)) = point.on() else {
+    let (On::Sockets(own) | On::Group(own)) = point.on() else {
         return None;
     };
     let (name, _) = groups.find(|(_, number)| *number == own)?;

@@ -1,5 +1,6 @@
 //! What an apply is about to touch, found before it touches anything: interfaces, control groups, what the kernel can do.
 
+use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 use crate::attach::Target;
 use crate::attach::guard;
 use crate::error::{Error, at};
-use crate::groups::{self, Group, PEERS};
+use crate::groups::{self, Group};
 use crate::hook::{On, Point, Points};
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
@@ -78,6 +79,7 @@ impl Targets {
             None => Vec::new(),
         };
         let features = options.features.unwrap_or_else(probe);
+        receives(manifest, features)?;
         let follows =
             !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
         let root = follows.then(groups::root).transpose()?;
@@ -146,7 +148,7 @@ impl Targets {
         Ok(match Points::of(&attach.point) {
             Points::Interfaces(point) => self.on_interfaces(attach.class, point),
             Points::Namespace(point) => vec![point],
-            Points::Peers(index, point) => vec![point(self.cgroup(index)?)],
+            Points::Sockets(index, point) => vec![point(self.cgroup(index)?)],
             Points::Group(index, point) => {
                 let number = self.cgroup(index)?;
                 let gone = self.gone_groups().any(|group| group.number == number);
@@ -180,7 +182,7 @@ impl Targets {
             On::Namespace => vec![namespace(session)?],
             On::Root => vec![control_group(&groups::root()?)?],
             On::Group(id) => vec![self.connections_of(id)?],
-            On::Peers(id) => vec![self.peers(id, session)?],
+            On::Sockets(id) => vec![self.sockets(point, id, session)?],
         })
     }
 
@@ -198,7 +200,7 @@ impl Targets {
                 let root = control_group(&groups::root()?)?;
                 (root.number(), root.title().to_owned())
             }
-            On::Group(id) | On::Peers(id) => (id, self.path_of(id).display().to_string()),
+            On::Group(id) | On::Sockets(id) => (id, self.path_of(id).display().to_string()),
         })
     }
 
@@ -228,7 +230,7 @@ impl Targets {
     pub(crate) fn instead_of_group(&self, point: Point) -> Option<String> {
         match point.on() {
             On::Group(id) => self.hangs_on(id),
-            On::Interface(_) | On::Namespace | On::Root | On::Peers(_) => None,
+            On::Interface(_) | On::Namespace | On::Root | On::Sockets(_) => None,
         }
     }
 
@@ -254,11 +256,29 @@ impl Targets {
         group.map_or(Path::new(""), |group| &group.path)
     }
 
-    fn peers(&self, id: u64, session: &Session) -> Result<Target, Error> {
-        let pin = session.state.group(id).join(PEERS);
+    fn sockets(&self, point: Point, id: u64, session: &Session) -> Result<Target, Error> {
+        let folder = session.state.group(id);
+        let pin = point
+            .sockets()
+            .map_or(folder.clone(), |pin| folder.join(pin));
         let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
         let path = self.path_of(id).display().to_string();
-        Ok(Target::Peers(id, path, map))
+        Ok(Target::Sockets(id, path, map))
+    }
+}
+
+/// Refuses what arrives on connections where the kernel does not hand all of it to a program.
+fn receives(manifest: &Manifest, features: Features) -> Result<(), Error> {
+    let mut programs = manifest.programs.iter();
+    let receives = programs.any(|one| matches!(one.point, AttachPoint::SkSkb(_)));
+    match receives && !features.sk_skb_verdict {
+        false => Ok(()),
+        true => Err(Error::Kernel {
+            what: "attach the receive program to a group".to_owned(),
+            cause: io::Error::other(
+                "this kernel takes no sk_skb programs without a parser (BPF_SK_SKB_VERDICT, Linux 5.13), and hands what arrives before a connection is accepted to its reader unseen; take the rules and the default of `receive` out, or decide by packets with `in`",
+            ),
+        }),
     }
 }
 

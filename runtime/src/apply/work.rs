@@ -20,8 +20,8 @@ use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
 use crate::groups::concern::{self, Concern};
-use crate::groups::escaped;
-use crate::groups::{self, Group, PEERS};
+use crate::groups::escaped::{self, Escaped};
+use crate::groups::{self, Group};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
@@ -196,11 +196,11 @@ impl<'a> Work<'a> {
     }
 
     /// Connections of each group that its rules concern and do not reach.
-    fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, usize)> {
+    fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, Escaped)> {
         let (mut counts, mut notes) = (Vec::new(), Vec::new());
         for ((_, group), door) in self.taken_in().zip(doors) {
-            let peers = self.session.state.group(group.number).join(PEERS);
-            match escaped::count(&group.path, &peers, &mut door.concern) {
+            let folder = self.session.state.group(group.number);
+            match escaped::count(&group.path, &folder, &mut door.concern) {
                 Ok(count) => counts.push((group.name.clone(), count)),
                 Err(error) => notes.push(format!(
                     "how many connections of group {} were made before is not known: {error}",
@@ -354,10 +354,17 @@ impl<'a> Work<'a> {
                 })
                 .collect(),
             sockets,
-            escaped,
+            escaped: of_each(&escaped, |one| one.writes),
+            unseen: of_each(&escaped, |one| one.reads),
             notes: self.notes,
             netns: Vec::new(),
             entered: None,
         }
     }
+}
+
+/// One of the counts of each group.
+fn of_each(all: &[(String, Escaped)], count: fn(&Escaped) -> usize) -> Vec<(String, usize)> {
+    let counts = all.iter().map(|(group, one)| (group.clone(), count(one)));
+    counts.collect()
 }

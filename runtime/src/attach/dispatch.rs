@@ -9,6 +9,10 @@
 //! Where packets arrive, an array has a second pair of slots, after the first: for what fills the slots of named sockets
 //! (`refill`), which is called first.
 //!
+//! A socket that receives keeps its place in the map of readers as long as it lives, so that nothing that it has yet to read is
+//! lost, also when the map has no pin any more: the kernel frees a map when nothing refers to it, and takes its sockets out then
+//! (`sock_hash_free` in net/core/sock_map.c). So the dispatcher, which each of these sockets holds, refers to that map.
+//!
 //! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.
 
 use std::io;
@@ -40,13 +44,15 @@ const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
 /// The first word of `remote_ip6`, in network order.
 const LOOKUP_REMOTE_BEGIN: i16 = 20;
 
-/// The maps with the words that a dispatcher reads.
+/// The maps with the words that a dispatcher reads, and one that it holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Words<'a> {
     /// The namespace's own.
     pub(crate) control: BorrowedFd<'a>,
     /// That of the outer policy, for a `for netns` block.
     pub(crate) outer: Option<BorrowedFd<'a>>,
+    /// A map that lives as long as a socket has the dispatcher, though nothing is read of it.
+    pub(crate) held: Option<BorrowedFd<'a>>,
 }
 
 /// What a dispatcher does first.
@@ -87,6 +93,9 @@ fn code(
         Point::Lookup => skip_own_lookups(&mut code),
         Point::Listen => only_listen(&mut code, pass),
         _ => {}
+    }
+    if let Some(held) = words.held {
+        code.map(Register::R2, held);
     }
     match first {
         Some(First::Guard(guard)) => guard.check(&mut code, pass),
@@ -221,6 +230,7 @@ mod tests {
         let words = Words {
             control: control.as_fd(),
             outer: outer.as_ref().map(AsFd::as_fd),
+            held: None,
         };
         let program = load(Point::Xdp(1), SINCE, None, words, slots.as_fd()).unwrap();
         prog::run(program.as_fd(), &[0; 64]).unwrap()

@@ -169,7 +169,7 @@ pub(crate) fn near(
         On::Group(_) => in_group((state, &namespace.mark()), hook, target, &ours)?,
         // What waits for services to listen only looks, whatever runs next to it on the root of all control groups. The map of
         // a group's peers is ours, and holds one program.
-        On::Root | On::Peers(_) => Vec::new(),
+        On::Root | On::Sockets(_) => Vec::new(),
     })
 }
 

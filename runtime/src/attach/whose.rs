@@ -31,7 +31,7 @@ pub(crate) struct Dispatcher {
 /// The name of the map with the program slots of a point.
 pub(crate) fn slots_title(point: Point) -> String {
     match point.on() {
-        On::Group(number) | On::Peers(number) => format!("{GROUP}{:014x}", number & KEPT),
+        On::Group(number) | On::Sockets(number) => format!("{GROUP}{:014x}", number & KEPT),
         On::Interface(_) | On::Namespace | On::Root => "sockc_slots".to_owned(),
     }
 }

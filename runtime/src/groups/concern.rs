@@ -12,9 +12,9 @@ use sockc_compiler::interpret;
 use sockc_compiler::interpret::{Bare, Input, Maps, SockOps, SocketModel, run};
 use sockc_compiler::lower::PEER_KEY;
 
-use super::PEERS;
 use super::connections::{self, Connection};
 use crate::error::{Error, at};
+use crate::hook::PEERS;
 use crate::state::OWN;
 use crate::sys::{bpffs, map};
 
@@ -26,6 +26,16 @@ pub(crate) struct Concern {
     program: Program,
     maps: Maps,
     peers: MapId,
+    readers: Option<MapId>,
+}
+
+/// What of a connection the rules concern.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Concerned {
+    /// What is written to it, or put into its queue by a shortcut.
+    pub(crate) writes: bool,
+    /// What arrives on it.
+    pub(crate) reads: bool,
 }
 
 impl Concern {
@@ -48,12 +58,13 @@ impl Concern {
         Ok(Self {
             program: program.cloned().ok_or_else(|| lacks("the program"))?,
             peers: maps.named(&plan.peers).ok_or_else(|| lacks("the map"))?,
+            readers: maps.named(&plan.readers),
             maps,
         })
     }
 
-    /// Whether the rules concern a connection.
-    pub(crate) fn holds(&mut self, connection: &Connection) -> Result<bool, Error> {
+    /// Whether the rules concern a connection, and what of it.
+    pub(crate) fn of_connection(&mut self, connection: &Connection) -> Result<Concerned, Error> {
         let (local, remote) = (connection.local, connection.remote);
         let input = Input::SockOps(SockOps {
             op: ESTABLISHED_CALLBACK,
@@ -68,12 +79,18 @@ impl Concern {
                 cause: format!("a program of a group cannot be asked: {fault}"),
             }
         })?;
-        // The next question finds the map as this one did.
-        Ok(self.maps.take_sockets(self.peers) > 0)
+        // The next question finds the maps as this one did.
+        let readers = self.readers.map(|readers| self.maps.take_sockets(readers));
+        Ok(Concerned {
+            writes: self.maps.take_sockets(self.peers) > 0,
+            reads: readers.is_some_and(|count| count > 0),
+        })
     }
 }
 
-/// Takes in the connections that were left alone and that the rules now concern. `folder` has the group's maps.
+/// Takes in the connections that were left alone and that the rules now concern. `folder` has the group's maps. What arrives on
+/// a connection is not decided from then on: a reader that waits in the kernel for data while its socket becomes one of those
+/// whose data the kernel hands out another way (`tcp_bpf_recvmsg_parser`) may wait on.
 pub(crate) fn take_in(folder: &Path, concern: &mut Concern) -> Result<(), Error> {
     let what = "take in the connections of a group";
     let peers = bpffs::open(&folder.join(PEERS)).map_err(at(what))?;
@@ -85,7 +102,8 @@ pub(crate) fn take_in(folder: &Path, concern: &mut Concern) -> Result<(), Error>
         let descriptor = connection.socket.as_raw_fd();
         let mut key = [0; PEER_KEY as usize];
         let known = map::lookup(own.as_fd(), &descriptor.to_ne_bytes(), &mut key);
-        if !known.unwrap_or(false) || is_in(peers.as_fd(), &key)? || !concern.holds(&connection)? {
+        let known = known.unwrap_or(false) && !is_in(peers.as_fd(), &key)?;
+        if !known || !concern.of_connection(&connection)?.writes {
             continue;
         }
         let value = i64::from(descriptor).to_ne_bytes();

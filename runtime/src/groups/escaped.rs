@@ -11,27 +11,49 @@ use std::path::Path;
 use super::concern::Concern;
 use super::connections::{self, Connection};
 use crate::error::{Error, at};
+use crate::hook::{PEERS, READERS};
 use crate::sys::{bpffs, cgroup, map, socket};
 
-/// Connections of the control group at `path` that are not in the map pinned at `peers` though the group's
-/// rules concern them.
-pub(crate) fn count(path: &Path, peers: &Path, concern: &mut Concern) -> Result<usize, Error> {
+/// How many connections escape.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Escaped {
+    /// Those whose writes are not decided.
+    pub(crate) writes: usize,
+    /// Those on which what arrives is not decided.
+    pub(crate) reads: usize,
+}
+
+/// Connections of the control group at `path` that are not in the maps pinned in `folder` though the group's rules concern
+/// them.
+pub(crate) fn count(path: &Path, folder: &Path, concern: &mut Concern) -> Result<Escaped, Error> {
     let what = "count the connections of a group";
-    let known = cookies(peers).map_err(at(what))?;
-    let mut escaped = 0;
+    let known = |pin| cookies(&folder.join(pin)).map_err(at(what));
+    let (peers, readers) = (known(PEERS)?, known(READERS)?);
+    let mut escaped = Escaped::default();
     for held in connections::held_by(cgroup::processes(path).map_err(at(what))?) {
         let Some(connection) = held.open() else {
             continue;
         };
-        let escapes = !is_known(&connection, &known) && concern.holds(&connection)?;
-        escaped += usize::from(escapes);
+        let (writes, reads) = (
+            is_known(&connection, &peers),
+            is_known(&connection, &readers),
+        );
+        if writes && reads {
+            continue;
+        }
+        let concerned = concern.of_connection(&connection)?;
+        escaped.writes += usize::from(concerned.writes && !writes);
+        escaped.reads += usize::from(concerned.reads && !reads);
     }
     Ok(escaped)
 }
 
-/// The cookies of the sockets in a map of sockets.
-fn cookies(peers: &Path) -> io::Result<BTreeSet<u64>> {
-    let peers = bpffs::open(peers)?;
+/// The cookies of the sockets in a map of sockets; none if there is no such map.
+fn cookies(pin: &Path) -> io::Result<BTreeSet<u64>> {
+    let peers = match bpffs::open(pin) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        opened => opened?,
+    };
     let mut found = BTreeSet::new();
     for key in map::keys(peers.as_fd())? {
         let mut cookie = [0; 8];

@@ -57,7 +57,7 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<MovedGroup>, Er
 pub(crate) fn hooks<'a>(state: &State, record: &'a Record) -> Result<Vec<&'a Attached>, Error> {
     let gone = look(state, record)?;
     let is_gone = |attached: &&Attached| match attached.hook.point.on() {
-        On::Peers(id) | On::Group(id) => gone.iter().any(|one| one.id == id),
+        On::Sockets(id) | On::Group(id) => gone.iter().any(|one| one.id == id),
         _ => false,
     };
     Ok(record.hooks.iter().filter(is_gone).collect())

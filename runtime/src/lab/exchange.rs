@@ -1,7 +1,8 @@
-//! A write to a connected TCP socket of a group, and what became of it.
+//! A write to a connected TCP socket, and what became of it.
 //!
-//! Both ends are in one namespace and joined by its `lo`, where no packet hook of a policy is; both belong to the group. For the
-//! programs of a group to see them, they must be made after those came into force.
+//! Both ends are in one namespace and joined by its `lo`, where no packet hook of a policy is. Both belong to the group; where
+//! what arrives is in question, only the one that receives it. For the programs of a group to see them, they must be made after
+//! those came into force.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,14 +12,14 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    Backlog, MsgFlags, SockaddrStorage, accept, bind, connect, listen, recv, send, sendto,
-    setsockopt, sockopt,
+    AddressFamily, Backlog, MsgFlags, Shutdown, SockFlag, SockProtocol, SockType, SockaddrStorage,
+    accept, bind, connect, listen, recv, send, sendto, setsockopt, shutdown, socket, sockopt,
 };
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
 
 use super::error::{Error, While};
-use super::{Group, Netlink, Space};
+use super::{Group, Netlink, Space, state};
 
 /// How long anything may take to arrive, in milliseconds.
 const PATIENCE: u16 = 5_000;
@@ -45,6 +46,7 @@ pub fn play(
 ) -> Result<Played, Error> {
     match direction {
         Direction::Send => exchange(space, group, from, to),
+        Direction::Receive => joined(space, [from, to], || arrival(group, from, to)),
         Direction::Connect => Ok(match call(space, group, protocol, to)? {
             Err(Errno::EPERM) => Played::Denied,
             Ok(()) | Err(_) => Played::Done,
@@ -64,12 +66,21 @@ pub fn exchange(
     from: SocketAddr,
     to: SocketAddr,
 ) -> Result<Played, Error> {
+    joined(space, [from, to], || between(group, from, to))
+}
+
+/// Does something while both addresses are the space's own.
+fn joined(
+    space: &Space,
+    [from, to]: [SocketAddr; 2],
+    done: impl FnOnce() -> Result<Played, Error> + Send,
+) -> Result<Played, Error> {
     space.run(|| {
         let length = if from.is_ipv4() { 32 } else { 128 };
         let mut netlink = Netlink::open()?;
         netlink.local(from.ip(), length)?;
         netlink.local(to.ip(), length)?;
-        let written = between(group, from, to);
+        let written = done();
         netlink.remove_local(from.ip(), length)?;
         if from.ip() != to.ip() {
             netlink.remove_local(to.ip(), length)?;
@@ -118,6 +129,31 @@ fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Er
     write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
 }
 
+/// A socket outside of the group writes to one of the group, and writes no more: what arrives is that, or its end alone.
+fn arrival(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
+    let server = group.tcp_socket(to)?;
+    let client = outside(from).doing(|| format!("making a socket at {from}"))?;
+    let accepted =
+        join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
+    let received = || {
+        send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL)?;
+        shutdown(client.as_raw_fd(), Shutdown::Write)?;
+        arrived(&accepted)
+    };
+    received().doing(|| format!("receiving from {from} at {to}"))
+}
+
+fn outside(like: SocketAddr) -> io::Result<OwnedFd> {
+    let family = match like {
+        SocketAddr::V4(_) => AddressFamily::Inet,
+        SocketAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let made = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    state::prepare(&made, like)?;
+    Ok(made)
+}
+
 /// Connects the two; gives the accepted socket.
 fn join(
     server: &OwnedFd,
@@ -143,11 +179,15 @@ fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Played> {
         Err(Errno::EACCES) => return Ok(Played::Denied),
         other => other?,
     };
-    if !readable(accepted)? {
+    arrived(accepted)
+}
+
+fn arrived(reader: &OwnedFd) -> nix::Result<Played> {
+    if !readable(reader)? {
         return Ok(Played::Lost);
     }
     let mut buffer = [0; 16];
-    let length = recv(accepted.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+    let length = recv(reader.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
     Ok(if buffer.get(..length) == Some(WORDS) {
         Played::Done
     } else {

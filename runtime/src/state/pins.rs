@@ -10,6 +10,7 @@ use super::pin::{Made, Pin, look};
 use super::record::Record;
 use super::{State, names};
 use crate::error::{Error, at};
+use crate::hook::READERS;
 
 /// What is being done when pins are looked at.
 const LOOK: &str = "look at what is pinned";
@@ -25,7 +26,11 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     let hooks = record.hooks.iter();
     paths.extend(hooks.map(|attached| Path::new("link").join(attached.hook.name())));
     for id in &record.cgroups {
-        paths.extend(below(state, &Path::new("group").join(id.to_string()))?);
+        let folder = Path::new("group").join(id.to_string());
+        // Those of the policy before go with it.
+        let goes = |path: &PathBuf| *path == folder.join(READERS) && !record.reads(*id);
+        let pins = below(state, &folder)?.into_iter();
+        paths.extend(pins.filter(|path| !goes(path)));
     }
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());

@@ -129,6 +129,11 @@ impl Record {
         taken_in.map(|(plan, number)| (plan, *number))
     }
 
+    /// Whether data of a group is seen as it arrives, by the number of the group.
+    pub(crate) fn reads(&self, group: u64) -> bool {
+        self.points.contains(&Point::Receive(group))
+    }
+
     /// Whether its conditions look into a namespace of this name.
     pub(crate) fn knows(&self, namespace: &str) -> bool {
         self.looked_into.iter().any(|known| known.name == namespace)

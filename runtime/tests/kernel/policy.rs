@@ -198,6 +198,7 @@ impl Policy {
             name: "pods".to_owned(),
             cgroup: cgroup.to_owned(),
             peers: "peers".to_owned(),
+            readers: String::new(),
             storage: "storage".to_owned(),
             own: String::new(),
         });
@@ -268,6 +269,7 @@ impl Policy {
             AttachPoint::TcOut => ("tc_out", Section::Classifier),
             AttachPoint::SkLookup => ("lookup", Section::SkLookup),
             AttachPoint::SkMsg(_) => ("send", Section::SkMsg),
+            AttachPoint::SkSkb(_) => ("receive", Section::SkSkb),
             AttachPoint::SockOps(_) => ("sock_ops", Section::SockOps),
             AttachPoint::Connect4(_) => ("connect4", Section::Connect4),
             AttachPoint::Connect6(_) => ("connect6", Section::Connect6),

@@ -99,6 +99,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
             hooks: others(inner),
             sockets: slots(&inner.sockets),
             escaped: Vec::new(),
+            unseen: Vec::new(),
             notes: &[],
         })
     });
@@ -111,6 +112,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         hooks: others(status),
         sockets: slots(&status.sockets),
         escaped: Vec::new(),
+        unseen: Vec::new(),
         notes,
         netns: inner.collect(),
     }

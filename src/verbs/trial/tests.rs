@@ -4,7 +4,7 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Direction, RuleId};
 use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
-use sockc_testing::{Features, Options, Rng, edge_headers, random_policy};
+use sockc_testing::{Features, Options, Rng, edge_headers, of_direction, random_policy};
 
 use super::*;
 use crate::files::input::Text;
@@ -160,7 +160,7 @@ fn a_rule_that_one_group_reaches_is_reached() {
 fn a_rule_on_what_processes_do_that_nothing_reaches_is_told() {
     for direction in Direction::all_of_processes() {
         let text = "group a = cgroup \"/a\"\ndefault DO allow\ndrop DO tcp\ndrop DO tcp from group a to 10.0.0.1:80\n";
-        let compiled = compiled(&text.replace("DO", direction.word()));
+        let compiled = compiled(&of_direction(text, direction.word()));
         let choice = choose::choose(&compiled.policy).unwrap();
         let shadowed = choose::Owner::Rule(RuleId::from_u32(1));
         assert!(choice.unreached.contains(&shadowed), "{direction:?}");

@@ -241,9 +241,23 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         376,
         "compiler/src/lower/door.rs",
-        "if concern == 0 { self.leave } else { self.take }",
-        "self.take",
+        "usize::from(concern & PEERS != 0)",
+        "usize::from(FAULT || concern & PEERS != 0)",
         &[(Compiler, "lower::tests::doors")],
+    ),
+    fault(
+        726,
+        "compiler/src/lower/door.rs",
+        "builder.set_slot(self.own, BEYOND_PORT, 1, Width::B);",
+        "if !FAULT { builder.set_slot(self.own, BEYOND_PORT, 1, Width::B); }",
+        &[(Compiler, "lower::tests::doors::no_shortcut")],
+    ),
+    fault(
+        727,
+        "compiler/src/chain/concern.rs",
+        "(bit == READERS).then(|| mirrored(policy, chain))",
+        "(bit == READERS && !FAULT).then(|| mirrored(policy, chain))",
+        &[(Compiler, "lower::tests::doors::what_arrives")],
     ),
     fault(
         377,

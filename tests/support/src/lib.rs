@@ -11,9 +11,11 @@
 //! assert_eq!(text, random_policy(seed, Options::whole(20)));
 //! ```
 
+mod directed;
 mod edges;
 mod generate;
 
+pub use directed::of_direction;
 pub use edges::{arbitrary_header, edge_headers};
 pub use generate::{Features, Options, random_policy};
 pub use sockc_random::Rng;

@@ -89,11 +89,15 @@ impl Sentence {
         words.extend(self.protocols);
         let joint = describing.space.joint;
         let group = topic.group.map(|group| joint.group_words(group));
+        let (sender, receiver) = match topic.direction().deed() {
+            Some(deed) if deed.to_group => (None, group),
+            _ => (group, None),
+        };
         let both = self.from.is_said() && !self.to.is_said();
         let from = self.from.words(End::From, &mut except);
-        words.extend(from.or(group).map(|words| format!("from {words}")));
+        words.extend(from.or(sender).map(|words| format!("from {words}")));
         let to = self.to.words(End::To, &mut except);
-        let to = to.or_else(|| both.then(|| "any".into()));
+        let to = to.or(receiver).or_else(|| both.then(|| "any".into()));
         words.extend(to.map(|words| format!("to {words}")));
         words.extend(self.on);
         if words.is_empty() {

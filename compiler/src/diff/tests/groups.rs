@@ -5,6 +5,7 @@ use crate::diff::report::{Change, Decider, EditKind, Impact, Unsaid};
 use crate::diff::{Options, compare};
 use crate::observer::Silent;
 use crate::policy::{Direction, lies_in};
+use crate::testing::of_direction;
 
 /// Both groups have a rule; what follows is about one direction, whose word stands for `DO`.
 const BOTH: &str = "
@@ -39,7 +40,7 @@ fn tcp(word: &str) -> String {
 
 /// The declarations and the regions that change, for a direction.
 fn told(old: &str, new: &str, word: &str) -> (Vec<String>, Vec<String>) {
-    let [old, new] = [old, new].map(|text| text.replace("DO", word));
+    let [old, new] = [old, new].map(|text| of_direction(text, word));
     let scope = between(&old, &new);
     assert_eq!(scope.incomplete, None);
     let regions = scope.changes.iter().map(|one| {
@@ -54,6 +55,7 @@ fn told(old: &str, new: &str, word: &str) -> (Vec<String>, Vec<String>) {
 fn a_group_that_leaves_with_its_rules_is_opened() {
     for (word, does) in directions() {
         let region = format!("{} from group tmp to 10.50.0.10:22", tcp(word));
+        let region = of_direction(&region, word);
         let what = format!("what group tmp {does}");
         assert_eq!(
             told(BOTH, ONE, word),
@@ -69,7 +71,7 @@ fn a_group_that_leaves_with_its_rules_is_opened() {
                 vec![format!("allow -> drop: {region}")]
             )
         );
-        let scope = between(&BOTH.replace("DO", word), &ONE.replace("DO", word));
+        let scope = between(&of_direction(BOTH, word), &of_direction(ONE, word));
         assert_eq!(scope.edits.len(), 1);
         assert_eq!(scope.edits[0].impact, Impact::Some);
         assert_eq!(scope.changes[0].will_be, Decider::NoGroup);
@@ -92,10 +94,11 @@ fn a_group_whose_path_is_another_is_two() {
         );
         let mut expected =
             [("drop -> allow", "/tmp"), ("allow -> drop", "/tmp2")].map(|(fates, path)| {
-                format!(
+                let region = format!(
                     "{fates}: {} from group tmp ({path}) to 10.50.0.10:22",
                     tcp(word)
-                )
+                );
+                of_direction(&region, word)
             });
         let mut regions = regions;
         regions.sort();
@@ -107,10 +110,11 @@ fn a_group_whose_path_is_another_is_two() {
 #[test]
 fn another_name_for_the_same_control_group_is_no_change() {
     for (word, _) in directions() {
-        let old = BOTH.replace("DO", word);
-        let new = old
+        let old = of_direction(BOTH, word);
+        let renamed = BOTH
             .replace("tmp =", "temp =")
             .replace("group tmp to", "group temp to");
+        let new = of_direction(&renamed, word);
         assert_ne!(old, new);
         let report = compare(
             &policy(&old),
@@ -131,6 +135,7 @@ fn another_name_for_the_same_control_group_is_no_change() {
             "allow -> drop: {} from group jobs (/tmp) to 10.50.0.10:80",
             tcp(word)
         );
+        let tmp = of_direction(&tmp, word);
         assert!(lines.iter().any(|one| one.starts_with(&tmp)), "{lines:#?}");
         assert!(
             scope
@@ -147,7 +152,7 @@ fn what_changes_for_a_renamed_group_is_told_by_its_new_name() {
     let new = ONE.replace("jobs =", "tasks =");
     let new = new.replace("group jobs to 10.50.0.10:80", "group tasks to any:80");
     let names = |old: &str, new: &str, word: &str| {
-        let scope = between(&old.replace("DO", word), &new.replace("DO", word));
+        let scope = between(&of_direction(old, word), &of_direction(new, word));
         let names = scope.changes.into_iter().map(|one| one.group);
         names.collect::<Vec<_>>()
     };
@@ -162,7 +167,7 @@ fn what_changes_for_a_renamed_group_is_told_by_its_new_name() {
 fn what_a_group_that_leaves_may_do_is_told_of_its_rule() {
     let closed = ONE.replace("default DO allow", "default DO drop");
     for (word, _) in directions() {
-        let scope = between(&BOTH.replace("DO", word), &closed.replace("DO", word));
+        let scope = between(&of_direction(BOTH, word), &of_direction(&closed, word));
         let leaves = |one: &&Change| one.will_be == Decider::NoGroup;
         let opened: Vec<&Change> = scope.changes.iter().filter(leaves).collect();
         let [opened] = opened.as_slice() else {
@@ -178,7 +183,7 @@ fn what_a_group_that_leaves_may_do_is_told_of_its_rule() {
 fn a_rule_that_goes_with_its_group_and_refused_nothing_says_why() {
     let allowed = BOTH.replace("t: drop", "t: allow");
     for (word, _) in directions() {
-        let scope = between(&allowed.replace("DO", word), &ONE.replace("DO", word));
+        let scope = between(&of_direction(&allowed, word), &of_direction(ONE, word));
         let why = "what no rule decides is allowed anyway";
         let impacts = scope.edits.into_iter().map(|one| one.impact);
         let impacts: Vec<Impact> = impacts.collect();
@@ -219,7 +224,7 @@ fn rules_that_name_no_group_are_about_every_one() {
                     )],
                     vec![format!(
                         "allow -> drop: {}",
-                        region.replace("TCP", &tcp(word)).replace("DO", word)
+                        of_direction(&region.replace("TCP", &tcp(word)), word)
                     )]
                 )
             );
@@ -231,16 +236,17 @@ fn rules_that_name_no_group_are_about_every_one() {
 fn what_lies_in_a_group_that_was_there_stays_under_its_rules() {
     for (word, does) in directions() {
         let inner = ONE.replace("\"/jobs\"", "\"/jobs/of\"");
+        let region = format!(
+            "drop -> allow: {} from group jobs (/jobs) to 10.50.0.10:80 except what lies in /jobs/of",
+            tcp(word)
+        );
         assert_eq!(
             told(ONE, &inner, word),
             (
                 vec![format!(
                     "what group jobs (/jobs) {does} (except what lies in /jobs/of): the policy's verdicts -> allow"
                 )],
-                vec![format!(
-                    "drop -> allow: {} from group jobs (/jobs) to 10.50.0.10:80 except what lies in /jobs/of",
-                    tcp(word)
-                )]
+                vec![of_direction(&region, word)]
             )
         );
     }
@@ -250,7 +256,7 @@ fn what_lies_in_a_group_that_was_there_stays_under_its_rules() {
 fn where_nothing_ran_a_policy_that_only_refuses_has_an_effect() {
     for (word, _) in directions() {
         let old = crate::policy::Policy::default();
-        let new = policy(&BOTH.replace("DO", word));
+        let new = policy(&of_direction(BOTH, word));
         let report = compare(&old, &new, Options::default(), &mut Silent);
         let changes = &report.scopes[0].changes;
         assert_eq!(changes.len(), 2, "{changes:#?}");

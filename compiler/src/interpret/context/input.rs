@@ -20,6 +20,8 @@ pub enum Input {
     Lookup(Lookup),
     /// sk_msg: `struct sk_msg_md`.
     Message(Message),
+    /// sk_skb: `struct __sk_buff` with what is known of the socket.
+    Arrival(Message),
     /// sock_ops: `struct bpf_sock_ops`.
     SockOps(SockOps),
     /// A call of a process that names an address: `struct bpf_sock_addr`.
@@ -138,12 +140,12 @@ pub struct Connection {
     pub remote: SocketAddr,
 }
 
-/// A write to a socket.
+/// Data of a connection at one of its sockets.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// The socket that writes.
+    /// The socket that writes or receives.
     pub socket: SocketModel,
-    /// What it writes.
+    /// What it writes or receives.
     pub data: Vec<u8>,
 }
 
@@ -166,7 +168,7 @@ pub struct SockOps {
 
 impl Input {
     /// What a program of a section is run on that decides what a process does with a socket of a protocol: the socket of
-    /// `from`, toward `to`. Nothing where programs of the section decide no such thing.
+    /// `from`, toward `to`; or that of `to`, if it receives. Nothing where programs of the section decide no such thing.
     #[must_use]
     pub fn of_process(
         section: Section,
@@ -178,6 +180,12 @@ impl Input {
             Section::SkMsg => (protocol == IpProtocol::TCP).then(|| {
                 Self::Message(Message {
                     socket: SocketModel::listener(0, from).connected(TCP_ESTABLISHED, to),
+                    data: vec![0],
+                })
+            }),
+            Section::SkSkb => (protocol == IpProtocol::TCP).then(|| {
+                Self::Arrival(Message {
+                    socket: SocketModel::listener(0, to).connected(TCP_ESTABLISHED, from),
                     data: vec![0],
                 })
             }),
@@ -226,6 +234,10 @@ impl Context {
                     own: Some(message.socket),
                     ..plain(Section::SkMsg, message_cells(&message))
                 };
+                (context, whole(message.data))
+            }
+            Input::Arrival(message) => {
+                let context = plain(Section::SkSkb, arrival_cells(&message));
                 (context, whole(message.data))
             }
             Input::Call {
@@ -330,6 +342,21 @@ fn message_cells(message: &Message) -> Vec<Cell> {
     cells.push(Cell::pointer(8, 8, Content::DataEnd));
     cells.push(Cell::word(68, size));
     cells.push(Cell::pointer(72, 8, Content::OwnSocket));
+    cells
+}
+
+/// What `sk_skb_is_valid_access` of net/core/filter.c allows to be read. Of a packet's own fields most are refused, and
+/// those of the socket may not be read in parts.
+fn arrival_cells(message: &Message) -> Vec<Cell> {
+    let connection = Connection {
+        local: message.socket.local,
+        remote: message.socket.remote,
+    };
+    let size = u32::try_from(message.data.len()).unwrap_or(u32::MAX);
+    let mut cells = connection_cells(connection, 88, 132);
+    cells.push(Cell::narrow(0, size));
+    cells.push(Cell::pointer(76, 4, Content::Data));
+    cells.push(Cell::pointer(80, 4, Content::DataEnd));
     cells
 }
 

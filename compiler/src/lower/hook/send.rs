@@ -1,10 +1,10 @@
 //! sk_msg: its context has the connection, whose local side is the sender. The kernel runs it in the writing process
 //! (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU.
 
-use super::{BOTH, Code, FieldLoad, Head, Roots, address, context, stack};
+use super::{BOTH, Code, FieldLoad, Head, Roots, address, at_door, context};
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
-use crate::ir::{Builder, Slot};
+use crate::ir::Builder;
 use crate::log::offset;
 use crate::lower::context::{AF_INET, AF_INET6, mapped, msg};
 use crate::lower::frame::Frame;
@@ -33,15 +33,6 @@ fn field(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {
         Field::FromPort => context(msg::LOCAL_PORT, Width::W, 0),
         Field::ToPort => context(msg::REMOTE_PORT, Width::W, 32),
         _ => context(address(field, from, to)?, Width::W, 32),
-    }
-}
-
-/// The sock_ops program of a group reads what it has put into the connection's own key, whose ports are in host order.
-fn at_door(own: Slot, field: Field) -> Option<FieldLoad> {
-    match field {
-        Field::FromPort => stack(own, 32, Width::W, 0),
-        Field::ToPort => stack(own, 36, Width::W, 0),
-        _ => stack(own, address(field, 0, 16)?, Width::W, 32),
     }
 }
 

@@ -22,6 +22,18 @@ use Made::{LeftAlone, Taken};
 
 /// Runs the program of the group with this suffix for a connection that was made just now.
 fn door(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> Made {
+    let maps = after(built, suffix, local, remote);
+    let peers = maps.named(&format!("peers{suffix}")).unwrap();
+    let own = maps.named(&format!("own{suffix}")).unwrap();
+    match (maps.sockets(peers), maps.sockets(own)) {
+        (1, 1) => Taken,
+        (0, 1) => LeftAlone,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The maps when that program has run.
+fn after(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> Maps {
     let name = format!("sock_ops{suffix}");
     let program = built.artifact.programs.iter().find(|one| one.name == name);
     let mut maps = Maps::new(&built.artifact.maps);
@@ -40,13 +52,7 @@ fn door(built: &Built, suffix: &str, local: SocketAddr, remote: SocketAddr) -> M
             .r0,
         1
     );
-    let peers = maps.named(&format!("peers{suffix}")).unwrap();
-    let own = maps.named(&format!("own{suffix}")).unwrap();
-    match (maps.sockets(peers), maps.sockets(own)) {
-        (1, 1) => Taken,
-        (0, 1) => LeftAlone,
-        other => panic!("{other:?}"),
-    }
+    maps
 }
 
 fn between(built: &Built, local: &str, remote: &str) -> Made {
@@ -113,6 +119,78 @@ fn what_refuses_logs_or_counts_concerns() {
             "{rule}"
         );
     }
+}
+
+/// `from` is the peer there. Whether its writes are seen, too, is another question.
+#[test]
+fn what_arrives_makes_readers_by_the_peers_address() {
+    let rules = "default receive allow
+        drop receive tcp from 203.0.113.0/24, [2001:db8:2::/48]:443 to group pods
+        count receive tcp to 10.0.0.7:80\n";
+    let alone = group(rules);
+    let both = group(&format!(
+        "default send allow\ndrop send tcp from group pods to 203.0.113.0/25\n{rules}"
+    ));
+    for (local, remote, reads, writes) in [
+        ("10.0.0.1:4000", "203.0.113.9:80", true, Taken),
+        ("10.0.0.1:4000", "203.0.113.200:80", true, LeftAlone),
+        ("203.0.113.9:80", "10.0.0.1:4000", false, LeftAlone),
+        ("10.0.0.7:80", "10.0.0.9:4000", true, LeftAlone),
+        ("10.0.0.9:4000", "10.0.0.7:80", false, LeftAlone),
+        (
+            "[::ffff:10.0.0.1]:7",
+            "[::ffff:203.0.113.9]:80",
+            true,
+            Taken,
+        ),
+        ("[2001:db8::1]:4000", "[2001:db8:2::9]:443", true, LeftAlone),
+        ("[2001:db8::1]:443", "[2001:db8:2::9]:80", false, LeftAlone),
+    ] {
+        let [local, remote]: [SocketAddr; 2] = [local, remote].map(|one| one.parse().unwrap());
+        for (built, writes) in [(&alone, LeftAlone), (&both, writes)] {
+            let maps = after(built, "", local, remote);
+            let readers = maps.named("readers").unwrap();
+            assert_eq!(maps.sockets(readers) == 1, reads, "{local} {remote}");
+            assert_eq!(door(built, "", local, remote), writes, "{local} {remote}");
+        }
+    }
+}
+
+/// By the key that a peer's program would look for, a shortcut would lead past the rules.
+#[test]
+fn no_shortcut_finds_a_reader() {
+    let built = group(
+        "default send allow\ndefault receive allow
+         shortcut tcp within group pods
+         drop receive tcp from 203.0.113.0/24 to group pods",
+    );
+    let reader: SocketAddr = "10.0.0.1:4000".parse().unwrap();
+    for (remote, found) in [("203.0.113.9:80", false), ("203.0.114.9:80", true)] {
+        let remote: SocketAddr = remote.parse().unwrap();
+        let maps = after(&built, "", reader, remote);
+        let peers = maps.named("peers").unwrap();
+        assert_eq!(maps.sockets(peers), 1);
+        assert_eq!(maps.socket(peers, &key(reader, remote)).is_some(), found);
+    }
+}
+
+/// The key of a connection's local side, with the sequence numbers that [`after`] gives.
+fn key(local: SocketAddr, remote: SocketAddr) -> [u8; 48] {
+    let mut key = [0; 48];
+    for (at, end) in [(0, local), (16, remote)] {
+        if let std::net::IpAddr::V4(address) = end.ip() {
+            key[at..at + 4].copy_from_slice(&address.octets());
+        }
+    }
+    for (at, number) in [
+        (32, u32::from(local.port())),
+        (36, u32::from(remote.port())),
+        (40, 1),
+        (44, 2),
+    ] {
+        key[at..at + 4].copy_from_slice(&number.to_le_bytes());
+    }
+    key
 }
 
 /// The other end's program puts data into this end's queue, so both must be there.

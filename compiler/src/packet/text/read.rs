@@ -6,7 +6,7 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::case::{Said, mistake, plain_icmp};
 use super::endpoint::{End, end};
-use super::with::{no_meaning, said};
+use super::with::said;
 use super::{Described, codes, interface};
 use crate::direction::Deed;
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
@@ -23,7 +23,8 @@ use crate::values::protocols::{Written, icmp_type, protocol};
 /// # Errors
 /// The first mistake.
 pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Box<Diagnostic>> {
-    let direction = direction(packet)?;
+    let written = packet.direction.as_ref();
+    let direction = written.map_or(Direction::In, |written| Direction::of(written.value));
     let class = class(packet, policy, direction)?;
     let said = said(&packet.with, policy)?;
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
@@ -52,7 +53,7 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             header,
         }
     } else {
-        let processes = Direction::words_of_processes(" and ");
+        let processes = Direction::words_of_processes("and");
         not_said(
             said.group.as_ref(),
             &format!("a group: that belongs to {processes}"),
@@ -80,14 +81,6 @@ fn class(
         )),
         Some(on) => interface::read(&on.value, policy),
     }
-}
-
-fn direction(packet: &Packet) -> Result<Direction, Box<Diagnostic>> {
-    let Some(written) = &packet.direction else {
-        return Ok(Direction::In);
-    };
-    let word = || format!("`{}`", written.value.word());
-    Direction::of(written.value).ok_or_else(|| no_meaning(&word(), written.span))
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.

@@ -189,17 +189,6 @@ fn twice(what: &str, span: Span) -> Box<Diagnostic> {
     )
 }
 
-/// The refusal of what comes in a later version.
-pub(super) fn no_meaning(what: &str, span: Span) -> Box<Diagnostic> {
-    mistake(
-        meaning::NO_MEANING_YET,
-        format!("{what} has no meaning in this version of sockc"),
-        span,
-        "understood; it comes in a later version",
-        "leave it out: no rule can look at it",
-    )
-}
-
 fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Box<Diagnostic>> {
     match state {
         None => Ok(SocketAnswer::None),

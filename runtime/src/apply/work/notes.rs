@@ -21,7 +21,7 @@ use crate::state::totals;
 /// Whether a hook decides what a group's processes do.
 fn is_of_group(attached: &Attached) -> bool {
     let point = attached.hook.point;
-    point.decides().is_some() && matches!(point.on(), On::Group(_) | On::Peers(_))
+    point.decides().is_some() && matches!(point.on(), On::Group(_) | On::Sockets(_))
 }
 
 impl Work<'_> {

@@ -27,7 +27,7 @@ pub(super) fn declarations(values: &Values, features: Features) -> String {
         text += &values.question_sets();
     }
     if features.groups {
-        text += "group pods = cgroup \"/pods\"\ngroup web = cgroup \"/web\"\ndefault send allow\ndefault connect allow\n";
+        text += "group pods = cgroup \"/pods\"\ngroup web = cgroup \"/web\"\ndefault send allow\ndefault connect allow\ndefault receive allow\n";
     }
     if features.zones {
         text += "zone wan = eth0, ppp*\nzone lan = br-*\n";
@@ -61,7 +61,7 @@ pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
     format!("{verb}{protocols}{sides} at sk_lookup")
 }
 
-/// A rule about what a group writes, or whom it calls.
+/// A rule about what a group writes or receives, or whom it calls.
 pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     let group = *rng.one_of(&["pods", "web"]);
     if rng.one_in(8) {
@@ -71,6 +71,9 @@ pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"written\""]);
+    if rng.one_in(4) {
+        return format!("{verb} receive tcp from {to} to group {group}{log}");
+    }
     let what = *rng.one_of(&[
         "send tcp",
         "connect",
