@@ -26,6 +26,7 @@ crate::codes! {
     TOO_MANY = "E0118", "too many mistakes";
     PORTS_IN_SET = "E0119", "ports on an element of a set";
     FOREIGN_FILE = "E0120", "a file of another tool";
+    UNSEEN = "E0121", "a protocol that no hook of the kernel decides about";
 }
 
 /// A construct of the language that comes in a later version. The compiler refuses what parses with the same code, and has

@@ -8,6 +8,7 @@ mod expected;
 mod file;
 mod later;
 pub(crate) mod slip;
+mod unseen;
 
 pub(crate) use endpoint::bare_ipv6;
 pub(crate) use expected::Expected;
@@ -52,6 +53,7 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.missing_after())
         .or_else(|| failure.later(found))
         .or_else(|| failure.later_after(found))
+        .or_else(|| failure.unseen(found))
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
         .or_else(|| failure.bare_elements())

@@ -47,11 +47,6 @@ const LATER: &[(&str, At, &str)] = &[
         At::Kind("a condition"),
         "leave it out, or name the interface: `on interface eth1`",
     ),
-    (
-        "unix",
-        At::Kind("a protocol"),
-        "leave the rule out: only what is written to TCP connections can be decided",
-    ),
 ];
 
 impl Failure<'_> {

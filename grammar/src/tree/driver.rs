@@ -443,8 +443,8 @@ const MAX_SHOWN: usize = 200;
 
 /// The mistake with the text as it must be written for its help; what is left out is told why.
 fn remedied(mistake: Diagnostic, repaired: Option<String>) -> Diagnostic {
-    // What comes later is no slip, and another statement would mean something else.
-    if mistake.code == codes::NO_MEANING_YET {
+    // What comes later, or cannot be, is no slip, and another statement would mean something else.
+    if [codes::NO_MEANING_YET, codes::UNSEEN].contains(&mistake.code) {
         return mistake;
     }
     let shown = repaired.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
