@@ -62,6 +62,8 @@ pub enum Effect {
     Redirect,
     /// A shortcut at sk_msg.
     Shortcut,
+    /// Ends with the data in a queue of another socket; with a drop if that is not there.
+    Feed,
 }
 
 /// The end of a chain.

@@ -300,9 +300,11 @@ fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
         Effect::Allow | Effect::Pass | Effect::Count => Verdict::Allow.terminal(),
         Effect::Drop => Verdict::Drop.terminal(),
         Effect::Reject => Verdict::Reject.terminal(),
-        Effect::RedirectPass | Effect::Redirect | Effect::Forward | Effect::Shortcut => {
-            Verdict::of(action).terminal()
-        }
+        Effect::RedirectPass
+        | Effect::Redirect
+        | Effect::Forward
+        | Effect::Shortcut
+        | Effect::Feed => Verdict::of(action).terminal(),
     }
 }
 

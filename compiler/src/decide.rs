@@ -127,23 +127,12 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
         Action::Drop => Verdict::Drop,
         Action::Reject => Verdict::Reject,
         Action::Forward(port) => Verdict::Forward(port),
-        Action::Allow | Action::Count | Action::Shortcut(_) => Verdict::Allow,
+        Action::Allow | Action::Count | Action::Shortcut(_) | Action::Feed(_) => Verdict::Allow,
         // Connections that exist are not moved: the kernel asks no lookup program about them.
         Action::Redirect(_) if seen.socket(None) == SocketAnswer::Established => Verdict::Allow,
         // No lookup is made for a later fragment: it joins its datagram first.
         Action::Redirect(_) if seen.header.fragment == Fragment::Later => Verdict::Allow,
-        Action::Redirect(socket) => {
-            let silent = seen.policy.sockets[socket].drop_if_absent;
-            steer(
-                seen,
-                socket,
-                if silent {
-                    Verdict::Drop
-                } else {
-                    Verdict::Reject
-                },
-            )
-        }
+        Action::Redirect(socket) => steer(seen, socket, absent_verdict(seen.policy, socket)),
     }
 }
 
@@ -200,6 +189,8 @@ fn decide_process<'a>(
             Action::Drop => Verdict::Drop,
             Action::Reject => Verdict::Reject,
             Action::Shortcut(near) => Verdict::Shortcut(near.to),
+            Action::Feed(feed) if seen.present(feed.socket) => Verdict::Feed(feed),
+            Action::Feed(feed) => absent_verdict(policy, feed.socket),
             _ => Verdict::Allow,
         },
     )
@@ -255,6 +246,15 @@ fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
         Verdict::Redirect(socket)
     } else {
         absent
+    }
+}
+
+/// What a socket gives that is not there.
+fn absent_verdict(policy: &Policy, socket: SocketId) -> Verdict {
+    if policy.sockets[socket].drop_if_absent {
+        Verdict::Drop
+    } else {
+        Verdict::Reject
     }
 }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
-    ClassId, DefaultVerdict, Direction, Family, GroupId, LiveMapId, NetnsId, OutInterfaceId,
+    ClassId, DefaultVerdict, Direction, Family, Feed, GroupId, LiveMapId, NetnsId, OutInterfaceId,
     RuleId, SetId, SocketId, Verb,
 };
 use crate::protocol::IpProtocol;
@@ -217,6 +217,8 @@ pub enum Verdict {
     Forward(OutInterfaceId),
     /// Goes on, past TCP/IP if the peer is a socket of this group.
     Shortcut(GroupId),
+    /// Into a queue of this socket, and not to the peer.
+    Feed(Feed),
 }
 
 impl Verdict {
@@ -230,6 +232,7 @@ impl Verdict {
             Self::Redirect(_) => Verb::Redirect,
             Self::Forward(_) => Verb::Forward,
             Self::Shortcut(_) => Verb::Shortcut,
+            Self::Feed(_) => Verb::Feed,
         }
         .word()
     }

@@ -78,6 +78,8 @@ pub(crate) struct Maps {
     pub counters: Option<MapId>,
     /// Named sockets.
     pub sockets: Option<MapId>,
+    /// Named sockets whose queues take data.
+    pub ends: Option<MapId>,
     /// Interfaces that packets are sent out of.
     pub out_interfaces: Option<MapId>,
     /// Buckets of rates that are not for each address, and of the limits of logs.
@@ -107,6 +109,9 @@ pub(crate) struct Maps {
 /// Slots of the named sockets: (family, protocol, index in the map `sockets`).
 pub(crate) type SocketSlots = SecondaryMap<SocketId, Vec<(Family, IpProtocol, u32)>>;
 
+/// Slots of the sockets whose queues take data: the index in the map `ends`.
+pub(crate) type EndSlots = SecondaryMap<SocketId, Option<u32>>;
+
 /// Everything about one chain that code is made from.
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
@@ -128,6 +133,8 @@ pub(crate) struct Source<'a> {
     pub maps: &'a Maps,
     /// Slots of the named sockets.
     pub sockets: &'a SocketSlots,
+    /// Slots of those whose queues take data.
+    pub ends: &'a EndSlots,
     /// Whether there is compare-and-exchange.
     pub atomics: bool,
     /// Where code that belongs to no rule is said to come from.

@@ -138,6 +138,7 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> ChainRule {
             Action::Count => Effect::Count,
             Action::Redirect(_) => Effect::Redirect,
             Action::Shortcut(_) => Effect::Shortcut,
+            Action::Feed(_) => Effect::Feed,
         },
         counts: true,
         new_flows_only: data.in_lookup(),

@@ -153,6 +153,16 @@ impl Policy {
         ClassId(0)
     }
 
+    /// Where a rule puts data, as it says it: `input of sock cache`.
+    #[must_use]
+    pub fn feed_words(&self, feed: Feed) -> String {
+        format!(
+            "{} {}",
+            feed.queue.words(),
+            self.sockets[feed.socket].words()
+        )
+    }
+
     /// Whether it may decide anything but an allow about what a group does.
     #[must_use]
     pub fn governs(&self, group: GroupId, direction: Direction) -> bool {
@@ -324,6 +334,39 @@ pub enum Action {
     Forward(OutInterfaceId),
     /// Allow, and move the data past TCP/IP if the peer is a socket of the right group.
     Shortcut(Shortcut),
+    /// Put the data into a queue of another socket; its own peer gets nothing of it.
+    Feed(Feed),
+}
+
+/// A queue of a named socket that data is put into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Feed {
+    /// The socket.
+    pub socket: SocketId,
+    /// Which of its queues.
+    pub queue: Queue,
+}
+
+listed! {
+    /// A queue of a connected socket.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    pub enum Queue {
+        /// What it receives: its program reads the data.
+        Input,
+        /// What it sends: its peer gets the data.
+        Output,
+    }
+}
+
+impl Queue {
+    /// As a rule names it: `input of`.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Input => "input of",
+            Self::Output => "output of",
+        }
+    }
 }
 
 /// Whose data a shortcut moves, and to whose sockets. Where these are two groups, a line of the policy is two rules: one for

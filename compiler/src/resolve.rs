@@ -170,6 +170,7 @@ impl<'a> Resolver<'a> {
         let mentions = Mentions::of(statements.iter().copied());
         self.settings(statements);
         let maps = self.declarations(statements);
+        self.note_fed(&mentions);
         self.sets.evaluate(&mut self.report);
         self.sets
             .number(&mentions, &self.places, &mut self.policy.sets);
@@ -189,6 +190,15 @@ impl<'a> Resolver<'a> {
         self.missing_defaults();
         self.idle_default();
         self.namespaces(statements);
+    }
+
+    /// Which sockets take data into their queues: rules say it, and nothing else may be said of those.
+    fn note_fed(&mut self, mentions: &Mentions<'_>) {
+        for name in &mentions.fed {
+            if let Some(&Some(socket)) = self.sockets.get(name) {
+                self.policy.sockets[socket].fed = true;
+            }
+        }
     }
 
     /// What processes do is done with groups' sockets: without a group a default for it decides nothing.

@@ -14,8 +14,10 @@ use crate::artifact::{Artifact, AttachPoint, Program};
 use crate::bpf::constant::{SK_PASS, TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_REDIRECT, XDP_TX};
 use crate::event::{Event, Header, Parsed, Transport, Verdict, World};
 use crate::hook::Hook;
-use crate::interpret::{self, Execution, Fault, Input, Lookup, Maps, Skb, SocketModel, Xdp};
-use crate::policy::{ClassId, Direction, GroupId, OutInterfaceId, Policy, SocketId};
+use crate::interpret::{
+    self, Execution, Fault, Input, Lookup, Maps, Redirect, Skb, SocketModel, Xdp,
+};
+use crate::policy::{ClassId, Direction, Feed, GroupId, OutInterfaceId, Policy, Queue, SocketId};
 pub use effects::Effects;
 use kernel::Machine;
 
@@ -184,9 +186,14 @@ impl Run<'_> {
             return Ok(Verdict::Allow);
         };
         let outcome = self.run(&(spec.attach)(place), None, input)?;
-        Ok(match outcome {
-            Some(outcome) if outcome.code() != spec.codes.pass => Verdict::Drop,
-            _ => Verdict::Allow,
+        let Some(outcome) = outcome else {
+            return Ok(Verdict::Allow);
+        };
+        let fed = outcome.redirected.and_then(|redirect| self.fed(redirect));
+        Ok(match fed {
+            _ if outcome.code() != spec.codes.pass => Verdict::Drop,
+            Some(feed) => Verdict::Feed(feed),
+            None => Verdict::Allow,
         })
     }
 
@@ -201,6 +208,17 @@ impl Run<'_> {
             return Ok(None);
         };
         interpret::run(program, &mut self.maps, input, &mut self.machine).map(Some)
+    }
+
+    /// The queue that data was put into, if it is one of a named socket.
+    fn fed(&self, redirect: Redirect) -> Option<Feed> {
+        let socket = self.named(redirect.socket)?;
+        let queue = match redirect.ingress {
+            true => Queue::Input,
+            false => Queue::Output,
+        };
+        let data = self.policy.sockets.get(socket)?;
+        data.fed.then_some(Feed { socket, queue })
     }
 
     fn named(&self, socket: SocketModel) -> Option<SocketId> {

@@ -74,10 +74,13 @@ pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
 pub use probe::{Features, probe};
+pub use sockets::ends::connected::EndKind;
+pub use sockets::ends::{EndHeld, EndPhase, EndState};
 pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
-    Handover, Refreshed, SlotKind, socket_list, socket_refresh, socket_register, socket_unregister,
+    Handover, Held, Refreshed, Registered, SlotKind, socket_ends, socket_list, socket_refresh,
+    socket_register, socket_unregister,
 };
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;

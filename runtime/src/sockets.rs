@@ -2,8 +2,10 @@
 //!
 //! Takes the sockets that a policy declares; puts those that it finds, or is handed, into the map `sockets`, from the outside or
 //! by programs of its own that the kernel runs as services begin to listen ([`listen`]) and as packets come ([`refill`]).
-//! A socket of anybody but the declared owner is never taken. Not here: who steers packets to slots, which is the compiler's.
+//! A socket of anybody but the declared owner is never taken. Connected
+//! ones, whose queues take data, stand in a map of their own ([`ends`]). Not here: who steers packets to slots, which is the compiler's.
 
+pub(crate) mod ends;
 pub(crate) mod fill;
 pub(crate) mod inspect;
 pub(crate) mod listen;

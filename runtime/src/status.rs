@@ -26,6 +26,7 @@ use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
 use crate::session::{self, Session};
+use crate::sockets::ends::{self, EndState};
 use crate::sockets::inspect;
 use crate::sockets::lookup::SlotState;
 use crate::state::in_force::{self, record_in_force};
@@ -48,6 +49,8 @@ pub struct Status {
     pub hooks: Vec<HookStatus>,
     /// The slots of its named sockets.
     pub sockets: Vec<SlotState>,
+    /// The sockets whose queues take data.
+    pub ends: Vec<EndState>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
@@ -303,6 +306,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
+        ends: ends_of(session, record)?,
         leftovers,
         drift: Vec::new(),
         applied: record.applied,
@@ -343,6 +347,14 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
         sockets => sockets?,
     };
     inspect::states(session, &record.manifest, sockets.as_fd())
+}
+
+fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {
+    match ends::states(&record.manifest, &session.state, record.generation) {
+        // A map that is gone, or another, is told by its pin.
+        Err(Error::State { .. }) => Ok(Vec::new()),
+        ends => ends,
+    }
 }
 
 /// The policy in force, as it was put there. Nobody compared its code with its text.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 use sockc_compiler::protocol::IpProtocol;
-use sockc_runtime::{Fill, SlotKind, SlotState};
+use sockc_runtime::{EndPhase, EndState, Fill, SlotKind, SlotState};
 
 use crate::output::Output;
 
@@ -56,6 +56,74 @@ pub(crate) fn tell(states: &[SlotState], output: &mut Output) {
         })
         .collect();
     output.table(&rows);
+}
+
+/// A socket whose queues take data, in JSON.
+#[derive(Serialize)]
+pub(crate) struct End<'a> {
+    socket: &'a str,
+    /// `input`, `output` or both.
+    takes: Vec<&'static str>,
+    /// `tcp4`, `tcp6`, `udp4`, `udp6`, `unix-stream` or `unix-datagram`; null where none is there.
+    kind: Option<&'static str>,
+    state: String,
+}
+
+/// A line for each socket whose queues take data.
+pub(crate) fn tell_ends(states: &[EndState], output: &mut Output) {
+    let rows: Vec<_> = ends(states)
+        .into_iter()
+        .map(|end| {
+            vec![
+                format!("  socket {}", end.socket),
+                end.takes.join(", "),
+                end.kind.unwrap_or_default().to_owned(),
+                output.suggested(&end.state),
+            ]
+        })
+        .collect();
+    output.table(&rows);
+}
+
+/// The same in JSON.
+pub(crate) fn ends(states: &[EndState]) -> Vec<End<'_>> {
+    states
+        .iter()
+        .map(|state| End {
+            socket: &state.name,
+            takes: takes(state),
+            kind: state.held.map(|held| held.kind.name()),
+            state: end(state),
+        })
+        .collect()
+}
+
+fn takes(state: &EndState) -> Vec<&'static str> {
+    let queues = [(state.input, "input"), (state.output, "output")];
+    let taking = queues.into_iter().filter(|(takes, _)| *takes);
+    taking.map(|(_, queue)| queue).collect()
+}
+
+/// How a socket stands whose queues take data.
+fn end(state: &EndState) -> String {
+    let Some(held) = state.held else {
+        return format!(
+            "absent: none was handed over, or it was closed since; `sockc socket register {}` hands one over",
+            state.name
+        );
+    };
+    match held.phase {
+        EndPhase::Connected => "connected".into(),
+        EndPhase::PeerEnded => "connected, and its peer has ended what it sends".into(),
+        EndPhase::Ended if state.output => {
+            "connected, and has ended what it sends: writes into its output fail".into()
+        }
+        EndPhase::Ended => "connected, and has ended what it sends".into(),
+        EndPhase::Over => format!(
+            "its connection was reset or is over; `sockc socket register {}` hands another over",
+            state.name
+        ),
+    }
 }
 
 /// The slots in JSON.

@@ -13,7 +13,7 @@ use sockc_runtime::{Applied, Error, Options};
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::local;
-use crate::machine::slots::{Slot, slots, tell};
+use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
 use crate::machine::{means, place, refused};
 use crate::output::{Output, count};
 use crate::policies::guards::{self, judge};
@@ -33,6 +33,8 @@ struct Report<'a> {
     interfaces: Vec<Attached<'a>>,
     hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<End<'a>>,
     escaped: Vec<Escaped<'a>>,
     unseen: Vec<Escaped<'a>>,
     notes: &'a [String],
@@ -217,6 +219,7 @@ fn details(applied: &Applied, output: &mut Output) {
     }
     output.table(&table);
     tell(&applied.sockets, output);
+    tell_ends(&applied.ends, output);
     for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
         output.note(match connections {
             1 => format!(
@@ -266,6 +269,7 @@ fn in_json<'a>(
         interfaces: attached(applied),
         hooks: others(applied),
         sockets: slots(&applied.sockets),
+        ends: ends(&applied.ends),
         escaped: escaped(&applied.escaped),
         unseen: escaped(&applied.unseen),
         notes: &applied.notes,

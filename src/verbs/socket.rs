@@ -4,7 +4,7 @@ use std::env;
 
 use serde::Serialize;
 use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
-use sockc_runtime::{Handover, SlotKind, SlotState};
+use sockc_runtime::{Handover, Held, SlotKind, SlotState};
 
 use crate::cli::{Deployment, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
 use crate::exit::Exit;
@@ -23,7 +23,7 @@ const NONE: &str = "no rule of the policy in force leads to a named socket";
 struct Changed<'a> {
     format: &'static str,
     socket: &'a str,
-    /// The slots that were filled or emptied: `tcp4`, `tcp6`, `udp4`, `udp6`.
+    /// The slots that were filled or emptied: `tcp4`, `tcp6`, `udp4`, `udp6`; the kind of one whose queues take data.
     slots: Vec<String>,
 }
 
@@ -32,6 +32,8 @@ struct Changed<'a> {
 struct List<'a> {
     format: &'static str,
     sockets: Vec<Row<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<slots::End<'a>>,
 }
 
 /// A slot in JSON.
@@ -73,9 +75,12 @@ fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit>
         })?,
     };
     let name = &arguments.socket;
-    let slots = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
+    let registered = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
         .map_err(|error| refused(&error, output))?;
-    changed(name, &slots, "now holds", output);
+    changed(name, &registered.held, "now holds", output);
+    for note in &registered.notes {
+        output.note(note);
+    }
     Ok(())
 }
 
@@ -114,8 +119,8 @@ fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), E
     Ok(())
 }
 
-fn changed(name: &str, slots: &[SlotKind], what: &str, output: &mut Output) {
-    let slots: Vec<String> = slots.iter().map(|slot| slot.name()).collect();
+fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
+    let slots: Vec<String> = held.iter().map(|held| held.name()).collect();
     if output.is_json() {
         output.value(&Changed {
             format: "sockc.socket/1",
@@ -152,8 +157,9 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
 }
 
 fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
-    let sockets =
-        sockc_runtime::socket_list(&options(place)).map_err(|error| refused(&error, output))?;
+    let place = options(place);
+    let sockets = sockc_runtime::socket_list(&place).map_err(|error| refused(&error, output))?;
+    let ends = sockc_runtime::socket_ends(&place).map_err(|error| refused(&error, output))?;
     let rows: Vec<Row<'_>> = sockets
         .iter()
         .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
@@ -162,10 +168,11 @@ fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
         output.value(&List {
             format: "sockc.socket-list/1",
             sockets: rows,
+            ends: slots::ends(&ends),
         });
         return Ok(());
     }
-    if rows.is_empty() {
+    if rows.is_empty() && ends.is_empty() {
         output.line(NONE);
     }
     let cells = rows.into_iter().map(|row| {
@@ -178,6 +185,7 @@ fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
         ]
     });
     output.table(&cells.collect::<Vec<_>>());
+    slots::tell_ends(&ends, output);
     Ok(())
 }
 

@@ -27,6 +27,8 @@ struct Report<'a> {
     generation: Option<u32>,
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ends: Vec<slots::End<'a>>,
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
@@ -364,6 +366,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
         .collect();
     output.table(&rows);
     slots::tell(&status.sockets, output);
+    slots::tell_ends(&status.ends, output);
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(foreign.beside(&hook.hook, &hook.target));
@@ -446,6 +449,9 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
             .collect(),
         sockets: status
             .map(|status| slots::slots(&status.sockets))
+            .unwrap_or_default(),
+        ends: status
+            .map(|status| slots::ends(&status.ends))
             .unwrap_or_default(),
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),

@@ -79,7 +79,7 @@ impl Expected<'_> {
         match decision.verdict {
             Verdict::Drop | Verdict::Forward(_) => false,
             Verdict::Reject => by_lookup,
-            Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) => true,
+            Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) | Verdict::Feed(_) => true,
         }
     }
 

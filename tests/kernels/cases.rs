@@ -173,7 +173,7 @@ fn passes_packet_hooks(policy: &Policy, decision: &Decision) -> bool {
     match decision.verdict {
         Verdict::Drop | Verdict::Forward(_) => false,
         Verdict::Reject => by_lookup,
-        Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) => true,
+        Verdict::Allow | Verdict::Redirect(_) | Verdict::Shortcut(_) | Verdict::Feed(_) => true,
     }
 }
 

@@ -178,7 +178,7 @@ impl Scene {
     fn calls(&self, port: u16) -> bool {
         let [from, to] = [0, port].map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let ends = (IpProtocol::UDP, from, to);
-        let played = play(&self.space, Direction::Connect, &self.group, ends);
+        let played = play(&self.space, Direction::Connect, &self.group, ends, &[]);
         played.unwrap() == Played::Done
     }
 

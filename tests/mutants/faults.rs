@@ -10,6 +10,7 @@ mod classifier;
 mod compose;
 mod diff;
 mod emit;
+mod ends;
 mod interpret;
 mod live;
 mod lower;
@@ -120,6 +121,7 @@ pub(crate) fn all() -> Vec<Fault> {
         compose::FAULTS,
         parser::FAULTS,
         emit::FAULTS,
+        ends::FAULTS,
         interpret::FAULTS,
         diff::FAULTS,
         steps::FAULTS,

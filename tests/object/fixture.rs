@@ -98,6 +98,7 @@ fn manifest() -> Manifest {
             class: None,
         }],
         sockets: Vec::new(),
+        ends: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
         sources: vec![("sample.sk".to_owned(), "default allow\n".to_owned())],

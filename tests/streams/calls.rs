@@ -34,10 +34,10 @@ const UDP: IpProtocol = IpProtocol::UDP;
 fn calls(place: &Place, group: &Group, protocol: IpProtocol, to: &str) -> bool {
     let to: SocketAddr = to.parse().unwrap();
     let ends = (protocol, SocketAddr::new(to.ip(), 0), to);
-    match play(&place.lab.client, Direction::Connect, group, ends).unwrap() {
+    match play(&place.lab.client, Direction::Connect, group, ends, &[]).unwrap() {
         Played::Done => true,
         Played::Denied => false,
-        Played::Lost => panic!("a call to {to} was lost"),
+        Played::Lost | Played::Elsewhere(_) => panic!("a call to {to} was lost"),
     }
 }
 

@@ -18,6 +18,7 @@ mod calls;
 mod change;
 mod egress;
 mod encrypted;
+mod ends;
 mod escape;
 mod full;
 #[path = "../kernels/guests.rs"]

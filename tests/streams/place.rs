@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::files::Texts;
@@ -12,8 +12,8 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Carried, Error, Expiry, Features, MovedGroup, Options, Prefix, apply, counters,
-    forecast, set_add, status, unload,
+    Applied, Carried, EndState, Error, Expiry, Features, Handover, MovedGroup, Options, Prefix,
+    apply, counters, forecast, set_add, socket_register, socket_unregister, status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -97,6 +97,27 @@ impl Place {
     /// From now on what the policy in force knows and is gone is no error.
     pub(crate) fn leave_out_missing(&mut self) {
         self.options.leave_out_missing = true;
+    }
+
+    /// Hands a socket of this process over; what it is.
+    pub(crate) fn register(&self, name: &str, socket: BorrowedFd<'_>) -> Result<String, Error> {
+        let handover = [Handover::Own(socket.as_raw_fd())];
+        let work = || socket_register(&self.options, name, &handover);
+        let registered = self.lab.server.run(work).unwrap()?;
+        Ok(registered.held[0].name())
+    }
+
+    /// Takes what stands behind a name away; what it was.
+    pub(crate) fn unregister(&self, name: &str) -> Option<String> {
+        let work = || socket_unregister(&self.options, name, &[]);
+        let gone = self.lab.server.run(work).unwrap().unwrap();
+        gone.first().map(|held| held.name())
+    }
+
+    /// How the sockets stand whose queues take data.
+    pub(crate) fn ends(&self) -> Vec<EndState> {
+        let found = self.lab.server.run(|| status(&self.options));
+        found.unwrap().unwrap().unwrap().ends
     }
 
     /// The groups that status says are on control groups no longer.

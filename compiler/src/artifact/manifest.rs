@@ -21,6 +21,9 @@ pub struct Manifest {
     pub programs: Vec<Attach>,
     /// The named sockets and their slots in the map `sockets`.
     pub sockets: Vec<SocketSlots>,
+    /// The sockets whose queues take data, and their slots in the map `ends`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<EndPlan>,
     /// The groups.
     pub groups: Vec<GroupPlan>,
     /// What the slots of the map `counters` count, by slot.
@@ -260,6 +263,21 @@ pub struct Slot {
     pub address: std::net::IpAddr,
     /// The port; 0 where the policy names none.
     pub port: u16,
+}
+
+/// A connected socket that is handed over, and whose queues take data that was written to others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndPlan {
+    /// Its name.
+    pub name: String,
+    /// Index in the map.
+    pub index: u32,
+    /// Whether rules put data into what it receives.
+    pub input: bool,
+    /// Whether rules put data into what it sends.
+    pub output: bool,
+    /// Whose it has to be; anybody's where nothing is said.
+    pub owner: Option<SlotOwner>,
 }
 
 /// A group.

@@ -7,7 +7,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Direction, GroupId, OutInterfaceId, Policy, Rule, RuleId, SocketId,
+    Action, ClassId, Direction, Feed, GroupId, OutInterfaceId, Policy, Queue, Rule, RuleId,
+    SocketId,
 };
 
 /// What becomes of a packet or a write, where every named socket is there.
@@ -22,6 +23,7 @@ impl Verdict {
             Action::Forward(port) => Self::Forward(port),
             Action::Redirect(socket) => Self::Redirect(socket),
             Action::Shortcut(near) => Self::Shortcut(near.to),
+            Action::Feed(feed) => Self::Feed(feed),
         }
     }
 
@@ -32,9 +34,10 @@ impl Verdict {
             Self::Allow => 0,
             Self::Drop => 1,
             Self::Reject => 2,
-            Self::Redirect(socket) => 3 + 3 * socket.as_u32(),
-            Self::Shortcut(group) => 4 + 3 * group.as_u32(),
-            Self::Forward(port) => 5 + 3 * port.as_u32(),
+            Self::Redirect(socket) => 3 + 5 * socket.as_u32(),
+            Self::Shortcut(group) => 4 + 5 * group.as_u32(),
+            Self::Forward(port) => 5 + 5 * port.as_u32(),
+            Self::Feed(feed) => 6 + feed.queue as u32 + 5 * feed.socket.as_u32(),
         }
     }
 
@@ -47,11 +50,17 @@ impl Verdict {
             1 => Some(Self::Drop),
             2 => Some(Self::Reject),
             other => {
-                let number = other / 3 - 1;
-                Some(match other % 3 {
+                let number = (other - 3) / 5;
+                let feed = |queue| {
+                    let socket = SocketId::from_u32(number);
+                    Self::Feed(Feed { socket, queue })
+                };
+                Some(match (other - 3) % 5 {
                     0 => Self::Redirect(SocketId::from_u32(number)),
                     1 => Self::Shortcut(GroupId::from_u32(number)),
-                    _ => Self::Forward(OutInterfaceId::from_u32(number)),
+                    2 => Self::Forward(OutInterfaceId::from_u32(number)),
+                    3 => feed(Queue::Input),
+                    _ => feed(Queue::Output),
                 })
             }
         }
@@ -67,6 +76,7 @@ impl Verdict {
             Some(Self::Forward(port)) => format!("redirect to interface {port}"),
             Some(Self::Redirect(socket)) => format!("redirect to {socket}"),
             Some(Self::Shortcut(group)) => format!("shortcut to {group}"),
+            Some(Self::Feed(feed)) => format!("redirect to {} {}", feed.queue.words(), feed.socket),
         }
     }
 }

@@ -17,8 +17,8 @@ use super::groups;
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
 use crate::policy::{
-    Action, ClassId, Family, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId, OutInterfaceId,
-    Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
+    Action, ClassId, Family, Feed, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId,
+    OutInterfaceId, Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
 };
 use crate::protocol::IpProtocol;
 
@@ -74,6 +74,16 @@ pub(super) struct Ids {
     pub(super) namespaces: PrimaryMap<NetnsId, NetnsId>,
     /// Several shared classes may be one of its own.
     classes: PrimaryMap<ClassId, Vec<ClassId>>,
+}
+
+impl Ids {
+    /// The same queue of the shared socket.
+    pub(super) fn feed(&self, feed: Feed) -> Feed {
+        Feed {
+            socket: self.sockets[feed.socket],
+            ..feed
+        }
+    }
 }
 
 impl<'p> Joint<'p> {

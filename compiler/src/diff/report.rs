@@ -182,6 +182,7 @@ impl Fate {
     ) -> Self {
         let target = match verdict {
             Verdict::Redirect(id) => Some(socket(id)),
+            Verdict::Feed(feed) => Some(format!("{} {}", feed.queue.words(), socket(feed.socket))),
             Verdict::Forward(id) => Some(format!("interface {}", interface(id))),
             Verdict::Shortcut(id) => Some(format!("group {}", group(id))),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => None,

@@ -17,7 +17,9 @@ use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
-use crate::policy::{Action, DefaultVerdict, GroupId, Match, RuleId, SetId, SetKind, SocketId};
+use crate::policy::{
+    Action, DefaultVerdict, Feed, GroupId, Match, RuleId, SetId, SetKind, SocketId,
+};
 
 pub(super) type Built = Result<Node, BudgetExceeded>;
 
@@ -275,6 +277,7 @@ impl<'j, 'p> Space<'j, 'p> {
             Action::Reject => Verdict::Reject,
             Action::Forward(port) => Verdict::Forward(port),
             Action::Shortcut(near) => Verdict::Shortcut(near.to),
+            Action::Feed(feed) => return self.fed(feed, mark),
             Action::Redirect(socket) => return self.redirected(topic, socket, mark),
         };
         self.terminal(verdict, mark)
@@ -299,6 +302,18 @@ impl<'j, 'p> Space<'j, 'p> {
         let is_new = new_flow(&mut self.store)?;
         let stays = self.terminal(Verdict::Allow, mark)?;
         self.store.ite(is_new, new, stays)
+    }
+
+    /// Writes go into the queue, or get what an absent socket gives.
+    fn fed(&mut self, feed: Feed, mark: Option<u32>) -> Built {
+        let absent = match self.joint.tables.sockets[feed.socket].drop_if_absent {
+            true => Verdict::Drop,
+            false => Verdict::Reject,
+        };
+        let moved = self.terminal(Verdict::Feed(feed), mark)?;
+        let absent = self.terminal(absent, mark)?;
+        let there = self.held(feed.socket)?;
+        self.store.ite(there, moved, absent)
     }
 
     /// 1 where the named socket is there for the packet.

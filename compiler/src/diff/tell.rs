@@ -269,6 +269,7 @@ impl Telling<'_, '_, '_> {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
             Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
+            Verdict::Feed(feed) => Verdict::Feed(ids.feed(feed)),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
         };
         Disposition {

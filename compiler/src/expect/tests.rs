@@ -87,6 +87,64 @@ fn a_broken_line_shows_a_packet_and_who_decides() {
     }
 }
 
+const QUEUES: &str = "default send allow
+group pods = cgroup \"/pods\"
+socket cache = registered
+socket upstream = registered if absent drop
+redirect send tcp to 10.0.0.9:53 to input of sock cache
+redirect send tcp to 10.0.0.8:80 to output of sock upstream
+";
+
+#[test]
+fn a_line_says_into_which_queue_of_which_socket() {
+    for (line, broken) in [
+        (
+            "expect redirect to input of sock cache send tcp from any to 10.0.0.9:53",
+            None,
+        ),
+        (
+            "expect redirect to sock cache send tcp from any to 10.0.0.9:53",
+            None,
+        ),
+        ("expect redirect send tcp from any to 10.0.0.9:53", None),
+        (
+            "expect redirect to output of sock upstream send tcp from any to 10.0.0.8:80",
+            None,
+        ),
+        (
+            "expect reject send tcp from any to 10.0.0.9:53 with sock cache absent",
+            None,
+        ),
+        (
+            "expect drop send tcp from any to 10.0.0.8:80 with sock upstream absent",
+            None,
+        ),
+        (
+            "expect redirect to output of sock cache send tcp from any to 10.0.0.9:53",
+            Some("gets `redirect to input of sock cache`"),
+        ),
+        (
+            "expect redirect to sock upstream send tcp from any to 10.0.0.9:53",
+            Some("gets `redirect to input of sock cache`"),
+        ),
+        (
+            "expect allow send tcp from any to 10.0.0.8:80",
+            Some("gets `redirect to output of sock upstream`"),
+        ),
+        (
+            "expect redirect send tcp from any to 10.0.0.8:80 with sock upstream absent",
+            Some("gets `drop`"),
+        ),
+    ] {
+        let found = wrong(&format!("{QUEUES}{line}\n"));
+        let wanted = usize::from(broken.is_some());
+        assert_eq!(found.len(), wanted, "{line}: {found:?}");
+        for (_, message) in found {
+            assert!(message.contains(broken.unwrap()), "{line}: {message}");
+        }
+    }
+}
+
 /// A packet that is longer than a full bucket exceeds the rate, whatever a line says of rates.
 #[test]
 fn what_never_fits_a_rate_exceeds_it() {

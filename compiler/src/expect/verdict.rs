@@ -4,7 +4,7 @@ use crate::diagram::classify::new_flow;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::expect::region::held;
-use crate::policy::{Action, ExpectedVerdict, Policy, Rule, SocketId};
+use crate::policy::{Action, ExpectedVerdict, Feed, Policy, Rule, SocketId};
 
 /// Whether a verdict is what a line expects.
 pub(super) fn fulfils(expected: ExpectedVerdict, verdict: Verdict) -> bool {
@@ -12,9 +12,14 @@ pub(super) fn fulfils(expected: ExpectedVerdict, verdict: Verdict) -> bool {
         (ExpectedVerdict::Allow, Verdict::Allow)
         | (ExpectedVerdict::Drop, Verdict::Drop)
         | (ExpectedVerdict::Reject, Verdict::Reject)
-        | (ExpectedVerdict::Redirect, Verdict::Redirect(_) | Verdict::Forward(_))
+        | (
+            ExpectedVerdict::Redirect,
+            Verdict::Redirect(_) | Verdict::Forward(_) | Verdict::Feed(_),
+        )
         | (ExpectedVerdict::Shortcut, Verdict::Shortcut(_)) => true,
         (ExpectedVerdict::RedirectTo(wanted), Verdict::Redirect(socket)) => wanted == socket,
+        (ExpectedVerdict::RedirectTo(wanted), Verdict::Feed(feed)) => wanted == feed.socket,
+        (ExpectedVerdict::Feed(wanted), Verdict::Feed(feed)) => wanted == feed,
         _ => false,
     }
 }
@@ -36,6 +41,7 @@ pub(super) fn wrong(
         Action::Reject => Verdict::Reject,
         Action::Forward(port) => Verdict::Forward(port),
         Action::Shortcut(near) => Verdict::Shortcut(near.to),
+        Action::Feed(feed) => return wrong_feed(store, policy, expected, feed, packets),
     };
     Ok(if fulfils(expected, verdict) {
         Node::FALSE
@@ -76,11 +82,7 @@ fn wrong_redirect(
     socket: SocketId,
     packets: Node,
 ) -> Result<Node, BudgetExceeded> {
-    let absent = if policy.sockets[socket].drop_if_absent {
-        Verdict::Drop
-    } else {
-        Verdict::Reject
-    };
+    let absent = absent_verdict(policy, socket);
     let [moved, lost, stays] = [Verdict::Redirect(socket), absent, Verdict::Allow]
         .map(|verdict| fulfils(expected, verdict));
     let node = |right: bool| if right { Node::FALSE } else { Node::TRUE };
@@ -89,6 +91,35 @@ fn wrong_redirect(
     let is_new = new_flow(store)?;
     let wrong = store.ite(is_new, new, node(stays || moved))?;
     store.and(packets, wrong)
+}
+
+/// Those of the writes for which a line expects something else than that they go into the queue, or what an absent socket gives.
+fn wrong_feed(
+    store: &mut Store,
+    policy: &Policy,
+    expected: ExpectedVerdict,
+    feed: Feed,
+    writes: Node,
+) -> Result<Node, BudgetExceeded> {
+    let [moved, lost] = [Verdict::Feed(feed), absent_verdict(policy, feed.socket)].map(|verdict| {
+        if fulfils(expected, verdict) {
+            Node::FALSE
+        } else {
+            Node::TRUE
+        }
+    });
+    let there = held(store, policy, feed.socket)?;
+    let wrong = store.ite(there, moved, lost)?;
+    store.and(writes, wrong)
+}
+
+/// What an absent socket gives.
+fn absent_verdict(policy: &Policy, socket: SocketId) -> Verdict {
+    if policy.sockets[socket].drop_if_absent {
+        Verdict::Drop
+    } else {
+        Verdict::Reject
+    }
 }
 
 /// A verdict in words.
@@ -106,6 +137,7 @@ pub(super) fn words(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Shortcut(group) => {
             format!("`shortcut to group {}`", policy.groups[group].name)
         }
+        Verdict::Feed(feed) => format!("`redirect to {}`", policy.feed_words(feed)),
     }
 }
 
@@ -118,5 +150,6 @@ pub(super) fn expected(policy: &Policy, expected: ExpectedVerdict) -> String {
         ExpectedVerdict::Redirect => "`redirect`".into(),
         ExpectedVerdict::RedirectTo(socket) => words(policy, Verdict::Redirect(socket)),
         ExpectedVerdict::Shortcut => "`shortcut`".into(),
+        ExpectedVerdict::Feed(feed) => words(policy, Verdict::Feed(feed)),
     }
 }

@@ -117,6 +117,6 @@ fn does(verb: Verb) -> Ability {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject => Yes,
         Verb::Forward => No("it sees calls, not packets"),
         Verb::Redirect => NO_SOCKET,
-        Verb::Shortcut => No("no data is there to be moved yet"),
+        Verb::Shortcut | Verb::Feed => No("no data is there to be moved yet"),
     }
 }

@@ -78,6 +78,6 @@ fn does(verb: Verb) -> Ability {
         Verb::Allow | Verb::Count | Verb::Reject | Verb::Redirect => Yes,
         Verb::Drop => No("a socket lookup cannot drop in silence"),
         Verb::Forward => No("a socket lookup chooses a socket, not an interface"),
-        Verb::Shortcut => super::tc::NO_WRITES,
+        Verb::Shortcut | Verb::Feed => super::tc::NO_WRITES,
     }
 }

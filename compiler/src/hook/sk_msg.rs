@@ -67,7 +67,7 @@ fn reads(kind: FieldKind) -> Ability {
 
 fn does(verb: Verb) -> Ability {
     match verb {
-        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Shortcut => Yes,
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Shortcut | Verb::Feed => Yes,
         Verb::Forward => super::tc::NO_WRITES,
         Verb::Redirect => HAS_SOCKET,
     }

@@ -75,5 +75,6 @@ fn does(verb: Verb) -> Ability {
         Verb::Forward => No("it sees the data of connections, not packets"),
         Verb::Redirect => HAS_SOCKET,
         Verb::Shortcut => No("the data is at its socket already"),
+        Verb::Feed => No("what arrives goes into no other socket yet"),
     }
 }

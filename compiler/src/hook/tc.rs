@@ -39,7 +39,7 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     does: |verb| match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Forward => Yes,
         Verb::Redirect => LATER,
-        Verb::Shortcut => NO_WRITES,
+        Verb::Shortcut | Verb::Feed => NO_WRITES,
     },
     sets_mark: Yes,
     meters: Metering::ALL,
@@ -73,7 +73,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Forward => Yes,
         Verb::Reject => No("a packet that leaves has no peer that could be answered; write `drop`"),
         Verb::Redirect => HAS_SOCKET,
-        Verb::Shortcut => NO_WRITES,
+        Verb::Shortcut | Verb::Feed => NO_WRITES,
     },
     sets_mark: Yes,
     meters: Metering::ALL,

@@ -69,6 +69,6 @@ fn does(verb: Verb) -> Ability {
         Verb::Allow | Verb::Drop | Verb::Count => Yes,
         Verb::Reject | Verb::Forward => DRIVER,
         Verb::Redirect => super::tc::LATER,
-        Verb::Shortcut => super::tc::NO_WRITES,
+        Verb::Shortcut | Verb::Feed => super::tc::NO_WRITES,
     }
 }

@@ -237,8 +237,8 @@ impl<'a> Names<'a> {
     }
 
     fn expectation(&mut self, expect: &'a Expect) {
-        if let ExpectedVerdict::RedirectToSock(name) = &expect.verdict.value {
-            self.takes(Kind::Socket, &name.value);
+        if let ExpectedVerdict::RedirectTo(target) = &expect.verdict.value {
+            self.target(target);
         }
         let packet = &expect.packet;
         for side in packet.from.iter().chain(&packet.to) {

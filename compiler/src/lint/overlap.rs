@@ -74,9 +74,11 @@ pub(super) fn check(
 /// Whether what a rule decides gets through; nothing of a rule that decides nothing.
 fn passes(rule: &Rule) -> Option<bool> {
     match rule.action {
-        Action::Allow | Action::Redirect(_) | Action::Forward(_) | Action::Shortcut(_) => {
-            Some(true)
-        }
+        Action::Allow
+        | Action::Redirect(_)
+        | Action::Forward(_)
+        | Action::Shortcut(_)
+        | Action::Feed(_) => Some(true),
         Action::Drop | Action::Reject => Some(false),
         Action::Count => None,
     }

@@ -142,6 +142,7 @@ fn manifest() -> Manifest {
                 port: 80,
             }],
         }],
+        ends: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
         classes: Vec::new(),

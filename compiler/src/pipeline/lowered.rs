@@ -56,6 +56,7 @@ pub(super) fn lower(
             counters: own.as_ref().unwrap_or(counters),
             maps: &tabled.maps,
             sockets: &tabled.slots.sockets,
+            ends: &tabled.slots.ends,
             atomics: job.options.target.atomics,
             head: &head,
         };

@@ -10,8 +10,8 @@ use super::live;
 use super::options::{Counters, Job};
 use super::program_names::{reads, suffixed, takes_in, with_rules};
 use crate::artifact::{
-    Attach, BUILD, Counter, CounterKind, GroupPlan, MANIFEST_VERSION, Made, Manifest, Slot,
-    SlotOrigin, SlotOwner, SocketSlots,
+    Attach, BUILD, Counter, CounterKind, EndPlan, GroupPlan, MANIFEST_VERSION, Made, Manifest,
+    Slot, SlotOrigin, SlotOwner, SocketSlots,
 };
 use crate::chain::Chain;
 use crate::hook::Hook;
@@ -19,7 +19,8 @@ use crate::location::Location;
 use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
-    DefaultVerdict, Direction, Family, GroupId, Listen, Owner, Policy, Socket, SocketOrigin,
+    Action, DefaultVerdict, Direction, Family, Feed, GroupId, Listen, Owner, Policy, Queue, Socket,
+    SocketId, SocketOrigin,
 };
 use crate::protocol::IpProtocol;
 
@@ -39,6 +40,10 @@ pub struct Slots {
     pub unread: SecondaryMap<GroupId, Option<u32>>,
     /// Slots of the named sockets.
     pub sockets: lower::SocketSlots,
+    /// Slots of those whose queues take data.
+    pub ends: lower::EndSlots,
+    /// How many of them `ends` has.
+    pub end_count: u32,
     /// Whether rules count.
     pub kept: Counters,
     /// How many slots `counters` has.
@@ -124,6 +129,7 @@ impl Slots {
             unread[*group] = Some(push(&mut counters, counter));
         }
         let (sockets, socket_count) = socket_slots(policy);
+        let (ends, end_count) = end_slots(policy);
         let count = counters.next_key().as_u32();
         Self {
             counters: counters.into_iter().map(|(_, counter)| counter).collect(),
@@ -131,6 +137,8 @@ impl Slots {
             escaped,
             unread,
             sockets,
+            ends,
+            end_count,
             kept,
             count,
             socket_count,
@@ -217,11 +225,24 @@ fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     (slots, next)
 }
 
+/// Sockets whose queues take data have one slot each, in a map of their own.
+fn end_slots(policy: &Policy) -> (lower::EndSlots, u32) {
+    let mut slots = SecondaryMap::new();
+    let mut next = 0u32;
+    for (socket, _) in policy.sockets.iter().filter(|(_, data)| data.fed) {
+        slots[socket] = Some(next);
+        next += 1;
+    }
+    (slots, next)
+}
+
 /// The addresses that a named socket's slots are for: those that it declares, else an unspecified one for each family
 /// and protocol.
 fn addresses(socket: &Socket) -> Vec<Listen> {
     let any: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
     match socket.origin.listen() {
+        // It does not listen.
+        _ if socket.fed => Vec::new(),
         Some(listen) => listen.to_vec(),
         None => any
             .into_iter()
@@ -258,6 +279,10 @@ pub(super) fn manifest(
             .filter(|_| steers)
             .map(|(socket, data)| named_socket(data, &slots.sockets[socket]))
             .collect(),
+        ends: match maps.ends {
+            Some(_) => ends(policy, &slots.ends),
+            None => Vec::new(),
+        },
         groups: with_rules(chains)
             .into_iter()
             .map(|group| {
@@ -302,6 +327,32 @@ pub(super) fn manifest(
     }
 }
 
+/// The sockets whose queues take data, and which of their queues do.
+fn ends(policy: &Policy, slots: &lower::EndSlots) -> Vec<EndPlan> {
+    let takes = |socket: SocketId, queue: Queue| {
+        let mut rules = policy.rules.values();
+        rules.any(|rule| rule.action == Action::Feed(Feed { socket, queue }))
+    };
+    let fed = policy.sockets.iter();
+    let fed = fed.filter_map(|(socket, data)| Some((socket, data, slots[socket]?)));
+    fed.map(|(socket, data, index)| EndPlan {
+        name: data.name.clone(),
+        index,
+        input: takes(socket, Queue::Input),
+        output: takes(socket, Queue::Output),
+        owner: data.owner.as_ref().map(owner_of),
+    })
+    .collect()
+}
+
+fn owner_of(owner: &Owner) -> SlotOwner {
+    match owner {
+        Owner::Uid(uid) => SlotOwner::Uid(*uid),
+        Owner::User(name) => SlotOwner::User(name.clone()),
+        Owner::Cgroup(path) => SlotOwner::Cgroup(path.clone()),
+    }
+}
+
 fn named_socket(
     socket: &crate::policy::Socket,
     slots: &[(Family, IpProtocol, u32)],
@@ -315,11 +366,7 @@ fn named_socket(
             SocketOrigin::Registered => SlotOrigin::Registered,
             SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
         },
-        owner: socket.owner.as_ref().map(|owner| match owner {
-            Owner::Uid(uid) => SlotOwner::Uid(*uid),
-            Owner::User(name) => SlotOwner::User(name.clone()),
-            Owner::Cgroup(path) => SlotOwner::Cgroup(path.clone()),
-        }),
+        owner: socket.owner.as_ref().map(owner_of),
         slots: addresses(socket)
             .into_iter()
             .zip(slots)

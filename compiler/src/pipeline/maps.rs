@@ -11,7 +11,7 @@ use super::options::Counters;
 use super::program_names::{reads, suffixed, takes_in, with_rules};
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
-use crate::chain::Chain;
+use crate::chain::{Chain, Effect};
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
@@ -44,6 +44,21 @@ pub(super) fn make(
             4,
             8,
             slots.socket_count,
+        ))
+    });
+    let feeds = |chain: &Chain| {
+        chain
+            .entries
+            .iter()
+            .any(|entry| entry.effect == Effect::Feed)
+    };
+    let ends = chains.iter().any(feeds).then(|| {
+        maps.push(MapSpec::new(
+            "ends",
+            MapKind::SockMap,
+            4,
+            8,
+            slots.end_count,
         ))
     });
     let out_count = policy.out_interfaces.next_key().as_u32();
@@ -115,6 +130,7 @@ pub(super) fn make(
     Maps {
         counters: counting.filter(|_| kept),
         sockets,
+        ends,
         out_interfaces,
         rates,
         buckets,

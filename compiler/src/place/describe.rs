@@ -79,6 +79,7 @@ fn effect_word(effect: Effect) -> &'static str {
         Effect::RedirectPass => "watch",
         Effect::Redirect => "redirect",
         Effect::Shortcut => "shortcut",
+        Effect::Feed => "redirect",
     }
 }
 

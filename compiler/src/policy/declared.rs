@@ -16,6 +16,8 @@ pub struct Socket {
     pub owner: Option<Owner>,
     /// True for `if absent drop`, false for `if absent reject` (the default).
     pub drop_if_absent: bool,
+    /// Whether rules put data into its queues: then it is a connected socket, and nothing is steered to it.
+    pub fed: bool,
     /// Where it was declared.
     pub place: SourceLocation,
 }

@@ -1,7 +1,8 @@
 //! What a policy says of itself: `expect` lines.
 
 use super::{
-    AddressSet, Direction, GroupId, LiveEntry, LiveMapId, Match, SetId, SocketId, SourceLocation,
+    AddressSet, Direction, Feed, GroupId, LiveEntry, LiveMapId, Match, SetId, SocketId,
+    SourceLocation,
 };
 
 /// An `expect` line: every packet of the region must get the verdict.
@@ -26,10 +27,12 @@ pub enum ExpectedVerdict {
     Reject,
     /// Handed to some socket or out of some interface.
     Redirect,
-    /// Handed to this socket.
+    /// Handed to this socket, or put into one of its queues.
     RedirectTo(SocketId),
     /// Past TCP/IP.
     Shortcut,
+    /// Put into this queue of a socket.
+    Feed(Feed),
 }
 
 /// A region of packets: what is not said is free.

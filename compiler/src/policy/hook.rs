@@ -46,6 +46,8 @@ pub enum Verb {
     Forward,
     /// `shortcut`
     Shortcut,
+    /// `redirect … to input of sock`, `redirect … to output of sock`
+    Feed,
 }
 
 impl Verb {
@@ -57,7 +59,7 @@ impl Verb {
             Self::Drop => "drop",
             Self::Reject => "reject",
             Self::Count => "count",
-            Self::Redirect | Self::Forward => "redirect",
+            Self::Redirect | Self::Forward | Self::Feed => "redirect",
             Self::Shortcut => "shortcut",
         }
     }
@@ -73,6 +75,7 @@ impl From<Action> for Verb {
             Action::Redirect(_) => Self::Redirect,
             Action::Forward(_) => Self::Forward,
             Action::Shortcut(_) => Self::Shortcut,
+            Action::Feed(_) => Self::Feed,
         }
     }
 }

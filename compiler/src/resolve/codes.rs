@@ -50,6 +50,7 @@ sockc_grammar::codes! {
     MARK_MISPLACED = "E0325", "a mark on a rule that cannot set one";
     LOG_LIMIT = "E0326", "a log limit that lets nothing through, or is no part";
     SOCKET_ORIGIN = "E0327", "a unit, a name or a file that a socket cannot come from";
+    SOCKET_FED = "E0331", "a socket that cannot take data into its queues, or only that";
     OUT_CONDITION = "E0330", "a condition that makes no sense of packets that leave";
     LOG_LIMITED = "N0620", "a log without limits, which gets one";
     LABEL_TWICE = "W0501", "a label that two rules have";

@@ -8,8 +8,9 @@ use sockc_grammar::source::Spanned;
 use super::codes;
 use super::declared::Declared;
 use super::report::Report;
+use super::sockets::is_steerable;
 use crate::header_field::{Row, row};
-use crate::policy::{Condition, FieldTest, NetnsId, SocketId};
+use crate::policy::{Condition, FieldTest, NetnsId, Socket, SocketId};
 use crate::values::kernel_names;
 use crate::values::numbers::{self, Checked, compared, flag_bits};
 
@@ -17,6 +18,8 @@ use crate::values::numbers::{self, Checked, compared, flag_bits};
 pub(super) struct Names<'a> {
     /// The named sockets; `None` for those that are wrong.
     pub(super) sockets: &'a Declared<Option<SocketId>>,
+    /// What a rule says of them that is steered to; nothing where a packet is described.
+    pub(super) steered: Option<&'a PrimaryMap<SocketId, Socket>>,
     /// The network namespaces that conditions have named so far.
     pub(super) namespaces: &'a mut PrimaryMap<NetnsId, String>,
 }
@@ -77,8 +80,11 @@ impl Names<'_> {
     }
 
     fn absent(&self, name: &Name, report: &mut Report) -> Option<Condition> {
-        let socket = self.sockets.look_up(&name.value, name.span, report)?;
-        socket.map(Condition::SockAbsent)
+        let socket = (*self.sockets.look_up(&name.value, name.span, report)?)?;
+        if let Some(sockets) = self.steered {
+            is_steerable(&sockets[socket], name.span, report)?;
+        }
+        Some(Condition::SockAbsent(socket))
     }
 }
 

@@ -5,7 +5,7 @@
 use sockc_grammar::ast::{
     Address, Condition as Written, Endpoint, Expect as WrittenExpect,
     ExpectedVerdict as WrittenVerdict, MapEntry, Name, On, Packet, Side as WrittenSide,
-    SocketState, Statement, Verb, With,
+    SocketState, Statement, Target, Verb, With,
 };
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
@@ -20,8 +20,8 @@ use crate::field::FieldKind;
 use crate::glob;
 use crate::hook::Hook;
 use crate::policy::{
-    AddressSet, ClassId, Direction, Expect, ExpectedVerdict, GroupId, LiveEntry, LiveMapId, Match,
-    Region, SetId, Side,
+    AddressSet, ClassId, Direction, Expect, ExpectedVerdict, Feed, GroupId, LiveEntry, LiveMapId,
+    Match, Queue, Region, SetId, Side,
 };
 
 /// What stands after `with`, sorted.
@@ -115,11 +115,7 @@ impl Resolver<'_> {
 
     fn expected(&mut self, written: &Spanned<WrittenVerdict>) -> Option<ExpectedVerdict> {
         let verb = match &written.value {
-            WrittenVerdict::RedirectToSock(name) => {
-                let report = &mut self.report;
-                let socket = self.sockets.look_up(&name.value, name.span, report)?;
-                return socket.map(ExpectedVerdict::RedirectTo);
-            }
+            WrittenVerdict::RedirectTo(target) => return self.expected_socket(target),
             WrittenVerdict::Plain(verb) => *verb,
         };
         match verb {
@@ -145,6 +141,22 @@ impl Resolver<'_> {
         }
     }
 
+    /// A redirect to a socket, or into a queue of one.
+    fn expected_socket(&mut self, target: &Target) -> Option<ExpectedVerdict> {
+        let (name, queue) = match target {
+            Target::Sock(name) => (name, None),
+            Target::InputOf(name) => (name, Some(Queue::Input)),
+            Target::OutputOf(name) => (name, Some(Queue::Output)),
+            _ => return None,
+        };
+        let report = &mut self.report;
+        let socket = (*self.sockets.look_up(&name.value, name.span, report)?)?;
+        Some(match queue {
+            None => ExpectedVerdict::RedirectTo(socket),
+            Some(queue) => ExpectedVerdict::Feed(Feed { socket, queue }),
+        })
+    }
+
     fn region(&mut self, packet: &Packet, span: Span) -> Option<Region> {
         let direction = match &packet.direction {
             None => Direction::In,
@@ -165,6 +177,7 @@ impl Resolver<'_> {
         let rate_exceeded = self.rate(&with.rates);
         let mut names = Names {
             sockets: &self.sockets,
+            steered: None,
             namespaces: &mut self.policy.namespaces,
         };
         let conditions = names.conditions(&with.conditions, &mut self.report);

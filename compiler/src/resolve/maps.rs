@@ -19,6 +19,7 @@ use super::live::{everything, fits, one_prefix, prefixes_of, size};
 use super::ports::port_parts;
 use super::report::Report;
 use super::sets::Sets;
+use super::sockets::is_steerable;
 use super::targets::held_protocols;
 use crate::policy::{LiveEntry, LiveMap, LiveMapId, Socket, SocketId, SourceLocation};
 use crate::protocol::IpProtocol;
@@ -220,6 +221,7 @@ fn entry_parts(
     let ports = entry_ports(written, scope.sets, report);
     let (socket, protocol) = (socket??, number?);
     takes(&scope.sockets[socket], protocol, written, report)?;
+    is_steerable(&scope.sockets[socket], written.socket.span, report)?;
     let mut parts = Vec::new();
     for &prefix in &prefixes? {
         for &ports in ports.as_ref()? {

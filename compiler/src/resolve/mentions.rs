@@ -1,5 +1,5 @@
 //! What the rules and `expect` lines of one policy speak of, gathered before they are resolved: which sets stand in
-//! their endpoints, and which interfaces they tell apart.
+//! their endpoints, which sockets are given data, and which interfaces they tell apart.
 //!
 //! Policies of `for netns` blocks are others. Not here: what the names mean, and whether they are declared.
 
@@ -16,6 +16,8 @@ use sockc_grammar::source::Spanned;
 pub(super) struct Mentions<'a> {
     /// Sets in endpoints, live sets whose members an `expect` line names, and maps that rules go by.
     pub(super) sets: BTreeSet<&'a str>,
+    /// Sockets whose queues rules put data into.
+    pub(super) fed: BTreeSet<&'a str>,
     /// Zones.
     pub(super) zones: BTreeSet<&'a str>,
     /// Patterns of `on interface` and `for interface` in rules, in order.
@@ -69,6 +71,9 @@ impl<'a> Mentions<'a> {
                 Clause::OnZone(zone) => self.zone(zone),
                 Clause::Target(Target::ByMap(map)) => {
                     self.sets.insert(&map.value);
+                }
+                Clause::Target(Target::InputOf(socket) | Target::OutputOf(socket)) => {
+                    self.fed.insert(&socket.value);
                 }
                 _ => {}
             }

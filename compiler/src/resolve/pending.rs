@@ -25,8 +25,7 @@ macro_rules! pending {
 pending! {
     PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
     SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
-    TO_INPUT = "`redirect … to input of sock`", "redirect new connections with `to sock NAME`";
-    TO_OUTPUT = "`redirect … to output of sock`", "redirect new connections with `to sock NAME`";
+    REDIRECT_RECEIVE = "`redirect receive`", "leave the rule out: what arrives on a connection goes into no other socket yet";
 }
 
 /// Refuses a construct, once.

@@ -123,6 +123,7 @@ impl Resolver<'_> {
         let to = end(clauses.to.filter(matched), End::To);
         let mut names = Names {
             sockets: &self.sockets,
+            steered: Some(&self.policy.sockets),
             namespaces: &mut self.policy.namespaces,
         };
         let conditions = names.conditions(clauses.conditions, &mut self.report);
@@ -175,16 +176,41 @@ impl Resolver<'_> {
             _ => Direction::In,
         };
         let Some(direction) = &written.direction else {
-            return Some(usual);
+            return self.usual_direction(written, clauses, usual);
         };
         let found = Direction::of(direction.value);
         if let Some((fitting, reason)) = directions(written.verb.value, clauses.target)
             && !fitting.contains(&found)
         {
+            if feeds(clauses) && found == Direction::Receive {
+                let span = written.verb.span.to(direction.span);
+                pending::refuse(pending::REDIRECT_RECEIVE, span, &mut self.report);
+                return None;
+            }
             self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
             return Some(usual);
         }
         Some(found)
+    }
+
+    /// The direction of a rule that names none. Packets are never put into a queue, and which data is has to be said.
+    fn usual_direction(
+        &mut self,
+        written: &WrittenRule,
+        clauses: &Clauses<'_>,
+        usual: Direction,
+    ) -> Option<Direction> {
+        if feeds(clauses) {
+            self.report.error(
+                codes::VERB_MISPLACED,
+                "the redirect does not say what data it puts into the queue",
+                written.verb.span,
+                "without a direction it is about packets that arrive",
+                "write `redirect send`: what processes of a group write",
+            );
+            return None;
+        }
+        Some(usual)
     }
 
     fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {
@@ -286,6 +312,10 @@ fn directions(
         (Verb::Redirect, None | Some((Target::Sock(_) | Target::ByMap(_), _))) => {
             Some((&[Direction::In], "a socket is given to packets that arrive"))
         }
+        (Verb::Redirect, Some((Target::InputOf(_) | Target::OutputOf(_), _))) => Some((
+            &[Direction::Send],
+            "a queue of a socket takes data, not packets",
+        )),
         (Verb::Redirect, Some((Target::Interface(_), _))) => Some((
             &[Direction::In, Direction::Out],
             "packets leave by an interface, not what a process writes",
@@ -295,11 +325,17 @@ fn directions(
     }
 }
 
+/// Whether a rule puts data into a queue of a socket.
+fn feeds(clauses: &Clauses<'_>) -> bool {
+    let target = clauses.target.map(|(target, _)| target);
+    matches!(target, Some(Target::InputOf(_) | Target::OutputOf(_)))
+}
+
 /// The verb with what its target makes of it; `None` for what comes in a later version.
 fn verb_of(verb: Verb, target: Option<(&Target, Span)>) -> Option<hook::Verb> {
     Some(match (verb, target) {
-        (_, Some((Target::InputOf(_) | Target::OutputOf(_) | Target::Pairs(_), _)))
-        | (Verb::Splice, _) => return None,
+        (_, Some((Target::Pairs(_), _))) | (Verb::Splice, _) => return None,
+        (Verb::Redirect, Some((Target::InputOf(_) | Target::OutputOf(_), _))) => hook::Verb::Feed,
         (Verb::Redirect, Some((Target::Interface(_), _))) => hook::Verb::Forward,
         (Verb::Redirect, _) => hook::Verb::Redirect,
         (Verb::Allow, _) => hook::Verb::Allow,

@@ -2,7 +2,7 @@
 
 use sockc_grammar::ast::{Listen as WrittenListen, SocketDecl, SocketOrigin, SocketOwner, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
-use sockc_grammar::source::Spanned;
+use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
 use super::groups::cgroup_path;
@@ -29,8 +29,50 @@ pub(super) fn socket(
         origin: origin?,
         owner: owner?,
         drop_if_absent: drop_if_absent?,
+        fed: false,
         place,
     })
+}
+
+/// Whether something can be steered to a socket: not to one whose queues take data, which does not listen.
+pub(super) fn is_steerable(socket: &Socket, span: Span, report: &mut Report) -> Option<()> {
+    if !socket.fed {
+        return Some(());
+    }
+    report.push(
+        Diagnostic::error(
+            codes::SOCKET_FED,
+            format!("nothing can be steered to the socket `{}`", socket.name),
+            span,
+            "rules put data into its queues, so it is a connected socket, which takes no new flows",
+        )
+        .also(socket.place.span, "declared here")
+        .help(
+            "declare two sockets, and register the one that listens and the one that is connected",
+        ),
+    );
+    None
+}
+
+/// Whether data can be put into the queues of a socket: a connected one, which nobody can look for.
+pub(super) fn is_feedable(socket: &Socket, span: Span, report: &mut Report) -> Option<()> {
+    if socket.origin == Origin::Registered {
+        return Some(());
+    }
+    report.push(
+        Diagnostic::error(
+            codes::SOCKET_FED,
+            format!("no data can be put into the queues of the socket `{}`", socket.name),
+            span,
+            "it is found as it listens, and only a connected socket has such queues",
+        )
+        .also(socket.place.span, "declared here")
+        .help(format!(
+            "declare a socket for it by `socket NAME = registered`, and hand the connected one over: `sockc socket register NAME`, not `{}`",
+            socket.name
+        )),
+    );
+    None
 }
 
 fn origin(written: &SocketOrigin, report: &mut Report) -> Option<Origin> {

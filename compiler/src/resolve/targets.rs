@@ -6,18 +6,19 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
 use super::pending::{self, Pending};
+use super::sockets::{is_feedable, is_steerable};
 use super::{Resolver, codes};
-use crate::policy::{Action, OutInterfaceId, ProtocolMatch, Shortcut, SocketId, SocketOrigin};
+use crate::policy::{
+    Action, Feed, OutInterfaceId, ProtocolMatch, Queue, Shortcut, SocketId, SocketOrigin,
+};
 use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
 /// The targets without meaning.
 fn pending_target(target: &Target) -> Option<Pending> {
     match target {
-        Target::InputOf(_) => Some(pending::TO_INPUT),
-        Target::OutputOf(_) => Some(pending::TO_OUTPUT),
         Target::Pairs(_) => Some(pending::PAIRS),
-        Target::Sock(_) | Target::Interface(_) | Target::ByMap(_) | Target::WithinGroup(_) => None,
+        _ => None,
     }
 }
 
@@ -36,8 +37,15 @@ impl Resolver<'_> {
             (Verb::Count, None) => return Some(Action::Count),
             (Verb::Redirect, Some((Target::Sock(name), _))) => {
                 let report = &mut self.report;
-                let socket = self.sockets.look_up(&name.value, name.span, report)?;
-                return socket.map(Action::Redirect);
+                let socket = (*self.sockets.look_up(&name.value, name.span, report)?)?;
+                is_steerable(&self.policy.sockets[socket], name.span, report)?;
+                return Some(Action::Redirect(socket));
+            }
+            (Verb::Redirect, Some((Target::InputOf(name), _))) => {
+                return self.feed(name, Queue::Input);
+            }
+            (Verb::Redirect, Some((Target::OutputOf(name), _))) => {
+                return self.feed(name, Queue::Output);
             }
             (Verb::Redirect, Some((Target::ByMap(name), _))) => {
                 return self.map_action(name, clauses);
@@ -86,6 +94,14 @@ impl Resolver<'_> {
             from: from?,
             to: to?,
         }))
+    }
+
+    /// Data into a queue of a socket.
+    fn feed(&mut self, name: &Name, queue: Queue) -> Option<Action> {
+        let report = &mut self.report;
+        let socket = (*self.sockets.look_up(&name.value, name.span, report)?)?;
+        is_feedable(&self.policy.sockets[socket], name.span, report)?;
+        Some(Action::Feed(Feed { socket, queue }))
     }
 
     /// Each interface has one number, however many rules name it.

@@ -70,7 +70,11 @@ impl Resolver<'_> {
         }
         let socket = match self.maps.get(&name.value)? {
             Meaning::Constant(entries) => entries.first().map(|entry| entry.live.socket),
-            Meaning::Live { .. } => self.policy.sockets.keys().next(),
+            Meaning::Live { .. } => {
+                let mut sockets = self.policy.sockets.iter();
+                let steerable = sockets.find(|(_, data)| !data.fed);
+                steerable.map(|(socket, _)| socket)
+            }
         };
         if socket.is_none() && !self.report.incomplete {
             self.report.error(
@@ -156,7 +160,8 @@ impl Resolver<'_> {
 
     /// One rule for each declared socket: which of them a live map names changes while running.
     fn by_sockets(&self, rule: &Rule, map: LiveMapId) -> Vec<Rule> {
-        let sockets: Vec<SocketId> = self.policy.sockets.keys().collect();
+        let sockets = self.policy.sockets.iter().filter(|(_, data)| !data.fed);
+        let sockets: Vec<SocketId> = sockets.map(|(socket, _)| socket).collect();
         let rules = sockets.into_iter().filter_map(|socket| {
             let held = held_protocols(&self.policy.sockets[socket].origin);
             let mut rule = of_protocols(rule, &held)?;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{FIRST_PORT, INTERFACE, Run};
 use crate::artifact::{Artifact, Slot, in_slot};
+use crate::bpf::constant::TCP_ESTABLISHED;
 use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
@@ -100,6 +101,30 @@ impl Run<'_> {
         | Event::Process { header, .. } = event
         {
             self.sockets(header, world);
+            self.ends(header, world);
+        }
+    }
+
+    /// Puts the sockets whose queues take data and that are there into their slots.
+    fn ends(&mut self, header: &Header, world: &dyn World) {
+        let Some(map) = self.maps.named("ends") else {
+            return;
+        };
+        for plan in &self.artifact.manifest.ends {
+            let mut sockets = self.policy.sockets.iter();
+            let Some((socket, _)) = sockets.find(|(_, one)| one.name == plan.name) else {
+                continue;
+            };
+            if !world.present(socket, header.family(), header.protocol) {
+                continue;
+            }
+            let number = u64::from(socket.as_u32()) + 1;
+            let somewhere = SocketAddr::new(header.to, 1);
+            let model = SocketModel::listener(number, somewhere);
+            let model = model.connected(TCP_ESTABLISHED, somewhere);
+            let _ = self
+                .maps
+                .update_socket(map, &plan.index.to_ne_bytes(), model, 0);
         }
     }
 

@@ -9,8 +9,9 @@ use crate::event::{Fragment, Header, SocketAnswer, Transport};
 use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, AddressSet, Condition, Direction, Endpoint, Family, FieldTest, GroupId, IcmpMatch,
-    Match, Policy, ProtocolMatch, Rule, Shortcut, Side, SocketId, SocketState,
+    Action, AddressSet, Condition, Direction, Endpoint, Family, Feed, FieldTest, GroupId,
+    IcmpMatch, Match, Policy, ProtocolMatch, Queue, Rule, Shortcut, Side, Socket, SocketId,
+    SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -347,7 +348,14 @@ impl Dice {
         for name in ["pods", "jobs"] {
             policy.groups.push(group(name));
         }
+        let fed = Socket {
+            fed: true,
+            ..socket(self.one_in(2))
+        };
+        let socket = policy.sockets.push(fed);
         for _ in 0..rules {
+            let queue = self.pick(&Queue::ALL);
+            let feed = Feed { socket, queue };
             let [group, to] = [(); 2].map(|()| GroupId::from_u32(self.below(2) as u32));
             let mut matches = self.matches(0);
             matches.protocols.retain(|wanted| wanted.icmp.is_empty());
@@ -362,6 +370,7 @@ impl Dice {
                     Action::Drop,
                     Action::Count,
                     Action::Shortcut(Shortcut { from: group, to }),
+                    Action::Feed(feed),
                 ]))
             });
         }

@@ -85,6 +85,7 @@ pub(crate) fn socket(drop_if_absent: bool) -> Socket {
         ),
         owner: None,
         drop_if_absent,
+        fed: false,
         place: place(),
     }
 }

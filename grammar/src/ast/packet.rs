@@ -1,6 +1,8 @@
 //! Packets as they are written: in `expect` lines and on command lines.
 
-use super::{Address, Direction, HeaderTest, MapEntry, Name, Protocol, Side, SocketState, Verb};
+use super::{
+    Address, Direction, HeaderTest, MapEntry, Name, Protocol, Side, SocketState, Target, Verb,
+};
 use crate::header_field::HeaderField;
 use crate::source::Spanned;
 
@@ -18,8 +20,8 @@ pub struct Expect {
 pub enum ExpectedVerdict {
     /// `allow`, `drop`, `reject`, …
     Plain(Verb),
-    /// `redirect to sock NAME`
-    RedirectToSock(Name),
+    /// `redirect to sock NAME`, `redirect to input of sock NAME` or `redirect to output of sock NAME`
+    RedirectTo(Target),
 }
 
 /// A packet, or a region of packets, in words.

@@ -301,7 +301,10 @@ impl Builder {
         let expected = child(node, Rule::expected)?;
         let inner = first(&expected)?;
         let verdict = match inner.as_rule() {
-            Rule::expected_redirect => ExpectedVerdict::RedirectToSock(self.name_in(&inner)?),
+            Rule::expected_redirect => {
+                let target = inner.inner().find_map(|part| self.target(&part));
+                ExpectedVerdict::RedirectTo(target?)
+            }
             Rule::expected_verb => ExpectedVerdict::Plain(self.verb(&inner)?.value),
             _ => return None,
         };

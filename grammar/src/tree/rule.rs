@@ -176,7 +176,7 @@ impl Builder {
         Some(self.spanned(node, Verb::named(node.as_str())?))
     }
 
-    fn target(&mut self, node: &Node<'_>) -> Option<Target> {
+    pub(super) fn target(&mut self, node: &Node<'_>) -> Option<Target> {
         Some(match node.as_rule() {
             Part::to_sock => Target::Sock(self.name_in(node)?),
             Part::to_interface => Target::Interface(self.pattern_in(node)?),

@@ -1,6 +1,7 @@
 //! What an apply did, as it is told.
 
 use crate::hook::Means;
+use crate::sockets::ends::EndState;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::refill;
 use crate::state::record::Attached;
@@ -16,6 +17,8 @@ pub struct Applied {
     pub hooks: Vec<OtherHook>,
     /// How the slots of named sockets stand. An absent socket is no failure.
     pub sockets: Vec<SlotState>,
+    /// The sockets whose queues take data.
+    pub ends: Vec<EndState>,
     /// Groups and how many of their connections were made before and so escape their rules.
     pub escaped: Vec<(String, usize)>,
     /// Groups and on how many of their connections, made before, what arrives is not decided.

@@ -27,6 +27,7 @@ use crate::load::{self, Kept};
 use crate::names::resolve;
 use crate::options::Options;
 use crate::session::Session;
+use crate::sockets::ends;
 use crate::sockets::fill::SlotFiller;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
@@ -133,6 +134,9 @@ impl<'a> Work<'a> {
         let owners = self.owners;
         let supply = SlotFiller::new(self.manifest, before, self.session, generation, owners)?;
         let states = self.fill(supply.as_ref())?;
+        let before = self.before.as_ref();
+        let carried = ends::carry(self.manifest, before, state, generation)?;
+        self.notes.extend(carried);
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
@@ -319,6 +323,9 @@ impl<'a> Work<'a> {
         self.take_in_again(&mut doors);
         let _ = self.step("fill the sockets again");
         let sockets = self.fill_again(prepared.supply.as_ref(), prepared.states);
+        let ends = ends::states(self.manifest, &self.session.state, self.record.generation);
+        // What cannot be looked at now is told by `status`.
+        let ends = ends.unwrap_or_default();
         self.note_other_policy();
         self.note_foreign();
         self.note_missing_interfaces();
@@ -354,6 +361,7 @@ impl<'a> Work<'a> {
                 })
                 .collect(),
             sockets,
+            ends,
             escaped: of_each(&escaped, |one| one.writes),
             unseen: of_each(&escaped, |one| one.reads),
             notes: self.notes,

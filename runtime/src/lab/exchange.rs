@@ -6,7 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -33,19 +33,23 @@ pub enum Played {
     Done,
     /// It failed with the error of a refusal.
     Denied,
+    /// It succeeded, and what was written came out at this one of the other places that were watched.
+    Elsewhere(usize),
     /// It succeeded, and nothing arrived.
     Lost,
 }
 
-/// Does what a direction is about in a group, by a protocol, from one address to another, and says what became of it.
+/// Does what a direction is about in a group, by a protocol, from one address to another, and says what became of it. What is
+/// written may come out at one of the `watched` descriptors.
 pub fn play(
     space: &Space,
     direction: Direction,
     group: &Group,
     (protocol, from, to): (IpProtocol, SocketAddr, SocketAddr),
+    watched: &[BorrowedFd<'_>],
 ) -> Result<Played, Error> {
     match direction {
-        Direction::Send => exchange(space, group, from, to),
+        Direction::Send => exchange(space, group, (from, to), watched),
         Direction::Receive => joined(space, [from, to], || arrival(group, from, to)),
         Direction::Connect => Ok(match call(space, group, protocol, to)? {
             Err(Errno::EPERM) => Played::Denied,
@@ -63,10 +67,10 @@ pub fn play(
 pub fn exchange(
     space: &Space,
     group: &Group,
-    from: SocketAddr,
-    to: SocketAddr,
+    (from, to): (SocketAddr, SocketAddr),
+    watched: &[BorrowedFd<'_>],
 ) -> Result<Played, Error> {
-    joined(space, [from, to], || between(group, from, to))
+    joined(space, [from, to], || between(group, from, to, watched))
 }
 
 /// Does something while both addresses are the space's own.
@@ -122,11 +126,16 @@ fn for_both(socket: &OwnedFd, to: SocketAddr) -> nix::Result<()> {
     }
 }
 
-fn between(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
+fn between(
+    group: &Group,
+    from: SocketAddr,
+    to: SocketAddr,
+    watched: &[BorrowedFd<'_>],
+) -> Result<Played, Error> {
     let (server, client) = (group.tcp_socket(to)?, group.tcp_socket(from)?);
     let accepted =
         join(&server, to, &client, from).doing(|| format!("connecting {from} to {to}"))?;
-    write(&client, &accepted).doing(|| format!("writing from {from} to {to}"))
+    write(&client, &accepted, watched).doing(|| format!("writing from {from} to {to}"))
 }
 
 /// A socket outside of the group writes to one of the group, and writes no more: what arrives is that, or its end alone.
@@ -138,7 +147,7 @@ fn arrival(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Er
     let received = || {
         send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL)?;
         shutdown(client.as_raw_fd(), Shutdown::Write)?;
-        arrived(&accepted)
+        arrived(&accepted, &[])
     };
     received().doing(|| format!("receiving from {from} at {to}"))
 }
@@ -174,25 +183,41 @@ fn join(
     Ok(unsafe { OwnedFd::from_raw_fd(accepted) })
 }
 
-fn write(client: &OwnedFd, accepted: &OwnedFd) -> nix::Result<Played> {
+fn write(client: &OwnedFd, accepted: &OwnedFd, watched: &[BorrowedFd<'_>]) -> nix::Result<Played> {
     match send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL) {
         Err(Errno::EACCES) => return Ok(Played::Denied),
         other => other?,
     };
-    arrived(accepted)
+    arrived(accepted, watched)
 }
 
-fn arrived(reader: &OwnedFd) -> nix::Result<Played> {
-    if !readable(reader)? {
+/// Where what was written comes out: at the reader, or at one of the watched.
+fn arrived(reader: &OwnedFd, watched: &[BorrowedFd<'_>]) -> nix::Result<Played> {
+    let places: Vec<BorrowedFd<'_>> = std::iter::once(reader.as_fd())
+        .chain(watched.iter().copied())
+        .collect();
+    let Some(place) = first_readable(&places)? else {
         return Ok(Played::Lost);
-    }
+    };
     let mut buffer = [0; 16];
-    let length = recv(reader.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
-    Ok(if buffer.get(..length) == Some(WORDS) {
-        Played::Done
-    } else {
-        Played::Lost
+    let length = recv(
+        places[place].as_raw_fd(),
+        &mut buffer,
+        MsgFlags::MSG_DONTWAIT,
+    )?;
+    Ok(match (buffer.get(..length) == Some(WORDS), place) {
+        (false, _) => Played::Lost,
+        (true, 0) => Played::Done,
+        (true, place) => Played::Elsewhere(place - 1),
     })
+}
+
+/// The first of several that something is to be read from.
+fn first_readable(places: &[BorrowedFd<'_>]) -> nix::Result<Option<usize>> {
+    let asked = places.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
+    let mut asked: Vec<PollFd<'_>> = asked.collect();
+    poll(&mut asked, PollTimeout::from(PATIENCE))?;
+    Ok(asked.iter().position(|one| one.any().unwrap_or(false)))
 }
 
 fn readable(fd: &OwnedFd) -> nix::Result<bool> {

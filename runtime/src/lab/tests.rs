@@ -304,7 +304,7 @@ fn a_write_between_two_sockets_of_a_group_arrives() {
         ("10.1.1.1:4000", "192.0.2.80:80"),
         ("[2001:db8::1]:4000", "[2001:db8:2::80]:80"),
     ] {
-        let written = exchange(&lab.server, &group, at(from), at(to)).unwrap();
+        let written = exchange(&lab.server, &group, (at(from), at(to)), &[]).unwrap();
         assert_eq!(written, Played::Done);
     }
 }

@@ -125,6 +125,12 @@ impl<'a> Entry<'a> {
         let number = names().position(|name| name == plan.socket);
         let found = number.and_then(|number| Some((number, manifest.sockets.get(number)?)));
         let (number, socket) = found.ok_or_else(|| undeclared("socket", &plan.socket, names()))?;
+        if socket.slots.is_empty() {
+            return Err(wrong(format!(
+                "nothing can be steered to the socket \"{}\": rules put data into its queues",
+                socket.name
+            )));
+        }
         let (address, length) = plan.prefix;
         let prefix = Prefix::new(address, length)
             .ok_or_else(|| wrong("its prefix has bits set beyond its length".to_owned()))?;

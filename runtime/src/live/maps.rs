@@ -332,7 +332,10 @@ fn check_sockets(
     manifest: &Manifest,
     netns: Option<&str>,
 ) -> Result<(), Error> {
-    let declared = |name: &String| manifest.sockets.iter().any(|socket| socket.name == *name);
+    let declared = |name: &String| {
+        let mut sockets = manifest.sockets.iter();
+        sockets.any(|socket| socket.name == *name && !socket.slots.is_empty())
+    };
     let lost: Vec<_> = entries
         .iter()
         .filter(|entry| !declared(&entry.socket))

@@ -144,7 +144,7 @@ impl SlotPrograms {
         let listen =
             named.filter(|socket| socket.origin == SlotOrigin::Listen && socket.owner.is_none());
         Self::with(listen.flat_map(slots), |slot| {
-            search_code(slot, |code| put_in(code, slot, sockets))
+            search_code(slot, |code| put_in(code, slot.index, sockets))
         })
     }
 
@@ -291,7 +291,7 @@ fn copy_code(
     from: BorrowedFd<'_>,
     sockets: BorrowedFd<'_>,
 ) -> io::Result<Vec<u8>> {
-    held_code(slot, index, from, |code| put_in(code, slot, sockets))
+    held_code(slot, index, from, |code| put_in(code, slot.index, sockets))
 }
 
 /// Takes what is in a slot of a map, and does with the one in R7 what leaves the outcome in R8.
@@ -453,13 +453,13 @@ fn check_words(code: &mut Code, socket: Register, first: i16, bytes: &[u8], else
 }
 
 /// Updates the slot; R8 becomes the outcome.
-pub(crate) fn put_in(code: &mut Code, slot: &Slot, sockets: BorrowedFd<'_>) {
+pub(crate) fn put_in(code: &mut Code, index: u32, sockets: BorrowedFd<'_>) {
     let taken = code.label();
     code.add([asm::store_imm(
         Width::W,
         Register::R10,
         KEY,
-        slot.index.cast_signed(),
+        index.cast_signed(),
     )]);
     code.map(Register::R1, sockets);
     code.add(pointer(Register::R2, KEY));

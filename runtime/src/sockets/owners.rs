@@ -38,6 +38,18 @@ impl Owners {
         })
     }
 
+    /// Whose the sockets have to be whose queues take data. No program fills their slots.
+    pub(crate) fn of_ends(manifest: &Manifest) -> Result<Self, Error> {
+        let named = manifest.ends.iter().filter_map(|end| {
+            let owner = resolved(&end.name, end.owner.as_ref()?);
+            Some(owner.map(|owner| (end.name.clone(), owner)))
+        });
+        Ok(Self {
+            named: named.collect::<Result<_, Error>>()?,
+            ..Self::default()
+        })
+    }
+
     /// The same for who only looks: a user whose name is not known any more is nobody.
     pub(crate) fn known(manifest: &Manifest) -> Self {
         let named = manifest.sockets.iter().filter_map(|socket| {

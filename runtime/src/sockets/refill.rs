@@ -251,7 +251,7 @@ fn look_after(
     };
     lookup::check_found(code, slot, found);
     owners.check(code, name, Register::R7, lookup::SCRATCH, other);
-    lookup::put_in(code, slot, sockets);
+    lookup::put_in(code, slot.index, sockets);
     code.jump(release);
     code.place(other);
     code.place(release);

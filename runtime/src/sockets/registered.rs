@@ -1,14 +1,16 @@
-//! Sockets that are handed over while a policy is in force: `registered` ones.
+//! Sockets that are handed over while a policy is in force: `registered` ones, that listen or whose queues take data.
 //!
 //! Takes an open socket and the name of one that the policy in force declares; puts it into the slot of its protocol and
 //! family. The kernel keeps a socket in a slot until it is closed everywhere; it is not held open by that.
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use sockc_compiler::artifact::{Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::artifact::{EndPlan, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::policy::Family;
 use sockc_compiler::protocol::IpProtocol;
 
+use super::ends::connected::EndKind;
+use super::ends::{self, EndState};
 use super::fill::{SlotFiller, slots_map};
 use super::inspect;
 use super::lookup::SlotState;
@@ -73,7 +75,36 @@ impl SlotKind {
     }
 }
 
-/// Puts sockets into the slots of a registered socket, in place of those that are there. Gives the slots.
+/// What stands behind a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// A socket that things are steered to, in its slot.
+    Slot(SlotKind),
+    /// A connected socket whose queues take data.
+    End(EndKind),
+}
+
+impl Held {
+    /// `tcp4`, `udp6`, `unix-stream`, …
+    #[must_use]
+    pub fn name(self) -> String {
+        match self {
+            Self::Slot(kind) => kind.name(),
+            Self::End(kind) => kind.name().to_owned(),
+        }
+    }
+}
+
+/// What a hand-over gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    /// What stands behind the name now.
+    pub held: Vec<Held>,
+    /// What else a person should know.
+    pub notes: Vec<String>,
+}
+
+/// Puts sockets behind the name of a registered one, in place of those that are there. Gives them.
 ///
 /// # Errors
 ///
@@ -82,8 +113,15 @@ pub fn socket_register(
     options: &Options,
     name: &str,
     sockets: &[Handover],
-) -> Result<Vec<SlotKind>, Error> {
+) -> Result<Registered, Error> {
     active::with(options, Access::Change, |active| {
+        if let Some(plan) = end(active, name) {
+            let (kind, note) = ends::register(active, plan, sockets)?;
+            return Ok(Registered {
+                held: vec![Held::End(kind)],
+                notes: note.into_iter().collect(),
+            });
+        }
         let declared = declared(active, name)?;
         let owners = Owners::of(&active.record.manifest)?;
         let mut found: Vec<(&Slot, OwnedFd)> = Vec::new();
@@ -113,7 +151,11 @@ pub fn socket_register(
             let what = format!("put a socket into the slot of \"{name}\"");
             map::put_socket(slots.as_fd(), slot.index, fd.as_fd()).map_err(at(what))?;
         }
-        Ok(found.iter().map(|(slot, _)| SlotKind::of(slot)).collect())
+        let held = found.iter().map(|(slot, _)| Held::Slot(SlotKind::of(slot)));
+        Ok(Registered {
+            held: held.collect(),
+            notes: Vec::new(),
+        })
     })
 }
 
@@ -126,8 +168,16 @@ pub fn socket_unregister(
     options: &Options,
     name: &str,
     kinds: &[SlotKind],
-) -> Result<Vec<SlotKind>, Error> {
+) -> Result<Vec<Held>, Error> {
     active::with(options, Access::Change, |active| {
+        if let Some(plan) = end(active, name) {
+            if !kinds.is_empty() {
+                let cause = "rules put data into its queues, so it holds one socket, of whatever kind; name no slot";
+                return Err(refused(name, cause.to_owned()));
+            }
+            let emptied = ends::unregister(active, plan)?;
+            return Ok(emptied.map(Held::End).into_iter().collect());
+        }
         let declared = declared(active, name)?;
         let slots = slots_map(active.state(), active.record.generation)?;
         let mut emptied = Vec::new();
@@ -137,7 +187,7 @@ pub fn socket_unregister(
                 continue;
             }
             match map::delete(slots.as_fd(), &slot.index.to_ne_bytes()) {
-                Ok(true) => emptied.push(kind),
+                Ok(true) => emptied.push(Held::Slot(kind)),
                 Ok(false) => {}
                 // What a SOCKMAP says of an empty slot.
                 Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
@@ -157,17 +207,15 @@ pub fn socket_unregister(
 pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed, Error> {
     active::with(options, Access::Change, |active| {
         let named = &active.record.manifest.sockets;
+        if let Some(name) = name.filter(|name| end(active, name).is_some()) {
+            return Err(nobody_looks(name));
+        }
         if let Some(name) = name {
             let found = named.iter().find(|socket| socket.name == name);
             let names = named.iter().map(|socket| socket.name.as_str());
             let found = found.ok_or_else(|| undeclared("socket", name, names))?;
             if found.origin == SlotOrigin::Registered {
-                return Err(refused(
-                    name,
-                    format!(
-                        "nobody is told where to look for it; hand it over by `sockc socket register {name}`"
-                    ),
-                ));
+                return Err(nobody_looks(name));
             }
         }
         let mut manifest = active.record.manifest.clone();
@@ -180,6 +228,13 @@ pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed
         let (states, notes) = supply.map_or(Ok(Default::default()), |supply| supply.run())?;
         Ok(Refreshed { states, notes })
     })
+}
+
+fn nobody_looks(name: &str) -> Error {
+    let cause = format!(
+        "nobody is told where to look for it; hand it over by `sockc socket register {name}`"
+    );
+    refused(name, cause)
 }
 
 /// What looking again gave.
@@ -212,10 +267,34 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
     })
 }
 
+/// How the sockets stand whose queues take data.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_ends(options: &Options) -> Result<Vec<EndState>, Error> {
+    active::with(options, Access::Read, |active| {
+        let record = active.record;
+        ends::states(&record.manifest, active.state(), record.generation)
+    })
+}
+
+/// The plan of a socket whose queues take data.
+fn end<'a>(active: &Active<'a>, name: &str) -> Option<&'a EndPlan> {
+    let mut ends = active.record.manifest.ends.iter();
+    ends.find(|plan| plan.name == name)
+}
+
 fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
-    let sockets = &active.record.manifest.sockets;
-    let found = sockets.iter().find(|socket| socket.name == name);
-    let names = sockets.iter().map(|socket| socket.name.as_str());
+    let manifest = &active.record.manifest;
+    // One without slots is connected.
+    let mut sockets = manifest
+        .sockets
+        .iter()
+        .filter(|socket| !socket.slots.is_empty());
+    let names = sockets.clone().map(|socket| socket.name.as_str());
+    let names = names.chain(manifest.ends.iter().map(|end| end.name.as_str()));
+    let found = sockets.find(|socket| socket.name == name);
     let found = found.ok_or_else(|| undeclared("socket", name, names))?;
     let filled = match &found.origin {
         SlotOrigin::Registered => return Ok(found),
@@ -231,7 +310,7 @@ fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Erro
     ))
 }
 
-fn open(name: &str, handover: Handover) -> Result<OwnedFd, Error> {
+pub(super) fn open(name: &str, handover: Handover) -> Result<OwnedFd, Error> {
     match handover {
         Handover::Own(fd) => process::own_descriptor(fd)
             .map_err(|error| refused(name, format!("descriptor {fd} cannot be taken: {error}"))),
@@ -299,7 +378,7 @@ fn slot_for<'a>(
     Ok(slot)
 }
 
-fn refused(name: &str, cause: String) -> Error {
+pub(super) fn refused(name: &str, cause: String) -> Error {
     Error::Socket {
         name: name.to_owned(),
         cause,

@@ -114,3 +114,26 @@ fn open(call: libc::c_long, one: libc::c_long, other: libc::c_long) -> io::Resul
     // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
+
+/// Whether a thread of a process waits in a call that reads from a descriptor (`/proc/PID/task/TID/syscall`).
+pub(crate) fn reads_from(process: u32, fd: i32) -> bool {
+    const READS: [libc::c_long; 6] = [
+        libc::SYS_read,
+        libc::SYS_readv,
+        libc::SYS_recvfrom,
+        libc::SYS_recvmsg,
+        libc::SYS_recvmmsg,
+        libc::SYS_splice,
+    ];
+    let threads = fs::read_dir(format!("/proc/{process}/task"));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let call = fs::read_to_string(thread.path().join("syscall")).unwrap_or_default();
+        let mut words = call.split_whitespace();
+        let number = words.next().and_then(|word| word.parse().ok());
+        let first = words.next().and_then(|word| word.strip_prefix("0x"));
+        let first = first.and_then(|word| u64::from_str_radix(word, 16).ok());
+        // A descriptor is 32 bits of the register.
+        number.is_some_and(|number| READS.contains(&number))
+            && first.is_some_and(|first| first as u32 == fd.cast_unsigned())
+    })
+}

@@ -61,7 +61,7 @@ pub(crate) fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
 }
 
 /// A socket option of the socket level that is a number of 32 or 64 bits.
-pub(super) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<u64> {
+pub(crate) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<u64> {
     let mut value = 0u64;
     let mut length = mem::size_of::<u64>() as libc::socklen_t;
     // SAFETY: the buffer has the length that is passed with it.

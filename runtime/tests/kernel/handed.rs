@@ -9,7 +9,7 @@ use std::process::Command;
 use sockc_compiler::artifact::{Slot, SlotOrigin};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::{
-    Applied, Error, Fill, Handover, Options, SlotKind, socket_list, socket_register,
+    Applied, Error, Fill, Handover, Held, Options, SlotKind, socket_list, socket_register,
     socket_unregister,
 };
 
@@ -44,8 +44,8 @@ fn own(socket: &impl AsRawFd) -> Handover {
     Handover::Own(socket.as_raw_fd())
 }
 
-fn kinds(kinds: &[SlotKind]) -> Vec<String> {
-    kinds.iter().map(|kind| kind.name()).collect()
+fn kinds(held: &[Held]) -> Vec<String> {
+    held.iter().map(|held| held.name()).collect()
 }
 
 /// The kinds of the slots that hold a socket.
@@ -62,7 +62,7 @@ fn a_socket_at_a_mapped_address_is_one_of_ipv4() {
         policy_with("p", 0).apply(&space.options).unwrap();
         let server = TcpListener::bind("[::ffff:127.0.0.1]:0").unwrap();
         let put = socket_register(&space.options, "s0", &[own(&server)]).unwrap();
-        assert_eq!(kinds(&put), ["tcp4"]);
+        assert_eq!(kinds(&put.held), ["tcp4"]);
         let port = server.local_addr().unwrap().port();
         assert_eq!(reaches(TO, &[&server]), Some(port));
     });
@@ -83,7 +83,7 @@ fn a_registered_socket_is_steered_to_until_it_is_taken_out() {
         let port = server.local_addr().unwrap().port();
         assert_eq!(reaches(TO, &[&server]), None);
         let done = socket_register(options, "s0", &[own(&server)]).unwrap();
-        assert_eq!(kinds(&done), ["tcp4"]);
+        assert_eq!(kinds(&done.held), ["tcp4"]);
         assert_eq!(reaches(TO, &[&server]), Some(port));
         let udp = UdpSocket::bind("[::1]:0").unwrap();
         socket_register(options, "s0", &[own(&udp)]).unwrap();
@@ -212,7 +212,7 @@ fn a_socket_of_another_process_is_taken_by_its_descriptor() {
         let port = reaches(TO, &[&server]);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(kinds(&done.unwrap()), ["tcp4"]);
+        assert_eq!(kinds(&done.unwrap().held), ["tcp4"]);
         assert_eq!(port, Some(server.local_addr().unwrap().port()));
     });
 }

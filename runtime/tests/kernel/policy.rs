@@ -49,6 +49,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 interfaces: Vec::new(),
                 programs: Vec::new(),
                 sockets: Vec::new(),
+                ends: Vec::new(),
                 groups: Vec::new(),
                 counters: Vec::new(),
                 sources: Vec::new(),

@@ -9,7 +9,7 @@ use sockc_runtime::{Error, Status};
 
 use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
-use crate::machine::slots::slots;
+use crate::machine::slots::{ends, slots};
 use crate::machine::{means, options};
 use crate::output::Output;
 use crate::policies::ready::Ready;
@@ -111,6 +111,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         interfaces: attached(status),
         hooks: others(status),
         sockets: slots(&status.sockets),
+        ends: ends(&status.ends),
         escaped: Vec::new(),
         unseen: Vec::new(),
         notes,

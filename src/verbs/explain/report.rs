@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
-use sockc_compiler::policy::{Direction, Policy, SourceLocation};
+use sockc_compiler::policy::{Direction, Feed, Policy, SourceLocation};
 
 use super::{Answer, Question};
 use crate::output::Output;
@@ -235,7 +235,9 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
         Verdict::Allow => ("allow", None, None),
         Verdict::Drop => ("drop", None, None),
         Verdict::Reject => ("reject", None, None),
-        Verdict::Redirect(socket) => ("redirect", Some(&*policy.sockets[socket].name), None),
+        Verdict::Redirect(socket) | Verdict::Feed(Feed { socket, .. }) => {
+            ("redirect", Some(&*policy.sockets[socket].name), None)
+        }
         Verdict::Forward(port) => ("redirect", None, Some(&*policy.out_interfaces[port])),
         Verdict::Shortcut(_) => ("shortcut", None, None),
     };

@@ -169,10 +169,14 @@ fn data(data: &DataForecast) -> Vec<String> {
                 .to_owned()
         }
         ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
-        ("socket", Carried::Kept) if data.elements != Some(0) => {
+        ("connected socket", Carried::Emptied) => {
+            "is put out: it is not of the owner, or cannot take what the rules put there then"
+                .into()
+        }
+        ("socket" | "connected socket", Carried::Kept) if data.elements != Some(0) => {
             "keeps what was handed over".to_owned()
         }
-        ("socket", Carried::Kept | Carried::Begins) => {
+        ("socket" | "connected socket", Carried::Kept | Carried::Begins) => {
             format!("is absent until `sockc socket register {} …`", data.name)
         }
         (_, Carried::Filled) => filled(data),

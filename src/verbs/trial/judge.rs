@@ -52,6 +52,7 @@ pub(crate) fn agrees(
         (Verdict::Reject, Seen::Dropped) => !is_answered(policy, case),
         (Verdict::Redirect(wanted), Seen::Reached(socket)) => wanted == *socket,
         (Verdict::Forward(wanted), Seen::Forwarded(port)) => wanted == *port,
+        (Verdict::Feed(wanted), Seen::Fed(feed)) => wanted == *feed,
         // The lookup of a segment that opens nothing, or of a first fragment, shows nothing outside.
         (Verdict::Redirect(_) | Verdict::Reject, Seen::Passed) => !shows_its_socket(case),
         // An ordinary packet to the very address that a named socket is bound to.

@@ -74,7 +74,7 @@ impl<'a> LabWorld<'a> {
         {
             Verdict::Redirect(_) => SocketAnswer::Listening,
             Verdict::Drop | Verdict::Reject => SocketAnswer::None,
-            Verdict::Allow | Verdict::Shortcut(_) | Verdict::Forward(_)
+            Verdict::Allow | Verdict::Shortcut(_) | Verdict::Feed(_) | Verdict::Forward(_)
                 if self.held == SocketAnswer::Listening
                     || self.named_at(header.protocol, ends.local).is_some() =>
             {

@@ -37,6 +37,7 @@ fn seen(ran: &Ran, event: &Event) -> Seen {
         (Verdict::Drop | Verdict::Reject, Event::Process { direction, .. }) => {
             Seen::Denied(*direction)
         }
+        (Verdict::Feed(feed), _) => Seen::Fed(feed),
         (_, Event::Process { direction, .. }) => Seen::Done(*direction),
         (Verdict::Drop, _) => Seen::Dropped,
         (Verdict::Reject, _) if ran.looked_up => Seen::Refused,

@@ -145,6 +145,9 @@ fn of_lab(mut manifest: Manifest, stage: &Stage<'_>) -> Manifest {
     for (name, path) in manifest.namespaces.iter_mut().zip(stage.namespaces()) {
         *name = path;
     }
+    for end in &mut manifest.ends {
+        end.owner = None;
+    }
     for socket in &mut manifest.sockets {
         // Its servers are the lab's own.
         socket.owner = None;
@@ -178,6 +181,15 @@ fn hand_over(
             .collect();
         if !handovers.is_empty() {
             let register = || sockc_runtime::socket_register(options, &plan.name, &handovers);
+            stage.lab().server.run(register)??;
+        }
+    }
+    for plan in &manifest.ends {
+        let mut sockets = policy.sockets.iter();
+        let found = sockets.find(|(_, one)| one.name == plan.name);
+        if let Some(fd) = found.and_then(|(socket, _)| stage.connection_of(socket)) {
+            let handover = [Handover::Own(fd)];
+            let register = || sockc_runtime::socket_register(options, &plan.name, &handover);
             stage.lab().server.run(register)??;
         }
     }

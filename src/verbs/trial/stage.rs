@@ -4,6 +4,7 @@
 //! write: never from our own programs or counters. Not here: what should have been seen.
 
 mod elsewhere;
+mod fed;
 mod servers;
 mod wires;
 
@@ -11,7 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
-use sockc_compiler::policy::{ClassId, Direction, OutInterfaceId, Policy, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Feed, OutInterfaceId, Policy, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
@@ -22,6 +23,7 @@ use super::choose::Case;
 use super::frame;
 use super::interfaces::Interfaces;
 use super::lab_world::{Ends, LabWorld, ports};
+use fed::Connections;
 use servers::Servers;
 use wires::Wires;
 
@@ -44,6 +46,8 @@ pub(crate) enum Seen {
     Denied(Direction),
     /// What a process did went on: what was written arrived.
     Done(Direction),
+    /// What was written came out of this queue, and not at the peer.
+    Fed(Feed),
     /// The lab cannot send it.
     NotSent(String),
 }
@@ -56,6 +60,7 @@ pub(crate) struct Stage<'a> {
     wires: Wires,
     answers: Probe,
     servers: Servers,
+    connections: Connections,
     groups: Vec<Group>,
     /// The namespaces that conditions name, by number.
     namespaces: Vec<Space>,
@@ -64,7 +69,7 @@ pub(crate) struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Makes the lab and starts a server for every named socket that is not to be absent.
+    /// Makes the lab, and starts a server or makes a connection for every named socket that is not to be absent.
     pub(crate) fn new(
         policy: &'a Policy,
         interfaces: &Interfaces,
@@ -72,6 +77,8 @@ impl<'a> Stage<'a> {
     ) -> Result<Self, Error> {
         let lab = Lab::with(&interfaces.all())?;
         let servers = lab.server.run(|| Servers::start(policy, absent))??;
+        let made = lab.server.run(|| Connections::make(policy, absent))?;
+        let connections = made.map_err(|error| Error::new("making a connection", error))?;
         let groups = policy.groups.values().map(|_| Group::new());
         let namespaces = policy.namespaces.values().map(|_| Space::new());
         Ok(Self {
@@ -82,6 +89,7 @@ impl<'a> Stage<'a> {
             namespaces: namespaces.collect::<Result<_, _>>()?,
             lab,
             servers,
+            connections,
             placed: None,
         })
     }
@@ -109,6 +117,11 @@ impl<'a> Stage<'a> {
     /// The descriptor of the server that stands for a named socket in slots of this kind.
     pub(crate) fn server_of(&self, socket: SocketId, kind: SlotKind) -> Option<i32> {
         self.servers.descriptor(socket, kind)
+    }
+
+    /// The descriptor of the connection that stands for a named socket whose queues take data.
+    pub(crate) fn connection_of(&self, socket: SocketId) -> Option<i32> {
+        self.connections.descriptor(socket)
     }
 
     /// Plays one case.
@@ -235,8 +248,13 @@ impl<'a> Stage<'a> {
     /// What becomes of what a process of the group does. A connection that cannot be made is no verdict.
     fn deed(&self, direction: Direction, group: &Group, protocol: IpProtocol, ends: Ends) -> Seen {
         let space = &self.lab.server;
-        match lab::play(space, direction, group, (protocol, ends.local, ends.remote)) {
+        let (queues, watched): (Vec<_>, Vec<_>) = self.connections.ends().unzip();
+        let sides = (protocol, ends.local, ends.remote);
+        match lab::play(space, direction, group, sides, &watched) {
             Ok(Played::Done) => Seen::Done(direction),
+            Ok(Played::Elsewhere(place)) => queues
+                .get(place)
+                .map_or(Seen::Dropped, |feed| Seen::Fed(*feed)),
             Ok(Played::Denied) => Seen::Denied(direction),
             Ok(Played::Lost) => Seen::Dropped,
             Err(error) => Seen::NotSent(error.to_string()),

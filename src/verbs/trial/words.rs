@@ -24,6 +24,11 @@ pub(crate) fn seen(policy: &Policy, seen: &Seen) -> String {
         Seen::Forwarded(port) => format!("left by interface {}", policy.out_interfaces[*port]),
         Seen::Denied(direction) => direction.spec().refused.into(),
         Seen::Done(direction) => direction.spec().done.into(),
+        Seen::Fed(feed) => format!(
+            "came out of the {} {}",
+            feed.queue.words(),
+            policy.sockets[feed.socket].words()
+        ),
         Seen::NotSent(reason) => format!("nothing: {reason}"),
     }
 }
@@ -34,6 +39,7 @@ pub(crate) fn verdict(policy: &Policy, verdict: Verdict) -> String {
         Verdict::Allow | Verdict::Drop | Verdict::Reject => verdict.word().into(),
         Verdict::Redirect(socket) => format!("redirect to sock {}", policy.sockets[socket].name),
         Verdict::Forward(port) => format!("redirect to interface {}", policy.out_interfaces[port]),
+        Verdict::Feed(feed) => format!("redirect to {}", policy.feed_words(feed)),
         Verdict::Shortcut(group) => format!("shortcut to group {}", policy.groups[group].name),
     }
 }

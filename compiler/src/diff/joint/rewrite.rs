@@ -75,6 +75,7 @@ impl Rewriting<'_> {
                 from: self.ids.groups[near.from],
                 to: self.ids.groups[near.to],
             }),
+            Action::Feed(feed) => Action::Feed(self.ids.feed(feed)),
             Action::Allow | Action::Drop | Action::Reject | Action::Count => action,
         }
     }

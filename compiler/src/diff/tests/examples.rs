@@ -31,7 +31,7 @@ fn explained(policy: &Policy, packet: &str) -> Result<&'static str, String> {
         Verdict::Allow => "allow",
         Verdict::Drop => "drop",
         Verdict::Reject => "reject",
-        Verdict::Redirect(_) | Verdict::Forward(_) => "redirect",
+        Verdict::Redirect(_) | Verdict::Forward(_) | Verdict::Feed(_) => "redirect",
         Verdict::Shortcut(_) => "shortcut",
     })
 }

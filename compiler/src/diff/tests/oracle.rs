@@ -188,6 +188,7 @@ impl Checking<'_, '_> {
             Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
             Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
+            Verdict::Feed(feed) => Verdict::Feed(ids.feed(feed)),
             other => other,
         };
         Disposition {

@@ -30,6 +30,30 @@ fn a_wider_rule_shows_what_it_adds() {
     );
 }
 
+/// What is put into another queue, or into none, is another fate.
+#[test]
+fn another_queue_is_a_change() {
+    let old = "default send allow
+        group pods = cgroup \"/pods\"
+        socket cache = registered
+        redirect send tcp to 10.0.0.9:53 to input of sock cache";
+    let changed = |new: &str| lines(old, new).concat();
+    let output = changed(&old.replace("input", "output"));
+    let both = "redirect to input of sock cache -> redirect to output of sock cache: ";
+    assert!(output.starts_with(both), "{output}");
+    let gone = changed(&old.replace(
+        "redirect send tcp to 10.0.0.9:53 to input of sock cache",
+        "",
+    ));
+    assert!(
+        gone.starts_with("redirect to input of sock cache -> allow: "),
+        "{gone}"
+    );
+    let absent = changed(&old.replace("registered", "registered if absent drop"));
+    let refused = "reject -> drop: send from group pods to 10.0.0.9:53 if sock cache absent";
+    assert!(absent.contains(refused), "{absent}");
+}
+
 /// The changes of a host whose text is edited in one place.
 fn edited(from: &str, to: &str) -> Vec<String> {
     assert!(HOST.contains(from));

@@ -172,6 +172,7 @@ impl Ends<'_> {
                 Outcome::PassUnlessAbsent(socket)
             }
             (Effect::Shortcut, Action::Shortcut(near)) => Outcome::Shortcut(near),
+            (Effect::Feed, Action::Feed(feed)) => Outcome::Feed(feed),
             (Effect::Allow, _) => match rule.mark {
                 Some(mark) if self.given.source.chain.hook.sets_mark() == Ability::Yes => {
                     Outcome::Mark(mark)

@@ -4,7 +4,7 @@ use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::ir::{Arg, Block, Builder, End, Value};
-use crate::policy::{Family, OutInterfaceId, Shortcut, SocketId};
+use crate::policy::{Family, Feed, OutInterfaceId, Queue, Shortcut, SocketId};
 
 use super::Ends;
 use crate::lower::context::{msg, skb};
@@ -28,6 +28,8 @@ pub(in crate::lower) enum Outcome {
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the right group.
     Shortcut(Shortcut),
+    /// Goes into a queue of another socket.
+    Feed(Feed),
     /// Goes on with this packet mark.
     Mark(u32),
     /// Leaves by this interface.
@@ -40,9 +42,12 @@ impl Outcome {
     /// The family whose code it is: both share what does not depend on it.
     pub(super) fn family(self, family: Family) -> Family {
         match self {
-            Self::Pass | Self::Drop | Self::Shortcut(_) | Self::Mark(_) | Self::Forward(_) => {
-                Family::V4
-            }
+            Self::Pass
+            | Self::Drop
+            | Self::Shortcut(_)
+            | Self::Feed(_)
+            | Self::Mark(_)
+            | Self::Forward(_) => Family::V4,
             Self::Assign(_) | Self::PassUnlessAbsent(_) | Self::Reject => family,
         }
     }
@@ -74,6 +79,7 @@ impl Ends<'_> {
                 self.pass_unless_absent(builder, block, socket, family)
             }
             Outcome::Shortcut(near) => self.shortcut(builder, block, near),
+            Outcome::Feed(feed) => self.feed(builder, block, feed),
             Outcome::Mark(mark) => self.mark(builder, block, mark),
             Outcome::Forward(port) => self.forward(builder, block, port),
             Outcome::Reject => self.reject(builder, block, family),
@@ -203,6 +209,30 @@ impl Ends<'_> {
         builder.enter(block);
         self.given
             .slot_region(builder, (socket, family), false, [pass, absent]);
+    }
+
+    /// Puts the data into a queue of the socket in the map `ends`. The helper's code is the answer: where the slot is empty, or what
+    /// is in it takes no data, it is that of a drop.
+    fn feed(&mut self, builder: &mut Builder, block: Block, feed: Feed) {
+        builder.enter(block);
+        let slot = self.given.source.ends.get(feed.socket);
+        let (Some(ends), Some(&Some(slot))) = (self.given.source.maps.ends, slot) else {
+            builder.bug("a redirect into a queue without its slot");
+            return;
+        };
+        let slot = builder.fit(slot, "the slot of a socket that takes data");
+        let flags = match feed.queue {
+            Queue::Input => INGRESS,
+            Queue::Output => EGRESS,
+        };
+        let args = [
+            Arg::Value(self.given.context),
+            Arg::Map(ends),
+            Arg::Imm(slot),
+            Arg::Imm(flags),
+        ];
+        let code = builder.call_value(Helper::MsgRedirectMap, &args);
+        builder.end(End::ReturnValue(code));
     }
 
     /// Gives the data to the peer if it is in the right group, else lets it go by TCP; returning the helper's code would refuse

@@ -40,6 +40,7 @@ fn policy() -> Policy {
             port: 1234,
         }]),
         owner: None,
+        fed: false,
         drop_if_absent: true,
         place: place(),
     });

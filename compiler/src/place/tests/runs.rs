@@ -84,6 +84,10 @@ impl Run {
                 }
                 self.end(present, Verdict::Reject)
             }
+            (Effect::Feed, Action::Feed(feed)) => {
+                self.verdict = Verdict::Feed(feed);
+                true
+            }
             (Effect::Shortcut, Action::Shortcut(near)) => {
                 self.verdict = Verdict::Shortcut(near.to);
                 true

@@ -18,7 +18,7 @@ use crate::state::totals;
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataForecast {
-    /// `live set`, `live map`, `socket` or `group`.
+    /// `live set`, `live map`, `socket`, `connected socket` or `group`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -82,7 +82,9 @@ pub(super) fn forecast(
     found.extend(of_maps(part, session, before)?);
     let handed = |manifest: &Manifest| -> Vec<String> {
         let sockets = manifest.sockets.iter();
-        let handed = sockets.filter(|socket| socket.origin == SlotOrigin::Registered);
+        // One without slots is connected.
+        let handed = sockets
+            .filter(|socket| socket.origin == SlotOrigin::Registered && !socket.slots.is_empty());
         handed.map(|socket| socket.name.clone()).collect()
     };
     let (slots, absent) = sockets::forecast(part.manifest, session, before)?;
@@ -100,6 +102,7 @@ pub(super) fn forecast(
         .collect();
     found.extend(by_name("socket", &old, new.collect()));
     found.extend(slots);
+    found.extend(sockets::ends(part.manifest, session, before)?);
     found.extend(groups(part, targets, before));
     Ok(found)
 }

@@ -35,6 +35,7 @@ fn manifest() -> Manifest {
             socket("b", &[17, 6]),
             socket("t", &[6]),
         ],
+        ends: Vec::new(),
         groups: Vec::new(),
         counters: Vec::new(),
         classes: Vec::new(),

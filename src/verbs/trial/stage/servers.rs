@@ -18,7 +18,8 @@ impl Servers {
     /// Starts them in the calling thread's namespace: on the addresses that the policy names; where it names none, one of
     /// each kind on the lab's own address. Only TCP ones need a TTL of their own, but each has one.
     pub(super) fn start(policy: &Policy, absent: &[SocketId]) -> Result<Self, Error> {
-        let named = policy.sockets.iter().filter(|(id, _)| !absent.contains(id));
+        let named = policy.sockets.iter();
+        let named = named.filter(|(id, socket)| !absent.contains(id) && !socket.fed);
         let wanted = named.flat_map(|(id, socket)| {
             let addresses = match socket.origin.listen() {
                 Some(listen) => listen

@@ -7,11 +7,11 @@ use std::os::fd::AsFd;
 
 use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin};
 
-use super::{Carried, DataForecast};
+use super::{Carried, DataForecast, by_name};
 use crate::error::Error;
 use crate::session::Session;
-use crate::sockets::inspect;
 use crate::sockets::lookup::{Fill, SlotState};
+use crate::sockets::{ends, inspect};
 use crate::state::pinned_map;
 use crate::state::record::Record;
 
@@ -49,6 +49,39 @@ pub(super) fn forecast(
     let old = before.manifest.sockets.iter().map(|socket| &socket.name);
     let absent = old.filter(|name| is_registered(&before.manifest, name) && !holds(name));
     Ok((found, absent.cloned().collect()))
+}
+
+/// What becomes of the sockets whose queues take data.
+pub(super) fn ends(
+    manifest: &Manifest,
+    session: &Session,
+    before: Option<&Record>,
+) -> Result<Vec<DataForecast>, Error> {
+    let names = |manifest: &Manifest| -> Vec<String> {
+        let ends = manifest.ends.iter();
+        ends.map(|end| end.name.clone()).collect()
+    };
+    let (old, carried) = match before {
+        Some(before) => {
+            let carried = ends::carriable(before, manifest, &session.state)?;
+            (names(&before.manifest), carried)
+        }
+        None => (Vec::new(), Vec::new()),
+    };
+    let put_out = |name: &String| {
+        let mut carried = carried.iter();
+        carried.any(|one| one.name == *name && one.there && !one.stays)
+    };
+    let new = names(manifest).into_iter().map(|name| {
+        let known = carried.iter().find(|one| one.name == name);
+        let absent = known.is_some_and(|one| !one.there).then_some(0);
+        (name, absent)
+    });
+    let mut found = by_name("connected socket", &old, new.collect());
+    for one in found.iter_mut().filter(|one| put_out(&one.name)) {
+        one.fate = Carried::Emptied;
+    }
+    Ok(found)
 }
 
 /// Whether both are the slot of one socket, for the same address.

@@ -1,0 +1,324 @@
+//! The map `ends`: connected sockets whose queues take data that processes write to others.
+//!
+//! Takes what is handed over, and what the generation before held; gives how each slot stands. The kernel takes a socket out of
+//! the map when it is closed or reset. Not here: which writes are put there, which is the compiler's.
+
+pub(crate) mod connected;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use aya_obj::generated::bpf_prog_type;
+use sockc_compiler::artifact::{EndPlan, Manifest, MapKind};
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+
+use self::connected::EndKind;
+use super::lookup::{SCRATCH, put_in, take_out};
+use super::owners::Owners;
+use super::registered::{Handover, open, refused};
+use crate::active::Active;
+use crate::code::{Code, Label};
+use crate::error::{Error, at};
+use crate::state::State;
+use crate::state::record::Record;
+use crate::sys::{map, process, prog};
+
+/// Fields of `struct bpf_sock`: family, type, protocol and state.
+const SK_FAMILY: i16 = 4;
+const SK_TYPE: i16 = 8;
+const SK_PROTOCOL: i16 = 12;
+const SK_STATE: i16 = 72;
+/// What a program gives that found nobody, or a socket of somebody else, or one that was not taken. What it gives of a socket that
+/// is there is more: its family stands in the highest byte.
+const NOBODY: i32 = 0;
+const NOT_OWNER: i32 = 1;
+const REFUSED: i32 = 2;
+/// The packet that the programs run on: they do not look at it.
+const NO_PACKET: [u8; 64] = [0; 64];
+
+/// A slot, and how it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndState {
+    /// The socket's name in the policy.
+    pub name: String,
+    /// Whether rules put data into what it receives.
+    pub input: bool,
+    /// Whether rules put data into what it sends.
+    pub output: bool,
+    /// The socket that is in it; `None` where none was handed over, or it was closed or reset since.
+    pub held: Option<EndHeld>,
+}
+
+/// A socket in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndHeld {
+    /// What it is.
+    pub kind: EndKind,
+    /// How far its connection is.
+    pub phase: EndPhase,
+}
+
+/// How far the connection of a socket is whose queues take data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndPhase {
+    /// Both sides may send.
+    Connected,
+    /// Its peer has ended what it sends.
+    PeerEnded,
+    /// It has ended what it sends itself, so it takes no more data for its peer.
+    Ended,
+    /// The connection was reset, or has ended on both sides. Its program may still read.
+    Over,
+}
+
+/// Puts a socket into the slot of one whose queues take data, in place of the one that is there.
+pub(crate) fn register(
+    active: &Active<'_>,
+    plan: &EndPlan,
+    handovers: &[Handover],
+) -> Result<(EndKind, Option<String>), Error> {
+    let name = &plan.name;
+    let [handover] = handovers else {
+        let cause =
+            "rules put data into its queues, so it holds one socket; hand over one".to_owned();
+        return Err(refused(name, cause));
+    };
+    let fd = open(name, *handover)?;
+    let kind = connected::look(plan, fd.as_fd())?;
+    let owners = Owners::of_ends(&active.record.manifest)?;
+    connected::check_owner(plan, fd.as_fd(), &owners)?;
+    let slots = ends_map(active.state(), active.record.generation)?;
+    let put = map::put_socket(slots.as_fd(), plan.index, fd.as_fd());
+    put.map_err(|error| connected::not_taken(plan, kind, &error))?;
+    let note = waiting_reader(*handover).filter(|_| plan.input);
+    Ok((kind, note))
+}
+
+/// A read that waits now looks only for what comes from the peer: the kernel chose the function that reads when the call began
+/// (`sk->sk_prot->recvmsg`). It goes on waiting where rules put data into the queue, and later reads find it.
+fn waiting_reader(handover: Handover) -> Option<String> {
+    let Handover::Process { pid, fd } = handover else {
+        return None;
+    };
+    process::reads_from(pid, fd).then(|| {
+        format!(
+            "process {pid} waits for data of this socket already, and that read sees only what its peer sends; reads that begin from now on see what rules put there"
+        )
+    })
+}
+
+/// Empties a slot; gives what was in it.
+pub(crate) fn unregister(active: &Active<'_>, plan: &EndPlan) -> Result<Option<EndKind>, Error> {
+    let slots = ends_map(active.state(), active.record.generation)?;
+    let held = state(plan, slots.as_fd())?.held;
+    match map::delete(slots.as_fd(), &plan.index.to_ne_bytes()) {
+        Ok(_) => Ok(held.map(|held| held.kind)),
+        // What a SOCKMAP says of an empty slot.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
+        Err(error) => Err(at(format!("empty the slot of \"{}\"", plan.name))(error)),
+    }
+}
+
+/// How every slot of a generation stands.
+pub(crate) fn states(
+    manifest: &Manifest,
+    state: &State,
+    generation: u32,
+) -> Result<Vec<EndState>, Error> {
+    if manifest.ends.is_empty() {
+        return Ok(Vec::new());
+    }
+    let slots = ends_map(state, generation)?;
+    let plans = manifest.ends.iter();
+    plans.map(|plan| self::state(plan, slots.as_fd())).collect()
+}
+
+fn state(plan: &EndPlan, slots: BorrowedFd<'_>) -> Result<EndState, Error> {
+    let given = run(|code| carried(code, plan.index, slots, |_, _| {}));
+    let given = given.map_err(at("look into the slots of sockets that take data"))?;
+    Ok(EndState {
+        name: plan.name.clone(),
+        input: plan.input,
+        output: plan.output,
+        held: held(given),
+    })
+}
+
+/// Copies what the generation before holds to the slots of the same names; what was left out, and why.
+pub(crate) fn carry(
+    manifest: &Manifest,
+    before: Option<&Record>,
+    state: &State,
+    generation: u32,
+) -> Result<Vec<String>, Error> {
+    let mut notes = Vec::new();
+    let Some(before) = before else {
+        return Ok(notes);
+    };
+    for (old, plan) in shared(&before.manifest, manifest) {
+        let from = ends_map(state, before.generation)?;
+        let to = ends_map(state, generation)?;
+        let owners = Owners::of_ends(manifest)?;
+        let what = "carry sockets over that take data";
+        let copied = run(|code| {
+            carried(code, old.index, from.as_fd(), |code, out| {
+                admit(code, plan, &owners, out);
+                put_in(code, plan.index, to.as_fd());
+                code.jump_if(JumpOp::Ne, Register::R0, 0, out.refused);
+            })
+        });
+        let why = match copied.map_err(at(what))?.cast_signed() {
+            NOT_OWNER => "it is not of the owner that the policy names",
+            REFUSED => "it cannot take what the rules put there now",
+            _ => continue,
+        };
+        notes.push(format!(
+            "the socket \"{}\" is absent: {why}; hand over another by `sockc socket register {0}`",
+            plan.name
+        ));
+    }
+    Ok(notes)
+}
+
+/// A socket that two policies name, were the second one put in force.
+pub(crate) struct Carriable {
+    /// Its name.
+    pub(crate) name: String,
+    /// Whether one is there now.
+    pub(crate) there: bool,
+    /// Whether that one would be carried over.
+    pub(crate) stays: bool,
+}
+
+/// What becomes of the sockets that both policies name.
+pub(crate) fn carriable(
+    before: &Record,
+    manifest: &Manifest,
+    state: &State,
+) -> Result<Vec<Carriable>, Error> {
+    let mut found = Vec::new();
+    for (old, plan) in shared(&before.manifest, manifest) {
+        let from = ends_map(state, before.generation)?;
+        let owners = Owners::of_ends(manifest)?;
+        let given = run(|code| {
+            carried(code, old.index, from.as_fd(), |code, out| {
+                admit(code, plan, &owners, out);
+            })
+        });
+        let given = given.map_err(at("look into the slots of sockets that take data"))?;
+        found.push(Carriable {
+            name: plan.name.clone(),
+            there: given.cast_signed() != NOBODY,
+            stays: held(given).is_some(),
+        });
+    }
+    Ok(found)
+}
+
+/// Those that both have, by name.
+fn shared<'a>(
+    before: &'a Manifest,
+    now: &'a Manifest,
+) -> impl Iterator<Item = (&'a EndPlan, &'a EndPlan)> {
+    now.ends.iter().filter_map(|plan| {
+        let old = before.ends.iter().find(|old| old.name == plan.name)?;
+        Some((old, plan))
+    })
+}
+
+/// Where a program goes that does not take the socket in R7.
+#[derive(Clone, Copy)]
+pub(crate) struct Out {
+    not_owner: Label,
+    refused: Label,
+}
+
+/// Goes on if the socket in R7 may stand behind a name.
+fn admit(code: &mut Code, plan: &EndPlan, owners: &Owners, out: Out) {
+    if plan.output {
+        code.add([asm::load(Width::W, Register::R1, Register::R7, SK_PROTOCOL)]);
+        code.jump_if(JumpOp::Ne, Register::R1, libc::IPPROTO_TCP, out.refused);
+    }
+    owners.check(code, &plan.name, Register::R7, SCRATCH, out.not_owner);
+}
+
+/// Takes what is in a slot of a map, and does with the one in R7 what may leave to one of the outs; gives what it is.
+fn carried(code: &mut Code, index: u32, from: BorrowedFd<'_>, taken: impl FnOnce(&mut Code, Out)) {
+    let (nobody, release) = (code.label(), code.label());
+    let out = Out {
+        not_owner: code.label(),
+        refused: code.label(),
+    };
+    take_out(code, index, from, nobody);
+    // The verifier refuses code that no way leads to, and not every caller goes out.
+    code.add([asm::mov64_imm(Register::R8, NOBODY)]);
+    code.jump_if(JumpOp::Eq, Register::R8, NOT_OWNER, out.not_owner);
+    code.jump_if(JumpOp::Eq, Register::R8, REFUSED, out.refused);
+    taken(code, out);
+    code.add([asm::mov64_imm(Register::R8, 0)]);
+    for (field, more) in [
+        (SK_FAMILY, 8),
+        (SK_PROTOCOL, 8),
+        (SK_TYPE, 8),
+        (SK_STATE, 0),
+    ] {
+        code.add([
+            asm::load(Width::W, Register::R1, Register::R7, field),
+            asm::alu64_imm(AluOp::And, Register::R1, 0xff),
+            asm::alu64_reg(AluOp::Or, Register::R8, Register::R1),
+            asm::alu64_imm(AluOp::Lsh, Register::R8, more),
+        ]);
+    }
+    code.jump(release);
+    for (label, given) in [(out.not_owner, NOT_OWNER), (out.refused, REFUSED)] {
+        code.place(label);
+        code.add([asm::mov64_imm(Register::R8, given)]);
+        code.jump(release);
+    }
+    code.place(release);
+    code.add([
+        asm::mov64_reg(Register::R1, Register::R7),
+        asm::call(Helper::SkRelease),
+        asm::mov64_reg(Register::R0, Register::R8),
+        asm::exit(),
+    ]);
+    code.place(nobody);
+    code.give(NOBODY);
+}
+
+/// Runs a program once; what it gives.
+fn run(write: impl FnOnce(&mut Code)) -> io::Result<u32> {
+    let mut code = Code::default();
+    write(&mut code);
+    let program = prog::load(&prog::Source {
+        name: "sockc_end",
+        kind: bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS,
+        attach: None,
+        code: &code.bytes()?,
+    })?;
+    prog::run(program.as_fd(), &NO_PACKET)
+}
+
+/// What a program says of a socket that is there; the states are those of `net/tcp_states.h`, in which other sockets are
+/// `TCP_ESTABLISHED` as long as they are connected.
+fn held(given: u32) -> Option<EndHeld> {
+    let [family, protocol, kind, state] = given.to_be_bytes();
+    let kind = EndKind::of(family.into(), kind.into(), protocol.into())?;
+    let phase = match state {
+        // `TCP_ESTABLISHED`
+        1 => EndPhase::Connected,
+        // `TCP_CLOSE_WAIT`
+        8 => EndPhase::PeerEnded,
+        // `TCP_FIN_WAIT1` and `TCP_FIN_WAIT2`
+        4 | 5 => EndPhase::Ended,
+        _ => EndPhase::Over,
+    };
+    Some(EndHeld { kind, phase })
+}
+
+/// The map of a generation.
+fn ends_map(state: &State, generation: u32) -> Result<OwnedFd, Error> {
+    state.open_map(generation, "ends", MapKind::SockMap)
+}
