@@ -212,14 +212,18 @@ impl<'a> Sample<'a> {
         };
         let live = self.policy.sets.iter();
         let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        // Rules see no socket of what has none, and words may not name one.
+        let [here, there] = match self.header.has_socket() {
+            true => [self.socket, self.elsewhere],
+            false => [SocketAnswer::None; 2],
+        };
         let elsewhere = self.policy.namespaces.keys();
-        let found =
-            |netns| (self.elsewhere != SocketAnswer::None).then_some((netns, self.elsewhere));
+        let found = |netns| (there != SocketAnswer::None).then_some((netns, there));
         Described {
             elsewhere: elsewhere.filter_map(found).collect(),
             absent: self.absent.clone(),
             members: live.map(|(set, _)| (set, members(set))).collect(),
-            ..Described::plain(event, self.socket)
+            ..Described::plain(event, here)
         }
     }
 

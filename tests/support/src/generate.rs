@@ -154,6 +154,9 @@ pub fn random_policy(seed: u64, options: Options) -> String {
         policy += &whole::placed(&mut rng, format!("{label}{rule}"), options.features);
         policy.push('\n');
     }
+    if policy.contains("of sock joined") {
+        policy += "socket joined = registered\n";
+    }
     policy
 }
 

@@ -132,7 +132,7 @@ fn read(packet: &str, policy: &Policy) -> text::Described {
         start: 0,
         end: 0,
     };
-    text::read(&tree, policy, whole).unwrap()
+    text::read(&tree, policy, whole).unwrap_or_else(|error| panic!("{packet}: {error:?}"))
 }
 
 #[test]

@@ -67,6 +67,9 @@ pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     if rng.one_in(8) {
         return shortcut(rng, values, group);
     }
+    if rng.one_in(8) {
+        return into_queue(rng, values, group);
+    }
     let verb = *rng.one_of(&["allow", "drop", "reject", "count"]);
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
@@ -94,6 +97,16 @@ fn shortcut(rng: &mut Rng, values: &Values, group: &str) -> String {
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     format!("{audit}shortcut tcp within group {group} to {to}")
+}
+
+/// Data for the queue of a socket.
+fn into_queue(rng: &mut Rng, values: &Values, group: &str) -> String {
+    let audit = *rng.one_of(&["", "", "audit "]);
+    let queue = *rng.one_of(&["input", "output"]);
+    let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
+    let to = side(rng, values, lean, true);
+    let log = *rng.one_of(&["", "", " log \"moved\""]);
+    format!("{audit}redirect send tcp from group {group} to {to} to {queue} of sock joined{log}")
 }
 
 /// A rule as it is, or in the block of a zone.
