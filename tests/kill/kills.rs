@@ -17,6 +17,13 @@ pub(crate) fn nothing(scene: &Scene) {
     scene.sockc(&["unload", "--yes"]);
 }
 
+/// The old policy, with the connected socket in its slot.
+pub(crate) fn old_with_connected(scene: &Scene) {
+    old(scene);
+    let [pid, fd] = [std::process::id().to_string(), scene.kept().to_string()];
+    scene.must(&["socket", "register", "kept", "--pid", &pid, "--fd", &fd]);
+}
+
 /// A file with as many members as the set may hold. Every file has 127.0.0.12; the first has 127.0.0.11, the second 127.0.0.13.
 pub(crate) fn members(scene: &Scene, file: u8) -> String {
     let own = if file == 1 { 11 } else { 13 };
@@ -190,4 +197,22 @@ fn socket_register() {
         let register = ["socket", "register", "late", "--pid", &pid, "--fd", &fd];
         kill(&scene, "socket register", &unregistered, &register);
     }
+}
+
+/// No connected socket is lost on the way, and none stands behind a name that is not told.
+#[test]
+fn apply_and_register_with_a_connected_socket() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::with_connected();
+    let apply = ["apply", &scene.path("new.sk")];
+    kill(&scene, "apply, connected", &old_with_connected, &apply);
+    old(&scene);
+    let unregistered = |scene: &Scene| {
+        scene.sockc(&["socket", "unregister", "kept"]);
+    };
+    let (pid, fd) = (std::process::id().to_string(), scene.kept().to_string());
+    let register = ["socket", "register", "kept", "--pid", &pid, "--fd", &fd];
+    kill(&scene, "register, connected", &unregistered, &register);
 }

@@ -11,7 +11,7 @@ use libc::{
 };
 
 use crate::campaign::{Campaign, Seen, all, points};
-use crate::kills::{members, new, nothing, old};
+use crate::kills::{members, new, nothing, old, old_with_connected};
 use crate::root;
 use crate::scene::{BLOCK, Scene};
 use crate::trace::{Ended, Fate, Which};
@@ -432,6 +432,32 @@ fn set_add_and_socket_register() {
     let (pid, fd) = (std::process::id().to_string(), scene.late().to_string());
     let register = ["socket", "register", "late", "--pid", &pid, "--fd", &fd];
     refuse(&scene, "socket register", &prepare, &register);
+}
+
+#[test]
+fn a_connected_socket() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::with_connected();
+    let apply = ["apply", &scene.path("new.sk")];
+    refuse(&scene, "apply, connected", &old_with_connected, &apply);
+    let absent = |scene: &Scene| {
+        if scene.sockc(&["socket", "unregister", "kept"]).code != Some(0) {
+            old(scene);
+        }
+    };
+    absent(&scene);
+    let (pid, fd) = (std::process::id().to_string(), scene.kept().to_string());
+    let register = ["socket", "register", "kept", "--pid", &pid, "--fd", &fd];
+    refuse(&scene, "register, connected", &absent, &register);
+    let there = |scene: &Scene| {
+        if scene.sockc(&register).code != Some(0) {
+            old_with_connected(scene);
+        }
+    };
+    let unregister = ["socket", "unregister", "kept"];
+    refuse(&scene, "unregister, connected", &there, &unregister);
 }
 
 #[test]

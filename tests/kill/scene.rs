@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::mem;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,6 +27,9 @@ const OLD: u16 = 1001;
 const NEW: u16 = 2001;
 /// The port that members of the live set may not reach.
 const BANNED: u16 = 5000;
+/// Where a process of the group writes from, and to whom; a connected socket gets it.
+const WRITER: &str = "127.0.9.1:0";
+const FED: &str = "127.0.9.9:53";
 /// How long what must come may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A port that nobody drops.
@@ -57,11 +60,22 @@ pub(crate) struct Scene {
     web: TcpListener,
     /// A socket that can be registered.
     late: TcpListener,
+    /// A connection whose input takes what the group writes, and its peer, where the policies have one.
+    kept: Option<[TcpStream; 2]>,
 }
 
 impl Scene {
     /// With or without a namespace for a `for netns` block.
     pub(crate) fn new(with_block: bool) -> Self {
+        Self::made(with_block, false)
+    }
+
+    /// One whose policies put what the group writes into the queue of a connected socket.
+    pub(crate) fn with_connected() -> Self {
+        Self::made(false, true)
+    }
+
+    fn made(with_block: bool, connected: bool) -> Self {
         let space = Space::with_bpffs().unwrap();
         let block = with_block.then(|| Space::new().unwrap());
         for one in [Some(&space), block.as_ref()].into_iter().flatten() {
@@ -84,6 +98,7 @@ impl Scene {
         let scene = Self {
             web: listen("127.0.0.1:7001"),
             late: listen("127.0.0.1:7002"),
+            kept: connected.then(|| space.run(pair).unwrap()),
             space,
             block,
             group: Group::new().unwrap(),
@@ -103,11 +118,18 @@ impl Scene {
         };
         // Sockets with an owner are taken in another way than those without.
         let owner = self.block.as_ref().map_or("", |_| " owner uid 0");
+        let fed = match &self.kept {
+            Some(_) => format!(
+                "socket kept = registered owner uid 0\ndefault send allow\n\
+                 redirect send tcp from group jobs to {FED} to input of sock kept\n"
+            ),
+            None => String::new(),
+        };
         format!(
             "interfaces lo\nlive set banned max 61\nlive map tenants max 100\n\
              socket web = tcp listen 127.0.0.1:7001{owner}\nsocket late = registered owner uid 0\n\
              group jobs = cgroup \"{}\"\ndefault connect allow\n\
-             drop connect udp from group jobs to port {}\n{more}redirect tcp to 127.0.0.10:80 to sock late\nredirect tcp by @tenants\n{rules}{block}",
+             drop connect udp from group jobs to port {}\n{more}redirect tcp to 127.0.0.10:80 to sock late\nredirect tcp by @tenants\n{fed}{rules}{block}",
             self.group.path(),
             first + HOOKS,
         )
@@ -128,6 +150,11 @@ impl Scene {
     /// The number of the socket that can be registered.
     pub(crate) fn late(&self) -> i32 {
         self.late.as_raw_fd()
+    }
+
+    /// The number of the connected socket.
+    pub(crate) fn kept(&self) -> i32 {
+        self.kept.as_ref().unwrap()[0].as_raw_fd()
     }
 
     /// The command, not run yet.
@@ -161,6 +188,7 @@ impl Scene {
     pub(crate) fn answers(&self) -> Vec<bool> {
         let mut answers = self.space.run(arrivals).unwrap();
         answers.extend([OLD, NEW].map(|first| self.calls(first + HOOKS)));
+        answers.extend(self.kept.iter().flat_map(|kept| self.moves(kept)));
         let connections = || [8, 9, 10].map(|last| connects([127, 0, 0, last], 80));
         answers.extend(self.space.run(connections).unwrap());
         // A full queue would keep later ones out.
@@ -172,6 +200,18 @@ impl Scene {
             answers.extend(block.run(arrivals).unwrap());
         }
         answers
+    }
+
+    /// Whether what a process of the group writes arrives, and whether it comes out of the connected socket.
+    fn moves(&self, [own, _]: &[TcpStream; 2]) -> [bool; 2] {
+        let ends = (
+            IpProtocol::TCP,
+            WRITER.parse().unwrap(),
+            FED.parse().unwrap(),
+        );
+        let watched = [own.as_fd()];
+        let played = play(&self.space, Direction::Send, &self.group, ends, &watched).unwrap();
+        [Played::Done, Played::Elsewhere(0)].map(|wanted| played == wanted)
     }
 
     /// Whether a process of the group may send to a port.
@@ -192,6 +232,7 @@ impl Scene {
             let status = &one["status"];
             format!("{} {}", status["policy"], status["drift"])
         }));
+        names.extend(self.kept.iter().map(|_| status["ends"].to_string()));
         names
     }
 
@@ -219,6 +260,13 @@ impl Drop for Scene {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Both ends of a connection over `lo`.
+fn pair() -> [TcpStream; 2] {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    [own, listener.accept().unwrap().0]
 }
 
 /// Gives a namespace the name of the block, in the mounts of the calling thread alone.

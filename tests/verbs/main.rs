@@ -10,6 +10,7 @@
 
 mod asking;
 mod blocks;
+mod connected;
 mod crafted;
 mod elsewhere;
 mod expecting;
