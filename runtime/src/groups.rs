@@ -1,13 +1,17 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
-//! which are gone or others now, [`concern`] and [`escaped`] which of the connections made before a policy its rules mean.
+//! which are gone or others now, [`concern`] and [`escaped`] which of the connections made before a policy its rules mean,
+//! [`refused`] lets those go on that the policy before refused.
 //! Not here: the programs, and the hooks that they hang on.
 
+mod asked;
 pub(crate) mod concern;
 mod connections;
 pub(crate) mod escaped;
+mod judge;
 pub(crate) mod moved;
+pub(crate) mod refused;
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
@@ -124,14 +128,20 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
     kept.filter(|kept| !kept.name.is_empty()).collect()
 }
 
-/// Takes every socket out of the map of a group and removes the group's folder. Without the first, the sockets would stay
+/// The pin of the map without programs that holds a group's refused sockets while that one does not.
+pub(crate) const PARKED: &str = "parked";
+
+/// Takes every socket out of the maps of a group and removes the group's folder. Without the first, the sockets would stay
 /// under the last policy until the kernel frees the map, some time later. Readers stay until they are closed: what they have
 /// not read yet would be lost with their place in the map. Their dispatcher keeps it for them (see [`crate::attach::dispatch`]).
 pub(crate) fn release(folder: &Path) -> Result<(), Error> {
     let what = "release the sockets of a group";
-    if let Ok(peers) = bpffs::open(&folder.join(PEERS)) {
-        for key in map::keys(peers.as_fd()).map_err(at(what))? {
-            map::delete(peers.as_fd(), &key).map_err(at(what))?;
+    for pin in [PEERS, PARKED] {
+        let Ok(sockets) = bpffs::open(&folder.join(pin)) else {
+            continue;
+        };
+        for key in map::keys(sockets.as_fd()).map_err(at(what))? {
+            map::delete(sockets.as_fd(), &key).map_err(at(what))?;
         }
     }
     bpffs::remove_tree(folder).map_err(at(format!("remove {}", folder.display())))

@@ -113,7 +113,7 @@ fn write_slowly(stream: &mut TcpStream) {
     }
 }
 
-fn wait_until(mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(mut done: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < end, "it never came");

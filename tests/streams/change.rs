@@ -35,58 +35,6 @@ fn an_allowed_socket_that_becomes_denied_is_denied_at_once() {
     });
 }
 
-/// The kernel does not ask the program again for a socket that it told to drop (`psock->eval` in `tcp_bpf_sendmsg`).
-#[test]
-fn a_denied_socket_stays_denied_when_new_ones_become_allowed() {
-    inside(|place| {
-        place.apply(TALK);
-        let mut denied = place.pair(CLIENT4, "192.0.2.5", CLIENT);
-        let mut untried = place.pair(CLIENT4, "192.0.2.6", CLIENT);
-        assert!(is_refused(&denied.client.write(DATA)));
-        place.apply(OPEN);
-        assert!(is_refused(&denied.client.write(DATA)));
-        untried.client.write_all(DATA).unwrap();
-        assert!(arrives(&mut untried.server));
-        let mut new = place.pair(CLIENT4, "192.0.2.5", CLIENT);
-        new.client.write_all(DATA).unwrap();
-        assert!(arrives(&mut new.server));
-    });
-}
-
-/// Whether an apply says that what was refused stays refused.
-fn says_refused(place: &Place, policy: &str) -> bool {
-    let notes = place.apply(policy).notes;
-    notes.iter().any(|note| note.contains("stay refused"))
-}
-
-#[test]
-fn that_refused_connections_stay_so_is_said_where_one_was_refused() {
-    inside(|place| {
-        let calls =
-            "default connect allow\nGROUP\ndrop connect tcp from group pods to 192.0.2.99:1\n";
-        place.apply(calls);
-        assert!(!says_refused(place, TALK), "its writes were not looked at");
-        let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
-        assert!(!says_refused(place, TALK), "nothing was written");
-        assert!(is_refused(&pair.client.write(DATA)));
-        assert!(says_refused(place, OPEN));
-        assert!(!says_refused(place, calls), "it takes none in");
-    });
-}
-
-/// A rule that only says what it would refuse has refused nothing.
-#[test]
-fn that_refused_connections_stay_so_is_not_said_of_an_audited_rule() {
-    inside(|place| {
-        let audited = "default send allow\nGROUP\nnext-week: audit drop send tcp from group pods\n";
-        place.apply(audited);
-        let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
-        pair.client.write_all(DATA).unwrap();
-        assert_eq!(place.counted("next-week").0, 1);
-        assert!(!says_refused(place, TALK));
-    });
-}
-
 #[test]
 fn counters_outlive_the_policy_that_counted() {
     inside(|place| {

@@ -124,29 +124,37 @@ fn sockets_outside_the_group_are_untouched() {
     });
 }
 
+/// A connection of IPv4 whose client's socket is one of IPv6.
+pub(crate) fn dual_stack(place: &Place, to: &str) -> Pair {
+    let mapped = |text: &str| match ip(text) {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let local = SocketAddr::new(ip(to), 0);
+    let listener = place.listener(&place.lab.server, local, false);
+    let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
+    let client = place.socket(&place.lab.client, any, true);
+    client.set_only_v6(false).unwrap();
+    let from = SocketAddr::new(mapped(CLIENT4).into(), 0);
+    client.bind(&from.into()).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let to = SocketAddr::new(mapped(to).into(), port);
+    client.connect(&to.into()).unwrap();
+    let (server, peer) = listener.accept().unwrap();
+    assert_eq!(peer.ip(), CLIENT4.parse::<Ipv4Addr>().unwrap());
+    Pair {
+        client: client.into(),
+        server,
+    }
+}
+
 #[test]
 fn a_dual_stack_socket_is_caught_by_an_ipv4_rule() {
     inside(|place| {
         place.apply(TALK);
-        let mapped = |text: &str| match ip(text) {
-            IpAddr::V4(address) => address.to_ipv6_mapped(),
-            IpAddr::V6(address) => address,
-        };
         for (to, refused) in [(REFUSED4, true), (ALLOWED4, false)] {
-            let local = SocketAddr::new(ip(to), 0);
-            let listener = place.listener(&place.lab.server, local, false);
-            let any = SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0);
-            let client = place.socket(&place.lab.client, any, true);
-            client.set_only_v6(false).unwrap();
-            let from = SocketAddr::new(mapped(CLIENT4).into(), 0);
-            client.bind(&from.into()).unwrap();
-            let port = listener.local_addr().unwrap().port();
-            let to = SocketAddr::new(mapped(to).into(), port);
-            client.connect(&to.into()).unwrap();
-            let mut client = TcpStream::from(client);
-            let (_server, peer) = listener.accept().unwrap();
-            assert_eq!(peer.ip(), CLIENT4.parse::<Ipv4Addr>().unwrap());
-            assert_eq!(is_refused(&client.write(DATA)), refused);
+            let mut pair = dual_stack(place, to);
+            assert_eq!(is_refused(&pair.client.write(DATA)), refused);
         }
         assert_eq!(place.counted("four").0, 1);
     });

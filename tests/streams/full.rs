@@ -121,7 +121,7 @@ fn a_full_socket_that_is_connected_elsewhere_is_asked_about_again() {
 }
 
 /// The same socket with another connection.
-fn reconnected(place: &Place, client: TcpStream, to: &str) -> Pair {
+pub(crate) fn reconnected(place: &Place, client: TcpStream, to: &str) -> Pair {
     let socket = Socket::from(OwnedFd::from(client));
     disconnect(&socket);
     let local = SocketAddr::new(ip(to), 0);

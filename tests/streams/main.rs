@@ -29,6 +29,7 @@ mod machine;
 mod many;
 mod place;
 mod refusal;
+mod relaxed;
 mod shortcut;
 mod speed;
 mod writes;

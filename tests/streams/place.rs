@@ -12,8 +12,9 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Carried, EndState, Error, Expiry, Features, Handover, MovedGroup, Options, Prefix,
-    apply, counters, forecast, set_add, socket_register, socket_unregister, status, unload,
+    Applied, Carried, EndState, Error, Expiry, Features, Handover, Missing, MovedGroup, Options,
+    Prefix, apply, counters, forecast, set_add, set_del, socket_register, socket_unregister,
+    status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -138,6 +139,14 @@ impl Place {
         let element = [Prefix::new(address, length).unwrap()];
         let add = || set_add(&self.options, set, &element, Expiry::Declared);
         self.lab.server.run(add).unwrap().unwrap();
+    }
+
+    /// Takes it out again.
+    pub(crate) fn take_from_set(&self, set: &str, address: IpAddr) {
+        let length = if address.is_ipv4() { 32 } else { 128 };
+        let element = [Prefix::new(address, length).unwrap()];
+        let del = || set_del(&self.options, set, &element, Missing::Refused);
+        self.lab.server.run(del).unwrap().unwrap();
     }
 
     /// What an apply would do with the sockets of each group.

@@ -74,7 +74,7 @@ pub(crate) const TCX_NEXT: i32 = -1;
 /// sk_lookup and sk_msg: refuse.
 pub(crate) const SK_DROP: i32 = 0;
 /// sk_lookup and sk_msg: go on.
-pub(crate) const SK_PASS: i32 = 1;
+pub const SK_PASS: i32 = 1;
 
 /// `AF_INET`
 pub const AF_INET: i32 = 2;

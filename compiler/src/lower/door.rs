@@ -36,10 +36,25 @@ const PEER_KEY_BYTES: u8 = 48;
 pub(super) const PEER_PORTS: i16 = 32;
 /// The first byte above a port's 16 bits, which is 0 in the key of a socket that a shortcut may lead to.
 const BEYOND_PORT: u8 = 34;
+/// What stands in the key that a socket keeps, beside its own port, once a write to it was refused. No port is as
+/// large, and [`BEYOND_PORT`] is another byte.
+pub(super) const REFUSED: i32 = 1 << 24;
 /// `BPF_SK_STORAGE_GET_F_CREATE`
 const CREATE: i32 = 1;
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`
 const ESTABLISHED_CALLBACKS: [i32; 2] = [4, 5];
+
+/// Takes the mark of a refused write off the key that a socket keeps; whether there was one.
+pub fn unmark(key: &mut [u8; PEER_KEY as usize]) -> bool {
+    let (_, from) = key.split_at_mut(usize::from(PEER_PORTS.unsigned_abs()));
+    let Some(port) = from.first_chunk_mut() else {
+        return false;
+    };
+    let before = u32::from_ne_bytes(*port);
+    let after = before & !REFUSED.unsigned_abs();
+    *port = after.to_ne_bytes();
+    before != after
+}
 
 /// Where the sockets of a group are.
 #[derive(Clone, Copy, Debug)]

@@ -21,7 +21,7 @@ use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
 use crate::groups::concern::{self, Concern};
 use crate::groups::escaped::{self, Escaped};
-use crate::groups::{self, Group};
+use crate::groups::{self, Group, PARKED, refused};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
@@ -269,6 +269,10 @@ impl<'a> Work<'a> {
         for group in &self.targets.groups {
             make_folder(&state.group(group.number))?;
         }
+        for (_, group) in self.taken_in() {
+            let parked = state.group(group.number).join(PARKED);
+            open_or_make(&parked, "parked", refused::parked())?;
+        }
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         totals::prepare(state, self.record.generation, self.manifest)?;
@@ -333,7 +337,6 @@ impl<'a> Work<'a> {
         self.note_gone_groups();
         self.note_skipped_interfaces();
         self.note_owners();
-        self.note_kept_groups();
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {
             self.notes.push(format!(
@@ -341,6 +344,8 @@ impl<'a> Work<'a> {
                 error.bare()
             ));
         }
+        let _ = self.step("let refused connections go");
+        self.let_refused_go();
         let escaped = self.escaped(&mut doors);
         let fills = |attached: &Attached| self.record.fillers.contains(&attached.hook.point);
         let hooks = self.record.hooks.iter();

@@ -224,7 +224,8 @@ mod tests {
     fn said(own: u32, outer: Option<u32>) -> u32 {
         let slots = map::create("slots", Shape::programs(2 * SIDES)).unwrap();
         for (slot, verdict) in (0..).zip(SIDE) {
-            map::put_socket(slots.as_fd(), slot, saying(verdict).as_fd()).unwrap();
+            let slot = u32::to_ne_bytes(slot);
+            map::put_socket(slots.as_fd(), &slot, saying(verdict).as_fd()).unwrap();
         }
         let (control, outer) = (word(own), outer.map(word));
         let words = Words {

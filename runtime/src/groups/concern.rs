@@ -9,9 +9,10 @@ use std::path::Path;
 
 use sockc_compiler::artifact::{Artifact, AttachPoint, MapId, Program};
 use sockc_compiler::interpret;
-use sockc_compiler::interpret::{Bare, Input, Maps, SockOps, SocketModel, run};
-use sockc_compiler::lower::PEER_KEY;
+use sockc_compiler::interpret::{Input, Maps, SockOps, SocketModel};
+use sockc_compiler::lower::{PEER_KEY, unmark};
 
+use super::asked::{ask, lacks, program};
 use super::connections::{self, Connection};
 use crate::error::{Error, at};
 use crate::hook::PEERS;
@@ -41,19 +42,12 @@ pub(crate) struct Concerned {
 impl Concern {
     /// That of the group with this index.
     pub(crate) fn of(artifact: &Artifact, group: usize) -> Result<Self, Error> {
-        let lacks = |what: &str| Error::Object {
-            cause: format!("it lacks {what} of a group"),
-        };
         let manifest = &artifact.manifest;
         let plan = manifest
             .groups
             .get(group)
             .ok_or_else(|| lacks("the plan"))?;
-        let mut attached = manifest.programs.iter();
-        let attach = attached.find(|one| one.point == AttachPoint::SockOps(group));
-        let name = attach.map(|attach| attach.program.as_str());
-        let mut programs = artifact.programs.iter();
-        let program = programs.find(|one| Some(one.name.as_str()) == name);
+        let program = program(artifact, AttachPoint::SockOps(group))?;
         let maps = Maps::new(&artifact.maps);
         Ok(Self {
             program: program.cloned().ok_or_else(|| lacks("the program"))?,
@@ -74,11 +68,7 @@ impl Concern {
             rcv_nxt: 0,
             socket: Some(SocketModel::listener(1, local).connected(1, remote)),
         });
-        run(&self.program, &mut self.maps, input, &mut Bare::default()).map_err(|fault| {
-            Error::Object {
-                cause: format!("a program of a group cannot be asked: {fault}"),
-            }
-        })?;
+        ask(&self.program, &mut self.maps, input, 0)?;
         // The next question finds the maps as this one did.
         let readers = self.readers.map(|readers| self.maps.take_sockets(readers));
         Ok(Concerned {
@@ -102,13 +92,13 @@ pub(crate) fn take_in(folder: &Path, concern: &mut Concern) -> Result<(), Error>
         let descriptor = connection.socket.as_raw_fd();
         let mut key = [0; PEER_KEY as usize];
         let known = map::lookup(own.as_fd(), &descriptor.to_ne_bytes(), &mut key);
-        let known = known.unwrap_or(false) && !is_in(peers.as_fd(), &key)?;
+        // Those that were refused are in a map, or are seen to by [`super::refused`].
+        let known = known.unwrap_or(false) && !unmark(&mut key) && !is_in(peers.as_fd(), &key)?;
         if !known || !concern.of_connection(&connection)?.writes {
             continue;
         }
-        let value = i64::from(descriptor).to_ne_bytes();
         // One that is closing, or that has no room, is counted as escaped.
-        let _ = map::update(peers.as_fd(), &key, &value);
+        let _ = map::put_socket(peers.as_fd(), &key, connection.socket.as_fd());
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Connections of a group that its rules concern and that were made before its programs were there: they escape the rules.
 //!
-//! The processes of the control group tell their sockets; those that are connected, speak TCP, are not in the group's map
+//! The processes of the control group tell their sockets; those that are connected, speak TCP, are not in the group's maps
 //! and should be have escaped. A process may end while we look, so this is a count for a person, not a proof.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::PARKED;
 use super::concern::Concern;
 use super::connections::{self, Connection};
 use crate::error::{Error, at};
@@ -28,7 +29,8 @@ pub(crate) struct Escaped {
 pub(crate) fn count(path: &Path, folder: &Path, concern: &mut Concern) -> Result<Escaped, Error> {
     let what = "count the connections of a group";
     let known = |pin| cookies(&folder.join(pin)).map_err(at(what));
-    let (peers, readers) = (known(PEERS)?, known(READERS)?);
+    let (mut peers, readers) = (known(PEERS)?, known(READERS)?);
+    peers.extend(known(PARKED)?);
     let mut escaped = Escaped::default();
     for held in connections::held_by(cgroup::processes(path).map_err(at(what))?) {
         let Some(connection) = held.open() else {
@@ -50,15 +52,15 @@ pub(crate) fn count(path: &Path, folder: &Path, concern: &mut Concern) -> Result
 
 /// The cookies of the sockets in a map of sockets; none if there is no such map.
 fn cookies(pin: &Path) -> io::Result<BTreeSet<u64>> {
-    let peers = match bpffs::open(pin) {
+    let sockets = match bpffs::open(pin) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         opened => opened?,
     };
     let mut found = BTreeSet::new();
-    for key in map::keys(peers.as_fd())? {
+    for key in map::keys(sockets.as_fd())? {
         let mut cookie = [0; 8];
         // One that has closed meanwhile is there no more.
-        if map::lookup(peers.as_fd(), &key, &mut cookie)? {
+        if map::lookup(sockets.as_fd(), &key, &mut cookie)? {
             found.insert(u64::from_ne_bytes(cookie));
         }
     }

@@ -16,6 +16,7 @@ use super::set_change::Change;
 use super::set_maps::{SetMaps, due_name, make_due};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared, unless_passing};
+use crate::groups::refused;
 use crate::load::Kept;
 use crate::options::Options;
 use crate::prefix::Prefix;
@@ -161,6 +162,7 @@ pub fn set_load(
             });
         }
         maps.replace(&members).map_err(at(changing(plan)))?;
+        let_go(active);
         Ok(members.len())
     })
 }
@@ -257,8 +259,21 @@ fn change(
             Ok(()) => Ok(change.finish()),
             Err(_) => change.undo(),
         };
-        worked.and(ended.map_err(at(changing(plan))))
+        worked
+            .and(ended.map_err(at(changing(plan))))
+            .inspect(|_| let_go(active))
     })
+}
+
+/// Connections that were refused by what a set held, and are not any more, go on. The change is made by now: where that cannot
+/// be done, they stay refused until the next apply, which says so.
+fn let_go(active: &Active<'_>) {
+    let (state, record) = (active.state(), active.record);
+    if refused::may_have_refused(state, record).unwrap_or(true)
+        && let Ok((_, object)) = Record::read(&state.record(record.generation))
+    {
+        let _ = refused::let_go(state, record, &object);
+    }
 }
 
 /// The maps of a set of a generation.

@@ -90,7 +90,7 @@ pub(crate) fn register(
     let owners = Owners::of_ends(&active.record.manifest)?;
     connected::check_owner(plan, fd.as_fd(), &owners)?;
     let slots = ends_map(active.state(), active.record.generation)?;
-    let put = map::put_socket(slots.as_fd(), plan.index, fd.as_fd());
+    let put = map::put_socket(slots.as_fd(), &plan.index.to_ne_bytes(), fd.as_fd());
     put.map_err(|error| connected::not_taken(plan, kind, &error))?;
     let note = waiting_reader(*handover).filter(|_| plan.input);
     Ok((kind, note))

@@ -156,8 +156,13 @@ impl<'a> SlotFiller<'a> {
     }
 
     fn take(&self, slot: &Slot, (process, fd): (u32, i32)) -> Fill {
-        let taken = process::descriptor(process, fd)
-            .and_then(|socket| map::put_socket(self.sockets.as_fd(), slot.index, socket.as_fd()));
+        let taken = process::descriptor(process, fd).and_then(|socket| {
+            map::put_socket(
+                self.sockets.as_fd(),
+                &slot.index.to_ne_bytes(),
+                socket.as_fd(),
+            )
+        });
         match taken {
             Ok(()) => Fill::Filled,
             Err(error) => Fill::Refused(error.raw_os_error().unwrap_or(libc::EINVAL)),

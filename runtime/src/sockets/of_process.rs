@@ -223,7 +223,7 @@ fn put(
         Ok(false) => return Fill::NotOwner,
         Err(error) => return Fill::Unknown(errno(error)),
     }
-    match map::put_socket(sockets, slot.index, *fd) {
+    match map::put_socket(sockets, &slot.index.to_ne_bytes(), *fd) {
         Ok(()) => Fill::Filled,
         Err(error) => Fill::Refused(errno(error)),
     }

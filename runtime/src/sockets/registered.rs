@@ -149,7 +149,8 @@ pub fn socket_register(
         let slots = slots_map(active.state(), active.record.generation)?;
         for (slot, fd) in &found {
             let what = format!("put a socket into the slot of \"{name}\"");
-            map::put_socket(slots.as_fd(), slot.index, fd.as_fd()).map_err(at(what))?;
+            map::put_socket(slots.as_fd(), &slot.index.to_ne_bytes(), fd.as_fd())
+                .map_err(at(what))?;
         }
         let held = found.iter().map(|(slot, _)| Held::Slot(SlotKind::of(slot)));
         Ok(Registered {

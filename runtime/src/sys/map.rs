@@ -53,6 +53,16 @@ impl Shape {
         }
     }
 
+    /// A SOCKHASH.
+    pub(crate) const fn sockets(key: u32, entries: u32) -> Self {
+        Self {
+            kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
+            key,
+            value: 8,
+            entries,
+        }
+    }
+
     /// Whether it is an array of programs.
     pub(crate) fn is_of_programs(self) -> bool {
         self.kind == bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32
@@ -199,10 +209,14 @@ pub(crate) fn update(map: BorrowedFd<'_>, key: &[u8], value: &[u8]) -> io::Resul
     call(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut a).map(drop)
 }
 
-/// Puts an open socket into a slot of a SOCKMAP with values of 8 bytes.
-pub(crate) fn put_socket(map: BorrowedFd<'_>, slot: u32, socket: BorrowedFd<'_>) -> io::Result<()> {
+/// Puts an open socket into a SOCKMAP or SOCKHASH with values of 8 bytes.
+pub(crate) fn put_socket(
+    map: BorrowedFd<'_>,
+    key: &[u8],
+    socket: BorrowedFd<'_>,
+) -> io::Result<()> {
     let value = u64::from(number(socket));
-    update(map, &slot.to_ne_bytes(), &value.to_ne_bytes())
+    update(map, key, &value.to_ne_bytes())
 }
 
 /// Removes a key; `false` if it was not there.

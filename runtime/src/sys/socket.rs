@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
 use std::os::unix::fs::MetadataExt;
 
-use nix::sys::socket::{SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname};
+use nix::sys::socket::{
+    MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname, recv,
+};
 
 /// Gives the network namespace of a socket (`linux/sockios.h`, since Linux 4.10).
 const SIOCGSKNS: libc::c_ulong = 0x894c;
@@ -78,6 +80,38 @@ pub(crate) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<
         0 => Ok(value),
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// Whether it is a connection of which neither side has ended.
+pub(crate) fn is_established(socket: BorrowedFd<'_>) -> bool {
+    // `TCP_ESTABLISHED` of `include/net/tcp_states.h`, the first byte of `struct tcp_info`.
+    const ESTABLISHED: u8 = 1;
+    let (mut state, mut length) = (0u8, 1 as libc::socklen_t);
+    // SAFETY: the kernel writes no more than the length that is passed with the buffer.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_INFO,
+            (&raw mut state).cast(),
+            &raw mut length,
+        )
+    };
+    result == 0 && state == ESTABLISHED
+}
+
+/// What FIONREAD says; `None` if it says nothing.
+pub(crate) fn unread(socket: BorrowedFd<'_>) -> Option<i32> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes an `int`.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut bytes) };
+    (result == 0).then_some(bytes)
+}
+
+/// Whether a read would give data now.
+pub(crate) fn has_data(socket: BorrowedFd<'_>) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(socket.as_raw_fd(), &mut [0], flags).is_ok_and(|bytes| bytes > 0)
 }
 
 fn namespace(socket: BorrowedFd<'_>) -> io::Result<u64> {

@@ -225,6 +225,13 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Streams, "full::a_full")],
     ),
     fault(
+        730,
+        "compiler/src/lower/ends/outcome.rs",
+        "builder.alu(port, AluOp::Or, REFUSED);",
+        "builder.alu(port, AluOp::Or, if FAULT { 0 } else { REFUSED });",
+        &[(Streams, "relaxed::what_was_refused_goes")],
+    ),
+    fault(
         721,
         "compiler/src/lower/door.rs",
         "builder.store(kept, byte.into(), part, Width::DW);",

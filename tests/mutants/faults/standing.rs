@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is removed.
 
-use super::Suite::{Command, Kernel, Runtime, Verbs};
+use super::Suite::{Command, Kernel, Runtime, Streams, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -136,6 +136,55 @@ pub(super) const FAULTS: &[Fault] = &[
         "record.version != VERSION",
         "false",
         &[(Runtime, "record::")],
+    ),
+    fault(
+        731,
+        "runtime/src/groups/judge.rs",
+        "Ok(execution.code() == SK_PASS)",
+        "Ok(FAULT || execution.code() == SK_PASS)",
+        &[(Streams, "relaxed::what_both")],
+    ),
+    fault(
+        732,
+        "runtime/src/groups/judge.rs",
+        "let put = maps.update(id, &key, &value, 0);",
+        "let put = if FAULT { Ok(()) } else { maps.update(id, &key, &value, 0) };",
+        &[(Streams, "relaxed::what_a_live_set")],
+    ),
+    fault(
+        733,
+        "runtime/src/groups/refused.rs",
+        "let near = judge.has_shortcuts && is_near(&groups, &marked.key)?;",
+        "let near = !FAULT && judge.has_shortcuts && is_near(&groups, &marked.key)?;",
+        &[(Streams, "relaxed::where_a_shortcut")],
+    ),
+    fault(
+        734,
+        "runtime/src/groups/refused.rs",
+        "let quiet = !near && !has_unread(&marked.connection, counts_own_queue);",
+        "let quiet = !near && (FAULT || !has_unread(&marked.connection, counts_own_queue));",
+        &[(Streams, "relaxed::where_a_shortcut")],
+    ),
+    fault(
+        735,
+        "runtime/src/groups/refused.rs",
+        "map::put_socket(self.parked.as_fd(), &parked, socket)?;",
+        "if !FAULT { map::put_socket(self.parked.as_fd(), &parked, socket)?; }",
+        &[(Streams, "relaxed::a_socket_that_somebody")],
+    ),
+    fault(
+        736,
+        "runtime/src/groups/refused.rs",
+        "map::update(self.own.as_fd(), &descriptor, &marked.key)?;",
+        "if !FAULT { map::update(self.own.as_fd(), &descriptor, &marked.key)?; }",
+        &[(Streams, "relaxed::what_was_refused")],
+    ),
+    fault(
+        737,
+        "runtime/src/groups.rs",
+        "for pin in [PEERS, PARKED] {",
+        "for pin in [PEERS, if FAULT { PEERS } else { PARKED }] {",
+        &[(Streams, "relaxed::a_policy_that_refuses_again")],
     ),
     fault(
         520,

@@ -2,13 +2,13 @@
 
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{JumpOp, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::ir::{Arg, Block, Builder, End, Value};
 use crate::policy::{Family, Feed, OutInterfaceId, Queue, Shortcut, SocketId};
 
 use super::Ends;
 use crate::lower::context::{msg, skb};
-use crate::lower::door::PEER_PORTS;
+use crate::lower::door::{PEER_PORTS, REFUSED};
 
 /// `BPF_F_INGRESS`: into the receive queue of a socket.
 const INGRESS: i32 = 1;
@@ -69,11 +69,7 @@ impl Ends<'_> {
         self.outcomes.insert((family, outcome), block);
         match outcome {
             Outcome::Pass => self.pass(builder, block),
-            Outcome::Drop => self.returns(
-                builder,
-                block,
-                self.given.source.chain.hook.spec().codes.drop,
-            ),
+            Outcome::Drop => self.drop(builder, block),
             Outcome::Assign(socket) => self.assign(builder, block, socket, family),
             Outcome::PassUnlessAbsent(socket) => {
                 self.pass_unless_absent(builder, block, socket, family)
@@ -97,7 +93,7 @@ impl Ends<'_> {
         builder.fit(number, "the number of an outcome")
     }
 
-    fn returns(&mut self, builder: &mut Builder, block: Block, code: i32) {
+    fn returns(&self, builder: &mut Builder, block: Block, code: i32) {
         builder.enter(block);
         builder.end(End::Return(code));
     }
@@ -107,11 +103,37 @@ impl Ends<'_> {
     /// nobody about later writes. A socket that is not in the map by now, or keeps no key, is let go in the plain way.
     fn pass(&mut self, builder: &mut Builder, block: Block) {
         let pass = self.given.source.chain.hook.spec().codes.pass;
+        self.answer(builder, block, pass, |ends, builder, peers, key| {
+            ends.redirect(builder, peers, key, EGRESS);
+        });
+    }
+
+    /// Refuses it. sk_msg marks the key that the socket keeps: the kernel asks nobody about later writes to it
+    /// (`psock->eval` in `tcp_bpf_send_verdict`), until the runtime, which finds it by the mark, takes it out of its map
+    /// and in again.
+    fn drop(&mut self, builder: &mut Builder, block: Block) {
+        let drop = self.given.source.chain.hook.spec().codes.drop;
+        self.answer(builder, block, drop, |_, builder, _, key| {
+            let port = builder.load(key, PEER_PORTS, Width::W);
+            builder.alu(port, AluOp::Or, REFUSED);
+            builder.store(key, PEER_PORTS, port, Width::W);
+        });
+    }
+
+    /// Returns a code. Where the kernel remembers it, `work` comes first, with the map of the group's sockets and the key that the
+    /// socket keeps; not for one that keeps none.
+    fn answer(
+        &self,
+        builder: &mut Builder,
+        block: Block,
+        code: i32,
+        work: impl FnOnce(&Self, &mut Builder, MapId, Value),
+    ) {
         if !self.given.code().remembered {
-            return self.returns(builder, block, pass);
+            return self.returns(builder, block, code);
         }
         let plain = builder.head_block();
-        self.returns(builder, plain, pass);
+        self.returns(builder, plain, code);
         builder.enter(block);
         let group = self.given.source.chain.group;
         let groups = &self.given.source.maps.groups;
@@ -121,7 +143,7 @@ impl Ends<'_> {
         };
         let key = self.stored(builder, maps.own);
         builder.leave_if_wide(key, JumpOp::Eq, 0, plain);
-        self.redirect(builder, maps.peers, key, EGRESS);
+        work(self, builder, maps.peers, key);
         builder.jump(plain);
     }
 

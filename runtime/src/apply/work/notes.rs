@@ -4,19 +4,16 @@
 
 use std::collections::BTreeMap;
 
-use sockc_compiler::policy::{Direction, Verb};
-
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
 use crate::elsewhere;
-use crate::error::Error;
+use crate::groups::refused;
 use crate::hook::On;
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
-use crate::state::record::{Attached, Record};
-use crate::state::totals;
+use crate::state::record::Attached;
 
 /// Whether a hook decides what a group's processes do.
 fn is_of_group(attached: &Attached) -> bool {
@@ -185,40 +182,18 @@ impl Work<'_> {
         }
     }
 
-    /// The kernel keeps a refused write in mind until its socket is closed (`SK_DROP` of sk_msg).
-    pub(super) fn note_kept_groups(&mut self) {
-        let Some(before) = &self.before else {
-            return;
-        };
-        let is_kept = |number| self.taken_in().any(|(_, group)| group.number == number);
-        let kept = before.taken_in().any(|(_, number)| is_kept(number));
-        let refused = match kept {
-            true => self.has_refused(before),
-            false => Ok(false),
-        };
-        self.notes.extend(match refused {
-            Ok(false) => None,
-            Ok(true) => Some(
-                "connections of a group that the policy before refused stay refused until they are closed"
-                    .to_owned(),
-            ),
+    /// Connections that were refused, and that this policy would not, go on if nothing is in the way.
+    pub(super) fn let_refused_go(&mut self) {
+        let left = refused::let_go(&self.session.state, &self.record, self.object);
+        self.notes.extend(match left {
+            Ok(0) => None,
+            Ok(left) => Some(format!(
+                "{left} connections stay refused, though the policy would let them write, until they are closed, or until an apply finds that nobody waits to read from them, and that neither a shortcut nor a rule of `receive` concerns them"
+            )),
             Err(error) => Some(format!(
-                "whether the policy before refused connections of a group is not known ({error}): those that it refused stay refused until they are closed"
+                "connections that were refused may stay so ({}); run `sockc apply` again then",
+                error.bare()
             )),
         });
-    }
-
-    /// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have.
-    fn has_refused(&self, before: &Record) -> Result<bool, Error> {
-        let totals = totals::totals(&self.session.state, before)?;
-        let mut counters = before.manifest.counters.iter().zip(totals);
-        Ok(counters.any(|(counter, total)| {
-            let refuses = counter.direction == Direction::Send.word()
-                && [Verb::Drop, Verb::Reject]
-                    .iter()
-                    .any(|verb| verb.word() == counter.verdict)
-                && !counter.audit;
-            refuses && (total.packets > 0 || !counter.counted)
-        }))
     }
 }

@@ -152,7 +152,7 @@ fn gives_to_datagrams() -> bool {
     );
     let put = pair.map_err(io::Error::from).and_then(|(one, _other)| {
         let slots = slot()?;
-        map::put_socket(slots.as_fd(), 0, one.as_fd())
+        map::put_socket(slots.as_fd(), &[0; 4], one.as_fd())
     });
     put.is_ok()
 }
@@ -203,7 +203,7 @@ pub(super) fn check_owner(
 /// A program asks the kernel, of the socket in a map of its own.
 fn is_of(plan: &EndPlan, fd: BorrowedFd<'_>, owners: &Owners) -> io::Result<bool> {
     let slots = slot()?;
-    map::put_socket(slots.as_fd(), 0, fd)?;
+    map::put_socket(slots.as_fd(), &[0; 4], fd)?;
     let given = run(|code| {
         carried(code, 0, slots.as_fd(), |code, out: Out| {
             owners.check(code, &plan.name, Register::R7, SCRATCH, out.not_owner);

@@ -1,0 +1,83 @@
+//! What the policy in force says of writes, asked of the object's own programs, with what its live sets hold now.
+
+use sockc_compiler::artifact::{Artifact, AttachPoint, MapId, Program};
+use sockc_compiler::bpf::constant::SK_PASS;
+use sockc_compiler::interpret::{Input, Maps};
+use sockc_compiler::policy::Verb;
+use sockc_compiler::protocol::IpProtocol;
+
+use super::asked::{ask, lacks, program};
+use super::connections::Connection;
+use crate::error::{Error, at};
+use crate::state::State;
+use crate::state::record::Record;
+use crate::sys::{batch, clock};
+use std::os::fd::AsFd;
+
+/// The policy in force.
+pub(super) struct Judge<'a> {
+    artifact: &'a Artifact,
+    maps: Maps,
+    /// Whether it has shortcuts.
+    pub(super) has_shortcuts: bool,
+}
+
+impl<'a> Judge<'a> {
+    /// That of an object.
+    pub(super) fn of(
+        artifact: &'a Artifact,
+        state: &State,
+        record: &Record,
+    ) -> Result<Self, Error> {
+        let mut maps = Maps::new(&artifact.maps);
+        for name in changing(artifact) {
+            let id = maps.named(name).ok_or_else(|| lacks("a live set"))?;
+            if !is_asked(artifact, id)? {
+                continue;
+            }
+            let live = state.open_map(record.generation, name, artifact.maps[id].kind)?;
+            let elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
+            for (key, value) in elements {
+                let put = maps.update(id, &key, &value, 0);
+                put.map_err(|_| lacks("room for a live set"))?;
+            }
+        }
+        let mut counters = artifact.manifest.counters.iter();
+        Ok(Self {
+            has_shortcuts: counters.any(|counter| counter.verdict == Verb::Shortcut.word()),
+            artifact,
+            maps,
+        })
+    }
+
+    /// Whether writes to a connection of the group with this index go.
+    pub(super) fn lets_go(&mut self, group: usize, connection: &Connection) -> Result<bool, Error> {
+        let Some(program) = program(self.artifact, AttachPoint::SkMsg(group))? else {
+            // No rule decides about writes of this group.
+            return Ok(true);
+        };
+        let (from, to) = (connection.local, connection.remote);
+        let input = Input::of_process(program.section, IpProtocol::TCP, from, to);
+        let input = input.ok_or_else(|| lacks("a program for the writes"))?;
+        let execution = ask(program, &mut self.maps, input, clock::now())?;
+        Ok(execution.code() == SK_PASS)
+    }
+}
+
+/// The maps of an object that commands change while it is in force and that decide about writes.
+fn changing(artifact: &Artifact) -> impl Iterator<Item = &str> {
+    let sets = artifact.manifest.sets.iter();
+    sets.flat_map(|set| [set.map.as_str(), set.state.as_str()])
+}
+
+/// Whether a program for writes asks this map.
+fn is_asked(artifact: &Artifact, map: MapId) -> Result<bool, Error> {
+    for index in 0..artifact.manifest.groups.len() {
+        let program: Option<&Program> = program(artifact, AttachPoint::SkMsg(index))?;
+        let mut asked = program.iter().flat_map(|one| &one.relocations);
+        if asked.any(|relocation| relocation.map == map) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}

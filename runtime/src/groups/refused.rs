@@ -1,0 +1,253 @@
+//! Connections that were refused a write and that the policy in force lets go.
+//!
+//! The kernel asks no program about a socket again once sk_msg has refused it (`psock->eval` in `tcp_bpf_send_verdict`), as
+//! long as it is in a map or somebody reads from it. Programs mark such sockets in the keys that these keep. Here they are
+//! found by that, through the processes that hold them, and taken out of their map and in again, which makes the kernel
+//! forget. What the policy says of them is asked of the object's own program, in the compiler's interpreter. Between out and
+//! in a write is not decided, so only those are touched that may write. Until there is nothing in the way of that a socket
+//! stands in a second map, without programs: there it stays refused, whoever is killed when.
+//!
+//! Left as they are: sockets that data of a shortcut waits in or may come to, which would be lost.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use sockc_compiler::lower::{PEER_KEY, unmark};
+use sockc_compiler::object;
+use sockc_compiler::policy::{Direction, Verb};
+
+use super::PARKED;
+use super::connections::{self, Connection};
+use super::judge::Judge;
+use crate::error::{Error, at};
+use crate::hook::PEERS;
+use crate::state::record::Record;
+use crate::state::{OWN, State, totals};
+use crate::sys::map::Shape;
+use crate::sys::{bpffs, map, socket};
+
+/// What is being done here.
+const WHAT: &str = "let refused connections go";
+/// Sockets that may stand in a map without programs at a time.
+const ROOM: u32 = 1024;
+/// How often a socket is tried that a call is at work on; each takes a microsecond, as a refused write does.
+const TRIES: usize = 100;
+
+type Key = [u8; PEER_KEY as usize];
+
+/// The shape of the map that holds refused sockets while their map does not.
+pub(crate) fn parked() -> Shape {
+    Shape::sockets(8, ROOM)
+}
+
+/// A group's maps.
+struct Group {
+    /// Its place in the manifest.
+    index: usize,
+    peers: OwnedFd,
+    own: OwnedFd,
+    parked: OwnedFd,
+}
+
+/// A socket that was refused a write.
+struct Marked {
+    connection: Connection,
+    /// The key that it keeps, without the mark.
+    key: Key,
+}
+
+/// Lets those connections go that the policy in force would; how many it would and that stay refused until it is tried
+/// again.
+pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<usize, Error> {
+    let groups = opened(state, record)?;
+    let marked = marked(&groups)?;
+    if marked.is_empty() {
+        return Ok(0);
+    }
+    let artifact = object::read(object).map_err(|error| Error::Object {
+        cause: error.to_string(),
+    })?;
+    let mut judge = Judge::of(&artifact, state, record)?;
+    let counts_own_queue = counts_own_queue();
+    let mut left = 0;
+    for (group, marked) in marked {
+        let Some(group) = groups.get(group) else {
+            continue;
+        };
+        if !judge.lets_go(group.index, &marked.connection)? {
+            group.keep(&marked).map_err(at(WHAT))?;
+            continue;
+        }
+        let near = judge.has_shortcuts && is_near(&groups, &marked.key)?;
+        let quiet = !near && !has_unread(&marked.connection, counts_own_queue);
+        let done = quiet && group.renew(&marked).map_err(at(WHAT))?;
+        left += usize::from(!done);
+    }
+    Ok(left)
+}
+
+/// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have.
+pub(crate) fn may_have_refused(state: &State, record: &Record) -> Result<bool, Error> {
+    if record.taken_in().next().is_none() {
+        return Ok(false);
+    }
+    let totals = totals::totals(state, record)?;
+    let mut counters = record.manifest.counters.iter().zip(totals);
+    Ok(counters.any(|(counter, total)| {
+        let refuses = counter.direction == Direction::Send.word()
+            && [Verb::Drop, Verb::Reject]
+                .iter()
+                .any(|verb| verb.word() == counter.verdict)
+            && !counter.audit;
+        refuses && (total.packets > 0 || !counter.counted)
+    }))
+}
+
+fn opened(state: &State, record: &Record) -> Result<Vec<Group>, Error> {
+    let mut groups = Vec::new();
+    let plans = record.manifest.groups.iter().zip(&record.cgroups);
+    for (index, (plan, number)) in plans.enumerate() {
+        // Objects of earlier versions kept no key of every socket.
+        if plan.own.is_empty() {
+            continue;
+        }
+        let folder = state.group(*number);
+        let open = |pin| bpffs::open(&folder.join(pin)).map_err(at(WHAT));
+        groups.push(Group {
+            index,
+            peers: open(PEERS)?,
+            own: open(OWN)?,
+            parked: open(PARKED)?,
+        });
+    }
+    Ok(groups)
+}
+
+/// The sockets that were refused a write, with their groups.
+fn marked(groups: &[Group]) -> Result<Vec<(usize, Marked)>, Error> {
+    let mut found = Vec::new();
+    if groups.is_empty() {
+        return Ok(found);
+    }
+    for held in connections::held_by(connections::processes().map_err(at(WHAT))?) {
+        let Some(connection) = held.open() else {
+            continue;
+        };
+        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+        let mut key = [0; PEER_KEY as usize];
+        let of = groups.iter().position(|group| {
+            let known = map::lookup(group.own.as_fd(), &descriptor, &mut key);
+            known.unwrap_or(false) && unmark(&mut key)
+        });
+        if let Some(group) = of {
+            found.push((group, Marked { connection, key }));
+        }
+    }
+    Ok(found)
+}
+
+impl Group {
+    /// Takes a socket out of the map and in again. `false` if it stays refused: others are busy with it, or it ends.
+    fn renew(&self, marked: &Marked) -> io::Result<bool> {
+        let socket = marked.connection.socket.as_fd();
+        let Some(cookie) = socket::cookie(socket) else {
+            return Ok(false);
+        };
+        if !socket::is_established(socket) || !self.may_stand(&marked.key, cookie)? {
+            return Ok(false);
+        }
+        let parked = cookie.to_ne_bytes();
+        if map::put_socket(self.parked.as_fd(), &parked, socket).is_err() {
+            return Ok(false);
+        }
+        map::delete(self.peers.as_fd(), &marked.key)?;
+        map::delete(self.parked.as_fd(), &parked)?;
+        for _ in 0..TRIES {
+            if self.take_in(marked)? {
+                return Ok(true);
+            }
+        }
+        // A call that is at work on the socket keeps what the kernel remembers. Held there it stays refused; if that call has
+        // ended just now, nothing is remembered any more.
+        map::put_socket(self.parked.as_fd(), &parked, socket)?;
+        let done = self.take_in(marked)?;
+        if done {
+            map::delete(self.parked.as_fd(), &parked)?;
+        }
+        Ok(done)
+    }
+
+    /// Whether the key is that of no other socket.
+    fn may_stand(&self, key: &Key, cookie: u64) -> io::Result<bool> {
+        let mut there = [0; 8];
+        let other = map::lookup(self.peers.as_fd(), key, &mut there)?;
+        Ok(!other || u64::from_ne_bytes(there) == cookie)
+    }
+
+    /// Takes it in; `false` if the kernel still remembers.
+    fn take_in(&self, marked: &Marked) -> io::Result<bool> {
+        let socket = marked.connection.socket.as_fd();
+        match map::put_socket(self.peers.as_fd(), &marked.key, socket) {
+            Ok(()) => {
+                let descriptor = socket.as_raw_fd().to_ne_bytes();
+                map::update(self.own.as_fd(), &descriptor, &marked.key)?;
+                Ok(true)
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One that is to stay refused must be in a map: a command that was killed may have left it in none.
+    fn keep(&self, marked: &Marked) -> io::Result<()> {
+        let socket = marked.connection.socket.as_fd();
+        let Some(cookie) = socket::cookie(socket) else {
+            return Ok(());
+        };
+        let mut there = [0; 8];
+        let parked = map::lookup(self.parked.as_fd(), &cookie.to_ne_bytes(), &mut there)?;
+        if !parked && !map::lookup(self.peers.as_fd(), &marked.key, &mut there)? {
+            self.take_in(marked)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether data of a shortcut may come to the socket of this key: its peer is in a map, too.
+fn is_near(groups: &[Group], key: &Key) -> Result<bool, Error> {
+    let mirrored = mirrored(key);
+    let mut cookie = [0; 8];
+    for group in groups {
+        if map::lookup(group.peers.as_fd(), &mirrored, &mut cookie).map_err(at(WHAT))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The key of the other end: addresses, ports and sequence numbers change places.
+fn mirrored(key: &Key) -> Key {
+    let mut other = *key;
+    for (one, size) in [(0, 16), (32, 4), (40, 4)] {
+        other[one..one + size].copy_from_slice(&key[one + size..one + 2 * size]);
+        other[one + size..one + 2 * size].copy_from_slice(&key[one..one + size]);
+    }
+    other
+}
+
+/// Whether data of a shortcut waits to be read. FIONREAD counts that alone, or only what came by TCP; then anything that waits
+/// counts, since it cannot be told.
+fn has_unread(connection: &Connection, counts_own_queue: bool) -> bool {
+    let socket = connection.socket.as_fd();
+    match counts_own_queue {
+        true => socket::unread(socket).is_none_or(|bytes| bytes > 0),
+        false => socket::has_data(socket),
+    }
+}
+
+/// Whether FIONREAD counts the queue of shortcuts (`tcp_bpf_ioctl` of `net/ipv4/tcp_bpf.c`).
+fn counts_own_queue() -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let mut lines = symbols.lines();
+    lines.any(|line| line.split_whitespace().nth(2) == Some("tcp_bpf_ioctl"))
+}
