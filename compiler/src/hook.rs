@@ -224,6 +224,12 @@ impl Hook {
         })
     }
 
+    /// Whether the hooks of a direction leave alone what no rule concerns: an allowing default decides nothing there.
+    #[must_use]
+    pub fn leave_alone(direction: Direction) -> bool {
+        Self::of(direction).any(|hook| hook.spec().takes_in.is_some())
+    }
+
     /// The only protocols that rules of a direction may be about; none named: all.
     #[must_use]
     pub fn protocols(direction: Direction) -> &'static [IpProtocol] {

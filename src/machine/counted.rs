@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 use sockc_compiler::artifact::{Counter, CounterKind};
+use sockc_compiler::hook::Hook;
+use sockc_compiler::policy::Direction;
 use sockc_runtime::CounterValue;
 
 use crate::output::Output;
@@ -29,10 +31,12 @@ pub(crate) struct Row<'a> {
 }
 
 /// Whether a counter was left out when the policy was compiled. One that does not count since there is nothing to count was
-/// not: connections that a `default send allow` alone concerns are not looked at.
+/// not: connections that an allowing default of `send` or `receive` alone concerns are not looked at.
 pub(crate) fn is_left_out(counter: &Counter) -> bool {
+    let mut directions = Direction::ALL.into_iter();
+    let direction = directions.find(|one| one.word() == counter.direction);
     let of_nothing = counter.kind == CounterKind::Default
-        && counter.direction == "send"
+        && direction.is_some_and(Hook::leave_alone)
         && counter.verdict == "allow";
     !counter.counted && !of_nothing
 }
@@ -185,14 +189,14 @@ mod tests {
             log: None,
             counted: false,
         };
-        assert!(!is_left_out(&counter(
-            CounterKind::Default,
-            "send",
-            "allow"
-        )));
+        for direction in ["send", "receive"] {
+            let default = counter(CounterKind::Default, direction, "allow");
+            assert!(!is_left_out(&default), "{direction}");
+        }
         for (kind, direction, verdict) in [
             (CounterKind::Default, "send", "drop"),
             (CounterKind::Default, "in", "allow"),
+            (CounterKind::Default, "connect", "allow"),
             (CounterKind::Rule, "send", "allow"),
         ] {
             assert!(is_left_out(&counter(kind, direction, verdict)));
