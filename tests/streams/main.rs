@@ -32,4 +32,5 @@ mod refusal;
 mod relaxed;
 mod shortcut;
 mod speed;
+mod splice;
 mod writes;

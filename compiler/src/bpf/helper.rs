@@ -49,6 +49,8 @@ listed! {
         SkbChangeHead = (43, "bpf_skb_change_head"),
         /// `(xdp ctx, delta) -> 0 or -errno`: XDP. Moves the packet's beginning; packet pointers are void afterwards.
         XdpAdjustHead = (44, "bpf_xdp_adjust_head"),
+        /// `(skb) -> cookie of the socket that it is at`
+        GetSocketCookie = (46, "bpf_get_socket_cookie"),
         /// `(skb, delta, mode, flags) -> 0 or -errno`: TC. Opens or closes room after the Ethernet header (mode 1) or the
         /// network header (mode 0); packet pointers are void afterwards.
         SkbAdjustRoom = (50, "bpf_skb_adjust_room"),
@@ -64,6 +66,8 @@ listed! {
         SockHashUpdate = (70, "bpf_sock_hash_update"),
         /// `(sk_msg ctx, SOCKHASH, key, flags) -> SK_PASS or SK_DROP`
         MsgRedirectHash = (71, "bpf_msg_redirect_hash"),
+        /// `(sk_skb ctx, SOCKHASH, key, flags) -> SK_PASS or SK_DROP`
+        SkRedirectHash = (72, "bpf_sk_redirect_hash"),
         /// `(ctx, tuple, size, netns, flags) -> socket or NULL`: full sockets, TCP.
         SkLookupTcp = (84, "bpf_sk_lookup_tcp"),
         /// `(ctx, tuple, size, netns, flags) -> socket or NULL`: UDP.
@@ -78,6 +82,8 @@ listed! {
         GetNetnsCookie = (122, "bpf_get_netns_cookie"),
         /// `(ctx, socket, flags) -> 0 or -errno`: the socket that takes this packet.
         SkAssign = (124, "bpf_sk_assign"),
+        /// `(to, length, kernel address) -> 0 or -errno`
+        ProbeReadKernel = (113, "bpf_probe_read_kernel"),
         /// `(ring buffer, bytes, length, flags) -> 0 or -errno`: one record, or none if the ring is full.
         RingbufOutput = (130, "bpf_ringbuf_output"),
     }

@@ -15,7 +15,7 @@ use crate::bpf::opcode::Register;
 
 /// The types of program that may call a helper.
 fn allowed(helper: Helper) -> &'static [Section] {
-    use Section::{Classifier, SkLookup, SkMsg, SockOps, Xdp};
+    use Section::{Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
     match helper {
         Helper::MapLookupElem
         | Helper::MapUpdateElem
@@ -37,6 +37,8 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
         Helper::SockMapUpdate | Helper::SockHashUpdate => &[SockOps],
         Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
+        Helper::SkRedirectHash | Helper::ProbeReadKernel => &[SkSkb],
+        Helper::GetSocketCookie => &[Classifier, SkSkb],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
@@ -91,6 +93,10 @@ impl Machine<'_> {
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
             Helper::MsgRedirectHash => self.msg_redirect_hash(),
             Helper::MsgRedirectMap => self.msg_redirect_map(),
+            // No program of the tests is one of these.
+            Helper::SkRedirectHash | Helper::GetSocketCookie | Helper::ProbeReadKernel => {
+                Err(FaultKind::Unsupported("a socket that data arrives on"))
+            }
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }
