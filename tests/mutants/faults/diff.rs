@@ -53,10 +53,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         565,
-        "runtime/src/apply/work/notes.rs",
+        "runtime/src/groups/refused.rs",
         "refuses && (total.packets > 0 || !counter.counted)",
-        "refuses",
-        &[(Streams, "change::that_refused")],
+        "!FAULT && refuses && (total.packets > 0 || !counter.counted)",
+        &[(Streams, "relaxed::what_a_live_set")],
     ),
     fault(
         566,

@@ -110,13 +110,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "foreign::a_program_that_may")],
     ),
     fault(
-        667,
-        "runtime/src/apply/work/notes.rs",
-        "&& !counter.audit;",
-        "&& (FAULT || !counter.audit);",
-        &[(Streams, "change::that_refused")],
-    ),
-    fault(
         668,
         "runtime/src/apply/forecast/data.rs",
         "named.filter(|(plan, _)| plan.takes_in())",
