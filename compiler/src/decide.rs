@@ -132,7 +132,11 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
         Action::Redirect(_) if seen.socket(None) == SocketAnswer::Established => Verdict::Allow,
         // No lookup is made for a later fragment: it joins its datagram first.
         Action::Redirect(_) if seen.header.fragment == Fragment::Later => Verdict::Allow,
-        Action::Redirect(socket) => steer(seen, socket, absent_verdict(seen.policy, socket)),
+        Action::Redirect(socket) => steer(
+            seen,
+            socket,
+            Verdict::of_absent(&seen.policy.sockets[socket]),
+        ),
     }
 }
 
@@ -190,7 +194,7 @@ fn decide_process<'a>(
             Action::Reject => Verdict::Reject,
             Action::Shortcut(near) => Verdict::Shortcut(near.to),
             Action::Feed(feed) if seen.present(feed.socket) => Verdict::Feed(feed),
-            Action::Feed(feed) => absent_verdict(policy, feed.socket),
+            Action::Feed(feed) => Verdict::of_absent(&policy.sockets[feed.socket]),
             _ => Verdict::Allow,
         },
     )
@@ -246,15 +250,6 @@ fn steer(seen: &Seen<'_>, socket: SocketId, absent: Verdict) -> Verdict {
         Verdict::Redirect(socket)
     } else {
         absent
-    }
-}
-
-/// What a socket gives that is not there.
-fn absent_verdict(policy: &Policy, socket: SocketId) -> Verdict {
-    if policy.sockets[socket].drop_if_absent {
-        Verdict::Drop
-    } else {
-        Verdict::Reject
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::policy::{
     ClassId, DefaultVerdict, Direction, Family, Feed, GroupId, LiveMapId, NetnsId, OutInterfaceId,
-    RuleId, SetId, SocketId, Verb,
+    RuleId, SetId, Socket, SocketId, Verb,
 };
 use crate::protocol::IpProtocol;
 
@@ -222,6 +222,15 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// What a rule that leads to a socket gives while that is absent.
+    #[must_use]
+    pub fn of_absent(socket: &Socket) -> Self {
+        match socket.drop_if_absent {
+            true => Self::Drop,
+            false => Self::Reject,
+        }
+    }
+
     /// The language's word for it, without where a redirect leads.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -228,6 +228,14 @@ pub struct SocketSlots {
     pub slots: Vec<Slot>,
 }
 
+impl SocketSlots {
+    /// Whether rules lead to its queues alone, so that it is connected and has no slot ([`EndPlan`]).
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
 /// Where the sockets of a named socket come from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SlotOrigin {

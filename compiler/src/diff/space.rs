@@ -290,10 +290,9 @@ impl<'j, 'p> Space<'j, 'p> {
 
     /// New flows get the socket, or what an absent one gives; others go on.
     fn redirected(&mut self, topic: Topic, socket: SocketId, mark: Option<u32>) -> Built {
-        let silent = self.joint.tables.sockets[socket].drop_if_absent;
-        let absent = match silent && topic.about != About::Lookup {
-            true => Verdict::Drop,
-            false => Verdict::Reject,
+        let absent = match topic.about {
+            About::Lookup => Verdict::Reject,
+            _ => Verdict::of_absent(&self.joint.tables.sockets[socket]),
         };
         let moved = self.terminal(Verdict::Redirect(socket), mark)?;
         let absent = self.terminal(absent, mark)?;
@@ -306,10 +305,7 @@ impl<'j, 'p> Space<'j, 'p> {
 
     /// Writes go into the queue, or get what an absent socket gives.
     fn fed(&mut self, feed: Feed, mark: Option<u32>) -> Built {
-        let absent = match self.joint.tables.sockets[feed.socket].drop_if_absent {
-            true => Verdict::Drop,
-            false => Verdict::Reject,
-        };
+        let absent = Verdict::of_absent(&self.joint.tables.sockets[feed.socket]);
         let moved = self.terminal(Verdict::Feed(feed), mark)?;
         let absent = self.terminal(absent, mark)?;
         let there = self.held(feed.socket)?;

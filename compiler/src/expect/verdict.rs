@@ -82,7 +82,7 @@ fn wrong_redirect(
     socket: SocketId,
     packets: Node,
 ) -> Result<Node, BudgetExceeded> {
-    let absent = absent_verdict(policy, socket);
+    let absent = Verdict::of_absent(&policy.sockets[socket]);
     let [moved, lost, stays] = [Verdict::Redirect(socket), absent, Verdict::Allow]
         .map(|verdict| fulfils(expected, verdict));
     let node = |right: bool| if right { Node::FALSE } else { Node::TRUE };
@@ -101,7 +101,8 @@ fn wrong_feed(
     feed: Feed,
     writes: Node,
 ) -> Result<Node, BudgetExceeded> {
-    let [moved, lost] = [Verdict::Feed(feed), absent_verdict(policy, feed.socket)].map(|verdict| {
+    let absent = Verdict::of_absent(&policy.sockets[feed.socket]);
+    let [moved, lost] = [Verdict::Feed(feed), absent].map(|verdict| {
         if fulfils(expected, verdict) {
             Node::FALSE
         } else {
@@ -111,15 +112,6 @@ fn wrong_feed(
     let there = held(store, policy, feed.socket)?;
     let wrong = store.ite(there, moved, lost)?;
     store.and(writes, wrong)
-}
-
-/// What an absent socket gives.
-fn absent_verdict(policy: &Policy, socket: SocketId) -> Verdict {
-    if policy.sockets[socket].drop_if_absent {
-        Verdict::Drop
-    } else {
-        Verdict::Reject
-    }
 }
 
 /// A verdict in words.

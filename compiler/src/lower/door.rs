@@ -56,6 +56,17 @@ pub fn unmark(key: &mut [u8; PEER_KEY as usize]) -> bool {
     before != after
 }
 
+/// The key of the other end of a connection: addresses, ports and sequence numbers change places.
+#[must_use]
+pub fn mirrored(key: &[u8; PEER_KEY as usize]) -> [u8; PEER_KEY as usize] {
+    let mut other = *key;
+    for (one, size) in [(0, 16), (32, 4), (40, 4)] {
+        other[one..one + size].copy_from_slice(&key[one + size..one + 2 * size]);
+        other[one + size..one + 2 * size].copy_from_slice(&key[one..one + size]);
+    }
+    other
+}
+
 /// Where the sockets of a group are.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct GroupMaps {
@@ -136,14 +147,11 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     let keys = Keys { context, own, peer };
     builder.enter(begun);
     keys.fill(builder, roots, escaped);
-    for ((block, after), readers) in read
-        .into_iter()
-        .flatten()
-        .zip([leave, take])
-        .zip(maps.readers.into_iter().cycle())
-    {
-        builder.enter(block);
-        keys.read(builder, maps, readers, after);
+    if let (Some(read), Some(readers)) = (read, maps.readers) {
+        for (block, after) in read.into_iter().zip([leave, take]) {
+            builder.enter(block);
+            keys.read(builder, maps, readers, after);
+        }
     }
     builder.enter(take);
     keys.take_in(builder, maps, [escaped, done]);

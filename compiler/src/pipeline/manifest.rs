@@ -68,8 +68,7 @@ impl Slots {
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
                 let verdict = line.verdict.word();
-                let mut hooks = Hook::of(direction);
-                let taken_in = hooks.any(|hook| hook.spec().takes_in.is_some());
+                let taken_in = Hook::leave_alone(direction);
                 let counter = Counter {
                     location: line_of(&line.place),
                     log: line.log.as_ref().map(|log| log.text.clone()),
@@ -287,19 +286,17 @@ pub(super) fn manifest(
             .into_iter()
             .map(|group| {
                 let taken_in = takes_in(chains, group);
-                let read = reads(chains, group);
-                let map = |stem| match stem {
-                    "readers" if !read => String::new(),
-                    _ if !taken_in => String::new(),
-                    _ => suffixed(policy, stem, group),
+                let map = |stem, there| match there {
+                    true => suffixed(policy, stem, group),
+                    false => String::new(),
                 };
                 GroupPlan {
                     name: policy.groups[group].name.clone(),
                     cgroup: policy.groups[group].cgroup.clone(),
-                    peers: map("peers"),
-                    readers: map("readers"),
-                    storage: map("storage"),
-                    own: map("own"),
+                    peers: map("peers", taken_in),
+                    readers: map("readers", reads(chains, group)),
+                    storage: map("storage", taken_in),
+                    own: map("own", taken_in),
                 }
             })
             .collect(),
