@@ -1,8 +1,8 @@
 //! What this kernel can do, found by trying it: versions say little about kernels that distributions patch.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
+use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{Register, Width};
@@ -74,46 +74,33 @@ fn tcx() -> bool {
     answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
 }
 
-const SOCKHASH: map::Shape = map::Shape {
-    kind: bpf_map_type::BPF_MAP_TYPE_SOCKHASH as u32,
-    key: 4,
-    value: 8,
-    entries: 1,
-};
-
+/// Attaching alone tells: Linux 5.10 loads the program and refuses the place.
 fn sk_skb_verdict() -> Option<()> {
-    let readers = map::create("probe", SOCKHASH).ok()?;
-    let mut code = Code::default();
-    code.give(1);
-    let program = prog::load(&prog::Source {
-        name: "probe",
-        kind: bpf_prog_type::BPF_PROG_TYPE_SK_SKB,
-        attach: None,
-        code: &code.bytes().ok()?,
-    });
+    let (program, readers) = verdict(bpf_prog_type::BPF_PROG_TYPE_SK_SKB, None)?;
     let attach = bpf_attach_type::BPF_SK_SKB_VERDICT;
-    prog::attach(program.ok()?.as_fd(), readers.as_fd(), attach).ok()
+    prog::attach(program.as_fd(), readers.as_fd(), attach).ok()
 }
 
 fn sockmap_link() -> Option<()> {
     let attach = bpf_attach_type::BPF_SK_MSG_VERDICT;
-    let peers = map::create("probe", SOCKHASH).ok()?;
+    let (program, peers) = verdict(bpf_prog_type::BPF_PROG_TYPE_SK_MSG, Some(attach))?;
+    let target = prog::AttachTarget::Fd(peers.as_fd());
+    link::create(program.as_fd(), target, attach, 0).ok()?;
+    Some(())
+}
+
+/// A program that lets all go, and a map of sockets to attach it to.
+fn verdict(kind: bpf_prog_type, attach: Option<bpf_attach_type>) -> Option<(OwnedFd, OwnedFd)> {
+    let sockets = map::create("probe", map::Shape::sockets(4, 1)).ok()?;
     let mut code = Code::default();
     code.give(1);
     let program = prog::load(&prog::Source {
         name: "probe",
-        kind: bpf_prog_type::BPF_PROG_TYPE_SK_MSG,
-        attach: Some(attach),
+        kind,
+        attach,
         code: &code.bytes().ok()?,
     });
-    link::create(
-        program.ok()?.as_fd(),
-        prog::AttachTarget::Fd(peers.as_fd()),
-        attach,
-        0,
-    )
-    .ok()?;
-    Some(())
+    Some((program.ok()?, sockets))
 }
 
 fn netns_cookie() -> bool {

@@ -12,7 +12,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use sockc_compiler::lower::{PEER_KEY, unmark};
+use sockc_compiler::lower::{PEER_KEY, mirrored, unmark};
 use sockc_compiler::object;
 use sockc_compiler::policy::{Direction, Verb};
 
@@ -215,24 +215,14 @@ impl Group {
 
 /// Whether data of a shortcut may come to the socket of this key: its peer is in a map, too.
 fn is_near(groups: &[Group], key: &Key) -> Result<bool, Error> {
-    let mirrored = mirrored(key);
+    let other = mirrored(key);
     let mut cookie = [0; 8];
     for group in groups {
-        if map::lookup(group.peers.as_fd(), &mirrored, &mut cookie).map_err(at(WHAT))? {
+        if map::lookup(group.peers.as_fd(), &other, &mut cookie).map_err(at(WHAT))? {
             return Ok(true);
         }
     }
     Ok(false)
-}
-
-/// The key of the other end: addresses, ports and sequence numbers change places.
-fn mirrored(key: &Key) -> Key {
-    let mut other = *key;
-    for (one, size) in [(0, 16), (32, 4), (40, 4)] {
-        other[one..one + size].copy_from_slice(&key[one + size..one + 2 * size]);
-        other[one + size..one + 2 * size].copy_from_slice(&key[one..one + size]);
-    }
-    other
 }
 
 /// Whether data of a shortcut waits to be read. FIONREAD counts that alone, or only what came by TCP; then anything that waits

@@ -125,7 +125,7 @@ impl<'a> Entry<'a> {
         let number = names().position(|name| name == plan.socket);
         let found = number.and_then(|number| Some((number, manifest.sockets.get(number)?)));
         let (number, socket) = found.ok_or_else(|| undeclared("socket", &plan.socket, names()))?;
-        if socket.slots.is_empty() {
+        if socket.is_connected() {
             return Err(wrong(format!(
                 "nothing can be steered to the socket \"{}\": rules put data into its queues",
                 socket.name

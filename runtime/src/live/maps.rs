@@ -334,7 +334,7 @@ fn check_sockets(
 ) -> Result<(), Error> {
     let declared = |name: &String| {
         let mut sockets = manifest.sockets.iter();
-        sockets.any(|socket| socket.name == *name && !socket.slots.is_empty())
+        sockets.any(|socket| socket.name == *name && !socket.is_connected())
     };
     let lost: Vec<_> = entries
         .iter()

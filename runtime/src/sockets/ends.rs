@@ -113,12 +113,9 @@ fn waiting_reader(handover: Handover) -> Option<String> {
 pub(crate) fn unregister(active: &Active<'_>, plan: &EndPlan) -> Result<Option<EndKind>, Error> {
     let slots = ends_map(active.state(), active.record.generation)?;
     let held = state(plan, slots.as_fd())?.held;
-    match map::delete(slots.as_fd(), &plan.index.to_ne_bytes()) {
-        Ok(_) => Ok(held.map(|held| held.kind)),
-        // What a SOCKMAP says of an empty slot.
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(None),
-        Err(error) => Err(at(format!("empty the slot of \"{}\"", plan.name))(error)),
-    }
+    map::empty_slot(slots.as_fd(), plan.index)
+        .map_err(at(format!("empty the slot of \"{}\"", plan.name)))?;
+    Ok(held.map(|held| held.kind))
 }
 
 /// How every slot of a generation stands.

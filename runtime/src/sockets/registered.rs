@@ -22,9 +22,6 @@ use crate::options::Options;
 use crate::state::Access;
 use crate::sys::{map, process, socket};
 
-/// `IPPROTO_MPTCP`.
-const MPTCP: i32 = 262;
-
 /// Where a socket to be registered is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handover {
@@ -187,12 +184,9 @@ pub fn socket_unregister(
             if !kinds.is_empty() && !kinds.contains(&kind) {
                 continue;
             }
-            match map::delete(slots.as_fd(), &slot.index.to_ne_bytes()) {
-                Ok(true) => emptied.push(Held::Slot(kind)),
-                Ok(false) => {}
-                // What a SOCKMAP says of an empty slot.
-                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
-                Err(error) => return Err(at(format!("empty the slots of \"{name}\""))(error)),
+            let held = map::empty_slot(slots.as_fd(), slot.index);
+            if held.map_err(at(format!("empty the slots of \"{name}\"")))? {
+                emptied.push(Held::Slot(kind));
             }
         }
         Ok(emptied)
@@ -288,11 +282,8 @@ fn end<'a>(active: &Active<'a>, name: &str) -> Option<&'a EndPlan> {
 
 fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
     let manifest = &active.record.manifest;
-    // One without slots is connected.
-    let mut sockets = manifest
-        .sockets
-        .iter()
-        .filter(|socket| !socket.slots.is_empty());
+    let sockets = manifest.sockets.iter();
+    let mut sockets = sockets.filter(|socket| !socket.is_connected());
     let names = sockets.clone().map(|socket| socket.name.as_str());
     let names = names.chain(manifest.ends.iter().map(|end| end.name.as_str()));
     let found = sockets.find(|socket| socket.name == name);
@@ -359,7 +350,9 @@ fn slot_for<'a>(
         refused(
             name,
             match about.protocol {
-                MPTCP => format!("the socket at {local} speaks MPTCP, which cannot be steered to"),
+                socket::MPTCP => {
+                    format!("the socket at {local} speaks MPTCP, which cannot be steered to")
+                }
                 _ => format!("the socket at {local} speaks neither TCP nor UDP"),
             },
         )

@@ -234,6 +234,15 @@ pub(crate) fn delete(map: BorrowedFd<'_>, key: &[u8]) -> io::Result<bool> {
     }
 }
 
+/// Takes the socket out of a slot of a SOCKMAP; `false` if none was in it.
+pub(crate) fn empty_slot(map: BorrowedFd<'_>, index: u32) -> io::Result<bool> {
+    match delete(map, &index.to_ne_bytes()) {
+        // What a SOCKMAP says of an empty slot.
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
+        deleted => deleted,
+    }
+}
+
 /// Every key of a map, in the kernel's order. A map that others change meanwhile may give a key twice or not at all.
 pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     let shape = shape(map)?;

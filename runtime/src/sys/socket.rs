@@ -11,13 +11,16 @@ use nix::sys::socket::{
     MsgFlags, SockaddrIn, SockaddrIn6, SockaddrStorage, getpeername, getsockname, recv,
 };
 
+/// `IPPROTO_MPTCP`.
+pub(crate) const MPTCP: i32 = 262;
+
 /// Gives the network namespace of a socket (`linux/sockios.h`, since Linux 4.10).
 const SIOCGSKNS: libc::c_ulong = 0x894c;
 
 /// A socket of IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct About {
-    /// The IP protocol: 6, 17, or another one such as MPTCP's 262.
+    /// The IP protocol: 6, 17, or another one such as [`MPTCP`].
     pub(crate) protocol: i32,
     /// Where it is bound, not as a mapped address; port 0 if it is not.
     pub(crate) local: SocketAddr,

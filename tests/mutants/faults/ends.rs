@@ -62,8 +62,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         768,
         "runtime/src/sockets/ends/connected.rs",
-        "if !connected || matches!(kind, EndKind::Tcp(_)) && !is_established(fd) {",
-        "if !connected || !FAULT && matches!(kind, EndKind::Tcp(_)) && !is_established(fd) {",
+        "if !connected || matches!(kind, EndKind::Tcp(_)) && !socket::is_established(fd) {",
+        "if !connected || !FAULT && matches!(kind, EndKind::Tcp(_)) && !socket::is_established(fd) {",
         &[(Streams, "ends::sockets_that_cannot_take_data_are_refused")],
     ),
     fault(

@@ -82,9 +82,8 @@ pub(super) fn forecast(
     found.extend(of_maps(part, session, before)?);
     let handed = |manifest: &Manifest| -> Vec<String> {
         let sockets = manifest.sockets.iter();
-        // One without slots is connected.
         let handed = sockets
-            .filter(|socket| socket.origin == SlotOrigin::Registered && !socket.slots.is_empty());
+            .filter(|socket| socket.origin == SlotOrigin::Registered && !socket.is_connected());
         handed.map(|socket| socket.name.clone()).collect()
     };
     let (slots, absent) = sockets::forecast(part.manifest, session, before)?;

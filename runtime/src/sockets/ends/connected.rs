@@ -1,7 +1,6 @@
 //! What a socket has to be for its queues to take data, and why another is refused: each refusal says what to hand over instead.
 
 use std::io;
-use std::mem;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use nix::sys::socket::{
@@ -19,11 +18,6 @@ use crate::sockets::lookup::SCRATCH;
 use crate::sockets::owners::Owners;
 use crate::sockets::registered::refused;
 use crate::sys::{map, socket};
-
-/// `IPPROTO_MPTCP`.
-const MPTCP: i32 = 262;
-/// `TCP_ESTABLISHED` of `net/tcp_states.h`.
-const ESTABLISHED: u8 = 1;
 
 /// What a socket is whose queues take data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +83,7 @@ pub(super) fn look(plan: &EndPlan, fd: BorrowedFd<'_>) -> Result<EndKind, Error>
         }
         asked => asked.map_err(at("look at a socket"))?,
     };
-    if protocol == MPTCP {
+    if protocol == socket::MPTCP {
         return Err(refuse(
             "the socket speaks MPTCP, whose queues the kernel gives to nobody; have its program make a plain TCP connection",
         ));
@@ -104,7 +98,7 @@ pub(super) fn look(plan: &EndPlan, fd: BorrowedFd<'_>) -> Result<EndKind, Error>
         ));
     }
     let connected = getpeername::<SockaddrStorage>(fd.as_raw_fd()).is_ok();
-    if !connected || matches!(kind, EndKind::Tcp(_)) && !is_established(fd) {
+    if !connected || matches!(kind, EndKind::Tcp(_)) && !socket::is_established(fd) {
         return Err(refuse(
             "the socket is not connected, or one of its sides has ended; rules put data into its queues, so hand over a connected one",
         ));
@@ -122,23 +116,6 @@ pub(super) fn look(plan: &EndPlan, fd: BorrowedFd<'_>) -> Result<EndKind, Error>
         )));
     }
     Ok(kind)
-}
-
-/// Whether a TCP socket is in the middle of its connection.
-fn is_established(fd: BorrowedFd<'_>) -> bool {
-    let mut state = [0u8; 1];
-    let mut length = mem::size_of_val(&state) as libc::socklen_t;
-    // SAFETY: the buffer has the length that is passed with it; the first byte of `struct tcp_info` is the state.
-    let result = unsafe {
-        libc::getsockopt(
-            fd.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_INFO,
-            state.as_mut_ptr().cast(),
-            &raw mut length,
-        )
-    };
-    result == 0 && state[0] == ESTABLISHED
 }
 
 /// Whether this kernel puts data of TCP into the queues of other sockets. Linux 5.10 takes UDP sockets into a SOCKMAP and refuses every
