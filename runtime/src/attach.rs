@@ -20,7 +20,7 @@ use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
-use crate::hook::{Hook, Means, On, Point, READERS};
+use crate::hook::{Hook, Means, On, Point};
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
@@ -177,8 +177,8 @@ fn dispatcher(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         outer => Some(outer?),
     };
-    let held = match point {
-        Point::Receive(group) => Some(bpffs::open(&state.group(group).join(READERS))?),
+    let held = match (point.on(), point.sockets()) {
+        (On::Sockets(group), Some(pin)) => Some(bpffs::open(&state.group(group).join(pin))?),
         _ => None,
     };
     let words = Words {

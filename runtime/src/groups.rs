@@ -2,7 +2,7 @@
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
 //! which are gone or others now, [`concern`] and [`escaped`] which of the connections made before a policy its rules mean,
-//! [`refused`] lets those go on that the policy before refused.
+//! [`refused`] lets those go on that the policy before refused, [`waiting`] says in which data waits that would be lost.
 //! Not here: the programs, and the hooks that they hang on.
 
 mod asked;
@@ -12,8 +12,10 @@ pub(crate) mod escaped;
 mod judge;
 pub(crate) mod moved;
 pub(crate) mod refused;
+mod waiting;
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::Manifest;
@@ -131,18 +133,30 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
 /// The pin of the map without programs that holds a group's refused sockets while that one does not.
 pub(crate) const PARKED: &str = "parked";
 
-/// Takes every socket out of the maps of a group and removes the group's folder. Without the first, the sockets would stay
-/// under the last policy until the kernel frees the map, some time later. Readers stay until they are closed: what they have
-/// not read yet would be lost with their place in the map. Their dispatcher keeps it for them (see [`crate::attach::dispatch`]).
+/// Takes the sockets out of the maps of a group and removes the group's folder. Without the first, the sockets would stay
+/// under the last policy until the kernel frees the map, some time later. Readers stay until they are closed, and so do sockets
+/// where data of a shortcut waits: what they have not read yet would be lost with their place in the map. Their dispatcher keeps
+/// it for them (see [`crate::attach::dispatch`]).
 pub(crate) fn release(folder: &Path) -> Result<(), Error> {
     let what = "release the sockets of a group";
-    for pin in [PEERS, PARKED] {
-        let Ok(sockets) = bpffs::open(&folder.join(pin)) else {
-            continue;
-        };
-        for key in map::keys(sockets.as_fd()).map_err(at(what))? {
-            map::delete(sockets.as_fd(), &key).map_err(at(what))?;
+    let sockets = |pin| bpffs::open(&folder.join(pin));
+    if let Ok(parked) = sockets(PARKED) {
+        empty(parked.as_fd()).map_err(at(what))?;
+    }
+    if let Ok(peers) = sockets(PEERS) {
+        match sockets(OWN) {
+            Ok(own) => waiting::let_go_of_others(peers.as_fd(), own.as_fd()),
+            // Versions of before kept no key of every socket, and their dispatchers no map.
+            Err(_) => empty(peers.as_fd()),
         }
+        .map_err(at(what))?;
     }
     bpffs::remove_tree(folder).map_err(at(format!("remove {}", folder.display())))
+}
+
+fn empty(sockets: BorrowedFd<'_>) -> io::Result<()> {
+    for key in map::keys(sockets)? {
+        map::delete(sockets, &key)?;
+    }
+    Ok(())
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::{PoisonError, RwLock};
 
 use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::files::Texts;
@@ -29,6 +30,9 @@ const SERVED: [(&str, u8); 4] = [
     ("2001:db8:3::", 48),
 ];
 
+/// Held by every test that has a policy in force.
+static OTHERS: RwLock<()> = RwLock::new(());
+
 /// Namespaces, a cgroup, and the policy in the server's namespace.
 pub(crate) struct Place {
     pub(crate) lab: Lab,
@@ -53,8 +57,19 @@ pub(crate) fn inside_named(ending: &str, test: impl FnOnce(&Place)) {
     inside_mut(ending, |place| test(place));
 }
 
+/// The same while no other policy of these tests is in force.
+pub(crate) fn inside_alone(test: impl FnOnce(&Place)) {
+    let _alone = OTHERS.write().unwrap_or_else(PoisonError::into_inner);
+    in_place("", |place| test(place));
+}
+
 /// The same for a test that changes how policies are put in force.
 pub(crate) fn inside_mut(ending: &str, test: impl FnOnce(&mut Place)) {
+    let _beside = OTHERS.read().unwrap_or_else(PoisonError::into_inner);
+    in_place(ending, test);
+}
+
+fn in_place(ending: &str, test: impl FnOnce(&mut Place)) {
     if !nix::unistd::geteuid().is_root() || !missing_rights().is_empty() {
         return skip("root");
     }

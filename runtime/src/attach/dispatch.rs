@@ -9,8 +9,8 @@
 //! Where packets arrive, an array has a second pair of slots, after the first: for what fills the slots of named sockets
 //! (`refill`), which is called first.
 //!
-//! A socket that receives keeps its place in the map of readers as long as it lives, so that nothing that it has yet to read is
-//! lost, also when the map has no pin any more: the kernel frees a map when nothing refers to it, and takes its sockets out then
+//! A socket that receives keeps its place in the map of readers as long as it lives, and one where data of a shortcut waits its
+//! place in the map of peers, so that nothing that is yet to be read is lost, also when the map has no pin any more: the kernel frees a map when nothing refers to it, and takes its sockets out then
 //! (`sock_hash_free` in net/core/sock_map.c). So the dispatcher, which each of these sockets holds, refers to that map.
 //!
 //! The index of each tail call is a constant, which lets the kernel turn it into a direct jump.

@@ -19,6 +19,7 @@ use sockc_compiler::policy::{Direction, Verb};
 use super::PARKED;
 use super::connections::{self, Connection};
 use super::judge::Judge;
+use super::waiting::Waiting;
 use crate::error::{Error, at};
 use crate::hook::PEERS;
 use crate::state::record::Record;
@@ -68,7 +69,7 @@ pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<us
         cause: error.to_string(),
     })?;
     let mut judge = Judge::of(&artifact, state, record)?;
-    let counts_own_queue = counts_own_queue();
+    let waiting = Waiting::of_this_kernel();
     let mut left = 0;
     for (group, marked) in marked {
         let Some(group) = groups.get(group) else {
@@ -79,7 +80,7 @@ pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<us
             continue;
         }
         let near = judge.has_shortcuts && is_near(&groups, &marked.key)?;
-        let quiet = !near && !has_unread(&marked.connection, counts_own_queue);
+        let quiet = !near && !waiting.in_socket(marked.connection.socket.as_fd());
         let done = quiet && group.renew(&marked).map_err(at(WHAT))?;
         left += usize::from(!done);
     }
@@ -223,21 +224,4 @@ fn is_near(groups: &[Group], key: &Key) -> Result<bool, Error> {
         }
     }
     Ok(false)
-}
-
-/// Whether data of a shortcut waits to be read. FIONREAD counts that alone, or only what came by TCP; then anything that waits
-/// counts, since it cannot be told.
-fn has_unread(connection: &Connection, counts_own_queue: bool) -> bool {
-    let socket = connection.socket.as_fd();
-    match counts_own_queue {
-        true => socket::unread(socket).is_none_or(|bytes| bytes > 0),
-        false => socket::has_data(socket),
-    }
-}
-
-/// Whether FIONREAD counts the queue of shortcuts (`tcp_bpf_ioctl` of `net/ipv4/tcp_bpf.c`).
-fn counts_own_queue() -> bool {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let mut lines = symbols.lines();
-    lines.any(|line| line.split_whitespace().nth(2) == Some("tcp_bpf_ioctl"))
 }

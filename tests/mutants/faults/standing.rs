@@ -161,8 +161,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         734,
         "runtime/src/groups/refused.rs",
-        "let quiet = !near && !has_unread(&marked.connection, counts_own_queue);",
-        "let quiet = !near && (FAULT || !has_unread(&marked.connection, counts_own_queue));",
+        "let quiet = !near && !waiting.in_socket(marked.connection.socket.as_fd());",
+        "let quiet = !near && (FAULT || !waiting.in_socket(marked.connection.socket.as_fd()));",
         &[(Streams, "relaxed::where_a_shortcut")],
     ),
     fault(
@@ -182,8 +182,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         737,
         "runtime/src/groups.rs",
-        "for pin in [PEERS, PARKED] {",
-        "for pin in [PEERS, if FAULT { PEERS } else { PARKED }] {",
+        "if let Ok(parked) = sockets(PARKED) {",
+        "if let Ok(parked) = sockets(if FAULT { PEERS } else { PARKED }) {",
         &[(Streams, "relaxed::a_policy_that_refuses_again")],
     ),
     fault(
@@ -403,5 +403,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "counter.direction != \"connect\"",
         "FAULT || counter.direction != \"connect\"",
         &[(Command, "counted::")],
+    ),
+    fault(
+        738,
+        "runtime/src/groups/waiting.rs",
+        "known.unwrap_or(false) && !waiting.in_socket(socket)",
+        "known.unwrap_or(false) && (FAULT || !waiting.in_socket(socket))",
+        &[(Streams, "shortcut::unload_loses_nothing")],
+    ),
+    fault(
+        739,
+        "runtime/src/attach.rs",
+        "(On::Sockets(group), Some(pin)) =>",
+        "(On::Sockets(group), Some(pin)) if !FAULT =>",
+        &[(Streams, "shortcut::a_policy_without_the_group_loses")],
     ),
 ];
