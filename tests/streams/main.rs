@@ -30,6 +30,7 @@ mod many;
 mod place;
 mod refusal;
 mod relaxed;
+mod short;
 mod shortcut;
 mod speed;
 mod writes;
