@@ -44,6 +44,7 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
         | Error::Untrusted { path, .. }
         | Error::Cgroup { path, .. }
         | Error::SameCgroup { path, .. }
+        | Error::TakenIn { path, .. }
         | Error::Locked { path, .. }
         | Error::State { path, .. } => one("path", &path.display().to_string()),
         Error::Netns { name, .. } => one("netns", name),

@@ -30,7 +30,7 @@ use crate::sockets::owners::Owners;
 use crate::state::Lock;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
-use steps::{next, refuse_strangers};
+use steps::{next, refuse_strangers, refuse_taken};
 use targets::Targets;
 use work::{Prepared, Work};
 
@@ -81,11 +81,14 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let before = reconcile(session, &part.options)?;
         check_generation(before.as_ref(), &part.options)?;
         ownership::check(before.as_ref(), outer, &part.options)?;
-        if before.is_none() {
-            refuse_strangers(part, session, &targets).inspect_err(|_| {
-                session.state.remove_if_empty();
-            })?;
-        }
+        let unhindered = match before {
+            Some(_) => Ok(()),
+            None => refuse_strangers(part, session, &targets),
+        };
+        let taken = || refuse_taken(part, session, &targets, before.as_ref());
+        unhindered.and_then(|()| taken()).inspect_err(|_| {
+            session.state.remove_if_empty();
+        })?;
         if let Some(before) = &before {
             check_ground(&session.state, before)?;
             ownership::check_word(&session.state, outer, &part.options)?;

@@ -170,6 +170,8 @@ pub struct OtherNamespace {
     pub programs: Vec<u32>,
     /// Its state folder, if that is in the bpf file system that was asked.
     pub state: Option<PathBuf>,
+    /// Whether it has the sockets of a group in its tables.
+    pub(crate) takes_in: bool,
     /// A path by which the namespace is entered, if somebody who holds it is seen.
     pub path: Option<PathBuf>,
     /// What takes the hooks off.
@@ -208,12 +210,33 @@ pub(crate) fn near(
     let Some(root) = groups::mounted()?.filter(|_| !paths.is_empty()) else {
         return Ok(Vec::new());
     };
+    let folders = paths.into_iter();
+    let folders = folders.map(|path| root.join(path.trim_start_matches('/')));
+    beside(session, bpffs, folders)
+}
+
+/// Those that are for groups which have processes in common with those of the control groups in these folders.
+fn beside(
+    session: &Session,
+    bpffs: &Path,
+    folders: impl IntoIterator<Item = PathBuf>,
+) -> Result<Vec<OtherNamespace>, Error> {
     let mut related = BTreeSet::new();
-    for path in paths {
-        let folder = root.join(path.trim_start_matches('/'));
+    for folder in folders {
         related.extend(whose::related(&folder).map_err(at(UNSAID))?);
     }
     all(session, bpffs, |group| related.contains(&group))
+}
+
+/// One of them that has sockets of the group in this folder in its tables. The kernel takes a socket into the tables of one alone
+/// (`sock_map_link` of `net/core/sock_map.c` gives EBUSY), and asks nobody else about it.
+pub(crate) fn taking_in(
+    session: &Session,
+    bpffs: &Path,
+    folder: &Path,
+) -> Result<Option<OtherNamespace>, Error> {
+    let near = beside(session, bpffs, [folder.to_owned()])?;
+    Ok(near.into_iter().find(|other| other.takes_in))
 }
 
 /// Those whose groups, as far as their numbers are known, are `wanted`.
@@ -241,6 +264,7 @@ fn all(
         }
         found[place].hooks.push(one.words().map_err(at(UNSAID))?);
         found[place].programs.push(one.link.program);
+        found[place].takes_in |= one.link.takes_in();
     }
     Ok(found)
 }
@@ -273,6 +297,7 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
         hooks: Vec::new(),
         programs: Vec::new(),
         state,
+        takes_in: false,
         path,
         remedy,
     })
@@ -338,6 +363,7 @@ mod tests {
             hooks: vec!["connect4 /a".to_owned(), "sendmsg4 /a".to_owned()],
             programs: vec![7, 8],
             state: None,
+            takes_in: false,
             path: None,
             remedy: String::new(),
         };

@@ -119,6 +119,17 @@ pub enum Error {
         /// The control group's folder.
         path: PathBuf,
     },
+    /// A policy of another network namespace has the sockets of a group in its tables.
+    TakenIn {
+        /// The group.
+        group: String,
+        /// The control group's folder.
+        path: PathBuf,
+        /// The hooks of the other policy, in words.
+        hooks: Vec<String>,
+        /// What takes them off.
+        remedy: String,
+    },
     /// The kernel refused a program of the object.
     Program {
         /// The program.

@@ -93,10 +93,21 @@ impl Place {
     }
 
     pub(crate) fn try_apply(&self, text: &str) -> Result<Applied, Error> {
+        self.try_apply_in(&self.lab.server, text)
+    }
+
+    /// The same in another namespace, where the test takes it away itself.
+    pub(crate) fn try_apply_in(&self, space: &Space, text: &str) -> Result<Applied, Error> {
         let artifact = compiled(self.declared(text));
         let bytes = object::write(&artifact).unwrap();
         let work = || apply(&bytes, &artifact.manifest, &self.options);
-        self.lab.server.run(work).unwrap()
+        space.run(work).unwrap()
+    }
+
+    /// Takes away what is in force in another namespace; whether something was.
+    pub(crate) fn unload_in(&self, space: &Space) -> bool {
+        let work = || unload(&self.options);
+        space.run(work).unwrap().unwrap().removed
     }
 
     /// Puts a policy in force with these features of the kernel only.
@@ -181,8 +192,7 @@ impl Place {
 
     /// Takes the policy away; whether there was one.
     pub(crate) fn unload(&self) -> bool {
-        let work = || unload(&self.options);
-        self.lab.server.run(work).unwrap().unwrap().removed
+        self.unload_in(&self.lab.server)
     }
 
     /// Writes and bytes that the rule with this label has counted.

@@ -14,7 +14,7 @@ use sockc_compiler::policy::Deed;
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
 
-use super::steps::{self, HookStep, next, refuse_strangers};
+use super::steps::{self, HookStep, next, refuse_strangers, refuse_taken};
 use super::targets::Targets;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
@@ -172,6 +172,7 @@ fn look(
         if lock.is_none() {
             refuse_strangers(part, session, &targets)?;
         }
+        refuse_taken(part, session, &targets, before)?;
         let record = next(part, session, before, outer, held);
         let one = One {
             part,

@@ -48,6 +48,32 @@ pub(crate) fn refuse_strangers(
     strange.refused(&part.options.bpffs)
 }
 
+/// Refuses rules about the sockets of a group that a policy of another network namespace takes in, above or below it or there:
+/// they would decide about none of these. One that has them in force already is not refused.
+pub(crate) fn refuse_taken(
+    part: &Part<'_>,
+    session: &Session,
+    targets: &Targets,
+    before: Option<&Record>,
+) -> Result<(), Error> {
+    for (plan, group) in part.manifest.groups.iter().zip(&targets.groups) {
+        let has = |record: &Record| record.taken_in().any(|(_, number)| number == group.number);
+        if !plan.takes_in() || before.is_some_and(has) {
+            continue;
+        }
+        let other = elsewhere::taking_in(session, &part.options.bpffs, &group.path)?;
+        if let Some(other) = other {
+            return Err(Error::TakenIn {
+                group: group.name.clone(),
+                path: group.path.clone(),
+                hooks: other.hooks,
+                remedy: other.remedy,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// The name of the program that fills slots again.
 const LISTEN: &str = "listen";
 

@@ -129,6 +129,12 @@ impl fmt::Display for Error {
                 "the groups \"{one}\" and \"{other}\" are one control group, {}; a socket can be in one group only, so keep one of them",
                 path.display()
             ),
+            Self::TakenIn { group, path, hooks, remedy } => write!(
+                f,
+                "rules of `send` or `receive` for the group \"{group}\" ({}) would not hold: a policy of sockc that was applied in another network namespace has its sockets ({}), and the kernel asks one policy alone about a socket; write the rules in one policy, or take that one away: {remedy}",
+                path.display(),
+                hooks.join(", ")
+            ),
             Self::Program { name, cause, rule, log } => program_refused(f, name, cause, rule.as_deref(), log),
             Self::Object { cause } => {
                 write!(f, "this is not an object that sockc can load: {cause}; compile the policy again")

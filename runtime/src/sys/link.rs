@@ -36,6 +36,14 @@ pub(crate) enum On {
     Other,
 }
 
+impl Description {
+    /// Whether it hangs where sockets are taken into a map, or decided about in one.
+    pub(crate) fn takes_in(&self) -> bool {
+        let door = bpf_attach_type::BPF_CGROUP_SOCK_OPS as u32;
+        matches!(self.on, On::Sockets) || matches!(self.on, On::Cgroup(_, attach) if attach == door)
+    }
+}
+
 /// Attaches a program by a link.
 pub(crate) fn create(
     program: BorrowedFd<'_>,

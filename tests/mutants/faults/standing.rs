@@ -418,4 +418,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "(On::Sockets(group), Some(pin)) if !FAULT =>",
         &[(Streams, "shortcut::a_policy_without_the_group_loses")],
     ),
+    fault(
+        740,
+        "runtime/src/elsewhere.rs",
+        "near.into_iter().find(|other| other.takes_in)",
+        "near.into_iter().find(|other| !FAULT && other.takes_in)",
+        &[(Streams, "refusal::a_group_whose_sockets")],
+    ),
 ];
