@@ -62,6 +62,8 @@ listed! {
         Sendmsg4,
         /// `cgroup/sendmsg6`
         Sendmsg6,
+        /// `cgroup/setsockopt`
+        Setsockopt,
     }
 }
 
@@ -79,6 +81,7 @@ impl Section {
             Self::Connect6 => ("cgroup/connect6", "bpf_sock_addr"),
             Self::Sendmsg4 => ("cgroup/sendmsg4", "bpf_sock_addr"),
             Self::Sendmsg6 => ("cgroup/sendmsg6", "bpf_sock_addr"),
+            Self::Setsockopt => ("cgroup/setsockopt", "bpf_sockopt"),
         }
     }
 
@@ -110,7 +113,7 @@ impl Section {
 /// One program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`.
+    /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`, `setsockopt…`.
     pub name: String,
     /// Its section.
     pub section: Section,

@@ -21,13 +21,13 @@ mod socket;
 mod stack;
 mod value;
 
-use crate::artifact::{MapId, Program};
+use crate::artifact::{MapId, Program, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::bpf::decode::{ByteOrder, Op, Operand, decode};
 use crate::bpf::limits;
 use crate::bpf::opcode::{AluOp, JumpOp, Register};
 
-pub use self::context::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
+pub use self::context::{Connection, Input, Lookup, Message, Skb, SockOps, SocketOption, Xdp};
 pub use self::fault::{Fault, FaultKind};
 pub use self::kernel::{Bare, Kernel, LookupKind, Netns, Quiet, Tuple};
 pub use self::map::{Errno, Maps};
@@ -56,6 +56,8 @@ pub struct Execution {
     pub frame: Vec<u8>,
     /// The mark of a packet at TC as the program leaves it.
     pub mark: Option<u32>,
+    /// The length of an option's value as the program leaves it.
+    pub length: Option<i32>,
     /// The instructions it ran, by index, in order.
     pub trace: Vec<u32>,
 }
@@ -93,7 +95,9 @@ pub struct Forward {
 }
 
 /// Where `struct __sk_buff` has the mark.
-const SKB_MARK: i16 = 8;
+const SKB_MARK: (Section, i16) = (Section::Classifier, 8);
+/// Where `struct bpf_sockopt` has the length of the value.
+const OPTION_LENGTH: (Section, i16) = (Section::Setsockopt, 32);
 
 /// Runs the program once.
 ///
@@ -113,7 +117,8 @@ pub fn run(
             redirected: machine.redirected,
             forwarded: machine.forwarded,
             clones: machine.clones,
-            mark: machine.context.skb_field(SKB_MARK),
+            mark: machine.context.left_in(SKB_MARK),
+            length: machine.context.left_in(OPTION_LENGTH).map(u32::cast_signed),
             frame: machine.packet.into_bytes(),
             trace: machine.trace,
         }),

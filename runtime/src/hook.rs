@@ -62,6 +62,8 @@ points! {
         Sendmsg4(u64) = "sendmsg4",
         /// Datagrams to IPv6 there.
         Sendmsg6(u64) = "sendmsg6",
+        /// setsockopt(2) there.
+        Setsockopt(u64) = "setsockopt",
         /// Sockets of the whole machine that begin to listen.
         Listen = "listen",
         /// Packets that arrive on the interface with this index, before the stack sees them.
@@ -123,6 +125,7 @@ impl Points {
             AttachPoint::Connect6(group) => Self::Group(group, Point::Connect6),
             AttachPoint::Sendmsg4(group) => Self::Group(group, Point::Sendmsg4),
             AttachPoint::Sendmsg6(group) => Self::Group(group, Point::Sendmsg6),
+            AttachPoint::Setsockopt(group) => Self::Group(group, Point::Setsockopt),
         }
     }
 }
@@ -177,6 +180,11 @@ impl Point {
             Self::Connect6(_) => call(attach::BPF_CGROUP_INET6_CONNECT),
             Self::Sendmsg4(_) => call(attach::BPF_CGROUP_UDP4_SENDMSG),
             Self::Sendmsg6(_) => call(attach::BPF_CGROUP_UDP6_SENDMSG),
+            Self::Setsockopt(_) => (
+                program::BPF_PROG_TYPE_CGROUP_SOCKOPT,
+                true,
+                attach::BPF_CGROUP_SETSOCKOPT,
+            ),
             Self::SockOps(_) | Self::Listen => (
                 program::BPF_PROG_TYPE_SOCK_OPS,
                 true,
@@ -187,7 +195,7 @@ impl Point {
             program,
             load: load.then_some(attach),
             attach,
-            // Programs of sock_ops decide nothing.
+            // To programs of sock_ops it is all the same, and one of setsockopt lets go on by 1.
             pass: self.decides().map_or(1, |hook| hook.spec().codes.pass),
         }
     }
@@ -205,7 +213,7 @@ impl Point {
             Self::Connect6(_) => compiled::Hook::Connect6,
             Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
             Self::Sendmsg6(_) => compiled::Hook::Sendmsg6,
-            Self::SockOps(_) | Self::Listen => return None,
+            Self::SockOps(_) | Self::Setsockopt(_) | Self::Listen => return None,
         })
     }
 
@@ -225,7 +233,8 @@ impl Point {
             | Self::Connect4(id)
             | Self::Connect6(id)
             | Self::Sendmsg4(id)
-            | Self::Sendmsg6(id) => On::Group(id),
+            | Self::Sendmsg6(id)
+            | Self::Setsockopt(id) => On::Group(id),
         }
     }
 
@@ -239,10 +248,11 @@ impl Point {
     }
 
     /// Where the context of its programs has the socket that something is done with, for those on a control group: `sk` of
-    /// `struct bpf_sock_ops`, or of `struct bpf_sock_addr`.
+    /// `struct bpf_sock_ops`, of `struct bpf_sockopt`, or of `struct bpf_sock_addr`.
     pub(crate) fn socket_at(self) -> i16 {
         match self {
             Self::SockOps(_) => 184,
+            Self::Setsockopt(_) => 0,
             _ => 64,
         }
     }

@@ -151,6 +151,7 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
         Program::SkSkb(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSockopt(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

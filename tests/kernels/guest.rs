@@ -101,6 +101,7 @@ fn load_program(program: &mut Program) -> Result<(), String> {
         Program::SkSkb(program) => program.load(),
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
+        Program::CgroupSockopt(program) => program.load(),
         other => {
             return Err(format!(
                 "{:?}: a type sockc does not make",
@@ -193,6 +194,10 @@ fn kind(name: &str, program: &Program) -> Option<Kind> {
         Program::SockOps(_) => (
             bpf_prog_type::BPF_PROG_TYPE_SOCK_OPS,
             bpf_attach_type::BPF_CGROUP_SOCK_OPS,
+        ),
+        Program::CgroupSockopt(_) => (
+            bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCKOPT,
+            bpf_attach_type::BPF_CGROUP_SETSOCKOPT,
         ),
         // Its name begins with that of its call.
         Program::CgroupSockAddr(_) => (

@@ -26,7 +26,7 @@ six: reject receive tcp from 2001:db8:2::/48 to group pods
 rest: count receive tcp to group pods
 ";
 /// Looks at everything and drops nothing.
-const WATCHED: &str = "
+pub(crate) const WATCHED: &str = "
 default receive allow
 GROUP
 all: count receive tcp to group pods
@@ -41,7 +41,7 @@ const SERVER: Sides = Sides {
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs a test where what arrives can be decided.
-fn seeing(test: impl FnOnce(&Place)) {
+pub(crate) fn seeing(test: impl FnOnce(&Place)) {
     if nix::unistd::geteuid().is_root() && !sockc_runtime::probe().sk_skb_verdict {
         return skip("sk_skb programs without a parser");
     }

@@ -1,10 +1,7 @@
 //! Whom a group may call: connect(2), and datagrams with an address.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -348,36 +345,12 @@ fn where_paths_are_not_followed_a_group_that_is_gone_is_left_out_on_demand_only(
     });
 }
 
-/// The files below a folder whose names begin so.
-fn pins(folder: &Path, beginning: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| match entry.file_type().unwrap().is_dir() {
-            true => pins(&entry.path(), beginning),
-            false => vec![entry.path()],
-        })
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_string_lossy()
-                .starts_with(beginning)
-        })
-        .collect()
-}
-
 #[test]
 fn status_notices_that_a_call_is_looked_at_no_longer() {
     inside(|place| {
         place.apply(CALLS);
         assert_eq!(place.drift(), 0);
-        let removed = place.lab.server.run(|| {
-            let inode = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
-            let state = Path::new("/sys/fs/bpf/sockc").join(inode.to_string());
-            let links = pins(&state.join("link"), "connect4_");
-            links.iter().for_each(|link| fs::remove_file(link).unwrap());
-            links.len()
-        });
-        assert_eq!(removed.unwrap(), 1);
+        assert_eq!(place.take_off("connect4_"), 1);
         assert!(place.drift() > 0);
         assert!(calls(place, &place.group, TCP, "192.0.2.5:80"));
         place.apply(CALLS);

@@ -1,8 +1,10 @@
 //! Where a test happens: two namespaces joined by a veth, a cgroup, and one policy in force.
 
-use std::fs;
+use std::fs::{self, DirEntry};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
 use sockc_compiler::artifact::CounterKind;
@@ -157,6 +159,22 @@ impl Place {
     pub(crate) fn drift(&self) -> usize {
         let found = self.lab.server.run(|| status(&self.options));
         found.unwrap().unwrap().unwrap().drift.len()
+    }
+
+    /// Takes the hooks off whose pins begin so, as somebody else would; how many there were.
+    pub(crate) fn take_off(&self, beginning: &str) -> usize {
+        let links = || {
+            let inode = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+            let state = Path::new("/sys/fs/bpf/sockc").join(inode.to_string());
+            let links = fs::read_dir(state.join("link")).unwrap();
+            let begins =
+                |link: &DirEntry| link.file_name().to_string_lossy().starts_with(beginning);
+            let links = links.map(Result::unwrap).filter(begins);
+            links
+                .map(|link| fs::remove_file(link.path()).unwrap())
+                .count()
+        };
+        self.lab.server.run(links).unwrap()
     }
 
     /// Puts an address into a live set.

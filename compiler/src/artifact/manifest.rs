@@ -210,6 +210,8 @@ pub enum AttachPoint {
     Sendmsg4(usize),
     /// Datagrams to IPv6, there too.
     Sendmsg6(usize),
+    /// setsockopt(2), there too.
+    Setsockopt(usize),
 }
 
 /// A named socket.

@@ -109,6 +109,15 @@ pub(crate) const BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: i32 = 5;
 /// sock_ops: a socket begins to listen.
 pub(crate) const BPF_SOCK_OPS_TCP_LISTEN_CB: i32 = 11;
 
+/// The level of a setsockopt(2) that is for TCP.
+pub const IPPROTO_TCP: i32 = 6;
+/// Its option that puts another protocol between the process and TCP.
+pub const TCP_ULP: i32 = 31;
+/// The smallest page there is. Of a longer value of an option a program sees a page, and older kernels (5.10) then refuse the call
+/// with EFAULT, unless the program says by a length of 0 that the kernel shall take the value from the process
+/// (`__cgroup_bpf_run_filter_setsockopt` of kernel/bpf/cgroup.c).
+pub const SMALLEST_PAGE: i32 = 4096;
+
 /// Socket state: TCP past the handshake, UDP connected.
 pub(crate) const TCP_ESTABLISHED: i32 = 1;
 /// Socket state: unconnected UDP.

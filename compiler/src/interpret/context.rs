@@ -18,7 +18,7 @@ use crate::artifact::Section;
 use crate::bpf::opcode::Width;
 use crate::protocol::IpProtocol;
 
-pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, Xdp};
+pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, SocketOption, Xdp};
 
 /// Where `struct __sk_buff` has the packet's length.
 const SKB_LENGTH: usize = 0;
@@ -136,9 +136,9 @@ impl Context {
         }
     }
 
-    /// What a field of a packet at TC holds now.
-    pub(super) fn skb_field(&self, offset: i16) -> Option<u32> {
-        if self.section != Section::Classifier {
+    /// What a field of the context of a section holds now; nothing in one of another section.
+    pub(super) fn left_in(&self, (section, offset): (Section, i16)) -> Option<u32> {
+        if self.section != section {
             return None;
         }
         match find(&self.cells, offset, Width::W) {

@@ -72,6 +72,13 @@ pub(super) mod ops {
     pub(in crate::lower) const SK: i16 = 184;
 }
 
+/// `struct bpf_sockopt`
+pub(super) mod option {
+    pub(in crate::lower) const LEVEL: i16 = 24;
+    pub(in crate::lower) const NAME: i16 = 28;
+    pub(in crate::lower) const LENGTH: i16 = 32;
+}
+
 /// `AF_INET`
 pub(super) const AF_INET: i32 = 2;
 /// `AF_INET6`

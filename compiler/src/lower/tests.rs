@@ -7,6 +7,7 @@ mod doors;
 mod first_match;
 mod fragments;
 mod headers;
+mod layers;
 mod logs;
 mod made;
 mod members;

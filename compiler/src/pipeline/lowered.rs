@@ -69,8 +69,9 @@ pub(super) fn lower(
         chains.push(function, (chain.hook.spec().attach)(group), class);
         doors.extend(door(source, decided.doors[number].as_ref()).map(|door| (group, door)));
     }
-    for (group, function) in doors {
-        chains.push(function, AttachPoint::SockOps(group), None);
+    for (group, [door, layer]) in doors {
+        chains.push(door, AttachPoint::SockOps(group), None);
+        chains.push(layer, AttachPoint::Setsockopt(group), None);
     }
     Ok(chains)
 }
@@ -86,17 +87,18 @@ impl Lowered {
     }
 }
 
-/// The sock_ops program of a group.
-fn door(source: Source<'_>, door: Option<&Flat>) -> Option<Function> {
+/// The sock_ops program of a group, and the setsockopt program that keeps what it takes in as it is.
+fn door(source: Source<'_>, door: Option<&Flat>) -> Option<[Function; 2]> {
     let group = source.chain.group?;
     let maps = source.maps.groups[group].as_ref()?;
-    let name = suffixed(source.policy, "sock_ops", group);
+    let [name, layer] = ["sock_ops", "setsockopt"].map(|stem| suffixed(source.policy, stem, group));
     let source = Source {
         decision: door?,
         counts: None,
         ..source
     };
-    Some(lower::sock_ops(source, &name, maps))
+    let layer = lower::setsockopt(&layer, source.head.clone());
+    Some([lower::sock_ops(source, &name, maps), layer])
 }
 
 /// Code of no rule is said to come from the first line of the policy.

@@ -34,7 +34,8 @@ pub struct Applied {
 /// A hook whose program decides no packets of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHook {
-    /// `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or `sendmsg6`.
+    /// `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`, `sendmsg4`, `sendmsg6` or
+    /// `setsockopt`.
     pub hook: String,
     /// The path of the control group, or the interface; empty for the namespace.
     pub target: String,

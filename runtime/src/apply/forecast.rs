@@ -91,8 +91,8 @@ pub struct Running {
 /// What becomes of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookForecast {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or
-    /// `sendmsg6`.
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`,
+    /// `sendmsg4`, `sendmsg6` or `setsockopt`.
     pub hook: String,
     /// The interface, as it is called now, or the path of the control group; empty for the namespace.
     pub target: String,

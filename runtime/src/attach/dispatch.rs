@@ -20,8 +20,9 @@ use std::net::Ipv6Addr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use sockc_compiler::bpf::asm;
-use sockc_compiler::bpf::constant::AF_INET;
+use sockc_compiler::bpf::constant::{AF_INET, IPPROTO_TCP, SMALLEST_PAGE, TCP_ULP};
 use sockc_compiler::bpf::helper::Helper;
+use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use super::guard::Guard;
@@ -43,6 +44,10 @@ const LOOKUP_FAMILY: i16 = 8;
 const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
 /// The first word of `remote_ip6`, in network order.
 const LOOKUP_REMOTE_BEGIN: i16 = 20;
+/// `level`, `optname` and `optlen` of `struct bpf_sockopt`.
+const OPTION_LEVEL: i16 = 24;
+const OPTION_NAME: i16 = 28;
+const OPTION_LENGTH: i16 = 32;
 
 /// The maps with the words that a dispatcher reads, and one that it holds.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +97,7 @@ fn code(
     match point {
         Point::Lookup => skip_own_lookups(&mut code),
         Point::Listen => only_listen(&mut code, pass),
+        Point::Setsockopt(_) => only_layers(&mut code, pass),
         _ => {}
     }
     if let Some(held) = words.held {
@@ -167,6 +173,28 @@ fn skip_own_lookups(code: &mut Code) {
 fn only_listen(code: &mut Code, pass: Label) {
     code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
     code.jump_if(JumpOp::Ne, Register::R2, TCP_LISTEN_CB, pass);
+}
+
+/// The hook is on the root of all control groups, too: every other option that is set on the machine goes on. Of a long value
+/// programs see a part, which must not become the whole (`SMALLEST_PAGE`).
+fn only_layers(code: &mut Code, pass: Label) {
+    let short = code.label();
+    code.add([option(OPTION_LENGTH)]);
+    code.jump32_if(JumpOp::SLe, Register::R2, SMALLEST_PAGE, short);
+    code.add([
+        asm::mov64_imm(Register::R2, 0),
+        asm::store_reg(Width::W, Register::R1, OPTION_LENGTH, Register::R2),
+    ]);
+    code.place(short);
+    code.add([option(OPTION_LEVEL)]);
+    code.jump_if(JumpOp::Ne, Register::R2, IPPROTO_TCP, pass);
+    code.add([option(OPTION_NAME)]);
+    code.jump_if(JumpOp::Ne, Register::R2, TCP_ULP, pass);
+}
+
+/// Loads a word of `struct bpf_sockopt`.
+fn option(offset: i16) -> Insn {
+    asm::load(Width::W, Register::R2, Register::R1, offset)
 }
 
 /// What fills the slots of named sockets goes ahead, and calls the policy's own program itself.

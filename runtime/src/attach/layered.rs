@@ -6,6 +6,8 @@
 //! from such a socket before the policy's program is called. Where it cannot be seen whether there is a protocol, it takes it
 //! from every socket. Then they are allowed in the plain way, which the kernel remembers longer.
 //!
+//! The group's setsockopt program refuses such a protocol, but does not see system calls of 32 bits.
+//!
 //! Takes the storage with the keys; gives code for a dispatcher. Not here: what a key is (the compiler's `door`).
 
 use std::io;

@@ -17,8 +17,8 @@ use crate::sys::{bpffs, cgroup, link};
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HookStatus {
-    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `sock-ops`, `connect4`, `connect6`, `sendmsg4` or
-    /// `sendmsg6`.
+    /// `xdp`, `tc-in`, `tc-out`, `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`,
+    /// `sendmsg4`, `sendmsg6` or `setsockopt`.
     pub hook: String,
     /// The interface by its name at the apply, or the path of the control group; empty for the namespace.
     pub target: String,

@@ -276,6 +276,7 @@ impl Policy {
             AttachPoint::Connect6(_) => ("connect6", Section::Connect6),
             AttachPoint::Sendmsg4(_) => ("sendmsg4", Section::Sendmsg4),
             AttachPoint::Sendmsg6(_) => ("sendmsg6", Section::Sendmsg6),
+            AttachPoint::Setsockopt(_) => ("setsockopt", Section::Setsockopt),
         };
         let mut name = name.to_owned();
         if self.artifact.programs.iter().any(|one| one.name == name) {

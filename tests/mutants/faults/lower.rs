@@ -253,6 +253,27 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Compiler, "lower::tests::doors")],
     ),
     fault(
+        780,
+        "compiler/src/lower/layer.rs",
+        "builder.end(End::Return(0));",
+        "builder.end(End::Return(i32::from(FAULT)));",
+        &[(Compiler, "lower::tests::layers::nothing")],
+    ),
+    fault(
+        781,
+        "compiler/src/lower/layer.rs",
+        "builder.leave_if(length, JumpOp::SLe, SMALLEST_PAGE, done);",
+        "builder.leave_if(length, if FAULT { JumpOp::Le } else { JumpOp::SLe }, SMALLEST_PAGE, done);",
+        &[(Compiler, "lower::tests::layers::what_a_program")],
+    ),
+    fault(
+        782,
+        "compiler/src/pipeline/lowered.rs",
+        "chains.push(layer, AttachPoint::Setsockopt(group), None);",
+        "if !FAULT { chains.push(layer, AttachPoint::Setsockopt(group), None); }",
+        &[(Streams, "encrypted::nothing_is_put")],
+    ),
+    fault(
         726,
         "compiler/src/lower/door.rs",
         "builder.set_slot(self.own, BEYOND_PORT, 1, Width::B);",

@@ -24,6 +24,8 @@ pub enum Input {
     Arrival(Message),
     /// sock_ops: `struct bpf_sock_ops`.
     SockOps(SockOps),
+    /// setsockopt(2): `struct bpf_sockopt`.
+    Option(SocketOption),
     /// A call of a process that names an address: `struct bpf_sock_addr`.
     Call {
         /// Which, and of which family.
@@ -166,6 +168,17 @@ pub struct SockOps {
     pub socket: Option<SocketModel>,
 }
 
+/// An option of a socket that a process sets. Of the value programs that we make read nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOption {
+    /// Whose it is: `SOL_SOCKET`, or a protocol.
+    pub level: i32,
+    /// Which.
+    pub name: i32,
+    /// How many bytes the value has; negative where a program before this one answers the call.
+    pub length: i32,
+}
+
 impl Input {
     /// What a program of a section is run on that decides what a process does with a socket of a protocol: the socket of
     /// `from`, toward `to`; or that of `to`, if it receives. Nothing where programs of the section decide no such thing.
@@ -202,7 +215,11 @@ impl Input {
                     to,
                 })
             }
-            Section::Xdp | Section::Classifier | Section::SkLookup | Section::SockOps => None,
+            Section::Xdp
+            | Section::Classifier
+            | Section::SkLookup
+            | Section::SockOps
+            | Section::Setsockopt => None,
         }
     }
 }
@@ -240,6 +257,10 @@ impl Context {
                 let context = plain(Section::SkSkb, arrival_cells(&message));
                 (context, whole(message.data))
             }
+            Input::Option(option) => (
+                plain(Section::Setsockopt, option_cells(option)),
+                Packet::default(),
+            ),
             Input::Call {
                 section,
                 protocol,
@@ -387,6 +408,15 @@ fn call_cells(section: Section, protocol: IpProtocol, to: SocketAddr) -> Vec<Cel
         false => cells.push(Cell::narrow(4, ip4(to)).writable()),
     }
     cells
+}
+
+/// Programs may write each of them (`cg_sockopt_is_valid_access` of kernel/bpf/cgroup.c); ours write the length.
+fn option_cells(option: SocketOption) -> Vec<Cell> {
+    vec![
+        Cell::word(24, option.level.cast_unsigned()),
+        Cell::word(28, option.name.cast_unsigned()),
+        Cell::word(32, option.length.cast_unsigned()).writable(),
+    ]
 }
 
 /// Family, addresses and ports, which follow each other in both contexts of streams. The remote port is in network
