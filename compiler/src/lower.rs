@@ -48,7 +48,7 @@ pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetT
 pub use bucket::BUCKET_KEY;
 pub(crate) use bucket::Meters;
 pub(crate) use door::{GroupMaps, sock_ops};
-pub use door::{PEER_KEY, mirrored, unmark};
+pub use door::{PEER_KEY, is_of_cookie, key_of_cookie, mirrored, unmark};
 pub use ends::KINDS;
 use ends::{Ends, Outcome};
 pub(crate) use ends::{MAX_RECEIVERS, answers};

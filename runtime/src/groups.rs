@@ -1,15 +1,18 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
-//! which are gone or others now, [`concern`] and [`escaped`] which of the connections made before a policy its rules mean,
-//! [`refused`] lets those go on that the policy before refused, [`waiting`] says in which data waits that would be lost.
+//! which are gone or others now, [`concern`] which connections its rules mean; [`entry`] takes those in that exist, [`escaped`]
+//! counts those that cannot be, [`refused`] lets those go on that the policy before refused, and [`waiting`] says in which data
+//! waits that would be lost.
 //! Not here: the programs, and the hooks that they hang on.
 
 mod asked;
 pub(crate) mod concern;
 mod connections;
+pub(crate) mod entry;
 pub(crate) mod escaped;
 mod judge;
+mod makers;
 pub(crate) mod moved;
 pub(crate) mod refused;
 mod waiting;

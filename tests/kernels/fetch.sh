@@ -18,8 +18,8 @@ kernels='5.10 bullseye,bullseye-security linux-image-cloud-amd64
 
 # What Debian's cloud kernels have as modules only: TC, and a device with two ends.
 modules='sch_ingress cls_bpf act_bpf veth dummy'
-# What not all of them have: TLS of the kernel.
-perhaps='tls'
+# What not all of them have: TLS of the kernel, and what tells of which control group a socket is.
+perhaps='tls inet_diag tcp_diag'
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 

@@ -11,6 +11,7 @@ mod compose;
 mod diff;
 mod emit;
 mod ends;
+mod entry;
 mod interpret;
 mod live;
 mod lower;
@@ -135,6 +136,7 @@ pub(crate) fn all() -> Vec<Fault> {
         reach::FAULTS,
         rates::FAULTS,
         around::FAULTS,
+        entry::FAULTS,
     ];
     parts.concat()
 }

@@ -31,7 +31,7 @@ fn put(socket: BorrowedFd<'_>, name: &[u8]) -> Option<i32> {
 }
 
 /// TLS, as it is before there are keys.
-fn layer(socket: impl AsFd) -> Option<i32> {
+pub(crate) fn layer(socket: impl AsFd) -> Option<i32> {
     put(socket.as_fd(), b"tls")
 }
 

@@ -20,6 +20,7 @@ mod egress;
 mod encrypted;
 mod ends;
 mod escape;
+mod existing;
 mod full;
 #[path = "../kernels/guests.rs"]
 mod guests;

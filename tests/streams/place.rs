@@ -203,7 +203,8 @@ impl Place {
         groups.map(|one| (one.name, one.fate)).collect()
     }
 
-    fn declared(&self, text: &str) -> String {
+    /// The text with the declaration of the group in it.
+    pub(crate) fn declared(&self, text: &str) -> String {
         let declared = format!("group pods = cgroup \"{}\"", self.group.path());
         text.replace("GROUP", &declared)
     }
@@ -278,6 +279,25 @@ impl Place {
         socket
     }
 
+    /// A connection of MPTCP both ends of which are the group's, where the kernel has MPTCP.
+    pub(crate) fn mptcp_pair(&self) -> Option<Pair> {
+        let at = SocketAddr::new(ip("192.0.2.5"), 0);
+        let from = SocketAddr::new(ip(CLIENT4), 0);
+        let client = Socket::from(self.mptcp_socket(&self.lab.client, from)?);
+        let listener = Socket::from(self.mptcp_socket(&self.lab.server, at)?);
+        for (socket, address) in [(&client, from), (&listener, at)] {
+            socket.set_nonblocking(false).unwrap();
+            socket.bind(&address.into()).unwrap();
+        }
+        listener.listen(1).unwrap();
+        client.connect(&listener.local_addr().unwrap()).unwrap();
+        let (server, _) = listener.accept().unwrap();
+        Some(Pair {
+            client: client.into(),
+            server: server.into(),
+        })
+    }
+
     /// An MPTCP socket of the group, where the kernel has MPTCP.
     pub(crate) fn mptcp_socket(&self, space: &Space, local: SocketAddr) -> Option<OwnedFd> {
         let made = space.run(|| self.group.mptcp_socket(local));
@@ -333,7 +353,7 @@ fn plain_socket(local: SocketAddr) -> Socket {
     socket
 }
 
-fn compiled(text: String) -> sockc_compiler::artifact::Artifact {
+pub(crate) fn compiled(text: String) -> sockc_compiler::artifact::Artifact {
     let mut sources = SourceMap::default();
     let id = sources.add("streams.sk", text.clone());
     let outcome = pipeline::compile(

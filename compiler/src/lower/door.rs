@@ -6,10 +6,13 @@
 //! reach a stranger's socket. Where they do not agree (a middlebox, data in the SYN), the data goes by plain TCP.
 //! Each socket keeps its peer's key in its own storage, so that a write needs no copying, and its own key in another one. By
 //! that it finds itself when it is allowed to write ([`super::ends`]). Sockets whose connections no rule may concern are left
-//! alone; by their own key a later policy can take them in.
+//! alone; by their own key a later policy can take them in. One that was connected before gets another one
+//! ([`key_of_cookie`]).
 //!
 //! Takes the diagram of which connections are concerned; gives a program of its own, with a [`Tree`] and its answers but none
 //! of the ends of a chain. Not here: what a group does with what its sockets write ([`super::ends`]).
+
+use std::net::{IpAddr, SocketAddr};
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::constant::BPF_NOEXIST;
@@ -39,6 +42,8 @@ const BEYOND_PORT: u8 = 34;
 /// What stands in the key that a socket keeps, beside its own port, once a write to it was refused. No port is as
 /// large, and [`BEYOND_PORT`] is another byte.
 pub(super) const REFUSED: i32 = 1 << 24;
+/// What stands beside a socket's own port in [`key_of_cookie`]; [`BEYOND_PORT`] of a reader is another bit of the same byte.
+const BEFORE: u32 = 1 << 17;
 /// `BPF_SK_STORAGE_GET_F_CREATE`
 const CREATE: i32 = 1;
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`
@@ -65,6 +70,41 @@ pub fn mirrored(key: &[u8; PEER_KEY as usize]) -> [u8; PEER_KEY as usize] {
         other[one + size..one + 2 * size].copy_from_slice(&key[one..one + size]);
     }
     other
+}
+
+/// The key of a socket that was connected before any program saw it: addresses and ports as programs write them, and its cookie
+/// in the place of the sequence numbers, which nobody can tell by then. With [`BEFORE`] in it, it is no other socket's, and no peer's key
+/// is the mirror image of it: no shortcut leads there, where bytes may wait that came by TCP.
+#[must_use]
+pub fn key_of_cookie(
+    local: SocketAddr,
+    remote: SocketAddr,
+    cookie: u64,
+) -> [u8; PEER_KEY as usize] {
+    let mut key = [0; PEER_KEY as usize];
+    let ports = [u32::from(local.port()) | BEFORE, u32::from(remote.port())];
+    let sides = [local, remote].map(|side| match side.ip().to_canonical() {
+        IpAddr::V4(address) => {
+            let [a, b, c, d] = address.octets();
+            [a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+        }
+        IpAddr::V6(address) => address.octets(),
+    });
+    let bytes = sides.into_iter().flatten();
+    let bytes = bytes.chain(ports.into_iter().flat_map(u32::to_ne_bytes));
+    let bytes = bytes.chain(cookie.to_ne_bytes());
+    for (to, byte) in key.iter_mut().zip(bytes) {
+        *to = byte;
+    }
+    key
+}
+
+/// Whether a key is one of [`key_of_cookie`]: no shortcut has brought its socket anything.
+#[must_use]
+pub fn is_of_cookie(key: &[u8; PEER_KEY as usize]) -> bool {
+    let (_, from) = key.split_at(usize::from(PEER_PORTS.unsigned_abs()));
+    from.first_chunk()
+        .is_some_and(|port| u32::from_ne_bytes(*port) & BEFORE != 0)
 }
 
 /// Where the sockets of a group are.

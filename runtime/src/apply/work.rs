@@ -3,6 +3,7 @@
 //!
 //! The switch itself is not here: several policies may be switched together.
 
+mod doors;
 mod hooks;
 mod notes;
 
@@ -10,7 +11,6 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use sockc_compiler::artifact::Manifest;
-use sockc_compiler::object;
 
 use super::applied::{Applied, InterfaceHook, OtherHook};
 use super::targets::Targets;
@@ -19,8 +19,6 @@ use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
-use crate::groups::concern::{self, Concern};
-use crate::groups::escaped::{self, Escaped};
 use crate::groups::{self, Group, PARKED, refused};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
@@ -37,19 +35,13 @@ use crate::state::totals;
 use crate::state::{WORD, make_folder, open_or_make};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
+use doors::{Door, of_each};
 
 /// What is needed after the switch.
 pub(crate) struct Prepared<'a> {
     supply: Option<SlotFiller<'a>>,
     states: Vec<SlotState>,
     doors: Vec<Door>,
-}
-
-/// A group, and which connections its rules concern.
-pub(crate) struct Door {
-    concern: Concern,
-    /// Whether the policy before may have left connections alone that this one concerns.
-    reopened: bool,
 }
 
 /// A policy on its way into force in one network namespace.
@@ -159,61 +151,6 @@ impl<'a> Work<'a> {
         let groups = plans.zip(&self.targets.groups).enumerate();
         let taken_in = groups.filter(|(_, (plan, _))| plan.takes_in());
         taken_in.map(|(index, (_, group))| (index, group))
-    }
-
-    /// What the object says of the groups' connections, in the manifest's order.
-    fn doors(&self) -> Result<Vec<Door>, Error> {
-        if self.targets.groups.is_empty() {
-            return Ok(Vec::new());
-        }
-        let artifact = object::read(self.object).map_err(|error| Error::Object {
-            cause: error.to_string(),
-        })?;
-        let doors = self.taken_in().map(|(index, group)| {
-            let own = self.session.state.own_keys(group.number);
-            Ok(Door {
-                concern: Concern::of(&artifact, index)?,
-                reopened: !self.manifest.groups[index].own.is_empty() && own.exists(),
-            })
-        });
-        doors.collect()
-    }
-
-    /// Connections that the policy in force leaves alone and that this one concerns must be there before it decides.
-    fn take_in(&self, doors: &mut [Door]) -> Result<(), Error> {
-        let groups = self.taken_in().map(|(_, group)| group).zip(doors);
-        for (group, door) in groups.filter(|(_, door)| door.reopened) {
-            let folder = self.session.state.group(group.number);
-            concern::take_in(&folder, &mut door.concern)?;
-        }
-        Ok(())
-    }
-
-    /// Some were made while this was done, and are decided by the new policy from now on.
-    fn take_in_again(&mut self, doors: &mut [Door]) {
-        if let Err(error) = self.take_in(doors) {
-            self.notes.push(format!(
-                "connections that were made just now may not be decided ({}); run `sockc apply` again then",
-                error.bare()
-            ));
-        }
-    }
-
-    /// Connections of each group that its rules concern and do not reach.
-    fn escaped(&mut self, doors: &mut [Door]) -> Vec<(String, Escaped)> {
-        let (mut counts, mut notes) = (Vec::new(), Vec::new());
-        for ((_, group), door) in self.taken_in().zip(doors) {
-            let folder = self.session.state.group(group.number);
-            match escaped::count(&group.path, &folder, &mut door.concern) {
-                Ok(count) => counts.push((group.name.clone(), count)),
-                Err(error) => notes.push(format!(
-                    "how many connections of group {} were made before is not known: {error}",
-                    group.name
-                )),
-            }
-        }
-        self.notes.extend(notes);
-        counts
     }
 
     /// An interface that leaves the policy must not meet the rules of the new one until everything else is settled. What
@@ -374,10 +311,4 @@ impl<'a> Work<'a> {
             entered: None,
         }
     }
-}
-
-/// One of the counts of each group.
-fn of_each(all: &[(String, Escaped)], count: fn(&Escaped) -> usize) -> Vec<(String, usize)> {
-    let counts = all.iter().map(|(group, one)| (group.clone(), count(one)));
-    counts.collect()
 }

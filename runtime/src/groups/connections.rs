@@ -4,64 +4,82 @@
 //! descriptor of (one that is on its way to another process) is not found.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 
 use crate::sys::{process, socket};
-
-/// A socket that a process holds.
-#[derive(Debug)]
-pub(crate) struct Held {
-    process: u32,
-    descriptor: i32,
-}
 
 /// A copy of a connection's descriptor, and its two ends. IPv4-mapped addresses stand as they are.
 #[derive(Debug)]
 pub(crate) struct Connection {
     /// The socket.
     pub(crate) socket: OwnedFd,
+    /// Its inode, by which all its descriptors are known.
+    pub(crate) inode: u64,
     /// This side.
     pub(crate) local: SocketAddr,
     /// The other side.
     pub(crate) remote: SocketAddr,
+    /// Whether it is one of MPTCP, of which programs see the parts alone.
+    pub(crate) is_mptcp: bool,
 }
 
-impl Held {
-    /// Copies the descriptor and asks for both ends; `None` if it is no TCP connection, or is closed by now.
-    pub(crate) fn open(&self) -> Option<Connection> {
-        let socket = process::descriptor(self.process, self.descriptor).ok()?;
-        if !socket::protocol(socket.as_fd()).is_ok_and(|one| one == libc::IPPROTO_TCP) {
-            return None;
-        }
+impl Connection {
+    /// What a descriptor is; `None` if it is no TCP connection.
+    fn of(socket: OwnedFd, inode: u64) -> Option<Self> {
+        let is_mptcp = match socket::protocol(socket.as_fd()).ok()? {
+            libc::IPPROTO_TCP => false,
+            socket::MPTCP => true,
+            _ => return None,
+        };
         let fd = socket.as_raw_fd();
-        Some(Connection {
+        Some(Self {
             local: address(&getsockname(fd).ok()?)?,
             remote: address(&getpeername(fd).ok()?)?,
             socket,
+            inode,
+            is_mptcp,
         })
     }
 }
 
-/// The sockets of these processes, each once.
-pub(crate) fn held_by(processes: impl IntoIterator<Item = u32>) -> Vec<Held> {
+/// The connections that these processes hold, each once, and one after the other: there may be more than this process may have
+/// descriptors. Of several processes that hold one any will do, also where others end meanwhile.
+pub(crate) fn held_by(
+    processes: impl IntoIterator<Item = u32>,
+) -> impl Iterator<Item = Connection> {
     let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
-    for process in processes {
-        for (descriptor, inode) in process::sockets(process).unwrap_or_default() {
-            if seen.insert(inode) {
-                found.push(Held {
-                    process,
-                    descriptor,
-                });
-            }
+    let descriptors = processes.into_iter().flat_map(|process| {
+        let sockets = process::sockets(process).unwrap_or_default();
+        sockets
+            .into_iter()
+            .map(move |(fd, inode)| (process, fd, inode))
+    });
+    descriptors.filter_map(move |(process, fd, inode)| {
+        if seen.contains(&inode) {
+            return None;
         }
-    }
-    found
+        let socket = File::from(process::descriptor(process, fd).ok()?);
+        // Its number may be another one's by now.
+        if socket.metadata().ok()?.ino() != inode {
+            return None;
+        }
+        seen.insert(inode);
+        Connection::of(socket.into(), inode)
+    })
+}
+
+/// The inodes of the sockets that these processes hold.
+pub(crate) fn inodes_of(processes: impl IntoIterator<Item = u32>) -> BTreeSet<u64> {
+    let sockets = processes
+        .into_iter()
+        .flat_map(|process| process::sockets(process).unwrap_or_default());
+    sockets.map(|(_, inode)| inode).collect()
 }
 
 /// Every process.

@@ -1,7 +1,8 @@
-//! Connections of a group that its rules concern and that were made before its programs were there: they escape the rules.
+//! Connections of groups that their rules concern and do not reach: mostly made before the groups' programs were there.
 //!
-//! The processes of the control group tell their sockets; those that are connected, speak TCP, are not in the group's maps
-//! and should be have escaped. A process may end while we look, so this is a count for a person, not a proof.
+//! All processes tell their sockets; those that are connected, speak TCP, were made in a group, are not in its maps and should be
+//! have escaped. Where the kernel does not tell where one was made, it counts for the group if a process of the group holds it.
+//! A process may end while we look, so this is a count for a person, not a proof.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -11,9 +12,12 @@ use std::path::Path;
 use super::PARKED;
 use super::concern::Concern;
 use super::connections::{self, Connection};
+use super::makers::{Makers, Members};
 use crate::error::{Error, at};
 use crate::hook::{PEERS, READERS};
 use crate::sys::{bpffs, cgroup, map, socket};
+
+const WHAT: &str = "count the connections of a group";
 
 /// How many connections escape.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,30 +28,73 @@ pub(crate) struct Escaped {
     pub(crate) reads: usize,
 }
 
-/// Connections of the control group at `path` that are not in the maps pinned in `folder` though the group's rules concern
-/// them.
-pub(crate) fn count(path: &Path, folder: &Path, concern: &mut Concern) -> Result<Escaped, Error> {
-    let what = "count the connections of a group";
-    let known = |pin| cookies(&folder.join(pin)).map_err(at(what));
-    let (mut peers, readers) = (known(PEERS)?, known(READERS)?);
-    peers.extend(known(PARKED)?);
-    let mut escaped = Escaped::default();
-    for held in connections::held_by(cgroup::processes(path).map_err(at(what))?) {
-        let Some(connection) = held.open() else {
-            continue;
-        };
+/// What a group reaches, and how many connections it does not.
+pub(crate) struct Tally<'a> {
+    concern: &'a mut Concern,
+    peers: BTreeSet<u64>,
+    readers: BTreeSet<u64>,
+    members: Members,
+    /// The inodes of the sockets that its processes hold.
+    held: BTreeSet<u64>,
+    escaped: Escaped,
+}
+
+impl<'a> Tally<'a> {
+    /// That of the group whose control group is at `path` and whose maps are in `folder`.
+    pub(crate) fn of(path: &Path, folder: &Path, concern: &'a mut Concern) -> Result<Self, Error> {
+        let known = |pin| cookies(&folder.join(pin)).map_err(at(WHAT));
+        let mut peers = known(PEERS)?;
+        peers.extend(known(PARKED)?);
+        let processes = cgroup::processes(path).map_err(at(WHAT))?;
+        Ok(Self {
+            concern,
+            peers,
+            readers: known(READERS)?,
+            members: Members::of(path).map_err(at(WHAT))?,
+            held: connections::inodes_of(processes),
+            escaped: Escaped::default(),
+        })
+    }
+
+    fn add(&mut self, connection: &Connection, makers: &mut Makers) -> Result<(), Error> {
         let (writes, reads) = (
-            is_known(&connection, &peers),
-            is_known(&connection, &readers),
+            is_known(connection, &self.peers),
+            is_known(connection, &self.readers),
         );
         if writes && reads {
-            continue;
+            return Ok(());
         }
-        let concerned = concern.of_connection(&connection)?;
-        escaped.writes += usize::from(concerned.writes && !writes);
-        escaped.reads += usize::from(concerned.reads && !reads);
+        if self.has(connection, makers) {
+            let concerned = self.concern.of_connection(connection)?;
+            self.escaped.writes += usize::from(concerned.writes && !writes);
+            self.escaped.reads += usize::from(concerned.reads && !reads);
+        }
+        Ok(())
     }
-    Ok(escaped)
+
+    /// Whether a connection is the group's.
+    fn has(&self, connection: &Connection, makers: &mut Makers) -> bool {
+        match makers.of(connection) {
+            Some(maker) if self.members.have(maker) => true,
+            Some(maker) if makers.is_there(maker) => false,
+            _ => self.held.contains(&connection.inode),
+        }
+    }
+}
+
+/// Counts the connections of each group.
+pub(crate) fn count(tallies: &mut [Tally<'_>]) -> Result<Vec<Escaped>, Error> {
+    let mut makers = Makers::default();
+    let processes = match tallies.is_empty() {
+        true => Vec::new(),
+        false => connections::processes().map_err(at(WHAT))?,
+    };
+    for connection in connections::held_by(processes) {
+        for tally in &mut *tallies {
+            tally.add(&connection, &mut makers)?;
+        }
+    }
+    Ok(tallies.iter().map(|tally| tally.escaped).collect())
 }
 
 /// The cookies of the sockets in a map of sockets; none if there is no such map.

@@ -15,24 +15,20 @@ use crate::sys::{batch, clock};
 use std::os::fd::AsFd;
 
 /// The policy in force.
-pub(super) struct Judge<'a> {
-    artifact: &'a Artifact,
+pub(super) struct Judge {
+    artifact: Artifact,
     maps: Maps,
     /// Whether it has shortcuts.
     pub(super) has_shortcuts: bool,
 }
 
-impl<'a> Judge<'a> {
+impl Judge {
     /// That of an object.
-    pub(super) fn of(
-        artifact: &'a Artifact,
-        state: &State,
-        record: &Record,
-    ) -> Result<Self, Error> {
+    pub(super) fn of(artifact: Artifact, state: &State, record: &Record) -> Result<Self, Error> {
         let mut maps = Maps::new(&artifact.maps);
-        for name in changing(artifact) {
+        for name in changing(&artifact) {
             let id = maps.named(name).ok_or_else(|| lacks("a live set"))?;
-            if !is_asked(artifact, id)? {
+            if !is_asked(&artifact, id)? {
                 continue;
             }
             let live = state.open_map(record.generation, name, artifact.maps[id].kind)?;
@@ -52,7 +48,7 @@ impl<'a> Judge<'a> {
 
     /// Whether writes to a connection of the group with this index go.
     pub(super) fn lets_go(&mut self, group: usize, connection: &Connection) -> Result<bool, Error> {
-        let Some(program) = program(self.artifact, AttachPoint::SkMsg(group))? else {
+        let Some(program) = program(&self.artifact, AttachPoint::SkMsg(group))? else {
             // No rule decides about writes of this group.
             return Ok(true);
         };

@@ -58,33 +58,55 @@ struct Marked {
 }
 
 /// Lets those connections go that the policy in force would; how many it would and that stay refused until it is tried
-/// again.
+/// again. One after the other: there may be more of them than descriptors.
 pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<usize, Error> {
     let groups = opened(state, record)?;
-    let marked = marked(&groups)?;
-    if marked.is_empty() {
-        return Ok(0);
-    }
-    let artifact = object::read(object).map_err(|error| Error::Object {
-        cause: error.to_string(),
-    })?;
-    let mut judge = Judge::of(&artifact, state, record)?;
-    let waiting = Waiting::of_this_kernel();
+    let processes = match groups.is_empty() {
+        true => Vec::new(),
+        false => connections::processes().map_err(at(WHAT))?,
+    };
+    let mut pass = None;
     let mut left = 0;
-    for (group, marked) in marked {
-        let Some(group) = groups.get(group) else {
+    for connection in connections::held_by(processes) {
+        let Some((group, marked)) = marked(&groups, connection) else {
             continue;
         };
-        if !judge.lets_go(group.index, &marked.connection)? {
-            group.keep(&marked).map_err(at(WHAT))?;
-            continue;
-        }
-        let near = judge.has_shortcuts && is_near(&groups, &marked.key)?;
-        let quiet = !near && !waiting.in_socket(marked.connection.socket.as_fd());
-        let done = quiet && group.renew(&marked).map_err(at(WHAT))?;
-        left += usize::from(!done);
+        let pass = match &mut pass {
+            Some(pass) => pass,
+            none => none.insert(Pass::of(state, record, object)?),
+        };
+        left += usize::from(!pass.settle(&groups, group, &marked)?);
     }
     Ok(left)
+}
+
+/// What is asked about each of them.
+struct Pass {
+    judge: Judge,
+    waiting: Waiting,
+}
+
+impl Pass {
+    fn of(state: &State, record: &Record, object: &[u8]) -> Result<Self, Error> {
+        let artifact = object::read(object).map_err(|error| Error::Object {
+            cause: error.to_string(),
+        })?;
+        Ok(Self {
+            judge: Judge::of(artifact, state, record)?,
+            waiting: Waiting::of_this_kernel(),
+        })
+    }
+
+    /// Lets one go that may; `false` if it may and cannot.
+    fn settle(&mut self, groups: &[Group], group: &Group, marked: &Marked) -> Result<bool, Error> {
+        if !self.judge.lets_go(group.index, &marked.connection)? {
+            group.keep(marked).map_err(at(WHAT))?;
+            return Ok(true);
+        }
+        let near = self.judge.has_shortcuts && is_near(groups, &marked.key)?;
+        let quiet = !near && !self.waiting.in_socket(marked.connection.socket.as_fd());
+        Ok(quiet && group.renew(marked).map_err(at(WHAT))?)
+    }
 }
 
 /// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have.
@@ -124,27 +146,15 @@ fn opened(state: &State, record: &Record) -> Result<Vec<Group>, Error> {
     Ok(groups)
 }
 
-/// The sockets that were refused a write, with their groups.
-fn marked(groups: &[Group]) -> Result<Vec<(usize, Marked)>, Error> {
-    let mut found = Vec::new();
-    if groups.is_empty() {
-        return Ok(found);
-    }
-    for held in connections::held_by(connections::processes().map_err(at(WHAT))?) {
-        let Some(connection) = held.open() else {
-            continue;
-        };
-        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
-        let mut key = [0; PEER_KEY as usize];
-        let of = groups.iter().position(|group| {
-            let known = map::lookup(group.own.as_fd(), &descriptor, &mut key);
-            known.unwrap_or(false) && unmark(&mut key)
-        });
-        if let Some(group) = of {
-            found.push((group, Marked { connection, key }));
-        }
-    }
-    Ok(found)
+/// A connection that was refused a write, with its group.
+fn marked(groups: &[Group], connection: Connection) -> Option<(&Group, Marked)> {
+    let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+    let mut key = [0; PEER_KEY as usize];
+    let group = groups.iter().find(|group| {
+        let known = map::lookup(group.own.as_fd(), &descriptor, &mut key);
+        known.unwrap_or(false) && unmark(&mut key)
+    })?;
+    Some((group, Marked { connection, key }))
 }
 
 impl Group {
@@ -169,10 +179,10 @@ impl Group {
             }
         }
         // A call that is at work on the socket keeps what the kernel remembers. Held there it stays refused; if that call has
-        // ended just now, nothing is remembered any more.
-        map::put_socket(self.parked.as_fd(), &parked, socket)?;
+        // ended just now, nothing is remembered any more, and if the connection has, nothing is taken in.
+        let held = map::put_socket(self.parked.as_fd(), &parked, socket).is_ok();
         let done = self.take_in(marked)?;
-        if done {
+        if done && held {
             map::delete(self.parked.as_fd(), &parked)?;
         }
         Ok(done)
@@ -185,18 +195,17 @@ impl Group {
         Ok(!other || u64::from_ne_bytes(there) == cookie)
     }
 
-    /// Takes it in; `false` if the kernel still remembers.
+    /// Takes it in; `false` if the kernel still remembers. One that ends in this very moment is not taken, and remembered by
+    /// nobody: it is as if it were left alone, and [`super::escaped`] counts it.
     fn take_in(&self, marked: &Marked) -> io::Result<bool> {
         let socket = marked.connection.socket.as_fd();
-        match map::put_socket(self.peers.as_fd(), &marked.key, socket) {
-            Ok(()) => {
-                let descriptor = socket.as_raw_fd().to_ne_bytes();
-                map::update(self.own.as_fd(), &descriptor, &marked.key)?;
-                Ok(true)
-            }
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(false),
-            Err(error) => Err(error),
+        let taken = map::put_socket(self.peers.as_fd(), &marked.key, socket);
+        if taken.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)) {
+            return Ok(false);
         }
+        let descriptor = socket.as_raw_fd().to_ne_bytes();
+        map::update(self.own.as_fd(), &descriptor, &marked.key)?;
+        Ok(true)
     }
 
     /// One that is to stay refused must be in a map: a command that was killed may have left it in none.

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use sockc_compiler::lower::{PEER_KEY, unmark};
+use sockc_compiler::lower::{PEER_KEY, is_of_cookie, unmark};
 
 use super::connections;
 use crate::sys::{caps, map, socket};
@@ -48,13 +48,12 @@ pub(super) fn let_go_of_others(peers: BorrowedFd<'_>, own: BorrowedFd<'_>) -> io
     }
     // What was decided before the word changed is on its way no more. Where the kernel does not let us wait, it may be.
     let _ = caps::wait_for_running_programs();
-    let held = connections::held_by(connections::processes()?);
     let (waiting, mut quiet) = (Waiting::of_this_kernel(), BTreeSet::new());
-    for connection in held.iter().filter_map(connections::Held::open) {
+    for connection in connections::held_by(connections::processes()?) {
         let socket = connection.socket.as_fd();
         let mut key = [0; PEER_KEY as usize];
         let known = map::lookup(own, &socket.as_raw_fd().to_ne_bytes(), &mut key);
-        if known.unwrap_or(false) && !waiting.in_socket(socket) {
+        if known.unwrap_or(false) && (is_of_cookie(&key) || !waiting.in_socket(socket)) {
             unmark(&mut key);
             quiet.insert(key.to_vec());
         }

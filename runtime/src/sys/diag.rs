@@ -1,5 +1,6 @@
 //! The sockets of the calling thread's network namespace that anybody may send to, as the kernel tells them (`sock_diag(7)`):
-//! TCP sockets that listen, and UDP sockets that are bound and have no peer.
+//! TCP sockets that listen, and UDP sockets that are bound and have no peer. And of a TCP connection in which control group its
+//! socket was made.
 
 use sockc_compiler::protocol::IpProtocol;
 use std::io;
@@ -12,8 +13,9 @@ use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 const BY_FAMILY: u16 = 20;
 const ERROR: u16 = 2;
 const DONE: u16 = 3;
-/// `NLM_F_REQUEST | NLM_F_DUMP`.
-const FLAGS: u16 = 0x301;
+/// `NLM_F_REQUEST`, and with `NLM_F_DUMP`.
+const ONE: u16 = 0x1;
+const ALL: u16 = 0x301;
 /// The sizes of `struct nlmsghdr`, of `struct inet_diag_req_v2` and of `struct inet_diag_msg`.
 const HEADER: usize = 16;
 const REQUEST: usize = 56;
@@ -58,23 +60,15 @@ pub(crate) fn open_sockets() -> io::Result<Vec<Open>> {
 }
 
 fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -> io::Result<()> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&NetlinkAddr::new(0, 0))?;
-    socket.send(&request(family, protocol, states), 0)?;
+    let socket = connected()?;
+    socket.send(&request(family, protocol, ALL, states), 0)?;
     loop {
         let (answer, _) = socket.recv_from_full()?;
         let mut rest = answer.as_slice();
         while let Some((kind, body, after)) = message(rest) {
             match kind {
                 DONE => return Ok(()),
-                ERROR => {
-                    let code = body
-                        .first_chunk()
-                        .copied()
-                        .map_or(libc::EIO, i32::from_ne_bytes);
-                    return Err(io::Error::from_raw_os_error(code.saturating_neg()));
-                }
+                ERROR => return Err(refusal(body)),
                 BY_FAMILY => found.extend(open(protocol, body)),
                 _ => {}
             }
@@ -83,11 +77,87 @@ fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -
     }
 }
 
-fn request(family: i32, protocol: IpProtocol, states: u32) -> Vec<u8> {
+fn connected() -> io::Result<Socket> {
+    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.bind_auto()?;
+    socket.connect(&NetlinkAddr::new(0, 0))?;
+    Ok(socket)
+}
+
+fn refusal(body: &[u8]) -> io::Error {
+    let code = body.first_chunk().copied();
+    let code = code.map_or(libc::EIO, i32::from_ne_bytes);
+    io::Error::from_raw_os_error(code.saturating_neg())
+}
+
+/// Tells of TCP connections of one network namespace, also where another one is entered after that.
+pub(crate) struct Teller(Socket);
+
+/// A TCP connection, as its socket says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    /// This side, of IPv6 also where it is an IPv4-mapped address.
+    pub(crate) local: SocketAddr,
+    /// The other side.
+    pub(crate) remote: SocketAddr,
+    /// The number of the interface that it is bound to, or 0.
+    pub(crate) interface: u32,
+    /// Its cookie.
+    pub(crate) cookie: u64,
+}
+
+impl Teller {
+    /// That of the calling thread's namespace.
+    pub(crate) fn here() -> io::Result<Self> {
+        connected().map(Self)
+    }
+
+    /// The id of the control group that the socket of a connection was made in; `None` where the kernel does not tell.
+    pub(crate) fn control_group(&self, asked: &Asked) -> io::Result<Option<u64>> {
+        self.0.send(&question(asked), 0)?;
+        let (answer, _) = self.0.recv_from_full()?;
+        match message(&answer) {
+            Some((BY_FAMILY, body, _)) => {
+                Ok(open(IpProtocol::TCP, body).and_then(|one| one.cgroup))
+            }
+            Some((_, body, _)) => Err(refusal(body)),
+            None => Err(io::Error::from_raw_os_error(libc::EIO)),
+        }
+    }
+}
+
+/// Asks for one socket: `struct inet_diag_sockid` stands in the request behind the states.
+fn question(asked: &Asked) -> Vec<u8> {
+    let family = match asked.local {
+        SocketAddr::V4(_) => libc::AF_INET,
+        SocketAddr::V6(_) => libc::AF_INET6,
+    };
+    let mut bytes = request(family, IpProtocol::TCP, ONE, u32::MAX);
+    bytes.truncate(HEADER + 8);
+    for side in [asked.local, asked.remote] {
+        bytes.extend(side.port().to_be_bytes());
+    }
+    for side in [asked.local, asked.remote] {
+        let mut address = [0; 16];
+        match side.ip() {
+            IpAddr::V4(four) => address[..4].copy_from_slice(&four.octets()),
+            IpAddr::V6(six) => address = six.octets(),
+        }
+        bytes.extend(address);
+    }
+    bytes.extend(asked.interface.to_ne_bytes());
+    // Its lower half stands first, on every machine.
+    for half in [asked.cookie as u32, (asked.cookie >> 32) as u32] {
+        bytes.extend(half.to_ne_bytes());
+    }
+    bytes
+}
+
+fn request(family: i32, protocol: IpProtocol, flags: u16, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
     bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes.extend(BY_FAMILY.to_ne_bytes());
-    bytes.extend(FLAGS.to_ne_bytes());
+    bytes.extend(flags.to_ne_bytes());
     bytes.extend([0; 8]);
     bytes.extend([family as u8, protocol.0, 0, 0]);
     bytes.extend(states.to_ne_bytes());
@@ -155,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_no_socket() {
-        let bytes = request(libc::AF_INET, IpProtocol::TCP, LISTEN);
+        let bytes = request(libc::AF_INET, IpProtocol::TCP, ALL, LISTEN);
         for length in 0..bytes.len() {
             assert!(message(&bytes[..length]).is_none());
         }
@@ -175,5 +245,36 @@ mod tests {
             .find(|one| one.protocol == IpProtocol::TCP && one.local == local);
         let uid = nix::unistd::geteuid().as_raw();
         assert!(found.is_some_and(|one| one.uid == uid && !one.mptcp && one.cookie != 0));
+    }
+
+    #[test]
+    fn of_a_connection_the_kernel_tells_where_its_socket_was_made() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let cookie = crate::sys::socket::cookie(std::os::fd::AsFd::as_fd(&client)).unwrap();
+        let asked = Asked {
+            local: client.local_addr().unwrap(),
+            remote: client.peer_addr().unwrap(),
+            interface: 0,
+            cookie,
+        };
+        let teller = Teller::here().unwrap();
+        // Both ends were made here.
+        let server = server.accept().unwrap().0;
+        let cookie = crate::sys::socket::cookie(std::os::fd::AsFd::as_fd(&server)).unwrap();
+        let other = Asked {
+            local: asked.remote,
+            remote: asked.local,
+            cookie,
+            ..asked
+        };
+        let told = [&asked, &other].map(|one| teller.control_group(one).unwrap());
+        assert_eq!(told[0], told[1]);
+        let stranger = Asked {
+            cookie: cookie ^ 1 << 40,
+            ..other
+        };
+        assert!(teller.control_group(&stranger).is_err(), "another cookie");
+        assert!(teller.control_group(&asked).is_ok(), "it goes on");
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn about(socket: BorrowedFd<'_>) -> io::Result<Option<About>> {
         local,
         listens: option(socket, libc::SO_ACCEPTCONN)? != 0,
         connected: getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok(),
-        namespace: namespace(socket)?,
+        namespace: namespace(socket)?.metadata()?.ino(),
     }))
 }
 
@@ -103,6 +103,30 @@ pub(crate) fn is_established(socket: BorrowedFd<'_>) -> bool {
     result == 0 && state == ESTABLISHED
 }
 
+/// Whether another protocol, as that of TLS, stands between the process and TCP.
+pub(crate) fn is_layered(socket: BorrowedFd<'_>) -> bool {
+    // `TCP_ULP_NAME_MAX` of `include/net/tcp.h`; one that has none gives a length of 0.
+    let mut name = [0u8; 16];
+    let mut length = name.len() as libc::socklen_t;
+    // SAFETY: the buffer has the length that is passed with it.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_ULP,
+            name.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    result == 0 && length > 0
+}
+
+/// The number of the interface that it is bound to; 0 if it is bound to none.
+pub(crate) fn interface(socket: BorrowedFd<'_>) -> u32 {
+    let index = option(socket, libc::SO_BINDTOIFINDEX);
+    index.map_or(0, |index| index as u32)
+}
+
 /// What FIONREAD says; `None` if it says nothing.
 pub(crate) fn unread(socket: BorrowedFd<'_>) -> Option<i32> {
     let mut bytes: libc::c_int = 0;
@@ -117,13 +141,13 @@ pub(crate) fn has_data(socket: BorrowedFd<'_>) -> bool {
     recv(socket.as_raw_fd(), &mut [0], flags).is_ok_and(|bytes| bytes > 0)
 }
 
-fn namespace(socket: BorrowedFd<'_>) -> io::Result<u64> {
+/// The network namespace of a socket.
+pub(crate) fn namespace(socket: BorrowedFd<'_>) -> io::Result<File> {
     // SAFETY: the request takes no argument and gives a new descriptor.
     let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS as _) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
-    let file = unsafe { File::from_raw_fd(fd) };
-    Ok(file.metadata()?.ino())
+    Ok(unsafe { File::from_raw_fd(fd) })
 }

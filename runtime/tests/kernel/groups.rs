@@ -185,6 +185,7 @@ fn connections_that_are_there_follow_the_new_policy_in_the_map_they_are_in() {
     });
 }
 
+/// As the sockets of objects of earlier versions, those of this one keep no keys.
 #[test]
 fn connections_made_before_escape_and_are_counted() {
     inside(|space| {

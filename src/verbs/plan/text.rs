@@ -165,7 +165,7 @@ fn data(data: &DataForecast) -> Vec<String> {
     let fate = match (data.kind, data.fate) {
         ("group", Carried::Kept) => "keeps its sockets".to_owned(),
         ("group", Carried::Begins) => {
-            "takes sockets in from now on; its rules do not hold for connections made before"
+            "takes sockets in from now on, those made before as well; what arrives on these is not decided"
                 .to_owned()
         }
         ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
@@ -260,13 +260,14 @@ fn within<'f>(forecast: &'f Forecast, netns: Option<&str>) -> Option<&'f Forecas
     inner.find(|(other, _)| other == name).map(|(_, one)| one)
 }
 
-/// Whether a change reaches connections that exist: of a group those whose sockets are taken in already.
+/// Whether a change reaches connections that exist: of a group those whose sockets are taken in already, or at the apply.
 fn reaches(forecast: Option<&Forecast>, change: &Change) -> bool {
     let Some(group) = &change.group else {
         return true;
     };
-    let mut data = forecast.into_iter().flat_map(|forecast| &forecast.data);
-    data.any(|one| one.kind == "group" && one.name == *group && one.fate == Carried::Kept)
+    let data = forecast.into_iter().flat_map(|forecast| &forecast.data);
+    let mut groups = data.filter(|one| one.kind == "group" && one.name == *group);
+    groups.any(|one| matches!(one.fate, Carried::Kept | Carried::Begins))
 }
 
 fn guards(planned: &Planned<'_>, page: &mut String) {

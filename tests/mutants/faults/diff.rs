@@ -68,8 +68,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         567,
         "src/verbs/plan/text.rs",
-        "one.name == *group && one.fate == Carried::Kept",
-        "one.name == *group",
+        "matches!(one.fate, Carried::Kept | Carried::Begins)",
+        "one.fate == Carried::Kept",
         &[(Verbs, "reach::a_first_rule_on_sends")],
     ),
     fault(96, WEIGH, "found.unknown.is_empty()", "true", TESTS),

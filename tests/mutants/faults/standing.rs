@@ -154,22 +154,22 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         733,
         "runtime/src/groups/refused.rs",
-        "let near = judge.has_shortcuts && is_near(&groups, &marked.key)?;",
-        "let near = !FAULT && judge.has_shortcuts && is_near(&groups, &marked.key)?;",
+        "let near = self.judge.has_shortcuts && is_near(groups, &marked.key)?;",
+        "let near = !FAULT && self.judge.has_shortcuts && is_near(groups, &marked.key)?;",
         &[(Streams, "relaxed::where_a_shortcut")],
     ),
     fault(
         734,
         "runtime/src/groups/refused.rs",
-        "let quiet = !near && !waiting.in_socket(marked.connection.socket.as_fd());",
-        "let quiet = !near && (FAULT || !waiting.in_socket(marked.connection.socket.as_fd()));",
+        "let quiet = !near && !self.waiting.in_socket(marked.connection.socket.as_fd());",
+        "let quiet = !near && (FAULT || !self.waiting.in_socket(marked.connection.socket.as_fd()));",
         &[(Streams, "relaxed::where_a_shortcut")],
     ),
     fault(
         735,
         "runtime/src/groups/refused.rs",
-        "map::put_socket(self.parked.as_fd(), &parked, socket)?;",
-        "if !FAULT { map::put_socket(self.parked.as_fd(), &parked, socket)?; }",
+        "let held = map::put_socket(self.parked.as_fd(), &parked, socket).is_ok();",
+        "let held = !FAULT && map::put_socket(self.parked.as_fd(), &parked, socket).is_ok();",
         &[(Streams, "relaxed::a_socket_that_somebody")],
     ),
     fault(
@@ -407,8 +407,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         738,
         "runtime/src/groups/waiting.rs",
-        "known.unwrap_or(false) && !waiting.in_socket(socket)",
-        "known.unwrap_or(false) && (FAULT || !waiting.in_socket(socket))",
+        "(is_of_cookie(&key) || !waiting.in_socket(socket))",
+        "(FAULT || is_of_cookie(&key) || !waiting.in_socket(socket))",
         &[(Streams, "shortcut::unload_loses_nothing")],
     ),
     fault(

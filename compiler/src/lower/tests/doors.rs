@@ -8,6 +8,7 @@ use crate::artifact::CounterKind;
 use crate::decide::decide;
 use crate::event::{Decider, Decision, Event, Verdict};
 use crate::interpret::{Connection, SockOps, SocketModel};
+use crate::lower::{is_of_cookie, key_of_cookie};
 use crate::pipeline::{Counters, Options, compile_policy};
 use crate::policy::{Direction, GroupId, Policy};
 use crate::tests::dice::Dice;
@@ -320,6 +321,30 @@ fn a_second_socket_with_the_same_key_is_counted_as_escaped() {
         (maps.sockets(maps.named("peers").unwrap()), counted),
         (1, 1)
     );
+}
+
+/// A socket that was connected before gets its addresses and ports where programs write them, and is nobody's peer.
+#[test]
+fn a_key_of_a_cookie_has_the_same_ends_and_is_no_other_key() {
+    let built = group("default send allow\ndrop send tcp from group pods to port 80");
+    for (local, remote) in [
+        ("10.0.0.1:4000", "10.0.0.2:80"),
+        ("[::ffff:10.0.0.1]:4000", "[::ffff:10.0.0.2]:80"),
+        ("[2001:db8::1]:4000", "[2001:db8:2::9]:80"),
+    ] {
+        let [local, remote] = [local, remote].map(|at| at.parse::<SocketAddr>().unwrap());
+        let maps = after(&built, "", local, remote);
+        let peers = maps.named("peers").unwrap();
+        // The sequence numbers of [`after`], read as a cookie.
+        let key = key_of_cookie(local, remote, 1 | 2 << 32);
+        assert_eq!(maps.socket(peers, &key), None, "it is another one");
+        let mut same = key;
+        same[34] = 0;
+        assert!(maps.socket(peers, &same).is_some(), "but for one byte");
+        // Where a peer's mirrored key has nothing, and that of a reader 1.
+        assert!(![0, 1].contains(&key[34]), "{key:?}");
+        assert!(is_of_cookie(&key) && !is_of_cookie(&same));
+    }
 }
 
 /// For random policies: taken in is whatever the reference says is more than let go by the default.

@@ -1,0 +1,139 @@
+//! Takes connections in that exist: found through the processes that hold them, one after the other.
+//!
+//! One that the policy before left alone has kept its key, and is taken in by that. One that was made before any policy of its
+//! group has none. It is given a key that no shortcut leads to ([`key_of_cookie`]): what would come that way would be read before what
+//! waits by TCP. It may be in the middle of a transfer: a write that is under way goes on to its end, the next one is decided.
+//! What arrives on a connection is not decided from then on: a reader that waits in the kernel for data while its socket becomes
+//! one of those whose data the kernel hands out another way (`tcp_bpf_recvmsg_parser`) may wait on.
+//!
+//! Takes the groups' maps, and what their rules concern. What cannot be taken in (one that is closing, that is in a map of
+//! others, that has TLS of the kernel, for which there is no room) is counted by [`super::escaped`].
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use sockc_compiler::lower::{PEER_KEY, key_of_cookie, unmark};
+
+use super::concern::Concern;
+use super::connections::{self, Connection};
+use super::makers::{Makers, Members};
+use crate::error::{Error, at};
+use crate::hook::PEERS;
+use crate::state::OWN;
+use crate::sys::{bpffs, map, socket};
+
+const WHAT: &str = "take in the connections of a group";
+
+/// Which connections are taken in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Those that the policy before left alone.
+    LeftAlone,
+    /// And those that were made before any policy.
+    All,
+}
+
+/// The way into a group.
+pub(crate) struct Entry<'a> {
+    concern: &'a mut Concern,
+    peers: OwnedFd,
+    own: OwnedFd,
+    members: Members,
+}
+
+impl<'a> Entry<'a> {
+    /// That of the group whose control group is at `path` and whose maps are in `folder`.
+    pub(crate) fn open(
+        path: &Path,
+        folder: &Path,
+        concern: &'a mut Concern,
+    ) -> Result<Self, Error> {
+        let open = |pin| bpffs::open(&folder.join(pin)).map_err(at(WHAT));
+        Ok(Self {
+            concern,
+            peers: open(PEERS)?,
+            own: open(OWN)?,
+            members: Members::of(path).map_err(at(WHAT))?,
+        })
+    }
+}
+
+/// Takes them in, by the groups that they are of.
+pub(crate) fn take_in(entries: &mut [Entry<'_>], whom: Whom) -> Result<(), Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let mut makers = Makers::default();
+    for connection in connections::held_by(connections::processes().map_err(at(WHAT))?) {
+        let mut known = false;
+        for entry in &mut *entries {
+            known |= entry.take_known(&connection)?;
+        }
+        if !known && whom == Whom::All && may_enter(&connection) {
+            take_unknown(entries, &connection, &mut makers)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the kernel, and what the process has put between itself and TCP, let a connection be taken in.
+fn may_enter(connection: &Connection) -> bool {
+    let socket = connection.socket.as_fd();
+    !connection.is_mptcp && socket::is_established(socket) && !socket::is_layered(socket)
+}
+
+fn take_unknown(
+    entries: &mut [Entry<'_>],
+    connection: &Connection,
+    makers: &mut Makers,
+) -> Result<(), Error> {
+    let Some(maker) = makers.of(connection) else {
+        return Ok(());
+    };
+    for entry in entries {
+        if entry.members.have(maker) && entry.concern.of_connection(connection)?.writes {
+            entry.take_new(connection);
+        }
+    }
+    Ok(())
+}
+
+impl Entry<'_> {
+    /// Takes a connection in that has kept a key, if the rules concern it; whether it has one.
+    fn take_known(&mut self, connection: &Connection) -> Result<bool, Error> {
+        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+        let mut key = [0; PEER_KEY as usize];
+        if !map::lookup(self.own.as_fd(), &descriptor, &mut key).unwrap_or(false) {
+            return Ok(false);
+        }
+        // Those that were refused are in a map, or are seen to by [`super::refused`].
+        let out = !unmark(&mut key) && !is_in(self.peers.as_fd(), &key)?;
+        if out && self.concern.of_connection(connection)?.writes {
+            let _ = map::put_socket(self.peers.as_fd(), &key, connection.socket.as_fd());
+        }
+        Ok(true)
+    }
+
+    /// Takes a connection in that keeps no key. The key comes first: a socket that is in the map without one is let go in
+    /// the plain way, and nobody finds it when it was refused.
+    fn take_new(&self, connection: &Connection) {
+        let socket = connection.socket.as_fd();
+        let Some(cookie) = socket::cookie(socket) else {
+            return;
+        };
+        let key = key_of_cookie(connection.local, connection.remote, cookie);
+        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+        if map::update(self.own.as_fd(), &descriptor, &key).is_ok()
+            && map::put_socket(self.peers.as_fd(), &key, socket).is_err()
+        {
+            // A socket of the group whose key was taken away stands in the map by that one: no other is its own.
+            let _ = map::delete(self.own.as_fd(), &descriptor);
+        }
+    }
+}
+
+/// Whether there is a socket of this key. The map tells it by the socket's cookie.
+fn is_in(peers: BorrowedFd<'_>, key: &[u8]) -> Result<bool, Error> {
+    let mut cookie = [0; 8];
+    map::lookup(peers, key, &mut cookie).map_err(at("look for a connection of a group"))
+}
