@@ -27,6 +27,7 @@ mod layer;
 mod prologue;
 mod question;
 mod search;
+mod segment;
 mod tree;
 
 use cranelift_entity::SecondaryMap;
@@ -47,7 +48,7 @@ use answers::Answers;
 pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
 pub use bucket::BUCKET_KEY;
 pub(crate) use bucket::Meters;
-pub(crate) use door::{GroupMaps, sock_ops};
+pub(crate) use door::{GroupMaps, ReaderMaps, sock_ops};
 pub use door::{PEER_KEY, is_of_cookie, key_of_cookie, mirrored, unmark};
 pub use ends::KINDS;
 use ends::{Ends, Outcome};
