@@ -78,7 +78,7 @@ pub fn mirrored(key: &[u8; PEER_KEY as usize]) -> [u8; PEER_KEY as usize] {
 }
 
 /// The key of a socket that was connected before any program saw it: addresses and ports as programs write them, and its cookie
-/// in the place of the sequence numbers, which nobody can tell by then. With [`BEFORE`] in it, it is no other socket's, and no peer's key
+/// in the place of the sequence numbers, which nobody can tell by then. With the bit `BEFORE` in it, it is no other socket's, and no peer's key
 /// is the mirror image of it: no shortcut leads there, where bytes may wait that came by TCP.
 #[must_use]
 pub fn key_of_cookie(
