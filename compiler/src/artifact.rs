@@ -5,7 +5,7 @@ mod manifest;
 pub(crate) use manifest::BUILD;
 pub use manifest::{
     Attach, AttachPoint, ClassPlan, Counter, CounterKind, EndPlan, GroupPlan, LiveEntryPlan,
-    LiveMapPlan, MANIFEST_VERSION, Made, Manifest, SetPlan, Slot, SlotOrigin, SlotOwner,
+    LiveMapPlan, MANIFEST_VERSION, Made, Manifest, SEGMENT, SetPlan, Slot, SlotOrigin, SlotOwner,
     SocketSlots, in_slot, map_keys, set_keys,
 };
 

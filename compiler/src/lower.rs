@@ -26,6 +26,7 @@ mod hook;
 mod prologue;
 mod question;
 mod search;
+mod segment;
 mod tree;
 
 use cranelift_entity::SecondaryMap;
@@ -46,7 +47,7 @@ use answers::Answers;
 pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
 pub use bucket::BUCKET_KEY;
 pub(crate) use bucket::Meters;
-pub(crate) use door::{GroupMaps, sock_ops};
+pub(crate) use door::{GroupMaps, ReaderMaps, sock_ops};
 pub use door::{PEER_KEY, mirrored, unmark};
 pub use ends::KINDS;
 use ends::{Ends, Outcome};

@@ -6,6 +6,7 @@
 
 pub(crate) mod kernel_types;
 pub(crate) mod owner;
+pub(crate) mod segments;
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};

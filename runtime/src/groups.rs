@@ -20,7 +20,7 @@ use sockc_compiler::artifact::Manifest;
 
 use crate::attach::guard;
 use crate::error::{Error, at};
-use crate::hook::{PEERS, READERS};
+use crate::hook::{NEXT, PEERS, READERS};
 use crate::load::Kept;
 use crate::state::record::Record;
 use crate::state::{OWN, State};
@@ -116,6 +116,7 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
         let maps = [
             (&plan.peers, PEERS),
             (&plan.readers, READERS),
+            (&plan.next, NEXT),
             (&plan.own, OWN),
         ];
         maps.map(|(name, pin)| Kept {

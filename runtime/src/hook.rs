@@ -80,6 +80,8 @@ pub(crate) const PEERS: &str = "peers";
 
 /// The pin of the map of those whose data is seen as it arrives.
 pub(crate) const READERS: &str = "readers";
+/// The pin of the map that says which byte comes next to each of these.
+pub(crate) const NEXT: &str = "next";
 
 /// What a point hangs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

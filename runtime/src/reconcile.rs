@@ -9,7 +9,7 @@ use std::path::Path;
 use crate::attach;
 use crate::error::{Error, at, unreadable};
 use crate::groups;
-use crate::hook::{Point, READERS};
+use crate::hook::{NEXT, Point, READERS};
 use crate::state::record::Record;
 use crate::state::totals;
 use crate::state::{SIDES, SLOTS, State, names, side};
@@ -98,7 +98,9 @@ fn remove_other_groups(state: &State, record: &Record) -> Result<(), Error> {
 /// policy, which is to find no socket in the map that it does not decide about.
 fn let_readers_go(state: &State, record: &Record) -> Result<(), Error> {
     for group in record.cgroups.iter().filter(|group| !record.reads(**group)) {
-        bpffs::unpin(&state.group(*group).join(READERS)).map_err(at("let readers go"))?;
+        for pin in [READERS, NEXT] {
+            bpffs::unpin(&state.group(*group).join(pin)).map_err(at("let readers go"))?;
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod again;
 mod alone;
 mod anew;
 mod arrivals;

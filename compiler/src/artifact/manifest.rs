@@ -288,6 +288,11 @@ pub struct EndPlan {
     pub owner: Option<SlotOwner>,
 }
 
+/// Where the structure `sk_buff` of the kernel has its field `cb`, on every kernel of 64 bits, which begins as
+/// `tcp_skb_cb`: two `u32`, the sequence numbers at which a segment begins and ends. Programs that are asked about what arrives read
+/// them there.
+pub const SEGMENT: u32 = 40;
+
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupPlan {
@@ -300,6 +305,10 @@ pub struct GroupPlan {
     /// The SOCKHASH that holds those of its sockets whose data is seen as it arrives. It has no name where that of none is.
     #[serde(default)]
     pub readers: String,
+    /// The hash map that holds for each of these, by its socket's cookie, the sequence number of the byte that comes next. It has
+    /// no name where that of readers has none, and in objects of earlier versions.
+    #[serde(default)]
+    pub next: String,
     /// The socket storage that holds each socket's peer key.
     pub storage: String,
     /// The socket storage that holds each socket's own key, also of those that were left alone, since no rule concerned their

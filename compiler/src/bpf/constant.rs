@@ -108,6 +108,10 @@ pub(crate) const BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB: i32 = 4;
 pub(crate) const BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB: i32 = 5;
 /// sock_ops: a socket begins to listen.
 pub(crate) const BPF_SOCK_OPS_TCP_LISTEN_CB: i32 = 11;
+/// sock_ops callback: the socket gets another state, which is its second argument.
+pub const BPF_SOCK_OPS_STATE_CB: i32 = 10;
+/// That a socket calls by it.
+pub(crate) const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
 
 /// Socket state: TCP past the handshake, UDP connected.
 pub(crate) const TCP_ESTABLISHED: i32 = 1;

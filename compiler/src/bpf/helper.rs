@@ -49,13 +49,18 @@ listed! {
         SkbChangeHead = (43, "bpf_skb_change_head"),
         /// `(xdp ctx, delta) -> 0 or -errno`: XDP. Moves the packet's beginning; packet pointers are void afterwards.
         XdpAdjustHead = (44, "bpf_xdp_adjust_head"),
-        /// `(skb, delta, mode, flags) -> 0 or -errno`: TC. Opens or closes room after the Ethernet header (mode 1) or the
+        /// `(skb or sock_ops) -> cookie of the socket that it is at`
+        GetSocketCookie = (46, "bpf_get_socket_cookie"),
+        /// `(skb, delta, mode, flags) -> 0 or -errno`: TC and sk_skb. For sk_skb it opens or closes room where the data begins,
+        /// with neither mode nor flags; at TC after the Ethernet header (mode 1) or the
         /// network header (mode 0); packet pointers are void afterwards.
         SkbAdjustRoom = (50, "bpf_skb_adjust_room"),
         /// `(device map, key, flags) -> XDP_REDIRECT or flags`: XDP.
         RedirectMap = (51, "bpf_redirect_map"),
         /// `(sock_ops ctx, SOCKMAP, key, flags) -> 0 or -errno`
         SockMapUpdate = (53, "bpf_sock_map_update"),
+        /// `(sock_ops ctx, callbacks) -> 0, or those that there are not`: says by which callbacks the socket calls.
+        SockOpsCbFlagsSet = (59, "bpf_sock_ops_cb_flags_set"),
         /// `(sk_msg ctx, SOCKMAP, index, flags) -> SK_PASS or SK_DROP`
         MsgRedirectMap = (60, "bpf_msg_redirect_map"),
         /// `(xdp ctx, delta) -> 0 or -errno`: XDP. Moves the packet's end; packet pointers are void afterwards.
@@ -74,6 +79,8 @@ listed! {
         SkcLookupTcp = (99, "bpf_skc_lookup_tcp"),
         /// `(SK_STORAGE map, socket, initial value, flags) -> value or NULL`
         SkStorageGet = (107, "bpf_sk_storage_get"),
+        /// `(to, length, kernel address) -> 0 or -errno`
+        ProbeReadKernel = (113, "bpf_probe_read_kernel"),
         /// `(ctx) -> cookie of its network namespace`
         GetNetnsCookie = (122, "bpf_get_netns_cookie"),
         /// `(ctx, socket, flags) -> 0 or -errno`: the socket that takes this packet.

@@ -15,7 +15,7 @@ use crate::bpf::opcode::Register;
 
 /// The types of program that may call a helper.
 fn allowed(helper: Helper) -> &'static [Section] {
-    use Section::{Classifier, SkLookup, SkMsg, SockOps, Xdp};
+    use Section::{Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
     match helper {
         Helper::MapLookupElem
         | Helper::MapUpdateElem
@@ -29,14 +29,16 @@ fn allowed(helper: Helper) -> &'static [Section] {
         | Helper::SkbLoadBytes
         | Helper::SkbChangeTail
         | Helper::SkbChangeHead
-        | Helper::SkbAdjustRoom
         | Helper::L3CsumReplace
         | Helper::L4CsumReplace
         | Helper::CloneRedirect => &[Classifier],
+        Helper::SkbAdjustRoom => &[Classifier, SkSkb],
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
-        Helper::SockMapUpdate | Helper::SockHashUpdate => &[SockOps],
+        Helper::SockMapUpdate | Helper::SockHashUpdate | Helper::SockOpsCbFlagsSet => &[SockOps],
         Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
+        Helper::ProbeReadKernel => &[SkSkb],
+        Helper::GetSocketCookie => &[Classifier, SkSkb, SockOps],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
@@ -79,7 +81,9 @@ impl Machine<'_> {
             Helper::SkbLoadBytes => self.load_bytes(),
             Helper::SkbChangeTail => self.change_tail(),
             Helper::SkbChangeHead => self.change_head(),
-            Helper::SkbAdjustRoom => self.adjust_room(),
+            Helper::SkbAdjustRoom if self.program.section == Section::Classifier => {
+                self.adjust_room()
+            }
             Helper::XdpAdjustHead | Helper::XdpAdjustTail => self.adjust_frame(helper),
             Helper::L3CsumReplace | Helper::L4CsumReplace => self.replace_checksum(helper),
             Helper::CsumDiff => self.checksum_difference(),
@@ -91,6 +95,12 @@ impl Machine<'_> {
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
             Helper::MsgRedirectHash => self.msg_redirect_hash(),
             Helper::MsgRedirectMap => self.msg_redirect_map(),
+            // What came before on a socket is not known here.
+            Helper::ProbeReadKernel | Helper::SkbAdjustRoom => {
+                Err(FaultKind::Unsupported("a socket that data arrives on"))
+            }
+            Helper::GetSocketCookie => self.cookie(),
+            Helper::SockOpsCbFlagsSet => self.set_callbacks(),
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }

@@ -60,6 +60,8 @@ pub(super) mod msg {
 /// `struct bpf_sock_ops`: byte orders as in `sk_msg_md`.
 pub(super) mod ops {
     pub(in crate::lower) const OP: i16 = 0;
+    /// The second word of `args`: in a callback of states, the new one.
+    pub(in crate::lower) const NEW_STATE: i16 = 8;
     pub(in crate::lower) const FAMILY: i16 = 20;
     pub(in crate::lower) const REMOTE_IP4: i16 = 24;
     pub(in crate::lower) const LOCAL_IP4: i16 = 28;
@@ -67,6 +69,7 @@ pub(super) mod ops {
     pub(in crate::lower) const LOCAL_IP6: i16 = 48;
     pub(in crate::lower) const REMOTE_PORT: i16 = 64;
     pub(in crate::lower) const LOCAL_PORT: i16 = 68;
+    pub(in crate::lower) const CALLBACKS: i16 = 84;
     pub(in crate::lower) const RCV_NXT: i16 = 100;
     pub(in crate::lower) const SND_NXT: i16 = 104;
     pub(in crate::lower) const SK: i16 = 184;

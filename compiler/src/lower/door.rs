@@ -8,13 +8,18 @@
 //! that it finds itself when it is allowed to write ([`super::ends`]). Sockets whose connections no rule may concern are left
 //! alone; by their own key a later policy can take them in.
 //!
+//! Of a socket whose data is seen as it arrives it is kept, from the first byte to its close, which byte comes next: what comes a
+//! second time must not be seen and read again ([`super::segment`]).
+//!
 //! Takes the diagram of which connections are concerned; gives a program of its own, with a [`Tree`] and its answers but none
 //! of the ends of a chain. Not here: what a group does with what its sockets write ([`super::ends`]).
 
 use crate::artifact::{MapId, Section};
-use crate::bpf::constant::BPF_NOEXIST;
+use crate::bpf::constant::{
+    BPF_ANY, BPF_NOEXIST, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, TCP_CLOSE,
+};
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{JumpOp, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::FieldSet;
 use crate::ir::{Arg, Block, Builder, End, Function, Origin, Slot, Value};
 use crate::policy::Family;
@@ -72,8 +77,8 @@ pub fn mirrored(key: &[u8; PEER_KEY as usize]) -> [u8; PEER_KEY as usize] {
 pub(crate) struct GroupMaps {
     /// The SOCKHASH of those that were taken in.
     pub peers: MapId,
-    /// That of those whose data is seen as it arrives, and the counter slot of those that could not be taken in as that.
-    pub readers: Option<(MapId, u32)>,
+    /// Where those are whose data is seen as it arrives.
+    pub readers: Option<ReaderMaps>,
     /// The storage of both, with the keys of their peers.
     pub storage: MapId,
     /// The storage of these and of those that were left alone, with their own keys.
@@ -81,6 +86,17 @@ pub(crate) struct GroupMaps {
     /// The counters.
     pub counters: MapId,
     /// The counter slot of sockets that could not be taken in.
+    pub escaped: u32,
+}
+
+/// Where the sockets of a group are whose data is seen as it arrives.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReaderMaps {
+    /// Their SOCKHASH.
+    pub readers: MapId,
+    /// For each, by its cookie, the sequence number of the byte that comes next.
+    pub next: MapId,
+    /// The counter slot of those that could not be taken in as that.
     pub escaped: u32,
 }
 
@@ -142,10 +158,21 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     for callback in ESTABLISHED_CALLBACKS {
         builder.leave_if(called, JumpOp::Eq, callback, begun);
     }
-    builder.jump(done);
     let context = given.context;
+    if let Some(readers) = maps.readers {
+        let changed = builder.head_block();
+        builder.leave_if(called, JumpOp::Eq, BPF_SOCK_OPS_STATE_CB, changed);
+        builder.jump(done);
+        builder.enter(changed);
+        forget(builder, context, readers.next, done);
+    } else {
+        builder.jump(done);
+    }
     let keys = Keys { context, own, peer };
     builder.enter(begun);
+    if let Some(readers) = maps.readers {
+        keys.number_again(builder, readers.next, escaped);
+    }
     keys.fill(builder, roots, escaped);
     if let (Some(read), Some(readers)) = (read, maps.readers) {
         for (block, after) in read.into_iter().zip([leave, take]) {
@@ -164,6 +191,26 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     builder.enter(done);
     builder.end(End::Return(1));
     program.finish()
+}
+
+/// Forgets which byte comes next on a socket that is closed.
+fn forget(builder: &mut Builder, context: Value, next: MapId, done: Block) {
+    let state = builder.load(context, ops::NEW_STATE, Width::W);
+    builder.leave_if(state, JumpOp::Ne, TCP_CLOSE, done);
+    let key = cookie(builder, context);
+    builder.call(
+        Helper::MapDeleteElem,
+        &[Arg::Map(next), Arg::SlotAddress(key)],
+    );
+    builder.jump(done);
+}
+
+/// The cookie of the context's socket, as a key.
+pub(super) fn cookie(builder: &mut Builder, context: Value) -> Slot {
+    let key = builder.slot(8);
+    let cookie = builder.call_value(Helper::GetSocketCookie, &[Arg::Value(context)]);
+    builder.store_slot(key, 0, cookie, Width::DW);
+    key
 }
 
 /// Counts in a slot.
@@ -228,17 +275,47 @@ impl Keys {
     }
 
     /// Makes the socket a reader, by a key that no peer's is the mirror image of: what a shortcut brought would not be seen.
-    fn read(
-        &self,
-        builder: &mut Builder,
-        maps: &GroupMaps,
-        (readers, slot): (MapId, u32),
-        after: Block,
-    ) {
+    fn read(&self, builder: &mut Builder, maps: &GroupMaps, to: ReaderMaps, after: Block) {
+        let unread = builder.block();
+        self.number(builder, to.next, unread);
+        let callbacks = builder.load(self.context, ops::CALLBACKS, Width::W);
+        builder.alu(callbacks, AluOp::Or, BPF_SOCK_OPS_STATE_CB_FLAG);
+        let args = [Arg::Value(self.context), Arg::Value(callbacks)];
+        let refused = builder.call_value(Helper::SockOpsCbFlagsSet, &args);
+        builder.leave_if(refused, JumpOp::Ne, 0, unread);
         builder.set_slot(self.own, BEYOND_PORT, 1, Width::B);
-        let refused = self.put(builder, readers);
+        let refused = self.put(builder, to.readers);
         builder.leave_if(refused, JumpOp::Eq, 0, after);
-        count_escaped(builder, maps, slot, after);
+        builder.jump(unread);
+        builder.enter(unread);
+        count_escaped(builder, maps, to.escaped, after);
+    }
+
+    /// A reader that is connected again stays one whomever it reaches, and its numbers begin anew.
+    fn number_again(&self, builder: &mut Builder, next: MapId, escaped: Block) {
+        let new = builder.block();
+        let callbacks = builder.load(self.context, ops::CALLBACKS, Width::W);
+        builder.alu(callbacks, AluOp::And, BPF_SOCK_OPS_STATE_CB_FLAG);
+        builder.leave_if(callbacks, JumpOp::Eq, 0, new);
+        self.number(builder, next, escaped);
+        builder.jump(new);
+        builder.enter(new);
+    }
+
+    /// Keeps which byte comes next; leaves to `otherwise` where there is no room.
+    fn number(&self, builder: &mut Builder, next: MapId, otherwise: Block) {
+        let number = builder.slot(4);
+        let first = builder.load(self.context, ops::RCV_NXT, Width::W);
+        builder.store_slot(number, 0, first, Width::W);
+        let key = cookie(builder, self.context);
+        let args = [
+            Arg::Map(next),
+            Arg::SlotAddress(key),
+            Arg::SlotAddress(number),
+            Arg::Imm(BPF_ANY),
+        ];
+        let refused = builder.call_value(Helper::MapUpdateElem, &args);
+        builder.leave_if(refused, JumpOp::Ne, 0, otherwise);
     }
 
     /// Puts the socket into a map by its own key; gives whether that was refused.

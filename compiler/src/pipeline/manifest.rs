@@ -295,6 +295,7 @@ pub(super) fn manifest(
                     cgroup: policy.groups[group].cgroup.clone(),
                     peers: map("peers", taken_in),
                     readers: map("readers", reads(chains, group)),
+                    next: map("next", reads(chains, group)),
                     storage: map("storage", taken_in),
                     own: map("own", taken_in),
                 }

@@ -14,7 +14,7 @@ use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
 use crate::field::FieldSet;
 use crate::log;
-use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY};
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMaps};
 use crate::policy::{GroupId, Policy};
 use crate::tables::Tables;
 
@@ -109,10 +109,15 @@ pub(super) fn make(
             spec.flags = BPF_F_NO_PREALLOC;
             maps.push(spec)
         });
-        let readers = reads(chains, group).then(|| maps.push(readers));
+        let unread = slots.unread[group].filter(|_| reads(chains, group));
+        let readers = unread.map(|escaped| ReaderMaps {
+            readers: maps.push(readers),
+            next: maps.push(next(suffixed(policy, "next", group))),
+            escaped,
+        });
         groups[group] = counting.map(|counters| GroupMaps {
             peers,
-            readers: readers.zip(slots.unread[group]),
+            readers,
             storage,
             own,
             counters,
@@ -156,6 +161,13 @@ const MAX_BUCKETS: u32 = 1 << 20;
 fn logs(policy: &Policy) -> bool {
     policy.rules.values().any(|rule| rule.log.is_some())
         || policy.defaults.iter().any(|line| line.log.is_some())
+}
+
+/// The numbers of what comes next. There is room for sockets that were given one and found no room among the readers.
+fn next(name: String) -> MapSpec {
+    let mut spec = MapSpec::new(name, MapKind::Hash, 8, 4, 2 * MAX_PEERS);
+    spec.flags = BPF_F_NO_PREALLOC;
+    spec
 }
 
 /// Connections of one group that can be taken in; more of them go by plain TCP and are counted as escaped.

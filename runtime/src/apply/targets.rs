@@ -8,6 +8,7 @@ use sockc_compiler::artifact::{Attach, AttachPoint, Manifest};
 
 use crate::attach::Target;
 use crate::attach::guard;
+use crate::code::segments;
 use crate::error::{Error, at};
 use crate::groups::{self, Group};
 use crate::hook::{On, Point, Points};
@@ -267,19 +268,24 @@ impl Targets {
     }
 }
 
-/// Refuses what arrives on connections where the kernel does not hand all of it to a program.
+/// Refuses what arrives on connections where the kernel does not hand all of it to a program, or some of it twice.
 fn receives(manifest: &Manifest, features: Features) -> Result<(), Error> {
     let mut programs = manifest.programs.iter();
     let receives = programs.any(|one| matches!(one.point, AttachPoint::SkSkb(_)));
-    match receives && !features.sk_skb_verdict {
-        false => Ok(()),
-        true => Err(Error::Kernel {
-            what: "attach the receive program to a group".to_owned(),
-            cause: io::Error::other(
-                "this kernel takes no sk_skb programs without a parser (BPF_SK_SKB_VERDICT, Linux 5.13), and hands what arrives before a connection is accepted to its reader unseen; take the rules and the default of `receive` out, or decide by packets with `in`",
-            ),
-        }),
+    if !receives {
+        return Ok(());
     }
+    let able = match features.sk_skb_verdict {
+        true if features.segments => Ok(()),
+        true => Err(segments::why_not()),
+        false => Err("this kernel takes no sk_skb programs without a parser (BPF_SK_SKB_VERDICT, Linux 5.13), and hands what arrives before a connection is accepted to its reader unseen".to_owned()),
+    };
+    able.map_err(|why| Error::Kernel {
+        what: "attach the receive program to a group".to_owned(),
+        cause: io::Error::other(format!(
+            "{why}; take the rules and the default of `receive` out, or decide by packets with `in`"
+        )),
+    })
 }
 
 /// The policy in force. A record that cannot be read is told where it is read under the lock.

@@ -11,6 +11,7 @@ use std::io;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::constant::BPF_SOCK_OPS_STATE_CB;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::kernel_types::KernelTypes;
@@ -52,11 +53,11 @@ impl Guard {
         }))
     }
 
-    /// Jumps to `pass` unless what the point sees is done in the group; of sock_ops, unless a connection has just been made. R1
-    /// is the context, before and after.
+    /// Jumps to `pass` unless what the point sees is done in the group; of sock_ops, unless a connection has just been made, or
+    /// gets another state. R1 is the context, before and after.
     pub(crate) fn check(&self, code: &mut Code, pass: Label) {
         if matches!(self.point, Point::SockOps(_)) {
-            only_established(code, pass);
+            only_called_for(code, pass);
         }
         let taken = code.label();
         // Everything lies in the root, also what the kernel has no group of.
@@ -136,13 +137,16 @@ pub(crate) fn follows(manifest: &Manifest) -> bool {
     guards.all(|guard| guard.loads())
 }
 
-/// Jumps to `pass` unless a connection has just been made. R1 is the context.
-fn only_established(code: &mut Code, pass: Label) {
-    let made = code.label();
+/// Jumps to `pass` unless a connection has just been made, or gets another state, which only those say that a program has
+/// told to. R1 is the context.
+fn only_called_for(code: &mut Code, pass: Label) {
+    let called = code.label();
     code.add([asm::load(Width::W, Register::R2, Register::R1, 0)]);
-    code.jump_if(JumpOp::Eq, Register::R2, ESTABLISHED[0], made);
-    code.jump_if(JumpOp::Ne, Register::R2, ESTABLISHED[1], pass);
-    code.place(made);
+    for made in ESTABLISHED {
+        code.jump_if(JumpOp::Eq, Register::R2, made, called);
+    }
+    code.jump_if(JumpOp::Ne, Register::R2, BPF_SOCK_OPS_STATE_CB, pass);
+    code.place(called);
 }
 
 /// The path from the root of the group in a folder, if the number is that of a path and not the id of a control group.

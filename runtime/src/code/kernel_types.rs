@@ -122,6 +122,35 @@ impl ConnectionTypes {
     }
 }
 
+/// Where the kernel keeps what it knows of a TCP segment that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentTypes {
+    /// `sk_buff.cb`, which is a `tcp_skb_cb` then.
+    pub(crate) control: u16,
+    /// `tcp_skb_cb.seq` and `tcp_skb_cb.end_seq`: the sequence numbers at which it begins and ends, 4 bytes each.
+    pub(crate) numbers: [u16; 2],
+}
+
+impl SegmentTypes {
+    /// Reads them; the text says why that cannot be.
+    pub(crate) fn read() -> Result<Self, String> {
+        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
+        Self::parse(&bytes).ok_or_else(|| format!("{VMLINUX} does not tell what a TCP segment is"))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let types = Types::parse(bytes)?;
+        let segment = types.structure("tcp_skb_cb")?;
+        Some(Self {
+            control: types.offset(types.structure("sk_buff")?, "cb")?,
+            numbers: [
+                types.offset(segment, "seq")?,
+                types.offset(segment, "end_seq")?,
+            ],
+        })
+    }
+}
+
 /// The sections of a description of types (BTF).
 struct Types<'a> {
     types: &'a [u8],

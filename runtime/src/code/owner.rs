@@ -53,6 +53,12 @@ pub(crate) fn able() -> Result<KernelTypes, String> {
     if !first {
         return Err("the control groups seen here are a container's, not all".to_owned());
     }
+    may_read()?;
+    Ok(types)
+}
+
+/// Whether programs may read the kernel's memory; the text says that they may not.
+pub(crate) fn may_read() -> Result<(), String> {
     let mut code = Code::default();
     code.add([
         asm::store_imm(Width::DW, Register::R10, -8, 0),
@@ -74,7 +80,7 @@ pub(crate) fn able() -> Result<KernelTypes, String> {
         let first = first.split(';').next().unwrap_or_default().to_owned();
         format!("programs may not read the kernel's memory here ({first})")
     })?;
-    Ok(types)
+    Ok(())
 }
 
 /// What the code may overwrite, besides R0 to R5.

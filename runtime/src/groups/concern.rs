@@ -64,6 +64,8 @@ impl Concern {
             op: ESTABLISHED_CALLBACK,
             connection: interpret::Connection { local, remote },
             state: 1,
+            new_state: 0,
+            callbacks: 0,
             snd_nxt: 0,
             rcv_nxt: 0,
             socket: Some(SocketModel::listener(1, local).connected(1, remote)),

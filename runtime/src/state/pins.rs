@@ -10,7 +10,7 @@ use super::pin::{Made, Pin, look};
 use super::record::Record;
 use super::{State, names};
 use crate::error::{Error, at};
-use crate::hook::READERS;
+use crate::hook::{NEXT, READERS};
 
 /// What is being done when pins are looked at.
 const LOOK: &str = "look at what is pinned";
@@ -28,7 +28,8 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     for id in &record.cgroups {
         let folder = Path::new("group").join(id.to_string());
         // Those of the policy before go with it.
-        let goes = |path: &PathBuf| *path == folder.join(READERS) && !record.reads(*id);
+        let of_readers = [READERS, NEXT].map(|pin| folder.join(pin));
+        let goes = |path: &PathBuf| of_readers.contains(path) && !record.reads(*id);
         let pins = below(state, &folder)?.into_iter();
         paths.extend(pins.filter(|path| !goes(path)));
     }

@@ -200,6 +200,7 @@ impl Policy {
             cgroup: cgroup.to_owned(),
             peers: "peers".to_owned(),
             readers: String::new(),
+            next: String::new(),
             storage: "storage".to_owned(),
             own: String::new(),
         });

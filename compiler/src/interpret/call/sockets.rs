@@ -151,6 +151,21 @@ impl Machine<'_> {
         }))
     }
 
+    /// 0 where the context has no socket.
+    pub(super) fn cookie(&mut self) -> Result<Value, FaultKind> {
+        self.context_argument(Register::R1)?;
+        let own = self.context.own_socket();
+        Ok(Value::Scalar(own.map_or(0, |socket| socket.id + 1)))
+    }
+
+    /// Nothing calls a program of a run again.
+    pub(super) fn set_callbacks(&mut self) -> Result<Value, FaultKind> {
+        self.context_argument(Register::R1)?;
+        self.scalar(Register::R2)?;
+        let own = self.context.own_socket();
+        Ok(status(own.map(|_| ()).ok_or(Errno::EINVAL)))
+    }
+
     /// The socket's value in a storage map: NULL where there is none and none is to be made.
     pub(super) fn storage(&mut self) -> Result<Value, FaultKind> {
         let map = self.map_argument(Register::R1)?;

@@ -158,6 +158,10 @@ pub struct SockOps {
     pub connection: Connection,
     /// The TCP state.
     pub state: u32,
+    /// The state that it gets: the second argument of that callback.
+    pub new_state: u32,
+    /// By which callbacks the socket calls.
+    pub callbacks: u32,
     /// The next sequence number to send.
     pub snd_nxt: u32,
     /// The next sequence number to receive.
@@ -237,7 +241,10 @@ impl Context {
                 (context, whole(message.data))
             }
             Input::Arrival(message) => {
-                let context = plain(Section::SkSkb, arrival_cells(&message));
+                let context = Self {
+                    own: Some(message.socket),
+                    ..plain(Section::SkSkb, arrival_cells(&message))
+                };
                 (context, whole(message.data))
             }
             Input::Call {
@@ -364,7 +371,9 @@ fn sock_ops_cells(ops: &SockOps) -> Vec<Cell> {
     let mut cells = connection_cells(ops.connection, 20, 64);
     cells.extend([
         Cell::word(0, ops.op.cast_unsigned()),
+        Cell::word(8, ops.new_state),
         Cell::word(72, u32::from(ops.socket.is_some())),
+        Cell::word(84, ops.callbacks),
         Cell::word(88, ops.state),
         Cell::word(100, ops.rcv_nxt),
         Cell::word(104, ops.snd_nxt),

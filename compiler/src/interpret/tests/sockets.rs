@@ -310,6 +310,8 @@ fn streams_find_their_peer_through_storage() {
             op,
             connection: Connection { local, remote },
             state: 1,
+            new_state: 0,
+            callbacks: 0,
             snd_nxt: 1,
             rcv_nxt: 2,
             socket: Some(socket),
