@@ -27,6 +27,7 @@ mod prologue;
 mod question;
 mod search;
 mod segment;
+mod splice;
 mod tree;
 
 use cranelift_entity::SecondaryMap;
@@ -57,6 +58,7 @@ use given::Given;
 use hook::{Head, Roots};
 use prologue::{Exits, Prologue};
 use question::{Phase, Questions};
+pub(crate) use splice::{SpliceMaps, splice};
 use tree::Tree;
 
 /// The slots of the map `counters`.
@@ -95,6 +97,8 @@ pub(crate) struct Maps {
     pub meters: Meters,
     /// For each group: where its sockets are.
     pub groups: SecondaryMap<GroupId, Option<GroupMaps>>,
+    /// Those of the splices, in order.
+    pub splices: Vec<SpliceMaps>,
     /// How the sets are asked that a tree asks for.
     pub sets: SecondaryMap<SetId, Option<SetMaps>>,
     /// The live maps.

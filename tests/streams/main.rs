@@ -33,4 +33,5 @@ mod refusal;
 mod relaxed;
 mod shortcut;
 mod speed;
+mod splice;
 mod writes;

@@ -9,6 +9,7 @@ use super::compilation::Stop;
 use super::decided::Decided;
 use super::options::Job;
 use super::program_names::{ProgramNames, suffixed, with_rules};
+use super::spliced;
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};
 use crate::diagram::flatten::Flat;
@@ -71,6 +72,9 @@ pub(super) fn lower(
     }
     for (group, function) in doors {
         chains.push(function, AttachPoint::SockOps(group), None);
+    }
+    for (function, point) in spliced::programs(policy, &tabled.maps.splices) {
+        chains.push(function, point, None);
     }
     Ok(chains)
 }
