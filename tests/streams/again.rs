@@ -14,6 +14,7 @@ use nix::libc;
 use sockc_runtime::lab::Space;
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::arrivals::until_reset;
 use crate::place::*;
 
 /// Looks at everything and drops nothing.
@@ -367,6 +368,7 @@ fn a_reset_after_what_came_again_is_a_reset() {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(pair.server);
+        until_reset(&pair.client);
         let error = pair.client.read(&mut [0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });

@@ -71,6 +71,16 @@ fn waits(stream: &TcpStream) -> bool {
     poll(&mut ready, PollTimeout::ZERO).unwrap() > 0
 }
 
+/// Waits until a reset has come. A read that waits itself may be woken by it and say EAGAIN, since `tcp_bpf_recvmsg` waits once
+/// and looks for data alone after that; the next read tells of the reset.
+pub(crate) fn until_reset(stream: &TcpStream) {
+    until("a reset", || {
+        // Errors and hang-ups are told whatever is asked for.
+        let mut ready = [PollFd::new(stream.as_fd(), PollFlags::empty())];
+        poll(&mut ready, PollTimeout::ZERO).unwrap() > 0
+    });
+}
+
 /// Bytes that are told from each other: what is lost, doubled or out of order shows.
 fn pattern(from: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| {
@@ -444,6 +454,7 @@ fn a_reset_is_told_after_what_was_read() {
             .set_linger(Some(Duration::ZERO))
             .unwrap();
         drop(server);
+        until_reset(&client);
         let error = client.read(&mut [0; 8]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
