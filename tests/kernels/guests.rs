@@ -8,6 +8,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
+use std::sync::Mutex;
 use std::thread;
 
 use crate::machine::Guest;
@@ -60,21 +61,23 @@ pub(crate) fn boot(work: &Path, scratch: &Path) -> Vec<Booted> {
             .boot(kernel, scratch)
             .map_err(|error: io::Error| error.to_string())
     };
-    KERNELS
-        .chunks(ABREAST)
-        .flat_map(|group| {
-            thread::scope(|scope| {
-                let running: Vec<_> = group
-                    .iter()
-                    .map(|kernel| (*kernel, scope.spawn(move || boot(kernel))))
-                    .collect();
-                running
-                    .into_iter()
-                    .map(|(kernel, thread)| (kernel, thread.join().unwrap()))
-                    .collect::<Vec<_>>()
-            })
-        })
-        .collect()
+    // The newest takes longest: it begins first, and the next ones as others end.
+    let waiting = Mutex::new(KERNELS.to_vec());
+    let booted = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..ABREAST {
+            scope.spawn(|| {
+                loop {
+                    let Some(kernel) = waiting.lock().unwrap().pop() else {
+                        return;
+                    };
+                    let answer = boot(kernel);
+                    booted.lock().unwrap().push((kernel, answer));
+                }
+            });
+        }
+    });
+    booted.into_inner().unwrap()
 }
 
 /// Says that a kernel cannot be had, which fails where everything must be tested.
