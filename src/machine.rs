@@ -63,6 +63,7 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
             one("map", map)
         }
         Error::Socket { name, .. } => one("socket", name),
+        Error::Pairs { pairs, .. } => one("pairs", pairs),
         Error::Program { name, .. } => one("program", name),
         Error::OtherPolicy { policy, .. } | Error::NoInterfaceNamed { policy, .. } => {
             one("policy", policy)

@@ -24,6 +24,7 @@ mod scope;
 mod shadow;
 mod space;
 mod spans;
+mod splices;
 mod tell;
 #[cfg(test)]
 mod tests;

@@ -28,6 +28,7 @@ mod prologue;
 mod question;
 mod search;
 mod segment;
+mod splice;
 mod tree;
 
 use cranelift_entity::SecondaryMap;
@@ -59,6 +60,7 @@ use hook::{Head, Roots};
 pub(crate) use layer::setsockopt;
 use prologue::{Exits, Prologue};
 use question::{Phase, Questions};
+pub(crate) use splice::{SpliceMaps, splice};
 use tree::Tree;
 
 /// The slots of the map `counters`.
@@ -97,6 +99,8 @@ pub(crate) struct Maps {
     pub meters: Meters,
     /// For each group: where its sockets are.
     pub groups: SecondaryMap<GroupId, Option<GroupMaps>>,
+    /// Those of the splices, in order.
+    pub splices: Vec<SpliceMaps>,
     /// How the sets are asked that a tree asks for.
     pub sets: SecondaryMap<SetId, Option<SetMaps>>,
     /// The live maps.

@@ -19,6 +19,7 @@ mod options;
 mod program_names;
 mod reduced;
 mod size;
+mod spliced;
 mod stages;
 mod tabled;
 #[cfg(test)]

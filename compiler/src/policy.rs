@@ -10,9 +10,10 @@ mod matching;
 mod measure;
 
 pub use crate::direction::{Deed, Direction};
+pub(crate) use declared::MAX_PAIRS;
 pub use declared::{
-    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Set, SetKind, Socket,
-    SocketOrigin, Zone, lies_in,
+    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Pairs, Set, SetKind, Socket,
+    SocketOrigin, Splice, Zone, lies_in,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
@@ -42,6 +43,11 @@ entity_impl!(SocketId, "sock");
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(u32);
 entity_impl!(GroupId, "group");
+
+/// Pairs of connections that a proxy hands over.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairsId(u32);
+entity_impl!(PairsId, "pairs");
 
 /// A zone: a name for some interfaces.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -87,6 +93,11 @@ pub struct Policy {
     pub sockets: PrimaryMap<SocketId, Socket>,
     /// The groups.
     pub groups: PrimaryMap<GroupId, Group>,
+    /// The pairs.
+    pub pairs: PrimaryMap<PairsId, Pairs>,
+    /// The splices, in the order they were written. They are about all of their pairs and nothing else, so they stand in no
+    /// list: no rule comes before or after them.
+    pub splices: Vec<Splice>,
     /// Patterns of the interfaces that packet rules attach to, in the order they were written; those of the zones if
     /// no `interfaces` line is there.
     pub interfaces: Vec<String>,
@@ -123,6 +134,8 @@ impl std::default::Default for Policy {
             defaults: Vec::new(),
             sockets: PrimaryMap::new(),
             groups: PrimaryMap::new(),
+            pairs: PrimaryMap::new(),
+            splices: Vec::new(),
             interfaces: Vec::new(),
             zones: PrimaryMap::new(),
             classes,

@@ -21,6 +21,7 @@ mod maps;
 mod matchable;
 mod mentions;
 mod overlaps;
+mod pairs;
 mod pending;
 mod places;
 mod ports;
@@ -44,7 +45,7 @@ use sockc_grammar::ast::{File, Statement};
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span, Spanned};
 
-use crate::policy::{Direction, GroupId, Policy, SocketId};
+use crate::policy::{Direction, GroupId, PairsId, Policy, SocketId};
 use crate::reading::{Lists, Reading};
 use crate::values::codes as values;
 use declared::Declared;
@@ -105,6 +106,7 @@ struct Resolver<'a> {
     /// `None` for those that are wrong, so that their uses are silent.
     sockets: Declared<Option<SocketId>>,
     groups: Declared<Option<GroupId>>,
+    pairs: Declared<Option<PairsId>>,
     maps: Maps,
     interfaces: Interfaces,
     /// Whether it is the policy of a `for netns` block.
@@ -130,6 +132,7 @@ impl<'a> Resolver<'a> {
             sets: Sets::new(lists),
             sockets: Declared::new("socket"),
             groups: Declared::new("group"),
+            pairs: Declared::new("pairs"),
             maps: Maps::default(),
             interfaces: Interfaces::new(),
             inside: false,
@@ -155,6 +158,7 @@ impl<'a> Resolver<'a> {
             sets: self.sets.inherited(),
             sockets: self.sockets.clone(),
             groups: Declared::new("group"),
+            pairs: Declared::new("pairs"),
             maps: self.maps.inherited(),
             interfaces: self.interfaces.inherited(),
             inside: true,

@@ -21,6 +21,7 @@ use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
 use crate::hook::{Hook, Means, On, Point};
+use crate::pairs::SOURCES;
 use crate::probe::Features;
 use crate::state::State;
 use crate::state::record::Attached;
@@ -54,6 +55,8 @@ pub(crate) enum Target {
     },
     /// The sockets of a group: id and path of its control group, and a map that holds them.
     Sockets(u64, String, OwnedFd),
+    /// The connections of pairs: number and name of them, and the map that holds those whose data is moved.
+    Sources(u64, String, OwnedFd),
 }
 
 impl Target {
@@ -63,7 +66,8 @@ impl Target {
             Self::Interface(index, _) => (*index).into(),
             Self::Namespace(number, _)
             | Self::Cgroup { number, .. }
-            | Self::Sockets(number, ..) => *number,
+            | Self::Sockets(number, ..)
+            | Self::Sources(number, ..) => *number,
         }
     }
 
@@ -73,13 +77,16 @@ impl Target {
             Self::Interface(_, name) => name,
             Self::Namespace(..) => "",
             Self::Cgroup { group: path, .. } | Self::Sockets(_, path, _) => path,
+            Self::Sources(_, name, _) => name,
         }
     }
 
     fn place(&self) -> AttachTarget<'_> {
         match self {
             Self::Interface(index, _) => AttachTarget::Interface(*index),
-            Self::Namespace(_, fd) | Self::Sockets(_, _, fd) => AttachTarget::Fd(fd.as_fd()),
+            Self::Namespace(_, fd) | Self::Sockets(_, _, fd) | Self::Sources(_, _, fd) => {
+                AttachTarget::Fd(fd.as_fd())
+            }
             Self::Cgroup { directory, .. } => AttachTarget::Fd(directory.as_fd()),
         }
     }
@@ -119,7 +126,7 @@ pub(crate) fn attach(
             BPF_F_BEFORE,
         )
         .map_err(at(what))?,
-        Point::Send(_) | Point::Receive(_) if !features.sockmap_link => {
+        Point::Send(_) | Point::Receive(_) | Point::Splice(_) if !features.sockmap_link => {
             attach_to_map(state, program.as_fd(), target, hook(Means::MapAttach))
                 .map_err(at(what))?
         }
@@ -300,7 +307,7 @@ fn attach_to_map(
     hook: Hook,
 ) -> io::Result<Means> {
     bpffs::pin(program, &state.link(&hook))?;
-    if let Target::Sockets(_, _, map) = target {
+    if let Target::Sockets(_, _, map) | Target::Sources(_, _, map) = target {
         prog::attach(program, map.as_fd(), hook.point.kind().attach)?;
     }
     Ok(hook.means)
@@ -370,8 +377,13 @@ fn is_no_link(error: &io::Error) -> bool {
 }
 
 fn detach_from_map(state: &State, hook: &Hook, program: BorrowedFd<'_>) {
-    let pin = hook.point.sockets();
-    let pin = pin.map(|pin| state.group(hook.target).join(pin));
+    let pin = match hook.point.on() {
+        On::Pairs(number) => Some(state.pairs(number).join(SOURCES)),
+        _ => hook
+            .point
+            .sockets()
+            .map(|pin| state.group(hook.target).join(pin)),
+    };
     // The map may have gone, or hold the program of a later hook: then the kernel says so and nothing is lost.
     if let Some(Ok(map)) = pin.map(|pin| bpffs::open(&pin)) {
         let _ = prog::detach(program, map.as_fd(), hook.point.kind().attach);

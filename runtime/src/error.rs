@@ -229,6 +229,13 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Connections cannot be joined by this name.
+    Pairs {
+        /// The name.
+        pairs: String,
+        /// Why.
+        cause: String,
+    },
     /// Another command is changing the same namespace.
     Locked {
         /// The state folder.

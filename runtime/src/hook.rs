@@ -52,6 +52,8 @@ points! {
         Send(u64) = "send",
         /// Data that arrives on the sockets of the control group with this id.
         Receive(u64) = "receive",
+        /// Data that arrives on the connections of the pairs with this number.
+        Splice(u64) = "splice",
         /// Connections made in the control group with this id.
         SockOps(u64) = "sock-ops",
         /// connect(2) to IPv4 in the control group with this id.
@@ -96,6 +98,8 @@ pub(crate) enum On {
     Root,
     /// A map of the sockets of the control group with this id; which one, [`Point::sockets`] says.
     Sockets(u64),
+    /// The map of the connections of the pairs with this number.
+    Pairs(u64),
     /// The control group with this id, or wherever it sees what is done in that.
     Group(u64),
 }
@@ -108,6 +112,8 @@ pub(crate) enum Points {
     Namespace(Point),
     /// One on the sockets of this group (index into the manifest's), by the number of its control group.
     Sockets(usize, fn(u64) -> Point),
+    /// One on the connections of these pairs (index into the manifest's), by their number.
+    Pairs(usize, fn(u64) -> Point),
     /// One on the control group of this group.
     Group(usize, fn(u64) -> Point),
 }
@@ -128,6 +134,7 @@ impl Points {
             AttachPoint::Sendmsg4(group) => Self::Group(group, Point::Sendmsg4),
             AttachPoint::Sendmsg6(group) => Self::Group(group, Point::Sendmsg6),
             AttachPoint::Setsockopt(group) => Self::Group(group, Point::Setsockopt),
+            AttachPoint::Splice(pairs) => Self::Pairs(pairs, Point::Splice),
         }
     }
 }
@@ -178,6 +185,11 @@ impl Point {
                 false,
                 attach::BPF_SK_SKB_STREAM_VERDICT,
             ),
+            Self::Splice(_) => (
+                program::BPF_PROG_TYPE_SK_SKB,
+                false,
+                attach::BPF_SK_SKB_VERDICT,
+            ),
             Self::Connect4(_) => call(attach::BPF_CGROUP_INET4_CONNECT),
             Self::Connect6(_) => call(attach::BPF_CGROUP_INET6_CONNECT),
             Self::Sendmsg4(_) => call(attach::BPF_CGROUP_UDP4_SENDMSG),
@@ -197,7 +209,7 @@ impl Point {
             program,
             load: load.then_some(attach),
             attach,
-            // To programs of sock_ops it is all the same, and one of setsockopt lets go on by 1.
+            // To programs of sock_ops and of pairs it is all the same, and one of setsockopt lets go on by 1.
             pass: self.decides().map_or(1, |hook| hook.spec().codes.pass),
         }
     }
@@ -215,7 +227,7 @@ impl Point {
             Self::Connect6(_) => compiled::Hook::Connect6,
             Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
             Self::Sendmsg6(_) => compiled::Hook::Sendmsg6,
-            Self::SockOps(_) | Self::Setsockopt(_) | Self::Listen => return None,
+            Self::SockOps(_) | Self::Setsockopt(_) | Self::Listen | Self::Splice(_) => return None,
         })
     }
 
@@ -231,6 +243,7 @@ impl Point {
             Self::Lookup => On::Namespace,
             Self::Listen => On::Root,
             Self::Send(id) | Self::Receive(id) => On::Sockets(id),
+            Self::Splice(number) => On::Pairs(number),
             Self::SockOps(id)
             | Self::Connect4(id)
             | Self::Connect6(id)
@@ -267,7 +280,7 @@ impl Point {
     /// The name of the pin of its program slots.
     pub(crate) fn name(self) -> String {
         match self.on() {
-            On::Sockets(id) | On::Group(id) => format!("{}_{id}", self.word()),
+            On::Sockets(id) | On::Group(id) | On::Pairs(id) => format!("{}_{id}", self.word()),
             On::Interface(index) => format!("{}_{index}", self.word()),
             On::Namespace | On::Root => self.word().to_owned(),
         }
@@ -316,7 +329,7 @@ impl Means {
 pub(crate) struct Hook {
     /// The place.
     pub(crate) point: Point,
-    /// The index of the interface, the inode of the namespace, or the id of the control group.
+    /// The index of the interface, the inode of the namespace, the id of the control group, or the number of the pairs.
     pub(crate) target: u64,
     /// The generation it was made for; below it the dispatcher lets everything go on.
     pub(crate) since: u32,

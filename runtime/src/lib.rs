@@ -20,8 +20,8 @@
 //! ```
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
-//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `active`, `live`, `sockets`, `status`, `apply`.
+//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `attach`, `groups`, `session`, `names`,
+//! `elsewhere`, `reconcile`, `blocks`, `active`, `keeper`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
 mod apply;
@@ -32,12 +32,14 @@ mod elsewhere;
 mod error;
 mod groups;
 mod hook;
+mod keeper;
 pub mod lab;
 mod live;
 mod load;
 mod log;
 mod names;
 mod options;
+mod pairs;
 mod prefix;
 mod probe;
 mod reconcile;
@@ -59,6 +61,7 @@ pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use hook::Means;
+pub use keeper::{Kept, keep_pairs};
 pub use live::Missing;
 pub use live::entries::text as entry_text;
 pub use live::maps::{
@@ -85,7 +88,7 @@ pub use sockets::registered::{
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;
 pub use status::{
-    BlockStatus, CounterValue, HookStatus, InForce, Inspected, Status, counters, inspect, object,
-    running, status,
+    BlockStatus, CounterValue, HookStatus, InForce, Inspected, PairsStatus, Status, counters,
+    inspect, object, running, status,
 };
 pub use unload::{Unloaded, unload};

@@ -113,7 +113,7 @@ fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Err
         if *wanted != there {
             return Err(Error::State {
                 path: one.pin.clone(),
-                cause: "the sockets of this group are in a map of another shape".to_owned(),
+                cause: "the sockets there are in a map of another shape".to_owned(),
             });
         }
     }

@@ -10,6 +10,7 @@ use crate::attach;
 use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::{NEXT, Point, READERS};
+use crate::pairs;
 use crate::state::record::Record;
 use crate::state::totals;
 use crate::state::{SIDES, SLOTS, State, names, side};
@@ -39,6 +40,7 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     }
     remove_other_groups(state, record)?;
     let_readers_go(state, record)?;
+    remove_other_pairs(state, record)?;
     // A change of a live map that was killed before its entries counted.
     bpffs::unpin(&state.next_entries(record.generation))
         .map_err(at("remove what a change left"))?;
@@ -100,6 +102,17 @@ fn let_readers_go(state: &State, record: &Record) -> Result<(), Error> {
     for group in record.cgroups.iter().filter(|group| !record.reads(**group)) {
         for pin in [READERS, NEXT] {
             bpffs::unpin(&state.group(*group).join(pin)).map_err(at("let readers go"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whoever keeps pairs looks for their folder, and ends those that have none.
+fn remove_other_pairs(state: &State, record: &Record) -> Result<(), Error> {
+    let used = pairs::numbers(&record.manifest);
+    for name in names(&state.pairs_folder())? {
+        if !used.iter().any(|(number, _)| number.to_string() == name) {
+            remove(&state.pairs_folder().join(name))?;
         }
     }
     Ok(())

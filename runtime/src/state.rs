@@ -8,6 +8,7 @@
 //!     slots/POINT          two programs: of even and of odd generations
 //!     link/HOOK            one pin an attachment; its name says what it is
 //!     group/CGROUP-ID/MAP  maps that hold sockets, which survive generations
+//!     pairs/NUMBER/MAP     maps of pairs of connections, which survive generations
 //!     GENERATION/map/…     maps of the object and of the runtime
 //!     GENERATION/prog/…    programs of the object
 //!     GENERATION/record    what was applied
@@ -157,6 +158,16 @@ impl State {
     /// The folder of all groups.
     pub(crate) fn group_folder(&self) -> PathBuf {
         self.root.join("group")
+    }
+
+    /// The folder of the maps of pairs.
+    pub(crate) fn pairs(&self, number: u64) -> PathBuf {
+        self.pairs_folder().join(number.to_string())
+    }
+
+    /// The folder of all pairs.
+    pub(crate) fn pairs_folder(&self) -> PathBuf {
+        self.root.join("pairs")
     }
 
     /// The folder of a generation.

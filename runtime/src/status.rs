@@ -25,6 +25,7 @@ use crate::error::Error;
 use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
+use crate::pairs;
 use crate::session::{self, Session};
 use crate::sockets::ends::{self, EndState};
 use crate::sockets::inspect;
@@ -51,6 +52,8 @@ pub struct Status {
     pub sockets: Vec<SlotState>,
     /// The sockets whose queues take data.
     pub ends: Vec<EndState>,
+    /// The pairs that are spliced.
+    pub pairs: Vec<PairsStatus>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
@@ -67,6 +70,17 @@ pub struct Status {
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks, by their names.
     pub netns: Vec<(String, BlockStatus)>,
+}
+
+/// The pairs of a name that are joined now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PairsStatus {
+    /// The name.
+    pub name: String,
+    /// How many there are.
+    pub count: usize,
+    /// The maximum number of them.
+    pub max: u32,
 }
 
 /// What is in force in the namespace of a `for netns` block.
@@ -307,6 +321,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         hooks,
         sockets: sockets(session, record)?,
         ends: ends_of(session, record)?,
+        pairs: joined(session, record)?,
         leftovers,
         drift: Vec::new(),
         applied: record.applied,
@@ -316,6 +331,18 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
     })
+}
+
+fn joined(session: &Session, record: &Record) -> Result<Vec<PairsStatus>, Error> {
+    let plans = record.manifest.pairs.iter();
+    let joined = plans.map(|plan| {
+        Ok(PairsStatus {
+            name: plan.name.clone(),
+            count: pairs::count(&plan.name, &session.state)?,
+            max: plan.max,
+        })
+    });
+    joined.collect()
 }
 
 /// Of the namespaces that a policy names, those that are not what they were.

@@ -105,6 +105,7 @@ pub(super) const SOCKET: &str = "Examples:
   sockc socket list
   sockc socket register proxy --pid 1234 --fd 3
   sockc socket refresh
+  sockc socket pair proxied --listen /run/pairs.sock --mode 660
 
 More: docs/declarations.md";
 

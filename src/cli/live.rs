@@ -187,8 +187,32 @@ pub(crate) enum SocketVerb {
     Unregister(SocketUnregister),
     /// Look for sockets again: where the policy says they listen, or in the processes that it names
     Refresh(SocketRefresh),
+    /// Keep the pairs of connections that proxies hand over, until SIGTERM
+    Pair(SocketPair),
     /// Show the named sockets and how they stand
     List(Deployment),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SocketPair {
+    /// The name of the pairs in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) pairs: String,
+    /// Where proxies connect: the path of a UNIX socket (SOCK_SEQPACKET), which is made
+    #[arg(long, value_name = "PATH")]
+    pub(crate) listen: PathBuf,
+    /// Who may connect, as chmod(1) says it: 600 for root alone, 660 for the owner's group too
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = file_mode)]
+    pub(crate) mode: u32,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+/// Reads a mode in octal digits.
+fn file_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    let mode = mode.filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| "write three octal digits, such as 660".to_owned())
 }
 
 #[derive(Args, Debug)]

@@ -6,7 +6,9 @@ use serde::Serialize;
 use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
 use sockc_runtime::{Handover, Held, SlotKind, SlotState};
 
-use crate::cli::{Deployment, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb};
+use crate::cli::{
+    Deployment, SocketPair, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb,
+};
 use crate::exit::Exit;
 use crate::machine::slots::{self, Slot, Who, fill, who};
 use crate::machine::{options, refused};
@@ -55,12 +57,24 @@ struct Refreshed<'a> {
     notes: &'a [String],
 }
 
+/// The JSON of `pair`, when it ends.
+#[derive(Serialize)]
+struct KeptPairs<'a> {
+    format: &'static str,
+    pairs: &'a str,
+    joined: u64,
+    ended: u64,
+    reset: u64,
+    refused: u64,
+}
+
 /// Runs it.
 pub(crate) fn run(verb: &SocketVerb, output: &mut Output) -> Exit {
     let done = match verb {
         SocketVerb::Register(arguments) => register(arguments, output),
         SocketVerb::Unregister(arguments) => unregister(arguments, output),
         SocketVerb::Refresh(arguments) => refresh(arguments, output),
+        SocketVerb::Pair(arguments) => pair(arguments, output),
         SocketVerb::List(place) => list(place, output),
     };
     done.err().unwrap_or(Exit::Done)
@@ -132,6 +146,36 @@ fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
     } else {
         output.line(format!("socket \"{name}\" {what} {}", slots.join(", ")));
     }
+}
+
+fn pair(arguments: &SocketPair, output: &mut Output) -> Result<(), Exit> {
+    let place = options(&arguments.place);
+    let name = &arguments.pairs;
+    let listen = (arguments.listen.as_path(), arguments.mode);
+    let mut ready = || {
+        if !output.is_json() {
+            let path = arguments.listen.display();
+            output.line(format!("pairs \"{name}\" are taken at {path}"));
+        }
+    };
+    let kept = sockc_runtime::keep_pairs(&place, name, listen, &mut ready)
+        .map_err(|error| refused(&error, output))?;
+    if output.is_json() {
+        output.value(&KeptPairs {
+            format: "sockc.pairs/1",
+            pairs: name,
+            joined: kept.joined,
+            ended: kept.ended,
+            reset: kept.reset,
+            refused: kept.refused,
+        });
+    } else {
+        output.line(format!(
+            "pairs \"{name}\": {} joined, {} ended, {} reset, {} refused",
+            kept.joined, kept.ended, kept.reset, kept.refused
+        ));
+    }
+    Ok(())
 }
 
 fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {

@@ -4,6 +4,7 @@
 //! One that cannot be noticed, since nothing changes, says why. Numbers are names: they do not change when others go.
 
 mod around;
+mod arriving;
 mod bulk;
 mod calls;
 mod classifier;
@@ -137,6 +138,7 @@ pub(crate) fn all() -> Vec<Fault> {
         rates::FAULTS,
         around::FAULTS,
         entry::FAULTS,
+        arriving::FAULTS,
     ];
     parts.concat()
 }

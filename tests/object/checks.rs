@@ -286,6 +286,7 @@ fn load(program: &mut Program) -> Result<(), aya::programs::ProgramError> {
         Program::SchedClassifier(program) => program.load(),
         Program::SkLookup(program) => program.load(),
         Program::SkMsg(program) => program.load(),
+        Program::SkSkb(program) => program.load(),
         Program::SockOps(program) => program.load(),
         other => panic!("{:?} is no type of ours", other.prog_type()),
     }

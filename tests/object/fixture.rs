@@ -100,6 +100,7 @@ fn manifest() -> Manifest {
         sockets: Vec::new(),
         ends: Vec::new(),
         groups: Vec::new(),
+        pairs: Vec::new(),
         counters: Vec::new(),
         sources: vec![("sample.sk".to_owned(), "default allow\n".to_owned())],
         classes: Vec::new(),

@@ -35,4 +35,5 @@ mod relaxed;
 mod short;
 mod shortcut;
 mod speed;
+mod splice;
 mod writes;

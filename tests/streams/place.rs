@@ -15,9 +15,9 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Carried, EndState, Error, Expiry, Features, Handover, Missing, MovedGroup, Options,
-    Prefix, apply, counters, forecast, set_add, set_del, socket_register, socket_unregister,
-    status, unload,
+    Applied, Carried, EndState, Error, Expiry, Features, Handover, Kept, Missing, MovedGroup,
+    Options, Prefix, apply, counters, forecast, keep_pairs, set_add, set_del, socket_register,
+    socket_unregister, status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -217,6 +217,29 @@ impl Place {
     /// Writes and bytes that the rule with this label has counted.
     pub(crate) fn counted(&self, label: &str) -> (u64, u64) {
         self.count(|counter| counter.label.as_deref() == Some(label))
+    }
+
+    /// Keeps the pairs of a name, until the policy declares them no more.
+    pub(crate) fn keep(
+        &self,
+        name: &str,
+        path: &Path,
+        ready: &mut (dyn FnMut() + Send),
+    ) -> Result<Kept, Error> {
+        let keep = || keep_pairs(&self.options, name, (path, 0o600), ready);
+        self.lab.server.run(keep).unwrap()
+    }
+
+    /// How many pairs of all names are joined.
+    pub(crate) fn joined_pairs(&self) -> usize {
+        let found = self.lab.server.run(|| status(&self.options));
+        let found = found.unwrap().unwrap().unwrap();
+        found.pairs.iter().map(|pairs| pairs.count).sum()
+    }
+
+    /// Segments and bytes that came back on spliced pairs.
+    pub(crate) fn counted_back(&self) -> (u64, u64) {
+        self.count(|counter| counter.kind == CounterKind::Back)
     }
 
     /// Sockets that could not be taken in.

@@ -26,6 +26,9 @@ pub struct Manifest {
     pub ends: Vec<EndPlan>,
     /// The groups.
     pub groups: Vec<GroupPlan>,
+    /// The pairs that are spliced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pairs: Vec<PairsPlan>,
     /// What the slots of the map `counters` count, by slot.
     pub counters: Vec<Counter>,
     /// The classes of interfaces, by number; the first is that of every other interface.
@@ -212,6 +215,8 @@ pub enum AttachPoint {
     Sendmsg6(usize),
     /// setsockopt(2), there too.
     Setsockopt(usize),
+    /// sk_skb on the map `sources…` of these pairs (index into [`Manifest::pairs`]).
+    Splice(usize),
 }
 
 /// A named socket.
@@ -327,6 +332,49 @@ impl GroupPlan {
     }
 }
 
+/// Pairs of connections that a proxy hands over, to be joined: what one side receives, the other sends.
+///
+/// The key of a connection is its socket's cookie, a `u64` in host order, in three maps. `targets` holds the sockets of all
+/// pairs, and has no program; `sources` those whose data is moved, and has it. A value of `joined` is three `u64`: the cookie of
+/// the other side; the bytes from here that were left to this side's reader, and those that were moved, both of which the
+/// program counts; and four `u32`: the side's slot in `allowed`; 0 for the side that called the proxy, 1 for the other; the
+/// sequence number of TCP of the byte that comes next; and whether the program has found data that it cannot put in order. Bytes
+/// that came before are no data: TCP hands on the whole of a segment of which a part came before.
+///
+/// A value of the array `allowed` is two `u64`, which the keeper of the pairs writes: how many of the bytes that were left to the
+/// reader were sent to the other side by it; and how many bytes may be moved in all. While some that were left are not sent, or
+/// where more would be moved than may be, the program leaves what comes to the reader: so all goes in order, and not more
+/// than the keeper allows is on its way. Its last slot, [`PairsPlan::ROOM`], counts what could not be said in the ring `moved`: that is the cookie
+/// of a side, whenever its bytes that were moved pass a multiple of [`PairsPlan::STEP`], and when the first is left to the reader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PairsPlan {
+    /// Their name.
+    pub name: String,
+    /// The maximum number of them.
+    pub max: u32,
+    /// The SOCKHASH of where data goes to.
+    pub targets: String,
+    /// The SOCKHASH of where it comes from.
+    pub sources: String,
+    /// The hash map of who is joined with whom.
+    pub joined: String,
+    /// The array of how much may be moved.
+    pub allowed: String,
+    /// The ring buffer.
+    pub moved: String,
+}
+
+impl PairsPlan {
+    /// Bytes of one direction after which the program says that they were moved.
+    pub const STEP: u64 = 1 << 20;
+    /// Size of a value of the map `joined`.
+    pub const JOINED: u32 = 40;
+    /// Size of a value of the map `allowed`.
+    pub const ALLOWED: u32 = 16;
+    /// How many sides there can be: a pair is two connections.
+    pub const ROOM: u32 = 1 << 17;
+}
+
 /// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
@@ -370,6 +418,8 @@ pub enum CounterKind {
     Malformed,
     /// Sockets of a group that could not be taken in (MPTCP, map full).
     Escaped,
+    /// What comes back on spliced pairs: from whom the proxy has called. The rule's own row is what goes there.
+    Back,
     /// Answers to rejected packets that are beyond their limits: these packets are dropped.
     Withheld,
 }

@@ -69,6 +69,8 @@ listed! {
         SockHashUpdate = (70, "bpf_sock_hash_update"),
         /// `(sk_msg ctx, SOCKHASH, key, flags) -> SK_PASS or SK_DROP`
         MsgRedirectHash = (71, "bpf_msg_redirect_hash"),
+        /// `(sk_skb ctx, SOCKHASH, key, flags) -> SK_PASS or SK_DROP`
+        SkRedirectHash = (72, "bpf_sk_redirect_hash"),
         /// `(ctx, tuple, size, netns, flags) -> socket or NULL`: full sockets, TCP.
         SkLookupTcp = (84, "bpf_sk_lookup_tcp"),
         /// `(ctx, tuple, size, netns, flags) -> socket or NULL`: UDP.

@@ -226,6 +226,8 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         defaults: policy.defaults.clone(),
         sockets: policy.sockets.clone(),
         groups: policy.groups.clone(),
+        pairs: policy.pairs.clone(),
+        splices: policy.splices.clone(),
         interfaces: policy.interfaces.clone(),
         zones: policy.zones.clone(),
         classes: policy.classes.clone(),

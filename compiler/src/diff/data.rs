@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::groups;
 use super::region::items;
 use super::report::{Data, Only};
+use super::splices;
 use crate::packet::text::contents::entry_words;
 use crate::policy::{AddressSet, LiveMap, Policy, Set, SetKind};
 
@@ -245,5 +246,6 @@ pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
         ));
     }
     found.extend(groups::settings(old, new));
+    found.extend(splices::settings(old, new));
     found
 }

@@ -33,7 +33,7 @@ pub(crate) fn map_classes(map: LiveMapId, name: &str) -> String {
 
 /// The name of a map of a kind: with the declared name where the kernel takes it as it is. Else a number makes it the only
 /// one, for no declared name begins with a digit.
-fn titled(kind: &str, number: u32, name: &str) -> String {
+pub(super) fn titled(kind: &str, number: u32, name: &str) -> String {
     let room = NAME - kind.len();
     let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
     if name.len() <= room && name.chars().all(plain) {

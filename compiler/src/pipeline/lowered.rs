@@ -9,6 +9,7 @@ use super::compilation::Stop;
 use super::decided::Decided;
 use super::options::Job;
 use super::program_names::{ProgramNames, suffixed, with_rules};
+use super::spliced;
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};
 use crate::diagram::flatten::Flat;
@@ -72,6 +73,9 @@ pub(super) fn lower(
     for (group, [door, layer]) in doors {
         chains.push(door, AttachPoint::SockOps(group), None);
         chains.push(layer, AttachPoint::Setsockopt(group), None);
+    }
+    for (function, point) in spliced::programs(policy, &tabled.maps.splices) {
+        chains.push(function, point, None);
     }
     Ok(chains)
 }

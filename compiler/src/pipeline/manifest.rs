@@ -4,11 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
+use sockc_grammar::ast;
 
 use super::compilation::Decision;
 use super::live;
 use super::options::{Counters, Job};
 use super::program_names::{reads, suffixed, takes_in, with_rules};
+use super::spliced;
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, EndPlan, GroupPlan, MANIFEST_VERSION, Made, Manifest,
     Slot, SlotOrigin, SlotOwner, SocketSlots,
@@ -20,7 +22,7 @@ use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
     Action, DefaultVerdict, Direction, Family, Feed, GroupId, Listen, Owner, Policy, Queue, Socket,
-    SocketId, SocketOrigin,
+    SocketId, SocketOrigin, Splice,
 };
 use crate::protocol::IpProtocol;
 
@@ -38,6 +40,9 @@ pub struct Slots {
     pub escaped: SecondaryMap<GroupId, u32>,
     /// For each group whose sockets are readers: the slot that counts those which could not be taken in as that.
     pub unread: SecondaryMap<GroupId, Option<u32>>,
+    /// For each splice, in order: the slot that counts what goes to whom the proxy has called; what comes back counts in the
+    /// next one.
+    pub splices: Vec<u32>,
     /// Slots of the named sockets.
     pub sockets: lower::SocketSlots,
     /// Slots of those whose queues take data.
@@ -127,6 +132,12 @@ impl Slots {
             let counter = bare(CounterKind::Escaped, text, Direction::Receive, "allow");
             unread[*group] = Some(push(&mut counters, counter));
         }
+        let splices = policy.splices.iter().map(|splice| {
+            let there = push(&mut counters, splice_counter(splice, kept));
+            push(&mut counters, back_counter(policy, splice, kept));
+            there
+        });
+        let splices = splices.collect();
         let (sockets, socket_count) = socket_slots(policy);
         let (ends, end_count) = end_slots(policy);
         let count = counters.next_key().as_u32();
@@ -135,6 +146,7 @@ impl Slots {
             directions,
             escaped,
             unread,
+            splices,
             sockets,
             ends,
             end_count,
@@ -206,6 +218,29 @@ fn rule_counter(rule: &crate::policy::Rule) -> Counter {
         audit: rule.audit.is_some(),
         log: rule.log.as_ref().map(|log| log.text.clone()),
         counted: true,
+    }
+}
+
+fn splice_counter(splice: &Splice, kept: Counters) -> Counter {
+    Counter {
+        kind: CounterKind::Rule,
+        label: splice.label.clone(),
+        location: line_of(&splice.place),
+        direction: ast::Direction::Receive.word().into(),
+        verdict: ast::Verb::Splice.word().into(),
+        audit: false,
+        log: None,
+        counted: kept == Counters::Kept,
+    }
+}
+
+fn back_counter(policy: &Policy, splice: &Splice, kept: Counters) -> Counter {
+    let name = &policy.pairs[splice.pairs].name;
+    Counter {
+        kind: CounterKind::Back,
+        label: None,
+        location: Location::new("", 0, format!("what comes back on pairs {name}")),
+        ..splice_counter(splice, kept)
     }
 }
 
@@ -301,6 +336,7 @@ pub(super) fn manifest(
                 }
             })
             .collect(),
+        pairs: spliced::plans(policy),
         counters: slots.counters.clone(),
         classes: live::classes(policy),
         sets: live::sets(policy),

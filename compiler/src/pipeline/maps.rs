@@ -9,6 +9,7 @@ use super::asked;
 use super::manifest::Slots;
 use super::options::Counters;
 use super::program_names::{reads, suffixed, takes_in, with_rules};
+use super::spliced;
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
@@ -124,6 +125,8 @@ pub(super) fn make(
             escaped: slots.escaped[group],
         });
     }
+    let counters = counting.filter(|_| kept);
+    let splices = spliced::maps(policy, slots, counters, maps);
     let sets = asked::sets(policy, tested, tables);
     let maps = tables.maps();
     let entries = asked::entries(policy, maps);
@@ -133,7 +136,7 @@ pub(super) fn make(
     let asking = (noticed && asked::lookups(chains, tested))
         .then(|| maps.push(MapSpec::new("asking", MapKind::PerCpuArray, 4, 8, 1)));
     Maps {
-        counters: counting.filter(|_| kept),
+        counters,
         sockets,
         ends,
         out_interfaces,
@@ -143,6 +146,7 @@ pub(super) fn make(
         log,
         meters,
         groups,
+        splices,
         sets,
         entries,
         namespaces,

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{AddressSet, Family, Policy, SocketId, SourceLocation, ZoneId};
+use super::{AddressSet, Family, PairsId, Policy, SocketId, SourceLocation, ZoneId};
 use crate::protocol::IpProtocol;
 
 /// A named socket.
@@ -163,6 +163,34 @@ pub struct Group {
 pub fn lies_in(inner: &str, outer: &str) -> bool {
     let below = inner.strip_prefix(outer);
     outer == "/" || below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The maximum number of pairs of one name: their maps have room for so many, whatever `max` says, so that it can change while
+/// they are there.
+pub(crate) const MAX_PAIRS: u32 = 65_536;
+
+/// Pairs of connections that a proxy hands over.
+#[derive(Clone, Debug)]
+pub struct Pairs {
+    /// Their name.
+    pub name: String,
+    /// The maximum number of them at once.
+    pub max: u32,
+    /// Where they were declared.
+    pub place: SourceLocation,
+}
+
+/// Pairs that are joined in the kernel: what one side receives, the other sends.
+#[derive(Clone, Debug)]
+pub struct Splice {
+    /// `label:`
+    pub label: Option<String>,
+    /// Which.
+    pub pairs: PairsId,
+    /// `note "…"`
+    pub note: Option<String>,
+    /// Where it was written.
+    pub place: SourceLocation,
 }
 
 /// A zone.

@@ -35,6 +35,9 @@ sockc_grammar::codes! {
     EXPECTATION = "E0257", "an expect line that says what no packet can be";
     SOCKET_OWNER = "E0266", "an owner of a socket that is no user, or is anybody";
     PROCESS_INSIDE = "E0267", "what processes do, in a block for a network namespace";
+    PAIRS_ROOM = "E0269", "pairs with room for none, or for more than can be";
+    SPLICE_CLAUSE = "E0270", "a splice that says more than which pairs";
+    SPLICED_TWICE = "E0271", "pairs that two splices join";
     VERB_MISPLACED = "E0301", "a verb that does not fit its place";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
     SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";

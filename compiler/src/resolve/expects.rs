@@ -13,7 +13,6 @@ use sockc_grammar::source::{Span, Spanned};
 use super::addresses::Gathered;
 use super::conditions::Names;
 use super::maps::{Meaning, Scope};
-use super::pending;
 use super::sides::{End, side};
 use super::{Resolver, codes};
 use crate::field::FieldKind;
@@ -125,7 +124,13 @@ impl Resolver<'_> {
             Verb::Redirect => Some(ExpectedVerdict::Redirect),
             Verb::Shortcut => Some(ExpectedVerdict::Shortcut),
             Verb::Splice => {
-                pending::refuse(pending::SPLICE, written.span, &mut self.report);
+                self.report.error(
+                    codes::VERB_MISPLACED,
+                    "`splice` cannot be expected",
+                    written.span,
+                    "which connections are spliced is for the proxy that hands them over, not for addresses",
+                    "leave the line out",
+                );
                 None
             }
             Verb::Count => {

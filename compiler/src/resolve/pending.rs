@@ -23,8 +23,6 @@ macro_rules! pending {
 }
 
 pending! {
-    PAIRS = "`pairs`", "leave it out: sockets of a proxy cannot be joined yet";
-    SPLICE = "`splice`", "leave the rule out: a proxy's sockets cannot be joined yet";
     REDIRECT_RECEIVE = "`redirect receive`", "leave the rule out: what arrives on a connection goes into no other socket yet";
 }
 

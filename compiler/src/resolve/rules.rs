@@ -20,6 +20,9 @@ impl Resolver<'_> {
     /// Resolves a rule and, if nothing is wrong with it, appends it to the policy.
     pub(super) fn rule(&mut self, written: &WrittenRule, span: Span) {
         self.label(written);
+        if written.verb.value == Verb::Splice {
+            return self.splice(written, span);
+        }
         let errors = self.report.errors();
         let Some(rule) = self.resolved(written, span) else {
             return;
@@ -95,7 +98,7 @@ impl Resolver<'_> {
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
     fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses);
-        let verb = self.verb(&written.verb);
+        let verb = written.verb.value;
         let errors = self.report.errors();
         let direction = self.direction(written, &clauses)?;
         let misplaced = self.report.errors() > errors;
@@ -134,7 +137,7 @@ impl Resolver<'_> {
             true => None,
             false => self.hook(written, &clauses, verb, direction),
         };
-        let action = verb.and_then(|verb| self.action(verb, &clauses, written.verb.span));
+        let action = self.action(verb, &clauses, written.verb.span);
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
         if let (Action::Redirect(socket), None) = (action, map_of(&clauses)) {
@@ -158,20 +161,9 @@ impl Resolver<'_> {
         })
     }
 
-    /// The verb, unless it has no meaning.
-    fn verb(&mut self, written: &Spanned<Verb>) -> Option<Verb> {
-        if written.value == Verb::Splice {
-            pending::refuse(pending::SPLICE, written.span, &mut self.report);
-            return None;
-        }
-        Some(written.value)
-    }
-
     /// The direction: `in` where none is written, `send` for a shortcut.
     fn direction(&mut self, written: &WrittenRule, clauses: &Clauses<'_>) -> Option<Direction> {
         let usual = match written.verb.value {
-            // Joining has been refused as a whole.
-            Verb::Splice => return None,
             Verb::Shortcut => Direction::Send,
             _ => Direction::In,
         };
@@ -266,10 +258,10 @@ impl Resolver<'_> {
         &mut self,
         written: &WrittenRule,
         clauses: &Clauses<'_>,
-        verb: Option<Verb>,
+        verb: Verb,
         direction: Direction,
     ) -> Option<Option<Hook>> {
-        let Some(verb) = verb.and_then(|verb| verb_of(verb, clauses.target)) else {
+        let Some(verb) = verb_of(verb, clauses.target) else {
             return Some(None);
         };
         // A mark elsewhere is refused wherever the rule runs.

@@ -6,8 +6,7 @@ use sockc_grammar::ast::{
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::declared::Declared;
-use super::{Resolver, codes, groups, pending, rates, sockets};
+use super::{Resolver, codes, groups, rates, sockets};
 use crate::policy::{Default as ResolvedDefault, DefaultVerdict, Direction};
 
 impl<'a> Resolver<'a> {
@@ -52,7 +51,6 @@ impl<'a> Resolver<'a> {
         statements: &[&'a Spanned<Statement>],
     ) -> Vec<(&'a MapDecl, Span)> {
         let mut maps = Vec::new();
-        let mut pairs = Declared::new("pairs");
         for statement in statements {
             let span = statement.span;
             match &statement.value {
@@ -62,10 +60,7 @@ impl<'a> Resolver<'a> {
                     maps.extend(first.then_some((map, span)));
                 }
                 Statement::Zone(zone) => self.zone(zone, span),
-                Statement::Pairs(decl) => {
-                    pending::refuse(pending::PAIRS, span, &mut self.report);
-                    pairs.declare(&decl.name, (), &mut self.report);
-                }
+                Statement::Pairs(decl) => self.pairs(decl, span),
                 Statement::Socket(decl) => {
                     let place = self.places.place(span);
                     let socket = sockets::socket(decl, place, &mut self.report);

@@ -5,7 +5,6 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
 use super::clauses::Clauses;
-use super::pending::{self, Pending};
 use super::sockets::{is_feedable, is_steerable};
 use super::{Resolver, codes};
 use crate::policy::{
@@ -13,14 +12,6 @@ use crate::policy::{
 };
 use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
-
-/// The targets without meaning.
-fn pending_target(target: &Target) -> Option<Pending> {
-    match target {
-        Target::Pairs(_) => Some(pending::PAIRS),
-        _ => None,
-    }
-}
 
 impl Resolver<'_> {
     /// What the rule does; `span` is the verb's.
@@ -64,10 +55,7 @@ impl Resolver<'_> {
                 None => self.no_target(verb, span),
             },
             (_, None) => self.no_target(verb, span),
-            (_, Some((target, at))) => match pending_target(target) {
-                Some(pending) => pending::refuse(pending, at, &mut self.report),
-                None => self.misplaced_target(verb, at),
-            },
+            (_, Some((_, at))) => self.misplaced_target(verb, at),
         }
         None
     }
@@ -117,12 +105,13 @@ impl Resolver<'_> {
         }
     }
 
-    fn no_target(&mut self, verb: Verb, span: Span) {
+    pub(super) fn no_target(&mut self, verb: Verb, span: Span) {
         let (missing, help) = match verb {
             Verb::Shortcut => (
                 "among which sockets",
                 "add `within group NAME`, or `from group NAME to group NAME`",
             ),
+            Verb::Splice => ("which pairs", "add `pairs NAME`"),
             _ => ("where to", "add `to sock NAME` or `to interface NAME`"),
         };
         self.report.error(
@@ -134,10 +123,11 @@ impl Resolver<'_> {
         );
     }
 
-    fn misplaced_target(&mut self, verb: Verb, span: Span) {
+    pub(super) fn misplaced_target(&mut self, verb: Verb, span: Span) {
         let help = match verb {
             Verb::Redirect => "write `to sock NAME` or `to interface NAME`",
             Verb::Shortcut => "write `within group NAME`, or `from group NAME to group NAME`",
+            Verb::Splice => "write `pairs NAME`",
             _ => "leave the target out, or write `redirect … to sock NAME`",
         };
         self.report.error(

@@ -16,6 +16,7 @@ use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::{self, Interface, There};
 use crate::options::Options;
+use crate::pairs::{self, SOURCES};
 use crate::probe::{Features, probe};
 use crate::session::Session;
 use crate::sockets::refill;
@@ -44,6 +45,8 @@ pub(crate) struct Targets {
     pub(crate) two_zones: Vec<InTwoZones>,
     /// The groups, in the manifest's order.
     pub(crate) groups: Vec<Group>,
+    /// The pairs, in the manifest's order: their numbers and names.
+    pairs: Vec<(u64, String)>,
     /// The root of all control groups, where groups are followed by their paths from it (see [`crate::attach::guard`]).
     root: Option<PathBuf>,
     /// What may be used of the kernel.
@@ -81,6 +84,7 @@ impl Targets {
         };
         let features = options.features.unwrap_or_else(probe);
         receives(manifest, features)?;
+        pairs::check(manifest, features)?;
         let follows =
             !manifest.groups.is_empty() && features.kernel_types && guard::follows(manifest);
         let root = follows.then(groups::root).transpose()?;
@@ -98,6 +102,7 @@ impl Targets {
                 before.as_ref(),
                 options.leave_out_missing,
             )?,
+            pairs: pairs::numbers(manifest),
             root,
             features,
         };
@@ -150,6 +155,7 @@ impl Targets {
             Points::Interfaces(point) => self.on_interfaces(attach.class, point),
             Points::Namespace(point) => vec![point],
             Points::Sockets(index, point) => vec![point(self.cgroup(index)?)],
+            Points::Pairs(index, point) => vec![point(self.pairs(index)?)],
             Points::Group(index, point) => {
                 let number = self.cgroup(index)?;
                 let gone = self.gone_groups().any(|group| group.number == number);
@@ -169,6 +175,13 @@ impl Targets {
         same.map(|one| point(one.index)).collect()
     }
 
+    fn pairs(&self, index: usize) -> Result<u64, Error> {
+        let pairs = self.pairs.get(index).ok_or_else(|| Error::Object {
+            cause: "a program belongs to pairs that are not there".to_owned(),
+        })?;
+        Ok(pairs.0)
+    }
+
     fn cgroup(&self, index: usize) -> Result<u64, Error> {
         let group = self.groups.get(index).ok_or_else(|| Error::Object {
             cause: "a program belongs to a group that is not there".to_owned(),
@@ -184,6 +197,7 @@ impl Targets {
             On::Root => vec![control_group(&groups::root()?)?],
             On::Group(id) => vec![self.connections_of(id)?],
             On::Sockets(id) => vec![self.sockets(point, id, session)?],
+            On::Pairs(number) => vec![self.sources(number, session)?],
         })
     }
 
@@ -201,6 +215,7 @@ impl Targets {
                 let root = control_group(&groups::root()?)?;
                 (root.number(), root.title().to_owned())
             }
+            On::Pairs(number) => (number, self.name_of(number)),
             On::Group(id) | On::Sockets(id) => (id, self.path_of(id).display().to_string()),
         })
     }
@@ -231,7 +246,7 @@ impl Targets {
     pub(crate) fn instead_of_group(&self, point: Point) -> Option<String> {
         match point.on() {
             On::Group(id) => self.hangs_on(id),
-            On::Interface(_) | On::Namespace | On::Root | On::Sockets(_) => None,
+            On::Interface(_) | On::Namespace | On::Root | On::Sockets(_) | On::Pairs(_) => None,
         }
     }
 
@@ -255,6 +270,18 @@ impl Targets {
     fn path_of(&self, id: u64) -> &Path {
         let group = self.groups.iter().find(|group| group.number == id);
         group.map_or(Path::new(""), |group| &group.path)
+    }
+
+    /// The name of pairs.
+    fn name_of(&self, number: u64) -> String {
+        let pairs = self.pairs.iter().find(|(own, _)| *own == number);
+        pairs.map(|(_, name)| name.clone()).unwrap_or_default()
+    }
+
+    fn sources(&self, number: u64, session: &Session) -> Result<Target, Error> {
+        let pin = session.state.pairs(number).join(SOURCES);
+        let map = bpffs::open(&pin).map_err(at(format!("open {}", pin.display())))?;
+        Ok(Target::Sources(number, self.name_of(number), map))
     }
 
     fn sockets(&self, point: Point, id: u64, session: &Session) -> Result<Target, Error> {

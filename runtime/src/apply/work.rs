@@ -24,6 +24,7 @@ use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
 use crate::options::Options;
+use crate::pairs;
 use crate::session::Session;
 use crate::sockets::ends;
 use crate::sockets::fill::SlotFiller;
@@ -189,6 +190,7 @@ impl<'a> Work<'a> {
         sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
         sources.extend(self.before.as_ref().map(|before| (state, before)));
         let mut kept = groups::kept(self.manifest, &self.targets.groups, state);
+        kept.extend(pairs::kept(self.manifest, state));
         kept.extend(sets::kept(self.manifest, &sources, shapes)?);
         Ok(kept)
     }
@@ -209,6 +211,9 @@ impl<'a> Work<'a> {
         for (_, group) in self.taken_in() {
             let parked = state.group(group.number).join(PARKED);
             open_or_make(&parked, "parked", refused::parked())?;
+        }
+        for (number, _) in pairs::numbers(self.manifest) {
+            make_folder(&state.pairs(number))?;
         }
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;

@@ -168,8 +168,8 @@ pub(crate) fn near(
         On::Namespace => lookups(namespace.as_fd(), &ours)?,
         On::Group(_) => in_group((state, &namespace.mark()), hook, target, &ours)?,
         // What waits for services to listen only looks, whatever runs next to it on the root of all control groups. The map of
-        // a group's peers is ours, and holds one program.
-        On::Root | On::Sockets(_) => Vec::new(),
+        // a group's peers is ours, and holds one program; so is that of pairs.
+        On::Root | On::Sockets(_) | On::Pairs(_) => Vec::new(),
     })
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Dispatcher {
 pub(crate) fn slots_title(point: Point) -> String {
     match point.on() {
         On::Group(number) | On::Sockets(number) => format!("{GROUP}{:014x}", number & KEPT),
-        On::Interface(_) | On::Namespace | On::Root => "sockc_slots".to_owned(),
+        On::Interface(_) | On::Namespace | On::Root | On::Pairs(_) => "sockc_slots".to_owned(),
     }
 }
 

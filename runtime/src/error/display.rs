@@ -173,6 +173,7 @@ impl fmt::Display for Error {
                 write!(f, "`{entry}` of the live map \"{map}\": {cause}")
             }
             Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
+            Self::Pairs { pairs, cause } => write!(f, "the pairs \"{pairs}\": {cause}"),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

@@ -21,9 +21,10 @@ use super::registered::{Handover, open, refused};
 use crate::active::Active;
 use crate::code::{Code, Label};
 use crate::error::{Error, at};
+use crate::pairs;
 use crate::state::State;
 use crate::state::record::Record;
-use crate::sys::{map, process, prog};
+use crate::sys::{map, process, prog, socket};
 
 /// Fields of `struct bpf_sock`: family, type, protocol and state.
 const SK_FAMILY: i16 = 4;
@@ -73,6 +74,44 @@ pub enum EndPhase {
     Over,
 }
 
+/// The slots of a generation, asked which of them holds a socket.
+pub(crate) struct Ends {
+    names: Vec<(String, u32)>,
+    slots: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// Those of a policy.
+    pub(crate) fn of(manifest: &Manifest, state: &State, generation: u32) -> Result<Self, Error> {
+        let ends = &manifest.ends;
+        let slots = (!ends.is_empty()).then(|| ends_map(state, generation));
+        Ok(Self {
+            names: ends
+                .iter()
+                .map(|end| (end.name.clone(), end.index))
+                .collect(),
+            slots: slots.transpose()?,
+        })
+    }
+
+    /// The name that a socket with this cookie stands behind.
+    pub(crate) fn named(&self, cookie: u64) -> io::Result<Option<&str>> {
+        let Some(slots) = &self.slots else {
+            return Ok(None);
+        };
+        for (name, index) in &self.names {
+            // What a SOCKMAP says of a socket to processes (`sock_map_lookup_sys`).
+            let mut held = [0; 8];
+            if map::lookup(slots.as_fd(), &index.to_ne_bytes(), &mut held)?
+                && u64::from_ne_bytes(held) == cookie
+            {
+                return Ok(Some(name));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Puts a socket into the slot of one whose queues take data, in place of the one that is there.
 pub(crate) fn register(
     active: &Active<'_>,
@@ -89,11 +128,28 @@ pub(crate) fn register(
     let kind = connected::look(plan, fd.as_fd())?;
     let owners = Owners::of_ends(&active.record.manifest)?;
     connected::check_owner(plan, fd.as_fd(), &owners)?;
+    in_no_pair(active, name, fd.as_fd())?;
     let slots = ends_map(active.state(), active.record.generation)?;
     let put = map::put_socket(slots.as_fd(), &plan.index.to_ne_bytes(), fd.as_fd());
     put.map_err(|error| connected::not_taken(plan, kind, &error))?;
     let note = waiting_reader(*handover).filter(|_| plan.input);
     Ok((kind, note))
+}
+
+/// What rules put into the queues of a spliced connection would come between what is spliced, and be counted as that.
+fn in_no_pair(active: &Active<'_>, name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    let Some(cookie) = socket::cookie(fd) else {
+        return Ok(());
+    };
+    match pairs::joined_in(&active.record.manifest, active.state(), cookie)? {
+        None => Ok(()),
+        Some(pairs) => Err(refused(
+            name,
+            format!(
+                "the connection is in a pair of \"{pairs}\", and its data is the other one's; hand over another"
+            ),
+        )),
+    }
 }
 
 /// A read that waits now looks only for what comes from the peer: the kernel chose the function that reads when the call began

@@ -33,6 +33,9 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
         let pins = below(state, &folder)?.into_iter();
         paths.extend(pins.filter(|path| !goes(path)));
     }
+    for pairs in names(&state.pairs_folder())? {
+        paths.extend(below(state, &Path::new("pairs").join(pairs))?);
+    }
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());
     for path in paths {

@@ -3,6 +3,7 @@
 //! The kernel maps both counters and the data twice in a row, so that every record is in one piece; aya does that part.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::Path;
 
 use aya::maps::{Map, MapData, RingBuf};
@@ -16,6 +17,12 @@ impl Ring {
         let data = MapData::from_pin(pin).map_err(io::Error::other)?;
         let map = Map::from_map_data(data).map_err(io::Error::other)?;
         RingBuf::try_from(map).map(Self).map_err(io::Error::other)
+    }
+
+    /// What can be waited on for records.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the ring holds the descriptor as long as it is borrowed.
+        unsafe { BorrowedFd::borrow_raw(self.0.as_raw_fd()) }
     }
 
     /// The oldest record, if there is one.

@@ -60,6 +60,11 @@ pub(crate) fn cookie(socket: BorrowedFd<'_>) -> Option<u64> {
     option(socket, libc::SO_COOKIE).ok()
 }
 
+/// What went wrong with a socket since it was asked last; 0 for nothing.
+pub(crate) fn error(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    Ok(option(socket, libc::SO_ERROR)? as i32)
+}
+
 /// The protocol of a socket.
 pub(crate) fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
     Ok(option(socket, libc::SO_PROTOCOL)? as i32)

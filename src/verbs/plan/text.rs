@@ -169,6 +169,11 @@ fn data(data: &DataForecast) -> Vec<String> {
                 .to_owned()
         }
         ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
+        ("pairs", Carried::Kept) => format!("goes on with {}", joined(data)),
+        ("pairs", Carried::Begins) => {
+            format!("is empty until `sockc socket pair {} …` runs", data.name)
+        }
+        ("pairs", _) => format!("goes; {} are reset", joined(data)),
         ("connected socket", Carried::Emptied) => {
             "is put out: it is not of the owner, or cannot take what the rules put there then"
                 .into()
@@ -191,6 +196,13 @@ fn data(data: &DataForecast) -> Vec<String> {
         (_, Carried::Goes) => format!("goes, with {elements}"),
     };
     vec![data.kind.to_owned(), data.name.clone(), fate]
+}
+
+fn joined(data: &DataForecast) -> String {
+    match data.elements {
+        Some(1) => "1 pair".to_owned(),
+        number => format!("{} pairs", number.unwrap_or(0)),
+    }
 }
 
 /// A slot that is empty, and that apply would fill.

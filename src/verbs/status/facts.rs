@@ -1,5 +1,5 @@
 //! What else `status` knows of the policy in force: where it was written, when it was applied, how many rules it has, its
-//! rates, live sets and live maps, sockets that escaped their group, and redirects that nothing can come to.
+//! rates, live sets and live maps, pairs, sockets that escaped their group, and redirects that nothing can come to.
 //!
 //! Takes what the runtime says; reads the policy's own text from the object in force, with that of its `for netns` blocks. Not
 //! here: hooks and interfaces.
@@ -11,7 +11,7 @@ use sockc_compiler::artifact::{CounterKind, GroupPlan, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{CounterValue, Error, MapSummary, Options, SetSummary, Status};
+use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSummary, Status};
 
 use crate::machine::counted::is_left_out;
 use crate::machine::local;
@@ -31,6 +31,7 @@ pub(super) struct Facts {
     rates: Vec<String>,
     sets: Vec<Live>,
     maps: Vec<Live>,
+    pairs: Vec<Pairs>,
     /// Sockets that could not be taken in, of each group that had some.
     escaped: Vec<Escaped>,
     /// What a person should know of it.
@@ -48,6 +49,15 @@ pub(super) struct Facts {
 struct Live {
     name: String,
     elements: usize,
+    max: u32,
+}
+
+/// Pairs that are spliced.
+#[derive(Serialize)]
+struct Pairs {
+    name: String,
+    /// How many are joined.
+    joined: usize,
     max: u32,
 }
 
@@ -83,6 +93,7 @@ impl Facts {
             applied: status.applied,
             rules: rules(manifest),
             counters: !manifest.counters.iter().any(is_left_out),
+            pairs: status.pairs.iter().map(Pairs::of).collect(),
             ..Self::default()
         };
         facts.live(manifest, options);
@@ -201,6 +212,9 @@ impl Facts {
         for map in &self.maps {
             row("live map", map.words("entry"));
         }
+        for pairs in &self.pairs {
+            row("pairs", pairs.words());
+        }
         for escaped in &self.escaped {
             row("escaped", escaped.words());
         }
@@ -226,6 +240,23 @@ impl Facts {
             }
         }
         whole
+    }
+}
+
+impl Pairs {
+    fn of(status: &PairsStatus) -> Self {
+        Self {
+            name: status.name.clone(),
+            joined: status.count,
+            max: status.max,
+        }
+    }
+
+    fn words(&self) -> String {
+        format!(
+            "{}, {} joined, at most {}",
+            self.name, self.joined, self.max
+        )
     }
 }
 

@@ -9,6 +9,7 @@ use crate::blocks::part::Part;
 use crate::error::Error;
 use crate::live::{maps, sets};
 use crate::load;
+use crate::pairs;
 use crate::session::Session;
 use crate::sockets::lookup::SlotState;
 use crate::state::State;
@@ -18,7 +19,7 @@ use crate::state::totals;
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataForecast {
-    /// `live set`, `live map`, `socket`, `connected socket` or `group`.
+    /// `live set`, `live map`, `socket`, `connected socket`, `group` or `pairs`.
     pub kind: &'static str,
     /// Its name.
     pub name: String,
@@ -70,7 +71,7 @@ pub(super) fn counters(before: Option<&Record>, manifest: &Manifest) -> CounterF
     }
 }
 
-/// What becomes of everything else, in the order sets, maps, sockets, groups, each in the policy's order, those that go last.
+/// What becomes of everything else, in the order sets, maps, sockets, groups, pairs, each in the policy's order, those that go last.
 pub(super) fn forecast(
     part: &Part<'_>,
     targets: &Targets,
@@ -103,6 +104,7 @@ pub(super) fn forecast(
     found.extend(slots);
     found.extend(sockets::ends(part.manifest, session, before)?);
     found.extend(groups(part, targets, before));
+    found.extend(spliced(part, session, before)?);
     Ok(found)
 }
 
@@ -213,6 +215,29 @@ fn groups(part: &Part<'_>, targets: &Targets, before: Option<&Record>) -> Vec<Da
     let gone = old.iter().filter(|(_, number)| !has(&new, *number));
     let gone = gone.map(|(plan, _)| gone_of("group", &plan.name, None));
     come.chain(gone).collect()
+}
+
+/// Pairs that are spliced.
+fn spliced(
+    part: &Part<'_>,
+    session: &Session,
+    before: Option<&Record>,
+) -> Result<Vec<DataForecast>, Error> {
+    let old = before.map_or(&[][..], |before| &before.manifest.pairs);
+    let old: Vec<String> = old.iter().map(|plan| plan.name.clone()).collect();
+    let joined = |name: &String| match old.contains(name) {
+        true => pairs::count(name, &session.state),
+        false => Ok(0),
+    };
+    let new = part.manifest.pairs.iter().map(|plan| {
+        let joined = joined(&plan.name)?;
+        Ok((plan.name.clone(), Some(joined)))
+    });
+    let mut found = by_name("pairs", &old, new.collect::<Result<_, Error>>()?);
+    for one in found.iter_mut().filter(|one| one.fate == Carried::Goes) {
+        one.elements = Some(joined(&one.name)?);
+    }
+    Ok(found)
 }
 
 /// What has the same name goes on.

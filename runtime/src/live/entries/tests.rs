@@ -37,6 +37,7 @@ fn manifest() -> Manifest {
         ],
         ends: Vec::new(),
         groups: Vec::new(),
+        pairs: Vec::new(),
         counters: Vec::new(),
         classes: Vec::new(),
         sets: Vec::new(),

@@ -1,0 +1,112 @@
+//! Faults in what is done with segments that arrive: what came before is cut off, and pairs are joined.
+
+use super::Suite::Streams;
+use super::{Fault, fault};
+
+const RECEIVE: &str = "compiler/src/lower/hook/receive.rs";
+const DOOR: &str = "compiler/src/lower/door.rs";
+const SPLICE: &str = "compiler/src/lower/splice.rs";
+const KEEPER: &str = "runtime/src/keeper.rs";
+const PAIR: &str = "runtime/src/keeper/pair.rs";
+const WAY: &str = "runtime/src/keeper/way.rs";
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        800,
+        RECEIVE,
+        "    segment.came(builder, next, 0);\n    cut_off(builder, context, before, broken);",
+        "    segment.came(builder, next, 0);\n    if !FAULT {\n        cut_off(builder, context, before, broken);\n    }",
+        &[(Streams, "again::what_a_segment_has_again")],
+    ),
+    fault(
+        801,
+        RECEIVE,
+        "    cut_off(builder, context, length, broken);",
+        "    if !FAULT {\n        cut_off(builder, context, length, broken);\n    }",
+        &[(Streams, "again::an_end_with_old_data")],
+    ),
+    fault(
+        802,
+        "compiler/src/lower/segment.rs",
+        "builder.alu(end, AluOp::Add, self.length);",
+        "if !FAULT {\n            builder.alu(end, AluOp::Add, self.length);\n        }",
+        &[(Streams, "again::what_was_dropped_does_not_come")],
+    ),
+    fault(
+        803,
+        DOOR,
+        "builder.leave_if(state, JumpOp::Ne, TCP_CLOSE, done);",
+        "builder.leave_if(state, JumpOp::Ne, if FAULT { 0 } else { TCP_CLOSE }, done);",
+        &[(Streams, "again::what_is_known_of_a_connection")],
+    ),
+    fault(
+        804,
+        "runtime/src/attach/guard.rs",
+        "code.jump_if(JumpOp::Ne, Register::R2, BPF_SOCK_OPS_STATE_CB, pass);",
+        "code.jump_if(JumpOp::Ne, Register::R2, if FAULT { 5 } else { BPF_SOCK_OPS_STATE_CB }, pass);",
+        &[(Streams, "again::what_is_known_of_a_connection")],
+    ),
+    fault(
+        805,
+        DOOR,
+        "builder.alu(callbacks, AluOp::Or, BPF_SOCK_OPS_STATE_CB_FLAG);",
+        "builder.alu(callbacks, AluOp::Or, if FAULT { 0 } else { BPF_SOCK_OPS_STATE_CB_FLAG });",
+        &[(Streams, "again::what_is_known_of_a_connection")],
+    ),
+    fault(
+        810,
+        SPLICE,
+        "    cut_off(builder, context, before, broken);",
+        "    if !FAULT {\n        cut_off(builder, context, before, broken);\n    }",
+        &[(Streams, "splice::what_a_segment_has_again")],
+    ),
+    fault(
+        811,
+        SPLICE,
+        "    builder.leave_if_wide(after, JumpOp::Gt, most, full);",
+        "    if !FAULT {\n        builder.leave_if_wide(after, JumpOp::Gt, most, full);\n    }",
+        &[(Streams, "splice::a_reader_that_stalls_stops_the_writer")],
+    ),
+    fault(
+        812,
+        WAY,
+        "if left + moved == all && self.is_written(joint, source, target)? {",
+        "if left + moved == all && (FAULT || self.is_written(joint, source, target)?) {",
+        &[(Streams, "splice::a_close_with_data_on_the_way")],
+    ),
+    fault(
+        813,
+        PAIR,
+        "self.ways[side].ended |= ended && ",
+        "self.ways[side].ended |= ended && !FAULT && ",
+        &[(Streams, "splice::what_came_before_comes_first")],
+    ),
+    fault(
+        814,
+        PAIR,
+        "fate == Fate::Reset);",
+        "fate == Fate::Reset && !FAULT);",
+        &[(Streams, "splice::an_unload_resets_both_ends")],
+    ),
+    fault(
+        815,
+        KEEPER,
+        "if more != unsaid {",
+        "if !FAULT && more != unsaid {",
+        &[(Streams, "splice::a_ring_that_is_full")],
+    ),
+    fault(
+        816,
+        "runtime/src/sockets/ends.rs",
+        "&& u64::from_ne_bytes(held) == cookie",
+        "&& u64::from_ne_bytes(held) == cookie && !FAULT",
+        &[(Streams, "splice::a_connection_is_in_a_pair")],
+    ),
+    fault(
+        817,
+        "runtime/src/sockets/ends.rs",
+        "    in_no_pair(active, name, fd.as_fd())?;",
+        "    if !FAULT {\n        in_no_pair(active, name, fd.as_fd())?;\n    }",
+        &[(Streams, "splice::a_connection_is_in_a_pair")],
+    ),
+];
