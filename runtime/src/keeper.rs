@@ -2,45 +2,47 @@
 //!
 //! The kernel moves the data of a pair. It does not pass on the end of a side, or a reset; it looks at what had come before only
 //! when more comes; and it takes whatever arrives, however slow the receiver is. So a process stands by: [`way`] for each
-//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`handover`] for what proxies send. Takes options, a name and a path;
+//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`proxies`] for who hands pairs over and
+//! [`handover`] for what they send, [`place`] for the policy. Takes options, a name and a path;
 //! works until it is told to end or the policy declares the pairs no more. Pairs end with it: they are reset, as those of a
 //! proxy that ends. Not here: the program (`compiler/src/lower/splice.rs`).
 
 mod handover;
 mod joint;
 mod pair;
+mod place;
+mod proxies;
 mod side;
 mod way;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::fs;
-use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use sockc_compiler::artifact::GroupPlan;
-
 use crate::active;
-use crate::error::{Error, at, undeclared, unreadable};
+use crate::error::{Error, at};
 use crate::options::Options;
-use crate::sockets::ends::Ends;
-use crate::state::in_force::record_in_force;
-use crate::state::record::Record;
-use crate::state::{Access, State};
+use crate::state::Access;
 use crate::sys::epoll::{self, Epoll, Event, Interest};
-use crate::sys::unix::{self, Connection};
-use crate::sys::{bpffs, handed, tcp};
-use handover::{Handed, MESSAGE, Others};
+use crate::sys::tcp;
+use handover::Handed;
 use joint::Joint;
 use pair::{Fate, Pair};
+use place::Place;
+use proxies::{Heard, Proxies};
 use side::Side;
 use way::{ROOM, Wait};
 
 /// How often it is looked whether the policy still declares the pairs.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// Descriptors that are none of pairs: maps, proxies, and what comes with a message that is refused.
+const RESERVED: u64 = 512;
+/// How many messages of a proxy are taken before others have their turn.
+const MESSAGES: usize = 64;
 
 /// By which numbers what is waited for is known; a side of a pair by its cookie, which is never so large.
 const LISTENER: u64 = u64::MAX;
@@ -81,12 +83,11 @@ pub fn keep_pairs(
         let joint = Joint::open(active.state(), name)?;
         Ok((place, joint))
     })?;
-    // Two sockets a pair, and some for proxies.
-    epoll::allow_descriptors(u64::from(place.max) * 2 + 1024);
-    let listener = Listener::bind(listen, mode)?;
+    let allowed = epoll::allow_descriptors(u64::from(place.max) * 2 + RESERVED);
+    let proxies = Proxies::listen(listen, mode)?;
     let epoll = Epoll::new().map_err(at(what))?;
     let waited = [
-        (listener.socket.as_fd(), LISTENER),
+        (proxies.fd(), LISTENER),
         (signals.as_fd(), SIGNAL),
         (joint.moved.fd(), RING),
     ];
@@ -98,10 +99,10 @@ pub fn keep_pairs(
         place,
         joint,
         epoll,
-        listener,
+        proxies,
+        room: allowed.map_err(at(what))?.saturating_sub(RESERVED) / 2,
         pairs: BTreeMap::new(),
         sides: BTreeMap::new(),
-        proxies: BTreeMap::new(),
         timers: BinaryHeap::new(),
         timed: BTreeSet::new(),
         count: 0,
@@ -113,113 +114,19 @@ pub fn keep_pairs(
     worked.map(|()| keeper.kept)
 }
 
-/// Where the pairs are declared, and what is said of them.
-struct Place {
-    state: State,
-    name: String,
-    generation: u32,
-    max: u32,
-    others: Others,
-}
-
-impl Place {
-    fn of(state: &State, record: &Record, name: &str) -> Result<Self, Error> {
-        let plans = &record.manifest.pairs;
-        let declared = plans.iter().map(|plan| plan.name.as_str());
-        let Some(plan) = plans.iter().find(|plan| plan.name == name) else {
-            return Err(undeclared("pairs", name, declared));
-        };
-        let storage = |(group, number): (&GroupPlan, u64)| {
-            let path = state.own_keys(number);
-            let keys = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
-            Ok((group.name.clone(), keys))
-        };
-        Ok(Self {
-            state: state.clone(),
-            name: name.to_owned(),
-            generation: record.generation,
-            max: plan.max,
-            others: Others {
-                groups: record
-                    .taken_in()
-                    .map(storage)
-                    .collect::<Result<_, Error>>()?,
-                ends: Ends::of(&record.manifest, state, record.generation)?,
-            },
-        })
-    }
-
-    /// Looks whether the policy has changed; an error if it declares the pairs no more.
-    fn follow(&mut self, joint: &Joint) -> Result<(), Error> {
-        if !joint.is_of(&self.state, &self.name) {
-            return Err(self.gone());
-        }
-        // While a command is at work, nothing may be known.
-        if self.state.word().ok().flatten() == Some(self.generation) {
-            return Ok(());
-        }
-        let Ok(Some(record)) = record_in_force(&self.state) else {
-            return Ok(());
-        };
-        if let Ok(place) = Self::of(&self.state, &record, &self.name) {
-            *self = place;
-        }
-        Ok(())
-    }
-
-    fn gone(&self) -> Error {
-        Error::Pairs {
-            pairs: self.name.clone(),
-            cause: "the policy in force does not declare them any more; those that were joined are reset".to_owned(),
-        }
-    }
-}
-
-/// The UNIX socket at which pairs are handed over.
-struct Listener {
-    socket: OwnedFd,
-    path: PathBuf,
-}
-
-impl Listener {
-    /// Listens; a socket at the path that nobody listens at is replaced.
-    fn bind(path: &Path, mode: u32) -> Result<Self, Error> {
-        let what = format!("listen at {}", path.display());
-        match fs::symlink_metadata(path) {
-            Ok(there) if there.file_type().is_socket() && !unix::answers(path) => {
-                fs::remove_file(path).map_err(at(what.clone()))?;
-            }
-            _ => {}
-        }
-        let socket = unix::listen(path).map_err(at(what.clone()))?;
-        let listener = Self {
-            socket,
-            path: path.to_owned(),
-        };
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(path, mode).map_err(at(what))?;
-        Ok(listener)
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
-    }
-}
-
 /// At work.
 struct Keeper {
     place: Place,
     joint: Joint,
     epoll: Epoll,
-    listener: Listener,
+    /// Those who hand pairs over.
+    proxies: Proxies,
+    /// For how many pairs this process may have descriptors.
+    room: u64,
     /// The pairs by number.
     pairs: BTreeMap<u64, Pair>,
     /// The pair and the side of a cookie.
     sides: BTreeMap<u64, (u64, usize)>,
-    /// Those who hand pairs over.
-    proxies: BTreeMap<u64, Connection>,
     /// When which side is looked at again: each is at most once in it.
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
     timed: BTreeSet<u64>,
@@ -242,7 +149,7 @@ impl Keeper {
             for event in events {
                 match event.token {
                     SIGNAL => return Ok(()),
-                    LISTENER => self.accept(),
+                    LISTENER => self.proxies.accept(&self.epoll),
                     RING => self.told(),
                     token if token & PROXY != 0 => self.hear(token),
                     cookie => self.happened(cookie, event),
@@ -261,38 +168,17 @@ impl Keeper {
         }
     }
 
-    fn accept(&mut self) {
-        while let Ok(Some(proxy)) = unix::accept(self.listener.socket.as_fd()) {
-            self.count += 1;
-            let token = PROXY | self.count;
-            if self
-                .epoll
-                .add(proxy.fd(), token, Interest::Readable)
-                .is_ok()
-            {
-                self.proxies.insert(token, proxy);
-            }
-        }
-    }
-
     /// Messages of a proxy; each is answered.
     fn hear(&mut self, token: u64) {
         // If that fails, the next look ends this.
         let _ = self.place.follow(&self.joint);
-        let mut bytes = vec![0; MESSAGE];
-        loop {
-            let Some(proxy) = self.proxies.get_mut(&token) else {
-                return;
-            };
-            let message = match handed::message(proxy.fd(), &mut bytes) {
-                Ok(None) => return,
-                Ok(Some(message)) if message.length > 0 => message,
-                _ => {
-                    self.proxies.remove(&token);
-                    return;
+        for _ in 0..MESSAGES {
+            let handed = match self.proxies.hear(token) {
+                Heard::Nothing => return,
+                Heard::Message(message, bytes) => {
+                    handover::read(message, &bytes, &self.sides, &self.place.others)
                 }
             };
-            let handed = handover::read(message, &bytes, &self.sides, &self.place.others);
             let answer = match handed.and_then(|handed| self.take(handed)) {
                 Ok(()) => "ok".to_owned(),
                 Err(why) => {
@@ -300,20 +186,21 @@ impl Keeper {
                     why
                 }
             };
-            // Who reads no answers hands nothing over any more.
-            let answered = self.proxies.get_mut(&token);
-            if answered.is_some_and(|proxy| proxy.write_all(answer.as_bytes()).is_err()) {
-                self.proxies.remove(&token);
-            }
+            self.proxies.answer(token, &answer);
         }
     }
 
     /// Joins a pair.
     fn take(&mut self, handed: Handed) -> Result<(), String> {
-        if self.pairs.len() >= self.place.max as usize {
+        let room = self.room.min(self.place.max.into());
+        if self.pairs.len() as u64 >= room {
             return Err(format!(
-                "there is room for {} pairs, and all of it is taken",
-                self.place.max
+                "there is room for {room} pairs, and all of it is taken{}",
+                match room < self.place.max.into() {
+                    true =>
+                        "; the policy has room for more, and this process may have no more descriptors (LimitNOFILE)",
+                    false => "",
+                }
             ));
         }
         let Handed { mut sides, early } = handed;

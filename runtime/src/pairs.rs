@@ -4,15 +4,16 @@
 //! declares them. Their room is not that of the declaration (`max`), so that it can change meanwhile. Takes a manifest; gives
 //! numbers, names and maps. Not here: who puts sockets into the maps ([`crate::keeper`]), and the programs.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, PairsPlan};
 
 use crate::code::segments;
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::load::Kept;
 use crate::probe::Features;
-use crate::state::State;
+use crate::state::{State, names};
 use crate::sys::{bpffs, map};
 
 /// The pin of the map of the sockets that data goes to, in the folder of the pairs.
@@ -25,6 +26,8 @@ pub(crate) const JOINED: &str = "joined";
 pub(crate) const ALLOWED: &str = "allowed";
 /// The pin of the ring that says what was moved.
 pub(crate) const MOVED: &str = "moved";
+
+const PINS: [&str; 5] = [TARGETS, SOURCES, JOINED, ALLOWED, MOVED];
 
 /// The number by which a state folder knows pairs of a name (FNV-1a): names may be longer than the names of pins.
 pub(crate) fn number(name: &str) -> u64 {
@@ -46,13 +49,13 @@ pub(crate) fn kept(manifest: &Manifest, state: &State) -> Vec<Kept> {
     let kept = manifest.pairs.iter().flat_map(|plan| {
         let folder = state.pairs(number(&plan.name));
         let maps = [
-            (&plan.targets, TARGETS),
-            (&plan.sources, SOURCES),
-            (&plan.joined, JOINED),
-            (&plan.allowed, ALLOWED),
-            (&plan.moved, MOVED),
+            &plan.targets,
+            &plan.sources,
+            &plan.joined,
+            &plan.allowed,
+            &plan.moved,
         ];
-        maps.map(|(name, pin)| Kept {
+        maps.into_iter().zip(PINS).map(move |(name, pin)| Kept {
             name: name.clone(),
             pin: folder.join(pin),
             again: false,
@@ -88,30 +91,51 @@ pub(crate) fn check(manifest: &Manifest, features: Features) -> Result<(), Error
     Ok(())
 }
 
-/// The name of the pairs that a socket with this cookie is in.
-pub(crate) fn joined_in<'a>(
-    manifest: &'a Manifest,
-    state: &State,
-    cookie: u64,
-) -> Result<Option<&'a str>, Error> {
-    let what = "look into the pairs";
-    for plan in &manifest.pairs {
-        let joined =
-            bpffs::open(&state.pairs(number(&plan.name)).join(JOINED)).map_err(at(what))?;
+/// The maps of who is joined with whom, by the names of the pairs.
+pub(crate) fn joined(manifest: &Manifest, state: &State) -> Result<Vec<(String, OwnedFd)>, Error> {
+    let open = |plan: &PairsPlan| {
+        let path = state.pairs(number(&plan.name)).join(JOINED);
+        let map = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
+        Ok((plan.name.clone(), map))
+    };
+    manifest.pairs.iter().map(open).collect()
+}
+
+/// The name of the pairs that a socket with this cookie is in, of those whose maps these are.
+pub(crate) fn joined_in(maps: &[(String, OwnedFd)], cookie: u64) -> io::Result<Option<&str>> {
+    for (name, joined) in maps {
         let mut value = [0; PairsPlan::JOINED as usize];
-        let found = map::lookup(joined.as_fd(), &cookie.to_ne_bytes(), &mut value);
-        if found.map_err(at(what))? {
-            return Ok(Some(&plan.name));
+        if map::lookup(joined.as_fd(), &cookie.to_ne_bytes(), &mut value)? {
+            return Ok(Some(name));
         }
     }
     Ok(None)
 }
 
-/// How many pairs there are now.
-pub(crate) fn count(name: &str, state: &State) -> Result<usize, Error> {
+/// How many pairs there are now; `None` where somebody has removed the pin of the map that says it.
+pub(crate) fn count(name: &str, state: &State) -> Result<Option<usize>, Error> {
     let what = "count the pairs";
     // A socket leaves this map when it is closed, whoever keeps the pairs.
-    let targets = bpffs::open(&state.pairs(number(name)).join(TARGETS)).map_err(at(what))?;
+    let targets = match bpffs::open(&state.pairs(number(name)).join(TARGETS)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        targets => targets.map_err(at(what))?,
+    };
     let sides = map::keys(targets.as_fd()).map_err(at(what))?;
-    Ok(sides.len().div_ceil(2))
+    Ok(Some(sides.len().div_ceil(2)))
+}
+
+/// Refuses to go on with some of the maps of a name and new ones beside them: those who use them would not see each other.
+/// Where the kernel still has what lacks a pin, it was pinned again before.
+pub(crate) fn check_pins(manifest: &Manifest, state: &State) -> Result<(), Error> {
+    for plan in &manifest.pairs {
+        let folder = state.pairs(number(&plan.name));
+        let there = names(&folder)?.len();
+        if there != 0 && there != PINS.len() {
+            return Err(Error::State {
+                path: folder,
+                cause: format!("{there} maps of pairs are there, not {}", PINS.len()),
+            });
+        }
+    }
+    Ok(())
 }

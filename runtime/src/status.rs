@@ -334,15 +334,15 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
 }
 
 fn joined(session: &Session, record: &Record) -> Result<Vec<PairsStatus>, Error> {
-    let plans = record.manifest.pairs.iter();
-    let joined = plans.map(|plan| {
-        Ok(PairsStatus {
-            name: plan.name.clone(),
-            count: pairs::count(&plan.name, &session.state)?,
-            max: plan.max,
-        })
-    });
-    joined.collect()
+    let mut found = Vec::new();
+    for plan in &record.manifest.pairs {
+        // That a pin is gone, the list of changes says.
+        if let Some(count) = pairs::count(&plan.name, &session.state)? {
+            let (name, max) = (plan.name.clone(), plan.max);
+            found.push(PairsStatus { name, count, max });
+        }
+    }
+    Ok(found)
 }
 
 /// Of the namespaces that a policy names, those that are not what they were.

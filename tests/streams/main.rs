@@ -25,6 +25,7 @@ mod existing;
 mod full;
 #[path = "../kernels/guests.rs"]
 mod guests;
+mod handover;
 mod kernels;
 #[path = "../kernels/machine.rs"]
 mod machine;

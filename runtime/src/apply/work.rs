@@ -215,6 +215,7 @@ impl<'a> Work<'a> {
         for (number, _) in pairs::numbers(self.manifest) {
             make_folder(&state.pairs(number))?;
         }
+        pairs::check_pins(self.manifest, state)?;
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         totals::prepare(state, self.record.generation, self.manifest)?;

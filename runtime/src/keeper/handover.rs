@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use sockc_compiler::lower::PEER_KEY;
 
 use super::side::Side;
+use crate::pairs;
 use crate::sockets::ends::Ends;
 use crate::sys::handed::Message;
 use crate::sys::{map, socket, tcp};
@@ -38,6 +39,8 @@ pub(super) struct Others {
     pub(super) groups: Vec<(String, OwnedFd)>,
     /// Those whose queues take what processes write to others.
     pub(super) ends: Ends,
+    /// The pairs of other names: the map of who is joined with whom.
+    pub(super) pairs: Vec<(String, OwnedFd)>,
 }
 
 /// Reads a message; `known` are the sides of the pairs that are kept, by cookie.
@@ -74,13 +77,16 @@ fn early(bytes: &[u8]) -> Result<[Vec<u8>; 2], String> {
         Some(u32::from_ne_bytes(number.try_into().ok()?))
     };
     let numbers = [0, 1, 2, 3].map(number);
-    let [Some(version), Some(there), Some(back), Some(_)] = numbers else {
+    let [Some(version), Some(there), Some(back), Some(last)] = numbers else {
         return Err(format!("the message has fewer than {HEAD} bytes"));
     };
     if version != VERSION {
         return Err(format!(
             "messages of version {version} are not known; this is version {VERSION}"
         ));
+    }
+    if last != 0 {
+        return Err(format!("the fourth number of the message is {last}, not 0"));
     }
     let data = &bytes[HEAD..];
     let [there, back] = [there, back].map(|length| length as usize);
@@ -127,6 +133,11 @@ fn checked<T>(
         socket::cookie(fd).ok_or_else(|| format!("the {which}'s descriptor has no cookie"))?;
     if known.contains_key(&cookie) {
         return Err(format!("the {which}'s connection is in a pair already"));
+    }
+    if let Some(name) = pairs::joined_in(&others.pairs, cookie).map_err(unlooked)? {
+        return Err(format!(
+            "the {which}'s connection is in a pair of \"{name}\" already"
+        ));
     }
     if let Some(name) = others.ends.named(cookie).map_err(unlooked)? {
         return Err(format!(

@@ -73,10 +73,9 @@ impl Joint {
     }
 
     /// Whether these are the maps that are pinned for a name.
-    pub(super) fn is_of(&self, state: &State, name: &str) -> bool {
-        let pinned = bpffs::open(&state.pairs(number(name)).join(SOURCES));
-        let id = pinned.and_then(|pinned| map::id(pinned.as_fd()));
-        id.is_ok_and(|id| id == self.id)
+    pub(super) fn is_of(&self, state: &State, name: &str) -> io::Result<bool> {
+        let pinned = bpffs::open(&state.pairs(number(name)).join(SOURCES))?;
+        Ok(map::id(pinned.as_fd())? == self.id)
     }
 
     /// Joins two sockets: the first has called the proxy. Nothing is moved yet.

@@ -141,7 +141,8 @@ fn in_no_pair(active: &Active<'_>, name: &str, fd: BorrowedFd<'_>) -> Result<(),
     let Some(cookie) = socket::cookie(fd) else {
         return Ok(());
     };
-    match pairs::joined_in(&active.record.manifest, active.state(), cookie)? {
+    let maps = pairs::joined(&active.record.manifest, active.state())?;
+    match pairs::joined_in(&maps, cookie).map_err(at("look into the pairs"))? {
         None => Ok(()),
         Some(pairs) => Err(refused(
             name,

@@ -10,7 +10,7 @@ use super::pin::{Made, Pin, look};
 use super::record::Record;
 use super::{State, names};
 use crate::error::{Error, at};
-use crate::hook::{NEXT, READERS};
+use crate::hook::{NEXT, On, READERS};
 
 /// What is being done when pins are looked at.
 const LOOK: &str = "look at what is pinned";
@@ -33,8 +33,11 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
         let pins = below(state, &folder)?.into_iter();
         paths.extend(pins.filter(|path| !goes(path)));
     }
-    for pairs in names(&state.pairs_folder())? {
-        paths.extend(below(state, &Path::new("pairs").join(pairs))?);
+    // So do pairs that the policy before had.
+    for point in &record.points {
+        if let On::Pairs(number) = point.on() {
+            paths.extend(below(state, &Path::new("pairs").join(number.to_string()))?);
+        }
     }
     paths.extend(of_generation(state, record)?);
     let mut pins = Vec::with_capacity(paths.len());

@@ -1,7 +1,7 @@
 //! Waiting for several descriptors at once, and for the signals that end a command.
 
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
@@ -139,24 +139,31 @@ pub(crate) fn end_signals() -> io::Result<OwnedFd> {
     }
 }
 
-/// Lets this process have so many descriptors, if it may.
-pub(crate) fn allow_descriptors(count: u64) {
-    debug_assert!(size_of::<libc::rlim_t>() == size_of::<u64>());
-    let limit = libc::rlimit {
-        rlim_cur: count,
-        rlim_max: count,
+/// Lets this process have so many descriptors, if it may; how many it may have now.
+pub(crate) fn allow_descriptors(count: u64) -> io::Result<u64> {
+    let mut now = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
     };
-    // SAFETY: the calls read and write one limit each.
-    unsafe {
-        let mut now = libc::rlimit {
-            rlim_cur: 0,
-            rlim_max: 0,
+    // SAFETY: the call writes one limit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    if now.rlim_cur >= count {
+        return Ok(now.rlim_cur);
+    }
+    // The second takes no rights.
+    for most in [count.max(now.rlim_max), now.rlim_max] {
+        let limit = libc::rlimit {
+            rlim_cur: count.min(most),
+            rlim_max: most,
         };
-        let known = libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut now) == 0;
-        if known && now.rlim_cur < count {
-            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        // SAFETY: the call reads one limit.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
+            return Ok(limit.rlim_cur);
         }
     }
+    Ok(now.rlim_cur)
 }
 
 fn owned(fd: libc::c_int) -> io::Result<OwnedFd> {

@@ -173,7 +173,10 @@ fn data(data: &DataForecast) -> Vec<String> {
         ("pairs", Carried::Begins) => {
             format!("is empty until `sockc socket pair {} …` runs", data.name)
         }
-        ("pairs", _) => format!("goes; {} are reset", joined(data)),
+        ("pairs", _) => match data.elements {
+            Some(1) => "goes; 1 pair is reset".to_owned(),
+            _ => format!("goes; {} are reset", joined(data)),
+        },
         ("connected socket", Carried::Emptied) => {
             "is put out: it is not of the owner, or cannot take what the rules put there then"
                 .into()
@@ -201,7 +204,8 @@ fn data(data: &DataForecast) -> Vec<String> {
 fn joined(data: &DataForecast) -> String {
     match data.elements {
         Some(1) => "1 pair".to_owned(),
-        number => format!("{} pairs", number.unwrap_or(0)),
+        Some(number) => format!("{number} pairs"),
+        None => "its pairs".to_owned(),
     }
 }
 

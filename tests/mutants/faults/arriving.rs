@@ -1,6 +1,6 @@
 //! Faults in what is done with segments that arrive: what came before is cut off, and pairs are joined.
 
-use super::Suite::Streams;
+use super::Suite::{Streams, Verbs};
 use super::{Fault, fault};
 
 const RECEIVE: &str = "compiler/src/lower/hook/receive.rs";
@@ -14,15 +14,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         800,
         RECEIVE,
-        "    segment.came(builder, next, 0);\n    cut_off(builder, context, before, broken);",
-        "    segment.came(builder, next, 0);\n    if !FAULT {\n        cut_off(builder, context, before, broken);\n    }",
+        "    cut_off(builder, context, old, broken);",
+        "    if !FAULT {\n        cut_off(builder, context, old, broken);\n    }",
         &[(Streams, "again::what_a_segment_has_again")],
     ),
     fault(
         801,
         RECEIVE,
-        "    cut_off(builder, context, length, broken);",
-        "    if !FAULT {\n        cut_off(builder, context, length, broken);\n    }",
+        "    builder.leave_if(ends, JumpOp::Eq, 1, end);",
+        "    builder.leave_if(ends, JumpOp::Eq, if FAULT { 2 } else { 1 }, end);",
         &[(Streams, "again::an_end_with_old_data")],
     ),
     fault(
@@ -100,13 +100,41 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/sockets/ends.rs",
         "&& u64::from_ne_bytes(held) == cookie",
         "&& u64::from_ne_bytes(held) == cookie && !FAULT",
-        &[(Streams, "splice::a_connection_is_in_a_pair")],
+        &[(Streams, "handover::a_connection_is_in_a_pair_or_takes")],
     ),
     fault(
         817,
         "runtime/src/sockets/ends.rs",
         "    in_no_pair(active, name, fd.as_fd())?;",
         "    if !FAULT {\n        in_no_pair(active, name, fd.as_fd())?;\n    }",
-        &[(Streams, "splice::a_connection_is_in_a_pair")],
+        &[(Streams, "handover::a_connection_is_in_a_pair_or_takes")],
+    ),
+    fault(
+        818,
+        "runtime/src/keeper/proxies.rs",
+        "if self.connected.len() >= MOST {",
+        "if self.connected.len() >= MOST && !FAULT {",
+        &[(Streams, "handover::who_says_nothing")],
+    ),
+    fault(
+        819,
+        "runtime/src/keeper/handover.rs",
+        "    if last != 0 {",
+        "    if last != 0 && !FAULT {",
+        &[(Streams, "handover::what_cannot_be_joined")],
+    ),
+    fault(
+        820,
+        "runtime/src/keeper/place.rs",
+        "joined.retain(|(other, _)| other != name);",
+        "joined.retain(|(other, _)| other != name && !FAULT);",
+        &[(Streams, "handover::a_connection_is_in_a_pair_of_one")],
+    ),
+    fault(
+        821,
+        "runtime/src/keeper/place.rs",
+        "                if !self.is_declared() {",
+        "                if FAULT || !self.is_declared() {",
+        &[(Verbs, "paired::a_pin_of_pairs")],
     ),
 ];

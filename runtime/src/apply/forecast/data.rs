@@ -227,15 +227,15 @@ fn spliced(
     let old: Vec<String> = old.iter().map(|plan| plan.name.clone()).collect();
     let joined = |name: &String| match old.contains(name) {
         true => pairs::count(name, &session.state),
-        false => Ok(0),
+        false => Ok(Some(0)),
     };
     let new = part.manifest.pairs.iter().map(|plan| {
         let joined = joined(&plan.name)?;
-        Ok((plan.name.clone(), Some(joined)))
+        Ok((plan.name.clone(), joined))
     });
     let mut found = by_name("pairs", &old, new.collect::<Result<_, Error>>()?);
     for one in found.iter_mut().filter(|one| one.fate == Carried::Goes) {
-        one.elements = Some(joined(&one.name)?);
+        one.elements = joined(&one.name)?;
     }
     Ok(found)
 }
