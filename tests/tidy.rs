@@ -23,6 +23,7 @@ const TOP_LEVEL: &[&str] = &[
     "clippy.toml",
     "compiler",
     "docs",
+    "examples",
     "golden",
     "grammar",
     "rules",

@@ -30,9 +30,14 @@ mod kernels;
 #[path = "../kernels/machine.rs"]
 mod machine;
 mod many;
+#[path = "../../examples/proxy/pairs.rs"]
+mod pairs;
 mod place;
+mod proxy;
 mod refusal;
 mod relaxed;
+#[path = "../../examples/proxy/relay.rs"]
+mod relay;
 mod short;
 mod shortcut;
 mod speed;

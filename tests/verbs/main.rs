@@ -23,6 +23,7 @@ mod live;
 mod loading;
 mod named;
 mod objects;
+mod paired;
 mod plain;
 mod planning;
 mod reach;

@@ -1,0 +1,22 @@
+/* Hands its standard input and output over, the client and the upstream, with what the arguments after PATH are. */
+#include "sockc_pairs.h"
+
+#include <stdio.h>
+
+int main(int count, char **words)
+{
+	const char *why;
+	int keeper;
+
+	if (count != 4)
+		return 2;
+	keeper = sockc_pairs_open(words[1]);
+	if (keeper < 0) {
+		perror(words[1]);
+		return 1;
+	}
+	why = sockc_pairs_join(keeper, 0, 1, words[2], strlen(words[2]), words[3], strlen(words[3]));
+	if (why)
+		fprintf(stderr, "%s\n", why);
+	return why != NULL;
+}
