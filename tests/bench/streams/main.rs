@@ -17,6 +17,11 @@
 )]
 
 mod flow;
+#[path = "../../../examples/proxy/pairs.rs"]
+mod pairs;
+mod proxied;
+#[path = "../../../examples/proxy/relay.rs"]
+mod relay;
 mod sockperf;
 mod stage;
 mod trip;
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
     let stage = Stage::new();
     let slow = trip::measure(&stage, turns) + sockperf::measure(&stage, turns / 2);
     flow::measure(&stage, turns);
+    proxied::measure(&stage, turns);
     writes::measure(&stage, turns);
     match slow {
         0 => ExitCode::SUCCESS,

@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use sockc_runtime::lab::{FRONT, Group, Lab, Space};
 use socket2::{SockAddr, Socket};
@@ -55,6 +55,14 @@ impl Stage {
         let output = self.lab.server.run(|| command.output().unwrap()).unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
+    }
+
+    /// The command, which goes on in the server's namespace.
+    pub(crate) fn started(&self, arguments: &[&str]) -> Child {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
+        command.args(arguments).stdin(Stdio::null());
+        command.stdout(Stdio::piped());
+        self.lab.server.run(|| command.spawn().unwrap()).unwrap()
     }
 
     /// A connection by the veth; both of its ends are in the group, or neither.

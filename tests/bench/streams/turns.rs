@@ -40,7 +40,8 @@ pub(crate) fn median(times: impl Iterator<Item = Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-fn middle(mut ratios: Vec<f64>) -> f64 {
+/// The median of numbers.
+pub(crate) fn middle(mut ratios: Vec<f64>) -> f64 {
     ratios.sort_by(f64::total_cmp);
     ratios[ratios.len() / 2]
 }
