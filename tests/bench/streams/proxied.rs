@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -74,7 +74,7 @@ fn ways(path: &Path) -> [Measured; 3] {
 }
 
 /// Who keeps the pairs, and takes them by now.
-fn keeper(stage: &Stage, path: &PathBuf) -> Child {
+fn keeper(stage: &Stage, path: &Path) -> Child {
     let path = path.to_str().unwrap();
     let mut keeper = stage.started(&["socket", "pair", "relayed", "--listen", path]);
     let mut said = String::new();
