@@ -64,6 +64,8 @@ listed! {
         Sendmsg6,
         /// `cgroup/setsockopt`
         Setsockopt,
+        /// `cgroup_skb/ingress`
+        CgroupSkb,
     }
 }
 
@@ -82,6 +84,7 @@ impl Section {
             Self::Sendmsg4 => ("cgroup/sendmsg4", "bpf_sock_addr"),
             Self::Sendmsg6 => ("cgroup/sendmsg6", "bpf_sock_addr"),
             Self::Setsockopt => ("cgroup/setsockopt", "bpf_sockopt"),
+            Self::CgroupSkb => ("cgroup_skb/ingress", "__sk_buff"),
         }
     }
 

@@ -18,7 +18,7 @@ listed! {
         Send,
         /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
         Connect,
-        /// Data that arrives on a connected TCP socket of a group.
+        /// Data that arrives on a connected TCP socket of a group, or a datagram at one of UDP.
         Receive,
     }
 }
@@ -58,6 +58,8 @@ pub struct Deed {
     pub about: &'static str,
     /// Whether the sender's address is known when it is done; else rules choose by its group alone.
     pub has_sender: bool,
+    /// Whether the process has said whom it reaches, so that an unspecified address stands for this machine's loopback.
+    pub names_receiver: bool,
     /// Whether the group's socket is the receiver, and rules name the group with `to`; else it is the sender, named with `from`.
     pub to_group: bool,
     /// Why a rule decides nothing where no group is declared.
@@ -171,6 +173,7 @@ static SEND: DirectionSpec = DirectionSpec {
         one: "write",
         about: "TCP",
         has_sender: true,
+        names_receiver: true,
         to_group: false,
         idle: "no group is declared, so there are no sockets whose sends it could decide",
     }),
@@ -191,6 +194,7 @@ static CONNECT: DirectionSpec = DirectionSpec {
         about: "TCP and UDP",
         // The kernel chooses its address later.
         has_sender: false,
+        names_receiver: true,
         to_group: false,
         idle: "no group is declared, so there are no sockets whose connects it could decide",
     }),
@@ -208,8 +212,9 @@ static RECEIVE: DirectionSpec = DirectionSpec {
         direction: Direction::Receive,
         does: "receives",
         one: "receive",
-        about: "TCP",
+        about: "TCP and UDP",
         has_sender: true,
+        names_receiver: false,
         to_group: true,
         idle: "no group is declared, so there are no sockets whose data it could decide",
     }),

@@ -4,6 +4,7 @@
 //! it sees has in common; and how its programs are named, loaded and ended. Placement, the diagrams, the messages and the
 //! runtime read that and name no hook. Not here: the code that reads a field there (`lower/hook`).
 
+mod cgroup_in;
 mod connect;
 mod sk_lookup;
 mod sk_msg;
@@ -12,6 +13,7 @@ mod tc;
 mod xdp;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use crate::artifact::{AttachPoint, Section};
 use crate::field::{Field, FieldKind};
@@ -153,8 +155,8 @@ pub struct HookSpec {
     pub direction: Direction,
     /// What it meets.
     pub stage: Stage,
-    /// Whether it is the one of its direction that can do most of what a rule without `at` may say, and sees every
-    /// protocol that the direction is about.
+    /// Whether it is the one of its direction that can do most of what a rule without `at` may say. What processes do meets
+    /// every hook of its direction that sees its protocol.
     pub usual: bool,
     /// What all that it sees has in common.
     pub sees: Sight,
@@ -200,6 +202,7 @@ impl Hook {
             Self::SkLookup => &sk_lookup::HOOK,
             Self::SkMsg => &sk_msg::HOOK,
             Self::SkSkb => &sk_skb::HOOK,
+            Self::CgroupSkb => &cgroup_in::HOOK,
             Self::Connect4 => &connect::CONNECT4,
             Self::Connect6 => &connect::CONNECT6,
             Self::Sendmsg4 => &connect::SENDMSG4,
@@ -230,11 +233,20 @@ impl Hook {
         Self::of(direction).any(|hook| hook.spec().takes_in.is_some())
     }
 
-    /// The only protocols that rules of a direction may be about; none named: all.
+    /// The only protocols that rules of a direction may be about, those of all its hooks; none named: all.
     #[must_use]
-    pub fn protocols(direction: Direction) -> &'static [IpProtocol] {
-        let usual = Self::of(direction).find(|hook| hook.spec().usual);
-        usual.map_or(&[], |hook| hook.spec().sees.protocols)
+    pub fn protocols(direction: Direction) -> Vec<IpProtocol> {
+        let hooks = Self::of(direction).filter(|hook| hook.is_process());
+        let all = hooks.flat_map(|hook| hook.spec().sees.protocols).copied();
+        let all: BTreeSet<IpProtocol> = all.collect();
+        all.into_iter().collect()
+    }
+
+    /// Whether anything of these protocols comes there; of none, anything at all.
+    #[must_use]
+    pub(crate) fn sees_some(self, protocols: &[IpProtocol]) -> bool {
+        let seen = self.spec().sees.protocols;
+        protocols.is_empty() || protocols.iter().any(|one| seen.contains(one))
     }
 
     /// Why no rule of a direction may name fields of a kind; nothing where its usual hook reads them.

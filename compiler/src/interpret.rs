@@ -27,7 +27,9 @@ use crate::bpf::decode::{ByteOrder, Op, Operand, decode};
 use crate::bpf::limits;
 use crate::bpf::opcode::{AluOp, JumpOp, Register};
 
-pub use self::context::{Connection, Input, Lookup, Message, Skb, SockOps, SocketOption, Xdp};
+pub use self::context::{
+    Arriving, Connection, Input, Lookup, Message, Skb, SockOps, SocketOption, Xdp,
+};
 pub use self::fault::{Fault, FaultKind};
 pub use self::kernel::{Bare, Kernel, LookupKind, Netns, Quiet, Tuple};
 pub use self::map::{Errno, Maps};

@@ -104,7 +104,10 @@ fn only_chain(
     entries: Vec<ChainRule>,
 ) -> Option<Chain> {
     let default = policy.default_of(hook.direction());
-    if entries.is_empty() && default.is_none() {
+    let counts = !Hook::leave_alone(hook.direction()) || default.is_some_and(counts_in_send);
+    // Where the direction has other hooks, one that has no rules and only lets go is not there.
+    let lets_go = !counts && Hook::of(hook.direction()).any(|other| other != hook);
+    if entries.is_empty() && (default.is_none() || lets_go) {
         return None;
     }
     Some(Chain {
@@ -114,13 +117,13 @@ fn only_chain(
         entries,
         default: ChainDefault {
             verdict: default.map_or(DefaultVerdict::Allow, |line| line.verdict),
-            counts: hook.spec().takes_in.is_none() || default.is_some_and(counts_in_send),
+            counts,
         },
     })
 }
 
-/// Whether a default counts at a hook that sees only sockets in a map. One that only allows does not: connections that no
-/// rule concerns are left alone, so nothing sees what is done with them.
+/// Whether a default counts of a direction whose sockets are in a map. One that only allows does not: connections that no
+/// rule concerns are left alone, so nothing sees what is done with them. Of datagrams it does not, either, so that it means one thing.
 #[must_use]
 pub fn counts_in_send(default: &Default) -> bool {
     default.verdict != DefaultVerdict::Allow || default.log.is_some()

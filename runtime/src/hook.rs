@@ -66,6 +66,8 @@ points! {
         Sendmsg6(u64) = "sendmsg6",
         /// setsockopt(2) there.
         Setsockopt(u64) = "setsockopt",
+        /// Packets that arrive at the sockets of the control group with this id.
+        Datagrams(u64) = "datagrams",
         /// Sockets of the whole machine that begin to listen.
         Listen = "listen",
         /// Packets that arrive on the interface with this index, before the stack sees them.
@@ -135,6 +137,7 @@ impl Points {
             AttachPoint::Sendmsg6(group) => Self::Group(group, Point::Sendmsg6),
             AttachPoint::Setsockopt(group) => Self::Group(group, Point::Setsockopt),
             AttachPoint::Splice(pairs) => Self::Pairs(pairs, Point::Splice),
+            AttachPoint::CgroupSkb(group) => Self::Group(group, Point::Datagrams),
         }
     }
 }
@@ -199,6 +202,11 @@ impl Point {
                 true,
                 attach::BPF_CGROUP_SETSOCKOPT,
             ),
+            Self::Datagrams(_) => (
+                program::BPF_PROG_TYPE_CGROUP_SKB,
+                true,
+                attach::BPF_CGROUP_INET_INGRESS,
+            ),
             Self::SockOps(_) | Self::Listen => (
                 program::BPF_PROG_TYPE_SOCK_OPS,
                 true,
@@ -227,6 +235,7 @@ impl Point {
             Self::Connect6(_) => compiled::Hook::Connect6,
             Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
             Self::Sendmsg6(_) => compiled::Hook::Sendmsg6,
+            Self::Datagrams(_) => compiled::Hook::CgroupSkb,
             Self::SockOps(_) | Self::Setsockopt(_) | Self::Listen | Self::Splice(_) => return None,
         })
     }
@@ -249,7 +258,8 @@ impl Point {
             | Self::Connect6(id)
             | Self::Sendmsg4(id)
             | Self::Sendmsg6(id)
-            | Self::Setsockopt(id) => On::Group(id),
+            | Self::Setsockopt(id)
+            | Self::Datagrams(id) => On::Group(id),
         }
     }
 
@@ -263,11 +273,12 @@ impl Point {
     }
 
     /// Where the context of its programs has the socket that something is done with, for those on a control group: `sk` of
-    /// `struct bpf_sock_ops`, of `struct bpf_sockopt`, or of `struct bpf_sock_addr`.
+    /// `struct bpf_sock_ops`, of `struct bpf_sockopt`, of `struct __sk_buff`, or of `struct bpf_sock_addr`.
     pub(crate) fn socket_at(self) -> i16 {
         match self {
             Self::SockOps(_) => 184,
             Self::Setsockopt(_) => 0,
+            Self::Datagrams(_) => 168,
             _ => 64,
         }
     }

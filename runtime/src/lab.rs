@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use error::While as _;
 
 pub use error::Error;
-pub use exchange::{Played, exchange, play};
+pub use exchange::{Played, drops, exchange, play};
 pub use group::Group;
 pub use listener::{Listener, Reply};
 pub use netlink::Netlink;

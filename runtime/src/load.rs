@@ -152,6 +152,7 @@ fn load(program: &mut Program) -> Result<(), ProgramError> {
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSockopt(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
         _ => Err(ProgramError::UnexpectedProgramType),
     }
 }

@@ -81,6 +81,7 @@ pub(crate) fn check(
                 (written(group, &on_socket(&call)), written(group, &call)),
                 (called(group, &reached), called(group, &call)),
                 (received(group, &on_socket(&call)), received(group, &call)),
+                (datagram(group, &on_socket(&call)), datagram(group, &call)),
             ] {
                 let decision = check_deed(subject, &reference, (&event, &named), &world);
                 effective.extend(reference.effective(&decision).map(str::to_owned));
@@ -139,6 +140,27 @@ fn received(group: GroupId, header: &Header) -> Event {
             header,
         },
         other => other,
+    }
+}
+
+/// A datagram of a byte that arrives for it, with its headers.
+fn datagram(group: GroupId, header: &Header) -> Event {
+    let (Transport::Tcp { from, to, .. } | Transport::Ports { from, to }) = header.transport else {
+        return received(group, header);
+    };
+    let family = match header.to.to_canonical() {
+        IpAddr::V4(_) => 20,
+        IpAddr::V6(_) => 40,
+    };
+    Event::Process {
+        direction: Direction::Receive,
+        group,
+        header: Header {
+            protocol: IpProtocol::UDP,
+            transport: Transport::Ports { from, to },
+            length: family + 9,
+            ..header.clone()
+        },
     }
 }
 

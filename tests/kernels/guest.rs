@@ -102,6 +102,7 @@ fn load_program(program: &mut Program) -> Result<(), String> {
         Program::SockOps(program) => program.load(),
         Program::CgroupSockAddr(program) => program.load(),
         Program::CgroupSockopt(program) => program.load(),
+        Program::CgroupSkb(program) => program.load(),
         other => {
             return Err(format!(
                 "{:?}: a type sockc does not make",
@@ -198,6 +199,10 @@ fn kind(name: &str, program: &Program) -> Option<Kind> {
         Program::CgroupSockopt(_) => (
             bpf_prog_type::BPF_PROG_TYPE_CGROUP_SOCKOPT,
             bpf_attach_type::BPF_CGROUP_SETSOCKOPT,
+        ),
+        Program::CgroupSkb(_) => (
+            bpf_prog_type::BPF_PROG_TYPE_CGROUP_SKB,
+            bpf_attach_type::BPF_CGROUP_INET_INGRESS,
         ),
         // Its name begins with that of its call.
         Program::CgroupSockAddr(_) => (

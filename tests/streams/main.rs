@@ -17,6 +17,7 @@ mod arrivals;
 mod between;
 mod calls;
 mod change;
+mod datagrams;
 mod egress;
 mod encrypted;
 mod ends;

@@ -217,6 +217,8 @@ pub enum AttachPoint {
     Setsockopt(usize),
     /// sk_skb on the map `sources…` of these pairs (index into [`Manifest::pairs`]).
     Splice(usize),
+    /// Packets that arrive at the group's sockets, there too.
+    CgroupSkb(usize),
 }
 
 /// A named socket.

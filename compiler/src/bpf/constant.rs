@@ -115,6 +115,8 @@ pub(crate) const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
 
 /// The level of a setsockopt(2) that is for TCP.
 pub const IPPROTO_TCP: i32 = 6;
+/// `IPPROTO_UDP` of `netinet/in.h`.
+pub const IPPROTO_UDP: i32 = 17;
 /// Its option that puts another protocol between the process and TCP.
 pub const TCP_ULP: i32 = 31;
 /// The smallest page there is. Of a longer value of an option a program sees a page, and older kernels (5.10) then refuse the call

@@ -77,6 +77,8 @@ listed! {
         SkLookupUdp = (85, "bpf_sk_lookup_udp"),
         /// `(socket) -> 0`: gives the reference back.
         SkRelease = (86, "bpf_sk_release"),
+        /// `(socket) -> the same as a full socket, or NULL`
+        SkFullsock = (95, "bpf_sk_fullsock"),
         /// `(ctx, tuple, size, netns, flags) -> socket or NULL`: TCP with TIME_WAIT and request sockets.
         SkcLookupTcp = (99, "bpf_skc_lookup_tcp"),
         /// `(SK_STORAGE map, socket, initial value, flags) -> value or NULL`

@@ -61,7 +61,7 @@ fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) ->
     let [from, to] = sides();
     let known = std::iter::once(to).chain(direction.has_sender().then_some(from));
     for side in known {
-        let others = within(store, &never_reached(), &side)?;
+        let others = within(store, &never_reached(direction), &side)?;
         let reached = store.not(others)?;
         node = store.and(node, reached)?;
     }

@@ -36,7 +36,7 @@ fn addresses(
     let first = *words.first()?;
     // What a process reaches has every address but those that stand for others.
     let never = match direction.of_processes() {
-        true => never_reached(),
+        true => never_reached(direction),
         false => AddressSet::default(),
     };
     let (of_v4, of_v6) = (size(&never.v4), size(&never.v6));

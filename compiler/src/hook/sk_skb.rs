@@ -52,7 +52,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     elsewhere: |_| "it sees the data that arrives on connections, not packets or calls",
 };
 
-fn reads(kind: FieldKind) -> Ability {
+pub(super) fn reads(kind: FieldKind) -> Ability {
     match kind {
         FieldKind::Fragment
         | FieldKind::TcpFlags
@@ -69,7 +69,7 @@ fn reads(kind: FieldKind) -> Ability {
     }
 }
 
-fn does(verb: Verb) -> Ability {
+pub(super) fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject => Yes,
         Verb::Forward => No("it sees the data of connections, not packets"),

@@ -15,7 +15,7 @@ use crate::bpf::opcode::Register;
 
 /// The types of program that may call a helper.
 fn allowed(helper: Helper) -> &'static [Section] {
-    use Section::{Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
+    use Section::{CgroupSkb, Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
     match helper {
         Helper::MapLookupElem
         | Helper::MapUpdateElem
@@ -42,6 +42,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
+        Helper::SkFullsock => &[CgroupSkb],
         Helper::SkAssign => &[Classifier, SkLookup],
     }
 }
@@ -110,6 +111,7 @@ impl Machine<'_> {
                 self.context_argument(Register::R1)?;
                 Ok(Value::Scalar(self.world.netns_cookie()))
             }
+            Helper::SkFullsock => self.full_socket(),
             Helper::SkAssign => self.assign(),
         }
     }

@@ -4,6 +4,7 @@
 //! "Network order" fields are stored so that their bytes in memory are the address's or port's. Programs write to the
 //! fields of a packet at TC that the kernel lets them write, mark and priority among them.
 
+mod datagram;
 mod input;
 
 use std::net::{IpAddr, SocketAddr};
@@ -18,6 +19,7 @@ use crate::artifact::Section;
 use crate::bpf::opcode::Width;
 use crate::protocol::IpProtocol;
 
+pub use self::datagram::Arriving;
 pub use self::input::{Connection, Input, Lookup, Message, Skb, SockOps, SocketOption, Xdp};
 
 /// Where `struct __sk_buff` has the packet's length.

@@ -6,6 +6,7 @@ use super::context::Cell;
 use super::fault::FaultKind;
 use super::value::SocketPointer;
 use super::{Machine, context};
+use crate::artifact::Section;
 use crate::bpf::constant::{AF_INET, AF_INET6, TCP_CLOSE, TCP_LISTEN};
 use crate::bpf::opcode::Width;
 use crate::protocol::IpProtocol;
@@ -161,9 +162,11 @@ impl Machine<'_> {
     /// The socket behind a pointer, and whether it is known to be a full one.
     pub(super) fn socket(&self, pointer: SocketPointer) -> Result<(SocketModel, bool), FaultKind> {
         match pointer {
-            SocketPointer::Own => {
+            SocketPointer::Own | SocketPointer::Full => {
                 let own = self.context.own_socket().ok_or(FaultKind::NullPointer)?;
-                Ok((own, true))
+                // That of a packet may be a request or TIME_WAIT socket, as far as the verifier knows.
+                let known = self.context.section() != Section::CgroupSkb;
+                Ok((own, known || pointer == SocketPointer::Full))
             }
             SocketPointer::Reference(number) => match self.ledger.entries.get(number) {
                 Some(entry) if entry.live => Ok((entry.model, entry.full)),

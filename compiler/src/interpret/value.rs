@@ -35,6 +35,8 @@ pub(super) enum SocketPointer {
     Reference(usize),
     /// The context's own socket.
     Own,
+    /// The same, known to be a full one.
+    Full,
 }
 
 impl Value {

@@ -304,7 +304,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
     }
     let conditions = rules.iter().flat_map(|(_, rule)| &rule.matches.conditions);
     let direction = rules.first().map(|(_, rule)| rule.direction);
-    let only = direction.map_or(&[][..], Hook::protocols);
+    let only = direction.map(Hook::protocols).unwrap_or_default();
     let lookup = rules
         .iter()
         .any(|(_, rule)| rule.in_lookup() || counts_connections(rule));
@@ -312,7 +312,7 @@ fn unnamed(rules: &[(RuleId, &Rule)], variant: usize) -> IpProtocol {
     let choice: &[IpProtocol] = match needed {
         Some(list) => list,
         None if lookup => &[IpProtocol::UDP, IpProtocol::TCP],
-        None if !only.is_empty() => only,
+        None if !only.is_empty() => &only,
         None if rules
             .iter()
             .any(|(_, rule)| ends::names_ports(&rule.matches)) =>

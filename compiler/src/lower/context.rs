@@ -28,6 +28,12 @@ pub(super) mod skb {
     pub(in crate::lower) const REMOTE_PORT: i16 = 132;
     pub(in crate::lower) const LOCAL_PORT: i16 = 136;
     pub(in crate::lower) const GSO_SEGS: i16 = 164;
+    pub(in crate::lower) const SK: i16 = 168;
+}
+
+/// `struct bpf_sock`
+pub(super) mod sock {
+    pub(in crate::lower) const PROTOCOL: i16 = 12;
 }
 
 /// `struct bpf_sk_lookup`: addresses and the remote port in network order, the local port in host order.

@@ -12,6 +12,11 @@ pub(super) const FIRST: i32 = 2;
 /// A later fragment.
 pub(super) const LATER: i32 = 3;
 
+/// Of the two bytes with the place of a fragment in its IPv4 packet (RFC 791), as they stand in memory: where it begins.
+pub(super) const OFFSET_OF_V4: i32 = 0xff1f;
+/// And whether it is one at all: whether it begins later, or more follow.
+pub(super) const PART_OF_V4: i32 = OFFSET_OF_V4 | 0x0020;
+
 /// What the slot `vlan` holds without a tag: one more than [`Field::Vlan`](crate::field::Field::Vlan), for the same reason.
 pub(super) const UNTAGGED: i32 = 1;
 

@@ -3,6 +3,7 @@
 //! One [`Code`] a hook, in a file for each kind of context. What a hook can do at all is not here but in [`crate::hook`].
 
 mod connect;
+mod datagram;
 mod lookup;
 mod packet;
 mod receive;
@@ -76,6 +77,7 @@ pub(super) fn code(hook: Hook) -> &'static Code {
         Hook::SkLookup => &lookup::CODE,
         Hook::SkMsg => &send::CODE,
         Hook::SkSkb => &receive::CODE,
+        Hook::CgroupSkb => &datagram::CODE,
         Hook::Connect4 | Hook::Sendmsg4 => &connect::V4,
         Hook::Connect6 | Hook::Sendmsg6 => &connect::V6,
     }

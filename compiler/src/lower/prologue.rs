@@ -33,11 +33,6 @@ pub(super) const ETHERNET: i32 = 14;
 /// More than the longest chain of headers: 14 + 8 + 40 + 6 extension headers of 2,048 bytes + 60.
 const HEADERS: i32 = 16_384;
 
-/// Of the two bytes with the place of a fragment in its IPv4 packet (RFC 791), as they stand in memory: whether more follow,
-/// and where it begins.
-const MORE: i32 = 0x0020;
-const OFFSET: i32 = 0xff1f;
-
 /// Where a pass of the parser leaves to.
 #[derive(Clone, Copy)]
 pub(super) struct Exits {
@@ -274,11 +269,11 @@ impl<'a> Prologue<'a> {
         let [fragment, later, ready] = [(); 3].map(|()| builder.head_block());
         builder.load_to(probe, self.network, 6, Width::H);
         builder.set_slot(self.given.frame.fragment, 0, frame::WHOLE, Width::B);
-        builder.leave_if(probe, JumpOp::Set, MORE | OFFSET, fragment);
+        builder.leave_if(probe, JumpOp::Set, frame::PART_OF_V4, fragment);
         builder.jump(ready);
         builder.enter(fragment);
         builder.set_slot(self.given.frame.fragment, 0, frame::FIRST, Width::B);
-        builder.leave_if(probe, JumpOp::Set, OFFSET, later);
+        builder.leave_if(probe, JumpOp::Set, frame::OFFSET_OF_V4, later);
         builder.jump(ready);
         builder.enter(later);
         builder.set_slot(self.given.frame.fragment, 0, frame::LATER, Width::B);

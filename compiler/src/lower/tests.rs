@@ -3,6 +3,7 @@
 mod answers;
 mod calls;
 mod counts;
+mod datagrams;
 mod doors;
 mod first_match;
 mod fragments;

@@ -26,6 +26,8 @@ listed! {
         Sendmsg6,
         /// Data that arrives on a TCP socket that is in a SOCKMAP.
         SkSkb,
+        /// Datagrams that arrive at a UDP socket.
+        CgroupSkb,
     }
 }
 

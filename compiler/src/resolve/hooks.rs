@@ -13,6 +13,7 @@ use crate::field::FieldKind;
 use crate::header_field::row;
 use crate::hook::{Ability, Hook, Metering, Verb};
 use crate::policy::Direction;
+use crate::protocol::IpProtocol;
 
 /// The hook that `at` names in a direction, or why there is none.
 fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
@@ -90,7 +91,7 @@ impl AtHook<'_> {
     /// The hook that `at` names, if one is named. `None` if the rule cannot run, which is reported.
     pub(super) fn hook(&self, report: &mut Report) -> Option<Option<Hook>> {
         let hook = match self.at {
-            None => usual(self.direction, self.verb)?,
+            None => return self.unnamed(report).map(|()| None),
             Some(at) => match hook_of(at.value, self.direction) {
                 Ok(hook) => hook,
                 Err(reason) => {
@@ -105,7 +106,34 @@ impl AtHook<'_> {
             report.push(self.said(&obstacle, hook));
             return None;
         }
-        Some(self.at.map(|_| hook))
+        Some(Some(hook))
+    }
+
+    /// Whether the hooks can do it that a rule comes to which names none. `None` if not, which is reported.
+    fn unnamed(&self, report: &mut Report) -> Option<()> {
+        let hooks: Vec<Hook> = match self.direction.of_processes() {
+            true => self.met_by_processes(),
+            false => usual(self.direction, self.verb).into_iter().collect(),
+        };
+        for hook in hooks {
+            if let Some(obstacle) = self.first_obstacle(hook) {
+                report.push(self.said(&obstacle, hook));
+                return None;
+            }
+        }
+        Some(())
+    }
+
+    /// What processes do meets each hook that sees its protocol.
+    fn met_by_processes(&self) -> Vec<Hook> {
+        let named: Vec<IpProtocol> = self
+            .protocols
+            .iter()
+            .filter_map(|one| number(&one.value))
+            .collect();
+        Hook::of(self.direction)
+            .filter(|hook| hook.sees_some(&named))
+            .collect()
     }
 
     /// The first thing in the rule that the hook cannot do.
@@ -120,6 +148,22 @@ impl AtHook<'_> {
             if let Some(other) = other {
                 let reason = "sockets are looked up for TCP and UDP only";
                 return Some(obstacle(RulePart::Protocol, other.span, reason));
+            }
+        }
+        if hook.is_process()
+            && let Some(at) = self.at
+        {
+            let foreign = |one: &&Spanned<Protocol>| {
+                number(&one.value).is_some_and(|number| !hook.sees_some(&[number]))
+            };
+            if let Some(other) = self.protocols.iter().find(foreign) {
+                let reason = (hook.spec().elsewhere)(self.direction);
+                let span = if self.protocols.len() > 1 {
+                    other.span
+                } else {
+                    at.span
+                };
+                return Some(obstacle(RulePart::Protocol, span, reason));
             }
         }
         if let Some((span, reason)) = unreadable(self.conditions, hook) {
@@ -164,8 +208,9 @@ impl AtHook<'_> {
     fn said(&self, obstacle: &Obstacle, hook: Hook) -> Diagnostic {
         // Where there is a choice of hooks, the one that is named is the mistake; else the rule is.
         let chosen = self.at.filter(|_| {
-            self.direction == Direction::In
-                && (self.verb != Verb::Redirect || obstacle.part == RulePart::Verb)
+            obstacle.part == RulePart::Protocol
+                || self.direction == Direction::In
+                    && (self.verb != Verb::Redirect || obstacle.part == RulePart::Verb)
         });
         match chosen {
             Some(at) if obstacle.part == RulePart::Verb => {
@@ -182,6 +227,19 @@ impl AtHook<'_> {
             // The lookup's only refusal is answered with a reset or an ICMP error.
             Verb::Drop => "write `reject`, or leave `at sk_lookup` out".to_owned(),
             _ => format!("leave `at {}` out", hook.name()),
+        }
+    }
+
+    /// What to write in place of a rate that some hook cannot keep which the rule comes to.
+    fn other_rate(&self) -> &'static str {
+        let keeps =
+            |hook: Hook| self.unmetered(hook).is_none() && hook.sees_some(&[IpProtocol::UDP]);
+        match self.direction {
+            Direction::Receive if Hook::of(self.direction).any(keeps) => {
+                "name `udp` alone, of which this rate can be kept, or meter packets with a rule on `in`"
+            }
+            Direction::Receive => "leave the rate out, or meter packets with a rule on `in`",
+            _ => "leave the rate out, or meter packets with a rule on `out`",
         }
     }
 
@@ -210,7 +268,7 @@ impl AtHook<'_> {
             (RulePart::Rate, of) => (
                 codes::RATE_MISPLACED,
                 format!("this rate cannot be kept on {}s", of.word()),
-                "leave the rate out, or meter packets with a rule on `out`",
+                self.other_rate(),
             ),
             (RulePart::Verb, Direction::Out) if self.verb == Verb::Reject => (
                 codes::VERB_MISPLACED,
@@ -245,7 +303,14 @@ fn cannot(at: &Spanned<HookName>, span: Span, reason: &str) -> Diagnostic {
 fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
     let leave = format!("leave `at {}` out, or", hook.name());
     match obstacle.part {
-        RulePart::Protocol => format!("{leave} name only `tcp` and `udp`"),
+        RulePart::Protocol => {
+            let seen = hook.spec().sees.protocols.first();
+            match seen.filter(|_| hook.is_process()) {
+                Some(&IpProtocol::UDP) => format!("{leave} name only `udp`"),
+                Some(_) => format!("{leave} name only `tcp`"),
+                None => format!("{leave} name only `tcp` and `udp`"),
+            }
+        }
         RulePart::Condition => format!("{leave} the condition"),
         RulePart::Rate => format!("{leave} the rate"),
         RulePart::Mark => format!("{leave} write `at tc`"),
@@ -254,10 +319,16 @@ fn help_at(obstacle: &Obstacle, hook: Hook) -> String {
 }
 
 fn has_sockets(protocol: &Protocol) -> bool {
+    number(protocol).is_some_and(|number| IpProtocol::WITH_SOCKETS.contains(&number))
+}
+
+/// The protocol's number, if it can be one that a socket speaks.
+fn number(protocol: &Protocol) -> Option<IpProtocol> {
     match protocol {
-        Protocol::Tcp | Protocol::Udp => true,
-        Protocol::Number(number) => matches!(number.value, 6 | 17),
-        _ => false,
+        Protocol::Tcp => Some(IpProtocol::TCP),
+        Protocol::Udp => Some(IpProtocol::UDP),
+        Protocol::Number(number) => u8::try_from(number.value).ok().map(IpProtocol),
+        _ => None,
     }
 }
 

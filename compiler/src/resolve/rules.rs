@@ -14,6 +14,7 @@ use super::through::{map_named, map_of};
 use super::{Resolver, codes, pending};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
 impl Resolver<'_> {
@@ -140,6 +141,9 @@ impl Resolver<'_> {
         let action = self.action(verb, &clauses, written.verb.span);
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
+        if let Some(hook) = at.filter(|hook| protocols.is_empty() && hook.is_process()) {
+            protocols = seen_alone(hook);
+        }
         if let (Action::Redirect(socket), None) = (action, map_of(&clauses)) {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
@@ -241,12 +245,24 @@ impl Resolver<'_> {
         let other = found.iter().position(other).filter(|_| !seen.is_empty());
         if let (Some(index), Some(deed)) = (other, direction.deed()) {
             let words = deed.about.to_lowercase().replace(" and ", "` or `");
+            let is_written = (direction, found[index].number) == (Direction::Send, IpProtocol::UDP);
+            let (reason, help) = match is_written {
+                true => (
+                    "the kernel runs no sk_msg program for what is written to a UDP socket",
+                    "write `connect` for `send` to refuse whom it calls, or drop its packets with `out`"
+                        .to_owned(),
+                ),
+                false => (
+                    "its sockets are not looked at",
+                    format!("write `{words}`, or leave the protocol out"),
+                ),
+            };
             self.report.error(
                 codes::SEND_PROTOCOL,
                 format!("{} is about {}", direction.spec().rule, deed.about),
                 written[index].span,
-                "not a protocol of connections that can be decided",
-                format!("write `{words}`, or leave the protocol out"),
+                reason,
+                help,
             );
             return None;
         }
@@ -280,6 +296,20 @@ impl Resolver<'_> {
         };
         rule.hook(&mut self.report)
     }
+}
+
+/// The protocols that a rule is about which names a hook alone: those that come there, where others come to other hooks.
+fn seen_alone(hook: Hook) -> Vec<ProtocolMatch> {
+    let seen = hook.spec().sees.protocols;
+    if seen.len() == Hook::protocols(hook.direction()).len() {
+        return Vec::new();
+    }
+    let plain = |number: &IpProtocol| ProtocolMatch {
+        family: None,
+        number: *number,
+        icmp: Vec::new(),
+    };
+    seen.iter().map(plain).collect()
 }
 
 /// A rule; for a shortcut between two groups what each of them writes to the other.

@@ -99,7 +99,7 @@ fn addresses(
     match direction.of_processes() {
         true => {
             let reached = Spanned {
-                value: reached_by(&written.value),
+                value: reached_by(direction, &written.value),
                 span: written.span,
             };
             gathered.add(&reached, sets, report)?;

@@ -7,7 +7,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Span;
 
 use super::codes;
-use crate::policy::AddressSet;
+use crate::policy::{AddressSet, Direction};
 
 /// The first and the last address of a prefix, or what is wrong with it.
 pub(crate) fn prefix(
@@ -109,13 +109,14 @@ fn mapped_v4(address: &IpAddr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The address that a process reaches by one that it names: an IPv4-mapped one is the IPv4 address, and the unspecified
-/// one this machine, at its loopback address (`ip_route_output_key_hash_rcu` in `net/ipv4/route.c`, `tcp_v6_connect` in
-/// `net/ipv6/tcp_ipv6.c`).
+/// The address that is meant by one in a direction of processes: an IPv4-mapped one is the IPv4 address; and where the
+/// process says whom it reaches, the unspecified one is this machine, at its loopback address (`ip_route_output_key_hash_rcu`
+/// in `net/ipv4/route.c`, `tcp_v6_connect` in `net/ipv6/tcp_ipv6.c`). A datagram that arrives may be from `0.0.0.0` (DHCP).
 ///
 /// The programs of calls do the same before they decide: `crate::lower::hook`.
-pub(crate) fn reached(named: IpAddr) -> IpAddr {
+pub(crate) fn reached(direction: Direction, named: IpAddr) -> IpAddr {
     match named.to_canonical() {
+        other if !names_receiver(direction) => other,
         IpAddr::V4(v4) if v4.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(v6) if v6.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         other => other,
@@ -123,7 +124,8 @@ pub(crate) fn reached(named: IpAddr) -> IpAddr {
 }
 
 /// The same of what is written of addresses. Prefixes and ranges that hold more than such addresses stay as they are.
-pub(crate) fn reached_by(written: &Address) -> Address {
+pub(crate) fn reached_by(direction: Direction, written: &Address) -> Address {
+    let reached = |named: IpAddr| reached(direction, named);
     match written {
         Address::Prefix {
             address,
@@ -152,10 +154,17 @@ pub(crate) fn reached_by(written: &Address) -> Address {
     }
 }
 
-/// The addresses that no process reaches by their name, since each stands for another.
-pub(crate) fn never_reached() -> AddressSet {
+fn names_receiver(direction: Direction) -> bool {
+    direction.deed().is_some_and(|deed| deed.names_receiver)
+}
+
+/// The addresses that nothing of a direction of processes has, since each stands for another.
+pub(crate) fn never_reached(direction: Direction) -> AddressSet {
     let block = Ipv4Addr::UNSPECIFIED.to_ipv6_mapped().into();
     let whole = AddressSet::of_prefixes([(block, 96)]);
+    if !names_receiver(direction) {
+        return whole;
+    }
     let unspecified = AddressSet::of([Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]);
     AddressSet {
         v4: unspecified.v4,
@@ -256,7 +265,7 @@ mod tests {
             ),
             (range("::", "::"), prefix("::1", None)),
         ] {
-            assert_eq!(reached_by(&written), reached);
+            assert_eq!(reached_by(Direction::Connect, &written), reached);
         }
         for same in [
             prefix("0.0.0.0", Some(8)),

@@ -119,6 +119,8 @@ worded! {
         SkMsg = "sk_msg",
         /// Data that arrives on a socket.
         SkSkb = "sk_skb",
+        /// Datagrams that arrive at a socket.
+        CgroupSkb = "cgroup_skb",
     }
 }
 

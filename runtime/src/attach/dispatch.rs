@@ -20,7 +20,7 @@ use std::net::Ipv6Addr;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use sockc_compiler::bpf::asm;
-use sockc_compiler::bpf::constant::{AF_INET, IPPROTO_TCP, SMALLEST_PAGE, TCP_ULP};
+use sockc_compiler::bpf::constant::{AF_INET, IPPROTO_TCP, IPPROTO_UDP, SMALLEST_PAGE, TCP_ULP};
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
@@ -44,6 +44,8 @@ const LOOKUP_FAMILY: i16 = 8;
 const LOOKUP_REMOTE_ADDRESS: [i16; 4] = [16, 24, 28, 32];
 /// The first word of `remote_ip6`, in network order.
 const LOOKUP_REMOTE_BEGIN: i16 = 20;
+/// `protocol` of `struct bpf_sock`.
+const SOCKET_PROTOCOL: i16 = 12;
 /// `level`, `optname` and `optlen` of `struct bpf_sockopt`.
 const OPTION_LEVEL: i16 = 24;
 const OPTION_NAME: i16 = 28;
@@ -98,6 +100,7 @@ fn code(
         Point::Lookup => skip_own_lookups(&mut code),
         Point::Listen => only_listen(&mut code, pass),
         Point::Setsockopt(_) => only_layers(&mut code, pass),
+        Point::Datagrams(_) => only_datagrams(&mut code, pass),
         _ => {}
     }
     if let Some(held) = words.held {
@@ -190,6 +193,30 @@ fn only_layers(code: &mut Code, pass: Label) {
     code.jump_if(JumpOp::Ne, Register::R2, IPPROTO_TCP, pass);
     code.add([option(OPTION_NAME)]);
     code.jump_if(JumpOp::Ne, Register::R2, TCP_ULP, pass);
+}
+
+/// The hook is on the root of all control groups, too, and sees every packet that any socket of the machine gets.
+fn only_datagrams(code: &mut Code, pass: Label) {
+    let of_udp = code.label();
+    code.add([
+        asm::mov64_reg(Register::R6, Register::R1),
+        asm::load(
+            Width::DW,
+            Register::R1,
+            Register::R1,
+            Point::Datagrams(0).socket_at(),
+        ),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R1, 0, pass);
+    code.add([asm::call(Helper::SkFullsock)]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
+    code.add([
+        asm::load(Width::W, Register::R2, Register::R0, SOCKET_PROTOCOL),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R2, IPPROTO_UDP, of_udp);
+    code.jump(pass);
+    code.place(of_udp);
 }
 
 /// Loads a word of `struct bpf_sockopt`.

@@ -1,4 +1,4 @@
-//! A write to a connected TCP socket, and what became of it.
+//! A write to a connected TCP socket, or a datagram, and what became of it.
 //!
 //! Both ends are in one namespace and joined by its `lo`, where no packet hook of a policy is. Both belong to the group; where
 //! what arrives is in question, only the one that receives it. For the programs of a group to see them, they must be made after
@@ -7,6 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -50,6 +51,9 @@ pub fn play(
 ) -> Result<Played, Error> {
     match direction {
         Direction::Send => exchange(space, group, (from, to), watched),
+        Direction::Receive if protocol == IpProtocol::UDP => {
+            joined(space, [from, to], || datagram(group, from, to))
+        }
         Direction::Receive => joined(space, [from, to], || arrival(group, from, to)),
         Direction::Connect => Ok(match call(space, group, protocol, to)? {
             Err(Errno::EPERM) => Played::Denied,
@@ -152,13 +156,66 @@ fn arrival(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Er
     received().doing(|| format!("receiving from {from} at {to}"))
 }
 
+/// A socket outside of the group sends a datagram to one of the group. That one is connected, so that no lookup program gives
+/// the datagram to another.
+fn datagram(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
+    let receiver = group.udp_socket(to)?;
+    let sent = || {
+        let sender = made(from, SockType::Datagram, SockProtocol::Udp)?;
+        for (socket, own, other) in [(&receiver, to, from), (&sender, from, to)] {
+            bind(socket.as_raw_fd(), &SockaddrStorage::from(own))?;
+            connect(socket.as_raw_fd(), &SockaddrStorage::from(other))?;
+        }
+        send(sender.as_raw_fd(), WORDS, MsgFlags::empty())?;
+        came_or_dropped(&receiver)
+    };
+    sent().doing(|| format!("sending a datagram from {from} to {to}"))
+}
+
+/// What became of the one datagram that is on its way to a socket.
+fn came_or_dropped(receiver: &OwnedFd) -> io::Result<Played> {
+    let end = Instant::now() + Duration::from_millis(PATIENCE.into());
+    while Instant::now() < end {
+        let mut ready = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut ready, PollTimeout::from(1u8))? > 0 {
+            return Ok(arrived(receiver, &[])?);
+        }
+        if drops(receiver.as_fd())? > 0 {
+            return Ok(Played::Lost);
+        }
+    }
+    Err(Errno::ETIMEDOUT.into())
+}
+
+/// How many packets a socket had no use for (`SK_MEMINFO_DROPS` of SO_MEMINFO).
+pub fn drops(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    const DROPS: usize = 8;
+    let mut numbers = [0u32; DROPS + 1];
+    let mut size = libc::socklen_t::try_from(size_of_val(&numbers)).unwrap_or(0);
+    // SAFETY: the kernel writes at most `size` bytes, and as many are there.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            numbers.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(status)?;
+    Ok(numbers[DROPS])
+}
+
 fn outside(like: SocketAddr) -> io::Result<OwnedFd> {
+    made(like, SockType::Stream, SockProtocol::Tcp)
+}
+
+fn made(like: SocketAddr, kind: SockType, protocol: SockProtocol) -> io::Result<OwnedFd> {
     let family = match like {
         SocketAddr::V4(_) => AddressFamily::Inet,
         SocketAddr::V6(_) => AddressFamily::Inet6,
     };
-    let flags = SockFlag::SOCK_CLOEXEC;
-    let made = socket(family, SockType::Stream, flags, SockProtocol::Tcp)?;
+    let made = socket(family, kind, SockFlag::SOCK_CLOEXEC, protocol)?;
     state::prepare(&made, like)?;
     Ok(made)
 }

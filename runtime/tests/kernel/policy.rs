@@ -280,6 +280,7 @@ impl Policy {
             AttachPoint::Sendmsg4(_) => ("sendmsg4", Section::Sendmsg4),
             AttachPoint::Sendmsg6(_) => ("sendmsg6", Section::Sendmsg6),
             AttachPoint::Setsockopt(_) => ("setsockopt", Section::Setsockopt),
+            AttachPoint::CgroupSkb(_) => ("datagrams", Section::CgroupSkb),
         };
         let mut name = name.to_owned();
         if self.artifact.programs.iter().any(|one| one.name == name) {

@@ -166,10 +166,10 @@ impl Chooser<'_> {
 
     /// What the processes of a group do, in each family and protocol that a hook meets.
     fn deeds(&mut self, direction: Direction, group: GroupId) -> Result<(), BudgetExceeded> {
-        let kinds = [Family::V4, Family::V6].into_iter().flat_map(|family| {
-            let protocols = Hook::protocols(direction).iter();
-            protocols.map(move |protocol| (family, *protocol))
-        });
+        let protocols = Hook::protocols(direction);
+        let kinds = [Family::V4, Family::V6]
+            .into_iter()
+            .flat_map(|family| protocols.iter().map(move |protocol| (family, *protocol)));
         for (owner, _, region) in self.regions(direction, Some(group))? {
             self.asked.insert(owner);
             for (family, protocol) in kinds.clone() {

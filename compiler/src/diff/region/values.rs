@@ -151,14 +151,14 @@ fn addresses(store: &Store, packets: Node, end: End, direction: Direction) -> Op
         v6: RangeSet::from_ranges(v6),
     };
     let set = match direction.of_processes() {
-        true => with_never_reached(set),
+        true => with_never_reached(set, direction),
         false => set,
     };
     (!set.v4.is_full() || !set.v6.is_full()).then_some(Constraint::Addresses(end, set))
 }
 
 /// The same with the addresses that no process reaches, which nothing depends on, where that takes fewer words.
-fn with_never_reached(set: AddressSet) -> AddressSet {
+fn with_never_reached(set: AddressSet, direction: Direction) -> AddressSet {
     fn fewer<T: Bound>(set: RangeSet<T>, more: &RangeSet<T>) -> RangeSet<T> {
         let size = |set: &RangeSet<T>| set.ranges().len() + set.complement().ranges().len();
         let both = set.union(more);
@@ -167,7 +167,7 @@ fn with_never_reached(set: AddressSet) -> AddressSet {
             false => set,
         }
     }
-    let never = never_reached();
+    let never = never_reached(direction);
     AddressSet {
         v4: fewer(set.v4, &never.v4),
         v6: fewer(set.v6, &never.v6),

@@ -16,7 +16,7 @@ use crate::interpret::fault::FaultKind;
 use crate::interpret::kernel::{LookupKind, Netns, Tuple};
 use crate::interpret::map::Errno;
 use crate::interpret::socket::SocketModel;
-use crate::interpret::value::Value;
+use crate::interpret::value::{SocketPointer, Value};
 use crate::interpret::{Machine, Redirect, alu};
 use crate::protocol::IpProtocol;
 
@@ -52,6 +52,12 @@ impl Machine<'_> {
             _ => return Err(FaultKind::BadArgument(Register::R1)),
         }
         Ok(Value::Scalar(0))
+    }
+
+    /// `bpf_sk_fullsock` of the context's own socket, which is one.
+    pub(super) fn full_socket(&mut self) -> Result<Value, FaultKind> {
+        self.socket_argument(Register::R1)?;
+        Ok(Value::Socket(SocketPointer::Full))
     }
 
     /// At sk_lookup NULL takes an earlier choice back.

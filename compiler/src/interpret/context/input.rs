@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::datagram::{self, Arriving};
 use super::{Cell, Content, Context, ip4, ip6};
 use crate::artifact::Section;
 use crate::bpf::constant::{AF_INET, AF_INET6, TCP_ESTABLISHED};
@@ -22,6 +23,8 @@ pub enum Input {
     Message(Message),
     /// sk_skb: `struct __sk_buff` with what is known of the socket.
     Arrival(Message),
+    /// cgroup_skb: `struct __sk_buff` of a packet at its socket.
+    Arriving(Arriving),
     /// sock_ops: `struct bpf_sock_ops`.
     SockOps(SockOps),
     /// setsockopt(2): `struct bpf_sockopt`.
@@ -206,6 +209,9 @@ impl Input {
                     data: vec![0],
                 })
             }),
+            Section::CgroupSkb => {
+                (protocol == IpProtocol::UDP).then(|| Self::Arriving(Arriving::datagram(from, to)))
+            }
             Section::Connect4 | Section::Connect6 | Section::Sendmsg4 | Section::Sendmsg6 => {
                 let to = match to.ip() {
                     IpAddr::V4(v4) if section.is_call_of_v6() => {
@@ -263,6 +269,13 @@ impl Context {
                     ..plain(Section::SkSkb, arrival_cells(&message))
                 };
                 (context, whole(message.data))
+            }
+            Input::Arriving(arriving) => {
+                let context = Self {
+                    own: Some(arriving.socket),
+                    ..plain(Section::CgroupSkb, datagram::cells(&arriving))
+                };
+                (context, Packet::new(arriving.packet, arriving.linear))
             }
             Input::Option(option) => (
                 plain(Section::Setsockopt, option_cells(option)),

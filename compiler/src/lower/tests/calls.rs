@@ -72,7 +72,7 @@ fn say_what_the_rules_say(structure: Structure) {
                 "[::fffe:a32:8]:53",
             ] {
                 let to: SocketAddr = to.parse().unwrap();
-                let reached = SocketAddr::new(reached(to.ip()), to.port());
+                let reached = SocketAddr::new(reached(Direction::Connect, to.ip()), to.port());
                 let wanted = verdict(&policy, group, protocol, reached);
                 for hook in Hook::of(Direction::Connect) {
                     let Some(to) = as_named(hook.spec().section, to) else {

@@ -73,7 +73,7 @@ fn one(endpoint: &Endpoint, direction: Direction, span: Span) -> Result<End, Box
     let address = address(written)?;
     Ok(End {
         address: match direction.of_processes() {
-            true => reached(address),
+            true => reached(direction, address),
             false => address,
         },
         port: endpoint.ports.as_ref().map(port).transpose()?,

@@ -75,7 +75,8 @@ pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"written\""]);
     if rng.one_in(4) {
-        return format!("{verb} receive tcp from {to} to group {group}{log}");
+        let protocols = *rng.one_of(&["", " tcp", " udp", " udp", " tcp, udp"]);
+        return format!("{verb} receive{protocols} from {to} to group {group}{log}");
     }
     let what = *rng.one_of(&[
         "send tcp",
