@@ -24,9 +24,9 @@ use crate::chain::{Chain, ChainDefault, ChainRule, Effect};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
-    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, ProtocolMatch, Rule,
-    RuleId,
+    Action, ClassId, Default, DefaultVerdict, Direction, GroupId, Policy, Rule, RuleId,
 };
+use crate::protocol::IpProtocol;
 
 /// The chains of a policy, in the order of [`Hook`], then of groups; or why no placement keeps its meaning.
 pub(crate) fn place(policy: &Policy, store: &mut Store) -> Result<Vec<Chain>, Vec<Diagnostic>> {
@@ -83,14 +83,9 @@ fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
 /// protocols come there.
 fn of_group(policy: &Policy, hook: Hook, group: GroupId) -> Option<Chain> {
     let spec = hook.spec();
-    let comes = |rule: &Rule| {
-        let named = &rule.matches.protocols;
-        let seen = |one: &ProtocolMatch| spec.sees.protocols.contains(&one.number);
-        named.is_empty() || named.iter().any(seen)
-    };
     let entries: Vec<ChainRule> = policy
         .rules_of(hook.direction())
-        .filter(|(_, rule)| rule.is_for(group) && comes(rule))
+        .filter(|(_, rule)| rule.is_for(group) && comes_to(rule, hook))
         .map(|(rule, data)| at_home(rule, data, spec.reason))
         .collect();
     only_chain(policy, hook, Some(group), entries)
@@ -105,9 +100,7 @@ fn only_chain(
 ) -> Option<Chain> {
     let default = policy.default_of(hook.direction());
     let counts = !Hook::leave_alone(hook.direction()) || default.is_some_and(counts_in_send);
-    // Where the direction has other hooks, one that has no rules and only lets go is not there.
-    let lets_go = !counts && Hook::of(hook.direction()).any(|other| other != hook);
-    if entries.is_empty() && (default.is_none() || lets_go) {
+    if entries.is_empty() && (default.is_none() || !counts && is_idle(policy, hook)) {
         return None;
     }
     Some(Chain {
@@ -120,6 +113,20 @@ fn only_chain(
             counts,
         },
     })
+}
+
+/// Whether a hook has nothing to do where the default lets go: its direction has others, to which all its rules come.
+fn is_idle(policy: &Policy, hook: Hook) -> bool {
+    let mut rules = policy.rules_of(hook.direction());
+    let others = Hook::of(hook.direction()).any(|other| other != hook);
+    others && !rules.any(|(_, rule)| comes_to(rule, hook))
+}
+
+/// Whether anything that a rule is about comes to a hook of processes.
+fn comes_to(rule: &Rule, hook: Hook) -> bool {
+    let named = rule.matches.protocols.iter();
+    let named: Vec<IpProtocol> = named.map(|one| one.number).collect();
+    hook.sees_some(&named)
 }
 
 /// Whether a default counts of a direction whose sockets are in a map. One that only allows does not: connections that no

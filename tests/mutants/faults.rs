@@ -9,6 +9,7 @@ mod bulk;
 mod calls;
 mod classifier;
 mod compose;
+mod datagrams;
 mod diff;
 mod emit;
 mod ends;
@@ -121,6 +122,7 @@ pub(crate) fn all() -> Vec<Fault> {
         bulk::FAULTS,
         place::FAULTS,
         compose::FAULTS,
+        datagrams::FAULTS,
         parser::FAULTS,
         emit::FAULTS,
         ends::FAULTS,

@@ -5,11 +5,12 @@ use std::os::fd::AsFd;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::{setsockopt, sockopt};
 use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::packet::build::{Extension, Frame};
 use sockc_compiler::protocol::IpProtocol;
-use sockc_runtime::lab::{FRONT, MAC, PacketSocket, drops};
-use socket2::Socket;
+use sockc_runtime::lab::{FRONT, MAC, PacketSocket, Space, drops};
+use socket2::{Domain, Socket, Type};
 
 use crate::place::*;
 
@@ -37,30 +38,27 @@ fn reader(place: &Place, address: &str, grouped: bool) -> UdpSocket {
             let made = place.lab.client.run(|| place.group.udp_socket(local));
             Socket::from(made.unwrap().unwrap())
         }
-        false => place
-            .lab
-            .client
-            .run(|| {
-                Socket::new(
-                    socket2::Domain::for_address(local),
-                    socket2::Type::DGRAM,
-                    None,
-                )
-            })
-            .unwrap()
-            .unwrap(),
+        false => plain(&place.lab.client, local),
     };
     socket.bind(&local.into()).unwrap();
     socket.set_nonblocking(true).unwrap();
     socket.into()
 }
 
-/// Sends a datagram from an address of the server's namespace.
-fn send(place: &Place, from: &str, to: &UdpSocket) {
-    let from = SocketAddr::new(ip(from), 0);
-    let socket = place.lab.server.run(|| UdpSocket::bind(from));
-    let socket = socket.unwrap().unwrap();
-    socket.send_to(b"x", to.local_addr().unwrap()).unwrap();
+/// A socket of no group, which may be bound to any address.
+fn plain(space: &Space, local: SocketAddr) -> Socket {
+    let made = space.run(|| Socket::new(Domain::for_address(local), Type::DGRAM, None));
+    let socket = made.unwrap().unwrap();
+    setsockopt(&socket, sockopt::IpFreebind, &true).unwrap();
+    socket
+}
+
+/// Sends a datagram from an address of the server's namespace, or a port of it.
+fn send(place: &Place, from: SocketAddr, bytes: &[u8], to: &UdpSocket) {
+    let socket = plain(&place.lab.server, from);
+    socket.bind(&from.into()).unwrap();
+    let to = to.local_addr().unwrap();
+    socket.send_to(bytes, &to.into()).unwrap();
 }
 
 /// Whether the one datagram that is on its way to a socket is delivered; else the socket counts it as dropped.
@@ -81,7 +79,7 @@ fn delivered(reader: &UdpSocket, dropped_before: u32) -> bool {
 /// Whether a datagram from an address reaches a socket.
 fn reaches(place: &Place, from: &str, to: &UdpSocket) -> bool {
     let before = drops(to.as_fd()).unwrap();
-    send(place, from, to);
+    send(place, SocketAddr::new(ip(from), 0), b"x", to);
     delivered(to, before)
 }
 
@@ -104,9 +102,7 @@ fn datagrams_are_decided_for_sockets_old_and_new_of_the_group_alone() {
             let peer = SocketAddr::new(ip(refused), 9);
             socket.connect(peer).unwrap();
             let before = drops(socket.as_fd()).unwrap();
-            let sender = place.lab.server.run(|| UdpSocket::bind(peer));
-            let to = socket.local_addr().unwrap();
-            sender.unwrap().unwrap().send_to(b"x", to).unwrap();
+            send(place, peer, b"x", &socket);
             assert!(!delivered(&socket, before), "{refused}");
             drop(socket);
             let other = reader(place, own, false);
@@ -164,10 +160,7 @@ fn header(from: &str, to: &str) -> Header {
         to: ip(to),
         protocol: IpProtocol::UDP,
         transport: Transport::Ports { from: 9, to: PORT },
-        length: match ip(from) {
-            IpAddr::V4(_) => 36,
-            IpAddr::V6(_) => 56,
-        },
+        length: 0,
         ..Header::PLAIN
     }
 }
@@ -195,16 +188,16 @@ fn no_header_is_a_way_round() {
                 frame.extension(Extension::HopByHop(0))
             }),
             ("destination", |frame| {
-                frame.extension(Extension::Destination(1))
+                frame.extension(Extension::Destination(0))
             }),
             ("whole, with the header of a fragment", |frame| {
                 frame.extension(Extension::Fragment)
             }),
             ("several", |frame| {
                 frame
-                    .extension(Extension::HopByHop(1))
+                    .extension(Extension::HopByHop(0))
                     .extension(Extension::Destination(0))
-                    .extension(Extension::Destination(2))
+                    .extension(Extension::Destination(0))
                     .extension(Extension::Fragment)
             }),
         ];
@@ -212,7 +205,11 @@ fn no_header_is_a_way_round() {
             for (name, shape) in shapes {
                 for (from, goes_on) in [(refused, false), (allowed, true)] {
                     let before = drops(socket.as_fd()).unwrap();
-                    put(place, &shape(Frame::new(header(from, own))), from);
+                    put(
+                        place,
+                        &shape(Frame::new(header(from, own))).payload(b"x"),
+                        from,
+                    );
                     assert_eq!(delivered(socket, before), goes_on, "{name}, from {from}");
                 }
             }
@@ -222,7 +219,7 @@ fn no_header_is_a_way_round() {
             frame.extension(Extension::Destination(0))
         });
         let before = drops(six.as_fd()).unwrap();
-        put(place, &many, CLIENT6);
+        put(place, &many.payload(b"x"), CLIENT6);
         assert!(!delivered(&six, before));
     });
 }
@@ -274,15 +271,7 @@ fn what_comes_in_fragments_is_decided_whole() {
             let socket = reader(place, own, true);
             for (from, goes_on) in [(refused, false), (allowed, true)] {
                 let before = drops(socket.as_fd()).unwrap();
-                let to = socket.local_addr().unwrap();
-                place
-                    .lab
-                    .server
-                    .run(|| {
-                        let sender = UdpSocket::bind(SocketAddr::new(ip(from), 0)).unwrap();
-                        sender.send_to(&[7; 9000], to).unwrap();
-                    })
-                    .unwrap();
+                send(place, SocketAddr::new(ip(from), 0), &[7; 9000], &socket);
                 assert_eq!(delivered(&socket, before), goes_on, "{from}");
             }
         }

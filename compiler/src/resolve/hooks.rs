@@ -153,8 +153,12 @@ impl AtHook<'_> {
         if hook.is_process()
             && let Some(at) = self.at
         {
+            let seen = Hook::protocols(self.direction);
             let foreign = |one: &&Spanned<Protocol>| {
-                number(&one.value).is_some_and(|number| !hook.sees_some(&[number]))
+                number(&one.value).is_some_and(|number| {
+                    // One that no hook of the direction sees is refused by itself.
+                    seen.contains(&number) && !hook.sees_some(&[number])
+                })
             };
             if let Some(other) = self.protocols.iter().find(foreign) {
                 let reason = (hook.spec().elsewhere)(self.direction);

@@ -281,7 +281,7 @@ mod tests {
             range("::", "::ffff:10.0.0.9"),
             Address::Any,
         ] {
-            assert_eq!(reached_by(&same), same);
+            assert_eq!(reached_by(Direction::Connect, &same), same);
         }
     }
 
@@ -298,12 +298,17 @@ mod tests {
             ("::1:0:0:0", false),
         ] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(reached(address) != address, stands_for_another, "{address}");
-            assert_eq!(
-                never_reached().contains(address),
-                stands_for_another,
-                "{address}"
-            );
+            // A datagram that arrives may be from an unspecified address.
+            let mapped = address.to_canonical() != address;
+            for (direction, stands) in [
+                (Direction::Connect, stands_for_another),
+                (Direction::Send, stands_for_another),
+                (Direction::Receive, mapped),
+            ] {
+                assert_eq!(reached(direction, address) != address, stands, "{address}");
+                let never = never_reached(direction);
+                assert_eq!(never.contains(address), stands, "{address}");
+            }
         }
     }
 

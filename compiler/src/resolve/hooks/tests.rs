@@ -13,6 +13,7 @@ const FRAME: &str = "\
 default in drop
 default out drop
 default send allow
+default receive allow
 set near = { 10.0.0.0/8, 2001:db8::/32 }
 socket proxy = tcp listen 127.0.0.1:1234
 group pods = cgroup \"/pods\"
@@ -132,6 +133,40 @@ fn the_same_without_a_hook_that_is_named() {
         let found: Vec<&str> = errors.iter().map(|error| error.code.0).collect();
         assert_eq!(found.join(" "), code, "{rule}: {errors:#?}");
     }
+}
+
+#[test]
+fn a_rule_on_receives_meets_the_hooks_of_its_protocols() {
+    for (rule, code) in [
+        ("drop receive above 5 packets/second", "E0324"),
+        ("drop receive tcp above 5 packets/second", "E0324"),
+        ("drop receive udp above 5 packets/second", Y),
+        ("drop receive udp above 5 connections/second", "E0324"),
+        ("drop receive above 5 packets/second at cgroup_skb", Y),
+        ("drop receive tcp at cgroup_skb", "E0304"),
+        ("drop receive tcp, udp at cgroup_skb", "E0304"),
+        ("drop receive udp at sk_skb", "E0304"),
+        ("drop receive udp at sk_msg", "E0304"),
+        ("drop receive proto 17 at cgroup_skb", Y),
+        ("drop receive proto 136", "E0307"),
+        ("drop receive udp if ttl < 3", "E0309"),
+        ("drop receive udp mark 7", "E0325"),
+    ] {
+        let errors = errors(rule);
+        let found: Vec<&str> = errors.iter().map(|error| error.code.0).collect();
+        assert_eq!(found.join(" "), code, "{rule}: {errors:#?}");
+    }
+    let protocols = |text: &str| {
+        let (policy, found) = resolved(&format!("{FRAME}{text}\n"));
+        let rules = policy.unwrap_or_else(|| panic!("{found:?}")).rules;
+        let matches = rules.values().next().cloned().unwrap().matches;
+        let named = matches.protocols.iter();
+        named.map(|one| one.number).collect::<Vec<_>>()
+    };
+    assert_eq!(protocols("count receive"), []);
+    assert_eq!(protocols("count receive at cgroup_skb"), [IpProtocol::UDP]);
+    assert_eq!(protocols("count receive at sk_skb"), [IpProtocol::TCP]);
+    assert_eq!(protocols("count send at sk_msg"), []);
 }
 
 #[test]
