@@ -279,3 +279,27 @@ fn what_comes_in_fragments_is_decided_whole() {
         assert_eq!(place.counted("six").0, 1);
     });
 }
+
+/// A socket that asked for it gets several datagrams as one, and is asked about once; they count as what they are.
+#[test]
+fn datagrams_that_are_joined_count_as_what_they_are() {
+    inside(|place| {
+        place.apply(DATAGRAMS);
+        let reader = reader(place, CLIENT4, true);
+        setsockopt(&reader, sockopt::UdpGroSegment, &true).unwrap();
+        let from = SocketAddr::new(ip(CLIENT4), 0);
+        let sender = plain(&place.lab.client, from);
+        setsockopt(&sender, sockopt::UdpGsoSegment, &8).unwrap();
+        let to = reader.local_addr().unwrap();
+        sender.send_to(&[7; 32], &to.into()).unwrap();
+        let mut read = 0;
+        let end = Instant::now() + PATIENCE;
+        while read < 32 && Instant::now() < end {
+            match reader.recv(&mut [0; 100]) {
+                Ok(bytes) => read += bytes,
+                Err(_) => thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        assert_eq!(place.counted("rest").0, 4);
+    });
+}
