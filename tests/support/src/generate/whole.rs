@@ -74,8 +74,8 @@ pub(super) fn writing(rng: &mut Rng, values: &Values) -> String {
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"written\""]);
-    if rng.one_in(4) {
-        let protocols = *rng.one_of(&["", " tcp", " udp", " udp", " tcp, udp"]);
+    if rng.one_in(3) {
+        let protocols = *rng.one_of(&["", " tcp", " udp", " udp"]);
         return format!("{verb} receive{protocols} from {to} to group {group}{log}");
     }
     let what = *rng.one_of(&[
