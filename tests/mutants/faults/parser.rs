@@ -29,8 +29,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         57,
         PACKET,
-        "JumpOp::Set, OFFSET, later",
-        "JumpOp::Set, if FAULT { 0xff0f } else { OFFSET }, later",
+        "JumpOp::Set, frame::OFFSET_OF_V4, later",
+        "JumpOp::Set, if FAULT { 0xff0f } else { frame::OFFSET_OF_V4 }, later",
         CODE,
     ),
     fault(60, REGION, "0xfff8", "0xfff0", CODE),
@@ -44,8 +44,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         151,
         PACKET,
-        "JumpOp::Set, MORE | OFFSET, fragment",
-        "JumpOp::Set, if FAULT { OFFSET } else { MORE | OFFSET }, fragment",
+        "JumpOp::Set, frame::PART_OF_V4, fragment",
+        "JumpOp::Set, if FAULT { frame::OFFSET_OF_V4 } else { frame::PART_OF_V4 }, fragment",
         CODE,
     ),
     fault(
