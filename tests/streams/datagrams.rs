@@ -181,12 +181,15 @@ fn put(place: &Place, frame: &Frame, from: &str) {
     place.lab.server.run(sent).unwrap().unwrap();
 }
 
+/// Makes another frame of one.
+type Shape = fn(Frame) -> Frame;
+
 #[test]
 fn no_header_is_a_way_round() {
     inside(|place| {
         place.apply(DATAGRAMS);
         let [four, six] = ENDS.map(|(own, ..)| reader(place, own, true));
-        let shapes: [(&str, fn(Frame) -> Frame); 6] = [
+        let shapes: [(&str, Shape); 6] = [
             ("plain", |frame| frame),
             ("options of IPv4", |frame| frame.ip_options(10)),
             ("hop by hop", |frame| {
