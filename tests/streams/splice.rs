@@ -517,6 +517,15 @@ fn short_pairs_one_after_the_other() {
     });
 }
 
+/// Says that it is done, also where it has failed: who waits for that ends then, too.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// One policy after the other is applied while both ends write; each declares the pairs.
 #[test]
 fn an_apply_in_the_middle_loses_no_byte() {
@@ -543,8 +552,10 @@ fn an_apply_in_the_middle_loses_no_byte() {
                     }
                     applies
                 });
-                let read = both_ways(&joined, count, Duration::ZERO);
-                done.store(true, Ordering::Relaxed);
+                let read = {
+                    let _done = Done(&done);
+                    both_ways(&joined, count, Duration::ZERO)
+                };
                 assert_eq!(read, [count; 2], "{turn}");
                 applies.join().unwrap()
             });

@@ -6,9 +6,7 @@ use super::{Fault, fault};
 const RECEIVE: &str = "compiler/src/lower/hook/receive.rs";
 const DOOR: &str = "compiler/src/lower/door.rs";
 const SPLICE: &str = "compiler/src/lower/splice.rs";
-const KEEPER: &str = "runtime/src/keeper.rs";
 const PAIR: &str = "runtime/src/keeper/pair.rs";
-const WAY: &str = "runtime/src/keeper/way.rs";
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(
@@ -17,13 +15,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "    cut_off(builder, context, old, broken);",
         "    if !FAULT {\n        cut_off(builder, context, old, broken);\n    }",
         &[(Streams, "again::what_a_segment_has_again")],
-    ),
-    fault(
-        801,
-        RECEIVE,
-        "    builder.leave_if(ends, JumpOp::Eq, 1, end);",
-        "    builder.leave_if(ends, JumpOp::Eq, if FAULT { 2 } else { 1 }, end);",
-        &[(Streams, "again::an_end_with_old_data")],
     ),
     fault(
         802,
@@ -68,13 +59,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Streams, "splice::a_reader_that_stalls_stops_the_writer")],
     ),
     fault(
-        812,
-        WAY,
-        "if left + moved == all && self.is_written(joint, source, target)? {",
-        "if left + moved == all && (FAULT || self.is_written(joint, source, target)?) {",
-        &[(Streams, "splice::a_close_with_data_on_the_way")],
-    ),
-    fault(
         813,
         PAIR,
         "self.ways[side].ended |= ended && ",
@@ -87,13 +71,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "fate == Fate::Reset);",
         "fate == Fate::Reset && !FAULT);",
         &[(Streams, "splice::an_unload_resets_both_ends")],
-    ),
-    fault(
-        815,
-        KEEPER,
-        "if more != unsaid {",
-        "if !FAULT && more != unsaid {",
-        &[(Streams, "splice::a_ring_that_is_full")],
     ),
     fault(
         816,
