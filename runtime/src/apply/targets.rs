@@ -310,7 +310,7 @@ fn receives(manifest: &Manifest, features: Features) -> Result<(), Error> {
     able.map_err(|why| Error::Kernel {
         what: "attach the receive program to a group".to_owned(),
         cause: io::Error::other(format!(
-            "{why}; take the rules and the default of `receive` out, or decide by packets with `in`"
+            "{why}; name `udp` in the rules of `receive` and let its default allow, or decide by packets with `in`"
         )),
     })
 }
