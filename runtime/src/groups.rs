@@ -2,8 +2,8 @@
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
 //! which are gone or others now, [`concern`] which connections its rules mean; [`entry`] takes those in that exist, [`escaped`]
-//! counts those that cannot be, [`refused`] lets those go on that the policy before refused, and [`waiting`] says in which data
-//! waits that would be lost.
+//! counts those that cannot be, [`places`] those that are in, [`refused`] lets those go on that the policy before refused, and
+//! [`waiting`] says in which data waits that would be lost.
 //! Not here: the programs, and the hooks that they hang on.
 
 mod asked;
@@ -14,6 +14,7 @@ pub(crate) mod escaped;
 mod judge;
 mod makers;
 pub(crate) mod moved;
+pub(crate) mod places;
 pub(crate) mod refused;
 mod waiting;
 

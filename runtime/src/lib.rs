@@ -60,6 +60,7 @@ pub use blocks::departing::{Departing, HeldOn};
 pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;
+pub use groups::places::{GroupStatus, Table};
 pub use hook::Means;
 pub use keeper::{Kept, keep_pairs};
 pub use live::Missing;

@@ -22,6 +22,7 @@ use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
 use crate::elsewhere;
 use crate::error::Error;
+use crate::groups::places::{self, GroupStatus};
 use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
@@ -54,6 +55,8 @@ pub struct Status {
     pub ends: Vec<EndState>,
     /// The pairs that are spliced.
     pub pairs: Vec<PairsStatus>,
+    /// The groups whose connections are taken in.
+    pub groups: Vec<GroupStatus>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
@@ -322,6 +325,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         sockets: sockets(session, record)?,
         ends: ends_of(session, record)?,
         pairs: joined(session, record)?,
+        groups: places::look(&session.state, record)?,
         leftovers,
         drift: Vec::new(),
         applied: record.applied,

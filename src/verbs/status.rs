@@ -1,5 +1,6 @@
 //! `sockc status`: what is in force, as the kernel says.
 
+mod connections;
 mod facts;
 mod interfaces;
 
@@ -29,6 +30,7 @@ struct Report<'a> {
     sockets: Vec<Slot<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ends: Vec<slots::End<'a>>,
+    connections: Vec<connections::Row<'a>>,
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
@@ -367,6 +369,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     output.table(&rows);
     slots::tell(&status.sockets, output);
     slots::tell_ends(&status.ends, output);
+    connections::show(&status.groups, output);
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(foreign.beside(&hook.hook, &hook.target));
@@ -453,6 +456,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         ends: status
             .map(|status| slots::ends(&status.ends))
             .unwrap_or_default(),
+        connections: connections::rows(status.map_or(&[], |status| &status.groups)),
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),

@@ -33,6 +33,7 @@ mod machine;
 mod many;
 #[path = "../../examples/proxy/pairs.rs"]
 mod pairs;
+mod members;
 mod place;
 mod proxy;
 mod refusal;

@@ -149,6 +149,16 @@ impl Place {
         found.unwrap().unwrap().unwrap().ends
     }
 
+    /// How many connections of the group stand in its tables, by their directions, and how many have room.
+    pub(crate) fn taken_in(&self) -> Vec<(&'static str, u32, u32)> {
+        let found = self.lab.server.run(|| status(&self.options));
+        let groups = found.unwrap().unwrap().unwrap().groups;
+        let tables = groups.into_iter().flat_map(|group| group.tables);
+        tables
+            .map(|table| (table.direction, table.connections, table.places))
+            .collect()
+    }
+
     /// The groups that status says are on control groups no longer.
     pub(crate) fn moved_groups(&self) -> Vec<MovedGroup> {
         let found = self.lab.server.run(|| status(&self.options));

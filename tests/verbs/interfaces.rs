@@ -480,6 +480,7 @@ fn nothing_is_told_of_a_control_group_whose_rules_follow_it() {
     group.remake().unwrap();
     let said = place.status(0);
     assert!(said.contains("1, counted"), "{said}");
+    assert!(!said.contains("there is no control group"), "{said}");
     let (code, said) = planned(&place);
     assert_eq!(code, Some(0), "{said}");
     place.done(&["apply", "--running"]);
@@ -586,7 +587,13 @@ fn a_control_group_that_is_gone_keeps_no_interface_open() {
         assert_eq!(again.stderr.contains(&words), followed, "{}", again.stderr);
         // Twice is as well as once.
         place.done(&["apply", "--running"]);
-        if !followed {
+        if followed {
+            let said = place.status(0);
+            let words = format!("there is no control group {}: the rules", folder.display());
+            assert!(said.contains(&words), "{said}");
+            let json = place.run(&["status", "--json"]).json();
+            assert_eq!(json["connections"][0]["awaited"], true, "{json}");
+        } else {
             let said = place.status(5);
             assert!(said.contains("was removed: if it is made again"), "{said}");
         }

@@ -8,8 +8,13 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use super::error::{Error, While};
 use super::state;
@@ -17,7 +22,7 @@ use super::state;
 /// Bytes of stack the child gets; it makes two system calls.
 const STACK: usize = 64 * 1024;
 
-/// What the name of a lab's cgroup begins with; the number of its process follows.
+/// What the name of a lab's cgroup begins with; the PID namespace of its process follows, and the number that it has there.
 const NAME: &str = "sockc-lab-";
 
 /// A cgroup that is removed when this is dropped.
@@ -37,9 +42,10 @@ impl Group {
     pub fn named(ending: &str) -> Result<Self, Error> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{NAME}{}-{number}{ending}", std::process::id());
+        let numbers = numbers()?;
+        let name = format!("{NAME}{numbers}-{}-{number}{ending}", std::process::id());
         let root = root()?;
-        sweep(&root);
+        sweep(&root, numbers);
         let folder = root.join(&name);
         fs::create_dir(&folder).doing(|| format!("making the cgroup {}", folder.display()))?;
         Ok(Self {
@@ -120,14 +126,30 @@ impl Drop for Group {
     }
 }
 
-/// Removes the cgroups of labs whose processes were killed. What cannot be removed is in use, or not ours to remove.
-fn sweep(root: &Path) {
+/// The inode of the PID namespace that this process has its number in.
+fn numbers() -> Result<u64, Error> {
+    let namespace =
+        fs::metadata("/proc/self/ns/pid").doing(|| "looking for the PID namespace".into());
+    Ok(namespace?.ino())
+}
+
+/// Removes the cgroups of labs whose processes were killed, of those that have their numbers in the PID namespace `numbers`, which is
+/// this process's: what a number means in another one cannot be known here. What cannot be removed is in use, or not ours to
+/// remove.
+fn sweep(root: &Path, numbers: u64) {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(NAME));
-        let process = process.and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
-        if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
+        let parts = name.to_str().and_then(|name| name.strip_prefix(NAME));
+        let mut parts = parts.into_iter().flat_map(|rest| rest.split('-'));
+        let mut number = || parts.next()?.parse::<u64>().ok();
+        let (space, process) = (number(), number());
+        let is_gone = process.is_some_and(|process| {
+            let process = i32::try_from(process).map(Pid::from_raw);
+            // Not /proc, which may be that of another PID namespace.
+            process.is_ok_and(|process| kill(process, None) == Err(Errno::ESRCH))
+        });
+        if space == Some(numbers) && is_gone {
             let _ = fs::remove_dir(entry.path());
         }
     }
@@ -219,25 +241,27 @@ mod tests {
     #[test]
     fn what_a_killed_lab_left_is_removed_and_what_lives_stays() {
         let folder = std::env::temp_dir().join(format!("sockc-sweep-{}", std::process::id()));
+        let (own, process) = (numbers().unwrap(), std::process::id());
         // No process has a number beyond `PID_MAX_LIMIT`, 2^22.
-        for name in [
-            "sockc-lab-4194305-0",
-            "sockc-lab-4194305-1-deep",
-            "sockc-lab-x",
-            "other",
-        ] {
+        let gone = [format!("{own}-4194305-0"), format!("{own}-4194305-1-deep")];
+        let mut stay = vec![
+            "other".to_owned(),
+            format!("{NAME}x"),
+            format!("{NAME}{own}-{process}-0"),
+            // Of another PID namespace, or of a version that said none.
+            format!("{NAME}{}-4194305-0", own + 1),
+            format!("{NAME}4194305-0"),
+        ];
+        for name in gone.map(|name| format!("{NAME}{name}")).iter().chain(&stay) {
             fs::create_dir_all(folder.join(name)).unwrap();
         }
-        let own = format!("{NAME}{}-0", std::process::id());
-        fs::create_dir(folder.join(&own)).unwrap();
-        sweep(&folder);
+        sweep(&folder, own);
         let left = fs::read_dir(&folder).unwrap();
         let names = left.map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut left: Vec<String> = names.collect();
         left.sort();
-        let mut wanted = ["other".to_owned(), own, "sockc-lab-x".to_owned()];
-        wanted.sort();
-        assert_eq!(left, wanted);
+        stay.sort();
+        assert_eq!(left, stay);
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -250,7 +250,7 @@ pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     // A key that vanishes under the walk starts it anew; the bound ends that.
     for _ in 0..shape.entries {
         let mut next = vec![0u8; shape.key as usize];
-        if !key_after(map, keys.last().map(Vec::as_slice), &mut next)? {
+        if !next_key(map, keys.last().map(Vec::as_slice), &mut next)? {
             break;
         }
         keys.push(next);
@@ -270,6 +270,11 @@ pub(crate) fn key_after(
     if size > next.len() || key.is_some_and(|key| size > key.len()) {
         return Err(another());
     }
+    next_key(map, key, next)
+}
+
+/// The same where both are known to be as long as a key of this map.
+fn next_key(map: BorrowedFd<'_>, key: Option<&[u8]>, next: &mut [u8]) -> io::Result<bool> {
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     a.__bindgen_anon_2.key = key.map_or(0, |key| address(key));
