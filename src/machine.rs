@@ -5,6 +5,7 @@ pub(crate) mod drift;
 pub(crate) mod entries;
 pub(crate) mod local;
 pub(crate) mod others;
+pub(crate) mod otherwise;
 pub(crate) mod slots;
 
 use sockc_runtime::{Error, Means, Options};

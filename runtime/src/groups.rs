@@ -2,7 +2,7 @@
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
 //! which are gone or others now, [`concern`] which connections its rules mean; [`entry`] takes those in that exist, [`escaped`]
-//! counts those that cannot be, [`places`] those that are in, [`refused`] lets those go on that the policy before refused, and
+//! counts those that cannot be, [`faults`] says what the kernel does otherwise on them, [`places`] those that are in, [`refused`] lets those go on that the policy before refused, and
 //! [`waiting`] says in which data waits that would be lost.
 //! Not here: the programs, and the hooks that they hang on.
 
@@ -11,6 +11,7 @@ pub(crate) mod concern;
 mod connections;
 pub(crate) mod entry;
 pub(crate) mod escaped;
+pub(crate) mod faults;
 mod judge;
 mod makers;
 pub(crate) mod moved;

@@ -77,6 +77,7 @@ pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
+pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
 pub use sockets::ends::connected::EndKind;
 pub use sockets::ends::{EndHeld, EndPhase, EndState};

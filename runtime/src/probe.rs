@@ -1,5 +1,7 @@
 //! What this kernel can do, found by trying it: versions say little about kernels that distributions patch.
 
+pub(crate) mod streams;
+
 use std::os::fd::{AsFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};

@@ -27,6 +27,7 @@ use crate::hook::Hook;
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
 use crate::pairs;
+use crate::probe::streams::Faults;
 use crate::session::{self, Session};
 use crate::sockets::ends::{self, EndState};
 use crate::sockets::inspect;
@@ -57,6 +58,8 @@ pub struct Status {
     pub pairs: Vec<PairsStatus>,
     /// The groups whose connections are taken in.
     pub groups: Vec<GroupStatus>,
+    /// What the kernel does otherwise on these connections, found at the apply; `None` of an older sockc.
+    pub faults: Option<Faults>,
     /// What an earlier command left behind; it has been removed, unless another command is at work.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
@@ -326,6 +329,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         ends: ends_of(session, record)?,
         pairs: joined(session, record)?,
         groups: places::look(&session.state, record)?,
+        faults: record.faults.clone(),
         leftovers,
         drift: Vec::new(),
         applied: record.applied,

@@ -13,6 +13,7 @@ use sockc_runtime::{Applied, Error, Options};
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::local;
+use crate::machine::otherwise;
 use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
 use crate::machine::{means, place, refused};
 use crate::output::{Output, count};
@@ -37,6 +38,8 @@ struct Report<'a> {
     ends: Vec<End<'a>>,
     escaped: Vec<Escaped<'a>>,
     unseen: Vec<Escaped<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    otherwise: Vec<otherwise::Row<'a>>,
     notes: &'a [String],
     netns: Vec<Inner<'a>>,
 }
@@ -220,6 +223,7 @@ fn details(applied: &Applied, output: &mut Output) {
     output.table(&table);
     tell(&applied.sockets, output);
     tell_ends(&applied.ends, output);
+    otherwise::tell(&applied.faults, output);
     for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
         output.note(match connections {
             1 => format!(
@@ -272,6 +276,7 @@ fn in_json<'a>(
         ends: ends(&applied.ends),
         escaped: escaped(&applied.escaped),
         unseen: escaped(&applied.unseen),
+        otherwise: otherwise::rows(&applied.faults),
         notes: &applied.notes,
         netns: inner.collect(),
     }

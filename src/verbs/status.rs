@@ -15,6 +15,7 @@ use crate::exit::Exit;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
 use crate::machine::others::{self, Near};
+use crate::machine::otherwise;
 use crate::machine::slots::{self, Slot};
 use crate::machine::{means, options, refused};
 use crate::output::Output;
@@ -31,6 +32,8 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ends: Vec<slots::End<'a>>,
     connections: Vec<connections::Row<'a>>,
+    /// Null where nothing was tried: nothing is in force, or an older sockc applied it.
+    otherwise: Option<Vec<otherwise::Row<'a>>>,
     leftovers: &'a [String],
     drift: Vec<Changed<'a>>,
     interfaces: interfaces::Row<'a>,
@@ -370,6 +373,9 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     slots::tell(&status.sockets, output);
     slots::tell_ends(&status.ends, output);
     connections::show(&status.groups, output);
+    if let Some(faults) = &status.faults {
+        otherwise::list(faults, output);
+    }
     for hook in &status.hooks {
         for foreign in hook.foreign.iter().filter(|one| !overtakes(hook, one)) {
             output.note(foreign.beside(&hook.hook, &hook.target));
@@ -457,6 +463,9 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
             .map(|status| slots::ends(&status.ends))
             .unwrap_or_default(),
         connections: connections::rows(status.map_or(&[], |status| &status.groups)),
+        otherwise: status
+            .and_then(|status| status.faults.as_ref())
+            .map(otherwise::rows),
         leftovers: status.map_or(&[], |status| &status.leftovers),
         drift: drift_in_json(status.map_or(&[], |status| &status.drift)),
         interfaces: interfaces::row(status.map(|status| &status.coverage)),

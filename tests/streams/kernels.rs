@@ -8,7 +8,11 @@ use std::fs;
 use crate::guests::{self, Scratch};
 
 /// What tests are skipped for on the kernels as Debian builds them for clouds.
-const CANNOT: [(&str, &str); 5] = [
+const CANNOT: [(&str, &str); 8] = [
+    // Guests have this program and a shell, and no others.
+    ("5.10", "programs of others"),
+    ("6.1", "programs of others"),
+    ("6.12", "programs of others"),
     // Its build has no CONFIG_MPTCP, and no CONFIG_TLS.
     ("5.10", "MPTCP"),
     ("5.10", "TLS of the kernel"),

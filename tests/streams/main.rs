@@ -23,25 +23,30 @@ mod encrypted;
 mod ends;
 mod escape;
 mod existing;
+mod faults;
 mod full;
 #[path = "../kernels/guests.rs"]
 mod guests;
 mod handover;
 mod kernels;
+mod large;
 #[path = "../kernels/machine.rs"]
 mod machine;
 mod many;
+mod members;
 #[path = "../../examples/proxy/pairs.rs"]
 mod pairs;
-mod members;
 mod place;
 mod proxy;
 mod refusal;
 mod relaxed;
 #[path = "../../examples/proxy/relay.rs"]
 mod relay;
+mod selftests;
 mod short;
 mod shortcut;
 mod speed;
 mod splice;
+mod untouched;
+mod whole;
 mod writes;

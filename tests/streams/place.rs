@@ -15,9 +15,9 @@ use sockc_compiler::target::Target;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{FRONT, Group, Lab, Space, missing_rights};
 use sockc_runtime::{
-    Applied, Carried, EndState, Error, Expiry, Features, Handover, Kept, Missing, MovedGroup,
-    Options, Prefix, apply, counters, forecast, keep_pairs, set_add, set_del, socket_register,
-    socket_unregister, status, unload,
+    Applied, Carried, EndState, Error, Expiry, Faults, Features, Handover, Kept, Missing,
+    MovedGroup, Options, Prefix, apply, counters, forecast, keep_pairs, set_add, set_del,
+    socket_register, socket_unregister, status, unload,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -147,6 +147,12 @@ impl Place {
     pub(crate) fn ends(&self) -> Vec<EndState> {
         let found = self.lab.server.run(|| status(&self.options));
         found.unwrap().unwrap().unwrap().ends
+    }
+
+    /// What the kernel does otherwise on the connections of the policy, as status says.
+    pub(crate) fn otherwise(&self) -> Faults {
+        let found = self.lab.server.run(|| status(&self.options));
+        found.unwrap().unwrap().unwrap().faults.unwrap()
     }
 
     /// How many connections of the group stand in its tables, by their directions, and how many have room.

@@ -1,6 +1,7 @@
 //! What an apply did, as it is told.
 
 use crate::hook::Means;
+use crate::probe::streams::Faults;
 use crate::sockets::ends::EndState;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::refill;
@@ -23,6 +24,8 @@ pub struct Applied {
     pub escaped: Vec<(String, usize)>,
     /// Groups and on how many of their connections, made before, what arrives is not decided.
     pub unseen: Vec<(String, usize)>,
+    /// What the kernel does otherwise on the connections that are taken in.
+    pub faults: Faults,
     /// What else a person should know.
     pub notes: Vec<String>,
     /// The policies of `for netns` blocks, by the namespace's name.

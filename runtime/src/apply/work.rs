@@ -19,7 +19,7 @@ use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
 use crate::error::{Error, at};
-use crate::groups::{self, Group, PARKED, refused};
+use crate::groups::{self, Group, PARKED, faults, refused};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
@@ -135,6 +135,8 @@ impl<'a> Work<'a> {
         self.attach_all()?;
         self.step("take connections in")?;
         self.take_in(&mut doors)?;
+        self.step("try what the kernel does otherwise")?;
+        self.record.faults = Some(faults::look(self.manifest));
         self.step("keep the record")?;
         let path = self.session.state.record(self.record.generation);
         self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);
@@ -312,6 +314,7 @@ impl<'a> Work<'a> {
             ends,
             escaped: of_each(&escaped, |one| one.writes),
             unseen: of_each(&escaped, |one| one.reads),
+            faults: self.record.faults.unwrap_or_default(),
             notes: self.notes,
             netns: Vec::new(),
             entered: None,

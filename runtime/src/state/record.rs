@@ -12,6 +12,7 @@ use super::namespaces::{Held, Known, Owner};
 use super::pin::Pin;
 use crate::error::{Error, at, unreadable};
 use crate::hook::{Hook, Point};
+use crate::probe::streams::Faults;
 use crate::sys::netns::Namespace;
 
 /// The version of [`Record`] and of the dispatchers.
@@ -57,6 +58,9 @@ pub(crate) struct Record {
     /// What was found of what the policy names; an older sockc did not keep it.
     #[serde(default)]
     pub(crate) named: Option<Named>,
+    /// What the kernel does otherwise on the connections that are taken in; an older sockc did not try.
+    #[serde(default)]
+    pub(crate) faults: Option<Faults>,
 }
 
 /// What was found of what a policy names.
@@ -99,6 +103,7 @@ impl Record {
             fillers: Vec::new(),
             pins: None,
             named: None,
+            faults: None,
         }
     }
 

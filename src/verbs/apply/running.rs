@@ -9,6 +9,7 @@ use sockc_runtime::{Error, Status};
 
 use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
+use crate::machine::otherwise;
 use crate::machine::slots::{ends, slots};
 use crate::machine::{means, options};
 use crate::output::Output;
@@ -114,6 +115,11 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         ends: ends(&status.ends),
         escaped: Vec::new(),
         unseen: Vec::new(),
+        otherwise: status
+            .faults
+            .as_ref()
+            .map(otherwise::rows)
+            .unwrap_or_default(),
         notes,
         netns: inner.collect(),
     }
