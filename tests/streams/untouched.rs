@@ -17,7 +17,7 @@ use crate::place::*;
 const POLICIES: [&str; 3] = [
     "default send allow\nGROUP\ndrop send tcp from group pods to 203.0.113.0/24\n",
     "default send allow\ndefault receive allow\nGROUP\ndrop send tcp from group pods to 203.0.113.0/24\ndrop receive tcp from 203.0.113.0/24 to group pods\n",
-    "default send allow\nGROUP\nshortcut tcp from group pods to 203.0.113.0/24\n",
+    "default send allow\nGROUP\nshortcut tcp within group pods to 203.0.113.0/24\n",
 ];
 
 /// How often a program that does not do the same twice may be asked again.

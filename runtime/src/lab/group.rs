@@ -22,7 +22,7 @@ use super::state;
 /// Bytes of stack the child gets; it makes two system calls.
 const STACK: usize = 64 * 1024;
 
-/// What the name of a lab's cgroup begins with; the PID namespace of its process follows, and the number that it has there.
+/// What the name of a lab's cgroup begins with; the number of its process follows, and the PID namespace that it has it in.
 const NAME: &str = "sockc-lab-";
 
 /// A cgroup that is removed when this is dropped.
@@ -43,7 +43,7 @@ impl Group {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let numbers = numbers()?;
-        let name = format!("{NAME}{numbers}-{}-{number}{ending}", std::process::id());
+        let name = format!("{NAME}{}-{numbers}-{number}{ending}", std::process::id());
         let root = root()?;
         sweep(&root, numbers);
         let folder = root.join(&name);
@@ -143,7 +143,7 @@ fn sweep(root: &Path, numbers: u64) {
         let parts = name.to_str().and_then(|name| name.strip_prefix(NAME));
         let mut parts = parts.into_iter().flat_map(|rest| rest.split('-'));
         let mut number = || parts.next()?.parse::<u64>().ok();
-        let (space, process) = (number(), number());
+        let (process, space) = (number(), number());
         let is_gone = process.is_some_and(|process| {
             let process = i32::try_from(process).map(Pid::from_raw);
             // Not /proc, which may be that of another PID namespace.
@@ -243,13 +243,13 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("sockc-sweep-{}", std::process::id()));
         let (own, process) = (numbers().unwrap(), std::process::id());
         // No process has a number beyond `PID_MAX_LIMIT`, 2^22.
-        let gone = [format!("{own}-4194305-0"), format!("{own}-4194305-1-deep")];
+        let gone = [format!("4194305-{own}-0"), format!("4194305-{own}-1-deep")];
         let mut stay = vec![
             "other".to_owned(),
             format!("{NAME}x"),
-            format!("{NAME}{own}-{process}-0"),
+            format!("{NAME}{process}-{own}-0"),
             // Of another PID namespace, or of a version that said none.
-            format!("{NAME}{}-4194305-0", own + 1),
+            format!("{NAME}4194305-{}-0", own + 1),
             format!("{NAME}4194305-0"),
         ];
         for name in gone.map(|name| format!("{NAME}{name}")).iter().chain(&stay) {
