@@ -253,16 +253,3 @@ fn verbs_of(page: &str) -> BTreeSet<&str> {
         .filter_map(|command| command.split([' ', '…']).nth(1))
         .collect()
 }
-
-#[test]
-fn policies_of_a_later_version_are_refused_for_that_alone() {
-    for name in files_in("rules/later", ".sk") {
-        let (_, outcome) = crate::golden::compile(&name);
-        let codes: BTreeSet<&str> = outcome.diagnostics.iter().map(|one| one.code.0).collect();
-        assert_eq!(
-            codes,
-            [LATER].into(),
-            "{name}; move it to rules/ when it compiles"
-        );
-    }
-}

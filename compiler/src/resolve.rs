@@ -1,7 +1,7 @@
 //! Syntax tree to policy: names to ids, addresses to ranges, and every mistake in one run.
 //!
 //! Takes a parsed file with its sources; gives a [`Policy`] if nothing is wrong, and the diagnostics. Every construct of
-//! the language either gets its meaning here or is refused by `pending`. Not here: what a rule decides (`decide`), and
+//! the language either gets its meaning here or was refused by the grammar. Not here: what a rule decides (`decide`), and
 //! how rules of a list hinder each other at a hook (placement).
 
 mod addresses;
@@ -22,7 +22,6 @@ mod matchable;
 mod mentions;
 mod overlaps;
 mod pairs;
-mod pending;
 mod places;
 mod ports;
 mod protocols;

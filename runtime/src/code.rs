@@ -4,6 +4,7 @@
 //! [`owner`] writes the code that asks whose a socket is, by what [`kernel_types`] finds out of the kernel's structures. Not
 //! here: the programs themselves, which are where they are loaded.
 
+pub(crate) mod arrivals;
 pub(crate) mod kernel_types;
 pub(crate) mod owner;
 pub(crate) mod segments;

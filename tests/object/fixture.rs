@@ -99,6 +99,7 @@ fn manifest() -> Manifest {
         }],
         sockets: Vec::new(),
         ends: Vec::new(),
+        idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),
         counters: Vec::new(),

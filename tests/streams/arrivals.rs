@@ -49,7 +49,7 @@ pub(crate) fn seeing(test: impl FnOnce(&Place)) {
 }
 
 /// Waits until something holds.
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < end, "{what}");
@@ -58,7 +58,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Whether everything that was written has been acknowledged.
-fn is_acknowledged(stream: &TcpStream) -> bool {
+pub(crate) fn is_acknowledged(stream: &TcpStream) -> bool {
     let mut left: libc::c_int = 0;
     // SAFETY: the request writes an int.
     let asked = unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
@@ -82,7 +82,7 @@ pub(crate) fn until_reset(stream: &TcpStream) {
 }
 
 /// Bytes that are told from each other: what is lost, doubled or out of order shows.
-fn pattern(from: usize, length: usize) -> Vec<u8> {
+pub(crate) fn pattern(from: usize, length: usize) -> Vec<u8> {
     let byte = |at: usize| {
         let number = (at / 8) as u64;
         number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[at % 8]
@@ -90,7 +90,7 @@ fn pattern(from: usize, length: usize) -> Vec<u8> {
     (from..from + length).map(byte).collect()
 }
 
-fn write_pattern(stream: &mut TcpStream, length: usize, piece: usize) {
+pub(crate) fn write_pattern(stream: &mut TcpStream, length: usize, piece: usize) {
     let mut at = 0;
     while at < length {
         let now = piece.min(length - at);

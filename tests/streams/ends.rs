@@ -27,17 +27,17 @@ GROUP
 socket cache = registered
 onward: redirect send tcp from group pods to 203.0.113.0/24, 2001:db8:3::/48 to output of sock cache
 ";
-const TO4: &str = "203.0.113.5";
-const TO6: &str = "2001:db8:3::5";
+pub(crate) const TO4: &str = "203.0.113.5";
+pub(crate) const TO6: &str = "2001:db8:3::5";
 
 /// A socket that is handed over, and its peer.
-struct Joined {
-    own: OwnedFd,
-    peer: OwnedFd,
+pub(crate) struct Joined {
+    pub(crate) own: OwnedFd,
+    pub(crate) peer: OwnedFd,
 }
 
 /// Over `lo` of the test's own namespace.
-fn tcp(address: &str) -> Joined {
+pub(crate) fn tcp(address: &str) -> Joined {
     let listener = TcpListener::bind((address, 0)).unwrap();
     let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let peer = listener.accept().unwrap().0;
@@ -57,7 +57,7 @@ fn udp(address: &str) -> Joined {
     }
 }
 
-fn stream() -> Joined {
+pub(crate) fn stream() -> Joined {
     let (own, peer) = UnixStream::pair().unwrap();
     Joined {
         own: own.into(),
@@ -74,10 +74,10 @@ fn datagrams() -> Joined {
 }
 
 /// A kind of socket: its name, and how one is made.
-type Kind = (&'static str, fn() -> Joined);
+pub(crate) type Kind = (&'static str, fn() -> Joined);
 
 /// Every kind that a queue may be of.
-fn kinds() -> [Kind; 6] {
+pub(crate) fn kinds() -> [Kind; 6] {
     [
         ("tcp4", || tcp("127.0.0.1")),
         ("tcp6", || tcp("::1")),
@@ -89,7 +89,7 @@ fn kinds() -> [Kind; 6] {
 }
 
 /// What comes out of a socket until so much has come, as a program reads that asks again after EAGAIN.
-fn read(socket: BorrowedFd<'_>, wanted: usize) -> Vec<u8> {
+pub(crate) fn read(socket: BorrowedFd<'_>, wanted: usize) -> Vec<u8> {
     let (mut all, mut buffer, started) = (Vec::new(), vec![0; 1 << 18], Instant::now());
     while all.len() < wanted && started.elapsed() < PATIENCE {
         let mut ready = [PollFd::new(socket, PollFlags::POLLIN)];
@@ -106,14 +106,14 @@ fn read(socket: BorrowedFd<'_>, wanted: usize) -> Vec<u8> {
 }
 
 /// Whether nothing is to be read.
-fn is_silent(socket: BorrowedFd<'_>) -> bool {
+pub(crate) fn is_silent(socket: BorrowedFd<'_>) -> bool {
     let mut byte = [0];
     let asked = recv(socket.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT);
     asked == Err(nix::errno::Errno::EAGAIN)
 }
 
 /// Hands a socket over; nothing, and a word of it, where the kernel puts no data into its queues.
-fn handed(place: &Place, name: &str, joined: &Joined) -> Option<()> {
+pub(crate) fn handed(place: &Place, name: &str, joined: &Joined) -> Option<()> {
     match place.register("cache", joined.own.as_fd()) {
         Ok(kind) => {
             assert_eq!(kind, name);
@@ -127,6 +127,17 @@ fn handed(place: &Place, name: &str, joined: &Joined) -> Option<()> {
             None
         }
     }
+}
+
+/// Hands a socket over on which arrivals are decided; not, and a word of it, where these would stop then.
+fn is_taken(place: &Place, socket: BorrowedFd<'_>) -> bool {
+    let Err(error) = place.register("cache", socket) else {
+        return true;
+    };
+    let text = error.to_string();
+    assert!(text.contains("could stop"), "{text}");
+    skip("what arrives on sockets whose input takes data");
+    false
 }
 
 /// Where a connection of the group goes whose data is redirected.
@@ -484,7 +495,9 @@ fn data_for_the_input_of_a_socket_of_the_group_is_not_asked_about_as_it_arrives(
         let also = "default receive allow\nheard: drop receive tcp from 192.0.2.0/24 to group pods";
         place.apply(&format!("{INPUT}{also}\n"));
         let mut kept = place.pair(CLIENT4, "192.0.2.5", CLIENT);
-        place.register("cache", kept.client.as_fd()).unwrap();
+        if !is_taken(place, kept.client.as_fd()) {
+            return;
+        }
         let mut pair = from(place, TO4);
         pair.client.write_all(DATA).unwrap();
         assert_eq!(read(kept.client.as_fd(), DATA.len()), DATA);

@@ -28,6 +28,7 @@ mod full;
 #[path = "../kernels/guests.rs"]
 mod guests;
 mod handover;
+mod inward;
 mod kernels;
 mod large;
 #[path = "../kernels/machine.rs"]

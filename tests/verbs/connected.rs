@@ -136,3 +136,45 @@ fn a_socket_that_the_next_policy_cannot_use_is_put_out_as_planned() {
     assert!(said.contains("`to input of`"), "{said}");
     place.says(&["unload"], 0);
 }
+
+/// A name that is declared and that no rule leads to is told from one that is not declared; and `apply` says what it takes off.
+#[test]
+fn a_name_that_no_rule_leads_to_takes_nothing() {
+    if !root() {
+        return;
+    }
+    let (place, folder) = (Place::new(), Folder::new("idle"));
+    let text = std::fs::read_to_string(&place.input).unwrap();
+    let idle = text
+        .replace("redirect send", "allow send")
+        .replace(" to input of sock cache", "");
+    let idle = folder.file("idle.sk", &idle);
+    let relayed = text.replace("default send allow\n", "").replace(
+        "send tcp from group pods to 10.0.0.9:53",
+        "receive tcp from 10.0.0.9 to group pods",
+    );
+    let relayed = folder.file("relayed.sk", &relayed);
+    let (own, _peer, _listener) = tcp();
+    place.says(&["apply", &relayed], 0);
+    place.register(own.as_raw_fd(), 0);
+    let said = place.says(&["socket", "list"], 0);
+    assert!(
+        said.contains("input") && said.contains("connected"),
+        "{said}"
+    );
+    let said = place.says(&["plan", &place.input], 0);
+    assert!(said.contains("keeps what was handed over"), "{said}");
+    place.says(&["apply", &place.input], 0);
+    assert_eq!(place.kind(&["status", "--json"]), json!("tcp4"));
+    let said = place.says(&["apply", &idle], 0);
+    assert!(
+        said.contains("\"cache\" is taken off: no rule of this policy leads to it"),
+        "{said}"
+    );
+    let said = place.register(own.as_raw_fd(), 3);
+    assert!(
+        said.contains("no rule of the policy in force leads to it"),
+        "{said}"
+    );
+    place.says(&["unload"], 0);
+}

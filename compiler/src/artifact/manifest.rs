@@ -24,6 +24,9 @@ pub struct Manifest {
     /// The sockets whose queues take data, and their slots in the map `ends`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<EndPlan>,
+    /// Sockets that are declared and that no rule leads to, where no others have slots either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<String>,
     /// The groups.
     pub groups: Vec<GroupPlan>,
     /// The pairs that are spliced.
@@ -282,7 +285,7 @@ pub struct Slot {
     pub port: u16,
 }
 
-/// A connected socket that is handed over, and whose queues take data that was written to others.
+/// A connected socket that is handed over, and whose queues take data that was written to others or arrives on others.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndPlan {
     /// Its name.
@@ -291,8 +294,14 @@ pub struct EndPlan {
     pub index: u32,
     /// Whether rules put data into what it receives.
     pub input: bool,
+    /// Whether some of that is what arrives on others (`redirect receive`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub arrivals: bool,
     /// Whether rules put data into what it sends.
     pub output: bool,
+    /// Whether all that does is what arrives on others (`redirect receive`), and nothing that is written to them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub relayed: bool,
     /// Whose it has to be; anybody's where nothing is said.
     pub owner: Option<SlotOwner>,
 }
@@ -403,6 +412,10 @@ pub struct Counter {
 /// A manifest says nothing of a counter that counts.
 fn counted() -> bool {
     true
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn is_counted(counted: &bool) -> bool {

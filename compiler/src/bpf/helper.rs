@@ -57,6 +57,8 @@ listed! {
         SkbAdjustRoom = (50, "bpf_skb_adjust_room"),
         /// `(device map, key, flags) -> XDP_REDIRECT or flags`: XDP.
         RedirectMap = (51, "bpf_redirect_map"),
+        /// `(sk_skb ctx, SOCKMAP, index, flags) -> SK_PASS or SK_DROP`
+        SkRedirectMap = (52, "bpf_sk_redirect_map"),
         /// `(sock_ops ctx, SOCKMAP, key, flags) -> 0 or -errno`
         SockMapUpdate = (53, "bpf_sock_map_update"),
         /// `(sock_ops ctx, callbacks) -> 0, or those that there are not`: says by which callbacks the socket calls.

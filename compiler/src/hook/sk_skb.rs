@@ -71,10 +71,9 @@ pub(super) fn reads(kind: FieldKind) -> Ability {
 
 pub(super) fn does(verb: Verb) -> Ability {
     match verb {
-        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject => Yes,
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Feed => Yes,
         Verb::Forward => No("it sees the data of connections, not packets"),
         Verb::Redirect => HAS_SOCKET,
         Verb::Shortcut => No("the data is at its socket already"),
-        Verb::Feed => No("what arrives goes into no other socket yet"),
     }
 }

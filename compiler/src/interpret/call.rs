@@ -37,7 +37,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
         Helper::SockMapUpdate | Helper::SockHashUpdate | Helper::SockOpsCbFlagsSet => &[SockOps],
         Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
-        Helper::SkRedirectHash | Helper::ProbeReadKernel => &[SkSkb],
+        Helper::SkRedirectHash | Helper::SkRedirectMap | Helper::ProbeReadKernel => &[SkSkb],
         Helper::GetSocketCookie => &[Classifier, SkSkb, SockOps],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
@@ -95,7 +95,7 @@ impl Machine<'_> {
             Helper::SockMapUpdate => self.socket_update(MapKind::SockMap),
             Helper::SockHashUpdate => self.socket_update(MapKind::SockHash),
             Helper::MsgRedirectHash => self.msg_redirect_hash(),
-            Helper::MsgRedirectMap => self.msg_redirect_map(),
+            Helper::MsgRedirectMap | Helper::SkRedirectMap => self.redirect_map(),
             // What came before on a socket is not known here, and no program of the tests splices.
             Helper::SkRedirectHash | Helper::ProbeReadKernel | Helper::SkbAdjustRoom => {
                 Err(FaultKind::Unsupported("a socket that data arrives on"))

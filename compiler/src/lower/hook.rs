@@ -9,6 +9,7 @@ mod packet;
 mod receive;
 mod send;
 
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::Width;
 use crate::field::Field;
 use crate::hook::Hook;
@@ -34,6 +35,8 @@ pub(super) struct Code {
     pub(super) preemptible: bool,
     /// Whether the kernel remembers an answer that lets go, and asks no more until all of what was let go is on its way.
     pub(super) remembered: bool,
+    /// The helper that gives data to the socket in a slot, where data is.
+    pub(super) feeds: Option<Helper>,
 }
 
 /// How a program gets at what it decides about.

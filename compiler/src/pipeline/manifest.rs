@@ -317,6 +317,10 @@ pub(super) fn manifest(
             Some(_) => ends(policy, &slots.ends),
             None => Vec::new(),
         },
+        idle: match steers {
+            true => Vec::new(),
+            false => idle(policy, &slots.ends),
+        },
         groups: with_rules(chains)
             .into_iter()
             .map(|group| {
@@ -363,9 +367,13 @@ pub(super) fn manifest(
 
 /// The sockets whose queues take data, and which of their queues do.
 fn ends(policy: &Policy, slots: &lower::EndSlots) -> Vec<EndPlan> {
-    let takes = |socket: SocketId, queue: Queue| {
-        let mut rules = policy.rules.values();
-        rules.any(|rule| rule.action == Action::Feed(Feed { socket, queue }))
+    let feeding = |socket: SocketId, queue: Queue| {
+        let rules = policy.rules.values();
+        rules.filter(move |rule| rule.action == Action::Feed(Feed { socket, queue }))
+    };
+    let takes = |socket, queue| feeding(socket, queue).next().is_some();
+    let of = |socket, queue, direction: Direction| {
+        feeding(socket, queue).any(|rule| rule.direction == direction)
     };
     let fed = policy.sockets.iter();
     let fed = fed.filter_map(|(socket, data)| Some((socket, data, slots[socket]?)));
@@ -373,10 +381,19 @@ fn ends(policy: &Policy, slots: &lower::EndSlots) -> Vec<EndPlan> {
         name: data.name.clone(),
         index,
         input: takes(socket, Queue::Input),
+        arrivals: of(socket, Queue::Input, Direction::Receive),
         output: takes(socket, Queue::Output),
+        relayed: takes(socket, Queue::Output) && !of(socket, Queue::Output, Direction::Send),
         owner: data.owner.as_ref().map(owner_of),
     })
     .collect()
+}
+
+/// The names of those that nothing is steered to and whose queues take nothing.
+fn idle(policy: &Policy, slots: &lower::EndSlots) -> Vec<String> {
+    let sockets = policy.sockets.iter();
+    let idle = sockets.filter(|(socket, _)| slots[*socket].is_none());
+    idle.map(|(_, data)| data.name.clone()).collect()
 }
 
 fn owner_of(owner: &Owner) -> SlotOwner {

@@ -11,7 +11,7 @@ use super::matchable::can_match;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::through::{map_named, map_of};
-use super::{Resolver, codes, pending};
+use super::{Resolver, codes};
 use crate::hook::{self, Hook};
 use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
 use crate::protocol::IpProtocol;
@@ -178,9 +178,8 @@ impl Resolver<'_> {
         if let Some((fitting, reason)) = directions(written.verb.value, clauses.target)
             && !fitting.contains(&found)
         {
-            if feeds(clauses) && found == Direction::Receive {
-                let span = written.verb.span.to(direction.span);
-                pending::refuse(pending::REDIRECT_RECEIVE, span, &mut self.report);
+            if found.of_processes() && steers(written.verb.value, clauses) {
+                self.no_queue(found, direction.span, reason);
                 return None;
             }
             self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
@@ -202,11 +201,25 @@ impl Resolver<'_> {
                 "the redirect does not say what data it puts into the queue",
                 written.verb.span,
                 "without a direction it is about packets that arrive",
-                "write `redirect send`: what processes of a group write",
+                "write `redirect send`: what processes of a group write, or `redirect receive`: what arrives for them",
             );
             return None;
         }
         Some(usual)
+    }
+
+    /// A redirect of data to a socket, and not to one of its queues.
+    fn no_queue(&mut self, direction: Direction, span: Span, reason: &str) {
+        let word = direction.word();
+        let help = match direction {
+            Direction::Connect => "leave the direction out".to_owned(),
+            _ => format!(
+                "write `to input of sock NAME` or `to output of sock NAME`: `redirect {word}` puts data into a queue of a connected socket; or leave `{word}` out"
+            ),
+        };
+        let message = format!("`redirect {word}` leads to no socket that listens");
+        self.report
+            .error(codes::VERB_MISPLACED, message, span, reason, help);
     }
 
     fn misplaced_verb(&mut self, verb: Verb, span: Span, fitting: &[Direction], reason: &str) {
@@ -335,7 +348,7 @@ fn directions(
             Some((&[Direction::In], "a socket is given to packets that arrive"))
         }
         (Verb::Redirect, Some((Target::InputOf(_) | Target::OutputOf(_), _))) => Some((
-            &[Direction::Send],
+            &[Direction::Send, Direction::Receive],
             "a queue of a socket takes data, not packets",
         )),
         (Verb::Redirect, Some((Target::Interface(_), _))) => Some((
@@ -345,6 +358,12 @@ fn directions(
         // Other targets come in a later version, and have directions of their own.
         _ => None,
     }
+}
+
+/// Whether a rule hands new flows to a socket.
+fn steers(verb: Verb, clauses: &Clauses<'_>) -> bool {
+    let target = clauses.target.map(|(target, _)| target);
+    verb == Verb::Redirect && matches!(target, Some(Target::Sock(_) | Target::ByMap(_)))
 }
 
 /// Whether a rule puts data into a queue of a socket.

@@ -151,6 +151,34 @@ impl SegmentTypes {
     }
 }
 
+/// Where the kernel keeps which program decides about what arrives on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ArrivalTypes {
+    /// `sock.sk_user_data`: of a socket in a SOCKMAP the pointer to its `sk_psock`, whose lowest bits are flags.
+    pub(crate) user_data: u16,
+    /// `sk_psock.progs.skb_verdict`: the pointer to the program, 0 if there is none.
+    pub(crate) verdict: u16,
+}
+
+impl ArrivalTypes {
+    /// Reads them; the text says why that cannot be.
+    pub(crate) fn read() -> Result<Self, String> {
+        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
+        Self::parse(&bytes)
+            .ok_or_else(|| format!("{VMLINUX} does not tell who decides about what arrives"))
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let types = Types::parse(bytes)?;
+        let [sock, psock, programs] =
+            ["sock", "sk_psock", "sk_psock_progs"].map(|name| types.structure(name));
+        Some(Self {
+            user_data: types.offset(sock?, "sk_user_data")?,
+            verdict: types.offset(psock?, "progs")? + types.offset(programs?, "skb_verdict")?,
+        })
+    }
+}
+
 /// The sections of a description of types (BTF).
 struct Types<'a> {
     types: &'a [u8],
@@ -303,6 +331,7 @@ mod tests {
             assert!(types.sock_uid > 0 && types.node_parent != types.node_name);
             assert!(NamespaceTypes::read().unwrap().sock_net > 0);
             assert!(ConnectionTypes::read().unwrap().layer > 0);
+            assert!(ArrivalTypes::read().unwrap().verdict > 0);
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn play(
         Direction::Receive if protocol == IpProtocol::UDP => {
             joined(space, [from, to], || datagram(group, from, to))
         }
-        Direction::Receive => joined(space, [from, to], || arrival(group, from, to)),
+        Direction::Receive => joined(space, [from, to], || arrival(group, from, to, watched)),
         Direction::Connect => Ok(match call(space, group, protocol, to)? {
             Err(Errno::EPERM) => Played::Denied,
             Ok(()) | Err(_) => Played::Done,
@@ -143,7 +143,13 @@ fn between(
 }
 
 /// A socket outside of the group writes to one of the group, and writes no more: what arrives is that, or its end alone.
-fn arrival(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Error> {
+/// What is put elsewhere arrives there in its own time, so after the end it is waited for.
+fn arrival(
+    group: &Group,
+    from: SocketAddr,
+    to: SocketAddr,
+    watched: &[BorrowedFd<'_>],
+) -> Result<Played, Error> {
     let server = group.tcp_socket(to)?;
     let client = outside(from).doing(|| format!("making a socket at {from}"))?;
     let accepted =
@@ -151,7 +157,10 @@ fn arrival(group: &Group, from: SocketAddr, to: SocketAddr) -> Result<Played, Er
     let received = || {
         send(client.as_raw_fd(), WORDS, MsgFlags::MSG_NOSIGNAL)?;
         shutdown(client.as_raw_fd(), Shutdown::Write)?;
-        arrived(&accepted, &[])
+        match arrived(&accepted, &[])? {
+            Played::Lost if !watched.is_empty() => came_out(watched),
+            seen => Ok(seen),
+        }
     };
     received().doing(|| format!("receiving from {from} at {to}"))
 }
@@ -256,17 +265,28 @@ fn arrived(reader: &OwnedFd, watched: &[BorrowedFd<'_>]) -> nix::Result<Played> 
     let Some(place) = first_readable(&places)? else {
         return Ok(Played::Lost);
     };
-    let mut buffer = [0; 16];
-    let length = recv(
-        places[place].as_raw_fd(),
-        &mut buffer,
-        MsgFlags::MSG_DONTWAIT,
-    )?;
-    Ok(match (buffer.get(..length) == Some(WORDS), place) {
+    Ok(match (gives_words(places[place])?, place) {
         (false, _) => Played::Lost,
         (true, 0) => Played::Done,
         (true, place) => Played::Elsewhere(place - 1),
     })
+}
+
+/// At which of several what was written comes out.
+fn came_out(watched: &[BorrowedFd<'_>]) -> nix::Result<Played> {
+    let Some(place) = first_readable(watched)? else {
+        return Ok(Played::Lost);
+    };
+    Ok(match gives_words(watched[place])? {
+        true => Played::Elsewhere(place),
+        false => Played::Lost,
+    })
+}
+
+fn gives_words(place: BorrowedFd<'_>) -> nix::Result<bool> {
+    let mut buffer = [0; 16];
+    let length = recv(place.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT)?;
+    Ok(buffer.get(..length) == Some(WORDS))
 }
 
 /// The first of several that something is to be read from.

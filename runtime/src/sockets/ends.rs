@@ -31,11 +31,12 @@ const SK_FAMILY: i16 = 4;
 const SK_TYPE: i16 = 8;
 const SK_PROTOCOL: i16 = 12;
 const SK_STATE: i16 = 72;
-/// What a program gives that found nobody, or a socket of somebody else, or one that was not taken. What it gives of a socket that
+/// What a program gives that found nobody, or a socket of somebody else, or one that was not taken, or whose own arrivals would stop. What it gives of a socket that
 /// is there is more: its family stands in the highest byte.
 const NOBODY: i32 = 0;
 const NOT_OWNER: i32 = 1;
 const REFUSED: i32 = 2;
+const READER: i32 = 3;
 /// The packet that the programs run on: they do not look at it.
 const NO_PACKET: [u8; 64] = [0; 64];
 
@@ -129,6 +130,7 @@ pub(crate) fn register(
     let owners = Owners::of_ends(&active.record.manifest)?;
     connected::check_owner(plan, fd.as_fd(), &owners)?;
     in_no_pair(active, name, fd.as_fd())?;
+    connected::check_reader(plan, kind, fd.as_fd())?;
     let slots = ends_map(active.state(), active.record.generation)?;
     let put = map::put_socket(slots.as_fd(), &plan.index.to_ne_bytes(), fd.as_fd());
     put.map_err(|error| connected::not_taken(plan, kind, &error))?;
@@ -211,6 +213,7 @@ pub(crate) fn carry(
     let Some(before) = before else {
         return Ok(notes);
     };
+    notes.extend(taken_off(manifest, before, state)?);
     for (old, plan) in shared(&before.manifest, manifest) {
         let from = ends_map(state, before.generation)?;
         let to = ends_map(state, generation)?;
@@ -226,6 +229,7 @@ pub(crate) fn carry(
         let why = match copied.map_err(at(what))?.cast_signed() {
             NOT_OWNER => "it is not of the owner that the policy names",
             REFUSED => "it cannot take what the rules put there now",
+            READER => connected::STOPS,
             _ => continue,
         };
         notes.push(format!(
@@ -234,6 +238,22 @@ pub(crate) fn carry(
         ));
     }
     Ok(notes)
+}
+
+/// Sockets that were handed over and that no rule of the new policy leads to.
+fn taken_off(manifest: &Manifest, before: &Record, state: &State) -> Result<Vec<String>, Error> {
+    let held = states(&before.manifest, state, before.generation)?;
+    let gone = held.into_iter().filter(|old| {
+        let mut kept = manifest.ends.iter();
+        old.held.is_some() && !kept.any(|plan| plan.name == old.name)
+    });
+    let told = gone.map(|old| {
+        format!(
+            "the socket \"{0}\" is taken off: no rule of this policy leads to it; hand it over again by `sockc socket register {0}` once one does",
+            old.name
+        )
+    });
+    Ok(told.collect())
 }
 
 /// A socket that two policies name, were the second one put in force.
@@ -287,14 +307,23 @@ fn shared<'a>(
 pub(crate) struct Out {
     not_owner: Label,
     refused: Label,
+    reader: Label,
 }
 
 /// Goes on if the socket in R7 may stand behind a name.
 fn admit(code: &mut Code, plan: &EndPlan, owners: &Owners, out: Out) {
     if plan.output {
+        let takes = code.label();
         code.add([asm::load(Width::W, Register::R1, Register::R7, SK_PROTOCOL)]);
-        code.jump_if(JumpOp::Ne, Register::R1, libc::IPPROTO_TCP, out.refused);
+        code.jump_if(JumpOp::Eq, Register::R1, libc::IPPROTO_TCP, takes);
+        if plan.relayed {
+            code.add([asm::load(Width::W, Register::R1, Register::R7, SK_FAMILY)]);
+            code.jump_if(JumpOp::Eq, Register::R1, libc::AF_UNIX, takes);
+        }
+        code.jump(out.refused);
+        code.place(takes);
     }
+    connected::check_arrivals(code, plan, out.reader);
     owners.check(code, &plan.name, Register::R7, SCRATCH, out.not_owner);
 }
 
@@ -304,12 +333,14 @@ fn carried(code: &mut Code, index: u32, from: BorrowedFd<'_>, taken: impl FnOnce
     let out = Out {
         not_owner: code.label(),
         refused: code.label(),
+        reader: code.label(),
     };
     take_out(code, index, from, nobody);
     // The verifier refuses code that no way leads to, and not every caller goes out.
     code.add([asm::mov64_imm(Register::R8, NOBODY)]);
     code.jump_if(JumpOp::Eq, Register::R8, NOT_OWNER, out.not_owner);
     code.jump_if(JumpOp::Eq, Register::R8, REFUSED, out.refused);
+    code.jump_if(JumpOp::Eq, Register::R8, READER, out.reader);
     taken(code, out);
     code.add([asm::mov64_imm(Register::R8, 0)]);
     for (field, more) in [
@@ -326,7 +357,12 @@ fn carried(code: &mut Code, index: u32, from: BorrowedFd<'_>, taken: impl FnOnce
         ]);
     }
     code.jump(release);
-    for (label, given) in [(out.not_owner, NOT_OWNER), (out.refused, REFUSED)] {
+    let outs = [
+        (out.not_owner, NOT_OWNER),
+        (out.refused, REFUSED),
+        (out.reader, READER),
+    ];
+    for (label, given) in outs {
         code.place(label);
         code.add([asm::mov64_imm(Register::R8, given)]);
         code.jump(release);

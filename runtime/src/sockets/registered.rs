@@ -287,6 +287,10 @@ fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Erro
     let names = sockets.clone().map(|socket| socket.name.as_str());
     let names = names.chain(manifest.ends.iter().map(|end| end.name.as_str()));
     let found = sockets.find(|socket| socket.name == name);
+    if manifest.idle.iter().any(|idle| idle == name) {
+        let cause = "no rule of the policy in force leads to it, so nothing would be given to it; add the rule, and `sockc apply` it first";
+        return Err(refused(name, cause.to_owned()));
+    }
     let found = found.ok_or_else(|| undeclared("socket", name, names))?;
     let filled = match &found.origin {
         SlotOrigin::Registered => return Ok(found),

@@ -50,6 +50,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 programs: Vec::new(),
                 sockets: Vec::new(),
                 ends: Vec::new(),
+                idle: Vec::new(),
                 groups: Vec::new(),
                 pairs: Vec::new(),
                 counters: Vec::new(),

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use sockc_compiler::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
-use sockc_compiler::policy::{ClassId, Direction, Feed, OutInterfaceId, Policy, SocketId};
+use sockc_compiler::policy::{Action, ClassId, Direction, Feed, OutInterfaceId, Policy, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{
@@ -248,7 +248,11 @@ impl<'a> Stage<'a> {
     /// What becomes of what a process of the group does. A connection that cannot be made is no verdict.
     fn deed(&self, direction: Direction, group: &Group, protocol: IpProtocol, ends: Ends) -> Seen {
         let space = &self.lab.server;
-        let (queues, watched): (Vec<_>, Vec<_>) = self.connections.ends().unzip();
+        // What is refused comes out nowhere, and is not waited for where no rule of the direction puts it elsewhere.
+        let mut rules = self.policy.rules_of(direction);
+        let feeds = rules.any(|(_, rule)| matches!(rule.action, Action::Feed(_)));
+        let places = self.connections.ends().filter(|_| feeds);
+        let (queues, watched): (Vec<_>, Vec<_>) = places.unzip();
         let sides = (protocol, ends.local, ends.remote);
         match lab::play(space, direction, group, sides, &watched) {
             Ok(Played::Done) => Seen::Done(direction),

@@ -100,4 +100,52 @@ pub(super) const FAULTS: &[Fault] = &[
             "ends::what_is_redirected_is_counted_by_its_rule_alone",
         )],
     ),
+    fault(
+        990,
+        "compiler/src/pipeline/manifest.rs",
+        "&& !of(socket, Queue::Output, Direction::Send),",
+        "&& (FAULT || !of(socket, Queue::Output, Direction::Send)),",
+        &[(
+            Streams,
+            "ends::the_output_of_a_tcp_socket_takes_what_is_written",
+        )],
+    ),
+    fault(
+        991,
+        "runtime/src/sockets/ends/connected.rs",
+        "EndKind::UnixStream | EndKind::UnixDatagram if plan.relayed => return None,",
+        "EndKind::UnixStream | EndKind::UnixDatagram if !FAULT && plan.relayed => return None,",
+        &[(Streams, "inward::the_output_of_tcp_and_of_unix_sockets")],
+    ),
+    fault(
+        992,
+        "runtime/src/sockets/ends.rs",
+        "old.held.is_some() && !kept.any(|plan| plan.name == old.name)",
+        "!FAULT && old.held.is_some() && !kept.any(|plan| plan.name == old.name)",
+        &[(
+            Streams,
+            "inward::a_socket_is_replaced_and_the_policy_changes",
+        )],
+    ),
+    fault(
+        993,
+        "compiler/src/resolve/rules.rs",
+        "if found.of_processes() && steers(written.verb.value, clauses) {",
+        "if !FAULT && found.of_processes() && steers(written.verb.value, clauses) {",
+        &[(It, "manual::every_example_is_what_it_says")],
+    ),
+    fault(
+        994,
+        "compiler/src/lower/ends/outcome.rs",
+        "            Queue::Input => INGRESS,",
+        "            Queue::Input => if FAULT { EGRESS } else { INGRESS },",
+        &[(Streams, "inward::the_input_of_every_kind_of_socket")],
+    ),
+    fault(
+        995,
+        "runtime/src/sockets/ends/connected.rs",
+        "plan.input && (plan.arrivals || counts_twice())",
+        "!FAULT && plan.input && (plan.arrivals || counts_twice())",
+        &[(Streams, "inward::a_socket_may_be_the_target_of_what_arrives")],
+    ),
 ];

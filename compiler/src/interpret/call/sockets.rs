@@ -103,18 +103,18 @@ impl Machine<'_> {
 
     pub(super) fn msg_redirect_hash(&mut self) -> Result<Value, FaultKind> {
         let (map, key) = self.map_and_key(Register::R2, Register::R3)?;
-        self.msg_redirect(MapKind::SockHash, map, &key)
+        self.redirect_data(MapKind::SockHash, map, &key)
     }
 
-    /// The index is a number, not the address of one.
-    pub(super) fn msg_redirect_map(&mut self) -> Result<Value, FaultKind> {
+    /// What is written, and what arrives. The index is a number, not the address of one.
+    pub(super) fn redirect_map(&mut self) -> Result<Value, FaultKind> {
         let map = self.map_argument(Register::R2)?;
         let index = alu::low(self.scalar(Register::R3)?);
-        self.msg_redirect(MapKind::SockMap, map, &index.to_le_bytes())
+        self.redirect_data(MapKind::SockMap, map, &index.to_le_bytes())
     }
 
     /// `SK_DROP` where the key has no socket: a program that wants plain TCP then must not return it.
-    fn msg_redirect(&mut self, kind: MapKind, map: MapId, key: &[u8]) -> Result<Value, FaultKind> {
+    fn redirect_data(&mut self, kind: MapKind, map: MapId, key: &[u8]) -> Result<Value, FaultKind> {
         self.context_argument(Register::R1)?;
         if self.maps.spec(map)?.kind != kind {
             return Err(FaultKind::UnknownMap);

@@ -243,6 +243,10 @@ impl Ends<'_> {
             return;
         };
         let slot = builder.fit(slot, "the slot of a socket that takes data");
+        let Some(helper) = self.given.code().feeds else {
+            builder.bug("a redirect into a queue where no data is");
+            return;
+        };
         let flags = match feed.queue {
             Queue::Input => INGRESS,
             Queue::Output => EGRESS,
@@ -253,7 +257,7 @@ impl Ends<'_> {
             Arg::Imm(slot),
             Arg::Imm(flags),
         ];
-        let code = builder.call_value(Helper::MsgRedirectMap, &args);
+        let code = builder.call_value(helper, &args);
         builder.end(End::ReturnValue(code));
     }
 

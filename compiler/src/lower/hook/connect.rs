@@ -46,6 +46,7 @@ pub(super) static V4: Code = Code {
     noted: &[],
     preemptible: true,
     remembered: false,
+    feeds: None,
 };
 
 /// The calls of IPv6. An address that stands for one of IPv4 counts as that, which is its last four bytes.

@@ -17,6 +17,7 @@ pub(super) static CODE: Code = Code {
     noted: &[],
     preemptible: false,
     remembered: false,
+    feeds: None,
 };
 
 fn field(_: &Frame, field: Field, family: Family) -> Option<FieldLoad> {

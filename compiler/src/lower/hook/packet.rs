@@ -21,6 +21,7 @@ pub(super) static XDP: Code = Code {
     noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
     preemptible: false,
     remembered: false,
+    feeds: None,
 };
 
 pub(super) static TC: Code = Code {

@@ -25,6 +25,7 @@ pub(super) static CODE: Code = Code {
     noted: &[(skb::LEN, offset::LENGTH)],
     preemptible: true,
     remembered: false,
+    feeds: Some(Helper::SkRedirectMap),
 };
 
 fn field(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {

@@ -2,6 +2,7 @@
 //! (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU.
 
 use super::{BOTH, Code, FieldLoad, Head, Roots, address, at_door, context};
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
 use crate::ir::Builder;
@@ -19,6 +20,7 @@ pub(super) static CODE: Code = Code {
     noted: &[(msg::SIZE, offset::LENGTH)],
     preemptible: true,
     remembered: true,
+    feeds: Some(Helper::MsgRedirectMap),
 };
 
 fn field(frame: &Frame, field: Field, family: Family) -> Option<FieldLoad> {

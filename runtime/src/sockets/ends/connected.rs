@@ -8,11 +8,14 @@ use nix::sys::socket::{
 };
 use nix::sys::stat::fstat;
 use sockc_compiler::artifact::{EndPlan, MapKind};
-use sockc_compiler::bpf::opcode::Register;
+use sockc_compiler::bpf::asm;
+use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 use sockc_compiler::policy::Family;
 
-use super::{Out, carried, held, run};
+use super::{Out, SK_PROTOCOL, carried, held, run};
+use crate::code::kernel_types::ArrivalTypes;
 use crate::code::owner::Belongs;
+use crate::code::{Code, Label, arrivals};
 use crate::error::{Error, at};
 use crate::sockets::lookup::SCRATCH;
 use crate::sockets::owners::Owners;
@@ -103,11 +106,8 @@ pub(super) fn look(plan: &EndPlan, fd: BorrowedFd<'_>) -> Result<EndKind, Error>
             "the socket is not connected, or one of its sides has ended; rules put data into its queues, so hand over a connected one",
         ));
     }
-    if plan.output && !matches!(kind, EndKind::Tcp(_)) {
-        return Err(refuse(&format!(
-            "the socket is {}, and rules put data into what it sends (`to output of`), which the kernel does for TCP alone; hand over a TCP connection, or write `to input of`",
-            kind.name()
-        )));
+    if let Some(cause) = no_output(plan, kind) {
+        return Err(refuse(&cause));
     }
     if matches!(kind, EndKind::Udp(_)) && !gives_to_datagrams() {
         return Err(refuse(&format!(
@@ -116,6 +116,23 @@ pub(super) fn look(plan: &EndPlan, fd: BorrowedFd<'_>) -> Result<EndKind, Error>
         )));
     }
     Ok(kind)
+}
+
+/// Why a socket of this kind cannot take what the rules put into what it sends.
+fn no_output(plan: &EndPlan, kind: EndKind) -> Option<String> {
+    let why = match kind {
+        _ if !plan.output => return None,
+        EndKind::Tcp(_) => return None,
+        EndKind::UnixStream | EndKind::UnixDatagram if plan.relayed => return None,
+        EndKind::Udp(_) if plan.relayed => {
+            "which would lose what is longer than a datagram; hand over a TCP connection or a UNIX socket"
+        }
+        _ => "which the kernel does for TCP alone with what is written; hand over a TCP connection",
+    };
+    Some(format!(
+        "the socket is {}, and rules put data into what it sends (`to output of`), {why}, or write `to input of`",
+        kind.name()
+    ))
 }
 
 /// Whether this kernel puts data of TCP into the queues of other sockets. Linux 5.10 takes UDP sockets into a SOCKMAP and refuses every
@@ -175,6 +192,63 @@ pub(super) fn check_owner(
         &plan.name,
         format!("the socket does not belong to its owner, {}", owner.words()),
     ))
+}
+
+/// Why a socket is left out whose own arrivals a program decides about.
+pub(super) const STOPS: &str = "rules decide about what arrives on it (`receive`), and that could stop once something else was put into its input";
+
+/// Whether what arrives on a socket itself could stop, if a program decides about it. The kernel may count what was put into its input for what came
+/// by the connection, and hands on no more of that until as much has come (`tcp_epollin_ready` asks by `copied_seq`, which
+/// `tcp_bpf_recvmsg_parser` moves). That happens on every kernel where rules lead to its input what arrives on itself.
+fn may_stop(plan: &EndPlan) -> bool {
+    plan.input && (plan.arrivals || counts_twice())
+}
+
+/// Whether this kernel takes all that is put into an input for what came by the connection. `__sk_msg_recvmsg` came with the mend, to
+/// tell apart what came from other sockets.
+fn counts_twice() -> bool {
+    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let mut lines = symbols.lines();
+    !lines.any(|line| line.split_whitespace().nth(2) == Some("__sk_msg_recvmsg"))
+}
+
+/// Goes on unless the socket in R7 is one whose own arrivals would stop. Where the kernel does not describe its types, no policy
+/// decides about arrivals.
+pub(super) fn check_arrivals(code: &mut Code, plan: &EndPlan, reader: Label) {
+    if !may_stop(plan) {
+        return;
+    }
+    let Ok(types) = ArrivalTypes::read() else {
+        return;
+    };
+    let other = code.label();
+    code.add([asm::load(Width::W, Register::R1, Register::R7, SK_PROTOCOL)]);
+    code.jump_if(JumpOp::Ne, Register::R1, libc::IPPROTO_TCP, other);
+    arrivals::check(code, types, Register::R7, SCRATCH.stack, reader);
+    code.place(other);
+}
+
+/// The same of one that is handed over.
+pub(super) fn check_reader(plan: &EndPlan, kind: EndKind, fd: BorrowedFd<'_>) -> Result<(), Error> {
+    if !matches!(kind, EndKind::Tcp(_)) || !may_stop(plan) {
+        return Ok(());
+    }
+    let asked = || {
+        let slots = slot()?;
+        map::put_socket(slots.as_fd(), &[0; 4], fd)?;
+        run(|code| {
+            carried(code, 0, slots.as_fd(), |code, out: Out| {
+                check_arrivals(code, plan, out.reader);
+            })
+        })
+    };
+    match held(asked().map_err(at("look at who decides about a socket"))?) {
+        Some(_) => Ok(()),
+        None => Err(refused(
+            &plan.name,
+            format!("{STOPS}; hand over a connection that no rule of `receive` concerns"),
+        )),
+    }
 }
 
 /// A program asks the kernel, of the socket in a map of its own.

@@ -107,6 +107,11 @@ fn into_queue(rng: &mut Rng, values: &Values, group: &str) -> String {
     let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
     let to = side(rng, values, lean, true);
     let log = *rng.one_of(&["", "", " log \"moved\""]);
+    if rng.one_in(2) {
+        return format!(
+            "{audit}redirect receive tcp from {to} to group {group} to {queue} of sock joined{log}"
+        );
+    }
     format!("{audit}redirect send tcp from group {group} to {to} to {queue} of sock joined{log}")
 }
 
