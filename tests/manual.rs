@@ -15,7 +15,7 @@ use sockc_compiler::codes;
 use sockc_grammar::diagnostic::Severity;
 
 use crate::repository::{files_below, files_in, root, stem};
-use page::{Block, Kind, LATER, Page};
+use page::{Block, Kind, Page};
 use said::{Said, said_of};
 
 /// Codes whose bad example is shown and not run: a policy that large would take too long in every run. Stores with a

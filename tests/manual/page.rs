@@ -62,7 +62,7 @@ impl Kind {
 }
 
 /// The code of what comes in a later version.
-pub(crate) const LATER: &str = "E0399";
+const LATER: &str = "E0399";
 
 impl Kind {
     /// The code that a bad example has.
