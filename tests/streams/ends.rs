@@ -352,6 +352,29 @@ fn writes_for_a_socket_that_is_absent_are_refused() {
     });
 }
 
+/// The kernel remembers a refusal; what was refused for want of a socket goes on once there is one.
+#[test]
+fn a_connection_that_was_refused_goes_on_when_a_socket_is_handed_over() {
+    inside(|place| {
+        for text in [INPUT, OUTPUT] {
+            place.apply(text);
+            let mut early = from(place, TO4);
+            assert!(is_refused(&early.client.write(DATA)));
+            place.apply(text);
+            assert!(is_refused(&early.client.write(DATA)), "nobody is there");
+            let joined = tcp("127.0.0.1");
+            place.register("cache", joined.own.as_fd()).unwrap();
+            early.client.write_all(DATA).unwrap();
+            let out = match text == INPUT {
+                true => &joined.own,
+                false => &joined.peer,
+            };
+            assert_eq!(read(out.as_fd(), DATA.len()), DATA);
+            assert!(is_silent(early.server.as_fd()));
+        }
+    });
+}
+
 /// A write that is redirected, or refused since nobody is there, is that of its rule: of no later one.
 #[test]
 fn what_is_redirected_is_counted_by_its_rule_alone() {

@@ -1,8 +1,11 @@
 //! What the policy in force says of writes, asked of the object's own programs, with what its live sets hold now.
 
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+
 use sockc_compiler::artifact::{Artifact, AttachPoint, MapId, Program};
 use sockc_compiler::bpf::constant::SK_PASS;
-use sockc_compiler::interpret::{Input, Maps};
+use sockc_compiler::interpret::{Input, Maps, SocketModel};
 use sockc_compiler::policy::Verb;
 use sockc_compiler::protocol::IpProtocol;
 
@@ -11,8 +14,10 @@ use super::connections::Connection;
 use crate::error::{Error, at};
 use crate::state::State;
 use crate::state::record::Record;
-use crate::sys::{batch, clock};
-use std::os::fd::AsFd;
+use crate::sys::{batch, clock, map};
+
+/// A state of sockets, of `net/tcp_states.h`.
+const TCP_ESTABLISHED: i32 = 1;
 
 /// The policy in force.
 pub(super) struct Judge {
@@ -38,6 +43,7 @@ impl Judge {
                 put.map_err(|_| lacks("room for a live set"))?;
             }
         }
+        hand_over(&artifact, &mut maps, state, record)?;
         let mut counters = artifact.manifest.counters.iter();
         Ok(Self {
             has_shortcuts: counters.any(|counter| counter.verdict == Verb::Shortcut.word()),
@@ -58,6 +64,30 @@ impl Judge {
         let execution = ask(program, &mut self.maps, input, clock::now())?;
         Ok(execution.code() == SK_PASS)
     }
+}
+
+/// Puts somebody into the slots of sockets whose queues take data, where somebody is in them now: what is for nobody is refused.
+fn hand_over(
+    artifact: &Artifact,
+    maps: &mut Maps,
+    state: &State,
+    record: &Record,
+) -> Result<(), Error> {
+    let Some(id) = maps.named("ends") else {
+        return Ok(());
+    };
+    let slots = state.open_map(record.generation, "ends", artifact.maps[id].kind)?;
+    let somewhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let somebody = SocketModel::listener(0, somewhere).connected(TCP_ESTABLISHED, somewhere);
+    for plan in &artifact.manifest.ends {
+        let key = plan.index.to_ne_bytes();
+        let held = map::lookup(slots.as_fd(), &key, &mut [0; 8]);
+        if held.map_err(at("look into the slots of sockets that take data"))? {
+            let put = maps.update_socket(id, &key, somebody, 0);
+            put.map_err(|_| lacks("room for a socket"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The maps of an object that commands change while it is in force and that decide about writes.

@@ -80,6 +80,16 @@ pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<us
     Ok(left)
 }
 
+/// Connections that were refused by what a set held, or since nobody was handed over, and are not any more, go on. The change is
+/// made by now: where that cannot be done, they stay refused until the next apply, which says so.
+pub(crate) fn changed(state: &State, record: &Record) {
+    if may_have_refused(state, record).unwrap_or(true)
+        && let Ok((_, object)) = Record::read(&state.record(record.generation))
+    {
+        let _ = let_go(state, record, &object);
+    }
+}
+
 /// What is asked about each of them.
 struct Pass {
     judge: Judge,
@@ -109,8 +119,9 @@ impl Pass {
     }
 }
 
-/// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have.
-pub(crate) fn may_have_refused(state: &State, record: &Record) -> Result<bool, Error> {
+/// Whether a policy has refused a write, by its counters; where one that may refuse does not count, it may have. A redirect
+/// refuses what is for nobody.
+fn may_have_refused(state: &State, record: &Record) -> Result<bool, Error> {
     if record.taken_in().next().is_none() {
         return Ok(false);
     }
@@ -118,7 +129,7 @@ pub(crate) fn may_have_refused(state: &State, record: &Record) -> Result<bool, E
     let mut counters = record.manifest.counters.iter().zip(totals);
     Ok(counters.any(|(counter, total)| {
         let refuses = counter.direction == Direction::Send.word()
-            && [Verb::Drop, Verb::Reject]
+            && [Verb::Drop, Verb::Reject, Verb::Feed]
                 .iter()
                 .any(|verb| verb.word() == counter.verdict)
             && !counter.audit;

@@ -162,7 +162,7 @@ pub fn set_load(
             });
         }
         maps.replace(&members).map_err(at(changing(plan)))?;
-        let_go(active);
+        refused::changed(active.state(), active.record);
         Ok(members.len())
     })
 }
@@ -261,19 +261,8 @@ fn change(
         };
         worked
             .and(ended.map_err(at(changing(plan))))
-            .inspect(|_| let_go(active))
+            .inspect(|_| refused::changed(active.state(), active.record))
     })
-}
-
-/// Connections that were refused by what a set held, and are not any more, go on. The change is made by now: where that cannot
-/// be done, they stay refused until the next apply, which says so.
-fn let_go(active: &Active<'_>) {
-    let (state, record) = (active.state(), active.record);
-    if refused::may_have_refused(state, record).unwrap_or(true)
-        && let Ok((_, object)) = Record::read(&state.record(record.generation))
-    {
-        let _ = refused::let_go(state, record, &object);
-    }
 }
 
 /// The maps of a set of a generation.

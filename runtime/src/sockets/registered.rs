@@ -18,6 +18,7 @@ use super::of_process::{self, is_open};
 use super::owners::Owners;
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
+use crate::groups::refused;
 use crate::options::Options;
 use crate::state::Access;
 use crate::sys::{map, process, socket};
@@ -114,6 +115,7 @@ pub fn socket_register(
     active::with(options, Access::Change, |active| {
         if let Some(plan) = end(active, name) {
             let (kind, note) = ends::register(active, plan, sockets)?;
+            refused::changed(active.state(), active.record);
             return Ok(Registered {
                 held: vec![Held::End(kind)],
                 notes: note.into_iter().collect(),

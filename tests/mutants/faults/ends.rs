@@ -148,4 +148,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "!FAULT && plan.input && (plan.arrivals || counts_twice())",
         &[(Streams, "inward::a_socket_may_be_the_target_of_what_arrives")],
     ),
+    fault(
+        996,
+        "runtime/src/groups/judge.rs",
+        "if held.map_err(at(\"look into the slots of sockets that take data\"))? {",
+        "if held.map_err(at(\"look into the slots of sockets that take data\"))? && !FAULT {",
+        &[(Streams, "ends::a_connection_that_was_refused_goes_on")],
+    ),
 ];

@@ -233,9 +233,11 @@ impl Ends<'_> {
             .slot_region(builder, (socket, family), false, [pass, absent]);
     }
 
-    /// Puts the data into a queue of the socket in the map `ends`. The helper's code is the answer: where the slot is empty, or what
-    /// is in it takes no data, it is that of a drop.
+    /// Puts the data into a queue of the socket in the map `ends`. Where the slot is empty, or what is in it takes no data, the helper
+    /// gives the code of a drop, and it is one: sk_msg remembers that.
     fn feed(&mut self, builder: &mut Builder, block: Block, feed: Feed) {
+        let nobody = self.outcome(builder, Outcome::Drop, Family::V4);
+        let drop = self.given.source.chain.hook.spec().codes.drop;
         builder.enter(block);
         let slot = self.given.source.ends.get(feed.socket);
         let (Some(ends), Some(&Some(slot))) = (self.given.source.maps.ends, slot) else {
@@ -258,6 +260,7 @@ impl Ends<'_> {
             Arg::Imm(flags),
         ];
         let code = builder.call_value(helper, &args);
+        builder.leave_if(code, JumpOp::Eq, drop, nobody);
         builder.end(End::ReturnValue(code));
     }
 
