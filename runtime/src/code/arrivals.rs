@@ -14,7 +14,7 @@ use super::{Code, Label};
 /// The flags in `sk_user_data`: `SK_USER_DATA_NOCOPY`, `SK_USER_DATA_BPF` and `SK_USER_DATA_PSOCK`.
 const FLAGS: i32 = 7;
 
-/// Jumps to `decided` if there is one. The 16 bytes of the stack from `stack` on, and R0 to R5, are overwritten.
+/// Jumps to `decided` if there is one. The 24 bytes of the stack from `stack` on, and R0 to R5, are overwritten.
 pub(crate) fn check(
     code: &mut Code,
     types: ArrivalTypes,
@@ -38,13 +38,16 @@ pub(crate) fn check(
     read(code, stack, decided);
     code.add([asm::alu64_imm(AluOp::And, Register::R3, !FLAGS)]);
     code.jump_if(JumpOp::Eq, Register::R3, 0, undecided);
-    code.add([asm::alu64_imm(
-        AluOp::Add,
-        Register::R3,
-        types.verdict.into(),
-    )]);
-    read(code, stack, decided);
-    code.jump_if(JumpOp::Ne, Register::R3, 0, decided);
+    let kept = stack + 16;
+    code.add([asm::store_reg(Width::DW, Register::R10, kept, Register::R3)]);
+    for verdict in types.verdicts {
+        code.add([
+            asm::load(Width::DW, Register::R3, Register::R10, kept),
+            asm::alu64_imm(AluOp::Add, Register::R3, verdict.into()),
+        ]);
+        read(code, stack, decided);
+        code.jump_if(JumpOp::Ne, Register::R3, 0, decided);
+    }
     code.place(undecided);
 }
 

@@ -156,8 +156,8 @@ impl SegmentTypes {
 pub(crate) struct ArrivalTypes {
     /// `sock.sk_user_data`: of a socket in a SOCKMAP the pointer to its `sk_psock`, whose lowest bits are flags.
     pub(crate) user_data: u16,
-    /// `sk_psock.progs.skb_verdict`: the pointer to the program, 0 if there is none.
-    pub(crate) verdict: u16,
+    /// `sk_psock.progs.stream_verdict` and `.skb_verdict`: the pointers to the programs, 0 if there is none. A socket has one of them.
+    pub(crate) verdicts: [u16; 2],
 }
 
 impl ArrivalTypes {
@@ -172,9 +172,13 @@ impl ArrivalTypes {
         let types = Types::parse(bytes)?;
         let [sock, psock, programs] =
             ["sock", "sk_psock", "sk_psock_progs"].map(|name| types.structure(name));
+        let (within, programs) = (types.offset(psock?, "progs")?, programs?);
         Some(Self {
             user_data: types.offset(sock?, "sk_user_data")?,
-            verdict: types.offset(psock?, "progs")? + types.offset(programs?, "skb_verdict")?,
+            verdicts: [
+                within + types.offset(programs, "stream_verdict")?,
+                within + types.offset(programs, "skb_verdict")?,
+            ],
         })
     }
 }
@@ -331,7 +335,8 @@ mod tests {
             assert!(types.sock_uid > 0 && types.node_parent != types.node_name);
             assert!(NamespaceTypes::read().unwrap().sock_net > 0);
             assert!(ConnectionTypes::read().unwrap().layer > 0);
-            assert!(ArrivalTypes::read().unwrap().verdict > 0);
+            let [stream, skb] = ArrivalTypes::read().unwrap().verdicts;
+            assert!(stream > 0 && skb > stream);
         }
     }
 }

@@ -146,7 +146,10 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/sockets/ends/connected.rs",
         "plan.input && (plan.arrivals || counts_twice())",
         "!FAULT && plan.input && (plan.arrivals || counts_twice())",
-        &[(Streams, "inward::a_socket_may_be_the_target_of_what_arrives")],
+        &[(
+            Streams,
+            "inward::a_socket_may_be_the_target_of_what_arrives",
+        )],
     ),
     fault(
         996,
