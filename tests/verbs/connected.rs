@@ -19,9 +19,9 @@ struct Place {
 }
 
 impl Place {
-    fn new() -> Self {
+    fn new(name: &str) -> Self {
         let (lab, group) = (Lab::new().unwrap(), Group::new().unwrap());
-        let folder = Folder::new("connected");
+        let folder = Folder::new(name);
         let policy = |queue: &str| {
             let text = format!(
                 "default send allow\ngroup pods = cgroup \"{}\"\nsocket cache = registered\n\
@@ -77,7 +77,7 @@ fn a_connected_socket_is_handed_over_shown_kept_and_taken_away() {
     if !root() {
         return;
     }
-    let place = Place::new();
+    let place = Place::new("connected-kept");
     let said = place.says(&["plan", &place.input], 0);
     assert!(
         said.contains("is absent until `sockc socket register cache …`"),
@@ -119,7 +119,7 @@ fn a_socket_that_the_next_policy_cannot_use_is_put_out_as_planned() {
     if !root() {
         return;
     }
-    let place = Place::new();
+    let place = Place::new("connected-put-out");
     place.says(&["apply", &place.input], 0);
     let (own, _peer) = UnixStream::pair().unwrap();
     place.register(own.as_raw_fd(), 0);
@@ -143,7 +143,7 @@ fn a_name_that_no_rule_leads_to_takes_nothing() {
     if !root() {
         return;
     }
-    let (place, folder) = (Place::new(), Folder::new("idle"));
+    let (place, folder) = (Place::new("connected-idle"), Folder::new("connected-other"));
     let text = std::fs::read_to_string(&place.input).unwrap();
     let idle = text
         .replace("redirect send", "allow send")

@@ -5,7 +5,9 @@
 //! together of its fragments, and with segments joined only where the socket asked for that (UDP_GRO). Packets of other
 //! sockets go on: what arrives by TCP is decided at sk_skb.
 
-use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Yes, sk_skb};
+use super::{
+    Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes, sk_skb,
+};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{SK_DROP, SK_PASS};
 use crate::field::{Field, FieldKind};
@@ -32,7 +34,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
         joined: true,
     },
     reads,
-    does: sk_skb::does,
+    does,
     sets_mark: SOME_ARE_STREAMS,
     meters: Metering {
         refusals: Yes,
@@ -51,6 +53,13 @@ pub(super) static HOOK: HookSpec = HookSpec {
     takes_in: None,
     elsewhere: |_| "it sees the datagrams that arrive at sockets, not packets on interfaces or calls",
 };
+
+fn does(verb: Verb) -> Ability {
+    match verb {
+        Verb::Feed => No("a datagram goes into no other socket's queue; write `receive tcp`"),
+        other => sk_skb::does(other),
+    }
+}
 
 fn reads(kind: FieldKind) -> Ability {
     match kind {

@@ -27,6 +27,7 @@ pub(super) static CODE: Code = Code {
     noted: &[(skb::LEN, offset::LENGTH)],
     preemptible: false,
     remembered: false,
+    feeds: None,
 };
 
 /// Where an IPv4 header has the two addresses, and where one of IPv6.
