@@ -304,6 +304,23 @@ fn what_a_segment_has_again_comes_once() {
     });
 }
 
+/// Nothing new comes with the end then, which is the end of the side all the same.
+#[test]
+fn an_end_with_old_data_is_an_end() {
+    spliced(ROOM, |proxy| {
+        let mut joined = proxy.plain();
+        joined.client.write_all(b"abc").unwrap();
+        arrived(&joined.upstream, 3);
+        let segment = Segment {
+            before: 3,
+            data: b"abc",
+            ends: true,
+        };
+        segment.send(&proxy.place.lab.server, &joined.client);
+        assert_eq!(rest(&mut joined.upstream).unwrap(), b"abc");
+    });
+}
+
 #[test]
 fn everything_goes_each_way() {
     spliced(ROOM, |proxy| {

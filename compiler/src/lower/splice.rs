@@ -82,7 +82,7 @@ pub(crate) fn splice(name: &str, place: &Location, maps: &SpliceMaps) -> Functio
     builder.leave_if_wide(joined, JumpOp::Eq, 0, alone);
     let length = builder.load(context, skb::LEN, Width::W);
     builder.leave_if(length, JumpOp::Eq, 0, empty);
-    put_in_order(builder, context, joined, length, broken);
+    put_in_order(builder, context, joined, length, [empty, broken]);
     if let Some(counter) = maps.counter {
         count(builder, counter, joined, length);
     }
@@ -119,20 +119,22 @@ pub(crate) fn splice(name: &str, place: &Location, maps: &SpliceMaps) -> Functio
     program.finish()
 }
 
-/// Cuts off what came before; `length` becomes that of the rest.
+/// Cuts off what came before; `length` becomes that of the rest. Leaves to `empty` where all of it came before: with the end of
+/// the stream it comes once more if the sender is short of memory, and joins it to what it has not been told the arrival of
+/// (`tcp_send_fin`).
 fn put_in_order(
     builder: &mut Builder,
     context: Value,
     joined: Value,
     length: Value,
-    broken: Block,
+    [empty, broken]: [Block; 2],
 ) {
     let was_broken = builder.load(joined, BROKEN, Width::W);
     builder.leave_if(was_broken, JumpOp::Ne, 0, broken);
     let segment = Segment::read(builder, context, length, broken);
     let before = segment.before(builder, joined, NEXT);
-    // So is a number that is too large: what comes begins after what is to come.
-    builder.leave_if(before, JumpOp::Ge, length, broken);
+    builder.leave_if(before, JumpOp::SLt, 0, broken);
+    builder.leave_if(before, JumpOp::Ge, length, empty);
     segment.came(builder, joined, NEXT);
     builder.alu(length, AluOp::Sub, before);
     cut_off(builder, context, before, broken);
