@@ -137,7 +137,7 @@ pub(crate) fn reconnected(place: &Place, client: TcpStream, to: &str) -> Pair {
 }
 
 /// `connect` to no address.
-fn disconnect(socket: &Socket) {
+pub(crate) fn disconnect(socket: &Socket) {
     // SAFETY: all zeros are a valid address, of the family AF_UNSPEC.
     let nobody: libc::sockaddr = unsafe { std::mem::zeroed() };
     let size = u32::try_from(size_of_val(&nobody)).unwrap();

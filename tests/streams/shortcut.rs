@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Space};
 use sockc_testing::Rng;
-use socket2::SockAddr;
+use socket2::{SockAddr, Socket};
 
 use crate::egress::arrives;
+use crate::full::disconnect;
 use crate::place::*;
 use crate::writes::DATA;
 
@@ -156,6 +157,38 @@ fn data_is_there_when_the_writer_closes_right_after() {
             assert!(read == data, "round {round}: {} bytes", read.len());
         }
     });
+}
+
+/// What it writes then is for its second peer, though the first one may still be there.
+#[test]
+fn a_socket_that_is_connected_again_writes_to_its_new_peer() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut first = place.pair(CLIENT4, SERVER4, BOTH);
+        for round in 0..3 {
+            passed([&mut first.client, &mut first.server], round);
+            passed([&mut first.server, &mut first.client], round);
+        }
+        let listener = place.listener(&place.lab.server, SocketAddr::new(ip(SERVER4), 0), true);
+        let again = Socket::from(first.client);
+        disconnect(&again);
+        let to = listener.local_addr().unwrap();
+        again.connect(&SockAddr::from(to)).unwrap();
+        let [mut client, mut second] = [again.into(), listener.accept().unwrap().0];
+        for round in 3..6 {
+            passed([&mut client, &mut second], round);
+            passed([&mut second, &mut client], round);
+        }
+    });
+}
+
+/// One writes, the other reads that.
+fn passed([from, to]: [&mut TcpStream; 2], byte: u8) {
+    to.set_read_timeout(Some(PATIENCE)).unwrap();
+    from.write_all(&[byte; 100]).unwrap();
+    let mut read = [0; 100];
+    to.read_exact(&mut read).unwrap();
+    assert_eq!(read, [byte; 100]);
 }
 
 #[test]

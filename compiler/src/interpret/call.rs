@@ -43,6 +43,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
         Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
         Helper::SkFullsock => &[CgroupSkb],
+        Helper::SkStorageDelete => &[SockOps],
         Helper::SkAssign => &[Classifier, SkLookup],
     }
 }
@@ -107,6 +108,7 @@ impl Machine<'_> {
             }
             Helper::SkRelease => self.release(),
             Helper::SkStorageGet => self.storage(),
+            Helper::SkStorageDelete => self.storage_delete(),
             Helper::GetNetnsCookie => {
                 self.context_argument(Register::R1)?;
                 Ok(Value::Scalar(self.world.netns_cookie()))

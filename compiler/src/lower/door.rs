@@ -210,6 +210,7 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     }
     let keys = Keys { context, own, peer };
     builder.enter(begun);
+    keys.forget_peer(builder, maps, escaped);
     if let Some(readers) = maps.readers {
         keys.number_again(builder, readers.next, escaped);
     }
@@ -329,6 +330,14 @@ impl Keys {
         builder.jump(unread);
         builder.enter(unread);
         count_escaped(builder, maps, to.escaped, after);
+    }
+
+    /// A socket that was connected before keeps its first peer's key no more: what it writes now is for another one.
+    fn forget_peer(&self, builder: &mut Builder, maps: &GroupMaps, escaped: Block) {
+        let socket = builder.load(self.context, ops::SK, Width::DW);
+        builder.leave_if_wide(socket, JumpOp::Eq, 0, escaped);
+        let args = [Arg::Map(maps.storage), Arg::Value(socket)];
+        builder.call(Helper::SkStorageDelete, &args);
     }
 
     /// A reader that is connected again stays one whomever it reaches, and its numbers begin anew.

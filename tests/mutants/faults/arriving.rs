@@ -10,6 +10,13 @@ const PAIR: &str = "runtime/src/keeper/pair.rs";
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(
+        1210,
+        DOOR,
+        "        builder.call(Helper::SkStorageDelete, &args);",
+        "        if !FAULT {\n            builder.call(Helper::SkStorageDelete, &args);\n        }",
+        &[(Streams, "shortcut::a_socket_that_is_connected_again")],
+    ),
+    fault(
         800,
         RECEIVE,
         "    cut_off(builder, context, old, broken);",
