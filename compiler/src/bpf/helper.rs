@@ -85,6 +85,8 @@ listed! {
         SkcLookupTcp = (99, "bpf_skc_lookup_tcp"),
         /// `(SK_STORAGE map, socket, initial value, flags) -> value or NULL`
         SkStorageGet = (107, "bpf_sk_storage_get"),
+        /// `(SK_STORAGE map, socket) -> 0 or -errno`
+        SkStorageDelete = (108, "bpf_sk_storage_delete"),
         /// `(to, length, kernel address) -> 0 or -errno`
         ProbeReadKernel = (113, "bpf_probe_read_kernel"),
         /// `(ctx) -> cookie of its network namespace`

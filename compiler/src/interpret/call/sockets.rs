@@ -200,6 +200,16 @@ impl Machine<'_> {
         }))
     }
 
+    /// Takes the socket's value out of a storage map.
+    pub(super) fn storage_delete(&mut self) -> Result<Value, FaultKind> {
+        let map = self.map_argument(Register::R1)?;
+        if self.maps.spec(map)?.kind != MapKind::SkStorage {
+            return Err(FaultKind::UnknownMap);
+        }
+        let (socket, _) = self.socket_argument(Register::R2)?;
+        Ok(status(self.maps.delete(map, &socket.id.to_le_bytes())))
+    }
+
     pub(super) fn socket_argument(
         &self,
         register: Register,
