@@ -217,6 +217,8 @@ listed! {
         Hash = 1,
         /// `BPF_MAP_TYPE_ARRAY`
         Array = 2,
+        /// `BPF_MAP_TYPE_PROG_ARRAY`: programs that others go on with; the runtime puts them in.
+        ProgArray = 3,
         /// `BPF_MAP_TYPE_PERCPU_ARRAY`
         PerCpuArray = 6,
         /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.

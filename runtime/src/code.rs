@@ -122,9 +122,10 @@ impl Code {
         let bug = || io::Error::other("the code of a program is a bug of sockc");
         for (at, label) in &self.jumps {
             let target = self.labels.get(label.0).copied().flatten();
-            let offset = target
-                .and_then(|target| target.checked_sub(at + 1))
-                .and_then(|distance| i16::try_from(distance).ok());
+            // Backwards, too: a loop that the verifier sees the end of.
+            let place = |place: usize| i64::try_from(place).ok();
+            let target = target.and_then(place).zip(place(at + 1));
+            let offset = target.and_then(|(target, next)| i16::try_from(target - next).ok());
             let jump = self.insns.get_mut(*at).ok_or_else(bug)?;
             jump.offset = offset.ok_or_else(bug)?;
         }

@@ -1,12 +1,14 @@
 //! The control groups of a policy's groups, and the maps that hold their sockets.
 //!
 //! Takes a manifest; gives its groups with their control groups, opened, and says of which maps they go on. [`moved`] says
-//! which are gone or others now, [`concern`] which connections its rules mean; [`entry`] takes those in that exist, [`escaped`]
+//! which are gone or others now, [`concern`] which connections its rules mean, [`bound`] how much
+//! a shortcut brings; [`entry`] takes those in that exist, [`escaped`]
 //! counts those that cannot be, [`faults`] says what the kernel does otherwise on them, [`places`] those that are in, [`refused`] lets those go on that the policy before refused, and
 //! [`waiting`] says in which data waits that would be lost.
 //! Not here: the programs, and the hooks that they hang on.
 
 mod asked;
+pub(crate) mod bound;
 pub(crate) mod concern;
 mod connections;
 pub(crate) mod entry;
@@ -30,7 +32,7 @@ use crate::error::{Error, at};
 use crate::hook::{NEXT, PEERS, READERS};
 use crate::load::Kept;
 use crate::state::record::Record;
-use crate::state::{OWN, State};
+use crate::state::{OTHERS, OWN, State};
 use crate::sys::cgroup::{self, Cgroup};
 use crate::sys::{bpffs, map};
 
@@ -114,8 +116,8 @@ pub(crate) fn open(
 
 /// The maps of the groups' sockets: sockets stay in them over generations, so a new policy finds them there.
 ///
-/// So does the storage of their own keys, but not that of their peers'. It says where a socket may take the shortcut to, and a socket that has written by TCP
-/// under the policy before must not take it: the peer would read that data before what is still in its TCP queue.
+/// So do the storages of their own keys and of their peers'. How much a socket may put into its peer's queue is of one generation: what
+/// it has written by TCP under the policy before must be read before a shortcut is taken again ([`bound`]).
 pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<Kept> {
     let plans = manifest.groups.iter().zip(groups);
     let kept = plans.flat_map(|(plan, group)| {
@@ -125,6 +127,7 @@ pub(crate) fn kept(manifest: &Manifest, groups: &[Group], state: &State) -> Vec<
             (&plan.readers, READERS),
             (&plan.next, NEXT),
             (&plan.own, OWN),
+            (&plan.storage, OTHERS),
         ];
         maps.map(|(name, pin)| Kept {
             name: name.clone(),

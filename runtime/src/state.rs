@@ -49,6 +49,8 @@ pub(crate) const SIDES: u32 = 2;
 pub(crate) const SLOTS: u32 = 2 * SIDES;
 /// The name of the pin of the storage with the keys of a group's sockets.
 pub(crate) const OWN: &str = "own";
+/// That of the storage with the keys of their peers.
+pub(crate) const OTHERS: &str = "others";
 
 /// The side of a generation.
 pub(crate) fn side(generation: u32) -> u32 {

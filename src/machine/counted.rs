@@ -80,6 +80,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Escaped => "escaped",
                 CounterKind::Back => "back",
                 CounterKind::Withheld => "withheld",
+                CounterKind::ByTcp => "by-tcp",
             },
             packets: value.packets,
             bytes: has_bytes(&value.counter).then_some(value.bytes),
@@ -108,6 +109,10 @@ const MAX_CHARS: usize = 60;
 fn name(value: &CounterValue) -> String {
     let counter = &value.counter;
     let text = short(&counter.location.text);
+    let text = match counter.kind {
+        CounterKind::ByTcp => format!("by TCP: {text}"),
+        _ => text,
+    };
     let name = if counter.location.line == 0 {
         text
     } else {

@@ -172,6 +172,11 @@ impl<'a> Reference<'a> {
         for rule in decision.counted.iter().copied().chain(decider) {
             self.count(&mut wanted, rule, bytes, false);
         }
+        // There is no peer here, so what is asked for a shortcut goes by TCP.
+        if let (Verdict::Shortcut(_), Some(rule)) = (decision.verdict, decider) {
+            let slot = self.slots.of(direction).rules[rule] + 1;
+            add(&mut wanted.counted, slot, bytes);
+        }
         let default = self.policy.default_of(direction);
         let everything = !matches!(direction, Direction::Send | Direction::Receive);
         if everything || default.is_some_and(counts_in_send) {

@@ -15,6 +15,7 @@ mod alone;
 mod anew;
 mod arrivals;
 mod between;
+mod bound;
 mod calls;
 mod change;
 mod datagrams;

@@ -263,7 +263,10 @@ impl Place {
         self.count(|counter| counter.kind == CounterKind::Escaped).0
     }
 
-    fn count(&self, wanted: impl Fn(&sockc_compiler::artifact::Counter) -> bool) -> (u64, u64) {
+    pub(crate) fn count(
+        &self,
+        wanted: impl Fn(&sockc_compiler::artifact::Counter) -> bool,
+    ) -> (u64, u64) {
         let all = self.lab.server.run(|| counters(&self.options));
         let all = all.unwrap().unwrap();
         let found = all.iter().find(|value| wanted(&value.counter)).unwrap();

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -75,6 +76,41 @@ pub(crate) fn all_of(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
+/// The same, never further ahead of the other side than a shortcut takes in: it says by `theirs` how much it has read, and this
+/// side by `mine`.
+fn exchange_in_step(
+    stream: &mut TcpStream,
+    data: &[u8],
+    [mine, theirs]: [&AtomicUsize; 2],
+) -> Vec<u8> {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut reading = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || {
+            let (mut all, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+            loop {
+                match reading.read(&mut piece) {
+                    Ok(0) => return all,
+                    Ok(count) => all.extend(&piece[..count]),
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+                mine.store(all.len(), Ordering::Release);
+            }
+        });
+        let (mut written, started) = (0, Instant::now());
+        for piece in data.chunks(60_013) {
+            stream.write_all(piece).unwrap();
+            written += piece.len();
+            while written - theirs.load(Ordering::Acquire) > 1 << 20 {
+                assert!(started.elapsed() < 3 * PATIENCE, "{written} bytes");
+                thread::yield_now();
+            }
+        }
+        stream.shutdown(Shutdown::Write).unwrap();
+        reader.join().unwrap()
+    })
+}
+
 /// Much data both ways; gives how many bytes the interface has sent meanwhile.
 pub(crate) fn both_ways(pair: Pair, space: &Space, interface: &str) -> u64 {
     so_much(much(), pair, space, interface)
@@ -84,10 +120,12 @@ pub(crate) fn both_ways(pair: Pair, space: &Space, interface: &str) -> u64 {
 pub(crate) fn so_much(bytes: usize, mut pair: Pair, space: &Space, interface: &str) -> u64 {
     let (up, down) = (noise(1, bytes), noise(2, bytes));
     let before = sent_by(space, interface);
+    let [one, other] = [(); 2].map(|()| AtomicUsize::new(0));
+    let (here, there) = ([&one, &other], [&other, &one]);
     thread::scope(|scope| {
-        let server = scope.spawn(|| exchange(&mut pair.server, &down));
+        let server = scope.spawn(|| exchange_in_step(&mut pair.server, &down, there));
         assert!(
-            exchange(&mut pair.client, &up) == down,
+            exchange_in_step(&mut pair.client, &up, here) == down,
             "what the client read"
         );
         assert!(server.join().unwrap() == up, "what the server read");

@@ -333,6 +333,13 @@ pub struct GroupPlan {
     /// connections: a policy that concerns them later takes them in by that key. Empty in objects of earlier versions.
     #[serde(default)]
     pub own: String,
+    /// The socket storage that holds how much each socket may still put into its peer's queue. It and `bound`
+    /// have no name where no shortcut begins at the group, and in objects of earlier versions.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub ways: String,
+    /// The array of one program, which a write goes on with that finds no more room there.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bound: String,
 }
 
 impl GroupPlan {
@@ -435,6 +442,8 @@ pub enum CounterKind {
     Escaped,
     /// What comes back on spliced pairs: from whom the proxy has called. The rule's own row is what goes there.
     Back,
+    /// What was asked for a shortcut and went by TCP: the slot after that of its rule.
+    ByTcp,
     /// Answers to rejected packets that are beyond their limits: these packets are dropped.
     Withheld,
 }

@@ -128,5 +128,7 @@ pub const SMALLEST_PAGE: i32 = 4096;
 pub(crate) const TCP_ESTABLISHED: i32 = 1;
 /// Socket state: unconnected UDP.
 pub(crate) const TCP_CLOSE: i32 = 7;
+/// Socket state: TCP whose other side has ended.
+pub(crate) const TCP_CLOSE_WAIT: i32 = 8;
 /// Socket state: a listener.
 pub(crate) const TCP_LISTEN: i32 = 10;

@@ -321,6 +321,7 @@ impl Content {
             | MapKind::LruHash
             | MapKind::LpmTrie
             | MapKind::DevMap
+            | MapKind::ProgArray
             | MapKind::SkStorage => Self::Table(Table::new(spec.kind, most(spec))),
             MapKind::RingBuf => Self::Ring(Vec::new()),
             MapKind::SockMap | MapKind::SockHash => Self::Sockets(BTreeMap::new()),

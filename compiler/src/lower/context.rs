@@ -34,6 +34,7 @@ pub(super) mod skb {
 /// `struct bpf_sock`
 pub(super) mod sock {
     pub(in crate::lower) const PROTOCOL: i16 = 12;
+    pub(in crate::lower) const STATE: i16 = 72;
 }
 
 /// `struct bpf_sk_lookup`: addresses and the remote port in network order, the local port in host order.

@@ -123,10 +123,21 @@ pub(crate) struct GroupMaps {
     pub storage: MapId,
     /// The storage of these and of those that were left alone, with their own keys.
     pub own: MapId,
+    /// Where shortcuts begin.
+    pub ways: Option<WayMaps>,
     /// The counters.
     pub counters: MapId,
     /// The counter slot of sockets that could not be taken in.
     pub escaped: u32,
+}
+
+/// Where it stands how much the sockets of a group may still put into the queues of their peers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WayMaps {
+    /// The storage with that, of [`super::WAY`] bytes.
+    pub ways: MapId,
+    /// The array of the program that looks how much waits there.
+    pub bound: MapId,
 }
 
 /// Where the sockets of a group are whose data is seen as it arrives.
@@ -334,10 +345,13 @@ impl Keys {
 
     /// A socket that was connected before keeps its first peer's key no more: what it writes now is for another one.
     fn forget_peer(&self, builder: &mut Builder, maps: &GroupMaps, escaped: Block) {
-        let socket = builder.load(self.context, ops::SK, Width::DW);
-        builder.leave_if_wide(socket, JumpOp::Eq, 0, escaped);
-        let args = [Arg::Map(maps.storage), Arg::Value(socket)];
-        builder.call(Helper::SkStorageDelete, &args);
+        let ways = maps.ways.map(|ways| ways.ways);
+        for storage in [Some(maps.storage), ways].into_iter().flatten() {
+            let socket = builder.load(self.context, ops::SK, Width::DW);
+            builder.leave_if_wide(socket, JumpOp::Eq, 0, escaped);
+            let args = [Arg::Map(storage), Arg::Value(socket)];
+            builder.call(Helper::SkStorageDelete, &args);
+        }
     }
 
     /// A reader that is connected again stays one whomever it reaches, and its numbers begin anew.

@@ -9,6 +9,7 @@ mod leaf;
 mod log;
 mod outcome;
 mod reject;
+mod shortcut;
 
 use std::collections::BTreeMap;
 
@@ -26,6 +27,8 @@ pub(super) use outcome::Outcome;
 pub use reject::KINDS;
 use reject::Reply;
 pub(crate) use reject::{MAX_RECEIVERS, answers};
+pub(crate) use shortcut::WAY;
+pub use shortcut::{BEGAN, BY_TCP, COUNTER, LEFT, OVERHEAD};
 
 /// The ends of a program, as far as they are written.
 pub(super) struct Ends<'a> {

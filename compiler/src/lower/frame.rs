@@ -58,7 +58,7 @@ pub(super) struct Frame {
     pub(super) flags: Slot,
     /// Key of the map `counters`. Four bytes.
     pub(super) counter: Slot,
-    /// The counter of a redirect whose socket may be absent. Four bytes.
+    /// The counter of a redirect whose socket may be absent, or of what a shortcut is not taken for. Four bytes.
     pub(super) absent: Slot,
     /// How many packets a frame counts for. Four bytes.
     pub(super) weight: Slot,

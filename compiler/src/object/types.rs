@@ -106,6 +106,7 @@ fn definition(btf: &mut Btf, spec: &MapSpec) -> TypeId {
 /// The attributes of key and value. The kernel wants types for both or for neither.
 fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
     let untyped = [
+        MapKind::ProgArray,
         MapKind::DevMap,
         MapKind::SockMap,
         MapKind::SockHash,

@@ -9,7 +9,7 @@ use sockc_grammar::ast;
 use super::compilation::Decision;
 use super::live;
 use super::options::{Counters, Job};
-use super::program_names::{reads, suffixed, takes_in, with_rules};
+use super::program_names::{reads, shortens, suffixed, takes_in, with_rules};
 use super::spliced;
 use crate::artifact::{
     Attach, BUILD, Counter, CounterKind, EndPlan, GroupPlan, MANIFEST_VERSION, Made, Manifest,
@@ -69,6 +69,10 @@ impl Slots {
                 Some(head) => rules[head],
                 None => push(&mut counters, rule_counter(rule)),
             };
+            let heads = rule.head.is_none_or(|head| head == id);
+            if heads && matches!(rule.action, Action::Shortcut(_)) {
+                push(&mut counters, fallen_back(rule));
+            }
         }
         let mut directions = Direction::ALL.map(|direction| {
             let default = policy.default_of(direction).map(|line| {
@@ -244,6 +248,15 @@ fn back_counter(policy: &Policy, splice: &Splice, kept: Counters) -> Counter {
     }
 }
 
+/// What was asked for a shortcut and went by TCP.
+fn fallen_back(rule: &crate::policy::Rule) -> Counter {
+    Counter {
+        kind: CounterKind::ByTcp,
+        log: None,
+        ..rule_counter(rule)
+    }
+}
+
 fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     let mut slots = SecondaryMap::new();
     let mut next = 0u32;
@@ -337,6 +350,8 @@ pub(super) fn manifest(
                     next: map("next", reads(chains, group)),
                     storage: map("storage", taken_in),
                     own: map("own", taken_in),
+                    ways: map("ways", shortens(chains, group)),
+                    bound: map("bound", shortens(chains, group)),
                 }
             })
             .collect(),

@@ -8,14 +8,14 @@ use cranelift_entity::SecondaryMap;
 use super::asked;
 use super::manifest::Slots;
 use super::options::Counters;
-use super::program_names::{reads, suffixed, takes_in, with_rules};
+use super::program_names::{reads, shortens, suffixed, takes_in, with_rules};
 use super::spliced;
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
 use crate::field::FieldSet;
 use crate::log;
-use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMaps};
+use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMaps, WAY, WayMaps};
 use crate::policy::{GroupId, Policy};
 use crate::tables::Tables;
 
@@ -99,16 +99,22 @@ pub(super) fn make(
             MapSpec::new(name, MapKind::SockHash, PEER_KEY, 8, MAX_PEERS)
         });
         let peers = maps.push(peers);
-        let [storage, own] = ["storage", "own"].map(|stem| {
-            let mut spec = MapSpec::new(
-                suffixed(policy, stem, group),
-                MapKind::SkStorage,
-                4,
-                PEER_KEY,
-                0,
-            );
+        let storage_of = |stem, size| {
+            let name = suffixed(policy, stem, group);
+            let mut spec = MapSpec::new(name, MapKind::SkStorage, 4, size, 0);
             spec.flags = BPF_F_NO_PREALLOC;
-            maps.push(spec)
+            spec
+        };
+        let [storage, own] = ["storage", "own"].map(|stem| maps.push(storage_of(stem, PEER_KEY)));
+        let ways = shortens(chains, group).then(|| WayMaps {
+            ways: maps.push(storage_of("ways", WAY)),
+            bound: maps.push(MapSpec::new(
+                suffixed(policy, "bound", group),
+                MapKind::ProgArray,
+                4,
+                4,
+                1,
+            )),
         });
         let unread = slots.unread[group].filter(|_| reads(chains, group));
         let readers = unread.map(|escaped| ReaderMaps {
@@ -121,6 +127,7 @@ pub(super) fn make(
             readers,
             storage,
             own,
+            ways,
             counters,
             escaped: slots.escaped[group],
         });

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use cranelift_entity::SecondaryMap;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Effect};
 use crate::hook::Population;
 use crate::policy::{Class, ClassId, GroupId, Policy};
 
@@ -73,6 +73,13 @@ pub(super) fn takes_in(chains: &[Chain], group: GroupId) -> bool {
 pub(super) fn reads(chains: &[Chain], group: GroupId) -> bool {
     let mut chains = chains.iter().filter(|chain| chain.group == Some(group));
     chains.any(|chain| chain.hook.spec().takes_in == Some(Population::Readers))
+}
+
+/// Whether what is written to its sockets may take a shortcut.
+pub(super) fn shortens(chains: &[Chain], group: GroupId) -> bool {
+    let chains = chains.iter().filter(|chain| chain.group == Some(group));
+    let mut entries = chains.flat_map(|chain| &chain.entries);
+    entries.any(|entry| entry.effect == Effect::Shortcut)
 }
 
 /// The zone's name and the patterns, as part of an identifier of C.

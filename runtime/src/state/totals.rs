@@ -15,7 +15,7 @@ use crate::error::{Error, at};
 use crate::sys::{bpffs, map};
 
 /// The map of the object that counts.
-const COUNTERS: &str = "counters";
+pub(crate) const COUNTERS: &str = "counters";
 /// The map of the runtime that holds older totals.
 const CARRIED: &str = "carried";
 

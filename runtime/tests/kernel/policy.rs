@@ -205,6 +205,8 @@ impl Policy {
             next: String::new(),
             storage: "storage".to_owned(),
             own: String::new(),
+            ways: String::new(),
+            bound: String::new(),
         });
         let code = vec![
             asm::mov64_reg(R6, R1),

@@ -205,10 +205,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         374,
-        "compiler/src/lower/ends/outcome.rs",
-        "builder.store(key, PEER_PORTS, nobody, Width::DW);",
-        "if !FAULT { builder.store(key, PEER_PORTS, nobody, Width::DW); }",
-        &[(Streams, "shortcut::")],
+        "compiler/src/lower/ends/shortcut.rs",
+        "builder.store(way, LEFT, nothing, Width::W);",
+        "if !FAULT { builder.store(way, LEFT, nothing, Width::W); }",
+        &[(Streams, "bound::what_another_rule")],
     ),
     fault(
         375,

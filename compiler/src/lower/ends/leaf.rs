@@ -72,6 +72,10 @@ impl Ends<'_> {
         };
         let rules = &self.given.source.policy.rules;
         let group = rule.and_then(|rule| rules[rule].first_match());
+        if let Outcome::Shortcut(_) = outcome {
+            let fallen = self.small(builder, slot + 1);
+            builder.set_slot(self.given.frame.absent, 0, fallen, Width::W);
+        }
         match self.given.frame.first_match.filter(|_| group.is_some()) {
             Some(found) => {
                 let counter = builder.load_slot(found, 0, Width::W);

@@ -11,9 +11,9 @@ use crate::lower::context::{msg, skb};
 use crate::lower::door::{PEER_PORTS, REFUSED};
 
 /// `BPF_F_INGRESS`: into the receive queue of a socket.
-const INGRESS: i32 = 1;
+pub(super) const INGRESS: i32 = 1;
 /// Without it: into its send queue.
-const EGRESS: i32 = 0;
+pub(super) const EGRESS: i32 = 0;
 
 /// The end of a chain for one packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,7 +93,7 @@ impl Ends<'_> {
         builder.fit(number, "the number of an outcome")
     }
 
-    fn returns(&self, builder: &mut Builder, block: Block, code: i32) {
+    pub(super) fn returns(&self, builder: &mut Builder, block: Block, code: i32) {
         builder.enter(block);
         builder.end(End::Return(code));
     }
@@ -102,6 +102,7 @@ impl Ends<'_> {
     /// `tcp_bpf_send_verdict` forgets a redirect before it sends, but `__SK_PASS` only after all was sent, and until then asks
     /// nobody about later writes. A socket that is not in the map by now, or keeps no key, is let go in the plain way.
     fn pass(&mut self, builder: &mut Builder, block: Block) {
+        let block = self.goes_by_tcp(builder, block);
         let pass = self.given.source.chain.hook.spec().codes.pass;
         self.answer(builder, block, pass, |ends, builder, peers, key| {
             ends.redirect(builder, peers, key, EGRESS);
@@ -148,7 +149,7 @@ impl Ends<'_> {
     }
 
     /// sk_msg: what a storage holds of the socket that is written to; 0 if nothing.
-    fn stored(&self, builder: &mut Builder, storage: MapId) -> Value {
+    pub(super) fn stored(&self, builder: &mut Builder, storage: MapId) -> Value {
         let socket = builder.load(self.given.context, msg::SK, Width::DW);
         let args = [
             Arg::Map(storage),
@@ -160,7 +161,13 @@ impl Ends<'_> {
     }
 
     /// sk_msg: sends the data to the socket of a key, if the program lets it go; 0 if there is no such socket.
-    fn redirect(&self, builder: &mut Builder, peers: MapId, key: Value, flags: i32) -> Value {
+    pub(super) fn redirect(
+        &self,
+        builder: &mut Builder,
+        peers: MapId,
+        key: Value,
+        flags: i32,
+    ) -> Value {
         let args = [
             Arg::Value(self.given.context),
             Arg::Map(peers),
@@ -262,31 +269,5 @@ impl Ends<'_> {
         let code = builder.call_value(helper, &args);
         builder.leave_if(code, JumpOp::Eq, drop, nobody);
         builder.end(End::ReturnValue(code));
-    }
-
-    /// Gives the data to the peer if it is in the right group, else lets it go by TCP; returning the helper's code would refuse
-    /// the write then. From there on the socket stays with TCP, though its peer may come (a listener with
-    /// `TCP_DEFER_ACCEPT` makes its socket when the first data arrives): the kernel gives a reader what came by the
-    /// shortcut before what is in its TCP queue, so the later write would overtake.
-    ///
-    /// The code of a redirect to a socket that is there is that of one that lets go.
-    pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, near: Shortcut) {
-        let pass = self.outcome(builder, Outcome::Pass, Family::V4);
-        let taken = builder.head_block();
-        let code = self.given.source.chain.hook.spec().codes.pass;
-        self.returns(builder, taken, code);
-        builder.enter(block);
-        let groups = &self.given.source.maps.groups;
-        let (Some(own), Some(other)) = (groups[near.from], groups[near.to]) else {
-            builder.bug("a shortcut without the maps of its groups");
-            return;
-        };
-        let key = self.stored(builder, own.storage);
-        builder.leave_if_wide(key, JumpOp::Eq, 0, pass);
-        let found = self.redirect(builder, other.peers, key, INGRESS);
-        builder.leave_if(found, JumpOp::Ne, 0, taken);
-        let nobody = builder.imm(0);
-        builder.store(key, PEER_PORTS, nobody, Width::DW);
-        builder.jump(pass);
     }
 }

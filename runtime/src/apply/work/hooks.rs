@@ -10,6 +10,7 @@ use crate::apply::steps::{self, HookStep, Listening, hook_step};
 use crate::attach::whose::slots_title;
 use crate::attach::{self, Target};
 use crate::error::{Error, at, is_machine};
+use crate::groups::{Group, bound};
 use crate::hook::Point;
 use crate::sockets::fill::slots_map;
 use crate::sockets::{listen, refill};
@@ -31,8 +32,27 @@ impl Work<'_> {
             let program = bpffs::open(&path).map_err(at(format!("open {}", path.display())))?;
             self.place(point, &program)?;
         }
+        self.place_bounds()?;
         self.place_listen()?;
         self.place_fillers()
+    }
+
+    /// What looks how much a shortcut has brought, for the groups where one begins.
+    fn place_bounds(&mut self) -> Result<(), Error> {
+        let begins = |(index, _): &(usize, &Group)| !self.manifest.groups[*index].ways.is_empty();
+        let mut notes = Vec::new();
+        for (index, group) in self.taken_in().filter(begins) {
+            let plan = (&self.manifest.groups[index], group.number);
+            let (state, counts) = (&self.session.state, self.manifest.made.counters);
+            if let Err(why) = bound::place(state, self.record.generation, plan, counts)? {
+                let name = &group.name;
+                notes.push(format!(
+                    "nothing takes a shortcut from group {name}, all of it goes by TCP: how much waits at a reader cannot be known here ({why})"
+                ));
+            }
+        }
+        self.notes.extend(notes);
+        Ok(())
     }
 
     /// What fills slots when packets come, ahead of the policy's own programs or alone.

@@ -1,0 +1,213 @@
+//! What a shortcut brings is bounded: a reader that does not read makes the writer wait, and nothing is lost or overtakes.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::thread;
+
+use nix::libc;
+use sockc_compiler::artifact::CounterKind;
+use sockc_runtime::lab::FRONT;
+use socket2::{SockAddr, Socket};
+
+use crate::place::*;
+use crate::shortcut::{PATIENCE, SERVER4, SERVER6, SHORTCUT, noise};
+
+/// More than a shortcut and both queues of TCP hold.
+const MOST: usize = 24 << 20;
+
+/// Writes as long as there is room, in pieces of this size; all that was written.
+fn fill(writer: &mut TcpStream, piece: usize) -> Vec<u8> {
+    writer.set_nonblocking(true).unwrap();
+    let data = noise(1, MOST);
+    let mut written = 0;
+    loop {
+        match writer.write(&data[written..MOST.min(written + piece)]) {
+            Ok(0) => panic!("no bound at {written} bytes"),
+            Ok(count) => written += count,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+    writer.set_nonblocking(false).unwrap();
+    data[..written].to_vec()
+}
+
+/// Reads so much; nobody waits in a read when this has ended.
+fn read(reader: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut all = vec![0; length];
+    reader.set_read_timeout(Some(PATIENCE)).unwrap();
+    reader.read_exact(&mut all).unwrap();
+    all
+}
+
+/// Bytes on the veth while one write of some is read.
+fn by_veth(place: &Place, pair: &mut Pair) -> u64 {
+    let data = noise(2, 20_000);
+    let before = sent_by(&place.lab.client, FRONT);
+    pair.client.write_all(&data).unwrap();
+    assert!(read(&mut pair.server, data.len()) == data);
+    sent_by(&place.lab.client, FRONT) - before
+}
+
+impl Place {
+    /// Writes and bytes that went by TCP though a shortcut was asked for.
+    fn by_tcp(&self) -> (u64, u64) {
+        self.count(|counter| counter.kind == CounterKind::ByTcp)
+    }
+}
+
+#[test]
+fn a_reader_that_does_not_read_makes_the_writer_wait() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        for (piece, to, from) in [
+            (100, SERVER4, CLIENT4),
+            (60_000, SERVER6, CLIENT6),
+            (1 << 20, SERVER4, CLIENT4),
+        ] {
+            let mut pair = place.pair(from, to, BOTH);
+            let before = place.by_tcp();
+            let written = fill(&mut pair.client, piece);
+            let by_tcp = place.by_tcp();
+            println!("{piece} a write: {} bytes waited", written.len());
+            assert!(by_tcp.0 > before.0 && by_tcp.1 > before.1);
+            let rest = noise(3, 3_000_000);
+            thread::scope(|scope| {
+                let writer = scope.spawn(|| pair.client.write_all(&rest).unwrap());
+                assert!(read(&mut pair.server, written.len()) == written, "{piece}");
+                assert!(read(&mut pair.server, rest.len()) == rest, "{piece}");
+                writer.join().unwrap();
+            });
+            assert!(by_veth(place, &mut pair) < 2_000, "back on the shortcut");
+        }
+    });
+}
+
+/// What went by TCP and is not read yet must be read before what a shortcut brings.
+#[test]
+fn no_shortcut_is_taken_before_all_of_tcp_is_read() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        let mut sent = fill(&mut pair.client, 60_000);
+        let mut got = Vec::new();
+        for round in 0..60 {
+            got.extend(read(&mut pair.server, 150_000));
+            // It may find no room yet.
+            pair.client.set_nonblocking(true).unwrap();
+            let piece = noise(round, 10_000);
+            if let Ok(count) = pair.client.write(&piece) {
+                sent.extend(&piece[..count]);
+            }
+            if sent.len() - got.len() < 150_000 {
+                break;
+            }
+        }
+        got.extend(read(&mut pair.server, sent.len() - got.len()));
+        assert!(got == sent);
+    });
+}
+
+#[test]
+fn an_apply_leaves_connections_on_the_shortcut() {
+    inside(|place| {
+        let other = "
+            default send allow
+            GROUP
+            far: drop send tcp from group pods to 192.0.2.0/24
+            near: shortcut tcp within group pods";
+        let open = "default send allow GROUP far: drop send tcp from group pods to 10.0.0.0/8";
+        place.apply(SHORTCUT);
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        for policy in [SHORTCUT, other, SHORTCUT] {
+            assert!(by_veth(place, &mut pair) < 2_000);
+            pair.client.write_all(b"first ").unwrap();
+            place.apply(policy);
+            pair.client.write_all(b"second").unwrap();
+            assert_eq!(read(&mut pair.server, 12), b"first second");
+        }
+        assert!(by_veth(place, &mut pair) < 2_000);
+        // What went by TCP in between is read first.
+        place.apply(open);
+        pair.client.write_all(b"first ").unwrap();
+        place.apply(SHORTCUT);
+        pair.client.write_all(b"second").unwrap();
+        assert_eq!(read(&mut pair.server, 12), b"first second");
+        assert!(by_veth(place, &mut pair) < 2_000);
+    });
+}
+
+/// What another rule lets go by TCP must be read first, too, though the way still has room.
+#[test]
+fn what_another_rule_lets_go_is_read_first() {
+    inside(|place| {
+        place.apply(
+            "default send allow GROUP
+             live set slow max 8
+             plain: allow send tcp to @slow
+             near: shortcut tcp within group pods",
+        );
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        assert!(by_veth(place, &mut pair) < 2_000);
+        place.add_to_set("slow", ip(SERVER4));
+        pair.client.write_all(b"first ").unwrap();
+        place.take_from_set("slow", ip(SERVER4));
+        pair.client.write_all(b"second").unwrap();
+        assert_eq!(read(&mut pair.server, 12), b"first second");
+    });
+}
+
+/// Takes a socket off its connection, as `connect` with AF_UNSPEC does, which resets it.
+fn disconnect(socket: &TcpStream) {
+    let nobody = libc::sockaddr {
+        sa_family: 0,
+        sa_data: [0; 14],
+    };
+    let size = libc::socklen_t::try_from(size_of_val(&nobody)).unwrap();
+    // SAFETY: the address lives through the call.
+    let done = unsafe { libc::connect(socket.as_raw_fd(), &raw const nobody, size) };
+    assert_eq!(done, 0);
+}
+
+/// A connected socket that is connected a second time is another one's peer then.
+#[test]
+fn a_socket_that_is_connected_again_is_no_peer_of_the_first() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut first = place.pair(CLIENT4, SERVER4, BOTH);
+        assert!(by_veth(place, &mut first) < 2_000);
+        let listener = place.listener(&place.lab.server, SocketAddr::new(ip(SERVER4), 0), true);
+        let Pair {
+            mut client,
+            server: mut before,
+        } = first;
+        disconnect(&client);
+        let to = SockAddr::from(listener.local_addr().unwrap());
+        Socket::from(client.try_clone().unwrap())
+            .connect(&to)
+            .unwrap();
+        let mut after = listener.accept().unwrap().0;
+        // The reset peer's writes fail, and reach nobody.
+        for _ in 0..7 {
+            let kind = before.write(b"stray").unwrap_err().kind();
+            assert!(matches!(
+                kind,
+                ErrorKind::BrokenPipe | ErrorKind::ConnectionReset
+            ));
+        }
+        client.set_nonblocking(true).unwrap();
+        assert_eq!(
+            client.read(&mut [0; 8]).unwrap_err().kind(),
+            ErrorKind::WouldBlock
+        );
+        client.set_nonblocking(false).unwrap();
+        // What it writes now goes to the peer that it has now.
+        client.write_all(b"mine").unwrap();
+        assert_eq!(read(&mut after, 4), b"mine");
+        after.write_all(b"yours").unwrap();
+        assert_eq!(read(&mut client, 5), b"yours");
+    });
+}
