@@ -234,6 +234,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
         | Map::RingBuf(data)
         | Map::SockMap(data)
         | Map::SockHash(data)
+        | Map::ProgramArray(data)
         | Map::SkStorage(data)
         | Map::Unsupported(data) => Some(data.fd().as_fd()),
         _ => None,
