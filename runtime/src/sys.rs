@@ -22,5 +22,6 @@ pub(crate) mod retry;
 pub(crate) mod ringbuf;
 pub(crate) mod route;
 pub(crate) mod socket;
+pub(crate) mod symbols;
 pub(crate) mod tcp;
 pub(crate) mod unix;

@@ -5,6 +5,7 @@
 
 mod around;
 mod arriving;
+mod bounded;
 mod bulk;
 mod calls;
 mod classifier;
@@ -141,6 +142,7 @@ pub(crate) fn all() -> Vec<Fault> {
         around::FAULTS,
         entry::FAULTS,
         arriving::FAULTS,
+        bounded::FAULTS,
     ];
     parts.concat()
 }

@@ -1,8 +1,9 @@
 //! What a shortcut brings is bounded: a reader that does not read makes the writer wait, and nothing is lost or overtakes.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use nix::libc;
@@ -10,11 +11,21 @@ use sockc_compiler::artifact::CounterKind;
 use sockc_runtime::lab::FRONT;
 use socket2::{SockAddr, Socket};
 
+use crate::alone::wait_until;
 use crate::place::*;
 use crate::shortcut::{PATIENCE, SERVER4, SERVER6, SHORTCUT, noise};
 
+/// What goes to members of the set goes by TCP.
+const SLOW: &str = "
+    default send allow
+    GROUP
+    live set slow max 8
+    plain: allow send tcp to @slow
+    near: shortcut tcp within group pods
+";
+
 /// More than a shortcut and both queues of TCP hold.
-const MOST: usize = 24 << 20;
+const MOST: usize = 64 << 20;
 
 /// Writes as long as there is room, in pieces of this size; all that was written.
 fn fill(writer: &mut TcpStream, piece: usize) -> Vec<u8> {
@@ -144,12 +155,7 @@ fn an_apply_leaves_connections_on_the_shortcut() {
 #[test]
 fn what_another_rule_lets_go_is_read_first() {
     inside(|place| {
-        place.apply(
-            "default send allow GROUP
-             live set slow max 8
-             plain: allow send tcp to @slow
-             near: shortcut tcp within group pods",
-        );
+        place.apply(SLOW);
         let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
         assert!(by_veth(place, &mut pair) < 2_000);
         place.add_to_set("slow", ip(SERVER4));
@@ -209,5 +215,112 @@ fn a_socket_that_is_connected_again_is_no_peer_of_the_first() {
         assert_eq!(read(&mut after, 4), b"mine");
         after.write_all(b"yours").unwrap();
         assert_eq!(read(&mut client, 5), b"yours");
+    });
+}
+
+/// Does `work` once a thread that says who it is waits in recvfrom(2).
+fn once_it_waits(waits: impl FnOnce(Sender<nix::unistd::Pid>) + Send, work: impl FnOnce()) {
+    let (begun, begins) = channel();
+    thread::scope(|scope| {
+        scope.spawn(move || waits(begun));
+        let thread = begins.recv().unwrap();
+        wait_until(|| {
+            let call = std::fs::read_to_string(format!("/proc/self/task/{thread}/syscall"));
+            call.unwrap()
+                .starts_with(&format!("{} ", libc::SYS_recvfrom))
+        });
+        work();
+    });
+}
+
+/// Reads with MSG_WAITALL.
+fn read_all_of(reader: &TcpStream, length: usize) -> Vec<u8> {
+    let mut all = vec![0; length];
+    // SAFETY: there is as much room as it says, through the call.
+    let count = unsafe {
+        let room = all.as_mut_ptr().cast();
+        libc::recv(reader.as_raw_fd(), room, length, libc::MSG_WAITALL)
+    };
+    all.truncate(usize::try_from(count).unwrap());
+    all
+}
+
+#[test]
+fn a_reader_that_waits_gets_the_shortcut_back() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let Pair {
+            mut client,
+            mut server,
+        } = place.pair(CLIENT4, SERVER4, BOTH);
+        let sent = fill(&mut client, 60_000);
+        let data = noise(4, 20_000);
+        let before = sent_by(&place.lab.client, FRONT);
+        let waits = |begun: Sender<_>| {
+            assert!(read(&mut server, sent.len()) == sent);
+            begun.send(nix::unistd::gettid()).unwrap();
+            assert!(read(&mut server, data.len()) == data);
+        };
+        let mut on_the_way = 0;
+        once_it_waits(waits, || {
+            on_the_way = sent_by(&place.lab.client, FRONT);
+            client.write_all(&data).unwrap();
+        });
+        assert!(on_the_way > before);
+        assert!(sent_by(&place.lab.client, FRONT) - on_the_way < 2_000);
+    });
+}
+
+/// Writes something by TCP, and the rest, which a shortcut could bring, while a read waits for both with MSG_WAITALL.
+fn the_rest_comes(place: &Place, pair: &Pair) {
+    let mut writer = &pair.client;
+    place.add_to_set("slow", ip(SERVER4));
+    writer.write_all(b"by TCP, ").unwrap();
+    place.take_from_set("slow", ip(SERVER4));
+    let waits = |begun: Sender<_>| {
+        begun.send(nix::unistd::gettid()).unwrap();
+        let got = read_all_of(&pair.server, 16);
+        if got.len() < 16 {
+            // Whoever reads or writes besides ends then.
+            pair.server.shutdown(Shutdown::Both).unwrap();
+        }
+        assert_eq!(got, b"by TCP, the rest");
+    };
+    once_it_waits(waits, || writer.write_all(b"the rest").unwrap());
+}
+
+/// A read with MSG_WAITALL that has begun with what came by TCP sees nothing else. Nor may the peer's own writes, which are at work on the
+/// same socket, be taken for that read.
+#[test]
+fn a_read_that_waits_for_the_rest_of_tcp_gets_it() {
+    inside(|place| {
+        place.apply(SLOW);
+        let pair = place.pair(CLIENT4, SERVER4, BOTH);
+        pair.server.set_read_timeout(Some(PATIENCE)).unwrap();
+        thread::scope(|scope| {
+            let (mut other_way, mut back) = (&pair.server, &pair.client);
+            scope.spawn(move || while other_way.write_all(b"other").is_ok() {});
+            scope.spawn(move || while back.read(&mut [0; 1 << 16]).unwrap() > 0 {});
+            for _ in 0..150 {
+                the_rest_comes(place, &pair);
+            }
+            pair.server.shutdown(Shutdown::Both).unwrap();
+        });
+    });
+}
+
+/// Nor may another map that the reader's socket is in.
+#[test]
+fn a_read_that_waits_on_a_socket_in_two_maps_gets_the_rest() {
+    inside(|place| {
+        place.apply(&format!(
+            "{SLOW}
+             socket cache = registered
+             redirect send tcp from group pods to 192.0.2.7 to input of sock cache"
+        ));
+        let pair = place.pair(CLIENT4, SERVER4, BOTH);
+        pair.server.set_read_timeout(Some(PATIENCE)).unwrap();
+        place.register("cache", pair.server.as_fd()).unwrap();
+        the_rest_comes(place, &pair);
     });
 }

@@ -4,7 +4,11 @@
 //! programs that the runtime makes on this very machine. Objects of the compiler never hold such offsets. What a program does
 //! with them is in [`super::owner`] and [`crate::names::departed`].
 
+mod queue;
+
 use std::fs;
+
+pub(crate) use queue::{CallTypes, QueueTypes};
 
 /// Where the kernel describes its types.
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -183,69 +187,6 @@ impl ArrivalTypes {
     }
 }
 
-/// Where the kernel keeps what waits in the queue of a socket that a shortcut leads to, and who is at work on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct QueueTypes {
-    /// `sk_msg.sk_redir`: the pointer to the socket that data is redirected to.
-    pub(crate) redirected: u16,
-    /// `sk_msg.list`: by which it stands in a queue.
-    pub(crate) message: u16,
-    /// `sk_msg.sg.size`: its bytes, 4 bytes.
-    pub(crate) size: u16,
-    /// `sock.sk_user_data`: the pointer to the `sk_psock`, whose lowest three bits are flags.
-    pub(crate) sock_data: u16,
-    /// `sk_psock.ingress_msg`: the head of the queue.
-    pub(crate) queue: u16,
-    /// `sk_psock.refcnt`: how many maps and calls hold it, 4 bytes.
-    pub(crate) references: u16,
-    /// `sock.sk_lock.owned`: whether a call is at work, 4 bytes.
-    pub(crate) owned: u16,
-    /// `sock.sk_socket`: the pointer to the `socket`, 0 where nobody has accepted it.
-    pub(crate) sock_socket: u16,
-    /// `socket.wq.wait.head`: the list of those who wait.
-    pub(crate) waiting: u16,
-    /// `wait_queue_entry.entry`: by which they stand there.
-    pub(crate) waiter: u16,
-    /// `wait_queue_entry.private`: the thread that waits, 0 for others (epoll, io_uring).
-    pub(crate) thread: u16,
-    /// `tcp_sock.write_seq`: the number of the byte that is written next, 4 bytes.
-    pub(crate) written: u16,
-    /// `tcp_sock.copied_seq`: the number of the byte that is read next, 4 bytes.
-    pub(crate) read: u16,
-}
-
-impl QueueTypes {
-    /// Reads them; the text says why that cannot be.
-    pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes)
-            .ok_or_else(|| format!("{VMLINUX} does not tell what waits in the queue of a socket"))
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let types = Types::parse(bytes)?;
-        let at = |name: &str, member: &str| types.offset(types.structure(name)?, member);
-        let lock = types.structure_with(["slock", "owned"])?;
-        Some(Self {
-            redirected: at("sk_msg", "sk_redir")?,
-            message: at("sk_msg", "list")?,
-            size: at("sk_msg", "sg")? + at("sk_msg_sg", "size")?,
-            sock_data: at("sock", "sk_user_data")?,
-            queue: at("sk_psock", "ingress_msg")?,
-            references: at("sk_psock", "refcnt")?,
-            owned: at("sock", "sk_lock")? + types.offset(lock, "owned")?,
-            sock_socket: at("sock", "sk_socket")?,
-            waiting: at("socket", "wq")?
-                + at("socket_wq", "wait")?
-                + at("wait_queue_head", "head")?,
-            waiter: at("wait_queue_entry", "entry")?,
-            thread: at("wait_queue_entry", "private")?,
-            written: at("tcp_sock", "write_seq")?,
-            read: at("tcp_sock", "copied_seq")?,
-        })
-    }
-}
-
 /// The sections of a description of types (BTF).
 struct Types<'a> {
     types: &'a [u8],
@@ -414,7 +355,8 @@ mod tests {
             assert!(types.sock_uid > 0 && types.node_parent != types.node_name);
             assert!(NamespaceTypes::read().unwrap().sock_net > 0);
             assert!(ConnectionTypes::read().unwrap().layer > 0);
-            assert!(QueueTypes::read().unwrap().owned > 0);
+            let queue = QueueTypes::read().unwrap();
+            assert!(queue.owned > 0 && queue.calls.thread != queue.calls.wakes);
             let [stream, skb] = ArrivalTypes::read().unwrap().verdicts;
             assert!(stream > 0 && skb > stream);
         }

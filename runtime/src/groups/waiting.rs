@@ -11,6 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use sockc_compiler::lower::{PEER_KEY, is_of_cookie, unmark};
 
 use super::connections;
+use crate::sys::symbols::Symbol;
 use crate::sys::{caps, map, socket};
 
 /// What FIONREAD tells of sockets that are in a map.
@@ -23,10 +24,8 @@ pub(super) struct Waiting {
 impl Waiting {
     /// Asks the kernel that runs.
     pub(super) fn of_this_kernel() -> Self {
-        let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-        let mut lines = symbols.lines();
         Self {
-            own_queue: lines.any(|line| line.split_whitespace().nth(2) == Some("tcp_bpf_ioctl")),
+            own_queue: Symbol::TcpBpfIoctl.is_there(),
         }
     }
 

@@ -33,7 +33,7 @@ pub const BY_TCP: i16 = 52;
 /// Where it has the slot of the counter of what goes by TCP.
 pub const COUNTER: i16 = 56;
 /// What each write costs beside its bytes: the kernel keeps a structure for it, and more of a page than it fills.
-pub const OVERHEAD: i32 = 4096;
+pub const OVERHEAD: i32 = 8192;
 
 impl Ends<'_> {
     /// Gives the data to the peer if it is in the right group and has room, else lets it go by TCP; returning the helper's code

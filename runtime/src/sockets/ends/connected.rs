@@ -20,6 +20,7 @@ use crate::error::{Error, at};
 use crate::sockets::lookup::SCRATCH;
 use crate::sockets::owners::Owners;
 use crate::sockets::registered::refused;
+use crate::sys::symbols::Symbol;
 use crate::sys::{map, socket};
 
 /// What a socket is whose queues take data.
@@ -207,9 +208,7 @@ fn may_stop(plan: &EndPlan) -> bool {
 /// Whether this kernel takes all that is put into an input for what came by the connection. `__sk_msg_recvmsg` came with the mend, to
 /// tell apart what came from other sockets.
 fn counts_twice() -> bool {
-    let symbols = std::fs::read_to_string("/proc/kallsyms").unwrap_or_default();
-    let mut lines = symbols.lines();
-    !lines.any(|line| line.split_whitespace().nth(2) == Some("__sk_msg_recvmsg"))
+    !Symbol::SkMsgRecvmsg.is_there()
 }
 
 /// Goes on unless the socket in R7 is one whose own arrivals would stop. Where the kernel does not describe its types, no policy
