@@ -66,6 +66,8 @@ listed! {
         Setsockopt,
         /// `cgroup_skb/ingress`
         CgroupSkb,
+        /// `cgroup_skb/egress`
+        CgroupSkbOut,
     }
 }
 
@@ -85,6 +87,7 @@ impl Section {
             Self::Sendmsg6 => ("cgroup/sendmsg6", "bpf_sock_addr"),
             Self::Setsockopt => ("cgroup/setsockopt", "bpf_sockopt"),
             Self::CgroupSkb => ("cgroup_skb/ingress", "__sk_buff"),
+            Self::CgroupSkbOut => ("cgroup_skb/egress", "__sk_buff"),
         }
     }
 
@@ -116,7 +119,8 @@ impl Section {
 /// One program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
-    /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`, `setsockopt…`.
+    /// The function's name: `xdp_in`, `tc_in`, `tc_out`, `lookup`, `send…`, `sock_ops…`, `setsockopt…`,
+    /// `leaving…`.
     pub name: String,
     /// Its section.
     pub section: Section,

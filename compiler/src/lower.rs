@@ -24,6 +24,7 @@ mod frame;
 mod given;
 mod hook;
 mod layer;
+mod leaving;
 mod prologue;
 mod question;
 mod search;
@@ -50,7 +51,9 @@ pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetT
 pub use bucket::BUCKET_KEY;
 pub(crate) use bucket::Meters;
 pub(crate) use door::{GroupMaps, ReaderMaps, WayMaps, sock_ops};
-pub use door::{PEER_KEY, is_of_cookie, key_of_cookie, mirrored, unmark};
+pub use door::{
+    PEER_KEY, is_of_cookie, key_of_cookie, mark_outside, mirrored, unmark, unmark_outside,
+};
 pub(crate) use ends::WAY;
 pub use ends::{BEGAN, BY_TCP, COUNTER, KINDS, LEFT, OVERHEAD};
 use ends::{Ends, Outcome};
@@ -59,6 +62,7 @@ use frame::Wants;
 use given::Given;
 use hook::{Head, Roots};
 pub(crate) use layer::setsockopt;
+pub(crate) use leaving::leaving;
 use prologue::{Exits, Prologue};
 use question::{Phase, Questions};
 pub(crate) use splice::{SpliceMaps, splice};

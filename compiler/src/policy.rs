@@ -179,13 +179,19 @@ impl Policy {
     /// Whether it may decide anything but an allow about what a group does.
     #[must_use]
     pub fn governs(&self, group: GroupId, direction: Direction) -> bool {
-        let default = self.default_of(direction);
         let mut rules = self.rules_of(direction);
-        default.is_some_and(|line| line.verdict != DefaultVerdict::Allow)
+        self.default_refuses(direction)
             || rules.any(|(_, rule)| {
                 let allows = rule.action == Action::Allow || !rule.action.decides();
                 !allows && rule.is_for(group)
             })
+    }
+
+    /// Whether what no rule of a direction is about is refused.
+    #[must_use]
+    pub fn default_refuses(&self, direction: Direction) -> bool {
+        let default = self.default_of(direction);
+        default.is_some_and(|line| line.verdict != DefaultVerdict::Allow)
     }
 
     /// The `default` line of a direction.

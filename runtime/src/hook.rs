@@ -68,6 +68,8 @@ points! {
         Setsockopt(u64) = "setsockopt",
         /// Packets that arrive at the sockets of the control group with this id.
         Datagrams(u64) = "datagrams",
+        /// Packets that leave from the sockets of the control group with this id.
+        Leaving(u64) = "leaving",
         /// Sockets of the whole machine that begin to listen.
         Listen = "listen",
         /// Packets that arrive on the interface with this index, before the stack sees them.
@@ -138,6 +140,7 @@ impl Points {
             AttachPoint::Setsockopt(group) => Self::Group(group, Point::Setsockopt),
             AttachPoint::Splice(pairs) => Self::Pairs(pairs, Point::Splice),
             AttachPoint::CgroupSkb(group) => Self::Group(group, Point::Datagrams),
+            AttachPoint::CgroupSkbOut(group) => Self::Group(group, Point::Leaving),
         }
     }
 }
@@ -207,6 +210,11 @@ impl Point {
                 true,
                 attach::BPF_CGROUP_INET_INGRESS,
             ),
+            Self::Leaving(_) => (
+                program::BPF_PROG_TYPE_CGROUP_SKB,
+                true,
+                attach::BPF_CGROUP_INET_EGRESS,
+            ),
             Self::SockOps(_) | Self::Listen => (
                 program::BPF_PROG_TYPE_SOCK_OPS,
                 true,
@@ -217,7 +225,7 @@ impl Point {
             program,
             load: load.then_some(attach),
             attach,
-            // To programs of sock_ops and of pairs it is all the same, and one of setsockopt lets go on by 1.
+            // To programs of sock_ops and of pairs it is all the same, and those of setsockopt and at egress let go on by 1.
             pass: self.decides().map_or(1, |hook| hook.spec().codes.pass),
         }
     }
@@ -236,7 +244,11 @@ impl Point {
             Self::Sendmsg4(_) => compiled::Hook::Sendmsg4,
             Self::Sendmsg6(_) => compiled::Hook::Sendmsg6,
             Self::Datagrams(_) => compiled::Hook::CgroupSkb,
-            Self::SockOps(_) | Self::Setsockopt(_) | Self::Listen | Self::Splice(_) => return None,
+            Self::SockOps(_)
+            | Self::Setsockopt(_)
+            | Self::Leaving(_)
+            | Self::Listen
+            | Self::Splice(_) => return None,
         })
     }
 
@@ -259,7 +271,8 @@ impl Point {
             | Self::Sendmsg4(id)
             | Self::Sendmsg6(id)
             | Self::Setsockopt(id)
-            | Self::Datagrams(id) => On::Group(id),
+            | Self::Datagrams(id)
+            | Self::Leaving(id) => On::Group(id),
         }
     }
 
@@ -278,7 +291,7 @@ impl Point {
         match self {
             Self::SockOps(_) => 184,
             Self::Setsockopt(_) => 0,
-            Self::Datagrams(_) => 168,
+            Self::Datagrams(_) | Self::Leaving(_) => 168,
             _ => 64,
         }
     }

@@ -78,6 +78,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Default => "default",
                 CounterKind::Malformed => "malformed",
                 CounterKind::Escaped => "escaped",
+                CounterKind::Refused => "refused",
                 CounterKind::Back => "back",
                 CounterKind::Withheld => "withheld",
                 CounterKind::ByTcp => "by-tcp",

@@ -37,6 +37,7 @@ struct Report<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ends: Vec<End<'a>>,
     escaped: Vec<Escaped<'a>>,
+    refused: Vec<Escaped<'a>>,
     unseen: Vec<Escaped<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     otherwise: Vec<otherwise::Row<'a>>,
@@ -55,6 +56,7 @@ struct Inner<'a> {
     hooks: Vec<Hook<'a>>,
     sockets: Vec<Slot<'a>>,
     escaped: Vec<Escaped<'a>>,
+    refused: Vec<Escaped<'a>>,
     unseen: Vec<Escaped<'a>>,
     notes: &'a [String],
 }
@@ -234,6 +236,16 @@ fn details(applied: &Applied, output: &mut Output) {
             ),
         });
     }
+    for (group, connections) in applied.refused.iter().filter(|(_, count)| *count > 0) {
+        output.note(match connections {
+            1 => format!(
+                "1 connection of group \"{group}\" cannot be taken in; as `default send` says, what it writes is dropped"
+            ),
+            many => format!(
+                "{many} connections of group \"{group}\" cannot be taken in; as `default send` says, what they write is dropped"
+            ),
+        });
+    }
     for (group, connections) in applied.unseen.iter().filter(|(_, count)| *count > 0) {
         output.note(match connections {
             1 => format!(
@@ -262,6 +274,7 @@ fn in_json<'a>(
         hooks: others(inner),
         sockets: slots(&inner.sockets),
         escaped: escaped(&inner.escaped),
+        refused: escaped(&inner.refused),
         unseen: escaped(&inner.unseen),
         notes: &inner.notes,
     });
@@ -275,6 +288,7 @@ fn in_json<'a>(
         sockets: slots(&applied.sockets),
         ends: ends(&applied.ends),
         escaped: escaped(&applied.escaped),
+        refused: escaped(&applied.refused),
         unseen: escaped(&applied.unseen),
         otherwise: otherwise::rows(&applied.faults),
         notes: &applied.notes,

@@ -36,6 +36,7 @@ mod large;
 mod machine;
 mod many;
 mod members;
+mod outside;
 #[path = "../../examples/proxy/pairs.rs"]
 mod pairs;
 mod place;

@@ -4,7 +4,7 @@ use std::fs::{self, DirEntry};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
 use sockc_compiler::artifact::CounterKind;
@@ -263,6 +263,19 @@ impl Place {
         self.count(|counter| counter.kind == CounterKind::Escaped).0
     }
 
+    /// Packets with data of these that were dropped.
+    pub(crate) fn refused(&self) -> u64 {
+        self.count(|counter| counter.kind == CounterKind::Refused).0
+    }
+
+    /// The pin of the group's table for `send`, in the server's namespace.
+    pub(crate) fn table() -> PathBuf {
+        let inode = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let groups = Path::new("/sys/fs/bpf/sockc").join(inode.to_string());
+        let mut folders = fs::read_dir(groups.join("group")).unwrap();
+        folders.next().unwrap().unwrap().path().join("peers")
+    }
+
     pub(crate) fn count(
         &self,
         wanted: impl Fn(&sockc_compiler::artifact::Counter) -> bool,
@@ -323,8 +336,12 @@ impl Place {
 
     /// A connection of MPTCP both ends of which are the group's, where the kernel has MPTCP.
     pub(crate) fn mptcp_pair(&self) -> Option<Pair> {
-        let at = SocketAddr::new(ip("192.0.2.5"), 0);
-        let from = SocketAddr::new(ip(CLIENT4), 0);
+        self.mptcp_pair_to(CLIENT4, "192.0.2.5")
+    }
+
+    /// The same between other addresses.
+    pub(crate) fn mptcp_pair_to(&self, from: &str, to: &str) -> Option<Pair> {
+        let [from, at] = [from, to].map(|end| SocketAddr::new(ip(end), 0));
         let client = Socket::from(self.mptcp_socket(&self.lab.client, from)?);
         let listener = Socket::from(self.mptcp_socket(&self.lab.server, at)?);
         for (socket, address) in [(&client, from), (&listener, at)] {

@@ -222,6 +222,8 @@ pub enum AttachPoint {
     Splice(usize),
     /// Packets that arrive at the group's sockets, there too.
     CgroupSkb(usize),
+    /// Packets that leave from the group's sockets, there too.
+    CgroupSkbOut(usize),
 }
 
 /// A named socket.
@@ -440,6 +442,8 @@ pub enum CounterKind {
     Malformed,
     /// Sockets of a group that could not be taken in (MPTCP, map full).
     Escaped,
+    /// Packets with data of these, where `default send` refuses: they are dropped.
+    Refused,
     /// What comes back on spliced pairs: from whom the proxy has called. The rule's own row is what goes there.
     Back,
     /// What was asked for a shortcut and went by TCP: the slot after that of its rule.

@@ -76,6 +76,9 @@ pub(crate) const SK_DROP: i32 = 0;
 /// sk_lookup and sk_msg: go on.
 pub const SK_PASS: i32 = 1;
 
+/// Put into a map of sockets: it is in one already whose programs are of the same kind, or a call is at work on it.
+pub(crate) const EBUSY: i32 = 16;
+
 /// `AF_INET`
 pub const AF_INET: i32 = 2;
 /// `AF_INET6`
@@ -117,6 +120,8 @@ pub(crate) const BPF_SOCK_OPS_STATE_CB_FLAG: i32 = 1 << 2;
 pub const IPPROTO_TCP: i32 = 6;
 /// `IPPROTO_UDP` of `netinet/in.h`.
 pub const IPPROTO_UDP: i32 = 17;
+/// Its option that says for how many milliseconds data may stay unconfirmed until the connection is given up.
+pub const TCP_USER_TIMEOUT: i32 = 18;
 /// Its option that puts another protocol between the process and TCP.
 pub const TCP_ULP: i32 = 31;
 /// The smallest page there is. Of a longer value of an option a program sees a page, and older kernels (5.10) then refuse the call

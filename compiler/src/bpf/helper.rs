@@ -51,6 +51,8 @@ listed! {
         XdpAdjustHead = (44, "bpf_xdp_adjust_head"),
         /// `(skb or sock_ops) -> cookie of the socket that it is at`
         GetSocketCookie = (46, "bpf_get_socket_cookie"),
+        /// `(sock_ops ctx, level, option, value, length) -> 0 or -errno`
+        Setsockopt = (49, "bpf_setsockopt"),
         /// `(skb, delta, mode, flags) -> 0 or -errno`: TC and sk_skb. For sk_skb it opens or closes room where the data begins,
         /// with neither mode nor flags; at TC after the Ethernet header (mode 1) or the
         /// network header (mode 0); packet pointers are void afterwards.

@@ -15,7 +15,7 @@ use crate::bpf::opcode::Register;
 
 /// The types of program that may call a helper.
 fn allowed(helper: Helper) -> &'static [Section] {
-    use Section::{CgroupSkb, Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
+    use Section::{CgroupSkb, CgroupSkbOut, Classifier, SkLookup, SkMsg, SkSkb, SockOps, Xdp};
     match helper {
         Helper::MapLookupElem
         | Helper::MapUpdateElem
@@ -35,14 +35,18 @@ fn allowed(helper: Helper) -> &'static [Section] {
         Helper::SkbAdjustRoom => &[Classifier, SkSkb],
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
         Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
-        Helper::SockMapUpdate | Helper::SockHashUpdate | Helper::SockOpsCbFlagsSet => &[SockOps],
+        Helper::SockMapUpdate
+        | Helper::SockHashUpdate
+        | Helper::SockOpsCbFlagsSet
+        | Helper::Setsockopt => &[SockOps],
         Helper::MsgRedirectHash | Helper::MsgRedirectMap => &[SkMsg],
         Helper::SkRedirectHash | Helper::SkRedirectMap | Helper::ProbeReadKernel => &[SkSkb],
         Helper::GetSocketCookie => &[Classifier, SkSkb, SockOps],
         Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => &[Xdp, Classifier],
         Helper::SkRelease => &[Xdp, Classifier, SkLookup],
-        Helper::SkStorageGet | Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
-        Helper::SkFullsock => &[CgroupSkb],
+        Helper::SkStorageGet => &[Classifier, SkMsg, SockOps, CgroupSkbOut],
+        Helper::GetNetnsCookie => &[Classifier, SkMsg, SockOps],
+        Helper::SkFullsock => &[CgroupSkb, CgroupSkbOut],
         Helper::SkStorageDelete => &[SockOps],
         Helper::SkAssign => &[Classifier, SkLookup],
     }
@@ -103,6 +107,7 @@ impl Machine<'_> {
             }
             Helper::GetSocketCookie => self.cookie(),
             Helper::SockOpsCbFlagsSet => self.set_callbacks(),
+            Helper::Setsockopt => self.set_option(),
             Helper::SkLookupTcp | Helper::SkLookupUdp | Helper::SkcLookupTcp => {
                 self.socket_lookup(helper)
             }

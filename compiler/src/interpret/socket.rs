@@ -165,7 +165,8 @@ impl Machine<'_> {
             SocketPointer::Own | SocketPointer::Full => {
                 let own = self.context.own_socket().ok_or(FaultKind::NullPointer)?;
                 // That of a packet may be a request or TIME_WAIT socket, as far as the verifier knows.
-                let known = self.context.section() != Section::CgroupSkb;
+                let section = self.context.section();
+                let known = !matches!(section, Section::CgroupSkb | Section::CgroupSkbOut);
                 Ok((own, known || pointer == SocketPointer::Full))
             }
             SocketPointer::Reference(number) => match self.ledger.entries.get(number) {

@@ -7,7 +7,8 @@
 //! Each socket keeps its peer's key in its own storage, so that a write needs no copying, and its own key in another one. By
 //! that it finds itself when it is allowed to write ([`super::ends`]). Sockets whose connections no rule may concern are left
 //! alone; by their own key a later policy can take them in. One that was connected before gets another one
-//! ([`key_of_cookie`]).
+//! ([`key_of_cookie`]). One that should be taken in and cannot be has a mark in its own key, by which it goes by
+//! `default send` ([`super::leaving`]).
 //!
 //! Of a socket whose data is seen as it arrives it is kept, from the first byte to its close, which byte comes next: what comes a
 //! second time must not be seen and read again ([`super::segment`]).
@@ -19,7 +20,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::artifact::{MapId, Section};
 use crate::bpf::constant::{
-    BPF_ANY, BPF_NOEXIST, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, TCP_CLOSE,
+    BPF_ANY, BPF_NOEXIST, BPF_SOCK_OPS_STATE_CB, BPF_SOCK_OPS_STATE_CB_FLAG, EBUSY, IPPROTO_TCP,
+    TCP_CLOSE, TCP_USER_TIMEOUT,
 };
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
@@ -42,6 +44,9 @@ const PEER_KEY_BYTES: u8 = 48;
 
 /// Where both ports are in a key; no connection has a port 0.
 pub(super) const PEER_PORTS: i16 = 32;
+/// Where both sequence numbers are.
+const NUMBERS: i16 = NUMBERS_BYTE as i16;
+const NUMBERS_BYTE: u8 = 40;
 /// The first byte above a port's 16 bits, which is 0 in the key of a socket that a shortcut may lead to.
 const BEYOND_PORT: u8 = 34;
 /// What stands in the key that a socket keeps, beside its own port, once a write to it was refused. No port is as
@@ -49,6 +54,11 @@ const BEYOND_PORT: u8 = 34;
 pub(super) const REFUSED: i32 = 1 << 24;
 /// What stands beside a socket's own port in [`key_of_cookie`]; [`BEYOND_PORT`] of a reader is another bit of the same byte.
 const BEFORE: u32 = 1 << 17;
+/// What stands there in the key of a socket that could not be taken in: another bit of that byte.
+pub(super) const OUTSIDE: i32 = 1 << 18;
+/// After so many milliseconds the writer of such a socket is told that nothing of it has come, where nothing may go. By itself TCP
+/// would try for a quarter of an hour (`tcp_retries2`).
+const GIVEN_UP: i32 = 10_000;
 /// `BPF_SK_STORAGE_GET_F_CREATE`
 const CREATE: i32 = 1;
 /// `BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB` and `BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB`
@@ -56,12 +66,27 @@ const ESTABLISHED_CALLBACKS: [i32; 2] = [4, 5];
 
 /// Takes the mark of a refused write off the key that a socket keeps; whether there was one.
 pub fn unmark(key: &mut [u8; PEER_KEY as usize]) -> bool {
+    change_port(key, |port| port & !REFUSED.unsigned_abs())
+}
+
+/// Marks the key of a socket that cannot be taken in.
+pub fn mark_outside(key: &mut [u8; PEER_KEY as usize]) {
+    change_port(key, |port| port | OUTSIDE.unsigned_abs());
+}
+
+/// Takes that mark off; whether there was one.
+pub fn unmark_outside(key: &mut [u8; PEER_KEY as usize]) -> bool {
+    change_port(key, |port| port & !OUTSIDE.unsigned_abs())
+}
+
+/// Changes the word with the own port; whether it is another one now.
+fn change_port(key: &mut [u8; PEER_KEY as usize], change: impl FnOnce(u32) -> u32) -> bool {
     let (_, from) = key.split_at_mut(usize::from(PEER_PORTS.unsigned_abs()));
     let Some(port) = from.first_chunk_mut() else {
         return false;
     };
     let before = u32::from_ne_bytes(*port);
-    let after = before & !REFUSED.unsigned_abs();
+    let after = change(before);
     *port = after.to_ne_bytes();
     before != after
 }
@@ -129,6 +154,8 @@ pub(crate) struct GroupMaps {
     pub counters: MapId,
     /// The counter slot of sockets that could not be taken in.
     pub escaped: u32,
+    /// That of the packets that these may not send, where `default send` refuses.
+    pub refused: Option<u32>,
 }
 
 /// Where it stands how much the sockets of a group may still put into the queues of their peers.
@@ -239,7 +266,7 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
     keys.store(builder, maps.own, own, done);
     builder.jump(done);
     builder.enter(escaped);
-    count_escaped(builder, maps, maps.escaped, done);
+    count_in(builder, maps, maps.escaped, done);
     builder.enter(done);
     builder.end(End::Return(1));
     program.finish()
@@ -266,10 +293,10 @@ pub(super) fn cookie(builder: &mut Builder, context: Value) -> Slot {
 }
 
 /// Counts in a slot.
-fn count_escaped(builder: &mut Builder, maps: &GroupMaps, slot: u32, done: Block) {
+pub(super) fn count_in(builder: &mut Builder, maps: &GroupMaps, slot: u32, done: Block) {
     let key = builder.opaque_slot(4);
-    let escaped = builder.fit(slot, "the slot of a counter");
-    builder.set_slot(key, 0, escaped, Width::W);
+    let slot = builder.fit(slot, "the slot of a counter");
+    builder.set_slot(key, 0, slot, Width::W);
     let counter = builder.call_value(
         Helper::MapLookupElem,
         &[Arg::Map(maps.counters), Arg::SlotAddress(key)],
@@ -340,7 +367,7 @@ impl Keys {
         builder.leave_if(refused, JumpOp::Eq, 0, after);
         builder.jump(unread);
         builder.enter(unread);
-        count_escaped(builder, maps, to.escaped, after);
+        count_in(builder, maps, to.escaped, after);
     }
 
     /// A socket that was connected before keeps its first peer's key no more: what it writes now is for another one.
@@ -396,15 +423,63 @@ impl Keys {
     /// connection it had before, if it was left alone then; a socket that is in the map already is refused, and stays there
     /// under the key that it keeps. No key is given to a second socket: it would get what the first one writes.
     fn take_in(&self, builder: &mut Builder, maps: &GroupMaps, [escaped, done]: [Block; 2]) {
+        let outside = builder.head_block();
         self.store(builder, maps.storage, self.peer, escaped);
         let kept = self.store(builder, maps.own, self.own, escaped);
         let refused = self.put(builder, maps.peers);
-        builder.leave_if(refused, JumpOp::Ne, 0, escaped);
+        builder.leave_if(refused, JumpOp::Ne, 0, outside);
+        self.keep(builder, kept);
+        builder.jump(done);
+        builder.enter(outside);
+        self.mark_outside(builder, maps, [kept, refused], escaped);
+        builder.jump(escaped);
+    }
+
+    /// Marks a socket that could not be taken in. One that the kernel calls busy is in the map since a connection of before, if
+    /// it keeps the numbers of that one: it is decided about, and stays as it is.
+    fn mark_outside(
+        &self,
+        builder: &mut Builder,
+        maps: &GroupMaps,
+        [kept, refused]: [Value; 2],
+        escaped: Block,
+    ) {
+        let mark = builder.head_block();
+        builder.leave_if(refused, JumpOp::Ne, -EBUSY, mark);
+        let before = builder.load(kept, NUMBERS, Width::DW);
+        let now = builder.load_slot(self.own, NUMBERS_BYTE, Width::DW);
+        builder.leave_if_wide(before, JumpOp::Ne, now, escaped);
+        builder.jump(mark);
+        builder.enter(mark);
+        self.keep(builder, kept);
+        let port = builder.load(kept, PEER_PORTS, Width::W);
+        builder.alu(port, AluOp::Or, OUTSIDE);
+        builder.store(kept, PEER_PORTS, port, Width::W);
+        if maps.refused.is_some() {
+            self.give_up_soon(builder);
+        }
+    }
+
+    /// Has the writer told before long that nothing comes. Where the kernel does not let us, it is told late.
+    fn give_up_soon(&self, builder: &mut Builder) {
+        let patience = builder.slot(4);
+        builder.set_slot(patience, 0, GIVEN_UP, Width::W);
+        let args = [
+            Arg::Value(self.context),
+            Arg::Imm(IPPROTO_TCP),
+            Arg::Imm(TCP_USER_TIMEOUT),
+            Arg::SlotAddress(patience),
+            Arg::Imm(4),
+        ];
+        builder.call(Helper::Setsockopt, &args);
+    }
+
+    /// The own key becomes the one that the socket keeps.
+    fn keep(&self, builder: &mut Builder, kept: Value) {
         for byte in (0..PEER_KEY_BYTES).step_by(8) {
             let part = builder.load_slot(self.own, byte, Width::DW);
             builder.store(kept, byte.into(), part, Width::DW);
         }
-        builder.jump(done);
     }
 
     /// Keeps a key in a storage of the socket, unless one is there, and gives its place; leaves to `otherwise` where it has

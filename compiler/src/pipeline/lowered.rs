@@ -70,9 +70,12 @@ pub(super) fn lower(
         chains.push(function, (chain.hook.spec().attach)(group), class);
         doors.extend(door(source, decided.doors[number].as_ref()).map(|door| (group, door)));
     }
-    for (group, [door, layer]) in doors {
-        chains.push(door, AttachPoint::SockOps(group), None);
-        chains.push(layer, AttachPoint::Setsockopt(group), None);
+    for (group, door) in doors {
+        chains.push(door.taking_in, AttachPoint::SockOps(group), None);
+        chains.push(door.layer, AttachPoint::Setsockopt(group), None);
+        if let Some(leaving) = door.leaving {
+            chains.push(leaving, AttachPoint::CgroupSkbOut(group), None);
+        }
     }
     for (function, point) in spliced::programs(policy, &tabled.maps.splices) {
         chains.push(function, point, None);
@@ -91,18 +94,33 @@ impl Lowered {
     }
 }
 
-/// The sock_ops program of a group, and the setsockopt program that keeps what it takes in as it is.
-fn door(source: Source<'_>, door: Option<&Flat>) -> Option<[Function; 2]> {
+/// What a group has programs for whose sockets are taken in.
+struct Door {
+    /// Its sock_ops program.
+    taking_in: Function,
+    /// The setsockopt program that keeps what that takes in as it is.
+    layer: Function,
+    /// The one that sees what those send that could not be taken in, where they may send nothing.
+    leaving: Option<Function>,
+}
+
+/// The programs of a chain's group, if the chain is the one that has its door.
+fn door(source: Source<'_>, door: Option<&Flat>) -> Option<Door> {
     let group = source.chain.group?;
     let maps = source.maps.groups[group].as_ref()?;
-    let [name, layer] = ["sock_ops", "setsockopt"].map(|stem| suffixed(source.policy, stem, group));
+    let name = |stem| suffixed(source.policy, stem, group);
     let source = Source {
         decision: door?,
         counts: None,
         ..source
     };
-    let layer = lower::setsockopt(&layer, source.head.clone());
-    Some([lower::sock_ops(source, &name, maps), layer])
+    let head = || source.head.clone();
+    let leaving = maps.refused;
+    Some(Door {
+        taking_in: lower::sock_ops(source, &name("sock_ops"), maps),
+        layer: lower::setsockopt(&name("setsockopt"), head()),
+        leaving: leaving.map(|slot| lower::leaving(&name("leaving"), head(), maps, slot)),
+    })
 }
 
 /// Code of no rule is said to come from the first line of the policy.

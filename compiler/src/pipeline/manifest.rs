@@ -38,6 +38,8 @@ pub struct Slots {
     directions: [CounterSlots; Direction::ALL.len()],
     /// For each group: the slot that counts sockets which could not be taken in.
     pub escaped: SecondaryMap<GroupId, u32>,
+    /// For each group whose `default send` refuses: the slot that counts the packets which these may not send.
+    pub refused: SecondaryMap<GroupId, Option<u32>>,
     /// For each group whose sockets are readers: the slot that counts those which could not be taken in as that.
     pub unread: SecondaryMap<GroupId, Option<u32>>,
     /// For each splice, in order: the slot that counts what goes to whom the proxy has called; what comes back counts in the
@@ -119,14 +121,20 @@ impl Slots {
             counter.counted &= kept == Counters::Kept;
         }
         let mut escaped = SecondaryMap::new();
+        let mut refused = SecondaryMap::new();
         let decided = with_rules(chains);
         let plain = |group| decided.contains(&group) && !takes_in(chains, group);
+        let refuses = policy.default_refuses(Direction::Send);
+        let fate = if refuses { "drop" } else { "allow" };
         for (group, data) in policy.groups.iter().filter(|(group, _)| !plain(*group)) {
             let text = format!("sockets of group {} that could not be taken in", data.name);
-            escaped[group] = push(
-                &mut counters,
-                bare(CounterKind::Escaped, text, Direction::Send, "allow"),
-            );
+            let counter = bare(CounterKind::Escaped, text, Direction::Send, fate);
+            escaped[group] = push(&mut counters, counter);
+            refused[group] = refuses.then(|| {
+                let text = format!("packets with data of these sockets of group {}", data.name);
+                let counter = bare(CounterKind::Refused, text, Direction::Send, fate);
+                push(&mut counters, counter)
+            });
         }
         let mut unread = SecondaryMap::new();
         for group in decided.iter().filter(|group| reads(chains, **group)) {
@@ -149,6 +157,7 @@ impl Slots {
             counters: counters.into_iter().map(|(_, counter)| counter).collect(),
             directions,
             escaped,
+            refused,
             unread,
             splices,
             sockets,

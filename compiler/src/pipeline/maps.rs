@@ -130,6 +130,7 @@ pub(super) fn make(
             ways,
             counters,
             escaped: slots.escaped[group],
+            refused: slots.refused[group],
         });
     }
     let counters = counting.filter(|_| kept);

@@ -22,6 +22,8 @@ pub struct Applied {
     pub ends: Vec<EndState>,
     /// Groups and how many of their connections were made before and so escape their rules.
     pub escaped: Vec<(String, usize)>,
+    /// Groups and how many of their connections could not be taken in and may write nothing, as the default says.
+    pub refused: Vec<(String, usize)>,
     /// Groups and on how many of their connections, made before, what arrives is not decided.
     pub unseen: Vec<(String, usize)>,
     /// What the kernel does otherwise on the connections that are taken in.
@@ -38,7 +40,7 @@ pub struct Applied {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherHook {
     /// `lookup`, `listen`, `fill`, `send`, `receive`, `sock-ops`, `connect4`, `connect6`, `sendmsg4`, `sendmsg6` or
-    /// `setsockopt`.
+    /// `setsockopt`, `datagrams` or `leaving`.
     pub hook: String,
     /// The path of the control group, or the interface; empty for the namespace.
     pub target: String,

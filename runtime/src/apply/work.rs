@@ -313,6 +313,7 @@ impl<'a> Work<'a> {
             sockets,
             ends,
             escaped: of_each(&escaped, |one| one.writes),
+            refused: of_each(&escaped, |one| one.refused),
             unseen: of_each(&escaped, |one| one.reads),
             faults: self.record.faults.unwrap_or_default(),
             notes: self.notes,

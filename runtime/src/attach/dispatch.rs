@@ -100,7 +100,8 @@ fn code(
         Point::Lookup => skip_own_lookups(&mut code),
         Point::Listen => only_listen(&mut code, pass),
         Point::Setsockopt(_) => only_layers(&mut code, pass),
-        Point::Datagrams(_) => only_datagrams(&mut code, pass),
+        Point::Datagrams(_) => only_of(IPPROTO_UDP, &mut code, pass),
+        Point::Leaving(_) => only_of(IPPROTO_TCP, &mut code, pass),
         _ => {}
     }
     if let Some(held) = words.held {
@@ -195,9 +196,9 @@ fn only_layers(code: &mut Code, pass: Label) {
     code.jump_if(JumpOp::Ne, Register::R2, TCP_ULP, pass);
 }
 
-/// The hook is on the root of all control groups, too, and sees every packet that any socket of the machine gets.
-fn only_datagrams(code: &mut Code, pass: Label) {
-    let of_udp = code.label();
+/// The hook is on the root of all control groups, too, and sees every packet that any socket of the machine gets, or sends.
+fn only_of(protocol: i32, code: &mut Code, pass: Label) {
+    let is_one = code.label();
     code.add([
         asm::mov64_reg(Register::R6, Register::R1),
         asm::load(
@@ -214,9 +215,9 @@ fn only_datagrams(code: &mut Code, pass: Label) {
         asm::load(Width::W, Register::R2, Register::R0, SOCKET_PROTOCOL),
         asm::mov64_reg(Register::R1, Register::R6),
     ]);
-    code.jump_if(JumpOp::Eq, Register::R2, IPPROTO_UDP, of_udp);
+    code.jump_if(JumpOp::Eq, Register::R2, protocol, is_one);
     code.jump(pass);
-    code.place(of_udp);
+    code.place(is_one);
 }
 
 /// Loads a word of `struct bpf_sockopt`.

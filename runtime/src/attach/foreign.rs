@@ -269,7 +269,7 @@ fn on_own(group: &Cgroup, kind: bpf_attach_type) -> Result<Vec<u32>, Error> {
 fn effect(point: Point) -> Effect {
     match point {
         Point::SockOps(_) => Effect::Runs,
-        Point::Setsockopt(_) | Point::Datagrams(_) => Effect::Refuses,
+        Point::Setsockopt(_) | Point::Datagrams(_) | Point::Leaving(_) => Effect::Refuses,
         _ => Effect::Rewrites,
     }
 }

@@ -46,6 +46,10 @@ impl Guard {
         let (On::Group(_), Some(below)) = (point.on(), followed(path, target)) else {
             return Ok(None);
         };
+        // Its program knows the group's sockets by what they keep, and every packet that leaves the machine comes here.
+        if matches!(point, Point::Leaving(_)) {
+            return Ok(None);
+        }
         Ok(Some(Self {
             point,
             types: KernelTypes::read().map_err(io::Error::other)?,

@@ -6,13 +6,16 @@
 //! What arrives on a connection is not decided from then on: a reader that waits in the kernel for data while its socket becomes
 //! one of those whose data the kernel hands out another way (`tcp_bpf_recvmsg_parser`) may wait on.
 //!
+//! One that no room is for gets the mark of those that could not be taken in, and loses it when there is room: by that it goes as
+//! `default send` says.
+//!
 //! Takes the groups' maps, and what their rules concern. What cannot be taken in (one that is closing, that is in a map of
 //! others, that has TLS of the kernel, for which there is no room) is counted by [`super::escaped`].
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use sockc_compiler::lower::{PEER_KEY, key_of_cookie, unmark};
+use sockc_compiler::lower::{PEER_KEY, key_of_cookie, mark_outside, unmark, unmark_outside};
 
 use super::concern::Concern;
 use super::connections::{self, Connection};
@@ -107,11 +110,31 @@ impl Entry<'_> {
             return Ok(false);
         }
         // Those that were refused are in a map, or are seen to by [`super::refused`].
+        let marked = unmark_outside(&mut key);
         let out = !unmark(&mut key) && !is_in(self.peers.as_fd(), &key)?;
         if out && self.concern.of_connection(connection)?.writes {
-            let _ = map::put_socket(self.peers.as_fd(), &key, connection.socket.as_fd());
+            let socket = connection.socket.as_fd();
+            let taken = map::put_socket(self.peers.as_fd(), &key, socket).is_ok();
+            // What ends keeps what it was: its last data is on its way.
+            if taken == marked && (taken || socket::is_established(socket)) {
+                self.mark(connection, !taken);
+            }
         }
         Ok(true)
+    }
+
+    /// Puts the mark of those that could not be taken in on the key that a connection keeps by now, or takes it off. A program may
+    /// have put another one there in between.
+    fn mark(&self, connection: &Connection, outside: bool) {
+        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+        let mut key = [0; PEER_KEY as usize];
+        if map::lookup(self.own.as_fd(), &descriptor, &mut key).unwrap_or(false) {
+            match outside {
+                true => mark_outside(&mut key),
+                false => drop(unmark_outside(&mut key)),
+            }
+            let _ = map::update(self.own.as_fd(), &descriptor, &key);
+        }
     }
 
     /// Takes a connection in that keeps no key. The key comes first: a socket that is in the map without one is let go in
@@ -123,11 +146,15 @@ impl Entry<'_> {
         };
         let key = key_of_cookie(connection.local, connection.remote, cookie);
         let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
-        if map::update(self.own.as_fd(), &descriptor, &key).is_ok()
-            && map::put_socket(self.peers.as_fd(), &key, socket).is_err()
-        {
+        if map::update(self.own.as_fd(), &descriptor, &key).is_err() {
+            return;
+        }
+        let refused = map::put_socket(self.peers.as_fd(), &key, socket).err();
+        match refused.map(|error| error.raw_os_error()) {
+            None => {}
+            Some(Some(libc::E2BIG)) => self.mark(connection, true),
             // A socket of the group whose key was taken away stands in the map by that one: no other is its own.
-            let _ = map::delete(self.own.as_fd(), &descriptor);
+            Some(_) => drop(map::delete(self.own.as_fd(), &descriptor)),
         }
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
+
+use sockc_compiler::lower::{PEER_KEY, unmark_outside};
 
 use super::PARKED;
 use super::concern::Concern;
@@ -15,6 +17,7 @@ use super::connections::{self, Connection};
 use super::makers::{Makers, Members};
 use crate::error::{Error, at};
 use crate::hook::{PEERS, READERS};
+use crate::state::OWN;
 use crate::sys::{bpffs, cgroup, map, socket};
 
 const WHAT: &str = "count the connections of a group";
@@ -24,6 +27,8 @@ const WHAT: &str = "count the connections of a group";
 pub(crate) struct Escaped {
     /// Those whose writes are not decided.
     pub(crate) writes: usize,
+    /// Those that may write nothing, since they could not be taken in and the default refuses.
+    pub(crate) refused: usize,
     /// Those on which what arrives is not decided.
     pub(crate) reads: usize,
 }
@@ -33,6 +38,8 @@ pub(crate) struct Tally<'a> {
     concern: &'a mut Concern,
     peers: BTreeSet<u64>,
     readers: BTreeSet<u64>,
+    /// Where those keep a mark that could not be taken in, if they may write nothing.
+    refusing: Option<OwnedFd>,
     members: Members,
     /// The inodes of the sockets that its processes hold.
     held: BTreeSet<u64>,
@@ -40,8 +47,15 @@ pub(crate) struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// That of the group whose control group is at `path` and whose maps are in `folder`.
-    pub(crate) fn of(path: &Path, folder: &Path, concern: &'a mut Concern) -> Result<Self, Error> {
+    /// That of the group whose control group is at `path` and whose maps are in `folder`; `refuses` says whether those may write
+    /// nothing that could not be taken in.
+    pub(crate) fn of(
+        path: &Path,
+        folder: &Path,
+        concern: &'a mut Concern,
+        refuses: bool,
+    ) -> Result<Self, Error> {
+        let own = || bpffs::open(&folder.join(OWN)).map_err(at(WHAT));
         let known = |pin| cookies(&folder.join(pin)).map_err(at(WHAT));
         let mut peers = known(PEERS)?;
         peers.extend(known(PARKED)?);
@@ -50,6 +64,7 @@ impl<'a> Tally<'a> {
             concern,
             peers,
             readers: known(READERS)?,
+            refusing: refuses.then(own).transpose()?,
             members: Members::of(path).map_err(at(WHAT))?,
             held: connections::inodes_of(processes),
             escaped: Escaped::default(),
@@ -66,10 +81,25 @@ impl<'a> Tally<'a> {
         }
         if self.has(connection, makers) {
             let concerned = self.concern.of_connection(connection)?;
-            self.escaped.writes += usize::from(concerned.writes && !writes);
+            if concerned.writes && !writes {
+                match self.is_marked(connection) {
+                    true => self.escaped.refused += 1,
+                    false => self.escaped.writes += 1,
+                }
+            }
             self.escaped.reads += usize::from(concerned.reads && !reads);
         }
         Ok(())
+    }
+
+    /// Whether a connection may write nothing.
+    fn is_marked(&self, connection: &Connection) -> bool {
+        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+        let mut key = [0; PEER_KEY as usize];
+        self.refusing.as_ref().is_some_and(|own| {
+            let known = map::lookup(own.as_fd(), &descriptor, &mut key);
+            known.unwrap_or(false) && unmark_outside(&mut key)
+        })
     }
 
     /// Whether a connection is the group's.

@@ -1,7 +1,7 @@
 //! How full the kernel's tables of a group are, and whether there is a control group where a group's is looked for.
 //!
 //! Takes the record of the policy; gives for each group whose connections are taken in how many stand in its tables, of how
-//! many places. A connection that comes when a table is full goes by TCP undecided, and is counted. Connections come and go
+//! many places. A connection that comes when a table is full goes by TCP as the default says, and is counted. Connections come and go
 //! while the table is read, so that this is a count for a person. Not here: those that escaped ([`super::escaped`]).
 
 use std::os::fd::{AsFd, BorrowedFd};
@@ -25,6 +25,8 @@ pub struct GroupStatus {
     pub path: String,
     /// Whether there is none at that path now, and the rules hold for the next one that is made there.
     pub awaited: bool,
+    /// Whether connections that are not taken in may write nothing.
+    pub refuses: bool,
     /// Its tables.
     pub tables: Vec<Table>,
 }
@@ -78,6 +80,7 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<GroupStatus>, E
             group: plan.name.clone(),
             awaited: followed && root.is_some() && is_gone(&path)?,
             path: path.display().to_string(),
+            refuses: record.points.contains(&Point::Leaving(number)),
             tables,
         });
     }

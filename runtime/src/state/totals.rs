@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use sockc_compiler::artifact::{Counter, Manifest};
+use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
 
 use super::record::Record;
 use super::{State, pinned};
@@ -132,7 +132,9 @@ fn inherits(new: &Counter, old: &Counter) -> bool {
     if new.kind != old.kind || new.label != old.label || new.direction != old.direction {
         return false;
     }
-    new.label.is_some() || (new.verdict == old.verdict && new.location.text == old.location.text)
+    // What becomes of sockets that could not be taken in is not what they are.
+    let same = new.verdict == old.verdict || new.kind == CounterKind::Escaped;
+    new.label.is_some() || (same && new.location.text == old.location.text)
 }
 
 /// The totals of a generation, by counter, older ones included.
@@ -172,7 +174,6 @@ fn add_map(counters: &OwnedFd, totals: &mut [Total]) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sockc_compiler::artifact::CounterKind;
     use sockc_compiler::location::Location;
 
     fn counter(label: Option<&str>, text: &str) -> Counter {
@@ -205,5 +206,22 @@ mod tests {
         ];
         let given = assign(&old, &[total(1), total(2), total(3)], &new);
         assert_eq!(given, [total(2), total(1), total(0), total(3), total(0)]);
+    }
+
+    #[test]
+    fn what_could_not_be_taken_in_is_the_same_whatever_becomes_of_it() {
+        for (kind, total) in [(CounterKind::Escaped, 1), (CounterKind::Rule, 0)] {
+            let of = |verdict: &str| Counter {
+                kind,
+                verdict: verdict.to_owned(),
+                ..counter(None, "sockets")
+            };
+            let one = Total {
+                packets: 1,
+                bytes: 0,
+            };
+            let given = assign(&[of("allow")], &[one], &[of("drop")]);
+            assert_eq!(given[0].packets, total);
+        }
     }
 }

@@ -284,6 +284,7 @@ impl Policy {
             AttachPoint::Sendmsg6(_) => ("sendmsg6", Section::Sendmsg6),
             AttachPoint::Setsockopt(_) => ("setsockopt", Section::Setsockopt),
             AttachPoint::CgroupSkb(_) => ("datagrams", Section::CgroupSkb),
+            AttachPoint::CgroupSkbOut(_) => ("leaving", Section::CgroupSkbOut),
         };
         let mut name = name.to_owned();
         if self.artifact.programs.iter().any(|one| one.name == name) {

@@ -100,6 +100,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
             hooks: others(inner),
             sockets: slots(&inner.sockets),
             escaped: Vec::new(),
+            refused: Vec::new(),
             unseen: Vec::new(),
             notes: &[],
         })
@@ -114,6 +115,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         sockets: slots(&status.sockets),
         ends: ends(&status.ends),
         escaped: Vec::new(),
+        refused: Vec::new(),
         unseen: Vec::new(),
         otherwise: status
             .faults

@@ -72,14 +72,21 @@ pub(super) fn show(groups: &[GroupStatus], output: &mut Output) {
 fn pressure(group: &GroupStatus, table: &Table) -> Option<String> {
     let name = &group.group;
     let (direction, places) = (table.direction, count::grouped(table.places));
+    let (come, find) = match group.refuses && direction == "send" {
+        true => (
+            "may write nothing, as `default send` says",
+            "may write nothing",
+        ),
+        false => ("go by TCP, undecided", "go by TCP, undecided"),
+    };
     if table.is_full() {
         return Some(format!(
-            "the table of the group \"{name}\" for `{direction}` is full: connections that come now go by TCP, undecided, and `sockc counters` counts them as those that could not be taken in"
+            "the table of the group \"{name}\" for `{direction}` is full: connections that come now {come}, and `sockc counters` counts them as those that could not be taken in"
         ));
     }
     table.is_nearly_full().then(|| {
         format!(
-            "the table of the group \"{name}\" for `{direction}` has room for {places} connections, and {} are in it: those that find no room go by TCP, undecided, and are counted",
+            "the table of the group \"{name}\" for `{direction}` has room for {places} connections, and {} are in it: those that find no room {find}, and are counted",
             count::grouped(table.connections)
         )
     })
@@ -90,11 +97,12 @@ mod tests {
     use super::*;
 
     /// What is said of a table of ten places.
-    fn said(connections: u32) -> Option<String> {
+    fn said(connections: u32, refuses: bool) -> Option<String> {
         let group = GroupStatus {
             group: "pods".into(),
             path: "/pods".into(),
             awaited: false,
+            refuses,
             tables: Vec::new(),
         };
         let table = Table {
@@ -107,13 +115,16 @@ mod tests {
 
     #[test]
     fn little_room_is_told_from_four_of_five_places_on_and_none_at_the_last() {
-        assert_eq!(said(7), None);
+        assert_eq!(said(7, false), None);
         for some in [8, 9] {
-            let words = said(some).unwrap();
+            let words = said(some, false).unwrap();
             assert!(words.contains(&format!("and {some} are in it")), "{words}");
         }
         for full in [10, 11] {
-            assert!(said(full).unwrap().contains("is full"));
+            for (refuses, fate) in [(false, "go by TCP"), (true, "may write nothing")] {
+                let words = said(full, refuses).unwrap();
+                assert!(words.contains("is full") && words.contains(fate), "{words}");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::{CounterKind, GroupPlan, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
-use sockc_compiler::policy::Policy;
+use sockc_compiler::policy::{Policy, Verb};
 use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSummary, Status};
 
 use crate::machine::counted::is_left_out;
@@ -67,6 +67,8 @@ struct Escaped {
     /// Which, as `counters` names them.
     what: String,
     sockets: u64,
+    /// Whether they may write nothing, as the default says; else they go by TCP undecided.
+    refused: bool,
 }
 
 impl Facts {
@@ -267,11 +269,16 @@ impl Escaped {
         (escaped && value.netns.is_none()).then_some(Self {
             what: value.counter.location.text.to_string(),
             sockets: value.packets,
+            refused: value.counter.verdict == Verb::Drop.word(),
         })
     }
 
     fn words(&self) -> String {
-        format!("{} {}", self.sockets, self.what)
+        let fate = match self.refused {
+            true => ", and may write nothing",
+            false => "",
+        };
+        format!("{} {}{fate}", self.sockets, self.what)
     }
 }
 

@@ -172,6 +172,16 @@ impl Machine<'_> {
         Ok(status(own.map(|_| ()).ok_or(Errno::EINVAL)))
     }
 
+    /// Sockets of a run have no options that do anything: the value is looked at, and no more.
+    pub(super) fn set_option(&mut self) -> Result<Value, FaultKind> {
+        self.context_argument(Register::R1)?;
+        self.scalar(Register::R2)?;
+        self.scalar(Register::R3)?;
+        let size = usize::try_from(alu::low(self.scalar(Register::R5)?)).unwrap_or(usize::MAX);
+        self.bytes(self.get(Register::R4)?, size)?;
+        Ok(Value::Scalar(0))
+    }
+
     /// The socket's value in a storage map: NULL where there is none and none is to be made.
     pub(super) fn storage(&mut self) -> Result<Value, FaultKind> {
         let map = self.map_argument(Register::R1)?;

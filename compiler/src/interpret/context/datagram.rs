@@ -6,21 +6,21 @@ use super::{Cell, Content};
 use crate::interpret::socket::SocketModel;
 use crate::protocol::IpProtocol;
 
-/// A packet that arrives at a socket.
+/// A packet that arrives at a socket, or leaves from it.
 #[derive(Clone, Debug)]
 pub struct Arriving {
     /// The bytes, from the IP header on.
     pub packet: Vec<u8>,
     /// How many of them are linear.
     pub linear: usize,
-    /// The socket that gets it.
+    /// The socket that gets it, or sends it.
     pub socket: SocketModel,
     /// How many segments are joined in it; 0 for none.
     pub gso_segs: u32,
 }
 
 impl Arriving {
-    /// A packet at a UDP socket, all of it linear.
+    /// A packet at its socket, all of it linear.
     #[must_use]
     pub fn new(packet: Vec<u8>, socket: SocketModel) -> Self {
         Self {

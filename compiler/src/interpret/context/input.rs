@@ -25,6 +25,8 @@ pub enum Input {
     Arrival(Message),
     /// cgroup_skb: `struct __sk_buff` of a packet at its socket.
     Arriving(Arriving),
+    /// cgroup_skb: the same of one that leaves.
+    Leaving(Arriving),
     /// sock_ops: `struct bpf_sock_ops`.
     SockOps(SockOps),
     /// setsockopt(2): `struct bpf_sockopt`.
@@ -229,6 +231,7 @@ impl Input {
             | Section::Classifier
             | Section::SkLookup
             | Section::SockOps
+            | Section::CgroupSkbOut
             | Section::Setsockopt => None,
         }
     }
@@ -270,13 +273,8 @@ impl Context {
                 };
                 (context, whole(message.data))
             }
-            Input::Arriving(arriving) => {
-                let context = Self {
-                    own: Some(arriving.socket),
-                    ..plain(Section::CgroupSkb, datagram::cells(&arriving))
-                };
-                (context, Packet::new(arriving.packet, arriving.linear))
-            }
+            Input::Arriving(packet) => at_socket(Section::CgroupSkb, packet),
+            Input::Leaving(packet) => at_socket(Section::CgroupSkbOut, packet),
             Input::Option(option) => (
                 plain(Section::Setsockopt, option_cells(option)),
                 Packet::default(),
@@ -299,6 +297,15 @@ impl Context {
             }
         }
     }
+}
+
+/// A packet with its socket.
+fn at_socket(section: Section, packet: Arriving) -> (Context, Packet) {
+    let context = Context {
+        own: Some(packet.socket),
+        ..plain(section, datagram::cells(&packet))
+    };
+    (context, Packet::new(packet.packet, packet.linear))
 }
 
 fn plain(section: Section, cells: Vec<Cell>) -> Context {

@@ -2,6 +2,7 @@
 //!
 //! Takes what the object says of each group. Not here: how a connection is taken in ([`crate::groups::entry`]).
 
+use sockc_compiler::artifact::AttachPoint;
 use sockc_compiler::object;
 
 use super::Work;
@@ -16,6 +17,8 @@ pub(in crate::apply) struct Door {
     concern: Concern,
     /// Whether the group's sockets keep keys: those of objects of earlier versions do not.
     keeps: bool,
+    /// Whether connections that cannot be taken in may write nothing.
+    refuses: bool,
     /// Whether the policy before may have left connections alone that this one concerns.
     reopened: bool,
 }
@@ -32,9 +35,12 @@ impl Work<'_> {
         let doors = self.taken_in().map(|(index, group)| {
             let own = self.session.state.own_keys(group.number);
             let keeps = !self.manifest.groups[index].own.is_empty();
+            let refusing = AttachPoint::CgroupSkbOut(index);
+            let mut programs = self.manifest.programs.iter();
             Ok(Door {
                 concern: Concern::of(&artifact, index)?,
                 keeps,
+                refuses: programs.any(|program| program.point == refusing),
                 reopened: keeps && own.exists(),
             })
         });
@@ -90,7 +96,7 @@ impl Work<'_> {
         let groups: Vec<&Group> = self.taken_in().map(|(_, group)| group).collect();
         let tallies = groups.iter().zip(doors).map(|(group, door)| {
             let folder = self.session.state.group(group.number);
-            Tally::of(&group.path, &folder, &mut door.concern)
+            Tally::of(&group.path, &folder, &mut door.concern, door.refuses)
         });
         let counts = escaped::count(&mut tallies.collect::<Result<Vec<_>, _>>()?)?;
         let names = groups.iter().map(|group| group.name.clone());
