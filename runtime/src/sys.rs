@@ -12,6 +12,7 @@ pub(crate) mod clock;
 pub(crate) mod diag;
 pub(crate) mod epoll;
 pub(crate) mod handed;
+pub(crate) mod inside;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;

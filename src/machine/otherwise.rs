@@ -68,7 +68,7 @@ pub(crate) fn list(faults: &Faults, output: &mut Output) {
 fn note(faults: &Faults, output: &mut Output) {
     if let Some(why) = &faults.untried {
         output.note(format!(
-            "what the kernel does otherwise on connections that rules concern could not all be tried ({why}); docs/streams.md lists it"
+            "what the kernel does otherwise on connections that rules concern could not all be tried ({why}) and is not known; docs/streams.md lists it"
         ));
     }
 }

@@ -33,6 +33,7 @@ mod running;
 mod spaces;
 mod told;
 mod trying;
+mod within;
 mod workers;
 mod zones;
 

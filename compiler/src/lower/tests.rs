@@ -9,6 +9,7 @@ mod first_match;
 mod fragments;
 mod headers;
 mod layers;
+mod leaving;
 mod logs;
 mod made;
 mod members;

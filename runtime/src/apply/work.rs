@@ -136,7 +136,7 @@ impl<'a> Work<'a> {
         self.step("take connections in")?;
         self.take_in(&mut doors)?;
         self.step("try what the kernel does otherwise")?;
-        self.record.faults = Some(faults::look(self.manifest));
+        self.record.faults = Some(faults::look(self.manifest, self.before.as_ref()));
         self.step("keep the record")?;
         let path = self.session.state.record(self.record.generation);
         self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);

@@ -1,7 +1,8 @@
 //! What the kernel does otherwise on connections that rules of a group concern: a row each, which the manual has too.
 //!
 //! Takes the manifest of a policy; gives what of it this kernel does on the connections that the policy takes in, found by
-//! [`probe::streams`](crate::probe::streams). Of a policy that takes none in nothing is tried. Not here: what is tried.
+//! [`probe::streams`](crate::probe::streams). Of a policy that takes none in nothing is tried. What cannot be tried now is told as
+//! the policy of before found it, if it did; else it is said that it is not known. Not here: what is tried.
 
 use std::io;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +12,7 @@ use sockc_compiler::policy::Verb;
 
 use crate::probe::streams::trials::{self, Trial};
 use crate::probe::streams::{Bench, Fault, Faults, Way, apart};
+use crate::state::record::Record;
 
 /// What may be otherwise.
 struct Row {
@@ -123,6 +125,7 @@ const fn row(word: &'static str, what: &'static str, ways: &'static [Way], trial
 }
 
 /// What trying one way gave.
+#[derive(Clone)]
 struct Tried {
     way: Way,
     /// The words of what is otherwise.
@@ -131,19 +134,21 @@ struct Tried {
     untried: Option<String>,
 }
 
-/// What was found in this process: the kernel stays the same.
+/// What was found in this process, where all could be tried: the kernel stays the same.
 static KNOWN: Mutex<Vec<Tried>> = Mutex::new(Vec::new());
 
-/// What this kernel does otherwise on the connections of a policy.
-pub(crate) fn look(manifest: &Manifest) -> Faults {
-    let ways = ways(manifest);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    for way in &ways {
-        if known.iter().all(|one| one.way != *way) {
-            known.push(apart(|| tried(*way)));
-        }
-    }
-    let known: Vec<_> = known.iter().filter(|one| ways.contains(&one.way)).collect();
+/// What this kernel does otherwise on the connections of a policy; `before` is the one in force.
+pub(crate) fn look(manifest: &Manifest, before: Option<&Record>) -> Faults {
+    let known: Vec<Tried> = ways(manifest)
+        .into_iter()
+        .map(|way| {
+            let tried = of_way(way);
+            let earlier = before.filter(|_| tried.untried.is_some());
+            earlier
+                .and_then(|before| found_by(before, way))
+                .unwrap_or(tried)
+        })
+        .collect();
     let found = ROWS.iter().filter_map(|row| {
         let found = known.iter().filter(|one| one.found.contains(&row.word));
         let mut ways: Vec<Way> = found.map(|one| one.way).collect();
@@ -160,14 +165,64 @@ pub(crate) fn look(manifest: &Manifest) -> Faults {
     }
 }
 
+/// What is otherwise in one way. What could not be tried is tried again when it is asked for the next time.
+fn of_way(way: Way) -> Tried {
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(one) = known.iter().find(|one| one.way == way) {
+        return one.clone();
+    }
+    let tried = apart(|| tried(way));
+    if tried.untried.is_none() {
+        known.push(tried.clone());
+    }
+    tried
+}
+
+/// What an apply of before found in this way, if it could try all. Its record is as old as the kernel that runs.
+fn found_by(before: &Record, way: Way) -> Option<Tried> {
+    told(before.faults.as_ref()?, &ways(&before.manifest), way)
+}
+
+/// What was found in one of the ways that were tried.
+fn told(faults: &Faults, tried: &[Way], way: Way) -> Option<Tried> {
+    if faults.untried.is_some() || !tried.contains(&way) {
+        return None;
+    }
+    let is_otherwise = |row: &&Row| {
+        let mut found = faults.found.iter();
+        found.any(|fault| fault.word == row.word && fault.ways.contains(&way))
+    };
+    Some(Tried {
+        way,
+        found: ROWS
+            .iter()
+            .filter(is_otherwise)
+            .map(|row| row.word)
+            .collect(),
+        untried: None,
+    })
+}
+
+/// Why something could not be tried.
+fn why(way: Way, what: &str, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(libc::EBUSY) => format!(
+            "{what}, {}: a policy in force takes in the sockets that it is tried on",
+            way.word()
+        ),
+        _ => format!("{what}, {}: {error}", way.word()),
+    }
+}
+
 /// Tries all that may be otherwise in one way.
 fn tried(way: Way) -> Tried {
     let (mut found, mut untried) = (Vec::new(), None);
-    let said = |what: &str, error: &io::Error| Some(format!("{what}, {}: {error}", way.word()));
-    match Bench::new(way) {
+    let said = |what: &str, error: &io::Error| Some(why(way, what, error));
+    let rows: Vec<&Row> = ROWS.iter().filter(|row| row.ways.contains(&way)).collect();
+    match Bench::new(way, rows.len()) {
         Err(error) => untried = said("a table of sockets", &error),
         Ok(bench) => {
-            for row in ROWS.iter().filter(|row| row.ways.contains(&way)) {
+            for row in rows {
                 match bench.pair().and_then(|pair| (row.trial)(&pair)) {
                     Ok(true) => found.push(row.word),
                     Ok(false) => {}
@@ -200,4 +255,51 @@ fn ways(manifest: &Manifest) -> Vec<Way> {
         ways.push(Way::Receive);
     }
     ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(word: &str, ways: &[Way]) -> Fault {
+        Fault {
+            word: word.to_owned(),
+            what: String::new(),
+            ways: ways.to_vec(),
+        }
+    }
+
+    /// What an apply of before found while all could be tried.
+    #[test]
+    fn what_was_found_is_told_in_place_of_what_cannot_be_tried_now() {
+        let found = vec![
+            fault("reset", &[Way::Send]),
+            fault("waitall", &[Way::Shortcut, Way::Receive]),
+        ];
+        let before = Faults {
+            found,
+            untried: None,
+        };
+        for (way, words) in [
+            (Way::Send, ["reset"].as_slice()),
+            (Way::Receive, &["waitall"]),
+        ] {
+            let tried = told(&before, &[Way::Send, Way::Receive], way).unwrap();
+            assert_eq!((tried.found.as_slice(), tried.untried), (words, None));
+        }
+        assert!(told(&before, &[Way::Send], Way::Receive).is_none());
+        let partly = Faults {
+            untried: Some("why".to_owned()),
+            ..before
+        };
+        assert!(told(&partly, &[Way::Send], Way::Send).is_none());
+    }
+
+    #[test]
+    fn a_socket_of_a_policy_is_named_as_the_reason() {
+        let busy = io::Error::from_raw_os_error(libc::EBUSY);
+        assert!(why(Way::Send, "reset", &busy).contains("a policy in force takes in"));
+        let other = io::Error::from_raw_os_error(libc::EPERM);
+        assert!(why(Way::Send, "reset", &other).contains("not permitted"));
+    }
 }

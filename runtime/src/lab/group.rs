@@ -1,13 +1,12 @@
 //! A cgroup of the lab's own, and sockets that belong to it.
 //!
-//! A socket belongs for good to the cgroup of the process that made it. So a short-lived child that shares our descriptors
-//! steps into the cgroup, makes the socket and is gone; this process never moves.
+//! Not here: how a socket is made that belongs to another cgroup than this process (`inside` of `sys`).
 
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,9 +17,7 @@ use nix::unistd::Pid;
 
 use super::error::{Error, While};
 use super::state;
-
-/// Bytes of stack the child gets; it makes two system calls.
-const STACK: usize = 64 * 1024;
+use crate::sys::inside;
 
 /// What the name of a lab's cgroup begins with; the number of its process follows, and the PID namespace that it has it in.
 const NAME: &str = "sockc-lab-";
@@ -111,7 +108,16 @@ impl Group {
     fn socket(&self, local: SocketAddr, protocol: c_int) -> Result<OwnedFd, Error> {
         let make = || {
             let members = OpenOptions::new().write(true).open(self.members())?;
-            let fd = socket_made_inside(members.as_raw_fd(), local, protocol)?;
+            let family = match local.is_ipv4() {
+                true => libc::AF_INET,
+                false => libc::AF_INET6,
+            };
+            let kind = match protocol {
+                libc::IPPROTO_UDP => libc::SOCK_DGRAM,
+                _ => libc::SOCK_STREAM,
+            };
+            let mut made = inside::sockets(members.as_fd(), [family, kind, protocol], 1)?;
+            let fd = made.pop().ok_or(io::ErrorKind::NotFound)?;
             state::prepare(&fd, local)?;
             Ok::<_, io::Error>(fd)
         };
@@ -167,71 +173,6 @@ fn root() -> Result<PathBuf, Error> {
             mount.split(' ').nth(4).map(PathBuf::from)
         })
         .ok_or_else(|| Error::new(doing(), io::Error::from(io::ErrorKind::NotFound)))
-}
-
-/// What the child is told, and what it answers: a descriptor, or a negative error number.
-struct Order {
-    members: RawFd,
-    family: c_int,
-    protocol: c_int,
-    result: c_int,
-}
-
-fn socket_made_inside(members: RawFd, local: SocketAddr, protocol: c_int) -> io::Result<OwnedFd> {
-    let family = if local.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
-    let mut order = Order {
-        members,
-        family,
-        protocol,
-        result: -libc::EIO,
-    };
-    let mut stack = vec![0u128; STACK / 16];
-    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_FILES | libc::SIGCHLD;
-    // SAFETY: with CLONE_VFORK this thread sleeps until the child has ended, so `stack` and `order` outlive it and are
-    // touched by one side at a time; `obey` makes only system calls. The top of the stack is aligned to 16 bytes.
-    let child = unsafe {
-        libc::clone(
-            obey,
-            stack.as_mut_ptr().add(stack.len()).cast(),
-            flags,
-            (&raw mut order).cast(),
-        )
-    };
-    if child < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)?;
-    if order.result < 0 {
-        return Err(io::Error::from_raw_os_error(-order.result));
-    }
-    // SAFETY: the child opened this descriptor in the table it shared with us, and nobody else knows of it.
-    Ok(unsafe { OwnedFd::from_raw_fd(order.result) })
-}
-
-/// The child: steps into the cgroup and makes the socket.
-extern "C" fn obey(order: *mut c_void) -> c_int {
-    // SAFETY: `socket_made_inside` passes its own `Order`, and sleeps while this runs.
-    let order = unsafe { &mut *order.cast::<Order>() };
-    // SAFETY: plain system calls; the only pointer is to one static byte. "0" means the writer itself.
-    order.result = unsafe {
-        if libc::write(order.members, c"0".as_ptr().cast(), 1) < 0 {
-            -*libc::__errno_location()
-        } else {
-            let kind = match order.protocol {
-                libc::IPPROTO_UDP => libc::SOCK_DGRAM,
-                _ => libc::SOCK_STREAM,
-            };
-            match libc::socket(order.family, kind | libc::SOCK_CLOEXEC, order.protocol) {
-                -1 => -*libc::__errno_location(),
-                fd => fd,
-            }
-        }
-    };
-    0
 }
 
 #[cfg(test)]

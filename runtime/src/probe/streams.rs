@@ -1,7 +1,8 @@
 //! What this kernel does otherwise on TCP connections that stand in its tables of sockets, found by trying it.
 //!
 //! A pair of sockets over loopback, in a network namespace of its own where that may be made, is put into a small map of its own
-//! with a small program, as a group's connections are; then a [`trial`](trials) does what a process would. Takes the way in
+//! with a small program, as a group's connections are. Who tries may be in a group of the policy in force, which would have such sockets
+//! in a map of its own by then: so they are made in the root of all control groups, where that may be done. Then a [`trial`](trials) does what a process would. Takes the way in
 //! which data comes or goes; gives whether the kernel behaves otherwise than on a socket that is in no table. Not here: what a fault
 //! is called, and whom it concerns.
 //!
@@ -11,8 +12,10 @@
 mod calls;
 pub(crate) mod trials;
 
+use std::cell::RefCell;
+use std::fs::OpenOptions;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::thread;
 use std::time::Duration;
@@ -20,19 +23,26 @@ use std::time::Duration;
 use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 use nix::poll::PollFlags;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect,
+    getsockname, listen, socket,
+};
 use serde::{Deserialize, Serialize};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::Register;
 
 use crate::code::Code;
-use crate::sys::{map, prog};
+use crate::sys::{cgroup, inside, map, prog};
 
 /// `BPF_F_INGRESS`: into the queue of the socket, and not out of it.
 const INGRESS: i32 = 1;
 /// Where the socket that is looked at stands in the map, and where its peer does.
 const NEAR: u32 = 0;
 const FAR: u32 = 1;
+
+/// Some port over loopback.
+const ANY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0);
 
 /// How long a call may wait.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -71,13 +81,15 @@ pub(crate) struct Pair {
 pub(crate) struct Bench {
     way: Way,
     listener: TcpListener,
+    /// What is yet to be connected.
+    spare: RefCell<Vec<OwnedFd>>,
     sockets: OwnedFd,
     _program: OwnedFd,
 }
 
 impl Bench {
-    /// The map and the program of a way.
-    pub(crate) fn new(way: Way) -> io::Result<Self> {
+    /// The map and the program of a way, for so many pairs.
+    pub(crate) fn new(way: Way, pairs: usize) -> io::Result<Self> {
         let sockets = map::create(
             "probe",
             map::Shape {
@@ -111,9 +123,14 @@ impl Bench {
             code: &code.bytes()?,
         })?;
         prog::attach(program.as_fd(), sockets.as_fd(), attach)?;
+        let mut spare = made(pairs + 1)?;
+        let listener = spare.pop().ok_or(io::ErrorKind::NotFound)?;
+        bind(listener.as_raw_fd(), &SockaddrIn::from(ANY))?;
+        listen(&listener, Backlog::new(1)?)?;
         Ok(Self {
             way,
-            listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+            listener: listener.into(),
+            spare: spare.into(),
             sockets,
             _program: program,
         })
@@ -121,7 +138,12 @@ impl Bench {
 
     /// A connection that stands in the map. Its place is free again when it is closed.
     pub(crate) fn pair(&self) -> io::Result<Pair> {
-        let far = TcpStream::connect_timeout(&self.listener.local_addr()?, PATIENCE)?;
+        let spare = self.spare.borrow_mut().pop();
+        let far = TcpStream::from(spare.ok_or(io::ErrorKind::NotFound)?);
+        // A connect waits as long as a write.
+        far.set_write_timeout(Some(PATIENCE))?;
+        let to: SockaddrStorage = getsockname(self.listener.as_raw_fd())?;
+        connect(far.as_raw_fd(), &to)?;
         calls::ready(self.listener.as_fd(), PollFlags::POLLIN)?;
         let (near, _) = self.listener.accept()?;
         // No trial waits for ever, whatever a kernel does.
@@ -143,6 +165,29 @@ impl Bench {
             far,
         })
     }
+}
+
+/// So many sockets that belong to no group of a policy, where they may be made; else of this process's control group.
+fn made(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let kind = [libc::AF_INET, libc::SOCK_STREAM, libc::IPPROTO_TCP];
+    let apart = || {
+        let root = cgroup::root()?.ok_or(io::ErrorKind::NotFound)?;
+        let members = root.join("cgroup.procs");
+        let members = OpenOptions::new().write(true).open(members)?;
+        inside::sockets(members.as_fd(), kind, count)
+    };
+    apart().or_else(|_: io::Error| {
+        let one = || {
+            socket(
+                AddressFamily::Inet,
+                SockType::Stream,
+                SockFlag::SOCK_CLOEXEC,
+                None,
+            )
+        };
+        let all = (0..count).map(|_| one().map_err(io::Error::from));
+        all.collect()
+    })
 }
 
 /// What is written goes where the socket in the place `NEAR` stands.
