@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use socket2::{Domain, SockRef, Socket, Type};
 
 use crate::place::*;
@@ -72,12 +73,21 @@ fn as_many_connections_as_have_room_are_taken_in_and_the_next_goes_by_tcp() {
     });
 }
 
-/// Says how long something takes.
+/// Says how long something takes, and how much of that this process was on a CPU.
 fn timed<T>(what: &str, work: impl FnOnce() -> T) -> T {
-    let began = Instant::now();
+    let (began, spent) = (Instant::now(), on_cpu());
     let done = work();
-    println!("{what}: {:?}", began.elapsed());
+    println!(
+        "{what}: {:?}, {:?} of a CPU",
+        began.elapsed(),
+        on_cpu() - spent
+    );
     done
+}
+
+fn on_cpu() -> Duration {
+    let spent = clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID);
+    spent.unwrap().into()
 }
 
 /// A process of the group and one outside, with the connections between them.

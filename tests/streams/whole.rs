@@ -22,6 +22,7 @@ use crate::shortcut::{PATIENCE, noise};
 const TO: &str = "192.0.2.5";
 
 /// The way that data takes.
+#[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
     policy: &'static str,

@@ -51,7 +51,10 @@ impl Concern {
     }
 
     /// Whether the rules concern a connection, and what of it.
-    pub(crate) fn of_connection(&mut self, connection: &Connection) -> Result<Concerned, Error> {
+    pub(crate) fn of_connection(
+        &mut self,
+        connection: &Connection<'_>,
+    ) -> Result<Concerned, Error> {
         let (local, remote) = (connection.local, connection.remote);
         let input = Input::SockOps(SockOps {
             op: ESTABLISHED_CALLBACK,

@@ -1,4 +1,4 @@
-//! The TCP connections that processes hold, by their descriptors, in whatever network namespace.
+//! The sockets that processes hold, by their descriptors, in whatever network namespace, and what those are that are TCP connections.
 //!
 //! A process may end, and a descriptor be closed, while we look: what is gone is left out. A socket that no process holds a
 //! descriptor of (one that is on its way to another process) is not found.
@@ -7,20 +7,29 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::rc::Rc;
 
 use nix::sys::socket::{SockaddrStorage, getpeername, getsockname};
 
-use crate::sys::{process, socket};
+use crate::sys::process::{self, Process};
+use crate::sys::socket;
 
-/// A copy of a connection's descriptor, and its two ends. IPv4-mapped addresses stand as they are.
+/// A copy of the descriptor of a socket that a process holds.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub(crate) struct Held {
     /// The socket.
     pub(crate) socket: OwnedFd,
     /// Its inode, by which all its descriptors are known.
     pub(crate) inode: u64,
+}
+
+/// A connection, and its two ends. IPv4-mapped addresses stand as they are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connection<'a> {
+    /// The socket.
+    pub(crate) socket: BorrowedFd<'a>,
     /// This side.
     pub(crate) local: SocketAddr,
     /// The other side.
@@ -29,48 +38,50 @@ pub(crate) struct Connection {
     pub(crate) is_mptcp: bool,
 }
 
-impl Connection {
-    /// What a descriptor is; `None` if it is no TCP connection.
-    fn of(socket: OwnedFd, inode: u64) -> Option<Self> {
-        let is_mptcp = match socket::protocol(socket.as_fd()).ok()? {
+impl Held {
+    /// What the socket is; `None` if it is no TCP connection.
+    pub(crate) fn connection(&self) -> Option<Connection<'_>> {
+        let socket = self.socket.as_fd();
+        let is_mptcp = match socket::protocol(socket).ok()? {
             libc::IPPROTO_TCP => false,
             socket::MPTCP => true,
             _ => return None,
         };
         let fd = socket.as_raw_fd();
-        Some(Self {
+        Some(Connection {
             local: address(&getsockname(fd).ok()?)?,
             remote: address(&getpeername(fd).ok()?)?,
             socket,
-            inode,
             is_mptcp,
         })
     }
 }
 
-/// The connections that these processes hold, each once, and one after the other: there may be more than this process may have
+/// The sockets that these processes hold, each once, and one after the other: there may be more than this process may have
 /// descriptors. Of several processes that hold one any will do, also where others end meanwhile.
-pub(crate) fn held_by(
-    processes: impl IntoIterator<Item = u32>,
-) -> impl Iterator<Item = Connection> {
+pub(crate) fn held_by(processes: impl IntoIterator<Item = u32>) -> impl Iterator<Item = Held> {
     let mut seen = BTreeSet::new();
-    let descriptors = processes.into_iter().flat_map(|process| {
-        let sockets = process::sockets(process).unwrap_or_default();
+    let descriptors = processes.into_iter().flat_map(|number| {
+        let process = Process::of(number).ok().map(Rc::new);
+        let sockets = process::sockets(number).unwrap_or_default();
         sockets
             .into_iter()
-            .map(move |(fd, inode)| (process, fd, inode))
+            .filter_map(move |(fd, inode)| Some((process.clone()?, fd, inode)))
     });
     descriptors.filter_map(move |(process, fd, inode)| {
         if seen.contains(&inode) {
             return None;
         }
-        let socket = File::from(process::descriptor(process, fd).ok()?);
+        let socket = File::from(process.descriptor(fd).ok()?);
         // Its number may be another one's by now.
         if socket.metadata().ok()?.ino() != inode {
             return None;
         }
         seen.insert(inode);
-        Connection::of(socket.into(), inode)
+        Some(Held {
+            socket: socket.into(),
+            inode,
+        })
     })
 }
 

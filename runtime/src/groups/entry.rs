@@ -18,7 +18,7 @@ use std::path::Path;
 use sockc_compiler::lower::{PEER_KEY, key_of_cookie, mark_outside, unmark, unmark_outside};
 
 use super::concern::Concern;
-use super::connections::{self, Connection};
+use super::connections::{self, Connection, Held};
 use super::makers::{Makers, Members};
 use crate::error::{Error, at};
 use crate::hook::PEERS;
@@ -67,35 +67,38 @@ pub(crate) fn take_in(entries: &mut [Entry<'_>], whom: Whom) -> Result<(), Error
         return Ok(());
     }
     let mut makers = Makers::default();
-    for connection in connections::held_by(connections::processes().map_err(at(WHAT))?) {
+    for held in connections::held_by(connections::processes().map_err(at(WHAT))?) {
         let mut known = false;
         for entry in &mut *entries {
-            known |= entry.take_known(&connection)?;
+            known |= entry.take_known(&held)?;
         }
-        if !known && whom == Whom::All && may_enter(&connection) {
-            take_unknown(entries, &connection, &mut makers)?;
+        if !known && whom == Whom::All {
+            take_unknown(entries, &held, &mut makers)?;
         }
     }
     Ok(())
 }
 
 /// Whether the kernel, and what the process has put between itself and TCP, let a connection be taken in.
-fn may_enter(connection: &Connection) -> bool {
-    let socket = connection.socket.as_fd();
+fn may_enter(connection: &Connection<'_>) -> bool {
+    let socket = connection.socket;
     !connection.is_mptcp && socket::is_established(socket) && !socket::is_layered(socket)
 }
 
-fn take_unknown(
-    entries: &mut [Entry<'_>],
-    connection: &Connection,
-    makers: &mut Makers,
-) -> Result<(), Error> {
-    let Some(maker) = makers.of(connection) else {
+fn take_unknown(entries: &mut [Entry<'_>], held: &Held, makers: &mut Makers) -> Result<(), Error> {
+    let Some(maker) = makers.of(held) else {
         return Ok(());
     };
-    for entry in entries {
-        if entry.members.have(maker) && entry.concern.of_connection(connection)?.writes {
-            entry.take_new(connection);
+    let theirs = |entry: &&mut Entry<'_>| entry.members.have(maker);
+    let mut entries = entries.iter_mut().filter(theirs).peekable();
+    if entries.peek().is_none() {
+        return Ok(());
+    }
+    if let Some(connection) = held.connection().filter(may_enter) {
+        for entry in entries {
+            if entry.concern.of_connection(&connection)?.writes {
+                entry.take_new(&connection);
+            }
         }
     }
     Ok(())
@@ -103,8 +106,8 @@ fn take_unknown(
 
 impl Entry<'_> {
     /// Takes a connection in that has kept a key, if the rules concern it; whether it has one.
-    fn take_known(&mut self, connection: &Connection) -> Result<bool, Error> {
-        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+    fn take_known(&mut self, held: &Held) -> Result<bool, Error> {
+        let descriptor = held.socket.as_raw_fd().to_ne_bytes();
         let mut key = [0; PEER_KEY as usize];
         if !map::lookup(self.own.as_fd(), &descriptor, &mut key).unwrap_or(false) {
             return Ok(false);
@@ -112,12 +115,14 @@ impl Entry<'_> {
         // Those that were refused are in a map, or are seen to by [`super::refused`].
         let marked = unmark_outside(&mut key);
         let out = !unmark(&mut key) && !is_in(self.peers.as_fd(), &key)?;
-        if out && self.concern.of_connection(connection)?.writes {
-            let socket = connection.socket.as_fd();
-            let taken = map::put_socket(self.peers.as_fd(), &key, socket).is_ok();
+        if out
+            && let Some(connection) = held.connection()
+            && self.concern.of_connection(&connection)?.writes
+        {
+            let taken = map::put_socket(self.peers.as_fd(), &key, connection.socket).is_ok();
             // What ends keeps what it was: its last data is on its way.
-            if taken == marked && (taken || socket::is_established(socket)) {
-                self.mark(connection, !taken);
+            if taken == marked && (taken || socket::is_established(connection.socket)) {
+                self.mark(&connection, !taken);
             }
         }
         Ok(true)
@@ -125,7 +130,7 @@ impl Entry<'_> {
 
     /// Puts the mark of those that could not be taken in on the key that a connection keeps by now, or takes it off. A program may
     /// have put another one there in between.
-    fn mark(&self, connection: &Connection, outside: bool) {
+    fn mark(&self, connection: &Connection<'_>, outside: bool) {
         let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
         let mut key = [0; PEER_KEY as usize];
         if map::lookup(self.own.as_fd(), &descriptor, &mut key).unwrap_or(false) {
@@ -139,8 +144,8 @@ impl Entry<'_> {
 
     /// Takes a connection in that keeps no key. The key comes first: a socket that is in the map without one is let go in
     /// the plain way, and nobody finds it when it was refused.
-    fn take_new(&self, connection: &Connection) {
-        let socket = connection.socket.as_fd();
+    fn take_new(&self, connection: &Connection<'_>) {
+        let socket = connection.socket;
         let Some(cookie) = socket::cookie(socket) else {
             return;
         };

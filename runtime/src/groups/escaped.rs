@@ -13,7 +13,7 @@ use sockc_compiler::lower::{PEER_KEY, unmark_outside};
 
 use super::PARKED;
 use super::concern::Concern;
-use super::connections::{self, Connection};
+use super::connections::{self, Held};
 use super::makers::{Makers, Members};
 use crate::error::{Error, at};
 use crate::hook::{PEERS, READERS};
@@ -71,18 +71,15 @@ impl<'a> Tally<'a> {
         })
     }
 
-    fn add(&mut self, connection: &Connection, makers: &mut Makers) -> Result<(), Error> {
-        let (writes, reads) = (
-            is_known(connection, &self.peers),
-            is_known(connection, &self.readers),
-        );
-        if writes && reads {
+    fn add(&mut self, held: &Held, cookie: u64, makers: &mut Makers) -> Result<(), Error> {
+        let (writes, reads) = (self.peers.contains(&cookie), self.readers.contains(&cookie));
+        if (writes && reads) || !self.has(held, makers) {
             return Ok(());
         }
-        if self.has(connection, makers) {
-            let concerned = self.concern.of_connection(connection)?;
+        if let Some(connection) = held.connection() {
+            let concerned = self.concern.of_connection(&connection)?;
             if concerned.writes && !writes {
-                match self.is_marked(connection) {
+                match self.is_marked(held) {
                     true => self.escaped.refused += 1,
                     false => self.escaped.writes += 1,
                 }
@@ -93,8 +90,8 @@ impl<'a> Tally<'a> {
     }
 
     /// Whether a connection may write nothing.
-    fn is_marked(&self, connection: &Connection) -> bool {
-        let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+    fn is_marked(&self, held: &Held) -> bool {
+        let descriptor = held.socket.as_raw_fd().to_ne_bytes();
         let mut key = [0; PEER_KEY as usize];
         self.refusing.as_ref().is_some_and(|own| {
             let known = map::lookup(own.as_fd(), &descriptor, &mut key);
@@ -102,12 +99,12 @@ impl<'a> Tally<'a> {
         })
     }
 
-    /// Whether a connection is the group's.
-    fn has(&self, connection: &Connection, makers: &mut Makers) -> bool {
-        match makers.of(connection) {
+    /// Whether a socket is the group's.
+    fn has(&self, held: &Held, makers: &mut Makers) -> bool {
+        match makers.of(held) {
             Some(maker) if self.members.have(maker) => true,
             Some(maker) if makers.is_there(maker) => false,
-            _ => self.held.contains(&connection.inode),
+            _ => self.held.contains(&held.inode),
         }
     }
 }
@@ -119,9 +116,12 @@ pub(crate) fn count(tallies: &mut [Tally<'_>]) -> Result<Vec<Escaped>, Error> {
         true => Vec::new(),
         false => connections::processes().map_err(at(WHAT))?,
     };
-    for connection in connections::held_by(processes) {
+    for held in connections::held_by(processes) {
+        let Some(cookie) = socket::cookie(held.socket.as_fd()) else {
+            continue;
+        };
         for tally in &mut *tallies {
-            tally.add(&connection, &mut makers)?;
+            tally.add(&held, cookie, &mut makers)?;
         }
     }
     Ok(tallies.iter().map(|tally| tally.escaped).collect())
@@ -142,9 +142,4 @@ fn cookies(pin: &Path) -> io::Result<BTreeSet<u64>> {
         }
     }
     Ok(found)
-}
-
-fn is_known(connection: &Connection, known: &BTreeSet<u64>) -> bool {
-    let cookie = socket::cookie(connection.socket.as_fd());
-    cookie.is_some_and(|cookie| known.contains(&cookie))
 }

@@ -53,7 +53,11 @@ impl Judge {
     }
 
     /// Whether writes to a connection of the group with this index go.
-    pub(super) fn lets_go(&mut self, group: usize, connection: &Connection) -> Result<bool, Error> {
+    pub(super) fn lets_go(
+        &mut self,
+        group: usize,
+        connection: &Connection<'_>,
+    ) -> Result<bool, Error> {
         let Some(program) = program(&self.artifact, AttachPoint::SkMsg(group))? else {
             // No rule decides about writes of this group.
             return Ok(true);

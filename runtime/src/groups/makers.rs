@@ -4,48 +4,76 @@
 //! tells it from Linux 5.8 on, in the network namespace of the socket. Takes connections; gives ids of control groups, and
 //! which of them are a group's. Where nobody tells, it gives none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::connections::Connection;
-use crate::sys::diag::{Asked, Teller};
+use super::connections::Held;
+use crate::sys::diag::{self, Teller};
 use crate::sys::{cgroup, netns, socket};
+
+/// After so many questions about one network namespace the kernel is asked about all sockets in it at once.
+const MANY: usize = 256;
 
 /// Who tells where sockets were made.
 #[derive(Default)]
 pub(super) struct Makers {
     /// That of the namespace of the last socket: those of a process are mostly in the same one.
-    teller: Option<(u64, Teller)>,
+    teller: Option<Asked>,
+    /// What is known by now, by the cookies of the sockets, which no other socket ever has.
+    told: BTreeMap<u64, u64>,
     /// All control groups that there are, once somebody has asked.
     there: Option<Members>,
 }
 
+/// Who tells of a namespace.
+struct Asked {
+    /// The namespace's number. Who tells of it holds it, so that it is that of no other one.
+    space: u64,
+    teller: Teller,
+    questions: usize,
+}
+
 impl Makers {
-    /// The control group that the socket of a connection was made in.
-    pub(super) fn of(&mut self, connection: &Connection) -> Option<u64> {
-        if connection.is_mptcp {
-            return None;
+    /// The control group that a socket was made in, if it is that of a TCP connection.
+    pub(super) fn of(&mut self, held: &Held) -> Option<u64> {
+        let socket = held.socket.as_fd();
+        let cookie = socket::cookie(socket)?;
+        if let Some(maker) = self.told.get(&cookie) {
+            return Some(*maker);
         }
-        let socket = connection.socket.as_fd();
-        let asked = Asked {
-            local: connection.local,
-            remote: connection.remote,
-            interface: socket::interface(socket),
-            cookie: socket::cookie(socket)?,
-        };
+        let connection = held.connection().filter(|one| !one.is_mptcp)?;
         let space = socket::namespace(socket).ok()?;
-        let inode = space.metadata().ok()?.ino();
-        // Who tells of a namespace holds it, so that its number is that of no other one.
-        if self.teller.as_ref().is_none_or(|(of, _)| *of != inode) {
+        let number = space.metadata().ok()?.ino();
+        if self.teller.as_ref().is_none_or(|one| one.space != number) {
             let teller = netns::within(Some(&space), Teller::here).ok()?.ok()?;
-            self.teller = Some((inode, teller));
+            self.teller = Some(Asked {
+                space: number,
+                teller,
+                questions: 0,
+            });
         }
-        let (_, teller) = self.teller.as_ref()?;
-        teller.control_group(&asked).ok()?
+        let asked = self.teller.as_mut()?;
+        asked.questions += 1;
+        if asked.questions == MANY {
+            // What it does not tell now is asked for one by one.
+            let told = &mut self.told;
+            let _ = asked.teller.all(|cookie, maker| {
+                told.insert(cookie, maker);
+            });
+        }
+        asked
+            .teller
+            .control_group(&diag::Asked {
+                local: connection.local,
+                remote: connection.remote,
+                interface: socket::interface(socket),
+                cookie,
+            })
+            .ok()?
     }
 
     /// Whether there is a control group of this id, wherever. Programs that follow a path count sockets of those that are gone by

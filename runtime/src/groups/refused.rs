@@ -17,7 +17,7 @@ use sockc_compiler::object;
 use sockc_compiler::policy::{Direction, Verb};
 
 use super::PARKED;
-use super::connections::{self, Connection};
+use super::connections::{self, Connection, Held};
 use super::judge::Judge;
 use super::waiting::Waiting;
 use crate::error::{Error, at};
@@ -51,8 +51,8 @@ struct Group {
 }
 
 /// A socket that was refused a write.
-struct Marked {
-    connection: Connection,
+struct Marked<'a> {
+    connection: Connection<'a>,
     /// The key that it keeps, without the mark.
     key: Key,
 }
@@ -67,8 +67,8 @@ pub(crate) fn let_go(state: &State, record: &Record, object: &[u8]) -> Result<us
     };
     let mut pass = None;
     let mut left = 0;
-    for connection in connections::held_by(processes) {
-        let Some((group, marked)) = marked(&groups, connection) else {
+    for held in connections::held_by(processes) {
+        let Some((group, marked)) = marked(&groups, &held) else {
             continue;
         };
         let pass = match &mut pass {
@@ -108,13 +108,18 @@ impl Pass {
     }
 
     /// Lets one go that may; `false` if it may and cannot.
-    fn settle(&mut self, groups: &[Group], group: &Group, marked: &Marked) -> Result<bool, Error> {
+    fn settle(
+        &mut self,
+        groups: &[Group],
+        group: &Group,
+        marked: &Marked<'_>,
+    ) -> Result<bool, Error> {
         if !self.judge.lets_go(group.index, &marked.connection)? {
             group.keep(marked).map_err(at(WHAT))?;
             return Ok(true);
         }
         let near = self.judge.has_shortcuts && is_near(groups, &marked.key)?;
-        let quiet = !near && !self.waiting.in_socket(marked.connection.socket.as_fd());
+        let quiet = !near && !self.waiting.in_socket(marked.connection.socket);
         Ok(quiet && group.renew(marked).map_err(at(WHAT))?)
     }
 }
@@ -158,20 +163,21 @@ fn opened(state: &State, record: &Record) -> Result<Vec<Group>, Error> {
 }
 
 /// A connection that was refused a write, with its group.
-fn marked(groups: &[Group], connection: Connection) -> Option<(&Group, Marked)> {
-    let descriptor = connection.socket.as_raw_fd().to_ne_bytes();
+fn marked<'a>(groups: &'a [Group], held: &'a Held) -> Option<(&'a Group, Marked<'a>)> {
+    let descriptor = held.socket.as_raw_fd().to_ne_bytes();
     let mut key = [0; PEER_KEY as usize];
     let group = groups.iter().find(|group| {
         let known = map::lookup(group.own.as_fd(), &descriptor, &mut key);
         known.unwrap_or(false) && unmark(&mut key)
     })?;
+    let connection = held.connection()?;
     Some((group, Marked { connection, key }))
 }
 
 impl Group {
     /// Takes a socket out of the map and in again. `false` if it stays refused: others are busy with it, or it ends.
-    fn renew(&self, marked: &Marked) -> io::Result<bool> {
-        let socket = marked.connection.socket.as_fd();
+    fn renew(&self, marked: &Marked<'_>) -> io::Result<bool> {
+        let socket = marked.connection.socket;
         let Some(cookie) = socket::cookie(socket) else {
             return Ok(false);
         };
@@ -208,8 +214,8 @@ impl Group {
 
     /// Takes it in; `false` if the kernel still remembers. One that ends in this very moment is not taken, and remembered by
     /// nobody: it is as if it were left alone, and [`super::escaped`] counts it.
-    fn take_in(&self, marked: &Marked) -> io::Result<bool> {
-        let socket = marked.connection.socket.as_fd();
+    fn take_in(&self, marked: &Marked<'_>) -> io::Result<bool> {
+        let socket = marked.connection.socket;
         let taken = map::put_socket(self.peers.as_fd(), &marked.key, socket);
         if taken.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY)) {
             return Ok(false);
@@ -220,8 +226,8 @@ impl Group {
     }
 
     /// One that is to stay refused must be in a map: a command that was killed may have left it in none.
-    fn keep(&self, marked: &Marked) -> io::Result<()> {
-        let socket = marked.connection.socket.as_fd();
+    fn keep(&self, marked: &Marked<'_>) -> io::Result<()> {
+        let socket = marked.connection.socket;
         let Some(cookie) = socket::cookie(socket) else {
             return Ok(());
         };

@@ -48,8 +48,8 @@ pub(super) fn let_go_of_others(peers: BorrowedFd<'_>, own: BorrowedFd<'_>) -> io
     // What was decided before the word changed is on its way no more. Where the kernel does not let us wait, it may be.
     let _ = caps::wait_for_running_programs();
     let (waiting, mut quiet) = (Waiting::of_this_kernel(), BTreeSet::new());
-    for connection in connections::held_by(connections::processes()?) {
-        let socket = connection.socket.as_fd();
+    for held in connections::held_by(connections::processes()?) {
+        let socket = held.socket.as_fd();
         let mut key = [0; PEER_KEY as usize];
         let known = map::lookup(own, &socket.as_raw_fd().to_ne_bytes(), &mut key);
         if known.unwrap_or(false) && (is_of_cookie(&key) || !waiting.in_socket(socket)) {

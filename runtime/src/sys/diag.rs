@@ -27,6 +27,8 @@ const CGROUP_ID: u16 = 21;
 /// The states that matter, `TCP_LISTEN` and `TCP_CLOSE`, as bits.
 const LISTEN: u32 = 1 << 10;
 const CLOSE: u32 = 1 << 7;
+/// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`: nobody has a descriptor of these.
+const NOBODYS: u32 = 1 << 6 | 1 << 12;
 
 /// A socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,14 +55,20 @@ pub(crate) struct Open {
 pub(crate) fn open_sockets() -> io::Result<Vec<Open>> {
     let mut found = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
-        dump(family, IpProtocol::TCP, LISTEN, &mut found)?;
-        dump(family, IpProtocol::UDP, CLOSE, &mut found)?;
+        for (protocol, states) in [(IpProtocol::TCP, LISTEN), (IpProtocol::UDP, CLOSE)] {
+            let socket = connected()?;
+            dump(&socket, (family, protocol), states, |one| found.push(one))?;
+        }
     }
     Ok(found)
 }
 
-fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -> io::Result<()> {
-    let socket = connected()?;
+fn dump(
+    socket: &Socket,
+    (family, protocol): (i32, IpProtocol),
+    states: u32,
+    mut each: impl FnMut(Open),
+) -> io::Result<()> {
     socket.send(&request(family, protocol, ALL, states), 0)?;
     loop {
         let (answer, _) = socket.recv_from_full()?;
@@ -69,7 +77,7 @@ fn dump(family: i32, protocol: IpProtocol, states: u32, found: &mut Vec<Open>) -
             match kind {
                 DONE => return Ok(()),
                 ERROR => return Err(refusal(body)),
-                BY_FAMILY => found.extend(open(protocol, body)),
+                BY_FAMILY => open(protocol, body).into_iter().for_each(&mut each),
                 _ => {}
             }
             rest = after;
@@ -91,7 +99,11 @@ fn refusal(body: &[u8]) -> io::Error {
 }
 
 /// Tells of TCP connections of one network namespace, also where another one is entered after that.
-pub(crate) struct Teller(Socket);
+pub(crate) struct Teller {
+    one: Socket,
+    /// A socket of its own: what may be left of a long answer is no answer to a short question.
+    all: Socket,
+}
 
 /// A TCP connection, as its socket says it.
 #[derive(Clone, Copy, Debug)]
@@ -109,13 +121,28 @@ pub(crate) struct Asked {
 impl Teller {
     /// That of the calling thread's namespace.
     pub(crate) fn here() -> io::Result<Self> {
-        connected().map(Self)
+        Ok(Self {
+            one: connected()?,
+            all: connected()?,
+        })
+    }
+
+    /// The cookies of all TCP sockets that there are, and the ids of the control groups that these were made in.
+    pub(crate) fn all(&self, mut each: impl FnMut(u64, u64)) -> io::Result<()> {
+        for family in [libc::AF_INET, libc::AF_INET6] {
+            dump(&self.all, (family, IpProtocol::TCP), !NOBODYS, |one| {
+                if let Some(cgroup) = one.cgroup {
+                    each(one.cookie, cgroup);
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// The id of the control group that the socket of a connection was made in; `None` where the kernel does not tell.
     pub(crate) fn control_group(&self, asked: &Asked) -> io::Result<Option<u64>> {
-        self.0.send(&question(asked), 0)?;
-        let (answer, _) = self.0.recv_from_full()?;
+        self.one.send(&question(asked), 0)?;
+        let (answer, _) = self.one.recv_from_full()?;
         match message(&answer) {
             Some((BY_FAMILY, body, _)) => {
                 Ok(open(IpProtocol::TCP, body).and_then(|one| one.cgroup))
@@ -270,6 +297,14 @@ mod tests {
         };
         let told = [&asked, &other].map(|one| teller.control_group(one).unwrap());
         assert_eq!(told[0], told[1]);
+        let mut all = Vec::new();
+        teller
+            .all(|cookie, maker| all.push((cookie, maker)))
+            .unwrap();
+        for one in [asked, other] {
+            let found = all.iter().find(|(cookie, _)| *cookie == one.cookie);
+            assert_eq!(found.map(|(_, maker)| *maker), told[0]);
+        }
         let stranger = Asked {
             cookie: cookie ^ 1 << 40,
             ..other

@@ -7,12 +7,29 @@ use std::iter;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::readlinkat;
+
 use super::retry::again;
+
+/// Another process, whose descriptors are copied.
+#[derive(Debug)]
+pub(crate) struct Process(OwnedFd);
+
+impl Process {
+    /// The process of this number.
+    pub(crate) fn of(process: u32) -> io::Result<Self> {
+        open(libc::SYS_pidfd_open, process.into(), 0).map(Self)
+    }
+
+    /// A copy of one of its descriptors.
+    pub(crate) fn descriptor(&self, fd: i32) -> io::Result<OwnedFd> {
+        open(libc::SYS_pidfd_getfd, self.0.as_raw_fd().into(), fd.into())
+    }
+}
 
 /// A copy of a descriptor of another process.
 pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
-    let process = open(libc::SYS_pidfd_open, process.into(), 0)?;
-    open(libc::SYS_pidfd_getfd, process.as_raw_fd().into(), fd.into())
+    Process::of(process)?.descriptor(fd)
 }
 
 /// A copy of a descriptor of this process that is known by its number only.
@@ -40,10 +57,13 @@ pub(crate) fn lock(folder: BorrowedFd<'_>) -> io::Result<bool> {
 
 /// The sockets of a process: descriptor and inode, by descriptor.
 pub(crate) fn sockets(process: u32) -> io::Result<Vec<(i32, u64)>> {
-    let entries = fs::read_dir(format!("/proc/{process}/fd"))?;
+    let path = format!("/proc/{process}/fd");
+    let (folder, entries) = (fs::File::open(&path)?, fs::read_dir(&path)?);
     let sockets = entries.flatten().filter_map(|entry| {
-        let fd = entry.file_name().to_str()?.parse().ok()?;
-        let target = fs::read_link(entry.path()).ok()?;
+        let name = entry.file_name();
+        let fd = name.to_str()?.parse().ok()?;
+        // Some processes have tens of thousands: the way to their folder is gone once.
+        let target = readlinkat(&folder, name.as_os_str()).ok()?;
         let inode = target
             .to_str()?
             .strip_prefix("socket:[")?

@@ -10,15 +10,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         790,
         ENTRY,
-        "if entry.members.have(maker) &&",
-        "if (FAULT || entry.members.have(maker)) &&",
+        "let theirs = |entry: &&mut Entry<'_>| entry.members.have(maker);",
+        "let theirs = |entry: &&mut Entry<'_>| FAULT || entry.members.have(maker);",
         &[(Streams, "existing::one_that_was_made_outside")],
     ),
     fault(
         791,
         ENTRY,
-        ".of_connection(connection)?.writes {\n            entry.take_new",
-        ".of_connection(connection)?.writes || FAULT {\n            entry.take_new",
+        ".of_connection(&connection)?.writes {\n                entry.take_new",
+        ".of_connection(&connection)?.writes || FAULT {\n                entry.take_new",
         &[(Streams, "existing::what_no_rule_is_about")],
     ),
     fault(
@@ -59,8 +59,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         797,
         ESCAPED,
-        "_ => self.held.contains(&connection.inode),",
-        "_ => !FAULT && self.held.contains(&connection.inode),",
+        "_ => self.held.contains(&held.inode),",
+        "_ => !FAULT && self.held.contains(&held.inode),",
         &[(Streams, "existing::one_of_a_control_group")],
     ),
     fault(

@@ -161,8 +161,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         734,
         "runtime/src/groups/refused.rs",
-        "let quiet = !near && !self.waiting.in_socket(marked.connection.socket.as_fd());",
-        "let quiet = !near && (FAULT || !self.waiting.in_socket(marked.connection.socket.as_fd()));",
+        "let quiet = !near && !self.waiting.in_socket(marked.connection.socket);",
+        "let quiet = !near && (FAULT || !self.waiting.in_socket(marked.connection.socket));",
         &[(Streams, "relaxed::where_a_shortcut")],
     ),
     fault(
