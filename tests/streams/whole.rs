@@ -17,24 +17,26 @@ use socket2::SockRef;
 
 use crate::place::*;
 use crate::shortcut::{PATIENCE, noise};
+use crate::splice::{ROOM, spliced};
 
 /// Where rules are about.
 const TO: &str = "192.0.2.5";
 
 /// The way that data takes.
-#[derive(Clone, Copy)]
 struct Way {
     name: &'static str,
     policy: &'static str,
-    /// Who reads what the client writes.
+    /// Who reads.
     reader: Reader,
-    /// Whether what is read stands in another queue than that of TCP: splice(2) finds nothing there, and what is urgent is not.
+    /// Whether what is read stands in another queue than that of TCP: splice(2) finds nothing there.
     queued: bool,
+    /// Whether what is urgent is ordinary where it is read.
+    ordinary: bool,
     /// Whether the reader sees the end of the writer.
     ends: bool,
 }
 
-/// Who reads.
+/// Who reads what the client writes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reader {
     /// The other end of the connection.
@@ -43,14 +45,19 @@ enum Reader {
     Input,
     /// The peer of that.
     Output,
+    /// The socket that was registered, what the server writes.
+    InputOfServer,
+    /// The peer of that, what the server writes.
+    OutputOfServer,
 }
 
-const WAYS: [Way; 7] = [
+const WAYS: [Way; 9] = [
     Way {
         name: "no policy",
         policy: "",
         reader: Reader::Server,
         queued: false,
+        ordinary: false,
         ends: true,
     },
     Way {
@@ -58,6 +65,7 @@ const WAYS: [Way; 7] = [
         policy: "default send allow\nGROUP\ncount send tcp from group pods\n",
         reader: Reader::Server,
         queued: false,
+        ordinary: false,
         ends: true,
     },
     Way {
@@ -65,6 +73,7 @@ const WAYS: [Way; 7] = [
         policy: "default receive allow\nGROUP\ncount receive tcp to group pods\n",
         reader: Reader::Server,
         queued: true,
+        ordinary: true,
         ends: true,
     },
     Way {
@@ -72,6 +81,7 @@ const WAYS: [Way; 7] = [
         policy: "default send allow\ndefault receive allow\nGROUP\ncount send tcp from group pods\ncount receive tcp to group pods\n",
         reader: Reader::Server,
         queued: true,
+        ordinary: true,
         ends: true,
     },
     Way {
@@ -79,6 +89,7 @@ const WAYS: [Way; 7] = [
         policy: "default send allow\nGROUP\nshortcut tcp within group pods\n",
         reader: Reader::Server,
         queued: true,
+        ordinary: true,
         ends: true,
     },
     Way {
@@ -86,6 +97,7 @@ const WAYS: [Way; 7] = [
         policy: "default send allow\nGROUP\nsocket cache = registered\nredirect send tcp from group pods to 192.0.2.0/24 to input of sock cache\n",
         reader: Reader::Input,
         queued: true,
+        ordinary: true,
         ends: false,
     },
     Way {
@@ -93,9 +105,36 @@ const WAYS: [Way; 7] = [
         policy: "default send allow\nGROUP\nsocket cache = registered\nredirect send tcp from group pods to 192.0.2.0/24 to output of sock cache\n",
         reader: Reader::Output,
         queued: false,
+        ordinary: false,
+        ends: false,
+    },
+    Way {
+        name: "what arrives to input",
+        policy: "default receive allow\nGROUP\nsocket cache = registered\nredirect receive tcp from 192.0.2.0/24 to group pods to input of sock cache\n",
+        reader: Reader::InputOfServer,
+        queued: true,
+        ordinary: true,
+        ends: false,
+    },
+    Way {
+        name: "what arrives to output",
+        policy: "default receive allow\nGROUP\nsocket cache = registered\nredirect receive tcp from 192.0.2.0/24 to group pods to output of sock cache\n",
+        reader: Reader::OutputOfServer,
+        queued: false,
+        ordinary: true,
         ends: false,
     },
 ];
+
+/// The way through a pair that was handed over: both ends are others' connections, and no rule of a group is asked.
+const SPLICED: Way = Way {
+    name: "splice",
+    policy: ROOM,
+    reader: Reader::Server,
+    queued: false,
+    ordinary: true,
+    ends: true,
+};
 
 /// A stream under a way: who writes, who reads, and what else has to stay open.
 struct Stream {
@@ -106,29 +145,34 @@ struct Stream {
 
 impl Way {
     fn stream(&self, place: &Place) -> Stream {
-        let grouped = self.reader == Reader::Server;
         let sides = Sides {
             client: true,
-            server: grouped,
+            server: self.reader == Reader::Server,
         };
-        let pair = place.pair(CLIENT4, TO, sides);
-        let (reader, kept) = match self.reader {
-            Reader::Server => (pair.server, Vec::new()),
-            Reader::Input | Reader::Output => {
-                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-                let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-                let peer = listener.accept().unwrap().0;
-                place.register("cache", own.as_fd()).unwrap();
-                match self.reader {
-                    Reader::Input => (own, vec![peer, pair.server]),
-                    _ => (peer, vec![own, pair.server]),
-                }
-            }
+        let Pair { client, server } = place.pair(CLIENT4, TO, sides);
+        if self.reader == Reader::Server {
+            return Stream {
+                writer: client,
+                reader: server,
+                kept: Vec::new(),
+            };
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let peer = listener.accept().unwrap().0;
+        place.register("cache", own.as_fd()).unwrap();
+        let (writer, other) = match self.reader {
+            Reader::InputOfServer | Reader::OutputOfServer => (server, client),
+            _ => (client, server),
+        };
+        let (reader, quiet) = match self.reader {
+            Reader::Input | Reader::InputOfServer => (own, peer),
+            _ => (peer, own),
         };
         Stream {
-            writer: pair.client,
+            writer,
             reader,
-            kept,
+            kept: vec![quiet, other],
         }
     }
 }
@@ -177,7 +221,7 @@ const MANNERS: [Manner; 11] = [
     manner("reset", whole, some, End::Reset),
     manner(STALLED, whole, some, End::Close),
     manner("slow reader", whole, little, End::Close),
-    manner(SPLICE, whole, spliced, End::Close),
+    manner(SPLICE, whole, by_splice, End::Close),
     manner("single bytes", single, some, End::Close),
     manner("sendfile", from_file, some, End::Close),
     manner("zero-copy", without_copies, some, End::Close),
@@ -187,8 +231,6 @@ const MANNERS: [Manner; 11] = [
 #[test]
 fn what_is_written_is_what_is_read() {
     inside(|place| {
-        let large = std::env::var_os("SOCKC_LARGE").is_some();
-        let data = noise(7, if large { 50 << 20 } else { 64 << 10 });
         let reads = sockc_runtime::probe().sk_skb_verdict;
         let can = |way: &&Way| reads || !way.policy.contains("receive");
         for way in WAYS.iter().filter(can) {
@@ -196,15 +238,7 @@ fn what_is_written_is_what_is_read() {
             if !way.policy.is_empty() {
                 place.apply(way.policy);
             }
-            // The manual says that splice(2) finds nothing in another queue than that of TCP.
-            let manners = MANNERS.iter();
-            for manner in manners.filter(|manner| !(way.queued && manner.name == SPLICE)) {
-                for back in [false, true] {
-                    if !back || way.ends {
-                        one(place, way, manner, &data, back);
-                    }
-                }
-            }
+            every_manner(way, || way.stream(place));
         }
         if !reads {
             skip("sk_skb programs without a parser");
@@ -212,13 +246,42 @@ fn what_is_written_is_what_is_read() {
     });
 }
 
+#[test]
+fn what_is_written_is_what_is_read_through_a_pair() {
+    spliced(ROOM, |proxy| {
+        every_manner(&SPLICED, || {
+            let joined = proxy.plain();
+            Stream {
+                writer: joined.client,
+                reader: joined.upstream,
+                kept: Vec::new(),
+            }
+        });
+    });
+}
+
+/// One row of the table, both ways where there are two.
+fn every_manner(way: &Way, stream: impl Fn() -> Stream) {
+    let large = std::env::var_os("SOCKC_LARGE").is_some();
+    let data = noise(7, if large { 50 << 20 } else { 64 << 10 });
+    // The manual says that splice(2) finds nothing in another queue than that of TCP.
+    let manners = MANNERS.iter();
+    for manner in manners.filter(|manner| !(way.queued && manner.name == SPLICE)) {
+        for back in [false, true] {
+            if !back || way.ends {
+                one(way, stream(), manner, &data, back);
+            }
+        }
+    }
+}
+
 /// One cell of the table, to the server or back.
-fn one(place: &Place, way: &Way, manner: &Manner, data: &[u8], back: bool) {
+fn one(way: &Way, stream: Stream, manner: &Manner, data: &[u8], back: bool) {
     let Stream {
         mut writer,
         mut reader,
         kept,
-    } = way.stream(place);
+    } = stream;
     if back {
         (writer, reader) = (reader, writer);
     }
@@ -228,10 +291,11 @@ fn one(place: &Place, way: &Way, manner: &Manner, data: &[u8], back: bool) {
         _ => data,
     };
     let mut wanted = data.to_vec();
-    if manner.name == URGENT && way.queued {
+    if manner.name == URGENT && way.ordinary {
         wanted.insert(data.len() / 2, b'!');
     }
     let cell = format!("{}, {}, back: {back}", way.name, manner.name);
+    println!("{cell}");
     let (got, writer) = thread::scope(|scope| {
         let writing = scope.spawn(|| {
             (manner.write)(&writer, data).unwrap();
@@ -324,7 +388,7 @@ fn little(mut reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     reader.read(&mut buffer[..room])
 }
 
-fn spliced(reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn by_splice(reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     let (from, into) = nix::unistd::pipe()?;
     // As much as a pipe takes.
     let room = buffer.len().min(1 << 16);
