@@ -121,7 +121,7 @@ pub const IPPROTO_TCP: i32 = 6;
 /// `IPPROTO_UDP` of `netinet/in.h`.
 pub const IPPROTO_UDP: i32 = 17;
 /// Its option that says for how many milliseconds data may stay unconfirmed until the connection is given up.
-pub const TCP_USER_TIMEOUT: i32 = 18;
+pub(crate) const TCP_USER_TIMEOUT: i32 = 18;
 /// Its option that puts another protocol between the process and TCP.
 pub const TCP_ULP: i32 = 31;
 /// The smallest page there is. Of a longer value of an option a program sees a page, and older kernels (5.10) then refuse the call

@@ -29,8 +29,10 @@ fn what_may_be_taken_off_its_cpu_adds_at_once() {
          count send tcp from group pods to port 80
          drop send tcp from group pods to 203.0.113.0/24",
     );
-    // A key that a socket keeps is written as it is, and so is the mark of a refused write in it.
-    for (program, copied) in [("send", 1), ("sock_ops", PEER_KEY as usize / 8)] {
+    // A key that a socket keeps is written as it is, whether it is taken in or not, and so are the marks in it: of a refused write,
+    // and of one that could not be taken in.
+    let keys = 2 * PEER_KEY as usize / 8;
+    for (program, copied) in [("send", 1), ("sock_ops", keys + 1)] {
         let changes = changes(&built, program);
         let (locked, plain): (Vec<&String>, Vec<&String>) =
             changes.iter().partition(|line| line.contains("lock "));

@@ -62,7 +62,8 @@ impl Group {
         let slot = counters.position(|one| one.kind == CounterKind::Refused);
         let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
         let counters = self.maps.named("counters").unwrap();
-        self.maps.get(counters, &slot).unwrap()[0]
+        let value = self.maps.get(counters, &slot).unwrap();
+        u64::from_ne_bytes(value[..8].try_into().unwrap())
     }
 }
 
@@ -94,7 +95,7 @@ fn packet(family: Family, options: u8, data: usize) -> Vec<u8> {
 #[test]
 fn who_could_not_be_taken_in_sends_no_data() {
     let mut group = Group::new();
-    let [one, other] = [4000, 4001].map(|port| {
+    let [one, other] = [4000_u16, 4001].map(|port| {
         let ends = ends(&format!("10.0.0.1:{port}"), "10.0.0.2:80");
         let socket = socket(u64::from(port), ends);
         group.connects(socket, ends);
@@ -118,7 +119,7 @@ fn who_could_not_be_taken_in_sends_no_data() {
 #[test]
 fn what_is_no_bare_confirmation_is_dropped() {
     let mut group = Group::new();
-    for port in [4000, 4001] {
+    for port in [4000_u16, 4001] {
         let ends = ends(&format!("[2001:db8::1]:{port}"), "[2001:db8::2]:80");
         group.connects(socket(u64::from(port), ends), ends);
     }
