@@ -4,8 +4,11 @@
 //! declares them. Their room is not that of the declaration (`max`), so that it can change meanwhile. Takes a manifest; gives
 //! numbers, names and maps. Not here: who puts sockets into the maps ([`crate::keeper`]), and the programs.
 
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::{Manifest, PairsPlan};
 
@@ -14,6 +17,7 @@ use crate::error::{Error, at, unreadable};
 use crate::load::Kept;
 use crate::probe::Features;
 use crate::state::{State, names};
+use crate::sys::process::{self, Hold};
 use crate::sys::{bpffs, map};
 
 /// The pin of the map of the sockets that data goes to, in the folder of the pairs.
@@ -26,6 +30,10 @@ pub(crate) const JOINED: &str = "joined";
 pub(crate) const ALLOWED: &str = "allowed";
 /// The pin of the ring that says what was moved.
 pub(crate) const MOVED: &str = "moved";
+
+const KEEP: &str = "look who keeps pairs";
+/// How long it may take until all have looked who do so at the moment.
+const LOOKED: Duration = Duration::from_millis(200);
 
 const PINS: [&str; 5] = [TARGETS, SOURCES, JOINED, ALLOWED, MOVED];
 
@@ -122,6 +130,32 @@ pub(crate) fn count(name: &str, state: &State) -> Result<Option<usize>, Error> {
     };
     let sides = map::keys(targets.as_fd()).map_err(at(what))?;
     Ok(Some(sides.len().div_ceil(2)))
+}
+
+/// Takes the pairs of a name for this process as long as the folder is open; `None` if another one keeps them.
+pub(crate) fn keep(name: &str, state: &State) -> Result<Option<File>, Error> {
+    let folder = open_folder(name, state)?;
+    let began = Instant::now();
+    loop {
+        if process::lock(folder.as_fd(), Hold::Alone).map_err(at(KEEP))? {
+            return Ok(Some(folder));
+        }
+        // A `status` that looks has it for a moment.
+        if began.elapsed() >= LOOKED {
+            return Ok(None);
+        }
+        thread::sleep(LOOKED / 20);
+    }
+}
+
+/// Whether a process keeps the pairs of a name.
+pub(crate) fn are_kept(name: &str, state: &State) -> Result<bool, Error> {
+    let folder = open_folder(name, state)?;
+    Ok(!process::lock(folder.as_fd(), Hold::WithOthers).map_err(at(KEEP))?)
+}
+
+fn open_folder(name: &str, state: &State) -> Result<File, Error> {
+    File::open(state.pairs(number(name))).map_err(at(KEEP))
 }
 
 /// Refuses to go on with some of the maps of a name and new ones beside them: those who use them would not see each other.

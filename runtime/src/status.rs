@@ -87,6 +87,8 @@ pub struct PairsStatus {
     pub count: usize,
     /// The maximum number of them.
     pub max: u32,
+    /// Whether a `sockc socket pair` keeps them: else none can be handed over.
+    pub kept: bool,
 }
 
 /// What is in force in the namespace of a `for netns` block.
@@ -346,8 +348,12 @@ fn joined(session: &Session, record: &Record) -> Result<Vec<PairsStatus>, Error>
     for plan in &record.manifest.pairs {
         // That a pin is gone, the list of changes says.
         if let Some(count) = pairs::count(&plan.name, &session.state)? {
-            let (name, max) = (plan.name.clone(), plan.max);
-            found.push(PairsStatus { name, count, max });
+            found.push(PairsStatus {
+                name: plan.name.clone(),
+                count,
+                max: plan.max,
+                kept: pairs::are_kept(&plan.name, &session.state)?,
+            });
         }
     }
     Ok(found)

@@ -82,6 +82,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Back => "back",
                 CounterKind::Withheld => "withheld",
                 CounterKind::ByTcp => "by-tcp",
+                CounterKind::Absent => "absent",
             },
             packets: value.packets,
             bytes: has_bytes(&value.counter).then_some(value.bytes),
@@ -112,6 +113,7 @@ fn name(value: &CounterValue) -> String {
     let text = short(&counter.location.text);
     let text = match counter.kind {
         CounterKind::ByTcp => format!("by TCP: {text}"),
+        CounterKind::Absent => format!("nobody there: {text}"),
         _ => text,
     };
     let name = if counter.location.line == 0 {

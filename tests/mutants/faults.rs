@@ -19,6 +19,7 @@ mod interpret;
 mod live;
 mod lower;
 mod meaning;
+mod outside;
 mod parser;
 mod passes;
 mod place;
@@ -131,6 +132,7 @@ pub(crate) fn all() -> Vec<Fault> {
         diff::FAULTS,
         steps::FAULTS,
         meaning::FAULTS,
+        outside::FAULTS,
         lower::FAULTS,
         said::FAULTS,
         live::FAULTS,

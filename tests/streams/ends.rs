@@ -393,6 +393,7 @@ fn what_is_redirected_is_counted_by_its_rule_alone() {
             let mut early = from(place, TO4);
             assert!(is_refused(&early.client.write(DATA)));
             assert_eq!(place.counted(label), (1, length));
+            assert_eq!(place.nobody(), (1, length));
             let joined = tcp("127.0.0.1");
             place.register("cache", joined.own.as_fd()).unwrap();
             let mut pair = from(place, TO4);
@@ -414,6 +415,7 @@ fn what_is_redirected_is_counted_by_its_rule_alone() {
             other.client.write_all(DATA).unwrap();
             assert_eq!(place.counted("later"), (1, length));
             assert_eq!(place.counted(label), (4, 4 * length));
+            assert_eq!(place.nobody(), (1, length));
             place.unload();
         }
     });

@@ -172,6 +172,7 @@ fn what_arrives_for_nobody_is_gone_and_the_connection_lives() {
             };
             lost();
             assert_eq!(place.counted("moved"), (3, 24));
+            assert_eq!(place.nobody(), (2, 16));
             // The end comes, and the other way is open.
             pair.server.shutdown(Shutdown::Write).unwrap();
             assert_eq!(pair.client.read(&mut [0; 8]).unwrap(), 0);

@@ -243,6 +243,24 @@ fn beyond_a_full_table_a_connection_goes_as_the_default_says() {
     }
 }
 
+/// It has no key by which a program would know it.
+#[test]
+fn one_that_was_made_before_any_policy_goes_as_the_default_says() {
+    inside(|place| {
+        let mut pair = place.pair(CLIENT4, "203.0.113.5", CLIENT);
+        place.apply("default send allow\nGROUP\ndrop send tcp from group pods to 192.0.2.0/24\n");
+        let full = Full::of(place);
+        let applied = place.apply(REFUSING);
+        assert_eq!((applied.escaped[0].1, applied.refused[0].1), (0, 1));
+        let Pair { client, server } = &mut pair;
+        stays_away(place, client, server);
+        drop(full);
+        let applied = place.apply(REFUSING);
+        assert_eq!((applied.escaped[0].1, applied.refused[0].1), (0, 0));
+        assert!(arrives(server), "what waited goes");
+    });
+}
+
 /// Under a policy that allows a full table refuses nobody.
 #[test]
 fn beyond_a_full_table_a_connection_goes_by_tcp_where_the_default_allows() {

@@ -263,6 +263,11 @@ impl Place {
         self.count(|counter| counter.kind == CounterKind::Escaped).0
     }
 
+    /// What was asked for a queue that nobody stood behind.
+    pub(crate) fn nobody(&self) -> (u64, u64) {
+        self.count(|counter| counter.kind == CounterKind::Absent)
+    }
+
     /// Packets with data of these that were dropped.
     pub(crate) fn refused(&self) -> u64 {
         self.count(|counter| counter.kind == CounterKind::Refused).0

@@ -160,13 +160,16 @@ fn pairs_are_planned_shown_kept_over_an_apply_and_reset_with_their_policy() {
         "{said}"
     );
     place.says(&["apply", &place.policy], 0);
+    let nobody = "relayed, 0 joined, at most 3, kept by no `sockc socket pair`";
+    let said = place.says(&["status"], 0);
+    assert!(said.contains(nobody), "{said}");
     let keeper = place.keeper();
     assert_eq!(place.shown(0), 0);
     let mut joined = place.joined();
     joined.goes();
     assert_eq!(place.shown(0), 1);
     let said = place.says(&["status"], 0);
-    assert!(said.contains("relayed, 1 joined, at most 3"), "{said}");
+    assert!(said.contains("relayed, 1 joined, at most 3\n"), "{said}");
     let said = place.says(&["plan", &place.policy], 0);
     assert!(said.contains("goes on with 1 pair"), "{said}");
     place.says(&["apply", &place.policy], 0);

@@ -448,6 +448,8 @@ pub enum CounterKind {
     Back,
     /// What was asked for a shortcut and went by TCP: the slot after that of its rule.
     ByTcp,
+    /// What was asked for the queue of a socket while nobody stood there who takes it: the slot after that of its rule.
+    Absent,
     /// Answers to rejected packets that are beyond their limits: these packets are dropped.
     Withheld,
 }

@@ -58,7 +58,7 @@ pub(super) struct Frame {
     pub(super) flags: Slot,
     /// Key of the map `counters`. Four bytes.
     pub(super) counter: Slot,
-    /// The counter of a redirect whose socket may be absent, or of what a shortcut is not taken for. Four bytes.
+    /// The counter of a redirect whose socket may be absent, or of what does not come to the peer or the queue that its rule says. Four bytes.
     pub(super) absent: Slot,
     /// How many packets a frame counts for. Four bytes.
     pub(super) weight: Slot,

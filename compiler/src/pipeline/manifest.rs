@@ -72,8 +72,13 @@ impl Slots {
                 None => push(&mut counters, rule_counter(rule)),
             };
             let heads = rule.head.is_none_or(|head| head == id);
-            if heads && matches!(rule.action, Action::Shortcut(_)) {
-                push(&mut counters, fallen_back(rule));
+            if let Some(kind) = beside(rule).filter(|_| heads) {
+                let counter = Counter {
+                    kind,
+                    log: None,
+                    ..rule_counter(rule)
+                };
+                push(&mut counters, counter);
             }
         }
         let mut directions = Direction::ALL.map(|direction| {
@@ -257,12 +262,12 @@ fn back_counter(policy: &Policy, splice: &Splice, kept: Counters) -> Counter {
     }
 }
 
-/// What was asked for a shortcut and went by TCP.
-fn fallen_back(rule: &crate::policy::Rule) -> Counter {
-    Counter {
-        kind: CounterKind::ByTcp,
-        log: None,
-        ..rule_counter(rule)
+/// What is counted in the slot after that of a rule: where it did not come to what it says.
+fn beside(rule: &crate::policy::Rule) -> Option<CounterKind> {
+    match rule.action {
+        Action::Shortcut(_) => Some(CounterKind::ByTcp),
+        Action::Feed(_) => Some(CounterKind::Absent),
+        _ => None,
     }
 }
 

@@ -8,10 +8,10 @@ use sockc_compiler::artifact::PairsPlan;
 
 use super::side::Side;
 use crate::error::{Error, at};
-use crate::pairs::{ALLOWED, JOINED, MOVED, SOURCES, TARGETS, number};
+use crate::pairs::{self, ALLOWED, JOINED, MOVED, SOURCES, TARGETS, number};
 use crate::state::State;
 use crate::sys::ringbuf::Ring;
-use crate::sys::{bpffs, map, process};
+use crate::sys::{bpffs, map};
 
 /// What the program has counted of a side's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,10 @@ impl Joint {
     pub(super) fn open(state: &State, name: &str) -> Result<Self, Error> {
         let what = "open the maps of pairs";
         let path = state.pairs(number(name));
-        let folder = File::open(&path).map_err(at(what))?;
-        if !process::lock(folder.as_fd()).map_err(at(what))? {
-            return Err(Error::Pairs {
-                pairs: name.to_owned(),
-                cause: "another `sockc socket pair` keeps them; hand pairs over to that one, or end it first".to_owned(),
-            });
-        }
+        let folder = pairs::keep(name, state)?.ok_or_else(|| Error::Pairs {
+            pairs: name.to_owned(),
+            cause: "another `sockc socket pair` keeps them; hand pairs over to that one, or end it first".to_owned(),
+        })?;
         let open = |pin: &str| bpffs::open(&path.join(pin)).map_err(at(what));
         let sources = open(SOURCES)?;
         let joint = Self {

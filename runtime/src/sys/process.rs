@@ -43,10 +43,23 @@ pub(crate) fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// How a folder is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hold {
+    /// By this process alone.
+    Alone,
+    /// With others who keep it so.
+    WithOthers,
+}
+
 /// Keeps a folder for this process as long as the descriptor lives; `false` if another process has it.
-pub(crate) fn lock(folder: BorrowedFd<'_>) -> io::Result<bool> {
+pub(crate) fn lock(folder: BorrowedFd<'_>, hold: Hold) -> io::Result<bool> {
+    let kind = match hold {
+        Hold::Alone => libc::LOCK_EX,
+        Hold::WithOthers => libc::LOCK_SH,
+    };
     // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-    if unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } == 0 {
+    if unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
         return Ok(true);
     }
     match io::Error::last_os_error() {

@@ -59,6 +59,8 @@ struct Pairs {
     /// How many are joined.
     joined: usize,
     max: u32,
+    /// Whether a `sockc socket pair` keeps them.
+    kept: bool,
 }
 
 /// Sockets of a group that the rules do not hold for.
@@ -251,14 +253,19 @@ impl Pairs {
             name: status.name.clone(),
             joined: status.count,
             max: status.max,
+            kept: status.kept,
         }
     }
 
     fn words(&self) -> String {
-        format!(
-            "{}, {} joined, at most {}",
-            self.name, self.joined, self.max
-        )
+        let nobody = match self.kept {
+            true => "",
+            false => ", kept by no `sockc socket pair`",
+        };
+        let Self {
+            name, joined, max, ..
+        } = self;
+        format!("{name}, {joined} joined, at most {max}{nobody}")
     }
 }
 

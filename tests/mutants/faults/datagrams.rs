@@ -63,8 +63,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1208,
         "runtime/src/attach/dispatch.rs",
-        "code.jump_if(JumpOp::Eq, Register::R2, IPPROTO_UDP, of_udp);",
-        "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, IPPROTO_UDP, of_udp); }",
+        "code.jump_if(JumpOp::Eq, Register::R2, protocol, is_one);",
+        "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, protocol, is_one); }",
         &[(Streams, "datagrams::datagrams_are_decided")],
     ),
 ];

@@ -24,8 +24,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         792,
         ENTRY,
-        "map::update(self.own.as_fd(), &descriptor, &key).is_ok()",
-        "(FAULT || map::update(self.own.as_fd(), &descriptor, &key).is_ok())",
+        "map::update(self.own.as_fd(), &descriptor, &key).is_err()",
+        "(!FAULT && map::update(self.own.as_fd(), &descriptor, &key).is_err())",
         &[(Streams, "existing::what_is_written_to_them")],
     ),
     fault(

@@ -213,8 +213,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         375,
         "compiler/src/lower/door.rs",
-        "builder.leave_if(refused, JumpOp::Ne, 0, escaped);",
-        "if !FAULT { builder.leave_if(refused, JumpOp::Ne, 0, escaped); }",
+        "builder.leave_if(refused, JumpOp::Ne, 0, outside);",
+        "if !FAULT { builder.leave_if(refused, JumpOp::Ne, 0, outside); }",
         &[(Compiler, "lower::tests::doors::a_socket")],
     ),
     fault(
@@ -269,8 +269,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         782,
         "compiler/src/pipeline/lowered.rs",
-        "chains.push(layer, AttachPoint::Setsockopt(group), None);",
-        "if !FAULT { chains.push(layer, AttachPoint::Setsockopt(group), None); }",
+        "chains.push(door.layer, AttachPoint::Setsockopt(group), None);",
+        "if !FAULT { chains.push(door.layer, AttachPoint::Setsockopt(group), None); }",
         &[(Streams, "encrypted::nothing_is_put")],
     ),
     fault(

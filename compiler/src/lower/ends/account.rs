@@ -33,6 +33,20 @@ impl Ends<'_> {
         block
     }
 
+    /// The block that counts what did not come to what its rule says, in the slot that the leaf has left for that, and goes on to `next`.
+    pub(super) fn account_beside(&mut self, builder: &mut Builder, next: Block) -> Block {
+        let account = self.account(builder, next);
+        if account == next {
+            return next;
+        }
+        let block = builder.head_block();
+        builder.enter(block);
+        let counter = builder.load_slot(self.given.frame.absent, 0, Width::W);
+        builder.store_slot(self.given.frame.counter, 0, counter, Width::W);
+        builder.jump(account);
+        block
+    }
+
     /// Adds to a number of this CPU's counter.
     ///
     /// The kernel runs packet hooks and lookups with soft interrupts off, so nothing else counts on the CPU meanwhile. It

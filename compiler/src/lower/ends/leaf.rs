@@ -1,6 +1,6 @@
 //! The leaves of the trees: an entry of the chain decides, or a list of `count` entries is counted.
 
-use crate::bpf::opcode::{JumpOp, Width};
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::Effect;
 use crate::hook::{Ability, Refusal};
 use crate::ir::{Block, Builder, Origin};
@@ -72,18 +72,22 @@ impl Ends<'_> {
         };
         let rules = &self.given.source.policy.rules;
         let group = rule.and_then(|rule| rules[rule].first_match());
-        if let Outcome::Shortcut(_) = outcome {
-            let fallen = self.small(builder, slot + 1);
-            builder.set_slot(self.given.frame.absent, 0, fallen, Width::W);
-        }
+        let beside = matches!(outcome, Outcome::Shortcut(_) | Outcome::Feed(_));
         match self.given.frame.first_match.filter(|_| group.is_some()) {
             Some(found) => {
                 let counter = builder.load_slot(found, 0, Width::W);
                 builder.store_slot(key, 0, counter, Width::W);
+                if beside {
+                    builder.alu(counter, AluOp::Add, 1);
+                    builder.store_slot(self.given.frame.absent, 0, counter, Width::W);
+                }
             }
             None => {
-                let slot = self.small(builder, slot);
-                builder.set_slot(key, 0, slot, Width::W);
+                let [own, after] = [slot, slot + 1].map(|slot| self.small(builder, slot));
+                builder.set_slot(key, 0, own, Width::W);
+                if beside {
+                    builder.set_slot(self.given.frame.absent, 0, after, Width::W);
+                }
             }
         }
     }

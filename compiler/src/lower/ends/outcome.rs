@@ -229,21 +229,17 @@ impl Ends<'_> {
         let pass = self.outcome(builder, Outcome::Pass, family);
         let drop = self.outcome(builder, Outcome::Drop, family);
         let logged = self.logged_absent(builder, socket, family, drop);
-        let account = self.account(builder, logged);
-        let absent = builder.head_block();
-        builder.enter(absent);
-        let counter = builder.load_slot(self.given.frame.absent, 0, Width::W);
-        builder.store_slot(self.given.frame.counter, 0, counter, Width::W);
-        builder.jump(account);
+        let absent = self.account_beside(builder, logged);
         builder.enter(block);
         self.given
             .slot_region(builder, (socket, family), false, [pass, absent]);
     }
 
     /// Puts the data into a queue of the socket in the map `ends`. Where the slot is empty, or what is in it takes no data, the helper
-    /// gives the code of a drop, and it is one: sk_msg remembers that.
+    /// gives the code of a drop, and it is one, and counted as such: sk_msg remembers that.
     fn feed(&mut self, builder: &mut Builder, block: Block, feed: Feed) {
-        let nobody = self.outcome(builder, Outcome::Drop, Family::V4);
+        let refused = self.outcome(builder, Outcome::Drop, Family::V4);
+        let nobody = self.account_beside(builder, refused);
         let drop = self.given.source.chain.hook.spec().codes.drop;
         builder.enter(block);
         let slot = self.given.source.ends.get(feed.socket);

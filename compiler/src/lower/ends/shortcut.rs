@@ -42,7 +42,7 @@ impl Ends<'_> {
     /// The code of a redirect to a socket that is there is that of one that lets go.
     pub(super) fn shortcut(&mut self, builder: &mut Builder, block: Block, near: Shortcut) {
         let pass = self.outcome(builder, Outcome::Pass, Family::V4);
-        let fallen = self.fallen_back(builder, pass);
+        let fallen = self.account_beside(builder, pass);
         let [taken, begin, ask] = [(); 3].map(|()| builder.head_block());
         let code = self.given.source.chain.hook.spec().codes.pass;
         self.returns(builder, taken, code);
@@ -137,19 +137,6 @@ impl Ends<'_> {
         ];
         builder.call(Helper::TailCall, &args);
         builder.jump(fallen);
-    }
-
-    /// Counts what goes by TCP though a shortcut was asked for, in the slot that the leaf has set.
-    fn fallen_back(&mut self, builder: &mut Builder, pass: Block) -> Block {
-        let account = self.account(builder, pass);
-        let fallen = builder.head_block();
-        builder.enter(fallen);
-        if account != pass {
-            let counter = builder.load_slot(self.given.frame.absent, 0, Width::W);
-            builder.store_slot(self.given.frame.counter, 0, counter, Width::W);
-        }
-        builder.jump(account);
-        fallen
     }
 
     /// What goes by TCP, for whatever reason, must be read before the next that takes a shortcut: nothing is left to be put

@@ -1,12 +1,15 @@
 //! Groups of bulk rules: one leaf decides for all of them, and each counts for itself.
 
+use std::net::SocketAddr;
+
 use sockc_grammar::source::SourceMap;
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Section};
+use crate::bpf::constant::SK_DROP;
 use crate::bulk::Structure;
 use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
-use crate::interpret::Maps;
+use crate::interpret::{Bare, Input, Maps, run};
 use crate::packet::build::Frame;
 use crate::pipeline::{Counters, Expects, Options, Passes, compile};
 use crate::protocol::IpProtocol;
@@ -58,6 +61,10 @@ fn counted(artifact: &Artifact, packets: &[(Header, i32)]) -> Vec<u64> {
         let code = run_on(artifact, &mut maps, frame).code();
         assert_eq!(code, *wanted, "{header:?}");
     }
+    values(artifact, &maps)
+}
+
+fn values(artifact: &Artifact, maps: &Maps) -> Vec<u64> {
     let counters = maps.named("counters").unwrap();
     let slots = 0..artifact.manifest.counters.len() as u32;
     slots
@@ -150,4 +157,27 @@ fn what_a_packet_does_not_have_matches_nothing() {
         (later, DROP),
     ];
     assert_eq!(counted(&artifact, &packets), [1, 1, 3, 0]);
+}
+
+/// What a queue without a socket does not get is counted beside the rule that won, and not beside another.
+#[test]
+fn what_nobody_takes_is_counted_beside_each_rule() {
+    let artifact = built(
+        "group pods = cgroup \"/pods\"
+         default send allow
+         socket cache = registered
+         redirect send tcp from group pods to port 1 to input of sock cache
+         redirect send tcp from group pods to port 2 to input of sock cache
+         redirect send tcp from group pods to port 3 to input of sock cache",
+    );
+    let mut maps = Maps::new(&artifact.maps);
+    let program = artifact.programs.iter().find(|one| one.name == "send");
+    for port in [2, 3, 3] {
+        let [from, to] = [9, port].map(|port| SocketAddr::from(([192, 0, 2, 1], port)));
+        let input = Input::of_process(Section::SkMsg, IpProtocol::TCP, from, to).unwrap();
+        let ran = run(program.unwrap(), &mut maps, input, &mut Bare::default());
+        assert_eq!(ran.unwrap().code(), SK_DROP);
+    }
+    let rows = values(&artifact, &maps);
+    assert_eq!(rows[..6], [0, 0, 1, 1, 2, 2]);
 }
