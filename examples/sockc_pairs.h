@@ -2,9 +2,13 @@
  * Hands a pair of TCP connections over to `sockc socket pair NAME --listen PATH`, which joins them in the kernel.
  *
  *     int keeper = sockc_pairs_open("/run/pairs.sock");
- *     const char *why = sockc_pairs_join(keeper, client, upstream, read, length, NULL, 0);
- *     if (!why) { close(client); close(upstream); }      // the kernel moves the data from now on
- *     else      { ... }                                  // nothing was touched: copy by hand, as before
+ *     const char *why;
+ *     switch (sockc_pairs_join(keeper, client, upstream, read, length, NULL, 0, &why)) {
+ *     case SOCKC_PAIRS_JOINED:  // the kernel moves the data from now on
+ *     case SOCKC_PAIRS_LOST:    // whoever keeps the pairs ended in the middle of it: closing resets both
+ *             close(client); close(upstream); break;
+ *     case SOCKC_PAIRS_REFUSED: // `why` says it in words; nothing was touched: copy by hand, as before
+ *     }
  *
  * What the proxy has read from a side and not passed on goes with the pair, and is sent first; both together have at most
  * 128 KiB. The sides stay as they are, blocking or not. One connection to PATH serves for many pairs, of one thread at a time.
@@ -43,12 +47,25 @@ static inline int sockc_pairs_open(const char *path)
 	return fd;
 }
 
+enum sockc_pairs { SOCKC_PAIRS_JOINED, SOCKC_PAIRS_REFUSED, SOCKC_PAIRS_LOST };
+
+/* Nobody can tell what was moved of these: closing them resets both connections, and nobody takes that for the end of the data. */
+static inline enum sockc_pairs sockc_pairs_lost(int client, int upstream)
+{
+	struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+
+	setsockopt(client, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	setsockopt(upstream, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	return SOCKC_PAIRS_LOST;
+}
+
 /*
- * Hands both over; `there` has been read from the client and goes to the upstream first, `back` from the upstream. NULL if
- * they are joined; else why not, in words that stay until the next call of this thread.
+ * Hands both over; `there` has been read from the client and goes to the upstream first, `back` from the upstream. Unless
+ * they are joined `*why` says why not, in words that stay until the next call of this thread.
  */
-static inline const char *sockc_pairs_join(int keeper, int client, int upstream, const void *there, uint32_t there_length,
-					   const void *back, uint32_t back_length)
+static inline enum sockc_pairs sockc_pairs_join(int keeper, int client, int upstream, const void *there,
+						uint32_t there_length, const void *back, uint32_t back_length,
+						const char **why)
 {
 	static __thread char answer[1024];
 	uint32_t head[4] = { 1, there_length, back_length, 0 };
@@ -73,15 +90,20 @@ static inline const char *sockc_pairs_join(int keeper, int client, int upstream,
 	do
 		length = sendmsg(keeper, &message, MSG_NOSIGNAL);
 	while (length < 0 && errno == EINTR);
-	if (length < 0)
-		return strerror(errno);
+	if (length < 0) {
+		*why = strerror(errno);
+		return SOCKC_PAIRS_REFUSED;
+	}
 	do
 		length = recv(keeper, answer, sizeof(answer) - 1, 0);
 	while (length < 0 && errno == EINTR);
-	if (length <= 0)
-		return length ? strerror(errno) : "nobody keeps the pairs any more";
+	if (length <= 0) {
+		*why = "nobody keeps the pairs any more, and nobody knows what was moved";
+		return sockc_pairs_lost(client, upstream);
+	}
 	answer[length] = 0;
-	return strcmp(answer, "ok") ? answer : NULL;
+	*why = answer;
+	return strcmp(answer, "ok") ? SOCKC_PAIRS_REFUSED : SOCKC_PAIRS_JOINED;
 }
 
 #endif

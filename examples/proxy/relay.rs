@@ -8,7 +8,7 @@ use std::{ptr, thread};
 
 use nix::unistd::pipe;
 
-use super::pairs;
+use super::pairs::{self, Outcome};
 
 /// Bytes that are read to look at.
 const FIRST: usize = 4096;
@@ -71,8 +71,9 @@ fn connection(mut client: TcpStream, upstreams: Upstreams, way: &Way) -> io::Res
     if let Way::Pairs(path) = way {
         match pairs::join(path, [&client, &upstream], &first) {
             // Both are closed here, and go on in the kernel.
-            Ok(()) => return Ok(()),
-            Err(why) => eprintln!("proxy: copies by itself: {why}"),
+            Outcome::Joined => return Ok(()),
+            Outcome::Refused(why) => eprintln!("proxy: copies by itself: {why}"),
+            Outcome::Lost => return Err(io::Error::other("a pair was lost on its way")),
         }
     }
     upstream.write_all(&first)?;

@@ -2,11 +2,12 @@
 //!
 //! The kernel moves the data of a pair. It does not pass on the end of a side, or a reset; it looks at what had come before only
 //! when more comes; and it takes whatever arrives, however slow the receiver is. So a process stands by: [`way`] for each
-//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`proxies`] for who hands pairs over and
+//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`expected`] for what they tell of a connection, [`proxies`] for who hands pairs over and
 //! [`handover`] for what they send, [`place`] for the policy. Takes options, a name and a path;
 //! works until it is told to end or the policy declares the pairs no more. Pairs end with it: they are reset, as those of a
 //! proxy that ends. Not here: the program (`compiler/src/lower/splice.rs`).
 
+mod expected;
 mod handover;
 mod joint;
 mod pair;
@@ -179,6 +180,7 @@ impl Keeper {
                     handover::read(message, &bytes, &self.sides, &self.place.others)
                 }
             };
+            // A proxy that gets no answer resets both connections: some of it may have been moved.
             let answer = match handed.and_then(|handed| self.take(handed)) {
                 Ok(()) => "ok".to_owned(),
                 Err(why) => {
@@ -208,7 +210,7 @@ impl Keeper {
         for (side, slot) in sides.iter_mut().zip([2 * number, 2 * number + 1]) {
             side.slot = slot;
         }
-        if let Err(error) = self.make_ready(&sides) {
+        if let Err(error) = self.make_ready(&mut sides) {
             self.slots.push(number);
             return Err(refusal(&error));
         }
@@ -232,14 +234,18 @@ impl Keeper {
     }
 
     /// Puts the sides into the maps, and has them watched; they are as they were if that fails.
-    fn make_ready(&self, sides: &[Side; 2]) -> io::Result<()> {
+    fn make_ready(&self, sides: &mut [Side; 2]) -> io::Result<()> {
         self.joint.join(sides)?;
-        let watch = |side: &Side| {
-            tcp::make_room(side.fd(), ROOM)?;
+        let watch = |side: &mut Side| {
+            side.place(&self.joint.expected)?;
             tcp::close_resets(side.fd(), true)?;
             self.epoll.add(side.fd(), side.cookie, Interest::End)
         };
-        let ready = sides.iter().try_for_each(watch);
+        // The room comes last: nobody can take it back so that the kernel fits it to the path again.
+        let ready = sides.iter_mut().try_for_each(watch).and_then(|()| {
+            let mut sides = sides.iter();
+            sides.try_for_each(|side| tcp::make_room(side.fd(), ROOM))
+        });
         if ready.is_err() {
             let _ = sides
                 .each_ref()

@@ -8,7 +8,7 @@
 //! Takes root; gives namespaces without names, joined by two veth pairs, closures run inside them ([`Space`]), routes and
 //! sockets for any address a policy speaks of, and a [`Probe`] that says whether a frame got past the hooks. The server also has
 //! a mount namespace with its own bpffs at [`BPFFS`]. Everything ends when the [`Lab`] is dropped: the kernel takes namespaces
-//! away with the last descriptor, so nothing of them can stay behind. A [`Group`] is a folder of the machine's control groups; it
+//! away with the last descriptor, so nothing of them can stay behind. A [`Desk`] is a folder for temporary files, which stays behind after a kill. A [`Group`] is a folder of the machine's control groups; it
 //! goes when it is dropped, and stays behind, empty, after a kill. Not here: policies, packets' meaning, verdicts.
 
 mod error;
@@ -18,6 +18,7 @@ mod listener;
 mod netlink;
 mod offload;
 mod packet_socket;
+mod pair;
 mod probe;
 mod rights;
 mod space;
@@ -38,6 +39,7 @@ pub use group::Group;
 pub use listener::{Listener, Reply};
 pub use netlink::Netlink;
 pub use packet_socket::PacketSocket;
+pub use pair::{Desk, pair};
 pub use probe::{Probe, Seen};
 pub use rights::missing_rights;
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod lab_world;
 mod offline;
 mod real;
 mod report;
+mod spliced;
 mod stage;
 mod tokens;
 pub(crate) mod words;
@@ -95,7 +96,7 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
             missing.join(", ")
         ));
     }
-    let (mut rows, mut counters) = (Vec::new(), Vec::new());
+    let (mut rows, mut joined, mut counters) = (Vec::new(), Vec::new(), Vec::new());
     for subject in Subject::all(&compiled) {
         if subject.netns.is_some() && !arguments.packets.is_empty() {
             // A packet on the command line is in the words of the file's own policy.
@@ -109,11 +110,18 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
             .map(|one| one.case.clone())
             .collect();
         let seen = if missing.is_empty() {
-            let (seen, counted) =
+            let (seen, mut counted) =
                 real::play(&subject, &played).map_err(|failure| failure.exit(output))?;
+            if arguments.packets.is_empty() {
+                let pairs = spliced::play(&subject, &mut counted);
+                joined.extend(pairs.map_err(|failure| failure.exit(output))?);
+            }
             counters.extend(counted);
             seen
         } else {
+            if !subject.policy.splices.is_empty() {
+                output.note("pairs are handed over in a lab only: no splice was tried");
+            }
             offline::play(&subject, &played)
         };
         let mut seen = seen.into_iter();
@@ -124,8 +132,11 @@ fn trial(arguments: &cli::Try, output: &mut Output) -> Result<Exit, Exit> {
     }
     // What counts nothing has no row, as in `counters`.
     counters.retain(|value| value.counter.counted);
-    report::report(&rows, &counters, missing.is_empty(), output);
-    let wrong = rows.iter().any(|row| row.agrees == Some(false));
+    report::report([&rows, &joined], &counters, missing.is_empty(), output);
+    let wrong = rows
+        .iter()
+        .chain(&joined)
+        .any(|row| row.agrees == Some(false));
     Ok(if wrong { Exit::Policy } else { Exit::Done })
 }
 

@@ -28,6 +28,11 @@ fn what_cannot_be_joined_is_refused_in_words() {
             assert!(answer.contains(what), "{answer}");
         };
         refused([a, a], "the same connection");
+        let (one, other) = proxy.connection(LO[0]);
+        refused(
+            [one.as_raw_fd(), other.as_raw_fd()],
+            "the ends of one connection",
+        );
         let listener = std::net::TcpListener::bind("127.0.0.1:0");
         refused([a, listener.unwrap().as_raw_fd()], "a listener");
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();

@@ -15,8 +15,15 @@ int main(int count, char **words)
 		perror(words[1]);
 		return 1;
 	}
-	why = sockc_pairs_join(keeper, 0, 1, words[2], strlen(words[2]), words[3], strlen(words[3]));
-	if (why)
+	switch (sockc_pairs_join(keeper, 0, 1, words[2], strlen(words[2]), words[3], strlen(words[3]), &why)) {
+	case SOCKC_PAIRS_JOINED:
+		return 0;
+	case SOCKC_PAIRS_REFUSED:
 		fprintf(stderr, "%s\n", why);
-	return why != NULL;
+		return 1;
+	case SOCKC_PAIRS_LOST:
+		fprintf(stderr, "%s\n", why);
+		return 3;
+	}
+	return 2;
 }

@@ -3,12 +3,16 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
 
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept, bind, listen, recv,
+    socket,
+};
 use serde_json::Value;
 use sockc_runtime::lab::Lab;
 
@@ -285,4 +289,63 @@ fn what_a_program_of_c_has_read_comes_first_and_a_refusal_comes_in_words() {
     joined.goes();
     place.says(&["unload", "--yes"], 0);
     assert_eq!(keeper.wait_with_output().unwrap().status.code(), Some(3));
+}
+
+#[test]
+fn try_hands_over_a_pair_for_each_splice() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("paired-trial");
+    let policy = folder.file(
+        "two.sk",
+        "pairs one = registered max 3\npairs two = registered max 3\nfirst: splice tcp pairs one\nsecond: splice tcp pairs two\n",
+    );
+    let ran = run(&["try", &policy, "--json"]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let tried = ran.json();
+    let rows = tried["pairs"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{tried}");
+    for (row, line) in rows.iter().zip([3, 4]) {
+        assert_eq!(row["agrees"], true, "{tried}");
+        assert_eq!(
+            (&row["verdict"], &row["line"]),
+            (&"splice".into(), &line.into())
+        );
+    }
+    // What the first end wrote, and what came back: of each splice.
+    let bytes: Vec<_> = tried["counters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| &row["bytes"])
+        .collect();
+    assert_eq!(bytes, [15, 13, 15, 13], "{tried}");
+}
+
+/// Nobody can tell what was moved of a pair that was on its way when the command was killed.
+#[test]
+fn a_pair_that_gets_no_answer_is_reset() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("unanswered");
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let desk = socket(AddressFamily::Unix, SockType::SeqPacket, flags, None).unwrap();
+    let at = UnixAddr::new(place.path().as_str()).unwrap();
+    bind(desk.as_raw_fd(), &at).unwrap();
+    listen(&desk, Backlog::new(1).unwrap()).unwrap();
+    let (joined, sides) = place.connections();
+    let killed = thread::spawn(move || {
+        let heard = accept(desk.as_raw_fd()).unwrap();
+        // SAFETY: the kernel has just made it, for nobody else.
+        let heard = unsafe { OwnedFd::from_raw_fd(heard) };
+        let got = recv(heard.as_raw_fd(), &mut [0; 64], MsgFlags::empty()).unwrap();
+        assert_eq!(got, 16 + 5);
+    });
+    let (code, said) = place.hand_over(sides, ["early", ""]);
+    killed.join().unwrap();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("nobody knows what was moved"), "{said}");
+    joined.is_reset();
 }

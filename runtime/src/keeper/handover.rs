@@ -68,7 +68,25 @@ pub(super) fn read<T>(
         return Err("both descriptors are the same connection".to_owned());
     }
     let sides = [client, upstream];
+    let unlooked = |error| format!("the descriptors cannot be looked at: {error}");
+    if are_one(&sides).map_err(unlooked)? {
+        return Err(
+            "both descriptors are the ends of one connection: its data would go round for ever"
+                .to_owned(),
+        );
+    }
     Ok(Handed { sides, early })
+}
+
+/// Whether what one sends arrives at the other.
+fn are_one(sides: &[Side; 2]) -> io::Result<bool> {
+    let [Some(one), Some(other)] = [socket::about(sides[0].fd())?, socket::about(sides[1].fd())?]
+    else {
+        return Ok(false);
+    };
+    Ok(one.remote == Some(other.local)
+        && other.remote == Some(one.local)
+        && one.namespace == other.namespace)
 }
 
 fn early(bytes: &[u8]) -> Result<[Vec<u8>; 2], String> {

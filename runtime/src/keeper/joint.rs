@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use sockc_compiler::artifact::PairsPlan;
 
+use super::expected::Expected;
 use super::side::Side;
 use crate::error::{Error, at};
 use crate::pairs::{self, ALLOWED, JOINED, MOVED, SOURCES, TARGETS, number};
@@ -28,6 +29,8 @@ pub(super) struct Joint {
     sources: OwnedFd,
     joined: OwnedFd,
     allowed: OwnedFd,
+    /// What says which byte comes next on a target.
+    pub(super) expected: Expected,
     /// Which sides have come a step further.
     pub(super) moved: Ring,
     /// The id of the map of sources, which tells these maps from others of the name.
@@ -47,9 +50,11 @@ impl Joint {
         })?;
         let open = |pin: &str| bpffs::open(&path.join(pin)).map_err(at(what));
         let sources = open(SOURCES)?;
+        let targets = open(TARGETS)?;
         let joint = Self {
+            expected: Expected::load(targets.as_fd()).map_err(at(what))?,
             id: map::id(sources.as_fd()).map_err(at(what))?,
-            targets: open(TARGETS)?,
+            targets,
             sources,
             joined: open(JOINED)?,
             allowed: open(ALLOWED)?,

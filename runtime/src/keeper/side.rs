@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use super::expected::Expected;
 use crate::sys::tcp;
 
 /// One connection of a pair.
@@ -21,25 +22,22 @@ pub(super) struct Side {
 impl Side {
     /// The connection behind a descriptor; the proxy reads no more from it.
     pub(super) fn new(socket: OwnedFd, cookie: u64) -> io::Result<Self> {
-        let (read, next) = loop {
-            let before = tcp::standing(socket.as_fd())?.received;
-            let unread = tcp::unread(socket.as_fd())?;
-            let next = tcp::expected(socket.as_fd())?;
-            // What comes between the questions counts in some of them only.
-            if tcp::standing(socket.as_fd())?.received == before {
-                break (
-                    before.saturating_sub(unread.into()),
-                    next.wrapping_sub(unread),
-                );
-            }
-        };
+        let (unread, received) = while_still(socket.as_fd(), || tcp::unread(socket.as_fd()))?;
         Ok(Self {
             socket,
             cookie,
             slot: 0,
-            read,
-            next,
+            read: received.saturating_sub(unread.into()),
+            next: 0,
         })
+    }
+
+    /// Finds the sequence number of the byte that comes after what the proxy had read, once it is joined.
+    pub(super) fn place(&mut self, expected: &Expected) -> io::Result<()> {
+        let (expected, received) = while_still(self.fd(), || expected.of(self.cookie))?;
+        // Sequence numbers begin again at 0.
+        self.next = expected.wrapping_sub((received - self.read) as u32);
+        Ok(())
     }
 
     /// What came on it since it was handed over; the other side has ended, which the kernel counts as one byte.
@@ -47,6 +45,7 @@ impl Side {
         let received = tcp::standing(self.socket.as_fd())?.received;
         Ok(received.saturating_sub(self.read + 1))
     }
+
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }
@@ -54,5 +53,16 @@ impl Side {
     /// Waits until the kernel has done what it does with data that has come: it holds the lock of the socket meanwhile.
     pub(super) fn settle(&self) -> io::Result<()> {
         tcp::standing(self.fd()).map(drop)
+    }
+}
+
+/// The answer to a question, and what had been received then: what comes between both would count in one of them only.
+fn while_still<T>(socket: BorrowedFd<'_>, ask: impl Fn() -> io::Result<T>) -> io::Result<(T, u64)> {
+    loop {
+        let before = tcp::standing(socket)?.received;
+        let answer = ask()?;
+        if tcp::standing(socket)?.received == before {
+            return Ok((answer, before));
+        }
     }
 }

@@ -204,7 +204,7 @@ pub(crate) fn is_open(about: &About) -> bool {
     if about.protocol == i32::from(IpProtocol::TCP) {
         return about.listens;
     }
-    about.local.port() != 0 && !about.connected
+    about.local.port() != 0 && about.remote.is_none()
 }
 
 fn put(

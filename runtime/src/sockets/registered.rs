@@ -368,7 +368,7 @@ fn slot_for<'a>(
             name,
             match about.protocol {
                 6 => format!("the TCP socket at {local} does not listen"),
-                _ if about.connected => {
+                _ if about.remote.is_some() => {
                     format!("the UDP socket at {local} is connected to one peer")
                 }
                 _ => "the UDP socket is not bound".to_owned(),

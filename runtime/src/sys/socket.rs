@@ -26,8 +26,8 @@ pub(crate) struct About {
     pub(crate) local: SocketAddr,
     /// Whether it is a listener of a protocol with connections.
     pub(crate) listens: bool,
-    /// Whether it has a peer.
-    pub(crate) connected: bool,
+    /// Its peer, not as a mapped address, if it has one.
+    pub(crate) remote: Option<SocketAddr>,
     /// The inode of its network namespace.
     pub(crate) namespace: u64,
 }
@@ -42,7 +42,10 @@ pub(crate) fn about(socket: BorrowedFd<'_>) -> io::Result<Option<About>> {
         protocol: protocol(socket)?,
         local,
         listens: option(socket, libc::SO_ACCEPTCONN)? != 0,
-        connected: getpeername::<SockaddrStorage>(socket.as_raw_fd()).is_ok(),
+        remote: getpeername(socket.as_raw_fd())
+            .ok()
+            .as_ref()
+            .and_then(address),
         namespace: namespace(socket)?.metadata()?.ino(),
     }))
 }

@@ -99,50 +99,6 @@ pub(crate) fn look_again(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SO_RCVLOWAT, &1i32)
 }
 
-/// The sequence number of the byte that comes next, which the kernel tells of a connection that is being repaired
-/// (`TCP_QUEUE_SEQ`). Nobody may write to it meanwhile: that would be data that has come. The end of it puts back whether its address may be used again.
-pub(crate) fn expected(socket: BorrowedFd<'_>) -> io::Result<u32> {
-    const TCP_RECV_QUEUE: libc::c_int = 1;
-    const TCP_REPAIR_OFF_NO_WP: libc::c_int = -1;
-    let reuse: libc::c_int = get(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
-    set_at(socket, libc::IPPROTO_TCP, libc::TCP_REPAIR, &1i32)?;
-    let queue = set_at(
-        socket,
-        libc::IPPROTO_TCP,
-        libc::TCP_REPAIR_QUEUE,
-        &TCP_RECV_QUEUE,
-    );
-    let number = queue.and_then(|()| get(socket, libc::IPPROTO_TCP, libc::TCP_QUEUE_SEQ));
-    set_at(
-        socket,
-        libc::IPPROTO_TCP,
-        libc::TCP_REPAIR,
-        &TCP_REPAIR_OFF_NO_WP,
-    )?;
-    set(socket, libc::SO_REUSEADDR, &reuse)?;
-    number
-}
-
-fn get<T: Copy + Default>(
-    socket: BorrowedFd<'_>,
-    level: libc::c_int,
-    option: libc::c_int,
-) -> io::Result<T> {
-    let mut value = T::default();
-    let mut length = size_of::<T>() as libc::socklen_t;
-    // SAFETY: the kernel writes at most as many bytes as the value has.
-    let done = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    checked(done).map(|()| value)
-}
-
 /// Makes room for so many bytes that are to be sent, and for as much again that the kernel needs for itself; more than this
 /// process may have otherwise (`sock_setsockopt` doubles it).
 pub(crate) fn make_room(socket: BorrowedFd<'_>, bytes: libc::c_int) -> io::Result<()> {

@@ -282,7 +282,7 @@ impl Escaped {
 
     fn words(&self) -> String {
         let fate = match self.refused {
-            true => ", and may write nothing",
+            true => "; those that are not decided may write nothing",
             false => "",
         };
         format!("{} {}{fate}", self.sockets, self.what)

@@ -84,54 +84,92 @@ pub(crate) fn play(
     Ok((seen.into_iter().map(|(_, seen)| seen).collect(), totals))
 }
 
+/// A policy as it is put in force in a lab of its own.
+pub(super) struct Staged<'a> {
+    pub(super) stage: Stage<'a>,
+    pub(super) options: Options,
+    object: Vec<u8>,
+    manifest: Manifest,
+}
+
+impl<'a> Staged<'a> {
+    /// Makes the lab, in which these sockets are absent.
+    pub(super) fn new(subject: &Subject<'a>, absent: &[SocketId]) -> Result<Self, Failure> {
+        let interfaces = Interfaces::of(subject.policy);
+        let stage = Stage::new(subject.policy, &interfaces, absent)?;
+        let artifact = Artifact {
+            // The policies of blocks are tried by themselves.
+            netns: Vec::new(),
+            ..subject.artifact.clone()
+        };
+        let object = sockc_compiler::object::write(&artifact)
+            .map_err(|error| Failure::Object(error.to_string()))?;
+        let manifest = of_lab(artifact.manifest, &stage);
+        let options = Options {
+            bpffs: BPFFS.into(),
+            interfaces: interfaces.attached().to_vec(),
+            // Slots that fill themselves again hang on the machine's root of control groups, which is not the lab's.
+            features: Some(Features {
+                netns_cookie_in_sock_ops: false,
+                ..probe()
+            }),
+            ..Options::default()
+        };
+        Ok(Self {
+            stage,
+            options,
+            object,
+            manifest,
+        })
+    }
+
+    /// Puts it in force.
+    pub(super) fn apply(&self) -> Result<(), Failure> {
+        let apply = || sockc_runtime::apply(&self.object, &self.manifest, &self.options);
+        self.stage.lab().server.run(apply)??;
+        Ok(())
+    }
+
+    /// What it has counted.
+    pub(super) fn counters(&self) -> Result<Vec<CounterValue>, Failure> {
+        let counters = || sockc_runtime::counters(&self.options);
+        Ok(self.stage.lab().server.run(counters)??)
+    }
+}
+
 fn in_one_lab<'c>(
     subject: &Subject<'_>,
     absent: &[SocketId],
     cases: impl Iterator<Item = (usize, &'c Case)>,
     seen: &mut Vec<(usize, Seen)>,
 ) -> Result<Vec<CounterValue>, Failure> {
-    let interfaces = Interfaces::of(subject.policy);
-    let mut stage = Stage::new(subject.policy, &interfaces, absent)?;
-    let artifact = Artifact {
-        // The policies of blocks are tried by themselves.
-        netns: Vec::new(),
-        ..subject.artifact.clone()
-    };
-    let object = sockc_compiler::object::write(&artifact)
-        .map_err(|error| Failure::Object(error.to_string()))?;
-    let manifest = of_lab(artifact.manifest, &stage);
-    let options = Options {
-        bpffs: BPFFS.into(),
-        interfaces: interfaces.attached().to_vec(),
-        // Slots that fill themselves again hang on the machine's root of control groups, which is not the lab's.
-        features: Some(Features {
-            netns_cookie_in_sock_ops: false,
-            ..probe()
-        }),
-        ..Options::default()
-    };
-    let apply = || sockc_runtime::apply(&object, &manifest, &options);
-    stage.lab().server.run(apply)??;
-    hand_over(subject.policy, &manifest, &stage, &options)?;
+    let mut staged = Staged::new(subject, absent)?;
+    staged.apply()?;
+    hand_over(
+        subject.policy,
+        &staged.manifest,
+        &staged.stage,
+        &staged.options,
+    )?;
     let mut taken = Taken::default();
     for (index, case) in cases {
         let due = tokens::due(subject.policy, case);
         if taken.is_short_of(&due) {
             // Buckets begin full after an apply.
-            stage.lab().server.run(apply)??;
+            staged.apply()?;
             taken = Taken::default();
         }
         taken.take(due);
-        let before = fill_sets(subject.policy, case, &stage, &options)?;
-        let entries = fill_maps(subject.policy, case, &stage, &options)?;
+        let Staged { stage, options, .. } = &mut staged;
+        let before = fill_sets(subject.policy, case, stage, options)?;
+        let entries = fill_maps(subject.policy, case, stage, options)?;
         seen.push((index, stage.play(case)?));
-        restore_sets(before, &stage, &options)?;
+        restore_sets(before, stage, options)?;
         for (name, held) in entries {
-            exchange_entries(&name, &held, &stage, &options)?;
+            exchange_entries(&name, &held, stage, options)?;
         }
     }
-    let counters = || sockc_runtime::counters(&options);
-    Ok(stage.lab().server.run(counters)??)
+    staged.counters()
 }
 
 /// The manifest with what the lab has in place of what the machine has: control groups, network namespaces, and servers
@@ -281,7 +319,7 @@ fn exchange_entries(
 }
 
 /// Adds the counters of one lab, which are the same in every lab of a policy.
-fn add(totals: &mut Vec<CounterValue>, counters: Vec<CounterValue>) {
+pub(super) fn add(totals: &mut Vec<CounterValue>, counters: Vec<CounterValue>) {
     if totals.is_empty() {
         *totals = counters;
         return;

@@ -6,12 +6,12 @@ use sockc_runtime::CounterValue;
 use crate::machine::counted;
 use crate::output::Output;
 
-/// One packet, what was seen of it and what should have been.
+/// One packet, or a pair of connections, what was seen of it and what should have been.
 #[derive(Debug)]
 pub(crate) struct Row {
     /// The network namespace whose policy it meets, for a `for netns` block.
     pub(crate) netns: Option<String>,
-    /// The packet in words.
+    /// The packet or the pair in words.
     pub(crate) packet: String,
     /// What was seen.
     pub(crate) seen: String,
@@ -41,6 +41,8 @@ pub(crate) struct Decider {
 struct Report<'a> {
     format: &'static str,
     packets: Vec<Packet<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pairs: Vec<Pair<'a>>,
     counters: Vec<counted::Row<'a>>,
 }
 
@@ -58,19 +60,39 @@ struct Packet<'a> {
     netns: Option<&'a str>,
 }
 
-/// Prints the rows, then the counters.
-pub(crate) fn report(rows: &[Row], values: &[CounterValue], sent: bool, output: &mut Output) {
+/// A row of a pair in JSON.
+#[derive(Serialize)]
+struct Pair<'a> {
+    pair: &'a str,
+    seen: &'a str,
+    verdict: &'a str,
+    rule: &'a str,
+    file: &'a str,
+    line: u32,
+    agrees: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    netns: Option<&'a str>,
+}
+
+/// Prints the rows of packets, those of pairs, then the counters.
+pub(crate) fn report(
+    [rows, pairs]: [&[Row]; 2],
+    values: &[CounterValue],
+    sent: bool,
+    output: &mut Output,
+) {
     if output.is_json() {
         output.value(&Report {
             format: "sockc.try/1",
             packets: rows.iter().map(packet).collect(),
+            pairs: pairs.iter().map(pair).collect(),
             counters: counted::rows(values),
         });
         return;
     }
     // Nobody saw a packet that was not sent.
     let told = if sent { "seen" } else { "the bytecode says" };
-    for row in rows {
+    for row in rows.iter().chain(pairs) {
         let mark = match row.agrees {
             Some(true) => "ok     ",
             Some(false) => "WRONG  ",
@@ -93,15 +115,15 @@ pub(crate) fn report(rows: &[Row], values: &[CounterValue], sent: bool, output: 
             output.line(format!("       counted by {counted}"));
         }
     }
-    summary(rows, output);
+    summary(rows.iter().chain(pairs), output);
     if !values.is_empty() {
         output.line("");
         counted::table(values, output);
     }
 }
 
-fn summary(rows: &[Row], output: &mut Output) {
-    let count = |agrees| rows.iter().filter(|row| row.agrees == agrees).count();
+fn summary<'a>(rows: impl Iterator<Item = &'a Row> + Clone, output: &mut Output) {
+    let count = |agrees| rows.clone().filter(|row| row.agrees == agrees).count();
     let (right, wrong, unseen) = (count(Some(true)), count(Some(false)), count(None));
     let mut line = format!("{right} as the rules say, {wrong} not");
     if unseen > 0 {
@@ -114,6 +136,19 @@ fn summary(rows: &[Row], output: &mut Output) {
 fn packet(row: &Row) -> Packet<'_> {
     Packet {
         packet: &row.packet,
+        seen: &row.seen,
+        verdict: &row.verdict,
+        rule: &row.decider.rule,
+        file: &row.decider.file,
+        line: row.decider.line,
+        agrees: row.agrees,
+        netns: row.netns.as_deref(),
+    }
+}
+
+fn pair(row: &Row) -> Pair<'_> {
+    Pair {
+        pair: &row.packet,
         seen: &row.seen,
         verdict: &row.verdict,
         rule: &row.decider.rule,

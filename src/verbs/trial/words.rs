@@ -74,7 +74,8 @@ fn direction(event: &Event) -> Direction {
     }
 }
 
-fn statement(place: &SourceLocation) -> report::Decider {
+/// A statement, with its place.
+pub(super) fn statement(place: &SourceLocation) -> report::Decider {
     report::Decider {
         rule: place.text.to_string(),
         file: place.file.to_string(),
