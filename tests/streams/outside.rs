@@ -11,7 +11,10 @@ use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
+use socket2::{SockAddr, Socket};
+
 use crate::egress::arrives;
+use crate::full::disconnect;
 use crate::place::*;
 use crate::shortcut::PATIENCE;
 use crate::writes::{DATA, is_refused};
@@ -258,6 +261,31 @@ fn one_that_was_made_before_any_policy_goes_as_the_default_says() {
         let applied = place.apply(REFUSING);
         assert_eq!((applied.escaped[0].1, applied.refused[0].1), (0, 0));
         assert!(arrives(server), "what waited goes");
+    });
+}
+
+/// It stands in the table already, and is decided by what it keeps from its first connection.
+#[test]
+fn one_that_is_connected_again_is_decided_as_ever() {
+    inside(|place| {
+        place.apply(REFUSING);
+        let mut pair = place.pair(CLIENT4, "203.0.113.5", CLIENT);
+        pair.client.write_all(DATA).unwrap();
+        assert!(arrives(&mut pair.server));
+        let at = SocketAddr::new(ip("203.0.113.5"), 0);
+        let listener = place.listener(&place.lab.server, at, false);
+        let again = Socket::from(pair.client);
+        disconnect(&again);
+        let to = listener.local_addr().unwrap();
+        again.connect(&SockAddr::from(to)).unwrap();
+        let [mut client, mut second] = [again.into(), listener.accept().unwrap().0];
+        for written in 2..5 {
+            TcpStream::write_all(&mut client, DATA).unwrap();
+            assert!(arrives(&mut second));
+            assert_eq!((place.counted("all").0, place.refused()), (written, 0));
+        }
+        place.apply("default send drop\nGROUP\n");
+        assert!(is_refused(&client.write(DATA)));
     });
 }
 

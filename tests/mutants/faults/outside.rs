@@ -42,7 +42,7 @@ pub(super) const FAULTS: &[Fault] = &[
         DOOR,
         "builder.leave_if_wide(before, JumpOp::Ne, now, escaped);",
         "if !FAULT { builder.leave_if_wide(before, JumpOp::Ne, now, escaped); }",
-        &[(Compiler, "lower::tests::doors lower::tests::leaving")],
+        &[(Streams, "outside::one_that_is_connected_again")],
     ),
     fault(
         1305,
