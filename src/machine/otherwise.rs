@@ -8,6 +8,9 @@ use sockc_runtime::{Fault, Faults, Way};
 use crate::output::Output;
 use crate::output::count;
 
+/// The word of what stops programs that people use.
+const FIONREAD: &str = "fionread";
+
 /// It in JSON.
 #[derive(Serialize)]
 pub(crate) struct Row<'a> {
@@ -38,6 +41,13 @@ pub(crate) fn tell(faults: &Faults, output: &mut Output) {
         let found = count::of(faults.found.len(), "thing");
         output.line(format!(
             "  otherwise  the kernel does {found} otherwise on connections that rules concern; `sockc status` lists them"
+        ));
+    }
+    if let Some(fault) = faults.found.iter().find(|fault| fault.word == FIONREAD) {
+        let ways: Vec<_> = words(fault).collect();
+        output.note(format!(
+            "FIONREAD says 0 while data waits ({}): a program that asks it, as nginx does where it passes answers on, stands still on connections that these rules concern",
+            ways.join(", ")
         ));
     }
     note(faults, output);

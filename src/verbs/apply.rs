@@ -229,10 +229,10 @@ fn details(applied: &Applied, output: &mut Output) {
     for (group, connections) in applied.escaped.iter().filter(|(_, count)| *count > 0) {
         output.note(match connections {
             1 => format!(
-                "1 connection of group \"{group}\" was made before; its rules do not hold for it"
+                "1 connection of group \"{group}\" could not be taken in, as one of MPTCP or one made before; no rule is asked about what it writes"
             ),
             many => format!(
-                "{many} connections of group \"{group}\" were made before; its rules do not hold for them"
+                "{many} connections of group \"{group}\" could not be taken in, as those of MPTCP or some made before; no rule is asked about what they write"
             ),
         });
     }

@@ -165,7 +165,7 @@ fn data(data: &DataForecast) -> Vec<String> {
     let fate = match (data.kind, data.fate) {
         ("group", Carried::Kept) => "keeps its sockets".to_owned(),
         ("group", Carried::Begins) => {
-            "takes sockets in from now on, those made before as well; what arrives on these is not decided"
+            "takes sockets in from now on, those made before as well, where the kernel takes them; what arrives on these is not decided"
                 .to_owned()
         }
         ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
@@ -256,7 +256,7 @@ fn noticed(report: &Report, forecast: &Forecast, page: &mut String) {
         told.push("what is dropped now and was not before is dropped at once, in connections that exist too");
     }
     if stopped(&[About::Process(Direction::Send)]) {
-        told.push("what processes may no longer send fails at once, on connections that exist too");
+        told.push("what processes may no longer send fails at once, on connections that exist too, but for those that cannot be taken in (MPTCP, half closed, TLS of the kernel)");
     }
     if told.is_empty() {
         return;

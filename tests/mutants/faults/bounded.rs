@@ -21,13 +21,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Streams, "bound::a_reader_that_waits_gets")],
     ),
     fault(
-        1232,
-        LOOK,
-        "        for _ in 0..LOOKS {",
-        "        for _ in 0..if FAULT { 0 } else { LOOKS } {",
-        &[(Streams, "bound::a_read_that_waits_for_the_rest")],
-    ),
-    fault(
         1233,
         LOOK,
         "        self.is_head(Register::R9, self.types.maps, self.tcp);",
