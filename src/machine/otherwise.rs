@@ -46,7 +46,7 @@ pub(crate) fn tell(faults: &Faults, output: &mut Output) {
     if let Some(fault) = faults.found.iter().find(|fault| fault.word == FIONREAD) {
         let ways: Vec<_> = words(fault).collect();
         output.note(format!(
-            "FIONREAD says 0 while data waits ({}): a program that asks it, as nginx does where it passes answers on, stands still on connections that these rules concern",
+            "FIONREAD says 0 while data waits ({}): a program that asks it, as nginx does where it passes answers on, stands still on connections that these rules alone concern; where a rule of `receive` is about the same ones, as `count receive tcp`, it says what waits",
             ways.join(", ")
         ));
     }
