@@ -172,8 +172,13 @@ impl<'a> Reference<'a> {
         for rule in decision.counted.iter().copied().chain(decider) {
             self.count(&mut wanted, rule, bytes, false);
         }
-        // There is no peer here, so what is asked for a shortcut goes by TCP.
-        if let (Verdict::Shortcut(_), Some(rule)) = (decision.verdict, decider) {
+        // There is no peer here, so what is asked for a shortcut goes by TCP; and nobody may stand behind the name of a queue.
+        let beside = decider.filter(|rule| match self.policy.rules[*rule].action {
+            Action::Shortcut(_) => true,
+            Action::Feed(_) => !matches!(decision.verdict, Verdict::Feed(_)),
+            _ => false,
+        });
+        if let Some(rule) = beside {
             let slot = self.slots.of(direction).rules[rule] + 1;
             add(&mut wanted.counted, slot, bytes);
         }
