@@ -15,6 +15,7 @@ use socket2::{SockAddr, Socket};
 
 use crate::egress::arrives;
 use crate::full::disconnect;
+use crate::guests;
 use crate::place::*;
 use crate::shortcut::PATIENCE;
 use crate::writes::{DATA, is_refused};
@@ -33,6 +34,12 @@ all: count send tcp from group pods to any
 /// Both families.
 const ENDS: [(&str, &str); 2] = [(CLIENT4, "203.0.113.5"), (CLIENT6, "2001:db8:3::5")];
 const PLACES: u32 = 65_536;
+
+/// Whether a table can be filled here in a time that a run of all tests has: an emulated machine takes minutes for each. There the
+/// connections of MPTCP show what becomes of those that cannot be taken in, where the kernel has them.
+fn has_time() -> bool {
+    guests::folder().is_none()
+}
 
 /// Waits until something holds.
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -217,6 +224,9 @@ fn bpf(command: libc::c_int, attributes: &[u64]) -> io::Result<libc::c_long> {
 
 #[test]
 fn beyond_a_full_table_a_connection_goes_as_the_default_says() {
+    if !has_time() {
+        return;
+    }
     for (from, to) in ENDS {
         inside(|place| {
             place.apply(REFUSING);
@@ -249,6 +259,9 @@ fn beyond_a_full_table_a_connection_goes_as_the_default_says() {
 /// It has no key by which a program would know it.
 #[test]
 fn one_that_was_made_before_any_policy_goes_as_the_default_says() {
+    if !has_time() {
+        return;
+    }
     inside(|place| {
         let mut pair = place.pair(CLIENT4, "203.0.113.5", CLIENT);
         place.apply("default send allow\nGROUP\ndrop send tcp from group pods to 192.0.2.0/24\n");
@@ -292,6 +305,9 @@ fn one_that_is_connected_again_is_decided_as_ever() {
 /// Under a policy that allows a full table refuses nobody.
 #[test]
 fn beyond_a_full_table_a_connection_goes_by_tcp_where_the_default_allows() {
+    if !has_time() {
+        return;
+    }
     inside(|place| {
         place.apply(ALLOWING);
         let _full = Full::of(place);
@@ -305,6 +321,9 @@ fn beyond_a_full_table_a_connection_goes_by_tcp_where_the_default_allows() {
 /// The writer is told after some seconds, and not after a quarter of an hour.
 #[test]
 fn who_may_write_nothing_is_told_so() {
+    if !has_time() {
+        return;
+    }
     inside(|place| {
         place.apply(REFUSING);
         let _full = Full::of(place);
@@ -324,6 +343,9 @@ fn who_may_write_nothing_is_told_so() {
 /// Nothing to say: it ends as it would anyway.
 #[test]
 fn one_that_writes_nothing_ends_as_ever() {
+    if !has_time() {
+        return;
+    }
     inside(|place| {
         place.apply(REFUSING);
         let _full = Full::of(place);
