@@ -12,8 +12,12 @@
 //! Takes the groups' maps, and what their rules concern. What cannot be taken in (one that is closing, that is in a map of
 //! others, that has TLS of the kernel, for which there is no room) is counted by [`super::escaped`].
 
+use std::cell::Cell;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use sockc_compiler::lower::{PEER_KEY, key_of_cookie, mark_outside, unmark, unmark_outside};
 
@@ -26,6 +30,9 @@ use crate::state::OWN;
 use crate::sys::{bpffs, map, socket};
 
 const WHAT: &str = "take in the connections of a group";
+/// How long all busy connections of a group are waited for in all, and how long until one is tried again.
+const PATIENCE: Duration = Duration::from_secs(1);
+const STEP: Duration = Duration::from_millis(5);
 
 /// Which connections are taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +49,8 @@ pub(crate) struct Entry<'a> {
     peers: OwnedFd,
     own: OwnedFd,
     members: Members,
+    /// How long it was waited for busy ones.
+    waited: Cell<Duration>,
 }
 
 impl<'a> Entry<'a> {
@@ -57,6 +66,7 @@ impl<'a> Entry<'a> {
             peers: open(PEERS)?,
             own: open(OWN)?,
             members: Members::of(path).map_err(at(WHAT))?,
+            waited: Cell::default(),
         })
     }
 }
@@ -119,7 +129,7 @@ impl Entry<'_> {
             && let Some(connection) = held.connection()
             && self.concern.of_connection(&connection)?.writes
         {
-            let taken = map::put_socket(self.peers.as_fd(), &key, connection.socket).is_ok();
+            let taken = self.put(&key, connection.socket).is_ok();
             // What ends keeps what it was: its last data is on its way.
             if taken == marked && (taken || socket::is_established(connection.socket)) {
                 self.mark(&connection, !taken);
@@ -142,6 +152,20 @@ impl Entry<'_> {
         }
     }
 
+    /// Puts a connection into the map. One that a policy of before has just let go stays busy as long as a call is at work on it, which holds
+    /// what the kernel knew of it (`sock_map_link` of net/core/sock_map.c).
+    fn put(&self, key: &[u8], socket: BorrowedFd<'_>) -> io::Result<()> {
+        loop {
+            let put = map::put_socket(self.peers.as_fd(), key, socket);
+            let busy = |error: &io::Error| error.raw_os_error() == Some(libc::EBUSY);
+            if !put.as_ref().is_err_and(busy) || self.waited.get() >= PATIENCE {
+                return put;
+            }
+            thread::sleep(STEP);
+            self.waited.set(self.waited.get() + STEP);
+        }
+    }
+
     /// Takes a connection in that keeps no key. The key comes first: a socket that is in the map without one is let go in
     /// the plain way, and nobody finds it when it was refused.
     fn take_new(&self, connection: &Connection<'_>) {
@@ -154,7 +178,7 @@ impl Entry<'_> {
         if map::update(self.own.as_fd(), &descriptor, &key).is_err() {
             return;
         }
-        let refused = map::put_socket(self.peers.as_fd(), &key, socket).err();
+        let refused = self.put(&key, socket).err();
         match refused.map(|error| error.raw_os_error()) {
             None => {}
             Some(Some(libc::E2BIG)) => self.mark(connection, true),
