@@ -46,24 +46,25 @@ struct Report<'a> {
     counters: Vec<counted::Row<'a>>,
 }
 
-/// A row in JSON.
+/// A row of a packet in JSON.
 #[derive(Serialize)]
 struct Packet<'a> {
     packet: &'a str,
-    seen: &'a str,
-    verdict: &'a str,
-    rule: &'a str,
-    file: &'a str,
-    line: u32,
-    agrees: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    netns: Option<&'a str>,
+    #[serde(flatten)]
+    fate: Fate<'a>,
 }
 
 /// A row of a pair in JSON.
 #[derive(Serialize)]
 struct Pair<'a> {
     pair: &'a str,
+    #[serde(flatten)]
+    fate: Fate<'a>,
+}
+
+/// What the rows of both say.
+#[derive(Serialize)]
+struct Fate<'a> {
     seen: &'a str,
     verdict: &'a str,
     rule: &'a str,
@@ -136,19 +137,19 @@ fn summary<'a>(rows: impl Iterator<Item = &'a Row> + Clone, output: &mut Output)
 fn packet(row: &Row) -> Packet<'_> {
     Packet {
         packet: &row.packet,
-        seen: &row.seen,
-        verdict: &row.verdict,
-        rule: &row.decider.rule,
-        file: &row.decider.file,
-        line: row.decider.line,
-        agrees: row.agrees,
-        netns: row.netns.as_deref(),
+        fate: fate(row),
     }
 }
 
 fn pair(row: &Row) -> Pair<'_> {
     Pair {
         pair: &row.packet,
+        fate: fate(row),
+    }
+}
+
+fn fate(row: &Row) -> Fate<'_> {
+    Fate {
         seen: &row.seen,
         verdict: &row.verdict,
         rule: &row.decider.rule,
