@@ -20,8 +20,8 @@ use element::element;
 
 pub(crate) use diff::{Diff, View};
 pub(crate) use live::{
-    MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketPair,
-    SocketRefresh, SocketRegister, SocketUnregister, SocketVerb,
+    MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketListen,
+    SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
 };
 pub(crate) use plan::{Apply, Guards, Plan, Subject};
 pub(crate) use recording::{Recording, Sockets};

@@ -2,8 +2,8 @@
 //!
 //! The kernel moves the data of a pair. It does not pass on the end of a side, or a reset; it looks at what had come before only
 //! when more comes; and it takes whatever arrives, however slow the receiver is. So a process stands by: [`way`] for each
-//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`expected`] for what they tell of a connection, [`proxies`] for who hands pairs over and
-//! [`handover`] for what they send, [`place`] for the policy. Takes options, a name and a path;
+//! direction, [`pair`] for both, [`side`] for a connection, [`joint`] for the maps, [`expected`] for what they tell of a connection, [`handover`] for what
+//! proxies send, [`place`] for the policy. Takes options, a name and a path;
 //! works until it is told to end or the policy declares the pairs no more. Pairs end with it: they are reset, as those of a
 //! proxy that ends. Not here: the program (`compiler/src/lower/splice.rs`).
 
@@ -12,7 +12,6 @@ mod handover;
 mod joint;
 mod pair;
 mod place;
-mod proxies;
 mod side;
 mod way;
 
@@ -24,16 +23,16 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::active;
+use crate::callers::{CALLER, Callers, Heard};
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::state::Access;
 use crate::sys::epoll::{self, Epoll, Event, Interest};
 use crate::sys::tcp;
-use handover::Handed;
+use handover::{Handed, MESSAGE};
 use joint::Joint;
 use pair::{Fate, Pair};
 use place::Place;
-use proxies::{Heard, Proxies};
 use side::Side;
 use way::{ROOM, Wait};
 
@@ -49,8 +48,6 @@ const MESSAGES: usize = 64;
 const LISTENER: u64 = u64::MAX;
 const SIGNAL: u64 = u64::MAX - 1;
 const RING: u64 = u64::MAX - 2;
-/// A proxy's connection: this, and its number.
-const PROXY: u64 = 1 << 63;
 
 /// What became of the pairs that were handed over.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +62,7 @@ pub struct Kept {
     pub refused: u64,
 }
 
-/// Keeps the pairs of a name that proxies hand over at `listen`, a path of a UNIX socket with this mode, until SIGTERM or
+/// Keeps the pairs of a name that proxies hand over at `listen`, a path of a UNIX socket and its mode, until SIGTERM or
 /// SIGINT. `ready` is called once when they can be.
 ///
 /// # Errors
@@ -74,7 +71,7 @@ pub struct Kept {
 pub fn keep_pairs(
     options: &Options,
     name: &str,
-    (listen, mode): (&Path, u32),
+    listen: (&Path, u32),
     ready: &mut dyn FnMut(),
 ) -> Result<Kept, Error> {
     let what = "wait for pairs";
@@ -85,7 +82,7 @@ pub fn keep_pairs(
         Ok((place, joint))
     })?;
     let allowed = epoll::allow_descriptors(u64::from(place.max) * 2 + RESERVED);
-    let proxies = Proxies::listen(listen, mode)?;
+    let proxies = Callers::listen(listen, MESSAGE)?;
     let epoll = Epoll::new().map_err(at(what))?;
     let waited = [
         (proxies.fd(), LISTENER),
@@ -121,7 +118,7 @@ struct Keeper {
     joint: Joint,
     epoll: Epoll,
     /// Those who hand pairs over.
-    proxies: Proxies,
+    proxies: Callers,
     /// For how many pairs this process may have descriptors.
     room: u64,
     /// The pairs by number.
@@ -152,7 +149,7 @@ impl Keeper {
                     SIGNAL => return Ok(()),
                     LISTENER => self.proxies.accept(&self.epoll),
                     RING => self.told(),
-                    token if token & PROXY != 0 => self.hear(token),
+                    token if token & CALLER != 0 => self.hear(token),
                     cookie => self.happened(cookie, event),
                 }
             }

@@ -21,12 +21,13 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `active`, `keeper`, `live`, `sockets`, `status`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
 mod apply;
 mod attach;
 mod blocks;
+mod callers;
 mod code;
 mod elsewhere;
 mod error;
@@ -79,14 +80,17 @@ pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
+pub use sockets::desk::{Caller, DeskCount, DeskEvent, socket_listen};
 pub use sockets::ends::connected::EndKind;
 pub use sockets::ends::{EndHeld, EndPhase, EndState};
+pub use sockets::handover::Handover;
 pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
-    Handover, Held, Refreshed, Registered, SlotKind, socket_ends, socket_list, socket_refresh,
+    Held, Refreshed, Registered, SlotKind, socket_ends, socket_list, socket_refresh,
     socket_register, socket_unregister,
 };
+pub use sockets::started::{Started, Wanted, socket_start};
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use status::drift::Drift;
 pub use status::{

@@ -4,6 +4,7 @@
 //! policies, generations or the layout of the state. All `unsafe` of the crate is in here.
 
 pub(crate) mod batch;
+pub(crate) mod bound;
 pub(crate) mod bpf;
 pub(crate) mod bpffs;
 pub(crate) mod caps;

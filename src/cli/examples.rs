@@ -104,6 +104,9 @@ More: docs/declarations.md";
 pub(super) const SOCKET: &str = "Examples:
   sockc socket list
   sockc socket register proxy --pid 1234 --fd 3
+  sockc socket register proxy --cookie 0x1267
+  sockc socket run proxy --tcp 127.0.0.1:0 -- /usr/sbin/proxy --systemd
+  sockc socket listen /run/sockets.sock --mode 660
   sockc socket refresh
   sockc socket pair proxied --listen /run/pairs.sock --mode 660
 

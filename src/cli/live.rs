@@ -1,5 +1,7 @@
 //! Verbs on what changes while a policy is in force: live sets, live maps, registered sockets.
 
+use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand};
@@ -189,6 +191,10 @@ pub(crate) enum SocketVerb {
     Refresh(SocketRefresh),
     /// Keep the pairs of connections that proxies hand over, until SIGTERM
     Pair(SocketPair),
+    /// Take sockets that services hand over at a path, until SIGTERM
+    Listen(SocketListen),
+    /// Make sockets, hand them over to a name, and start the command that serves them
+    Run(SocketRun),
     /// Show the named sockets and how they stand
     List(Deployment),
 }
@@ -208,6 +214,40 @@ pub(crate) struct SocketPair {
     pub(crate) place: Deployment,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct SocketListen {
+    /// Where services connect: the path of a UNIX socket (SOCK_SEQPACKET), which is made
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// Take sockets of this name only; may be given several times [default: of every registered one]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only: Vec<String>,
+    /// Who may connect, as chmod(1) says it: 600 for root alone, 660 for the owner's group too
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = file_mode)]
+    pub(crate) mode: u32,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+}
+
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("address").required(true).multiple(true).args(["tcp", "udp"]))]
+pub(crate) struct SocketRun {
+    /// The socket's name in the policy
+    #[arg(value_name = "NAME")]
+    pub(crate) socket: String,
+    /// Listen here, such as 127.0.0.1:8080 or [::1]:8080; with port 0 the kernel chooses one
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) tcp: Vec<SocketAddr>,
+    /// Be bound here
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub(crate) udp: Vec<SocketAddr>,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
+    /// The command and its arguments, behind `--`; it finds the sockets as those of systemd (LISTEN_FDS)
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
 /// Reads a mode in octal digits.
 fn file_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok();
@@ -225,7 +265,7 @@ pub(crate) struct SocketRefresh {
 }
 
 #[derive(Args, Debug)]
-#[command(group = ArgGroup::new("source").required(true).args(["pid", "listen_fds"]))]
+#[command(group = ArgGroup::new("source").required(true).args(["pid", "cookie", "listen_fds"]))]
 pub(crate) struct SocketRegister {
     /// The socket's name in the policy
     #[arg(value_name = "NAME")]
@@ -236,6 +276,9 @@ pub(crate) struct SocketRegister {
     /// The socket's descriptor in that process
     #[arg(long, value_name = "FD", requires = "pid")]
     pub(crate) fd: Option<i32>,
+    /// The cookie of the socket (SO_COOKIE), in decimal digits, or hexadecimal ones behind 0x
+    #[arg(long, value_name = "N", value_parser = cookie)]
+    pub(crate) cookie: Option<u64>,
     /// The sockets that were handed to this command by systemd's protocol (LISTEN_FDS)
     #[arg(long)]
     pub(crate) listen_fds: bool,
@@ -255,6 +298,15 @@ pub(crate) struct SocketUnregister {
     pub(crate) place: Deployment,
 }
 
+/// Reads the cookie of a socket.
+fn cookie(text: &str) -> Result<u64, String> {
+    let number = match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    };
+    number.map_err(|_| "write a number, such as 4711, or 0x1267 as `ss -e` shows it".to_owned())
+}
+
 /// Reads the name of a slot.
 pub(crate) fn slot_kind(text: &str) -> Result<SlotKind, String> {
     let found = SlotKind::all().find(|kind| kind.name() == text);
@@ -271,5 +323,14 @@ mod tests {
             assert_eq!(slot_kind(&kind.name()), Ok(kind));
         }
         assert!(slot_kind("tcp").is_err());
+    }
+
+    #[test]
+    fn cookies_are_read_as_they_are_shown() {
+        assert_eq!(cookie("4711"), Ok(4711));
+        assert_eq!(cookie("0x1f"), Ok(31));
+        for text in ["", "0x", "1f", "-1", "18446744073709551616"] {
+            assert!(cookie(text).is_err(), "{text}");
+        }
     }
 }

@@ -166,7 +166,10 @@ pub(crate) fn with_who(state: String, who: Option<&Who<'_>>) -> String {
     let bound = who.interface.map_or_else(String::new, |name| {
         format!(", bound to the interface {name}, by which alone it answers")
     });
-    format!("{state}: {process}inode {}{bound}", who.inode)
+    format!(
+        "{state}: {process}{}, inode {}, cookie {}{bound}",
+        who.address, who.inode, who.cookie
+    )
 }
 
 /// Who is bound where a socket is looked for.

@@ -1,5 +1,8 @@
 //! `sockc socket`: which sockets stand behind the names of the policy in force, and handing some over.
 
+mod listen;
+mod start;
+
 use std::env;
 
 use serde::Serialize;
@@ -75,15 +78,18 @@ pub(crate) fn run(verb: &SocketVerb, output: &mut Output) -> Exit {
         SocketVerb::Unregister(arguments) => unregister(arguments, output),
         SocketVerb::Refresh(arguments) => refresh(arguments, output),
         SocketVerb::Pair(arguments) => pair(arguments, output),
+        SocketVerb::Listen(arguments) => listen::run(arguments, output),
+        SocketVerb::Run(arguments) => start::run(arguments, output),
         SocketVerb::List(place) => list(place, output),
     };
     done.err().unwrap_or(Exit::Done)
 }
 
 fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit> {
-    let sockets = match (arguments.pid, arguments.fd) {
-        (Some(pid), Some(fd)) => vec![Handover::Process { pid, fd }],
-        _ => handed_over().map_err(|mistake| {
+    let sockets = match (arguments.pid.zip(arguments.fd), arguments.cookie) {
+        (Some((pid, fd)), _) => vec![Handover::Process { pid, fd }],
+        (None, Some(cookie)) => vec![Handover::Cookie(cookie)],
+        (None, None) => handed_over().map_err(|mistake| {
             output.error(mistake);
             Exit::Usage
         })?,
@@ -111,7 +117,7 @@ fn handed_over() -> Result<Vec<Handover>, String> {
 
 fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<usize, String> {
     let descriptors = descriptors.ok_or(
-        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name a socket by --pid and --fd",
+        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name a socket by --pid and --fd, or by --cookie",
     )?;
     if process.is_some_and(|process| process.parse() != Ok(own)) {
         return Err("LISTEN_PID names another process, so the sockets are not for this command; start it by `exec`".into());

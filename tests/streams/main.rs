@@ -14,6 +14,8 @@ mod again;
 mod alone;
 mod anew;
 mod arrivals;
+#[path = "../../examples/proxy/ask.rs"]
+mod ask;
 mod between;
 mod bound;
 mod calls;

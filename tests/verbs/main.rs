@@ -18,6 +18,7 @@ mod explaining;
 mod facts;
 mod groups;
 mod guards;
+mod handing;
 mod interfaces;
 mod live;
 mod loading;
@@ -136,6 +137,22 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
+}
+
+/// A program of C that stands here and uses `examples/sockc.h`, built once into a folder.
+fn program_of_c(folder: &Folder, name: &str) -> PathBuf {
+    let program = folder.0.join(name);
+    if !program.exists() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-I"]);
+        gcc.arg(root.join("examples"));
+        gcc.arg(root.join(format!("tests/verbs/{name}.c")));
+        gcc.arg("-o").arg(&program);
+        let built = gcc.output().unwrap();
+        assert!(built.status.success(), "{built:?}");
+    }
+    program
 }
 
 /// Whether a test that needs root may run; says so where it may not.

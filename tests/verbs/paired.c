@@ -1,5 +1,5 @@
 /* Hands its standard input and output over, the client and the upstream, with what the arguments after PATH are. */
-#include "sockc_pairs.h"
+#include "sockc.h"
 
 #include <stdio.h>
 
@@ -10,7 +10,7 @@ int main(int count, char **words)
 
 	if (count != 4)
 		return 2;
-	keeper = sockc_pairs_open(words[1]);
+	keeper = sockc_open(words[1]);
 	if (keeper < 0) {
 		perror(words[1]);
 		return 1;

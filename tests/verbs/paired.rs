@@ -1,10 +1,9 @@
 //! `socket pair`: what the command does from its start to its end, and what the other verbs say of its pairs. They are handed
-//! over by the header of C, `examples/sockc_pairs.h`.
+//! over by the header of C, `examples/sockc.h`.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use std::{fs, thread};
@@ -16,7 +15,7 @@ use nix::sys::socket::{
 use serde_json::Value;
 use sockc_runtime::lab::Lab;
 
-use super::{Folder, Ran, root, run, sockc};
+use super::{Folder, Ran, program_of_c, root, run, sockc};
 
 const SPLICE: &str = "pairs relayed = registered max 3\njoined: splice tcp pairs relayed\n";
 
@@ -97,17 +96,7 @@ impl Place {
 
     /// Runs the program of C, which hands these over; how it ended and what it said.
     fn hand_over(&self, sides: [TcpStream; 2], early: [&str; 2]) -> (Option<i32>, String) {
-        let program = self.folder.0.join("paired");
-        if !program.exists() {
-            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-            let mut gcc = Command::new("gcc");
-            gcc.args(["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-O1", "-I"]);
-            gcc.arg(root.join("examples"));
-            gcc.arg(root.join("tests/verbs/paired.c"));
-            gcc.arg("-o").arg(&program);
-            let built = gcc.output().unwrap();
-            assert!(built.status.success(), "{built:?}");
-        }
+        let program = program_of_c(&self.folder, "paired");
         let [client, upstream] = sides.map(OwnedFd::from);
         let mut command = Command::new(program);
         command.arg(self.path()).args(early);

@@ -15,9 +15,9 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 
 use self::connected::EndKind;
+use super::handover::{Handed, refused};
 use super::lookup::{SCRATCH, put_in, take_out};
 use super::owners::Owners;
-use super::registered::{Handover, open, refused};
 use crate::active::Active;
 use crate::code::{Code, Label};
 use crate::error::{Error, at};
@@ -114,18 +114,17 @@ impl Ends {
 }
 
 /// Puts a socket into the slot of one whose queues take data, in place of the one that is there.
-pub(crate) fn register(
+pub(super) fn register(
     active: &Active<'_>,
     plan: &EndPlan,
-    handovers: &[Handover],
+    handed: &[Handed],
 ) -> Result<(EndKind, Option<String>), Error> {
     let name = &plan.name;
-    let [handover] = handovers else {
+    let [Handed { fd, holder }] = handed else {
         let cause =
             "rules put data into its queues, so it holds one socket; hand over one".to_owned();
         return Err(refused(name, cause));
     };
-    let fd = open(name, *handover)?;
     let kind = connected::look(plan, fd.as_fd())?;
     let owners = Owners::of_ends(&active.record.manifest)?;
     connected::check_owner(plan, fd.as_fd(), &owners)?;
@@ -134,7 +133,7 @@ pub(crate) fn register(
     let slots = ends_map(active.state(), active.record.generation)?;
     let put = map::put_socket(slots.as_fd(), &plan.index.to_ne_bytes(), fd.as_fd());
     put.map_err(|error| connected::not_taken(plan, kind, &error))?;
-    let note = waiting_reader(*handover).filter(|_| plan.input);
+    let note = holder.and_then(waiting_reader).filter(|_| plan.input);
     Ok((kind, note))
 }
 
@@ -157,10 +156,7 @@ fn in_no_pair(active: &Active<'_>, name: &str, fd: BorrowedFd<'_>) -> Result<(),
 
 /// A read that waits now looks only for what comes from the peer: the kernel chose the function that reads when the call began
 /// (`sk->sk_prot->recvmsg`). It goes on waiting where rules put data into the queue, and later reads find it.
-fn waiting_reader(handover: Handover) -> Option<String> {
-    let Handover::Process { pid, fd } = handover else {
-        return None;
-    };
+fn waiting_reader((pid, fd): (u32, i32)) -> Option<String> {
     process::reads_from(pid, fd).then(|| {
         format!(
             "process {pid} waits for data of this socket already, and that read sees only what its peer sends; reads that begin from now on see what rules put there"

@@ -3,7 +3,7 @@
 //! Takes an open socket and the name of one that the policy in force declares; puts it into the slot of its protocol and
 //! family. The kernel keeps a socket in a slot until it is closed everywhere; it is not held open by that.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sockc_compiler::artifact::{EndPlan, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::policy::Family;
@@ -12,30 +12,17 @@ use sockc_compiler::protocol::IpProtocol;
 use super::ends::connected::EndKind;
 use super::ends::{self, EndState};
 use super::fill::{SlotFiller, slots_map};
+use super::handover::{Handed, Handover, open_all, refused};
 use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
-use crate::groups::refused;
+use crate::groups::refused as outside;
 use crate::options::Options;
 use crate::state::Access;
-use crate::sys::{map, process, socket};
-
-/// Where a socket to be registered is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handover {
-    /// In another process, as this descriptor.
-    Process {
-        /// The process.
-        pid: u32,
-        /// The descriptor.
-        fd: i32,
-    },
-    /// In this process, as this descriptor.
-    Own(i32),
-}
+use crate::sys::{map, socket};
 
 /// A protocol and a family: one of the slots of a named socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,50 +100,66 @@ pub fn socket_register(
     sockets: &[Handover],
 ) -> Result<Registered, Error> {
     active::with(options, Access::Change, |active| {
-        if let Some(plan) = end(active, name) {
-            let (kind, note) = ends::register(active, plan, sockets)?;
-            refused::changed(active.state(), active.record);
-            return Ok(Registered {
-                held: vec![Held::End(kind)],
-                notes: note.into_iter().collect(),
-            });
-        }
-        let declared = declared(active, name)?;
-        let owners = Owners::of(&active.record.manifest)?;
-        let mut found: Vec<(&Slot, OwnedFd)> = Vec::new();
-        for handover in sockets {
-            let fd = open(name, *handover)?;
-            let slot = slot_for(active, declared, &fd)?;
-            if let Some(owner) = owners.belongs(name)
-                && !of_process::is_of(fd.as_fd(), owner)
-                    .map_err(at("look at whose the socket is"))?
-            {
-                return Err(refused(
-                    name,
-                    format!("the socket does not belong to its owner, {}", owner.words()),
-                ));
-            }
-            if found.iter().any(|(other, _)| other.index == slot.index) {
-                let kind = SlotKind::of(slot).name();
-                return Err(refused(
-                    name,
-                    format!("two of these sockets are {kind}, and it holds one of each kind"),
-                ));
-            }
-            found.push((slot, fd));
-        }
-        let slots = slots_map(active.state(), active.record.generation)?;
-        for (slot, fd) in &found {
-            let what = format!("put a socket into the slot of \"{name}\"");
-            map::put_socket(slots.as_fd(), &slot.index.to_ne_bytes(), fd.as_fd())
-                .map_err(at(what))?;
-        }
-        let held = found.iter().map(|(slot, _)| Held::Slot(SlotKind::of(slot)));
-        Ok(Registered {
-            held: held.collect(),
-            notes: Vec::new(),
-        })
+        register(active, name, &open_all(name, sockets)?)
     })
+}
+
+/// The same for sockets that are open here.
+pub(super) fn register(
+    active: &Active<'_>,
+    name: &str,
+    handed: &[Handed],
+) -> Result<Registered, Error> {
+    if let Some(plan) = end(active, name) {
+        let (kind, note) = ends::register(active, plan, handed)?;
+        outside::changed(active.state(), active.record);
+        return Ok(Registered {
+            held: vec![Held::End(kind)],
+            notes: note.into_iter().collect(),
+        });
+    }
+    let found = placed(active, declared(active, name)?, handed)?;
+    let slots = slots_map(active.state(), active.record.generation)?;
+    for (slot, fd) in &found {
+        let what = format!("put a socket into the slot of \"{name}\"");
+        map::put_socket(slots.as_fd(), &slot.index.to_ne_bytes(), *fd).map_err(at(what))?;
+    }
+    let held = found.iter().map(|(slot, _)| Held::Slot(SlotKind::of(slot)));
+    Ok(Registered {
+        held: held.collect(),
+        notes: Vec::new(),
+    })
+}
+
+/// The slot that each of them belongs in, by which none is taken twice.
+fn placed<'a>(
+    active: &Active<'_>,
+    declared: &'a SocketSlots,
+    handed: &'a [Handed],
+) -> Result<Vec<(&'a Slot, BorrowedFd<'a>)>, Error> {
+    let name = &declared.name;
+    let owners = Owners::of(&active.record.manifest)?;
+    let mut found: Vec<(&Slot, BorrowedFd<'_>)> = Vec::new();
+    for Handed { fd, .. } in handed {
+        let slot = slot_for(active, declared, fd)?;
+        if let Some(owner) = owners.belongs(name)
+            && !of_process::is_of(fd.as_fd(), owner).map_err(at("look at whose the socket is"))?
+        {
+            return Err(refused(
+                name,
+                format!("the socket does not belong to its owner, {}", owner.words()),
+            ));
+        }
+        if found.iter().any(|(other, _)| other.index == slot.index) {
+            let kind = SlotKind::of(slot).name();
+            return Err(refused(
+                name,
+                format!("two of these sockets are {kind}, and it holds one of each kind"),
+            ));
+        }
+        found.push((slot, fd.as_fd()));
+    }
+    Ok(found)
 }
 
 /// Empties slots of a registered socket, all of them where no kind is given. Gives the slots that held something.
@@ -308,23 +311,6 @@ fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Erro
     ))
 }
 
-pub(super) fn open(name: &str, handover: Handover) -> Result<OwnedFd, Error> {
-    match handover {
-        Handover::Own(fd) => process::own_descriptor(fd)
-            .map_err(|error| refused(name, format!("descriptor {fd} cannot be taken: {error}"))),
-        Handover::Process { pid, fd } => process::descriptor(pid, fd).map_err(|error| {
-            let needs = match error.raw_os_error() {
-                Some(libc::EPERM) => " (this needs CAP_SYS_PTRACE)",
-                _ => "",
-            };
-            refused(
-                name,
-                format!("descriptor {fd} of process {pid} cannot be taken: {error}{needs}"),
-            )
-        }),
-    }
-}
-
 /// The slot that a socket belongs in.
 fn slot_for<'a>(
     active: &Active<'_>,
@@ -376,11 +362,4 @@ fn slot_for<'a>(
         ));
     }
     Ok(slot)
-}
-
-pub(super) fn refused(name: &str, cause: String) -> Error {
-    Error::Socket {
-        name: name.to_owned(),
-        cause,
-    }
 }

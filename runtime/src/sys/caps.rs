@@ -85,6 +85,29 @@ pub(crate) fn lift_memlock() {
     let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
 }
 
+/// How much memory this process might lock before that.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Memlock(libc::rlimit);
+
+impl Memlock {
+    /// What holds now.
+    pub(crate) fn now() -> Option<Self> {
+        let mut limit = libc::rlimit {
+            rlim_cur: 0,
+            rlim_max: 0,
+        };
+        // SAFETY: the call writes one limit.
+        let got = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &raw mut limit) };
+        (got == 0).then_some(Self(limit))
+    }
+
+    /// Lets that hold again.
+    pub(crate) fn restore(self) {
+        // SAFETY: the call reads one limit.
+        let _ = unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const self.0) };
+    }
+}
+
 /// Waits until every program that ran when this was called has ended. Programs run in read sections of RCU.
 pub(crate) fn wait_for_running_programs() -> io::Result<()> {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;

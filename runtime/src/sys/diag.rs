@@ -63,6 +63,21 @@ pub(crate) fn open_sockets() -> io::Result<Vec<Open>> {
     Ok(found)
 }
 
+/// The TCP or UDP socket with this cookie, whatever it does.
+pub(crate) fn with_cookie(cookie: u64) -> io::Result<Option<Open>> {
+    let mut found = None;
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        for protocol in IpProtocol::WITH_SOCKETS {
+            dump(&connected()?, (family, protocol), !NOBODYS, |one| {
+                found = Some(one)
+                    .filter(|one| one.cookie == cookie)
+                    .or(found.take());
+            })?;
+        }
+    }
+    Ok(found)
+}
+
 fn dump(
     socket: &Socket,
     (family, protocol): (i32, IpProtocol),

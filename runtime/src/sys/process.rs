@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::iter;
+use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use nix::fcntl::readlinkat;
 
@@ -41,6 +44,37 @@ pub(crate) fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel has just made this descriptor for us, and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// Becomes a command that has these descriptors, from 3 on; comes back only where that fails.
+pub(crate) fn become_command(mut command: Command, descriptors: Vec<OwnedFd>) -> io::Error {
+    const FIRST: libc::c_int = 3;
+    let above = FIRST + descriptors.len() as libc::c_int;
+    // Each is first copied to where none of them is to go, so that none takes the place of another one that has still to be copied.
+    let mut copies = Vec::new();
+    for descriptor in &descriptors {
+        // SAFETY: the call takes a descriptor, which lives through it, and a number.
+        let copy = unsafe { libc::fcntl(descriptor.as_raw_fd(), libc::F_DUPFD_CLOEXEC, above) };
+        if copy < 0 {
+            return io::Error::last_os_error();
+        }
+        copies.push(copy);
+    }
+    let place = move || {
+        for (to, copy) in (FIRST..).zip(&copies) {
+            // SAFETY: the call takes numbers only. What it closes at these is nobody's any more: the process becomes another one, or ends.
+            if unsafe { libc::dup2(*copy, to) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls only; no other process is made, so that nothing is shared with one.
+    unsafe { command.pre_exec(place) };
+    let error = command.exec();
+    // Their numbers may be those of the copies by now.
+    mem::forget(descriptors);
+    error
 }
 
 /// How a folder is kept.

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen as begin, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt,
+    listen as begin, socket, sockopt::PeerCredentials,
 };
 
 use super::tcp;
@@ -48,6 +49,14 @@ impl Connection {
     /// Its descriptor.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+impl Connection {
+    /// The process that has connected, as it is numbered here (0: in no way), and its user.
+    pub(crate) fn peer(&self) -> io::Result<(i32, u32)> {
+        let peer = getsockopt(&self.0, PeerCredentials)?;
+        Ok((peer.pid(), peer.uid()))
     }
 }
 

@@ -16,6 +16,8 @@
     reason = "a measurement ends where something is wrong"
 )]
 
+#[path = "../../../examples/proxy/ask.rs"]
+mod ask;
 mod flow;
 #[path = "../../../examples/proxy/pairs.rs"]
 mod pairs;

@@ -17,9 +17,9 @@ use crate::code::kernel_types::ArrivalTypes;
 use crate::code::owner::Belongs;
 use crate::code::{Code, Label, arrivals};
 use crate::error::{Error, at};
+use crate::sockets::handover::refused;
 use crate::sockets::lookup::SCRATCH;
 use crate::sockets::owners::Owners;
-use crate::sockets::registered::refused;
 use crate::sys::symbols::Symbol;
 use crate::sys::{map, socket};
 
