@@ -128,6 +128,9 @@ pub(crate) struct MapChange {
     /// Entries as a policy writes them, such as 'tcp 198.51.100.7:* -> sock proxy'
     #[arg(required = true, value_name = "ENTRY")]
     pub(crate) entries: Vec<String>,
+    /// Put an entry in place of the one for the same packets, which is refused otherwise
+    #[arg(long)]
+    pub(crate) replace: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }

@@ -181,19 +181,14 @@ fn somebody(state: &SlotState) -> String {
     }
 }
 
-/// Why the kernel does not find a socket that no program hides.
-fn hidden(state: &SlotState) -> String {
+/// By which packets a socket is found that is bound to an interface.
+fn of_interface(state: &SlotState) -> String {
     let interface = state.who.as_ref().and_then(|who| who.interface.as_ref());
-    match interface {
-        Some(name) => format!(
-            "absent: {} is bound there to the interface {name}, and only packets that come in by {name} find it",
-            somebody(state)
-        ),
-        None => format!(
-            "absent: {} is bound there, and the kernel finds it for no packet from anywhere",
-            somebody(state)
-        ),
-    }
+    let name = interface.map_or("an interface", String::as_str);
+    format!(
+        "absent: {} is bound there to the interface {name}, and only packets that come in by {name} find it",
+        somebody(state)
+    )
 }
 
 /// The lookup programs that hide a socket.
@@ -221,9 +216,13 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: {} is bound there, and a socket of another owner at the same address hides it from packets (`ss -lnpe` shows both); `sockc socket refresh` takes it",
             somebody(state)
         ),
-        Fill::Hidden if state.foreign.is_empty() => hidden(state),
+        Fill::OfInterface => of_interface(state),
+        Fill::Hidden if state.foreign.is_empty() => format!(
+            "absent: {} is bound there, and the kernel finds it for no packet from anywhere; `sockc socket refresh` takes it",
+            somebody(state)
+        ),
         Fill::Hidden => format!(
-            "absent: {} is bound there, and {} of somebody else, which decides socket lookups here too, hides it from sockc",
+            "absent: {} is bound there, and {} of somebody else, which decides socket lookups here too, hides it from packets; `sockc socket refresh` takes it",
             somebody(state),
             hiding(state)
         ),

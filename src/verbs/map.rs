@@ -67,7 +67,11 @@ fn add(arguments: &MapChange, output: &mut Output) -> Result<(), Exit> {
     for text in &arguments.entries {
         all.extend(entries(text, output)?);
     }
-    let done = sockc_runtime::map_add(&options(&arguments.place), &arguments.map, &all);
+    let put = match arguments.replace {
+        true => sockc_runtime::map_put,
+        false => sockc_runtime::map_add,
+    };
+    let done = put(&options(&arguments.place), &arguments.map, &all);
     changed(&arguments.map, done, output)
 }
 

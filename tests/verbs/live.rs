@@ -226,11 +226,16 @@ fn a_map_is_loaded_as_a_whole_or_not_at_all() {
         &["map", "add", "tenants", "tcp 3.3.3.3:80 -> sock late"],
     );
     assert!(
-        add.stderr
-            .contains("remove it first with `sockc map del tenants 'tcp 3.3.3.3:80'`"),
+        add.stderr.contains(
+            "remove it first with `sockc map del tenants 'tcp 3.3.3.3:80'`, or let `--replace`"
+        ),
         "{}",
         add.stderr
     );
+    let entry = "tcp 3.3.3.3:80 -> sock late";
+    let add = on_server(&lab, &["map", "add", "tenants", "--replace", entry]);
+    assert_eq!(add.code, Some(0), "{}", add.stderr);
+    assert_eq!(listed().len(), both.len());
     let gone = on_server(&lab, &["map", "del", "tenants", "9.9.9.9:1"]);
     assert!(
         gone.stderr

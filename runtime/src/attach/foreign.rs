@@ -42,6 +42,8 @@ pub struct Foreign {
 pub enum Effect {
     /// Decide alone, where it comes first.
     Decides,
+    /// Choose a socket, or refuse: all lookup programs of a namespace run (`BPF_PROG_SK_LOOKUP_RUN_ARRAY` of `linux/filter.h`).
+    Steers,
     /// Change the address of a call: all programs of a control group run, and each may refuse.
     Rewrites,
     /// Refuse a call: all programs of a control group run, and each may.
@@ -57,6 +59,12 @@ impl Foreign {
         let how = match (self.effect, self.first) {
             (Effect::Decides, true) => "decides before ours",
             (Effect::Decides, false) => "decides after ours",
+            (Effect::Steers, true) => {
+                "runs before ours: where both steer, it does; what it refuses, and ours does not steer, is refused"
+            }
+            (Effect::Steers, false) => {
+                "runs after ours: where both steer, ours does, unless it replaces that; what it refuses, and ours does not steer, is refused"
+            }
             (Effect::Rewrites, true) => {
                 "runs before ours: an address that it changes is the one that ours sees"
             }
@@ -311,11 +319,16 @@ pub(crate) fn filters(hook: &Hook, ours: Option<u32>) -> Result<Vec<Foreign>, Er
 
 /// The lookup programs of a namespace that are not among `ours`.
 pub(crate) fn lookups(namespace: BorrowedFd<'_>, ours: &[u32]) -> Result<Vec<Foreign>, Error> {
-    on(
+    let there = on(
         AttachTarget::Fd(namespace),
         bpf_attach_type::BPF_SK_LOOKUP,
         ours,
-    )
+    )?;
+    let effect = Effect::Steers;
+    Ok(there
+        .into_iter()
+        .map(|one| Foreign { effect, ..one })
+        .collect())
 }
 
 /// The program with this id; nothing if it has ended meanwhile.

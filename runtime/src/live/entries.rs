@@ -185,8 +185,12 @@ fn check(map: &str, entries: &[Entry<'_>], kept: usize) -> Result<(), Error> {
             // What is in the map can be removed; what comes along with the entry is a mistake of whoever wrote both.
             let remedy = match *before < kept {
                 true => format!(
-                    "remove it first with `sockc map del {map} '{}'`",
-                    packets(other.plan)
+                    "remove it first with `sockc map del {map} '{}'`{}",
+                    packets(other.plan),
+                    match is_same(entry, other) {
+                        true => ", or let `--replace` put this one in its place at once",
+                        false => "",
+                    }
                 ),
                 false => "both are to be put in: leave one of them out".to_owned(),
             };
@@ -199,10 +203,15 @@ fn check(map: &str, entries: &[Entry<'_>], kept: usize) -> Result<(), Error> {
     Ok(())
 }
 
+/// Whether two entries of one prefix are for the same packets.
+fn is_same(entry: &Entry<'_>, other: &Entry<'_>) -> bool {
+    entry.plan.ports == other.plan.ports && entry.plan.protocol == other.plan.protocol
+}
+
 fn conflict(entry: &Entry<'_>, other: &Entry<'_>, remedy: &str) -> Option<String> {
     let (one, two) = (entry.plan.ports, other.plan.ports);
     let other_text = text(other.plan);
-    if one == two && entry.plan.protocol == other.plan.protocol {
+    if is_same(entry, other) {
         return Some(format!("`{other_text}` is for the same packets; {remedy}"));
     }
     let both = entry

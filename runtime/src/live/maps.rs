@@ -6,7 +6,7 @@
 //! Sockets and classes of ports have other numbers in another generation, so each has maps of its own, filled from the
 //! entries of the one before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 
@@ -84,6 +84,25 @@ impl Removed {
 /// Any [`Error`]; nothing is changed then.
 pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
     change(options, name, |_, all| {
+        let kept = all.len();
+        all.extend_from_slice(entries);
+        Ok(kept)
+    })
+}
+
+/// Puts entries into a live map, each in place of the one for the same packets, if there is one. Gives how many are in it then.
+///
+/// # Errors
+///
+/// Any [`Error`]; nothing is changed then.
+pub fn map_put(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
+    let key = |entry: &LiveEntryPlan| {
+        let protocol = entry.protocol.map(|protocol| protocol.0);
+        (entry.prefix, entry.ports, protocol)
+    };
+    let put: BTreeSet<_> = entries.iter().map(key).collect();
+    change(options, name, |_, all| {
+        all.retain(|entry| !put.contains(&key(entry)));
         let kept = all.len();
         all.extend_from_slice(entries);
         Ok(kept)

@@ -1,7 +1,7 @@
 //! Fills the slots of a new generation, each in the way of its named socket: by address, from the generation before, or from
 //! the process that holds it. A socket of anybody but the declared owner is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -69,7 +69,7 @@ impl<'a> SlotFiller<'a> {
             found.extend(registered.run().map_err(at(what))?);
             self.put_others_out()?;
         }
-        found.extend(self.take_owned()?);
+        found.extend(self.take_from_holders(&found)?);
         let mut missed = Vec::new();
         for socket in self
             .manifest
@@ -125,32 +125,33 @@ impl<'a> SlotFiller<'a> {
         Ok(())
     }
 
-    /// Takes the sockets that have an owner from the processes that hold them.
-    fn take_owned(&self) -> Result<Vec<SlotState>, Error> {
+    /// Takes sockets from the processes that hold them: those that have an owner, and those that the kernel's lookup, as `found`
+    /// says, does not find. There a lookup program of somebody else may decide.
+    fn take_from_holders(&self, found: &[SlotState]) -> Result<Vec<SlotState>, Error> {
         let listen = self.manifest.sockets.iter();
         let listen = listen.filter(|socket| socket.origin == SlotOrigin::Listen);
-        let owned: Vec<(&SocketSlots, &Belongs)> = listen
-            .filter_map(|socket| Some((socket, self.owners.belongs(&socket.name)?)))
-            .collect();
-        let ports = |port: u16| {
-            let mut slots = owned.iter().flat_map(|(socket, _)| &socket.slots);
-            slots.any(|slot| slot.port == port)
-        };
-        if owned.is_empty() {
+        let slots = listen.flat_map(|socket| {
+            let owner = self.owners.belongs(&socket.name);
+            socket.slots.iter().map(move |slot| Sought {
+                socket: &socket.name,
+                slot,
+                owner,
+            })
+        });
+        let unfound =
+            |sought: &Sought<'_>| sought.owner.is_some() || is_unfound(found, sought.slot);
+        let slots: Vec<Sought<'_>> = slots.filter(unfound).collect();
+        if slots.is_empty() {
             return Ok(Vec::new());
         }
-        let machine = Machine::look(|open| ports(open.local.port())).map_err(at(WHOSE))?;
-        let slots = owned.iter().flat_map(|(socket, owner)| {
-            socket
-                .slots
-                .iter()
-                .map(move |slot| (&socket.name, slot, *owner))
-        });
+        let ports: BTreeSet<u16> = slots.iter().map(|sought| sought.slot.port).collect();
+        let machine =
+            Machine::look(|open| ports.contains(&open.local.port())).map_err(at(WHOSE))?;
         let mut taken = Vec::new();
-        for (name, slot, owner) in slots {
-            let theirs = theirs(&machine, slot, owner).map_err(at(WHOSE))?;
-            let fill = theirs.map(|theirs| self.take(slot, theirs));
-            taken.extend(fill.map(|fill| SlotState::new(name, slot, fill)));
+        for sought in slots {
+            let holder = sought.holder(&machine).map_err(at(WHOSE))?;
+            let fill = holder.map(|holder| self.take(sought.slot, holder));
+            taken.extend(fill.map(|fill| SlotState::new(sought.socket, sought.slot, fill)));
         }
         Ok(taken)
     }
@@ -170,16 +171,34 @@ impl<'a> SlotFiller<'a> {
     }
 }
 
-/// The process that has a socket of the owner at the address of a slot, and its descriptor.
-fn theirs(machine: &Machine, slot: &Slot, owner: &Belongs) -> io::Result<Option<(u32, i32)>> {
-    for open in machine.at(slot).filter(|open| !open.mptcp) {
-        if belongs(open, owner)?
-            && let Some(holder) = machine.holder(open)
-        {
-            return Ok(Some(holder));
+/// A slot whose socket is looked for among those that processes hold.
+struct Sought<'a> {
+    socket: &'a str,
+    slot: &'a Slot,
+    owner: Option<&'a Belongs>,
+}
+
+impl Sought<'_> {
+    /// The process that has the socket at the address, and its descriptor.
+    fn holder(&self, machine: &Machine) -> io::Result<Option<(u32, i32)>> {
+        for open in machine.at(self.slot).filter(|open| !open.mptcp) {
+            let is_meant = match self.owner {
+                Some(owner) => belongs(open, owner)?,
+                // What answers by one interface alone is taken for nobody who did not ask for it.
+                None => open.interface == 0,
+            };
+            if is_meant && let Some(holder) = machine.holder(open) {
+                return Ok(Some(holder));
+            }
         }
+        Ok(None)
     }
-    Ok(None)
+}
+
+/// Whether the kernel's lookup found nobody at the address of a slot.
+fn is_unfound(found: &[SlotState], slot: &Slot) -> bool {
+    let mut found = found.iter().filter(|one| one.slot.index == slot.index);
+    found.any(|one| matches!(one.state, Fill::Absent | Fill::WildcardOnly))
 }
 
 /// A socket that was not found in the process that should hold it.

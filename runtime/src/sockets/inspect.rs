@@ -147,7 +147,7 @@ impl Look<'_> {
         let own = plain().find(|open| !strange.contains(&open.cookie));
         let shared = !strange.is_empty();
         let (found, open) = match (own, plain().next(), there.first()) {
-            (Some(own), ..) => (self.waiting(state, shared)?, own),
+            (Some(own), ..) => (self.waiting(state, own, shared)?, own),
             (None, Some(other), _) => (Fill::NotOwner, other),
             (None, None, Some(mptcp)) => (Fill::Mptcp, mptcp),
             (None, None, None) => {
@@ -170,9 +170,9 @@ impl Look<'_> {
         owner.map_or(Ok(true), |owner| belongs(open, owner).map_err(at(WHOSE)))
     }
 
-    /// Whether the runtime's own lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
+    /// Whether the kernel's lookup finds the socket, which is there. Where somebody else is there too, the kernel is asked
     /// whose the one is that it finds, if programs can ask: else none fills the slot anyway.
-    fn waiting(&self, state: &SlotState, shared: bool) -> Result<Fill, Error> {
+    fn waiting(&self, state: &SlotState, there: &Open, shared: bool) -> Result<Fill, Error> {
         let asking = Some(self.owners).filter(|owners| shared && owners.can_ask());
         let found = SlotPrograms::prober(&state.socket, &state.slot, asking)
             .and_then(|prober| prober.run())
@@ -180,6 +180,7 @@ impl Look<'_> {
         Ok(match found.first().map(|found| found.state) {
             Some(Fill::Filled) => Fill::Waiting,
             Some(Fill::NotOwner) => Fill::Shadowed,
+            _ if there.interface != 0 => Fill::OfInterface,
             _ => Fill::Hidden,
         })
     }

@@ -113,9 +113,11 @@ pub enum Fill {
     /// The declared owner listens at the address, and so does somebody else, whose socket the kernel's lookup finds instead: a
     /// command takes the owner's, no packet does.
     Shadowed,
-    /// Somebody listens at the address, and sockc's own lookup does not find the socket: lookup programs of others decide
-    /// otherwise, or it is bound to an interface.
+    /// Somebody listens at the address, and the kernel's lookup does not find the socket, since lookup programs of others decide
+    /// otherwise: a command takes it, no packet does.
     Hidden,
+    /// The socket that listens at the address is bound to an interface, and only packets that come in by it find it.
+    OfInterface,
     /// Somebody listens at the address who is not the declared owner.
     NotOwner,
     /// Another process than the one that is meant listens at the address.

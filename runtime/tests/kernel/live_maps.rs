@@ -7,7 +7,9 @@ use std::sync::Arc;
 use aya::maps::lpm_trie::Key;
 use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind, map_keys};
-use sockc_runtime::{Error, Missing, Options, Removed, entry_text, map_add, map_del, map_list};
+use sockc_runtime::{
+    Error, Missing, Options, Removed, entry_text, map_add, map_del, map_list, map_put,
+};
 
 use crate::policy::*;
 use crate::space::{Space, inside};
@@ -90,6 +92,30 @@ fn removed(entry: &LiveEntryPlan, with_socket: bool) -> [Removed; 1] {
 fn listed(options: &Options) -> Vec<String> {
     let map = map_list(options, "tenants").unwrap();
     map.entries.iter().map(entry_text).collect()
+}
+
+#[test]
+fn an_entry_takes_the_place_of_the_one_for_the_same_packets() {
+    inside(|space| {
+        let options = &space.options;
+        tenants("p", &[1, 2], 10).apply(options).unwrap();
+        let narrow = |socket: &str| entry("10.0.0.0/8", (80, 89), socket);
+        // One that is there and one that is not.
+        let put = [narrow("s2"), entry("11.0.0.0/8", ALL, "s1")];
+        assert_eq!(map_put(options, "tenants", &put).unwrap(), 3);
+        assert_eq!(found(space, "10.1.1.1", 80), Some(1));
+        map_add(options, "tenants", &[narrow("s1")]).unwrap_err();
+        assert_eq!(map_put(options, "tenants", &[narrow("s1")]).unwrap(), 3);
+        assert_eq!(found(space, "10.1.1.1", 80), Some(0));
+        assert_eq!(found(space, "11.1.1.1", 80), Some(0), "others stay");
+        // What is for other packets as well is no such entry.
+        let before = listed(options);
+        let beside = entry("10.0.0.0/8", (85, 95), "s2");
+        map_put(options, "tenants", &[beside]).unwrap_err();
+        map_put(options, "tenants", &[narrow("s2"), narrow("s1")]).unwrap_err();
+        assert_eq!(listed(options), before);
+        assert_eq!(found(space, "10.1.1.1", 80), Some(0));
+    });
 }
 
 #[test]

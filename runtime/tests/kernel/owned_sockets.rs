@@ -15,8 +15,8 @@ use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 use sockc_compiler::artifact::{AttachPoint, SlotOrigin, SlotOwner};
 use sockc_runtime::{
-    Applied, Carried, Error, Fill, Handover, SlotState, forecast, probe, socket_refresh,
-    socket_register, status,
+    Carried, Error, Fill, Handover, SlotState, forecast, probe, socket_refresh, socket_register,
+    status,
 };
 
 use crate::policy::*;
@@ -433,9 +433,9 @@ fn who_waits_is_told_planned_and_taken() {
 }
 
 #[test]
-fn a_lookup_program_of_others_that_hides_a_socket_is_named() {
+fn a_lookup_program_of_others_that_hides_a_socket_is_named_and_gone_around() {
     inside(|space| {
-        let _server = tcp();
+        let server = tcp();
         let (object, _) = policy("other")
             .rule(AttachPoint::SkLookup, "hides", SK_DROP)
             .build();
@@ -445,25 +445,30 @@ fn a_lookup_program_of_others_that_hides_a_socket_is_named() {
         program
             .attach(File::open("/proc/thread-self/ns/net").unwrap())
             .unwrap();
-        let apply = || -> Applied {
-            policy("s")
-                .socket(3, 6, AT)
-                .steer(53, 3)
-                .apply(&space.options)
-                .unwrap()
-        };
-        for state in [apply().sockets[0].clone(), slot(space)] {
-            assert_eq!(state.state, Fill::Hidden);
-            assert_eq!(state.foreign[0].name, "lookup");
+        let put = || policy("s").socket(3, 6, AT).socket(4, 17, AT).steer(53, 3);
+        let udp = UdpSocket::bind(AT).unwrap();
+        let applied = put().apply(&space.options).unwrap();
+        let notes = applied.notes.join("\n");
+        assert!(notes.contains("where both steer, it does"), "{notes}");
+        for state in [applied.sockets[0].clone(), slot(space)] {
+            assert_eq!(state.state, Fill::Filled);
             assert!(state.who.is_some());
         }
-        drop(other);
-        // A child of another test may hold its link open for a while.
-        wait_until("the foreign program goes", || {
-            slot(space).state == Fill::Waiting
-        });
+        // What is steered is not refused by the other program (`BPF_PROG_SK_LOOKUP_RUN_ARRAY` of `linux/filter.h`).
+        assert_eq!(reaches(TO, &[&server]), Some(7001));
+        // No packet finds one that comes later.
+        drop(udp);
+        let _udp = UdpSocket::bind(AT).unwrap();
+        let hidden = || status(&space.options).unwrap().unwrap().sockets[1].clone();
+        assert_eq!(hidden().state, Fill::Hidden);
+        assert_eq!(hidden().foreign[0].name, "lookup");
+        let (object, manifest) = put().build();
+        let told = forecast(&object, &manifest, &space.options).unwrap();
+        let fates: Vec<_> = told.data.iter().map(|one| &one.fate).collect();
+        assert_eq!(fates, [&Carried::Filled]);
         socket_refresh(&space.options, None).unwrap();
-        assert_eq!(slot(space).state, Fill::Filled);
+        assert_eq!(hidden().state, Fill::Filled);
+        drop(other);
     });
 }
 

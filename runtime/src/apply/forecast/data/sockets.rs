@@ -98,9 +98,10 @@ fn is_registered(manifest: &Manifest, name: &str) -> bool {
 fn becomes(now: &SlotState, next: SlotState) -> Option<DataForecast> {
     let fate = match (now.state, next.state) {
         // Who is there could not be found out, or it is taken again.
-        (_, Fill::Unknown(_)) | (Fill::Filled, Fill::Waiting | Fill::Shadowed) => return None,
+        (_, Fill::Unknown(_)) => return None,
+        (Fill::Filled, Fill::Waiting | Fill::Shadowed | Fill::Hidden) => return None,
         (Fill::Filled, _) => Carried::Emptied,
-        (_, Fill::Waiting | Fill::Shadowed) => Carried::Filled,
+        (_, Fill::Waiting | Fill::Shadowed | Fill::Hidden) => Carried::Filled,
         _ => return None,
     };
     Some(told(fate, next))
