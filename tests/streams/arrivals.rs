@@ -365,7 +365,7 @@ fn write_until_full(writer: &mut TcpStream, piece: usize) -> usize {
 
 #[test]
 fn single_bytes_arrive_one_by_one_or_together() {
-    const LENGTH: usize = 200_000;
+    let length = usize::try_from(repeated(200_000)).unwrap();
     seeing(|place| {
         place.apply(WATCHED);
         let Pair {
@@ -375,10 +375,10 @@ fn single_bytes_arrive_one_by_one_or_together() {
         writer.set_nodelay(true).unwrap();
         thread::scope(|scope| {
             scope.spawn(move || {
-                write_pattern(&mut writer, LENGTH, 1);
+                write_pattern(&mut writer, length, 1);
                 writer.shutdown(Shutdown::Write).unwrap();
             });
-            assert_eq!(read_pattern(&mut reader, 7, |_| {}), LENGTH);
+            assert_eq!(read_pattern(&mut reader, 7, |_| {}), length);
         });
     });
 }

@@ -311,8 +311,9 @@ fn policies_change_under_data_both_ways() {
             }
             let goes_on = || {
                 let before = sent.each_ref().map(|one| one.load(Ordering::Acquire));
-                let moved =
-                    |(one, before): (&AtomicU64, u64)| one.load(Ordering::Acquire) > before + 1000;
+                let moved = |(one, before): (&AtomicU64, u64)| {
+                    one.load(Ordering::Acquire) > before + repeated(1000)
+                };
                 while !sent.iter().zip(before).all(moved)
                     && !counting.iter().any(|one| one.is_finished())
                 {

@@ -301,7 +301,7 @@ fn a_read_that_waits_for_the_rest_of_tcp_gets_it() {
             let (mut other_way, mut back) = (&pair.server, &pair.client);
             scope.spawn(move || while other_way.write_all(b"other").is_ok() {});
             scope.spawn(move || while back.read(&mut [0; 1 << 16]).unwrap() > 0 {});
-            for _ in 0..150 {
+            for _ in 0..repeated(150) {
                 the_rest_comes(place, &pair);
             }
             pair.server.shutdown(Shutdown::Both).unwrap();

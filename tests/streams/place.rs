@@ -49,6 +49,14 @@ pub(crate) fn skip(needed: &str) {
     println!("skipped: needs {needed}");
 }
 
+/// How often something is done that is only more of the same: less often where every instruction is emulated.
+pub(crate) fn repeated(here: u64) -> u64 {
+    match crate::guests::folder() {
+        None => here,
+        Some(_) => here / 20,
+    }
+}
+
 /// Runs a test where it may run; says so where it may not, and fails where it must.
 pub(crate) fn inside(test: impl FnOnce(&Place)) {
     inside_named("", test);

@@ -16,14 +16,6 @@ const ROLE: &str = "SOCKC_TEST_SHORT";
 /// A port stands a minute for each address that it has called, so the calls go to several.
 const SERVERS: u64 = 16;
 
-/// So many connections; fewer where every instruction is emulated.
-fn many(here: u64) -> u64 {
-    match crate::guests::folder() {
-        None => here,
-        Some(_) => here / 20,
-    }
-}
-
 /// Not a test by itself: it is run by the tests below as another process.
 #[test]
 fn process_of_the_group() {
@@ -109,7 +101,7 @@ fn converse(place: &Place, connections: u64, mut meanwhile: impl FnMut()) {
 fn forty_thousand_take_the_shortcut() {
     inside(|place| {
         place.apply(SHORTCUT);
-        let connections = many(40_000);
+        let connections = repeated(40_000);
         converse(place, connections, || {
             std::thread::sleep(std::time::Duration::from_millis(10));
         });
@@ -123,7 +115,7 @@ fn forty_thousand_outlive_the_policies_that_come_meanwhile() {
     inside(|place| {
         let open = "default send allow GROUP far: drop send tcp from group pods to 10.0.0.0/8";
         let mut policies = 0;
-        converse(place, many(40_000), || {
+        converse(place, repeated(40_000), || {
             place.apply([SHORTCUT, open][policies % 2]);
             policies += 1;
         });

@@ -31,7 +31,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn much() -> usize {
     match crate::guests::folder() {
         None => 50_000_000,
-        Some(_) => 5_000_000,
+        Some(_) => 2_000_000,
     }
 }
 
