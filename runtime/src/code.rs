@@ -15,7 +15,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
-use sockc_compiler::bpf::opcode::{JumpOp, Register};
+use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register};
 
 /// A place in the code that jumps go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +85,14 @@ impl Code {
     /// Ends the program with a value.
     pub(crate) fn give(&mut self, value: i32) {
         self.add([asm::mov64_imm(Register::R0, value), asm::exit()]);
+    }
+
+    /// A pointer to bytes of the stack.
+    pub(crate) fn stack(&mut self, register: Register, offset: i16) {
+        self.add([
+            asm::mov64_reg(register, Register::R10),
+            asm::alu64_imm(AluOp::Add, register, offset.into()),
+        ]);
     }
 
     /// Calls a helper of the kernel that the compiler does not know, by its number.

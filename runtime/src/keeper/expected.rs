@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use aya_obj::generated::bpf_prog_type;
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
-use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 
 use crate::code::Code;
 use crate::sys::prog;
@@ -51,20 +51,16 @@ impl Expected {
 fn code(sockets: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let [nobody, release] = [(); 2].map(|()| code.label());
+    code.stack(Register::R3, KEY);
     code.add([
         asm::mov64_imm(Register::R2, AT as i32),
-        asm::mov64_reg(Register::R3, Register::R10),
-        asm::alu64_imm(AluOp::Add, Register::R3, KEY.into()),
         asm::mov64_imm(Register::R4, KEY_BYTES),
         asm::call(Helper::SkbLoadBytes),
     ]);
     code.jump_if(JumpOp::Ne, Register::R0, 0, nobody);
     code.map(Register::R1, sockets);
-    code.add([
-        asm::mov64_reg(Register::R2, Register::R10),
-        asm::alu64_imm(AluOp::Add, Register::R2, KEY.into()),
-        asm::call(Helper::MapLookupElem),
-    ]);
+    code.stack(Register::R2, KEY);
+    code.add([asm::call(Helper::MapLookupElem)]);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([
         asm::mov64_reg(Register::R7, Register::R0),

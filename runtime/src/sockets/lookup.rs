@@ -321,7 +321,7 @@ pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nob
         index.cast_signed(),
     )]);
     code.map(Register::R1, sockets);
-    code.add(pointer(Register::R2, KEY));
+    code.stack(Register::R2, KEY);
     code.add([asm::call(Helper::MapLookupElem)]);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
@@ -332,13 +332,6 @@ fn inspect_code(slot: &Slot, sockets: BorrowedFd<'_>) -> io::Result<Vec<u8>> {
     held_code(slot, slot.index, sockets, |code| {
         code.add([asm::mov64_imm(Register::R8, FOUND)]);
     })
-}
-
-fn pointer(register: Register, offset: i16) -> [sockc_compiler::bpf::insn::Insn; 2] {
-    [
-        asm::mov64_reg(register, Register::R10),
-        asm::alu64_imm(AluOp::Add, register, offset.into()),
-    ]
 }
 
 /// Calls the lookup for a packet from nobody to the address of the slot; R6 is the context. The dispatcher knows such a packet
@@ -361,7 +354,7 @@ pub(crate) fn look_up(code: &mut Code, slot: &Slot) {
         )]);
     }
     code.add([asm::mov64_reg(Register::R1, Register::R6)]);
-    code.add(pointer(Register::R2, TUPLE));
+    code.stack(Register::R2, TUPLE);
     let size = code.number(tuple.len());
     code.add([asm::mov64_imm(Register::R3, size)]);
     code.add(asm::load_imm64(
@@ -464,7 +457,7 @@ pub(crate) fn put_in(code: &mut Code, index: u32, sockets: BorrowedFd<'_>) {
         index.cast_signed(),
     )]);
     code.map(Register::R1, sockets);
-    code.add(pointer(Register::R2, KEY));
+    code.stack(Register::R2, KEY);
     code.add([
         asm::mov64_reg(Register::R3, Register::R7),
         asm::mov64_imm(Register::R4, 0),

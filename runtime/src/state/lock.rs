@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{State, make_folder};
 use crate::error::{Error, at, unreadable};
+use crate::sys::process::{self, Hold};
 
 /// Who may hold the lock besides us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,26 +86,11 @@ impl Lock {
 }
 
 fn try_lock(folder: &File, access: Access) -> io::Result<bool> {
-    let kind = match access {
-        Access::Read => libc::LOCK_SH,
-        Access::Change => libc::LOCK_EX,
+    let hold = match access {
+        Access::Read => Hold::WithOthers,
+        Access::Change => Hold::Alone,
     };
-    // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-    if unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        // A signal came: the caller looks again.
-        error
-            if matches!(
-                error.kind(),
-                io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-            ) =>
-        {
-            Ok(false)
-        }
-        error => Err(error),
-    }
+    process::lock(folder.as_fd(), hold)
 }
 
 fn same(folder: &File, path: &Path) -> bool {

@@ -92,13 +92,16 @@ pub(crate) fn lock(folder: BorrowedFd<'_>, hold: Hold) -> io::Result<bool> {
         Hold::Alone => libc::LOCK_EX,
         Hold::WithOthers => libc::LOCK_SH,
     };
-    // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-    if unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } == 0 {
-        return Ok(true);
-    }
-    match io::Error::last_os_error() {
-        error if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        error => Err(error),
+    let locked = again(|| {
+        // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
+        match unsafe { libc::flock(folder.as_raw_fd(), kind | libc::LOCK_NB) } {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    });
+    match locked {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        locked => locked.map(|()| true),
     }
 }
 

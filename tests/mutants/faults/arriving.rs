@@ -95,7 +95,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         818,
-        "runtime/src/keeper/proxies.rs",
+        "runtime/src/callers.rs",
         "if self.connected.len() >= MOST {",
         "if self.connected.len() >= MOST && !FAULT {",
         &[(Streams, "handover::who_says_nothing")],
