@@ -15,6 +15,7 @@ mod diff;
 mod emit;
 mod ends;
 mod entry;
+mod handed;
 mod interpret;
 mod live;
 mod lower;
@@ -145,6 +146,7 @@ pub(crate) fn all() -> Vec<Fault> {
         entry::FAULTS,
         arriving::FAULTS,
         bounded::FAULTS,
+        handed::FAULTS,
     ];
     parts.concat()
 }
