@@ -208,7 +208,7 @@ impl fmt::Display for Error {
             Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
             Self::Kernel { what, cause } if passes(cause) => write!(
                 f,
-                "the kernel refused to {what}: {cause}; that passes, so try again"
+                "the kernel refused to {what}: {cause}; that may pass, so try again; where it does not, `sockc status` says whether others changed what sockc left"
             ),
             Self::Kernel { what, cause } if is_damage(cause) => write!(
                 f,
