@@ -42,6 +42,7 @@ pub(crate) use compilation::too_much;
 pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
 pub use manifest::Slots;
 pub use options::{Counters, Expects, Options, Passes};
+pub use size::MAX_TEXT;
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
 #[must_use]

@@ -78,16 +78,21 @@ pub(crate) fn items<T>(
     output: &mut Output,
 ) -> Result<Vec<T>, Exit> {
     let name = title(path);
-    let bytes = bounded_bytes(path, |_| bounded::LIST, output)?;
-    let text = String::from_utf8(bytes).map_err(|_| {
-        output.error(format!("{name} is not UTF-8 text"));
-        Exit::Policy
-    })?;
+    let text = list(path, output)?;
     read(&text).map_err(|mistakes| {
         for mistake in mistakes {
             output.error(format!("{name}, {mistake}"));
         }
         output.note("nothing was changed");
+        Exit::Policy
+    })
+}
+
+/// The text of a list, which may be larger than a policy; it must be UTF-8.
+pub(crate) fn list(path: &Path, output: &mut Output) -> Result<String, Exit> {
+    let bytes = bounded_bytes(path, |_| bounded::LIST, output)?;
+    String::from_utf8(bytes).map_err(|_| {
+        output.error(format!("{} is not UTF-8 text", title(path)));
         Exit::Policy
     })
 }

@@ -10,7 +10,7 @@ use super::compilation::{BUDGET, start};
 use crate::policy::Policy;
 
 /// The maximum number of bytes of the policy's own file: a rule in 18 bytes takes as much of the parser as one in 100.
-const MAX_TEXT: usize = 40 << 20;
+pub const MAX_TEXT: usize = 40 << 20;
 
 /// The maximum number of rules: one takes up to 2.5 KiB over all stages (measured with a million of them).
 const MAX_RULES: usize = 500_000;
