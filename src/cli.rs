@@ -4,6 +4,7 @@ mod diff;
 pub(crate) mod duration;
 pub(crate) mod element;
 mod examples;
+mod import;
 mod live;
 mod plan;
 mod recording;
@@ -19,6 +20,7 @@ use sockc_runtime::Prefix;
 use element::element;
 
 pub(crate) use diff::{Diff, View};
+pub(crate) use import::{ImportVerb, Tubular};
 pub(crate) use live::{
     MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketListen,
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
@@ -115,6 +117,9 @@ pub(crate) enum Verb {
     /// Write the manual pages of sockc and of its verbs
     #[command(after_help = examples::MAN)]
     Man(Man),
+    /// Write a policy that does what the configuration of another tool does
+    #[command(subcommand, after_help = examples::IMPORT)]
+    Import(ImportVerb),
     /// Show or change a live map of the policy in force
     #[command(subcommand, after_help = examples::MAP)]
     Map(MapVerb),
@@ -346,6 +351,22 @@ mod tests {
             }
         }
         words
+    }
+
+    #[test]
+    fn what_the_manual_says_instead_of_tubectl_is_command_lines() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let page = std::fs::read_to_string(root.join("docs/coming-from.md")).unwrap();
+        let (_, section) = page.split_once("\n## From tubular\n").unwrap();
+        let (section, _) = section.split_once("\n## ").unwrap();
+        let spans = section.split('`').skip(1).step_by(2);
+        let lines: Vec<&str> = spans.filter(|span| span.starts_with("sockc ")).collect();
+        assert!(lines.len() > 15, "{lines:?}");
+        for line in lines {
+            let parsed = Arguments::try_parse_from(words(line));
+            let shown = parsed.err().filter(clap::Error::use_stderr);
+            assert!(shown.is_none(), "{line}\n{}", shown.unwrap());
+        }
     }
 
     #[test]

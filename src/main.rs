@@ -21,8 +21,8 @@ use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
-    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, man, map, plan,
-    set, show, socket, status, trial, unload,
+    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, import, man,
+    map, plan, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -68,6 +68,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::ExplainCode(arguments) => explain_code::run(arguments, output),
         Verb::Completions(arguments) => completions::run(arguments, output),
         Verb::Man(arguments) => man::run(arguments, output),
+        Verb::Import(verb) => import::run(verb, output),
         Verb::Map(verb) => map::run(verb, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),

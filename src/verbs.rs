@@ -9,6 +9,7 @@ pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod explain_code;
 pub(crate) mod fmt;
+pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod plan;

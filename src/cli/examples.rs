@@ -87,6 +87,13 @@ pub(super) const MAN: &str = "Examples:
 
 More: docs/commands.md";
 
+pub(super) const IMPORT: &str = "Examples:
+  sockc import tubular bindings.json -o steering.sk
+  tubectl bindings | sockc import tubular - --live
+  sockc import tubular bindings.json --entries
+
+More: docs/coming-from.md";
+
 pub(super) const MAP: &str = "Examples:
   sockc map add tenants 'tcp 198.51.100.7:443 -> sock web'
   sockc map list tenants
