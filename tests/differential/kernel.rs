@@ -128,7 +128,7 @@ impl Sockets {
 }
 
 /// IPv6 sockets hold IPv6 only, so that IPv4 and IPv6 can have one port.
-fn open(address: SocketAddr, kind: Type) -> Socket {
+pub(crate) fn open(address: SocketAddr, kind: Type) -> Socket {
     let socket = Socket::new(Domain::for_address(address), kind, None).unwrap();
     if address.is_ipv6() {
         socket.set_only_v6(true).unwrap();

@@ -35,6 +35,7 @@ mod simulated;
 #[allow(dead_code, reason = "the guest uses more of it")]
 mod syscalls;
 mod tables;
+mod tubular;
 mod world;
 
 use std::collections::BTreeSet;

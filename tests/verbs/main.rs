@@ -19,6 +19,7 @@ mod facts;
 mod groups;
 mod guards;
 mod handing;
+mod importing;
 mod interfaces;
 mod live;
 mod loading;
