@@ -235,7 +235,7 @@ fn steers(policy: &str, names: &[(String, String)]) {
 }
 
 /// Files that tubular refuses, or that could mean two things, with what is said: where, and what to write.
-const REFUSED: [(&str, &str); 26] = [
+const REFUSED: [(&str, &str); 27] = [
     (
         r#""#,
         "line 1, column 1: EOF while parsing a value; write {\"bindings\": [{",
@@ -247,6 +247,10 @@ const REFUSED: [(&str, &str); 26] = [
     (
         r#"{"bindings": [["a", "10.0.0.0/8", 80]]}"#,
         "line 1, column 15: the binding is an array; write {\"label\"",
+    ),
+    (
+        r#"{"bindings": [{"label": "a", "bogus": 1}]}"#,
+        "line 1, column 36: unknown field `bogus`",
     ),
     ("80", "line 1, column 2: invalid type: integer `80`"),
     (
@@ -410,6 +414,8 @@ fn labels_become_names_that_depend_on_no_other_label() {
         "#",
         "x\n}\nsocket y = registered",
         "é",
+        "x ",
+        "x # y\n",
     ];
     let file = |labels: &[&str]| {
         let all = labels.iter().zip(1..).map(
@@ -440,7 +446,8 @@ fn labels_become_names_that_depend_on_no_other_label() {
     let taken = name_of(&names, "new tls");
     let (policy, names) = imported(&file(&["new tls", taken]));
     assert_eq!(name_of(&names, taken), taken);
-    assert!(name_of(&names, "new tls").starts_with(taken), "{policy}");
+    let other = name_of(&names, "new tls");
+    assert!(other != taken && other.starts_with(taken), "{policy}");
 }
 
 #[test]
