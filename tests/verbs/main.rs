@@ -32,6 +32,7 @@ mod reach;
 mod refusing;
 mod replaying;
 mod running;
+mod servers;
 mod spaces;
 mod told;
 mod trying;
