@@ -27,6 +27,7 @@ mod named;
 mod objects;
 mod paired;
 mod plain;
+mod plane;
 mod planning;
 mod reach;
 mod refusing;
