@@ -15,6 +15,7 @@ mod knock;
 mod load;
 mod loaded;
 mod logging;
+mod lookups;
 mod metering;
 mod moved;
 mod refusals;
