@@ -83,7 +83,7 @@ impl Ready {
             return Ok(None);
         }
         if self.flood == Flood::Syn {
-            return Ok(Some(stage.inside(|| cookies())?));
+            return Ok(Some(stage.inside(cookies)?));
         }
         let mut sum = 0;
         for socket in &self.sockets {
