@@ -16,6 +16,7 @@ mod emit;
 mod ends;
 mod entry;
 mod handed;
+mod imported;
 mod interpret;
 mod live;
 mod lower;
@@ -147,6 +148,7 @@ pub(crate) fn all() -> Vec<Fault> {
         arriving::FAULTS,
         bounded::FAULTS,
         handed::FAULTS,
+        imported::FAULTS,
     ];
     parts.concat()
 }
