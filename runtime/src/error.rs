@@ -236,6 +236,13 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Nobody can listen at a path for those who hand something over.
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: &'static str,
+    },
     /// Another command is changing the same namespace.
     Locked {
         /// The state folder.

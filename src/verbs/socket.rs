@@ -97,7 +97,12 @@ fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit>
     let name = &arguments.socket;
     let registered = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
         .map_err(|error| refused(&error, output))?;
-    changed(name, &registered.held, "now holds", output);
+    changed(
+        name,
+        &registered.held,
+        ("now holds", "nothing was registered"),
+        output,
+    );
     for note in &registered.notes {
         output.note(note);
     }
@@ -135,11 +140,18 @@ fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), E
     let place = options(&arguments.place);
     let slots = sockc_runtime::socket_unregister(&place, name, &arguments.slots)
         .map_err(|error| refused(&error, output))?;
-    changed(name, &slots, "no longer holds", output);
+    let nothing = match arguments.slots.is_empty() {
+        true => "nothing was registered".to_owned(),
+        false => {
+            let kinds: Vec<String> = arguments.slots.iter().map(|slot| slot.name()).collect();
+            format!("no {} was registered", kinds.join(" or "))
+        }
+    };
+    changed(name, &slots, ("no longer holds", &nothing), output);
     Ok(())
 }
 
-fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
+fn changed(name: &str, held: &[Held], (what, nothing): (&str, &str), output: &mut Output) {
     let slots: Vec<String> = held.iter().map(|held| held.name()).collect();
     if output.is_json() {
         output.value(&Changed {
@@ -148,7 +160,7 @@ fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
             slots,
         });
     } else if slots.is_empty() {
-        output.line(format!("socket \"{name}\": nothing was registered"));
+        output.line(format!("socket \"{name}\": {nothing}"));
     } else {
         output.line(format!("socket \"{name}\" {what} {}", slots.join(", ")));
     }

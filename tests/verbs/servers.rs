@@ -4,15 +4,20 @@ mod names;
 mod query;
 mod web;
 
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 use super::{Folder, Ran, root, run};
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A server of others, in a folder of its own; it is killed when this is dropped.
+/// A server of others, in a folder of its own; it is killed with all its workers when this is dropped.
 struct Server(Child);
 
 impl Server {
@@ -21,12 +26,13 @@ impl Server {
         let mut server = Command::new(command);
         server.args(arguments).stdin(Stdio::null());
         server.stdout(Stdio::null()).stderr(Stdio::null());
+        server.process_group(0);
         Self(server.spawn().unwrap())
     }
 
     /// Ends it as a crash does.
     fn kill(&mut self) {
-        let _ = self.0.kill();
+        let _ = killpg(Pid::from_raw(self.0.id() as i32), Signal::SIGKILL);
         let _ = self.0.wait();
     }
 }
@@ -34,6 +40,15 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Tells those who make load to stop when this is dropped, also where the test fails: they are waited for.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

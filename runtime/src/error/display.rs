@@ -174,6 +174,7 @@ impl fmt::Display for Error {
             }
             Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
             Self::Pairs { pairs, cause } => write!(f, "the pairs \"{pairs}\": {cause}"),
+            Self::Path { path, why } => write!(f, "cannot listen at {}: {why}", path.display()),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

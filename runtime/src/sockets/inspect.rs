@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
@@ -18,7 +19,7 @@ use crate::code::owner::Belongs;
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
 use crate::session::Session;
-use crate::sys::diag::Open;
+use crate::sys::diag::{self, Open};
 use crate::sys::{map, process};
 
 /// How every slot stands.
@@ -55,6 +56,9 @@ pub(crate) fn states(
     let named: BTreeMap<&str, &SocketSlots> =
         named.map(|socket| (socket.name.as_str(), socket)).collect();
     for (state, cookie) in states.iter_mut().zip(cookies) {
+        if is_closed(state, cookie)? {
+            state.state = Fill::Absent;
+        }
         if state.state == Fill::Absent {
             if let Some(socket) = named.get(state.socket.as_str()) {
                 look.at_absent(state, socket)?;
@@ -65,6 +69,18 @@ pub(crate) fn states(
         }
     }
     Ok(states)
+}
+
+/// Whether what is in a slot is a UDP socket that nobody has any more ([`lookup::check_state`]): the next packet takes it out.
+fn is_closed(state: &SlotState, cookie: Option<u64>) -> Result<bool, Error> {
+    let idle = state.state == Fill::NotListening && state.slot.protocol == IpProtocol::UDP;
+    match cookie.filter(|_| idle) {
+        Some(cookie) => {
+            let there = diag::with_cookie(cookie).map_err(at("look at who listens"))?;
+            Ok(there.is_none())
+        }
+        None => Ok(false),
+    }
 }
 
 /// How the slots of a policy would stand that is put in force now: who is there for them to take ([`Fill::Waiting`]), or why

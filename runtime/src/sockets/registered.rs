@@ -306,7 +306,7 @@ fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Erro
     Err(refused(
         name,
         format!(
-            "{filled}, and `sockc apply` looks for it; only a socket that is declared `registered` is handed over"
+            "{filled}, where `sockc socket refresh {name}` looks for it; only a socket that is declared `registered` is handed over"
         ),
     ))
 }
@@ -332,7 +332,9 @@ fn slot_for<'a>(
     if about.namespace != active.session.namespace.inode {
         return Err(refused(
             name,
-            format!("the socket at {local} belongs to another network namespace; --netns names it"),
+            format!(
+                "the socket at {local} belongs to another network namespace, and a policy steers to sockets of its own alone; start the service here, or apply a policy there"
+            ),
         ));
     }
     let same = |slot: &&Slot| {
@@ -343,7 +345,7 @@ fn slot_for<'a>(
             name,
             match about.protocol {
                 socket::MPTCP => {
-                    format!("the socket at {local} speaks MPTCP, which cannot be steered to")
+                    format!("the socket at {local} speaks MPTCP, which cannot be steered to; turn that off in the program (of Go: GODEBUG=multipathtcp=0)")
                 }
                 _ => format!("the socket at {local} speaks neither TCP nor UDP"),
             },

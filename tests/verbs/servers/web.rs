@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use sockc_runtime::lab::Lab;
 
-use super::{PATIENCE, Server, apply, installed, slot, until};
+use super::{PATIENCE, Server, Stop, apply, installed, slot, until};
 use crate::{Folder, run};
 
 /// Where clients connect to; nobody is bound there.
@@ -124,12 +124,13 @@ fn workers_of_nginx_go_from_four_to_one_and_back_under_load() {
         let stop = AtomicBool::new(false);
         let fates = thread::scope(|scope| {
             let clients = [(); 2].map(|()| scope.spawn(|| load(&stop)));
+            let stopping = Stop(&stop);
             for workers in [1, 4, 1, 4] {
                 configure(&folder, workers);
                 kill(Pid::from_raw(server.0.id() as i32), Signal::SIGHUP).unwrap();
                 all_work(&server, workers);
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(stopping);
             clients.map(|client| client.join().unwrap())
         });
         for (answered, failed) in fates {
