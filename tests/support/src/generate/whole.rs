@@ -52,6 +52,15 @@ pub(super) fn by_map(rng: &mut Rng) -> String {
     format!("redirect{protocols} by @{map}")
 }
 
+/// ` at tc` for a redirect that is done there, or nothing.
+pub(super) fn intercepting(rng: &mut Rng, features: Features) -> &'static str {
+    if features.intercepts && rng.one_in(4) {
+        " at tc"
+    } else {
+        ""
+    }
+}
+
 /// A rule that the socket lookup itself evaluates.
 pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
     let verb = *rng.one_of(&["allow", "count", "reject"]);
