@@ -385,3 +385,18 @@ fn a_socket_that_is_handed_over_has_to_be_transparent() {
     let mut tcp = filled.filter(|slot| slot.slot.protocol == IpProtocol::TCP);
     assert!(tcp.all(|slot| slot.state == Fill::Filled));
 }
+
+/// A packet that another program gets behind the hooks comes to the stack as a copy, which has lost its socket.
+#[test]
+fn who_looks_at_ip_on_the_interface_keeps_sockets_from_their_packets() {
+    let Some(line) = Line::new() else { return };
+    let proxies = proxies(&line);
+    line.apply(POLICY, true).unwrap();
+    let look = || sockc_runtime::lab::PacketSocket::open("near", 0x0800).unwrap();
+    let looking = line.router.run(look).unwrap();
+    let refused = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE);
+    assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+    drop(looking);
+    let mut client = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE).unwrap();
+    assert_talks(&mut client, &mut accept(&proxies[0]));
+}

@@ -16,6 +16,7 @@ mod emit;
 mod ends;
 mod entry;
 mod handed;
+mod intercepts;
 mod interpret;
 mod live;
 mod lower;
@@ -129,6 +130,7 @@ pub(crate) fn all() -> Vec<Fault> {
         parser::FAULTS,
         emit::FAULTS,
         ends::FAULTS,
+        intercepts::FAULTS,
         interpret::FAULTS,
         diff::FAULTS,
         steps::FAULTS,

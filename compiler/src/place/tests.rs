@@ -241,7 +241,7 @@ fn a_redirect_at_tc_is_done_there_and_not_again_at_the_lookup() {
     assert_eq!(
         sketch(&chains),
         [
-            "Xdp: Count+ Pass | allow",
+            "Xdp: Count+ Pass | allow+",
             "TcIn: Drop+/ Intercept+* Allow+ | allow"
         ]
     );

@@ -146,7 +146,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     };
     for number in 0..options.rules {
         let rule = if number < steering {
-            steering_rule(&mut rng, &values, options.features)
+            steering_rule(&mut rng, &values, options.features, number)
         } else {
             packet_rule(&mut rng, &values, options)
         };
@@ -190,9 +190,9 @@ socket plain = tcp listen 0.0.0.0:1236 if absent reject
 ";
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
-fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
+fn steering_rule(rng: &mut Rng, values: &Values, features: Features, number: usize) -> String {
     if features.maps && rng.one_in(6) {
-        let at = whole::intercepting(rng, features);
+        let at = whole::intercepting(features, number);
         return format!("{}{at}", whole::by_map(rng));
     }
     if features.maps && rng.one_in(10) {
@@ -209,7 +209,7 @@ fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
         let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
         let sides = sides(rng, values, lean, true);
         let on = whole::on(rng, features);
-        let at = whole::intercepting(rng, features);
+        let at = whole::intercepting(features, number);
         return format!("redirect{protocols}{sides} to sock {socket}{on}{at}");
     }
     let verb = *rng.one_of(&["allow", "drop", "count"]);
