@@ -2,8 +2,11 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{BPFFS, Space};
@@ -291,6 +294,19 @@ fn the_way_is_made_where_that_is_asked_for_and_taken_back() {
         assert!(refused.contains(command), "{refused}");
     }
     assert_eq!(line.ways(), "");
+    // An apply that ends after it has made the way takes it back.
+    let compiled = compile(POLICY);
+    let stopped = Options {
+        add_routes: true,
+        watch: Some(Arc::new(|step| match step {
+            "place the programs" => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        })),
+        ..line.options.clone()
+    };
+    let apply = || sockc_runtime::apply(&compiled.object, &compiled.manifest, &stopped);
+    assert!(line.router.run(apply).unwrap().is_err());
+    assert_eq!(line.ways(), "");
     // That of IPv4 is somebody's own, the same in all but who made it.
     line.at_router(&[
         "-4 route add local default dev lo table 8389",
@@ -394,8 +410,9 @@ fn who_looks_at_ip_on_the_interface_keeps_sockets_from_their_packets() {
     line.apply(POLICY, true).unwrap();
     let look = || sockc_runtime::lab::PacketSocket::open("near", 0x0800).unwrap();
     let looking = line.router.run(look).unwrap();
-    let refused = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE);
-    assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+    let silence = Duration::from_millis(250);
+    let unheard = connect(&line.client, at(CLIENT[0]), server(0, 80), silence);
+    assert_eq!(unheard.err(), Some(ErrorKind::TimedOut));
     drop(looking);
     let mut client = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE).unwrap();
     assert_talks(&mut client, &mut accept(&proxies[0]));
