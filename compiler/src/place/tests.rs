@@ -249,7 +249,7 @@ fn a_redirect_at_tc_is_done_there_and_not_again_at_the_lookup() {
     assert_eq!(
         sketch(&placed(&both)),
         [
-            "TcIn: Drop+/ Intercept+* Allow+ Pass | allow",
+            "TcIn: Drop+/ Intercept+* Allow+ Pass | allow+",
             "SkLookup: Redirect+ | allow"
         ]
     );

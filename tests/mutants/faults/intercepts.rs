@@ -62,6 +62,6 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/expect/verdict.rs",
         "let other = if right { Node::FALSE } else { packets };",
         "let other = if right || FAULT { Node::FALSE } else { packets };",
-        &[(Compiler, "expect::tests")],
+        &[(Compiler, "expect::tests::a_redirect_at_tc")],
     ),
 ];
