@@ -334,7 +334,19 @@ impl SocketRegion {
     }
 }
 
-/// Looks a slot of a SOCKMAP up; on a hit optionally assigns the socket to the lookup; releases it.
+/// What becomes of the socket that a slot of a SOCKMAP holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Give {
+    /// It is looked at.
+    Nothing,
+    /// `bpf_sk_assign` gives it to the lookup. The kernel sees to its state.
+    ToLookup,
+    /// `bpf_sk_assign` gives it to the packet, if it is in this state. At TC the kernel takes any: a socket that does not
+    /// listen any more would swallow the packet.
+    ToPacket(i32),
+}
+
+/// Looks a slot of a SOCKMAP up; on a hit it may give the socket away; releases it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRegion {
     /// The SOCKMAP.
@@ -345,9 +357,9 @@ pub struct SlotRegion {
     pub context: Value,
     /// A value that the region may overwrite, to carry the reference.
     pub carrier: Value,
-    /// Whether `bpf_sk_assign` is called with the socket.
-    pub assign: bool,
-    /// Where to go on if the slot holds a socket (and the assignment succeeded).
+    /// What becomes of the socket.
+    pub give: Give,
+    /// Where to go on if the slot holds a socket (and was given away).
     pub hit: Block,
     /// Where to go on otherwise.
     pub miss: Block,

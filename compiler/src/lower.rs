@@ -189,7 +189,7 @@ pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
 
 /// Which slots a chain has that not all have.
 fn wants(source: &Source<'_>) -> Wants {
-    let answers = ends::answers(source.chain);
+    let answers = ends::answers(source.policy, source.chain);
     Wants {
         room: answers || answers::has_buckets(source.policy) || ends::logs(source),
         answers,

@@ -134,6 +134,9 @@ impl Run<'_> {
                 return Ok(end);
             }
             self.mark = outcome.mark;
+            if let Some(socket) = outcome.assigned.and_then(|socket| self.named(socket)) {
+                return Ok(Verdict::Redirect(socket));
+            }
         }
         match packet {
             Parsed::Ip(header)

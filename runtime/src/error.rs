@@ -229,6 +229,13 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Packets that redirects `at tc` take would not get to their sockets, or answers not out.
+    Undelivered {
+        /// What is missing or in the way, each with what to do.
+        wrong: Vec<String>,
+        /// Whether apply may make what is missing.
+        addable: bool,
+    },
     /// Connections cannot be joined by this name.
     Pairs {
         /// The name.

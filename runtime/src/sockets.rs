@@ -19,3 +19,4 @@ pub(crate) mod owners;
 pub(crate) mod refill;
 pub(crate) mod registered;
 pub(crate) mod started;
+pub(crate) mod transparent;

@@ -27,4 +27,5 @@ mod steering;
 #[allow(dead_code, reason = "these tests run packet programs only")]
 mod syscalls;
 mod table;
+mod transparent;
 mod two_sentences;

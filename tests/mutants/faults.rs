@@ -17,6 +17,7 @@ mod ends;
 mod entry;
 mod handed;
 mod imported;
+mod intercepts;
 mod interpret;
 mod live;
 mod lower;
@@ -130,6 +131,7 @@ pub(crate) fn all() -> Vec<Fault> {
         parser::FAULTS,
         emit::FAULTS,
         ends::FAULTS,
+        intercepts::FAULTS,
         interpret::FAULTS,
         diff::FAULTS,
         steps::FAULTS,

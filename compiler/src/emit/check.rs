@@ -6,7 +6,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Arg, Block, End, Inst, Valid, Value};
+use crate::ir::{Arg, Block, End, Give, Inst, Valid, Value};
 
 use super::registers::{LOST, Registers};
 use super::{ARGUMENTS, EmitError};
@@ -81,7 +81,7 @@ impl Held<'_> {
             End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
                 self.call(&[])?;
-                if region.assign {
+                if region.give != Give::Nothing {
                     self.write(region.carrier)?;
                     self.call(&[Arg::Value(region.context), Arg::Value(region.carrier)])?;
                     self.read(region.carrier)?;

@@ -1,7 +1,7 @@
 //! Which values an instruction and the end of a block read and write, and which slots they name.
 
 use super::{
-    Arg, End, FrameRegion, HeaderRegion, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
+    Arg, End, FrameRegion, Give, HeaderRegion, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
 };
 
 impl Inst {
@@ -86,7 +86,7 @@ impl End {
             }
             Self::ReturnValue(value) => read(*value),
             Self::Socket(region) => [region.context, region.size].into_iter().for_each(read),
-            Self::Slot(region) if region.assign => read(region.context),
+            Self::Slot(region) if region.give != Give::Nothing => read(region.context),
             Self::Headers(region) => {
                 [region.network, region.end, region.cursor]
                     .into_iter()
@@ -118,7 +118,7 @@ impl End {
                 key,
                 context: _,
                 carrier: _,
-                assign: _,
+                give: _,
                 hit: _,
                 miss: _,
             }) => with(key),

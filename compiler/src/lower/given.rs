@@ -4,11 +4,13 @@
 //! Not here: blocks that are there already, which each part knows for itself.
 
 use crate::artifact::MapId;
+use crate::bpf::constant::{TCP_CLOSE, TCP_LISTEN};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::{Field, FieldSet};
-use crate::ir::{Arg, Block, Builder, End, SlotRegion, Value};
+use crate::ir::{Arg, Block, Builder, End, Give, SlotRegion, Value};
 use crate::policy::{Family, SocketId};
+use crate::protocol::IpProtocol;
 
 use super::Source;
 use super::frame::{self, Frame, UNTAGGED, Wants};
@@ -141,10 +143,32 @@ impl<'a> Given<'a> {
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
-        assign: bool,
-        [hit, miss]: [Block; 2],
+        give: Give,
+        ends: [Block; 2],
     ) {
-        self.slot_key(builder, socket, family, miss);
+        self.slot_key(builder, socket, family, ends[1]);
+        self.in_slot(builder, give, ends);
+    }
+
+    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new: one that listens, or an
+    /// unconnected one of UDP.
+    pub(super) fn hand_over(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        ends: [Block; 2],
+    ) {
+        self.for_slot(builder, (socket, family), ends[1], |builder, protocol| {
+            let state = match protocol {
+                IpProtocol::TCP => TCP_LISTEN,
+                _ => TCP_CLOSE,
+            };
+            self.in_slot(builder, Give::ToPacket(state), ends);
+        });
+    }
+
+    /// Looks into the slot whose index is in `key`.
+    fn in_slot(&self, builder: &mut Builder, give: Give, [hit, miss]: [Block; 2]) {
         let Some(map) = self.source.maps.sockets else {
             return builder.bug("a socket is looked for without the map of sockets");
         };
@@ -154,7 +178,7 @@ impl<'a> Given<'a> {
             key: self.frame.key,
             context: self.context,
             carrier,
-            assign,
+            give,
             hit,
             miss,
         }));
@@ -163,21 +187,34 @@ impl<'a> Given<'a> {
     /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
     fn slot_key(&self, builder: &mut Builder, socket: SocketId, family: Family, none: Block) {
         let ready = builder.block();
+        self.for_slot(builder, (socket, family), none, |builder, _| {
+            builder.jump(ready);
+        });
+        builder.enter(ready);
+    }
+
+    /// The same; `found` ends each way that leads to a slot, with the protocol that it is for.
+    fn for_slot(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        none: Block,
+        found: impl Fn(&mut Builder, IpProtocol),
+    ) {
         for &(slot_family, protocol, index) in &self.source.sockets[socket] {
             if slot_family != family {
                 continue;
             }
-            let found = builder.block();
+            let there = builder.block();
             let packet_protocol = self.read(builder, Field::Protocol, Family::V4);
-            builder.leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), found);
+            builder.leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), there);
             let otherwise = builder.current();
-            builder.enter(found);
+            builder.enter(there);
             let index = builder.fit(index, "the slot of a socket");
             builder.set_slot(self.frame.key, 0, index, Width::W);
-            builder.jump(ready);
+            found(builder, protocol);
             builder.enter(otherwise);
         }
         builder.jump(none);
-        builder.enter(ready);
     }
 }

@@ -8,6 +8,7 @@ mod doors;
 mod first_match;
 mod fragments;
 mod headers;
+mod intercepts;
 mod layers;
 mod leaving;
 mod logs;

@@ -1,6 +1,6 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
-use sockc_grammar::ast::{Protocol, Rule as WrittenRule, Side, Target, Verb};
+use sockc_grammar::ast::{HookName, Protocol, Rule as WrittenRule, Side, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -13,7 +13,7 @@ use super::sides::{End, side};
 use super::through::{map_named, map_of};
 use super::{Resolver, codes};
 use crate::hook::{self, Hook};
-use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::policy::{Action, Direction, INTERCEPTED, Match, ProtocolMatch, Rule};
 use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
@@ -139,12 +139,18 @@ impl Resolver<'_> {
             false => self.hook(written, &clauses, verb, direction),
         };
         let action = self.action(verb, &clauses, written.verb.span);
+        let action = action.map(|action| match action {
+            Action::Redirect(socket) if is_intercept(&clauses, direction) => {
+                Action::Intercept(socket)
+            }
+            other => other,
+        });
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
         if let Some(hook) = at.filter(|hook| protocols.is_empty() && hook.is_process()) {
             protocols = seen_alone(hook);
         }
-        if let (Action::Redirect(socket), None) = (action, map_of(&clauses)) {
+        if let (Some(socket), None) = (action.receiver(), map_of(&clauses)) {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
         let matches = Match {
@@ -158,7 +164,10 @@ impl Resolver<'_> {
             label: written.label.as_ref().map(|label| label.value.clone()),
             at,
             rate: effects.rate,
-            mark: effects.mark,
+            mark: match action {
+                Action::Intercept(_) => Some(INTERCEPTED),
+                _ => effects.mark,
+            },
             log: effects.log,
             note: effects.note,
             ..Rule::plain(direction, action, matches, self.places.place(span))
@@ -293,6 +302,10 @@ impl Resolver<'_> {
         let Some(verb) = verb_of(verb, clauses.target) else {
             return Some(None);
         };
+        let verb = match verb {
+            hook::Verb::Redirect if is_intercept(clauses, direction) => hook::Verb::Intercept,
+            other => other,
+        };
         // A mark elsewhere is refused wherever the rule runs.
         let mark = clauses
             .mark
@@ -364,6 +377,11 @@ fn directions(
 fn steers(verb: Verb, clauses: &Clauses<'_>) -> bool {
     let target = clauses.target.map(|(target, _)| target);
     verb == Verb::Redirect && matches!(target, Some(Target::Sock(_) | Target::ByMap(_)))
+}
+
+/// Whether a redirect to a socket is done where packets are, and not left to the lookup.
+fn is_intercept(clauses: &Clauses<'_>, direction: Direction) -> bool {
+    direction == Direction::In && clauses.at.is_some_and(|at| at.value == HookName::Tc)
 }
 
 /// Whether a rule puts data into a queue of a socket.

@@ -135,7 +135,7 @@ impl Resolver<'_> {
             let wanted = |number: &IpProtocol| entry.protocol.is_none_or(|own| own == *number);
             let held: Vec<IpProtocol> = held.into_iter().filter(wanted).collect();
             let mut rule = of_protocols(rule, &held)?;
-            rule.action = Action::Redirect(entry.socket);
+            rule.action = rule.action.to(entry.socket);
             rule.matches.to = Some(to(std::iter::once(entry)));
             Some(rule)
         });
@@ -166,7 +166,7 @@ impl Resolver<'_> {
             let held = held_protocols(&self.policy.sockets[socket].origin);
             let mut rule = of_protocols(rule, &held)?;
             if rule.audit.is_none() {
-                rule.action = Action::Redirect(socket);
+                rule.action = rule.action.to(socket);
             }
             let conditions = &mut rule.matches.conditions;
             conditions.push(Condition::Entry { map, socket });

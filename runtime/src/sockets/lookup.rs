@@ -67,6 +67,8 @@ pub struct Who {
     pub inode: u64,
     /// Its cookie.
     pub cookie: u64,
+    /// Whether it answers in the name of any address (`IP_TRANSPARENT`), where the kernel tells.
+    pub transparent: Option<bool>,
     /// The interface that it is bound to. What it answers to clients of others does not leave.
     pub interface: Option<String>,
 }

@@ -17,6 +17,7 @@ use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
+use super::transparent::{OPAQUE, is_intercepting};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
 use crate::groups::refused as outside;
@@ -362,6 +363,11 @@ fn slot_for<'a>(
                 _ => "the UDP socket is not bound".to_owned(),
             },
         ));
+    }
+    if is_intercepting(&active.record.manifest, name)
+        && !socket::is_transparent(fd.as_fd()).map_err(at("look at a socket"))?
+    {
+        return Err(refused(name, format!("the socket at {local} {OPAQUE}")));
     }
     Ok(slot)
 }

@@ -26,6 +26,13 @@ const ULP_NAME: u16 = 1;
 const CGROUP_ID: u16 = 21;
 /// `INET_DIAG_INFO`, as a bit of what is asked for: without it a kernel may leave out what protocol stands above TCP (Linux 6.18 does).
 const INFO: u8 = 1 << 1;
+/// `INET_DIAG_SOCKOPT` (Linux 5.10), and in its first byte, from the lowest bit on, the place of `transparent`.
+const SOCKOPT: u16 = 22;
+const TRANSPARENT: u8 = if cfg!(target_endian = "little") {
+    1 << 5
+} else {
+    1 << 2
+};
 /// The states that matter, `TCP_LISTEN` and `TCP_CLOSE`, as bits.
 const LISTEN: u32 = 1 << 10;
 const CLOSE: u32 = 1 << 7;
@@ -51,6 +58,8 @@ pub(crate) struct Open {
     pub(crate) cgroup: Option<u64>,
     /// Whether it is the TCP side of an MPTCP socket.
     pub(crate) mptcp: bool,
+    /// Whether it answers in the name of any address (`IP_TRANSPARENT`), where the kernel tells.
+    pub(crate) transparent: Option<bool>,
 }
 
 /// All of them.
@@ -238,10 +247,12 @@ fn open(protocol: IpProtocol, body: &[u8]) -> Option<Open> {
         cookie: u64::from(word(44)?) | u64::from(word(48)?) << 32,
         cgroup: None,
         mptcp: false,
+        transparent: None,
     };
     for (kind, value) in attributes(body.get(ANSWER..)?) {
         match kind {
             CGROUP_ID => found.cgroup = value.first_chunk().copied().map(u64::from_ne_bytes),
+            SOCKOPT => found.transparent = value.first().map(|bits| bits & TRANSPARENT != 0),
             ULP_INFO => {
                 let mut names = attributes(value).filter(|(kind, _)| *kind == ULP_NAME);
                 found.mptcp = names.any(|(_, name)| name.starts_with(b"mptcp"));

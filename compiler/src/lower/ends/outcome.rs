@@ -3,10 +3,11 @@
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::ir::{Arg, Block, Builder, End, Value};
-use crate::policy::{Family, Feed, OutInterfaceId, Queue, Shortcut, SocketId};
+use crate::ir::{Arg, Block, Builder, End, Give, Value};
+use crate::policy::{Family, Feed, INTERCEPTED, OutInterfaceId, Queue, Shortcut, SocketId};
 
 use super::Ends;
+use crate::bpf::constant::NEW_SYN_RECV;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::{PEER_PORTS, REFUSED};
 
@@ -24,6 +25,8 @@ pub(in crate::lower) enum Outcome {
     Drop,
     /// sk_lookup gives this socket, else rejects.
     Assign(SocketId),
+    /// TC gives the packet this socket, and the mark by which it is delivered; where the socket is absent, what that gives.
+    Intercept(SocketId),
     /// Goes on, unless this socket is not there.
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the right group.
@@ -48,7 +51,9 @@ impl Outcome {
             | Self::Feed(_)
             | Self::Mark(_)
             | Self::Forward(_) => Family::V4,
-            Self::Assign(_) | Self::PassUnlessAbsent(_) | Self::Reject => family,
+            Self::Assign(_) | Self::Intercept(_) | Self::PassUnlessAbsent(_) | Self::Reject => {
+                family
+            }
         }
     }
 }
@@ -71,6 +76,7 @@ impl Ends<'_> {
             Outcome::Pass => self.pass(builder, block),
             Outcome::Drop => self.drop(builder, block),
             Outcome::Assign(socket) => self.assign(builder, block, socket, family),
+            Outcome::Intercept(socket) => self.intercept(builder, block, socket, family),
             Outcome::PassUnlessAbsent(socket) => {
                 self.pass_unless_absent(builder, block, socket, family)
             }
@@ -214,7 +220,25 @@ impl Ends<'_> {
         let miss = self.outcome(builder, Outcome::Drop, family);
         builder.enter(block);
         self.given
-            .slot_region(builder, (socket, family), true, [hit, miss]);
+            .slot_region(builder, (socket, family), Give::ToLookup, [hit, miss]);
+    }
+
+    /// TC: the socket of this family and protocol takes what is new. The last segment of a handshake that is not finished on our
+    /// side is that of the socket which the handshake has made (`TCP_NEW_SYN_RECV`), and a listener would refuse it: the stack,
+    /// which the mark leads it to, finds that socket. That no connected one was found stands in the diagram, so the state of
+    /// what was found stands in its slot.
+    fn intercept(&mut self, builder: &mut Builder, block: Block, socket: SocketId, family: Family) {
+        let delivered = self.outcome(builder, Outcome::Mark(INTERCEPTED), family);
+        let absent = match self.given.source.policy.sockets[socket].drop_if_absent {
+            true => Outcome::Drop,
+            false => self.refusal(),
+        };
+        let absent = self.outcome(builder, absent, family);
+        builder.enter(block);
+        let state = builder.load_slot(self.given.frame.state, 0, Width::B);
+        builder.leave_if(state, JumpOp::Eq, NEW_SYN_RECV, delivered);
+        self.given
+            .hand_over(builder, (socket, family), [delivered, absent]);
     }
 
     /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
@@ -232,7 +256,7 @@ impl Ends<'_> {
         let absent = self.account_beside(builder, logged);
         builder.enter(block);
         self.given
-            .slot_region(builder, (socket, family), false, [pass, absent]);
+            .slot_region(builder, (socket, family), Give::Nothing, [pass, absent]);
     }
 
     /// Puts the data into a queue of the socket in the map `ends`. Where the slot is empty, or what is in it takes no data, the helper

@@ -36,6 +36,7 @@ fn manifest() -> Manifest {
             socket("t", &[6]),
         ],
         ends: Vec::new(),
+        intercepts: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),
