@@ -36,6 +36,7 @@ mod running;
 mod servers;
 mod spaces;
 mod told;
+mod transparent;
 mod trying;
 mod within;
 mod workers;

@@ -36,6 +36,8 @@ pub(crate) enum Way {
     Binds,
     /// TPROXY of nftables, as the kernel's own document has it (Documentation/networking/tproxy.rst).
     Tproxy,
+    /// A rule of ours at TC, with its mark, rule and table.
+    Intercept,
     /// A rule of ours, at sk_lookup.
     Lookup,
 }
@@ -46,6 +48,7 @@ pub(crate) const WAYS: &[(&str, Way)] = &[
     ("one socket, bound to a port", Way::Bind),
     ("1,000 sockets, bound", Way::Binds),
     ("TPROXY of nftables", Way::Tproxy),
+    ("redirect … at tc", Way::Intercept),
     ("redirect, at sk_lookup", Way::Lookup),
 ];
 
@@ -66,7 +69,10 @@ impl Ready {
         match way {
             Way::Dropped => dropping = Some(drop_all(stage)?),
             Way::Tproxy => stage.inside(|| fed("nft", &["-f", "-"], &tproxy()))?,
-            Way::Lookup => stage.inside(applied)?,
+            Way::Lookup => stage.inside(|| applied("", &["apply", "-"]))?,
+            Way::Intercept => {
+                stage.inside(|| applied(" at tc", &["apply", "-", "--add-routes"]))?
+            }
             Way::Bind | Way::Binds => {}
         }
         Ok(Self {
@@ -93,7 +99,7 @@ impl Ready {
     }
 }
 
-/// Makes the addresses local, or, for TPROXY, every packet with its mark; and the senders to be reached by one neighbour.
+/// Makes the addresses local, or, for TPROXY, every packet with its mark (ours makes that itself); and the senders to be reached by one neighbour.
 fn routed(way: Way) -> Result<(), Problem> {
     let gateway = CLIENT[0].to_string();
     run(
@@ -110,6 +116,9 @@ fn routed(way: Way) -> Result<(), Problem> {
     )?;
     // Every SYN is answered with a cookie, so that all of them cost the same.
     fs::write("/proc/sys/net/ipv4/tcp_syncookies", "2")?;
+    if way == Way::Intercept {
+        return Ok(());
+    }
     if way == Way::Tproxy {
         run("ip", &["rule", "add", "fwmark", "1", "lookup", "100"])?;
         let route = [
@@ -130,9 +139,9 @@ fn sockets(way: Way, flood: Flood) -> Result<Vec<Socket>, Problem> {
         Way::Binds => (0..ADDRESSES)
             .map(|one| socket(flood, at(host(one))))
             .collect(),
-        Way::Tproxy | Way::Lookup => {
+        Way::Tproxy | Way::Intercept | Way::Lookup => {
             let proxy = socket(flood, PROXY.parse()?)?;
-            proxy.set_ip_transparent_v4(way == Way::Tproxy)?;
+            proxy.set_ip_transparent_v4(way != Way::Lookup)?;
             Ok(vec![proxy])
         }
     }
@@ -182,12 +191,16 @@ fn tproxy() -> String {
 }
 
 /// Our own rule, by the command.
-fn applied() -> Result<(), Problem> {
+fn applied(at: &str, arguments: &[&str]) -> Result<(), Problem> {
+    let interfaces = match at {
+        "" => String::new(),
+        _ => format!("interfaces {FRONT}\ndefault in allow\n"),
+    };
     let policy = format!(
-        "socket proxy = tcp listen {PROXY}, udp listen {PROXY} owner uid 0\n\
-         redirect {PREFIX}:{PORT} to sock proxy\n"
+        "{interfaces}socket proxy = tcp listen {PROXY}, udp listen {PROXY} owner uid 0\n\
+         redirect {PREFIX}:{PORT} to sock proxy{at}\n"
     );
-    fed(env!("CARGO_BIN_EXE_sockc"), &["apply", "-"], &policy)
+    fed(env!("CARGO_BIN_EXE_sockc"), arguments, &policy)
 }
 
 /// How many SYNs of the calling thread's namespace were answered with a cookie.
