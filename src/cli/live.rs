@@ -238,7 +238,7 @@ pub(crate) struct SocketRun {
     /// The socket's name in the policy
     #[arg(value_name = "NAME")]
     pub(crate) socket: String,
-    /// Listen here, such as 127.0.0.1:8080 or [::1]:8080; with port 0 the kernel chooses one
+    /// Listen here, such as `127.0.0.1:8080` or `[::1]:8080`; with port 0 the kernel chooses one
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub(crate) tcp: Vec<SocketAddr>,
     /// Be bound here
