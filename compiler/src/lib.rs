@@ -79,6 +79,7 @@ pub mod replay;
 mod resolve;
 pub mod shapes;
 pub mod simulate;
+pub mod spread;
 pub mod tables;
 pub mod target;
 mod values;

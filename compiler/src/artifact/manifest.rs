@@ -238,11 +238,50 @@ pub struct SocketSlots {
     /// Whose they have to be; anybody's where nothing is said.
     #[serde(default)]
     pub owner: Option<SlotOwner>,
-    /// Its slots.
+    /// How many sockets of each family and protocol it may hold.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: u32,
+    /// Whether all flows of a sender's address go to one of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub spread_by_source: bool,
+    /// Whether a socket is taken alone, and not with its reuseport group.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+    /// Its slots; those of one family and protocol stand in a row, as many as there may be members.
     pub slots: Vec<Slot>,
 }
 
+fn one() -> u32 {
+    1
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
 impl SocketSlots {
+    /// Which of the members of its kind a slot is for, counted from 1, and how many there may be; `None` where that is one.
+    #[must_use]
+    pub fn member(&self, slot: &Slot) -> Option<(u32, u32)> {
+        let kind = self.slots.iter().filter(|other| other.is_of_kind(slot));
+        let numbered = (1..).zip(kind);
+        let (number, _) = numbered
+            .filter(|_| self.members > 1)
+            .find(|(_, other)| other.index == slot.index)?;
+        Some((number, self.members))
+    }
+
+    /// Whether a slot is one of several for its address: sockets there are one reuseport group.
+    #[must_use]
+    pub fn shares_address(&self, slot: &Slot) -> bool {
+        let mut others = self.slots.iter().filter(|other| other.is_for_address(slot));
+        others.nth(1).is_some()
+    }
+
     /// Whether rules lead to its queues alone, so that it is connected and has no slot ([`EndPlan`]).
     #[must_use]
     pub fn is_connected(&self) -> bool {
@@ -285,6 +324,20 @@ pub struct Slot {
     pub address: std::net::IpAddr,
     /// The port; 0 where the policy names none.
     pub port: u16,
+}
+
+impl Slot {
+    /// Whether another is for the same protocol and family.
+    #[must_use]
+    pub fn is_of_kind(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.address.is_ipv4() == other.address.is_ipv4()
+    }
+
+    /// Whether another is for the same protocol and address.
+    #[must_use]
+    pub fn is_for_address(&self, other: &Self) -> bool {
+        (self.protocol, self.address, self.port) == (other.protocol, other.address, other.port)
+    }
 }
 
 /// A connected socket that is handed over, and whose queues take data that was written to others or arrives on others.

@@ -157,6 +157,7 @@ fn first_match_wins_and_counts_go_on() {
             decider: rule(3),
             counted: vec![RuleId::new(1)],
             mark: None,
+            member: None,
         }
     );
 }

@@ -330,28 +330,17 @@ impl Emitter<'_> {
     }
 
     fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
-        self.call(
-            Helper::MapLookupElem,
-            &[Arg::Map(region.map), Arg::SlotAddress(region.key)],
-        )?;
+        if let Some(places) = &region.places {
+            return self.places(region, places);
+        }
+        self.look_into(region)?;
         self.jump_if_r0(JumpOp::Eq, region.miss);
-        if !region.assign {
+        let Some(flags) = region.assign else {
             self.release(Register::R0);
             self.jump(region.hit);
             return Ok(());
-        }
-        let carrier = self.registers.of(region.carrier)?;
-        let context = self.registers.of(region.context)?;
-        let key = self.address(region.key, 0);
-        self.push(asm::mov64_reg(carrier, Register::R0));
-        self.push(asm::mov64_reg(Register::R1, context));
-        self.push(asm::mov64_reg(Register::R2, carrier));
-        self.push(asm::mov64_imm(Register::R3, 0));
-        self.push(asm::call(Helper::SkAssign));
-        // The key is not needed any more: its bytes carry the result over the release.
-        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
-        self.release(carrier);
-        self.push(asm::load(Width::W, Register::R0, FRAME, key));
+        };
+        self.assign(region, flags)?;
         let condition = Condition {
             op: JumpOp::Ne,
             narrow: true,
@@ -362,7 +351,32 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn release(&mut self, reference: Register) {
+    /// Looks up what the key names.
+    pub(super) fn look_into(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
+        self.call(
+            Helper::MapLookupElem,
+            &[Arg::Map(region.map), Arg::SlotAddress(region.key)],
+        )
+    }
+
+    /// Assigns the socket in r0 and releases it; r0 becomes what the kernel says of it.
+    pub(super) fn assign(&mut self, region: &SlotRegion, flags: i32) -> Result<(), EmitError> {
+        let carrier = self.registers.of(region.carrier)?;
+        let context = self.registers.of(region.context)?;
+        let key = self.address(region.key, 0);
+        self.push(asm::mov64_reg(carrier, Register::R0));
+        self.push(asm::mov64_reg(Register::R1, context));
+        self.push(asm::mov64_reg(Register::R2, carrier));
+        self.push(asm::mov64_imm(Register::R3, flags));
+        self.push(asm::call(Helper::SkAssign));
+        // The key is not needed any more: its bytes carry the result over the release.
+        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
+        self.release(carrier);
+        self.push(asm::load(Width::W, Register::R0, FRAME, key));
+        Ok(())
+    }
+
+    pub(super) fn release(&mut self, reference: Register) {
         self.mov(Register::R1, reference);
         self.push(asm::call(Helper::SkRelease));
     }

@@ -206,10 +206,17 @@ impl Walk {
             End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
                 self.call(&[]);
-                if region.assign {
+                if region.assign.is_some() {
                     survive(&mut self.needs[region.context]);
                     survive(&mut self.needs[region.carrier]);
                     self.needs[region.carrier].add(at..at + 2);
+                }
+                if let Some(places) = &region.places {
+                    survive(&mut self.needs[places.turn]);
+                    self.needs[places.turn].add(at..at + 2);
+                    if region.assign.is_some() {
+                        self.hold(region.context, at);
+                    }
                 }
             }
             End::Headers(region) => {

@@ -149,12 +149,22 @@ impl Display for End {
                 )
             }
             Self::Slot(region) => {
-                let verb = if region.assign { "assign" } else { "present" };
-                write!(
-                    f,
-                    "{verb} {}[{}] then {} else {}",
-                    region.map, region.key, region.hit, region.miss
-                )
+                let verb = match region.assign {
+                    None => "present",
+                    Some(0) => "assign",
+                    Some(_) => "assign-alone",
+                };
+                let (map, key) = (region.map, region.key);
+                match &region.places {
+                    None => write!(f, "{verb} {map}[{key}]")?,
+                    Some(places) => {
+                        write!(f, "{verb} {map}[{}+{}]", places.first, places.count)?;
+                        if let Some(hash) = places.hash {
+                            write!(f, " by {hash}")?;
+                        }
+                    }
+                }
+                write!(f, " then {} else {}", region.hit, region.miss)
             }
             Self::Headers(region) => write!(
                 f,

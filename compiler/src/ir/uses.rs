@@ -1,7 +1,8 @@
 //! Which values an instruction and the end of a block read and write, and which slots they name.
 
 use super::{
-    Arg, End, FrameRegion, HeaderRegion, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
+    Arg, End, FrameRegion, HeaderRegion, Inst, Operand, Places, Slot, SlotRegion, SocketRegion,
+    Value,
 };
 
 impl Inst {
@@ -86,7 +87,7 @@ impl End {
             }
             Self::ReturnValue(value) => read(*value),
             Self::Socket(region) => [region.context, region.size].into_iter().for_each(read),
-            Self::Slot(region) if region.assign => read(region.context),
+            Self::Slot(region) if region.assign.is_some() => read(region.context),
             Self::Headers(region) => {
                 [region.network, region.end, region.cursor]
                     .into_iter()
@@ -119,9 +120,22 @@ impl End {
                 context: _,
                 carrier: _,
                 assign: _,
+                places,
                 hit: _,
                 miss: _,
-            }) => with(key),
+            }) => {
+                with(key);
+                if let Some(Places {
+                    count: _,
+                    first,
+                    hash,
+                    turn: _,
+                }) = places
+                {
+                    with(first);
+                    hash.iter_mut().for_each(with);
+                }
+            }
             Self::Headers(HeaderRegion {
                 network: _,
                 end: _,

@@ -4,11 +4,14 @@
 //! Not here: blocks that are there already, which each part knows for itself.
 
 use crate::artifact::MapId;
+use crate::bpf::constant::BPF_SK_LOOKUP_F_NO_REUSEPORT;
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::field::{Field, FieldSet};
-use crate::ir::{Arg, Block, Builder, End, SlotRegion, Value};
-use crate::policy::{Family, SocketId};
+use crate::classifier::tables::address_words;
+use crate::field::{FROM, Field, FieldSet, TO};
+use crate::ir::{Arg, Block, Builder, End, Places, Slot, SlotRegion, Value};
+use crate::policy::{Family, SocketId, Spread};
+use crate::spread;
 
 use super::Source;
 use super::frame::{self, Frame, UNTAGGED, Wants};
@@ -135,8 +138,8 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks into the slot of a named socket for the packet's family and protocol, or gives the lookup what it holds. A miss
-    /// too is a protocol that the policy declares no slot for.
+    /// Looks into the slot of a named socket for the packet's family and protocol, or into those of its members, and gives the lookup
+    /// what it holds if `assign` says so. A miss too is a protocol that the policy declares no slot for.
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
@@ -144,9 +147,27 @@ impl<'a> Given<'a> {
         assign: bool,
         [hit, miss]: [Block; 2],
     ) {
-        self.slot_key(builder, socket, family, miss);
+        let data = &self.source.policy.sockets[socket];
+        let key = match data.members {
+            1 => self.frame.key,
+            _ => self.frame.first_member,
+        };
+        self.slot_key(builder, (socket, family), key, miss);
         let Some(map) = self.source.maps.sockets else {
             return builder.bug("a socket is looked for without the map of sockets");
+        };
+        let places = match data.members {
+            1 => None,
+            members => Some(Places {
+                count: spread::places(members),
+                first: key,
+                hash: assign.then(|| self.hash(builder, data.spread, family)),
+                turn: builder.value(),
+            }),
+        };
+        let flags = match data.pinned {
+            true => BPF_SK_LOOKUP_F_NO_REUSEPORT,
+            false => 0,
         };
         let carrier = builder.value();
         builder.end(End::Slot(SlotRegion {
@@ -154,14 +175,54 @@ impl<'a> Given<'a> {
             key: self.frame.key,
             context: self.context,
             carrier,
-            assign,
+            assign: assign.then_some(flags),
+            places,
             hit,
             miss,
         }));
     }
 
-    /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
-    fn slot_key(&self, builder: &mut Builder, socket: SocketId, family: Family, none: Block) {
+    /// Leaves the hash of the packet's flow in its slot ([`spread`]).
+    fn hash(&self, builder: &mut Builder, spread: Spread, family: Family) -> Slot {
+        let hash = builder.imm(spread::SEED.cast_signed());
+        let multiplier = builder.imm(spread::MULTIPLIER.cast_signed());
+        let mix = |builder: &mut Builder, word: Value| {
+            builder.alu(hash, AluOp::Xor, word);
+            builder.alu(hash, AluOp::Mul, multiplier);
+            builder.assign(word, hash);
+            builder.alu(word, AluOp::Rsh, spread::FOLD);
+            builder.alu(hash, AluOp::Xor, word);
+        };
+        if spread == Spread::ByFlow {
+            let ports = self.read(builder, Field::FromPort, family);
+            builder.alu(ports, AluOp::Lsh, 16);
+            let to = self.read(builder, Field::ToPort, family);
+            builder.alu(ports, AluOp::Or, to);
+            mix(builder, ports);
+            let protocol = self.read(builder, Field::Protocol, family);
+            mix(builder, protocol);
+            for word in TO.into_iter().take(address_words(family)) {
+                let word = self.read_raw(builder, word, family);
+                mix(builder, word);
+            }
+        }
+        for word in FROM.into_iter().take(address_words(family)) {
+            let word = self.read_raw(builder, word, family);
+            mix(builder, word);
+        }
+        builder.store_slot(self.frame.hash, 0, hash, Width::DW);
+        self.frame.hash
+    }
+
+    /// Leaves the index of the socket's slot for the packet's protocol in `key`, or of its first one; `none` if the policy declares
+    /// none.
+    fn slot_key(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        key: Slot,
+        none: Block,
+    ) {
         let ready = builder.block();
         for &(slot_family, protocol, index) in &self.source.sockets[socket] {
             if slot_family != family {
@@ -173,7 +234,7 @@ impl<'a> Given<'a> {
             let otherwise = builder.current();
             builder.enter(found);
             let index = builder.fit(index, "the slot of a socket");
-            builder.set_slot(self.frame.key, 0, index, Width::W);
+            builder.set_slot(key, 0, index, Width::W);
             builder.jump(ready);
             builder.enter(otherwise);
         }

@@ -133,6 +133,9 @@ fn manifest() -> Manifest {
         sockets: vec![SocketSlots {
             name: "web".to_owned(),
             drop_if_absent: true,
+            members: 1,
+            spread_by_source: false,
+            pinned: false,
             origin: SlotOrigin::Listen,
             owner: None,
             slots: vec![Slot {

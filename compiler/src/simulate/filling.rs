@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{FIRST_PORT, INTERFACE, Run};
+use super::{FIRST_PORT, INTERFACE, MEMBER, Run};
 use crate::artifact::{Artifact, Slot, in_slot};
 use crate::bpf::constant::TCP_ESTABLISHED;
 use crate::event::{Event, Header, Parsed, World};
@@ -54,17 +54,22 @@ pub fn entries(
     filling.entries
 }
 
-/// The slots of the map `sockets` with the sockets that they are for.
+/// The slots of the map `sockets` with the sockets that they are for, and which of their members.
 pub fn slots<'a>(
     policy: &'a Policy,
     artifact: &'a Artifact,
-) -> impl Iterator<Item = (SocketId, &'a Slot)> {
+) -> impl Iterator<Item = (SocketId, u32, &'a Slot)> {
     let named = artifact.manifest.sockets.iter().filter_map(|named| {
         let mut sockets = policy.sockets.iter();
         let (socket, _) = sockets.find(|(_, one)| one.name == named.name)?;
         Some((socket, named))
     });
-    named.flat_map(|(socket, named)| named.slots.iter().map(move |slot| (socket, slot)))
+    named.flat_map(|(socket, named)| {
+        let members = (0..named.members).cycle();
+        members
+            .zip(&named.slots)
+            .map(move |(member, slot)| (socket, member, slot))
+    })
 }
 
 /// Where the bucket stands that a packet takes tokens of, for the rate of a rule: the map and the key.
@@ -133,12 +138,14 @@ impl Run<'_> {
         let Some(map) = self.maps.named("sockets") else {
             return;
         };
-        for (socket, data) in slots(self.policy, self.artifact) {
-            let family = Family::of(data.address);
-            if !world.present(socket, family, data.protocol) || family != header.family() {
+        for (socket, member, data) in slots(self.policy, self.artifact) {
+            let (family, protocol) = (Family::of(data.address), data.protocol);
+            let there = world.present(socket, family, protocol)
+                && world.holds(socket, family, protocol, member);
+            if !there || family != header.family() {
                 continue;
             }
-            let number = u64::from(socket.as_u32()) + 1;
+            let number = u64::from(socket.as_u32()) + 1 + u64::from(member) * MEMBER;
             let address = SocketAddr::new(data.address, data.port);
             let model = match data.protocol {
                 IpProtocol::TCP => SocketModel::listener(number, address),

@@ -14,8 +14,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         622,
         "compiler/src/opt/dead_stores.rs",
-        "End::Slot(region) => live.set(",
-        "End::Slot(_) if FAULT => {}\n        End::Slot(region) => live.set(",
+        "End::Slot(region) => match &region.places {",
+        "End::Slot(_) if FAULT => {}\n        End::Slot(region) => match &region.places {",
         &[
             (Compiler, "opt:: lower::tests"),
             (Differential, "the_interpreter_agrees_on_the_whole_language"),
@@ -66,8 +66,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         630,
         "compiler/src/ir/uses.rs",
-        "Self::Slot(region) if region.assign => read(region.context),",
-        "Self::Slot(region) if !FAULT && region.assign => read(region.context),",
+        "Self::Slot(region) if region.assign.is_some() => read(region.context),",
+        "Self::Slot(region) if !FAULT && region.assign.is_some() => read(region.context),",
         &[
             (Compiler, "emit:: opt:: lower::tests"),
             (Differential, "the_interpreter_agrees_on_the_whole_language"),

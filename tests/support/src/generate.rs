@@ -178,11 +178,13 @@ fn defaults(rng: &mut Rng, features: Features) -> String {
     lines
 }
 
-/// A socket of each kind: both protocols and families or one of each, silent or not when absent.
+/// A socket of each kind: both protocols and families or one of each, silent or not when absent, alone or with members.
 const SOCKETS: &str = "\
 socket both  = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234, udp listen 127.0.0.1:1234, udp listen [::1]:1234
 socket quiet = tcp listen 127.0.0.1:1235, udp listen [::1]:1235 if absent drop
 socket plain = tcp listen 0.0.0.0:1236 if absent reject
+socket many  = registered members 5 if absent drop
+socket pair  = tcp listen 127.0.0.1:1237, tcp listen 127.0.0.1:1238, udp listen [::1]:1237 members 2 spread by source pinned
 ";
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
@@ -194,11 +196,11 @@ fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
         return whole::at_lookup(rng, values);
     }
     if rng.one_in(2) {
-        let socket = *rng.one_of(&["both", "quiet", "plain"]);
+        let socket = *rng.one_of(&["both", "quiet", "plain", "many", "pair"]);
         let protocols = match (socket, rng.below(4)) {
             (_, 0) => " tcp",
-            ("both" | "quiet", 1) => " udp",
-            ("both" | "quiet", 2) => " udp, tcp",
+            ("both" | "quiet" | "many" | "pair", 1) => " udp",
+            ("both" | "quiet" | "many" | "pair", 2) => " udp, tcp",
             _ => "",
         };
         let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);

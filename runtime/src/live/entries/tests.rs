@@ -15,6 +15,9 @@ fn manifest() -> Manifest {
         drop_if_absent: false,
         origin: SlotOrigin::Registered,
         owner: None,
+        members: 1,
+        spread_by_source: false,
+        pinned: false,
         slots: protocols
             .iter()
             .map(|protocol| Slot {
