@@ -20,6 +20,7 @@ mod interpret;
 mod live;
 mod lower;
 mod meaning;
+mod members;
 mod outside;
 mod parser;
 mod passes;
@@ -147,6 +148,7 @@ pub(crate) fn all() -> Vec<Fault> {
         arriving::FAULTS,
         bounded::FAULTS,
         handed::FAULTS,
+        members::FAULTS,
     ];
     parts.concat()
 }

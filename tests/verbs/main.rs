@@ -23,6 +23,7 @@ mod importing;
 mod interfaces;
 mod live;
 mod loading;
+mod members;
 mod named;
 mod objects;
 mod paired;

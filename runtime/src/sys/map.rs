@@ -243,6 +243,13 @@ pub(crate) fn empty_slot(map: BorrowedFd<'_>, index: u32) -> io::Result<bool> {
     }
 }
 
+/// The cookie of the socket in a slot of a SOCKMAP; `None` if none is in it.
+pub(crate) fn cookie_in(map: BorrowedFd<'_>, index: u32) -> io::Result<Option<u64>> {
+    let mut cookie = [0; 8];
+    let there = lookup(map, &index.to_ne_bytes(), &mut cookie)?;
+    Ok(there.then(|| u64::from_ne_bytes(cookie)))
+}
+
 /// Every key of a map, in the kernel's order. A map that others change meanwhile may give a key twice or not at all.
 pub(crate) fn keys(map: BorrowedFd<'_>) -> io::Result<Vec<Vec<u8>>> {
     let shape = shape(map)?;
