@@ -10,7 +10,7 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::classifier::tables::address_words;
 use crate::field::{FROM, Field, FieldSet, TO};
 use crate::ir::{Arg, Block, Builder, End, Places, Slot, SlotRegion, Value};
-use crate::policy::{Family, SocketId, Spread};
+use crate::policy::{Family, Socket, SocketId, Spread};
 use crate::spread;
 
 use super::Source;
@@ -25,6 +25,35 @@ pub(super) struct Given<'a> {
     pub(super) context: Value,
     /// The fields that the program reads: of those of packets, the prologue leaves no other on the stack.
     pub(super) used: FieldSet,
+}
+
+/// How the members of a name share it, as far as code depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::lower) struct Sharing {
+    /// How many places there are.
+    places: u32,
+    /// What keeps together.
+    spread: Spread,
+    /// Whether a member is taken without its group.
+    pinned: bool,
+}
+
+impl Sharing {
+    /// That of a socket which may have several members.
+    pub(in crate::lower) fn of(socket: &Socket) -> Option<Self> {
+        (socket.members > 1).then(|| Self {
+            places: spread::places(socket.members),
+            spread: socket.spread,
+            pinned: socket.pinned,
+        })
+    }
+}
+
+fn flags(pinned: bool) -> i32 {
+    match pinned {
+        true => BPF_SK_LOOKUP_F_NO_REUSEPORT,
+        false => 0,
+    }
 }
 
 /// What stands for the field's value 0.
@@ -138,36 +167,61 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks into the slot of a named socket for the packet's family and protocol, or into those of its members, and gives the lookup
-    /// what it holds if `assign` says so. A miss too is a protocol that the policy declares no slot for.
+    /// Looks into the slot of a named socket for the packet's family and protocol, and gives the lookup what it holds if `assign` says so;
+    /// of a name with members it only looks whether one is there. A miss too is a protocol that the policy declares no slot for.
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
         assign: bool,
-        [hit, miss]: [Block; 2],
+        ends: [Block; 2],
     ) {
         let data = &self.source.policy.sockets[socket];
-        let key = match data.members {
-            1 => self.frame.key,
-            _ => self.frame.first_member,
+        let sharing = Sharing::of(data);
+        if assign && sharing.is_some() {
+            return builder.bug("a name with members is given to a lookup as one without");
+        }
+        let [_, miss] = ends;
+        let key = match sharing {
+            None => self.frame.key,
+            Some(_) => self.frame.first_member,
         };
         self.slot_key(builder, (socket, family), key, miss);
+        let places = sharing.map(|sharing| Places {
+            count: sharing.places,
+            first: key,
+            hash: None,
+            turn: builder.value(),
+        });
+        let flags = assign.then(|| flags(data.pinned));
+        self.look_up(builder, (flags, places), ends);
+    }
+
+    /// Gives the lookup a member of a name, the key of whose first slot the frame holds.
+    pub(super) fn members(
+        &self,
+        builder: &mut Builder,
+        sharing: Sharing,
+        family: Family,
+        ends: [Block; 2],
+    ) {
+        let places = Places {
+            count: sharing.places,
+            first: self.frame.first_member,
+            hash: Some(self.hash(builder, sharing.spread, family)),
+            turn: builder.value(),
+        };
+        self.look_up(builder, (Some(flags(sharing.pinned)), Some(places)), ends);
+    }
+
+    fn look_up(
+        &self,
+        builder: &mut Builder,
+        (assign, places): (Option<i32>, Option<Places>),
+        [hit, miss]: [Block; 2],
+    ) {
         let Some(map) = self.source.maps.sockets else {
             return builder.bug("a socket is looked for without the map of sockets");
-        };
-        let places = match data.members {
-            1 => None,
-            members => Some(Places {
-                count: spread::places(members),
-                first: key,
-                hash: assign.then(|| self.hash(builder, data.spread, family)),
-                turn: builder.value(),
-            }),
-        };
-        let flags = match data.pinned {
-            true => BPF_SK_LOOKUP_F_NO_REUSEPORT,
-            false => 0,
         };
         let carrier = builder.value();
         builder.end(End::Slot(SlotRegion {
@@ -175,7 +229,7 @@ impl<'a> Given<'a> {
             key: self.frame.key,
             context: self.context,
             carrier,
-            assign: assign.then_some(flags),
+            assign,
             places,
             hit,
             miss,
@@ -216,7 +270,7 @@ impl<'a> Given<'a> {
 
     /// Leaves the index of the socket's slot for the packet's protocol in `key`, or of its first one; `none` if the policy declares
     /// none.
-    fn slot_key(
+    pub(super) fn slot_key(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),

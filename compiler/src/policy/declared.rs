@@ -80,7 +80,7 @@ impl Socket {
 }
 
 /// What keeps new flows together that are spread over the members of a name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Spread {
     /// Each flow is on its own: its protocol, both addresses and both ports.
     #[default]

@@ -9,6 +9,7 @@ use crate::policy::{Family, Feed, OutInterfaceId, Queue, Shortcut, SocketId};
 use super::Ends;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::{PEER_PORTS, REFUSED};
+use crate::lower::given::Sharing;
 
 /// `BPF_F_INGRESS`: into the receive queue of a socket.
 pub(super) const INGRESS: i32 = 1;
@@ -24,6 +25,8 @@ pub(in crate::lower) enum Outcome {
     Drop,
     /// sk_lookup gives this socket, else rejects.
     Assign(SocketId),
+    /// sk_lookup gives one of the sockets in a row of slots, else rejects. Names whose members share alike share this code.
+    AssignAmong(Sharing),
     /// Goes on, unless this socket is not there.
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the right group.
@@ -48,7 +51,9 @@ impl Outcome {
             | Self::Feed(_)
             | Self::Mark(_)
             | Self::Forward(_) => Family::V4,
-            Self::Assign(_) | Self::PassUnlessAbsent(_) | Self::Reject => family,
+            Self::Assign(_) | Self::AssignAmong(_) | Self::PassUnlessAbsent(_) | Self::Reject => {
+                family
+            }
         }
     }
 }
@@ -71,6 +76,7 @@ impl Ends<'_> {
             Outcome::Pass => self.pass(builder, block),
             Outcome::Drop => self.drop(builder, block),
             Outcome::Assign(socket) => self.assign(builder, block, socket, family),
+            Outcome::AssignAmong(sharing) => self.assign_among(builder, block, sharing, family),
             Outcome::PassUnlessAbsent(socket) => {
                 self.pass_unless_absent(builder, block, socket, family)
             }
@@ -212,9 +218,31 @@ impl Ends<'_> {
     fn assign(&mut self, builder: &mut Builder, block: Block, socket: SocketId, family: Family) {
         let hit = self.outcome(builder, Outcome::Pass, family);
         let miss = self.outcome(builder, Outcome::Drop, family);
+        let Some(sharing) = Sharing::of(&self.given.source.policy.sockets[socket]) else {
+            builder.enter(block);
+            self.given
+                .slot_region(builder, (socket, family), true, [hit, miss]);
+            return;
+        };
+        let among = self.outcome(builder, Outcome::AssignAmong(sharing), family);
         builder.enter(block);
-        self.given
-            .slot_region(builder, (socket, family), true, [hit, miss]);
+        let first = self.given.frame.first_member;
+        self.given.slot_key(builder, (socket, family), first, miss);
+        builder.jump(among);
+    }
+
+    /// sk_lookup: the first socket in the order of the flow, from the slot on that the frame names.
+    fn assign_among(
+        &mut self,
+        builder: &mut Builder,
+        block: Block,
+        sharing: Sharing,
+        family: Family,
+    ) {
+        let hit = self.outcome(builder, Outcome::Pass, family);
+        let miss = self.outcome(builder, Outcome::Drop, family);
+        builder.enter(block);
+        self.given.members(builder, sharing, family, [hit, miss]);
     }
 
     /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
