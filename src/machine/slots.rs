@@ -28,8 +28,19 @@ pub(crate) struct Slot<'a> {
     /// The address that the policy names.
     address: Option<SocketAddr>,
     state: String,
+    /// How many sockets began to listen at the address while all of its places were taken; told of the first of them.
+    #[serde(skip_serializing_if = "is_none")]
+    turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(crate) fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A socket and who has it, in JSON.
@@ -87,7 +98,16 @@ impl Line<'_> {
         match (self.state.state, self.places) {
             (Fill::Free, 1) => format!("{FREE}: 1 place"),
             (Fill::Free, places) => format!("{FREE}: {places} places"),
-            _ => with_who(fill(self.state), who(self.state).as_ref()),
+            _ => {
+                let stands = with_who(fill(self.state), who(self.state).as_ref());
+                match self.state.turned_away {
+                    0 => stands,
+                    1 => format!("{stands}; 1 socket that began to listen there found no place"),
+                    count => format!(
+                        "{stands}; {count} sockets that began to listen there found no place"
+                    ),
+                }
+            }
         }
     }
 }
@@ -194,6 +214,7 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
             member: state.member.map(|(member, _)| member),
             address: named_address(state),
             state: fill(state),
+            turned_away: state.turned_away,
             who: who(state),
         })
         .collect()

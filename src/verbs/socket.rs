@@ -50,6 +50,9 @@ struct Row<'a> {
     /// Which member of its kind it is for, counted from 1; null where there is but one.
     member: Option<u32>,
     state: String,
+    /// How many sockets began to listen at the address while all of its places were taken; told of the first of them.
+    #[serde(skip_serializing_if = "slots::is_none")]
+    turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
 }
@@ -263,6 +266,7 @@ fn row<'a>(socket: &'a SocketSlots, state: &'a SlotState) -> Row<'a> {
         slot: SlotKind::of(&state.slot).name(),
         member: state.member.map(|(member, _)| member),
         state: fill(state),
+        turned_away: state.turned_away,
         who: who(state),
     }
 }

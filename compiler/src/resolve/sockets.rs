@@ -247,7 +247,7 @@ fn listening(
         let again = same().find(|(first, _)| *first == one);
         // Those that are there already, and this one.
         let many = (1..).zip(same()).any(|(count, _)| count == members);
-        match again.or_else(|| same().last().filter(|_| many)) {
+        match again.or_else(|| same().next_back().filter(|_| many)) {
             Some((_, first)) => {
                 report.push(second_address(written, first, members));
                 sound = false;

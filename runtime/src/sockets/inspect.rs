@@ -7,19 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
+use super::listen;
 use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
+use super::places::by_address;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::code::owner::Belongs;
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
 use crate::session::Session;
+use crate::state::pin::{LISTEN, TURNED_AWAY};
+use crate::state::record::Record;
 use crate::sys::diag::Open;
-use crate::sys::{map, process};
+use crate::sys::{bpffs, map, process};
 
 /// How every slot stands.
 pub(crate) fn states(
@@ -79,6 +84,36 @@ pub(crate) fn states(
         } else {
             let open = cookie.and_then(|cookie| machine.by_cookie(cookie));
             state.who = open.map(|open| machine.who(open));
+        }
+    }
+    Ok(states)
+}
+
+/// The same, and who found no place in them since the policy is in force.
+pub(crate) fn states_in_force(
+    session: &Session,
+    record: &Record,
+    sockets: BorrowedFd<'_>,
+) -> Result<Vec<SlotState>, Error> {
+    let mut states = states(session, &record.manifest, sockets)?;
+    let open = |name| bpffs::open(&session.state.map(record.generation, name));
+    // There are none where nobody tells as services begin to listen, or no address has several places.
+    let (Ok(addresses), Ok(turned_away)) = (open(LISTEN), open(TURNED_AWAY)) else {
+        return Ok(states);
+    };
+    for socket in &record.manifest.sockets {
+        for slots in by_address(socket) {
+            let several = |first: &&&Slot| slots.len() > 1 && first.protocol == IpProtocol::TCP;
+            let first = slots.first().filter(several);
+            let state = first.and_then(|first| {
+                let mut own = states.iter_mut();
+                own.find(|state| state.slot.index == first.index)
+            });
+            if let Some(state) = state {
+                let maps = [addresses.as_fd(), turned_away.as_fd()];
+                let count = listen::turned_away(maps, &state.slot);
+                state.turned_away = count.map_err(at("look who found no place"))?;
+            }
         }
     }
     Ok(states)

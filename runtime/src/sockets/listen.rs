@@ -33,9 +33,9 @@ const LOCAL_PORT: i16 = 68;
 const KEY: i16 = -24;
 const KEY_SIZE: u32 = 20;
 /// The index of a slot, and the number of the owner of its socket, 0 for anybody. Where several slots are for the address, those
-/// are the first ones, and the distance from one to the next follows, their number, and how many sockets found all of them taken
-/// (8 bytes).
-const VALUE_SIZE: u32 = 24;
+/// are the first ones; then follow the distance from one to the next, their number, and the place in the map of those who found all
+/// of them taken.
+const VALUE_SIZE: u32 = 20;
 const DISTANCE: i16 = 8;
 const COUNT: i16 = 12;
 const TURNED_AWAY: i16 = 16;
@@ -56,6 +56,8 @@ const SCRATCH: Scratch = Scratch {
 pub(crate) struct Listen {
     /// The map, to be pinned with the generation.
     pub(crate) addresses: OwnedFd,
+    /// How many sockets found all places of their address taken, likewise; there where some address has several.
+    pub(crate) turned_away: Option<OwnedFd>,
     /// The program, to be put in the slot of [`Point::Listen`].
     pub(crate) program: OwnedFd,
 }
@@ -102,14 +104,15 @@ pub(crate) fn load(
     let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
     let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, VALUE_SIZE, entries))?;
     let owned: Vec<&str> = owned(&slots, owners);
-    for (name, slot) in slots {
+    let several = most(manifest) > 1;
+    let turned_away = several.then(|| map::create("turned_away", map::Shape::array(8, entries)));
+    let turned_away = turned_away.transpose()?;
+    for (place, (name, slot)) in (0u32..).zip(slots) {
         let number = (1u32..).zip(&owned).find(|(_, other)| **other == name);
         let number = number.map_or(0, |(number, _)| number);
         let (distance, count) = in_a_row(manifest, name, slot);
-        let mut value = [slot.index, number, distance, count]
-            .map(u32::to_ne_bytes)
-            .concat();
-        value.extend([0; 8]);
+        let value = [slot.index, number, distance, count, place].map(u32::to_ne_bytes);
+        let value = value.concat();
         map::update(addresses.as_fd(), &key(slot), &value)?;
     }
     let kind = Point::Listen.kind();
@@ -122,10 +125,16 @@ pub(crate) fn load(
             sockets,
             cookie,
             (&owned, owners),
-            most(manifest),
+            turned_away
+                .as_ref()
+                .map(|map| (map.as_fd(), most(manifest))),
         )?,
     })?;
-    Ok(Some(Listen { addresses, program }))
+    Ok(Some(Listen {
+        addresses,
+        turned_away,
+        program,
+    }))
 }
 
 /// The slots of a name for the address of one of them.
@@ -157,6 +166,21 @@ fn in_a_row(manifest: &Manifest, name: &str, slot: &Slot) -> (u32, u32) {
     ((last - first).checked_div(steps).unwrap_or(1), steps + 1)
 }
 
+/// How many sockets that began to listen at the address of a slot found all places there taken; the maps are those of a generation.
+pub(crate) fn turned_away(
+    [addresses, turned_away]: [BorrowedFd<'_>; 2],
+    slot: &Slot,
+) -> io::Result<u64> {
+    let mut value = [0; VALUE_SIZE as usize];
+    if !map::lookup(addresses, &key(slot), &mut value)? {
+        return Ok(0);
+    }
+    let place: &[u8; 4] = value.last_chunk().unwrap_or(&[0; 4]);
+    let mut count = [0; 8];
+    map::lookup(turned_away, place, &mut count)?;
+    Ok(u64::from_ne_bytes(count))
+}
+
 fn key(slot: &Slot) -> Vec<u8> {
     let address: Ipv6Addr = match slot.address {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -172,7 +196,7 @@ fn code(
     sockets: BorrowedFd<'_>,
     cookie: u64,
     (owned, owners): (&[&str], &Owners),
-    most: u32,
+    several: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let pass = code.label();
@@ -196,10 +220,11 @@ fn code(
     if !owned.is_empty() {
         check_owner(&mut code, owned, owners, pass);
     }
-    if most > 1 {
-        put_into_free(&mut code, sockets, most, pass);
-    } else {
-        put(&mut code, sockets);
+    match several {
+        Some((turned_away, most)) => {
+            put_into_free(&mut code, sockets, (turned_away, most), pass);
+        }
+        None => put(&mut code, sockets),
     }
     code.place(pass);
     code.give(Point::Listen.kind().pass);
@@ -221,7 +246,12 @@ fn put(code: &mut Code, sockets: BorrowedFd<'_>) {
 
 /// Puts the socket into the first free one of the slots that R7 points to; where there is but one, into that, whoever is there.
 /// Where none is free, that is counted.
-fn put_into_free(code: &mut Code, sockets: BorrowedFd<'_>, most: u32, pass: Label) {
+fn put_into_free(
+    code: &mut Code,
+    sockets: BorrowedFd<'_>,
+    (turned_away, most): (BorrowedFd<'_>, u32),
+    pass: Label,
+) {
     let (alone, again, full) = (code.label(), code.label(), code.label());
     let most = code.number(most);
     code.add([
@@ -251,9 +281,16 @@ fn put_into_free(code: &mut Code, sockets: BorrowedFd<'_>, most: u32, pass: Labe
     code.add([asm::alu64_imm(AluOp::Add, Register::R8, 1)]);
     code.jump_if(JumpOp::Lt, Register::R8, most, again);
     code.place(full);
+    code.map(Register::R1, turned_away);
+    code.add([
+        asm::mov64_reg(Register::R2, Register::R7),
+        asm::alu64_imm(AluOp::Add, Register::R2, TURNED_AWAY.into()),
+        asm::call(Helper::MapLookupElem),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
     code.add([
         asm::mov64_imm(Register::R1, 1),
-        asm::atomic_add64(Register::R7, TURNED_AWAY, Register::R1),
+        asm::atomic_add64(Register::R0, 0, Register::R1),
     ]);
     code.jump(pass);
     code.place(alone);

@@ -86,6 +86,9 @@ pub struct SlotState {
     pub who: Option<Who>,
     /// The lookup programs of others that keep sockc from finding that socket.
     pub foreign: Vec<Foreign>,
+    /// Of the first of several slots for one address: how many sockets began to listen there while all of them were taken, since
+    /// the policy was put in force.
+    pub turned_away: u64,
 }
 
 impl SlotState {
@@ -98,6 +101,7 @@ impl SlotState {
             state,
             who: None,
             foreign: Vec::new(),
+            turned_away: 0,
         }
     }
 }

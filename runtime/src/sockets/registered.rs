@@ -378,7 +378,7 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
             return Ok(Vec::new());
         }
         let slots = slots_map(active.state(), active.record.generation)?;
-        let states = inspect::states(active.session, &active.record.manifest, slots.as_fd())?;
+        let states = inspect::states_in_force(active.session, active.record, slots.as_fd())?;
         let of = |socket: &SocketSlots| {
             let states = states.iter().filter(|state| state.socket == socket.name);
             (socket.clone(), states.cloned().collect())
