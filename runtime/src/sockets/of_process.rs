@@ -70,11 +70,7 @@ fn fill_members(
         .map(|(_, protocol, address)| (*protocol, *address))
         .collect();
     for (protocol, address) in wanted {
-        let is_for = |slot: &&Slot| {
-            addresses
-                .iter()
-                .any(|one| *one == (slot.index, protocol, address))
-        };
+        let is_for = |slot: &&Slot| addresses.contains(&(slot.index, protocol, address));
         let Ok(mut places) = Places::look(socket.slots.iter().filter(is_for), sockets) else {
             continue;
         };
