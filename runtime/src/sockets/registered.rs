@@ -155,8 +155,8 @@ fn put(
     handed: &[Handed],
     instead: Option<u64>,
 ) -> Result<Registered, Error> {
-    let slots = slots_map(active.state(), active.record.generation)?;
     let declared = declared(active, name)?;
+    let slots = slots_map(active.state(), active.record.generation)?;
     let found = placed(active, declared, handed, (slots.as_fd(), instead))?;
     for (slot, fd) in &found {
         let what = format!("put a socket into the slot of \"{name}\"");
