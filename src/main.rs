@@ -46,7 +46,7 @@ fn run() -> Exit {
         json: arguments.json,
         color: arguments.color.wish(),
         verbose: arguments.verbose,
-        bpffs: suggested::named(&matches),
+        works: suggested::named(&matches),
     });
     let exit = dispatch(&arguments.verb, &mut output);
     output.finish(exit)

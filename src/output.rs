@@ -12,7 +12,6 @@ use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 use std::panic::PanicHookInfo;
-use std::path::PathBuf;
 use std::thread;
 
 use serde::Serialize;
@@ -34,8 +33,8 @@ pub(crate) struct Output {
     watch: Watch,
     /// What was said, for a command that ends without a result.
     said: Said,
-    /// The bpf file system that commands which messages suggest are for, if it has to be named.
-    bpffs: Option<PathBuf>,
+    /// Where commands that messages suggest are to work.
+    works: suggested::Place,
     /// What the errors and notes of this time are about, where that is not what the command was asked about.
     place: Option<String>,
     /// The first error on standard output; nothing is written after it.
@@ -43,7 +42,7 @@ pub(crate) struct Output {
 }
 
 /// How the command is to print.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Manner {
     /// Results as JSON.
     pub(crate) json: bool,
@@ -51,8 +50,8 @@ pub(crate) struct Manner {
     pub(crate) color: Option<bool>,
     /// Whether to say how long each stage took.
     pub(crate) verbose: bool,
-    /// The bpf file system that was named, if it is not the one that is meant anyway.
-    pub(crate) bpffs: Option<PathBuf>,
+    /// Where the command was told to work.
+    pub(crate) works: suggested::Place,
 }
 
 /// What is coloured.
@@ -78,7 +77,7 @@ impl Output {
             color: Colors { messages, results },
             watch: Watch::new(manner.verbose),
             said: Said::default(),
-            bpffs: manner.bpffs,
+            works: manner.works,
             place: None,
             broken: None,
         }
@@ -101,10 +100,7 @@ impl Output {
 
     /// A message with the commands that it suggests as they have to be written here.
     pub(crate) fn suggested(&self, message: &str) -> String {
-        match &self.bpffs {
-            Some(folder) => suggested::on(message, folder),
-            None => message.to_owned(),
-        }
+        suggested::on(message, &self.works)
     }
 
     /// Who is told of the stages.

@@ -33,11 +33,22 @@ pub struct ChainRule {
     pub effect: Effect,
     /// Whether this hook is the rule's home, where it counts.
     pub counts: bool,
-    /// Only new flows match here: TCP and UDP, no later fragment, no established socket (rules `at sk_lookup` and the
-    /// watch for absent sockets, seen from a packet hook).
-    pub new_flows_only: bool,
+    /// Which of the packets that the rule matches it is about.
+    pub part: Part,
     /// Why it stands here, in words, for `--emit placement`.
     pub reason: &'static str,
+}
+
+/// A part of the packets that a rule matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// All of them.
+    All,
+    /// New flows: TCP and UDP, no later fragment, no established socket (rules `at sk_lookup` and the watch for absent
+    /// sockets, seen from a packet hook).
+    NewFlows,
+    /// Of these, first fragments.
+    NewFragments,
 }
 
 /// What a rule does at a hook.
@@ -60,6 +71,8 @@ pub enum Effect {
     RedirectPass,
     /// A redirect at sk_lookup: assigns the socket, else rejects.
     Redirect,
+    /// A redirect at TC: gives a new flow its socket and the mark by which it is delivered, else what an absent socket gives.
+    Intercept,
     /// A shortcut at sk_msg.
     Shortcut,
     /// Ends with the data in a queue of another socket; with a drop if that is not there.

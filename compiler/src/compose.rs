@@ -305,7 +305,17 @@ fn outcome_of(policy: &Policy, chain: &Chain, index: u32) -> u32 {
         | Effect::Forward
         | Effect::Shortcut
         | Effect::Feed => Verdict::of(action).terminal(),
+        Effect::Intercept => Verdict::of(action).terminal() | TAKEN,
     }
+}
+
+/// Of a terminal of a packet hook: the packet has its socket, and no lookup is made for it. Numbers of verdicts are smaller, and
+/// those of contradictions larger.
+const TAKEN: u32 = 1 << 30;
+
+/// The verdict by which a packet hook gave the packet its socket.
+fn taken(outcome: u32) -> Option<u32> {
+    (outcome & TAKEN != 0 && outcome < 2 * TAKEN).then(|| outcome - TAKEN)
 }
 
 /// The rule (or default) that counts a packet at this hook, if it decides there.
@@ -327,10 +337,11 @@ fn on(class: ClassId) -> Of {
 
 /// Whether what a packet hook said lets the packet get to the next one; a watch for an absent socket does.
 fn goes_on(outcome: u32) -> bool {
-    !matches!(
-        Verdict::from_terminal(outcome),
-        Some(Verdict::Drop | Verdict::Reject | Verdict::Forward(_))
-    )
+    taken(outcome).is_none()
+        && !matches!(
+            Verdict::from_terminal(outcome),
+            Some(Verdict::Drop | Verdict::Reject | Verdict::Forward(_))
+        )
 }
 
 /// What two packet hooks in a row say: each may be the end.
@@ -347,7 +358,7 @@ fn then_packet_hook(first: u32, then: u32) -> u32 {
 /// What the packet hooks and then the lookup say. An absent socket that is to drop must have been watched for.
 fn then_lookup(policy: &Policy, packet: u32, found: u32) -> u32 {
     if !goes_on(packet) {
-        return packet;
+        return taken(packet).unwrap_or(packet);
     }
     let watched = packet != Verdict::Allow.terminal();
     let to_watch = match Verdict::from_terminal(found) {

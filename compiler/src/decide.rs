@@ -147,6 +147,21 @@ fn packet_verdict(seen: &Seen<'_>, action: Action) -> Verdict {
             socket,
             Verdict::of_absent(&seen.policy.sockets[socket]),
         ),
+        Action::Intercept(socket) => intercept(seen, socket),
+    }
+}
+
+/// What a redirect `at tc` does. What belongs to a connected socket goes on to it, and a later fragment to where its
+/// datagram is put together. The kernel forgets the socket of a first fragment when it does that, and another one might be
+/// bound to the address: what is new and comes in parts is dropped.
+fn intercept(seen: &Seen<'_>, socket: SocketId) -> Verdict {
+    match (seen.socket(None), seen.header.fragment) {
+        (SocketAnswer::Established, _) | (_, Fragment::Later) => Verdict::Allow,
+        (_, Fragment::First) => Verdict::Drop,
+        (_, Fragment::Whole) => {
+            let absent = Verdict::of_absent(&seen.policy.sockets[socket]);
+            steer(seen, socket, absent)
+        }
     }
 }
 
@@ -224,11 +239,14 @@ fn first_match<'a>(
             continue;
         }
         if rule.action.decides() {
+            let verdict = verdict(rule.action);
+            // Only a packet that goes on keeps a mark.
+            let ends = matches!(verdict, Verdict::Drop | Verdict::Reject);
             return Decision {
-                verdict: verdict(rule.action),
+                verdict,
                 decider: Decider::Rule(id),
                 counted,
-                mark: rule.mark,
+                mark: rule.mark.filter(|_| !ends),
                 member: None,
             };
         }

@@ -334,7 +334,22 @@ impl SocketRegion {
     }
 }
 
-/// Looks a slot of a SOCKMAP up, or several until one serves; on a hit optionally assigns the socket to the lookup; releases it.
+/// What becomes of the socket that a slot of a SOCKMAP holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Give {
+    /// It is looked at.
+    Nothing,
+    /// `bpf_sk_assign` gives it to the lookup. The kernel sees to its state.
+    ToLookup {
+        /// Without its reuseport group.
+        alone: bool,
+    },
+    /// `bpf_sk_assign` gives it to the packet, if it is in this state and has a port. At TC the kernel takes any: a socket that
+    /// does not listen any more, or is closed, would swallow the packet.
+    ToPacket(i32),
+}
+
+/// Looks a slot of a SOCKMAP up, or several until one serves; on a hit it may give the socket away; releases it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRegion {
     /// The SOCKMAP.
@@ -345,18 +360,18 @@ pub struct SlotRegion {
     pub context: Value,
     /// A value that the region may overwrite, to carry the reference.
     pub carrier: Value,
-    /// The flags with which `bpf_sk_assign` is called with the socket; `None` if it is not.
-    pub assign: Option<i32>,
+    /// What becomes of the socket.
+    pub give: Give,
     /// The places that are looked into where it is not one.
     pub places: Option<Places>,
-    /// Where to go on if a slot holds a socket (and the assignment succeeded).
+    /// Where to go on if a slot holds a socket (and it was given away).
     pub hit: Block,
     /// Where to go on otherwise.
     pub miss: Block,
 }
 
 /// Slots of a SOCKMAP that stand in a row, of which each is looked into until one serves: in a loop that the rest of the function
-/// does not see.
+/// does not see. A socket without a port does not serve: it is of UDP and closed, and the kernel would give it packets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// How many: a power of two.

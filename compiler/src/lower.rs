@@ -189,7 +189,7 @@ pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
 
 /// Which slots a chain has that not all have.
 fn wants(source: &Source<'_>) -> Wants {
-    let answers = ends::answers(source.chain);
+    let answers = ends::answers(source.policy, source.chain);
     Wants {
         room: answers || answers::has_buckets(source.policy) || ends::logs(source),
         answers,
@@ -214,6 +214,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     if ends::logs(source) {
         used.extend(ends::log_fields());
     }
+    used.extend(given::spread_fields(source).iter());
     used
 }
 

@@ -10,6 +10,7 @@ mod compilation;
 mod decided;
 mod emitted;
 mod emptiness;
+mod intercepted;
 mod limits;
 mod live;
 mod lowered;

@@ -20,7 +20,7 @@ pub(crate) use lookup::has_lookup;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use crate::chain::{Chain, ChainDefault, ChainRule, Effect};
+use crate::chain::{Chain, ChainDefault, ChainRule, Effect, Part};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{
@@ -147,11 +147,15 @@ fn at_home(rule: RuleId, data: &Rule, reason: &'static str) -> ChainRule {
             Action::Forward(_) => Effect::Forward,
             Action::Count => Effect::Count,
             Action::Redirect(_) => Effect::Redirect,
+            Action::Intercept(_) => Effect::Intercept,
             Action::Shortcut(_) => Effect::Shortcut,
             Action::Feed(_) => Effect::Feed,
         },
         counts: true,
-        new_flows_only: data.in_lookup(),
+        part: match data.in_lookup() {
+            true => Part::NewFlows,
+            false => Part::All,
+        },
         reason,
     }
 }

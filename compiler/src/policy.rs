@@ -336,6 +336,10 @@ impl Rule {
     }
 }
 
+/// The packet mark of what [`Action::Intercept`] hands over, and the number of the routing table that delivers what has it. It
+/// has no bit of those that kube-proxy (0x4000, 0x8000), Cilium (0xf00), Tailscale (0xff0000) and Calico (the upper half) look at.
+pub const INTERCEPTED: u32 = 0x20c5;
+
 /// What a rule does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -349,6 +353,8 @@ pub enum Action {
     Count,
     /// Allow, and hand new connections (TCP) or packets (UDP) to the socket.
     Redirect(SocketId),
+    /// Allow, and hand what is new to the socket on the spot, whoever it is for, so that it need not be for this machine.
+    Intercept(SocketId),
     /// Out of another interface, as it is.
     Forward(OutInterfaceId),
     /// Allow, and move the data past TCP/IP if the peer is a socket of the right group.
@@ -423,6 +429,24 @@ impl Action {
     #[must_use]
     pub fn decides(self) -> bool {
         self != Self::Count
+    }
+
+    /// The socket that packets are handed to, wherever that happens.
+    #[must_use]
+    pub fn receiver(self) -> Option<SocketId> {
+        match self {
+            Self::Redirect(socket) | Self::Intercept(socket) => Some(socket),
+            _ => None,
+        }
+    }
+
+    /// The same with another socket, of what hands packets to one.
+    #[must_use]
+    pub(crate) fn to(self, socket: SocketId) -> Self {
+        match self {
+            Self::Intercept(_) => Self::Intercept(socket),
+            _ => Self::Redirect(socket),
+        }
     }
 
     /// Whether sockets of this group are meant: a shortcut is for one group.

@@ -142,6 +142,9 @@ impl Run<'_> {
                 return Ok(end);
             }
             self.mark = outcome.mark;
+            if let Some(socket) = self.chosen(&outcome) {
+                return Ok(Verdict::Redirect(socket));
+            }
         }
         match packet {
             Parsed::Ip(header)
@@ -167,16 +170,20 @@ impl Run<'_> {
             return Ok(Verdict::Allow);
         };
         self.looked_up = true;
-        let chosen = outcome.assigned.and_then(|socket| self.named(socket));
-        self.member = chosen.and_then(|(socket, member)| {
-            let data = self.policy.sockets.get(socket)?;
-            (data.members > 1).then_some(member)
-        });
-        Ok(match chosen.map(|(socket, _)| socket) {
+        let chosen = self.chosen(&outcome);
+        Ok(match chosen {
             _ if outcome.code() != SK_PASS => Verdict::Reject,
             Some(socket) => Verdict::Redirect(socket),
             None => Verdict::Allow,
         })
+    }
+
+    /// The name whose socket a program gave away; which of its members that is, is noted.
+    fn chosen(&mut self, outcome: &Execution) -> Option<SocketId> {
+        let (socket, member) = outcome.assigned.and_then(|socket| self.named(socket))?;
+        let data = self.policy.sockets.get(socket)?;
+        self.member = (data.members > 1).then_some(member);
+        Some(socket)
     }
 
     /// What a process does, at the hook that meets it. Whether the peer is in the group too is not known, so a shortcut

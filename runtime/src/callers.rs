@@ -5,19 +5,24 @@
 //! message means (`runtime/src/keeper/handover.rs` for pairs, `runtime/src/sockets/desk.rs` for sockets).
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, at};
 use crate::sys::epoll::{Epoll, Interest};
 use crate::sys::handed::{self, Message};
+use crate::sys::process::{self, Hold};
 use crate::sys::unix::{self, Connection};
 
 /// How many may be connected at once.
 const MOST: usize = 256;
+/// How long somebody else who begins to listen in the same folder is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How a caller's connection is known to who waits for it: this, and its number.
 pub(crate) const CALLER: u64 = 1 << 63;
 
@@ -39,6 +44,8 @@ struct Caller {
 pub(crate) struct Callers {
     listener: OwnedFd,
     path: PathBuf,
+    /// The file at the path, by device and inode.
+    file: Option<(u64, u64)>,
     /// The maximum size of a message, in bytes.
     room: usize,
     connected: BTreeMap<u64, Caller>,
@@ -46,26 +53,38 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    /// Listens; a socket at the path that nobody listens at is replaced.
+    /// Listens; a socket at the path that nobody listens at is replaced. Of several that begin at once one does.
     pub(crate) fn listen((path, mode): (&Path, u32), room: usize) -> Result<Self, Error> {
-        let what = format!("listen at {}", path.display());
+        let listening = || at(format!("listen at {}", path.display()));
+        let _alone = alone(path).map_err(listening())?;
+        let taken = |why| Error::Path {
+            path: path.to_owned(),
+            why,
+        };
         match fs::symlink_metadata(path) {
-            Ok(there) if there.file_type().is_socket() && !unix::answers(path) => {
-                fs::remove_file(path).map_err(at(what.clone()))?;
+            Ok(there) if !there.file_type().is_socket() => {
+                return Err(taken(
+                    "there is something that is no socket; name another path, or move it away",
+                ));
             }
-            _ => {}
+            Ok(_) if unix::answers(path) => {
+                return Err(taken(
+                    "somebody listens there already; name another path, or end who does (`ss -xlp` shows it)",
+                ));
+            }
+            Ok(_) => fs::remove_file(path).map_err(listening())?,
+            Err(_) => {}
         }
-        let listener = unix::listen(path).map_err(at(what.clone()))?;
-        let callers = Self {
+        let listener = unix::listen(path, mode).map_err(listening())?;
+        let file = fs::symlink_metadata(path).as_ref().map(number).ok();
+        Ok(Self {
             listener,
             path: path.to_owned(),
+            file,
             room,
             connected: BTreeMap::new(),
             turn: 0,
-        };
-        let mode = fs::Permissions::from_mode(mode);
-        fs::set_permissions(path, mode).map_err(at(what))?;
-        Ok(callers)
+        })
     }
 
     /// What becomes readable when somebody connects.
@@ -133,7 +152,121 @@ impl Callers {
 }
 
 impl Drop for Callers {
+    /// Takes the file away, unless another one stands at its path by now.
     fn drop(&mut self) {
-        let _ = fs::remove_file(&self.path);
+        let there = fs::symlink_metadata(&self.path).as_ref().map(number).ok();
+        if there.is_some() && there == self.file {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn number(file: &Metadata) -> (u64, u64) {
+    (file.dev(), file.ino())
+}
+
+/// Keeps others of sockc from beginning to listen in the folder of a path, as long as what it gives lives: a path that nobody
+/// listens at is replaced in two steps.
+fn alone(path: &Path) -> io::Result<File> {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = File::open(folder.unwrap_or(Path::new(".")))?;
+    let began = Instant::now();
+    while !process::lock(folder.as_fd(), Hold::Alone)? {
+        if began.elapsed() >= PATIENCE {
+            return Err(io::Error::other("somebody keeps its folder locked"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A folder that goes with the test.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let name = format!("sockc-callers-{name}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn begins(path: &Path, mode: u32) -> Result<Callers, Error> {
+        Callers::listen((path, mode), 64)
+    }
+
+    #[test]
+    fn a_path_has_its_mode_whatever_the_mask() {
+        let folder = Folder::new("mode");
+        for mode in [0o600, 0o660, 0o666, 0o777] {
+            let path = folder.0.join("path");
+            let _callers = begins(&path, mode).unwrap();
+            let there = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(there & 0o7777, mode);
+        }
+    }
+
+    #[test]
+    fn a_path_that_somebody_has_is_left_alone() {
+        let folder = Folder::new("taken");
+        let path = folder.0.join("path");
+        let first = begins(&path, 0o600).unwrap();
+        let Err(Error::Path { why, .. }) = begins(&path, 0o600) else {
+            panic!("two listen at one path");
+        };
+        assert!(why.starts_with("somebody listens there"), "{why}");
+        drop(first);
+        assert!(!path.exists());
+        fs::write(&path, "precious").unwrap();
+        let Err(Error::Path { why, .. }) = begins(&path, 0o600) else {
+            panic!("a file is replaced");
+        };
+        assert!(why.starts_with("there is something"), "{why}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    /// A path of somebody who was killed is taken over; of several at once that do so, one does.
+    #[test]
+    fn a_path_that_nobody_listens_at_is_replaced_once() {
+        let folder = Folder::new("stale");
+        let path = folder.0.join("path");
+        for _ in 0..50 {
+            drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+            let started = thread::scope(|scope| {
+                let all = [(); 4].map(|()| scope.spawn(|| begins(&path, 0o600)));
+                all.map(|one| one.join().unwrap())
+            });
+            let ones: Vec<Callers> = started.into_iter().flatten().collect();
+            assert_eq!(ones.len(), 1);
+            assert!(unix::answers(&path));
+        }
+    }
+
+    #[test]
+    fn what_stands_at_the_path_by_now_is_not_taken_away() {
+        let folder = Folder::new("other");
+        let path = folder.0.join("path");
+        let first = begins(&path, 0o600).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = begins(&path, 0o600).unwrap();
+        drop(first);
+        assert!(unix::answers(&path));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        drop(second);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 }

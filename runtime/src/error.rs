@@ -229,12 +229,26 @@ pub enum Error {
         /// Why.
         cause: String,
     },
+    /// Packets that redirects `at tc` take would not get to their sockets, or answers not out.
+    Undelivered {
+        /// What is missing or in the way, each with what to do.
+        wrong: Vec<String>,
+        /// Whether apply may make what is missing.
+        addable: bool,
+    },
     /// Connections cannot be joined by this name.
     Pairs {
         /// The name.
         pairs: String,
         /// Why.
         cause: String,
+    },
+    /// Nobody can listen at a path for those who hand something over.
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Why not, and what to do.
+        why: &'static str,
     },
     /// Another command is changing the same namespace.
     Locked {

@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
-//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `attach`, `groups`, `session`, `names`,
+//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
 //! `elsewhere`, `reconcile`, `blocks`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
@@ -29,6 +29,7 @@ mod attach;
 mod blocks;
 mod callers;
 mod code;
+mod delivery;
 mod elsewhere;
 mod error;
 mod groups;
@@ -58,6 +59,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
+pub use delivery::Delivery;
 pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;

@@ -25,6 +25,8 @@ pub struct Options {
     pub interfaces: Vec<String>,
     /// Leave out interfaces that are named and not there, instead of refusing.
     pub leave_out_missing: bool,
+    /// Make the rule and the route that redirects `at tc` need, where they are not there, instead of refusing.
+    pub add_routes: bool,
     /// Apply only if this generation is in force; whatever is if there is none.
     pub only_after: Option<u32>,
     /// How long to wait for another command on the same namespace.
@@ -81,6 +83,7 @@ impl Default for Options {
             netns: None,
             interfaces: Vec::new(),
             leave_out_missing: false,
+            add_routes: false,
             only_after: None,
             lock_wait: Duration::from_secs(10),
             features: None,
@@ -97,6 +100,7 @@ impl fmt::Debug for Options {
             .field("netns", &self.netns)
             .field("interfaces", &self.interfaces)
             .field("leave_out_missing", &self.leave_out_missing)
+            .field("add_routes", &self.add_routes)
             .field("only_after", &self.only_after)
             .field("lock_wait", &self.lock_wait)
             .field("features", &self.features)

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::attach;
+use crate::delivery;
 use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::{NEXT, Point, READERS};
@@ -41,6 +42,7 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     remove_other_groups(state, record)?;
     let_readers_go(state, record)?;
     remove_other_pairs(state, record)?;
+    delivery::take_back(state, record.manifest.intercepts.as_ref())?;
     // A change of a live map that was killed before its entries counted.
     bpffs::unpin(&state.next_entries(record.generation))
         .map_err(at("remove what a change left"))?;
@@ -148,6 +150,7 @@ pub(crate) fn remove_all(state: &State) -> Result<(), Error> {
     for hook in state.hooks()? {
         attach::detach(state, &hook).map_err(at(format!("detach {}", hook.name())))?;
     }
+    delivery::take_back(state, None)?;
     remove(&state.link_folder())?;
     for generation in state.generations()? {
         remove(&state.generation(generation).join("prog"))?;

@@ -21,3 +21,4 @@ pub(crate) mod places;
 pub(crate) mod refill;
 pub(crate) mod registered;
 pub(crate) mod started;
+pub(crate) mod transparent;

@@ -5,6 +5,7 @@
 //!     control              one u32: the generation in force, 0 for none; dispatchers follow its lowest bit
 //!     outer                of a `for netns` block: the same map as the outer policy's `control`, and the block's own only
 //!                          says since which generation of that one it is there
+//!     delivery             one u32: the families for which a rule and a route were made, where any were
 //!     slots/POINT          two programs: of even and of odd generations
 //!     link/HOOK            one pin an attachment; its name says what it is
 //!     group/CGROUP-ID/MAP  maps that hold sockets, which survive generations
@@ -228,6 +229,11 @@ impl State {
         self.generation(generation).join("next")
     }
 
+    /// The pin of the word that says for which families we made a rule and a route.
+    pub(crate) fn delivery(&self) -> PathBuf {
+        self.root.join("delivery")
+    }
+
     /// The generations that have a folder, in order.
     pub(crate) fn generations(&self) -> Result<Vec<u32>, Error> {
         let mut found: Vec<u32> = names(&self.root)?
@@ -381,7 +387,7 @@ fn open_word(path: &Path) -> Result<Option<OwnedFd>, Error> {
 }
 
 /// The word that is pinned at a path; `None` if nothing is pinned there.
-fn read_word(path: &Path) -> Result<Option<u32>, Error> {
+pub(crate) fn read_word(path: &Path) -> Result<Option<u32>, Error> {
     let Some(pinned) = open_word(path)? else {
         return Ok(None);
     };

@@ -20,6 +20,7 @@ pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
+use crate::delivery::{self, Delivery};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
@@ -52,6 +53,8 @@ pub struct Status {
     pub hooks: Vec<HookStatus>,
     /// The slots of its named sockets.
     pub sockets: Vec<SlotState>,
+    /// How the ways of packets stand that redirects `at tc` take.
+    pub deliveries: Vec<Delivery>,
     /// The sockets whose queues take data.
     pub ends: Vec<EndState>,
     /// The pairs that are spliced.
@@ -328,6 +331,10 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
+        deliveries: match &record.manifest.intercepts {
+            Some(plan) => delivery::look(&session.state, plan)?,
+            None => Vec::new(),
+        },
         ends: ends_of(session, record)?,
         pairs: joined(session, record)?,
         groups: places::look(&session.state, record)?,

@@ -48,6 +48,9 @@ pub(crate) struct Subject {
     /// Attach to this interface instead of the policy's; may be given several times, patterns allowed
     #[arg(long = "interface", value_name = "INTERFACE")]
     pub(crate) interfaces: Vec<String>,
+    /// Make the rule and the route that redirects `at tc` need, where they are not there; `unload` takes them back
+    #[arg(long)]
+    pub(crate) add_routes: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
     #[command(flatten)]

@@ -198,6 +198,7 @@ fn range(item: &PortItem) -> Result<(u16, u16), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::suggested;
     use crate::output::Manner;
 
     fn texts(text: &str) -> Result<Vec<String>, Exit> {
@@ -205,7 +206,7 @@ mod tests {
             json: false,
             color: None,
             verbose: false,
-            bpffs: None,
+            works: suggested::Place::default(),
         });
         let entries = entries(text, &mut output)?;
         Ok(entries.iter().map(sockc_runtime::entry_text).collect())

@@ -1,7 +1,7 @@
 //! Redirects of addresses that are not this machine's: nothing they say ever happens, and no verb shows it otherwise.
 //!
-//! Takes a policy, and entries of live maps; asks the runtime about one address in the middle of each range that a redirect is
-//! for, in the namespace where it holds. Not here: ranges of every address, which are for whatever is local.
+//! Takes a policy, and entries of live maps; asks the runtime about some addresses of each range that a redirect is for, in the
+//! namespace where it holds. Not here: ranges of every address, which are for whatever is local.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -12,6 +12,8 @@ use sockc_runtime::{LiveMap, Options, entry_text};
 
 /// So many ranges are named.
 const MAX_NAMED: usize = 5;
+/// Of so many parts of a range one address each is asked about.
+const PARTS: u128 = 8;
 
 /// A range that a redirect is for.
 struct Range {
@@ -57,7 +59,7 @@ pub(crate) fn of_block(netns: &str, path: Option<&str>) -> String {
 pub(crate) fn own_notes(policy: &Policy, maps: &[LiveMap], options: &Options) -> Vec<String> {
     let ruled = policy.rules.values().flat_map(ranges);
     let ranges: Vec<Range> = ruled.chain(maps.iter().flat_map(entries)).collect();
-    let asked: BTreeSet<IpAddr> = ranges.iter().map(Range::middle).collect();
+    let asked: BTreeSet<IpAddr> = ranges.iter().flat_map(Range::samples).collect();
     let asked: Vec<IpAddr> = asked.into_iter().collect();
     let strange = match sockc_runtime::not_local(options, &asked) {
         Ok(strange) => strange,
@@ -67,15 +69,10 @@ pub(crate) fn own_notes(policy: &Policy, maps: &[LiveMap], options: &Options) ->
             )];
         }
     };
-    let strange: Vec<&Range> = ranges
-        .iter()
-        .filter(|range| strange.contains(&range.middle()))
-        .collect();
-    let mut notes: Vec<String> = strange
-        .iter()
-        .take(MAX_NAMED)
-        .map(|range| range.note())
-        .collect();
+    let is_strange = |address: &IpAddr| strange.contains(address);
+    let of_range = |range: &Range| range.samples().find(is_strange).map(|one| range.note(one));
+    let strange: Vec<String> = ranges.iter().filter_map(of_range).collect();
+    let mut notes: Vec<String> = strange.iter().take(MAX_NAMED).cloned().collect();
     if strange.len() > MAX_NAMED {
         notes.push(format!(
             "{} more redirects are for addresses that are not local",
@@ -149,52 +146,71 @@ fn ranges(rule: &Rule) -> Vec<Range> {
 }
 
 impl Range {
-    /// An address of it that is neither its first nor its last, which may be a network's own or its broadcast address.
-    fn middle(&self) -> IpAddr {
-        match (self.low, self.high) {
-            (IpAddr::V4(low), IpAddr::V4(high)) => {
-                let (low, high) = (low.to_bits(), high.to_bits());
-                Ipv4Addr::from_bits(low + (high - low) / 2).into()
-            }
-            (IpAddr::V6(low), IpAddr::V6(high)) => {
-                let (low, high) = (low.to_bits(), high.to_bits());
-                Ipv6Addr::from_bits(low + (high - low) / 2).into()
-            }
-            (low, _) => low,
-        }
+    /// Addresses of it from its middle on, one in each of its parts, none of them its first or its last where it has others: these
+    /// may be a network's own and its broadcast address.
+    fn samples(&self) -> impl Iterator<Item = IpAddr> {
+        let (low, span) = self.bits();
+        let is_ipv4 = self.low.is_ipv4();
+        let middle = PARTS / 2;
+        let parts = (middle..PARTS).chain(1..middle);
+        let mut seen = BTreeSet::new();
+        let places = parts.map(move |part| {
+            // The span of all of IPv6 times the parts has no room.
+            span / PARTS * part + span % PARTS * part / PARTS
+        });
+        places
+            .filter(move |place| (*place > 0 || span < 2) && seen.insert(*place))
+            .map(move |place| match is_ipv4 {
+                true => Ipv4Addr::from_bits((low + place) as u32).into(),
+                false => Ipv6Addr::from_bits(low + place).into(),
+            })
     }
 
-    fn note(&self) -> String {
-        let (rule, middle) = (&self.rule, self.middle());
+    /// The first address as a number, and how far away the last one is.
+    fn bits(&self) -> (u128, u128) {
+        let number = |address| match address {
+            IpAddr::V4(four) => u128::from(four.to_bits()),
+            IpAddr::V6(six) => six.to_bits(),
+        };
+        let low = number(self.low);
+        (low, number(self.high).saturating_sub(low))
+    }
+
+    fn note(&self, address: IpAddr) -> String {
+        let rule = &self.rule;
+        if is_for_many(address) {
+            return format!(
+                "{address} is an address of many, and no address of this machine, so {rule} gets no packets to it, and no route changes that: take it out of the rule"
+            );
+        }
         let remedy = match self.prefix() {
-            Some(prefix) => {
-                format!("`ip route add local {prefix} dev lo` makes all of {prefix} local")
-            }
+            Some(prefix) => format!(
+                "`ip route add local {prefix} dev lo` makes all of {prefix} local, and whoever else is there, such as neighbours, is not reached any more then"
+            ),
             None => format!(
-                "`ip route add local PREFIX dev lo` for each prefix of {}-{} makes them local",
+                "`ip route add local PREFIX dev lo` for each prefix of {}-{} makes them local, and whoever else is there is not reached any more then",
                 self.low, self.high
             ),
         };
-        format!("{middle} is no address of this machine, so {rule} gets no packets to it: {remedy}")
+        format!(
+            "{address} is no address of this machine, so {rule} gets no packets to it: {remedy}"
+        )
     }
 
     /// The range as a prefix, if it is one.
     fn prefix(&self) -> Option<String> {
-        let (low, span, bits) = match (self.low, self.high) {
-            (IpAddr::V4(low), IpAddr::V4(high)) => {
-                let (low, high) = (u128::from(low.to_bits()), u128::from(high.to_bits()));
-                (low, high - low, 32)
-            }
-            (IpAddr::V6(low), IpAddr::V6(high)) => {
-                (low.to_bits(), high.to_bits() - low.to_bits(), 128)
-            }
-            _ => return None,
-        };
+        let (low, span) = self.bits();
+        let bits = if self.low.is_ipv4() { 32 } else { 128 };
         // All ones, and none of them in the first address: then it is a prefix.
         let is_prefix = span & span.wrapping_add(1) == 0 && low & span == 0;
         let length = bits - (128 - span.leading_zeros());
         is_prefix.then(|| format!("{}/{length}", self.low))
     }
+}
+
+/// Whether an address is one of many: multicast, or every host of a wire.
+fn is_for_many(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 #[cfg(test)]
@@ -211,20 +227,31 @@ mod tests {
 
     #[test]
     fn ranges_are_prefixes_where_they_are() {
-        for (low, high, prefix, middle) in [
-            ("10.7.1.0", "10.7.1.255", Some("10.7.1.0/24"), "10.7.1.127"),
-            ("10.7.1.1", "10.7.1.1", Some("10.7.1.1/32"), "10.7.1.1"),
-            ("10.7.1.1", "10.7.1.2", None, "10.7.1.1"),
+        for (low, high, prefix, asked) in [
+            (
+                "10.7.1.0",
+                "10.7.1.255",
+                Some("10.7.1.0/24"),
+                "127 159 191 223 31 63 95",
+            ),
+            ("10.7.1.1", "10.7.1.1", Some("10.7.1.1/32"), "1"),
+            ("10.7.1.1", "10.7.1.2", None, "1"),
+            ("10.7.1.1", "10.7.1.3", None, "2"),
             (
                 "2001:db8::",
                 "2001:db8:0:ffff:ffff:ffff:ffff:ffff",
                 Some("2001:db8::/48"),
-                "2001:db8:0:7fff:ffff:ffff:ffff:ffff",
+                "2001:db8:0:7fff:ffff:ffff:ffff:ffff 2001:db8:0:9fff:ffff:ffff:ffff:ffff \
+                 2001:db8:0:bfff:ffff:ffff:ffff:ffff 2001:db8:0:dfff:ffff:ffff:ffff:ffff \
+                 2001:db8:0:1fff:ffff:ffff:ffff:ffff 2001:db8:0:3fff:ffff:ffff:ffff:ffff \
+                 2001:db8:0:5fff:ffff:ffff:ffff:ffff",
             ),
         ] {
             let range = range(low, high);
             assert_eq!(range.prefix().as_deref(), prefix, "{low}");
-            assert_eq!(range.middle().to_string(), middle, "{low}");
+            let samples: Vec<String> = range.samples().map(|one| one.to_string()).collect();
+            let samples = samples.join(" ").replace("10.7.1.", "");
+            assert_eq!(samples, asked, "{low}");
         }
     }
 }

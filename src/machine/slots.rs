@@ -325,7 +325,10 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: the socket that is there is not bound, or is connected to one peer".into()
         }
         Fill::NotListening => "absent: the socket that is there does not listen".into(),
-        Fill::Mptcp => "absent: the socket speaks MPTCP, which cannot be steered to".into(),
+        Fill::Mptcp => format!(
+            "absent: {} speaks MPTCP there, which cannot be steered to; turn that off in the program (of Go: GODEBUG=multipathtcp=0)",
+            somebody(state)
+        ),
         Fill::Refused(errno) => format!(
             "absent: the kernel refused the socket: {}",
             io::Error::from_raw_os_error(errno)

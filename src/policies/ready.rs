@@ -165,7 +165,10 @@ impl Ready {
 
     /// Where it is to be put in force: what the command line says, what a plan was made for, or where it is in force.
     pub(crate) fn options(&self, subject: &Subject) -> Options {
-        let options = options(&subject.place);
+        let options = Options {
+            add_routes: subject.add_routes,
+            ..options(&subject.place)
+        };
         match &self.origin {
             Origin::Policy(_) | Origin::Object => Options {
                 interfaces: subject.interfaces.clone(),

@@ -176,7 +176,7 @@ fn look(effect: Effect) -> (&'static str, &'static str) {
         Effect::Drop => ("drop", "#f2b8b0"),
         Effect::Reject => ("reject", "#f7d6a8"),
         Effect::Forward => ("redirect to an interface", "#b5d3f0"),
-        Effect::Redirect => ("redirect to a socket", "#b5d3f0"),
+        Effect::Redirect | Effect::Intercept => ("redirect to a socket", "#b5d3f0"),
         Effect::Shortcut => ("shortcut", "#e3c8e8"),
         Effect::Feed => ("redirect into a queue of a socket", "#e3c8e8"),
         Effect::Count => ("count", "#e6e6e6"),

@@ -113,7 +113,12 @@ fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit>
         }
     };
     let registered = registered.map_err(|error| refused(&error, output))?;
-    changed(name, &registered.held, "now holds", output);
+    changed(
+        name,
+        &registered.held,
+        ("now holds", "nothing was registered"),
+        output,
+    );
     for note in &registered.notes {
         output.note(note);
     }
@@ -154,11 +159,24 @@ fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), E
         None => sockc_runtime::socket_unregister(&place, name, &arguments.slots),
     };
     let slots = slots.map_err(|error| refused(&error, output))?;
-    changed(name, &slots, "no longer holds", output);
+    let nothing = nothing_there(arguments);
+    changed(name, &slots, ("no longer holds", &nothing), output);
     Ok(())
 }
 
-fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
+/// That nothing of what was named was there to be taken away.
+fn nothing_there(arguments: &SocketUnregister) -> String {
+    if let Some(cookie) = arguments.cookie {
+        return format!("no socket with the cookie {cookie} was registered");
+    }
+    if arguments.slots.is_empty() {
+        return "nothing was registered".to_owned();
+    }
+    let kinds: Vec<String> = arguments.slots.iter().map(|slot| slot.name()).collect();
+    format!("no {} was registered", kinds.join(" or "))
+}
+
+fn changed(name: &str, held: &[Held], (what, nothing): (&str, &str), output: &mut Output) {
     let slots: Vec<String> = held.iter().map(|held| held.name()).collect();
     if output.is_json() {
         output.value(&Changed {
@@ -167,7 +185,7 @@ fn changed(name: &str, held: &[Held], what: &str, output: &mut Output) {
             slots,
         });
     } else if slots.is_empty() {
-        output.line(format!("socket \"{name}\": nothing was registered"));
+        output.line(format!("socket \"{name}\": {nothing}"));
     } else {
         output.line(format!("socket \"{name}\" {what} {}", slots.join(", ")));
     }

@@ -1,6 +1,7 @@
 //! `sockc status`: what is in force, as the kernel says.
 
 mod connections;
+mod deliveries;
 mod facts;
 mod interfaces;
 
@@ -29,6 +30,8 @@ struct Report<'a> {
     generation: Option<u32>,
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    intercepted: Vec<deliveries::Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ends: Vec<slots::End<'a>>,
     connections: Vec<connections::Row<'a>>,
@@ -157,7 +160,7 @@ const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc 
 /// Says what of ours is gone; `true` if nothing is.
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
     let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
-    whole &= tell_overtaken(status, output);
+    whole &= tell_overtaken(status, output) & deliveries::tell(status, output);
     let lost = status.hooks.iter();
     let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
@@ -371,6 +374,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
         .collect();
     output.table(&rows);
     slots::tell(&status.sockets, output);
+    deliveries::show(status, output);
     slots::tell_ends(&status.ends, output);
     connections::show(&status.groups, output);
     if let Some(faults) = &status.faults {
@@ -459,6 +463,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         sockets: status
             .map(|status| slots::slots(&status.sockets))
             .unwrap_or_default(),
+        intercepted: status.map(deliveries::rows).unwrap_or_default(),
         ends: status
             .map(|status| slots::ends(&status.ends))
             .unwrap_or_default(),

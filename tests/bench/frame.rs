@@ -12,6 +12,8 @@ use super::rules::Header;
 
 /// Bytes of an Ethernet header.
 const ETHERNET: usize = 14;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// What of a frame changes from packet to packet.
 #[derive(Clone, Copy)]
@@ -57,10 +59,37 @@ const BOTH: Layout = Layout {
     ],
 };
 
+/// IPv4 with the checksum of TCP: every frame gets to a socket.
+const FOUR_TCP: Layout = Layout {
+    copies: &[
+        (Width::DW, 0, 26),
+        (Width::W, 8, 34),
+        (Width::H, 12, 24),
+        (Width::H, 14, 50),
+    ],
+    ..FOUR
+};
+
+/// The same with that of UDP.
+const FOUR_UDP: Layout = Layout {
+    copies: &[
+        (Width::DW, 0, 26),
+        (Width::W, 8, 34),
+        (Width::H, 12, 24),
+        (Width::H, 14, 40),
+    ],
+    ..FOUR
+};
+
 impl Layout {
     /// The layout for rules of IPv4, or of both families.
     pub(crate) fn of(has_ipv6: bool) -> Self {
         if has_ipv6 { BOTH } else { FOUR }
+    }
+
+    /// The layout for packets of IPv4 that sockets are to have.
+    pub(crate) fn for_sockets(is_tcp: bool) -> Self {
+        if is_tcp { FOUR_TCP } else { FOUR_UDP }
     }
 
     /// The frame of a header.
@@ -75,6 +104,8 @@ impl Layout {
             (from, to) => six(&mut frame, header.protocol, octets(from), octets(to)),
         };
         let length = (self.length - transport) as u16;
+        // Both addresses are right ahead of the transport in both families.
+        let addresses = sum(&frame[transport - addresses(header.from)..transport]);
         let transport = &mut frame[transport..];
         transport[..2].copy_from_slice(&header.sport.to_be_bytes());
         transport[2..4].copy_from_slice(&header.dport.to_be_bytes());
@@ -83,6 +114,12 @@ impl Layout {
         // TCP's header is five words; it is a SYN.
         transport[12] = 5 << 4;
         transport[13] = 2;
+        let place = if header.protocol == TCP { 16 } else { 6 };
+        let pseudo = addresses + u32::from(header.protocol) + u32::from(length);
+        let checksum = checksum(pseudo + sum(transport));
+        if [TCP, UDP].contains(&header.protocol) {
+            transport[place..place + 2].copy_from_slice(&checksum.to_be_bytes());
+        }
         frame
     }
 
@@ -115,12 +152,7 @@ fn four(frame: &mut [u8], protocol: u8, from: [u8; 4], to: [u8; 4]) -> usize {
     header[9] = protocol;
     header[12..16].copy_from_slice(&from);
     header[16..20].copy_from_slice(&to);
-    let words = header
-        .chunks(2)
-        .map(|two| u32::from(two[0]) << 8 | u32::from(two[1]));
-    let sum: u32 = words.sum();
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let checksum = !((folded & 0xffff) + (folded >> 16)) as u16;
+    let checksum = checksum(sum(header));
     header[10..12].copy_from_slice(&checksum.to_be_bytes());
     ETHERNET + 20
 }
@@ -137,6 +169,25 @@ fn six(frame: &mut [u8], protocol: u8, from: [u8; 16], to: [u8; 16]) -> usize {
     header[8..24].copy_from_slice(&from);
     header[24..40].copy_from_slice(&to);
     ETHERNET + 40
+}
+
+/// The sum of the words of some bytes (RFC 1071), not yet folded.
+fn sum(bytes: &[u8]) -> u32 {
+    let words = bytes
+        .chunks(2)
+        .map(|two| u32::from(two[0]) << 8 | u32::from(two[1]));
+    words.sum()
+}
+
+/// The checksum of a sum.
+fn checksum(sum: u32) -> u16 {
+    let folded = (sum & 0xffff) + (sum >> 16);
+    !((folded & 0xffff) + (folded >> 16)) as u16
+}
+
+/// How many bytes the two addresses of a header take.
+fn addresses(one: IpAddr) -> usize {
+    if one.is_ipv4() { 8 } else { 32 }
 }
 
 /// The sixteen bytes of an address.

@@ -10,6 +10,7 @@
 mod chart;
 mod code;
 mod compiled;
+#[allow(dead_code, reason = "other benchmarks use more of it")]
 mod frame;
 mod loaded;
 mod options;

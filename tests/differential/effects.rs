@@ -47,6 +47,12 @@ impl Wanted {
                 _ => true,
             }
     }
+
+    /// Whether a packet hook gives the packet its socket, so that no lookup is made for it.
+    pub(crate) fn is_taken(&self, policy: &Policy) -> bool {
+        matches!(self.verdict, Verdict::Redirect(_))
+            && matches!(self.decision.decider, Decider::Rule(rule) if !is_of_lookup(policy, rule))
+    }
 }
 
 /// Whether the socket lookup is where a rule counts.

@@ -209,11 +209,18 @@ impl<'a> Machine<'a> {
         let sockets = maps.named("sockets");
         for (socket, member, slot) in slots(&subject.policy, artifact) {
             let Some(map) = sockets else { continue };
+            // One that is handed over is bound somewhere, too.
+            let local = SocketAddr::new(slot.address, slot.port.max(1));
+            let cookie = 100 + u64::from(slot.index);
             if rng.chance(1, 3) {
+                // A closed socket is nobody in one of several places.
+                if subject.policy.sockets[socket].members > 1 && slot.protocol == IpProtocol::UDP {
+                    let closed = SocketModel::udp(cookie, SocketAddr::new(slot.address, 0));
+                    maps.update_socket(map, &slot.index.to_ne_bytes(), closed, 0)
+                        .unwrap();
+                }
                 continue;
             }
-            let local = SocketAddr::new(slot.address, slot.port);
-            let cookie = 100 + u64::from(slot.index);
             let model = match slot.protocol {
                 IpProtocol::TCP => SocketModel::listener(cookie, local),
                 _ => SocketModel::udp(cookie, local),

@@ -212,7 +212,8 @@ fn check_packet(
         wanted.verdict,
         Verdict::Allow | Verdict::Redirect(_) | Verdict::Reject
     ) && !(wanted.verdict == Verdict::Reject
-        && wanted.rejects_at_packet_hooks(&subject.policy));
+        && wanted.rejects_at_packet_hooks(&subject.policy))
+        && !wanted.is_taken(&subject.policy);
     if let Parsed::Ip(header) = packet
         && *direction == Direction::In
         && passes

@@ -15,6 +15,7 @@ mod knock;
 mod load;
 mod loaded;
 mod logging;
+mod lookups;
 mod metering;
 mod moved;
 mod refusals;
@@ -26,4 +27,5 @@ mod steering;
 #[allow(dead_code, reason = "these tests run packet programs only")]
 mod syscalls;
 mod table;
+mod transparent;
 mod two_sentences;

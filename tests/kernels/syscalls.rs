@@ -45,6 +45,21 @@ pub(crate) fn load_for_statistics(
     Ok(String::from_utf8_lossy(&log[..end]).into_owned())
 }
 
+/// Loads a program of these bytes.
+pub(crate) fn load(kind: Kind, code: &[u8], license: &CStr) -> io::Result<OwnedFd> {
+    let mut attr = empty();
+    // SAFETY: every field of this member of the union is plain data, zeroed before.
+    let load = unsafe { &mut attr.__bindgen_anon_3 };
+    load.prog_type = kind.program_type;
+    load.expected_attach_type = kind.attach_type;
+    load.insns = code.as_ptr() as u64;
+    load.insn_cnt = (code.len() / size_of::<bpf_insn>()) as u32;
+    load.license = license.as_ptr() as u64;
+    let fd = call(bpf_cmd::BPF_PROG_LOAD, &mut attr)?;
+    // SAFETY: the kernel has just given this descriptor to us alone.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// Runs a program on a frame and gives what it returned.
 pub(crate) fn run_on_frame(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<u32> {
     let mut attr = empty();

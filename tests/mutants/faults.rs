@@ -16,6 +16,8 @@ mod emit;
 mod ends;
 mod entry;
 mod handed;
+mod imported;
+mod intercepts;
 mod interpret;
 mod live;
 mod lower;
@@ -130,6 +132,7 @@ pub(crate) fn all() -> Vec<Fault> {
         parser::FAULTS,
         emit::FAULTS,
         ends::FAULTS,
+        intercepts::FAULTS,
         interpret::FAULTS,
         diff::FAULTS,
         steps::FAULTS,
@@ -149,6 +152,7 @@ pub(crate) fn all() -> Vec<Fault> {
         bounded::FAULTS,
         handed::FAULTS,
         members::FAULTS,
+        imported::FAULTS,
     ];
     parts.concat()
 }

@@ -99,6 +99,7 @@ fn manifest() -> Manifest {
         }],
         sockets: Vec::new(),
         ends: Vec::new(),
+        intercepts: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),

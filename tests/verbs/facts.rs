@@ -92,6 +92,31 @@ fn a_redirect_of_addresses_that_are_not_local_is_told() {
     }
 }
 
+/// A range of which half is local, and addresses that no route makes local.
+#[test]
+fn what_of_a_range_is_not_local_and_what_no_route_mends_is_told() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("half"));
+    let text = "socket proxy = tcp listen 127.0.0.1:9000 owner uid root\n\
+                half: redirect tcp 10.7.1.0/24:80 to sock proxy\n\
+                many: redirect tcp 224.0.0.5:80 to sock proxy\n";
+    let path = folder.file("half.sk", text);
+    lab.serve("10.7.1.0".parse().unwrap(), 25).unwrap();
+    let said = on_server(&lab, &["plan", &path]).stderr;
+    assert!(
+        said.contains("10.7.1.159 is no address of this machine, so `half`"),
+        "{said}"
+    );
+    assert!(
+        said.contains("neighbours, is not reached any more"),
+        "{said}"
+    );
+    assert!(said.contains("224.0.0.5 is an address of many"), "{said}");
+    assert!(!said.contains("route add local 224"), "{said}");
+}
+
 /// An entry of a live map is a redirect as any other, and so is a rule of a `for netns` block.
 #[test]
 fn redirects_by_entries_and_in_blocks_are_told_too() {

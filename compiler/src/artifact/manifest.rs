@@ -24,6 +24,9 @@ pub struct Manifest {
     /// The sockets whose queues take data, and their slots in the map `ends`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<EndPlan>,
+    /// What redirects `at tc` need of the machine, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub intercepts: Option<InterceptPlan>,
     /// Sockets that are declared and that no rule leads to, where no others have slots either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
@@ -365,6 +368,20 @@ pub struct EndPlan {
 /// `tcp_skb_cb`: two `u32`, the sequence numbers at which a segment begins and ends. Programs that are asked about what arrives read
 /// them there.
 pub const SEGMENT: u32 = 40;
+
+/// What redirects `at tc` need: what they take bears a mark, and the kernel delivers it here only where its routes say that what
+/// has the mark is local. Sockets that answer in the name of any address are transparent (`IP_TRANSPARENT`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterceptPlan {
+    /// The packet mark.
+    pub mark: u32,
+    /// The routing table where everything is local, as sockc makes it.
+    pub table: u32,
+    /// For each family that they are about, addresses that they are for; none of a family that they are not about.
+    pub samples: Vec<std::net::IpAddr>,
+    /// The named sockets that they lead to.
+    pub sockets: Vec<String>,
+}
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -137,3 +137,5 @@ pub(crate) const TCP_CLOSE: i32 = 7;
 pub(crate) const TCP_CLOSE_WAIT: i32 = 8;
 /// Socket state: a listener.
 pub(crate) const TCP_LISTEN: i32 = 10;
+/// A handshake that is not finished on our side.
+pub(crate) const NEW_SYN_RECV: i32 = 12;

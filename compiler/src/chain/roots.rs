@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::sight::{over_approximated, seen_from};
-use super::{Chain, ChainRule, Effect};
-use crate::diagram::classify::{Scope, new_flow, rate_and_match};
+use super::{Chain, ChainRule, Effect, Part};
+use crate::diagram::classify::{Scope, new_flow, new_fragment, rate_and_match};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::policy::Policy;
 
@@ -77,10 +77,12 @@ pub(crate) fn entry_diagram(
 ) -> Result<Node, BudgetExceeded> {
     let scope = Scope { group: chain.group };
     let mut matched = rate_and_match(store, entry.rule, &policy.rules[entry.rule], scope)?;
-    if entry.new_flows_only {
-        let new = new_flow(store)?;
-        matched = store.and(matched, new)?;
-    }
+    let part = match entry.part {
+        Part::All => Node::TRUE,
+        Part::NewFlows => new_flow(store)?,
+        Part::NewFragments => new_fragment(store)?,
+    };
+    matched = store.and(matched, part)?;
     let seen = seen_from(store, chain.hook, chain.class, matched)?;
     if entry.effect == Effect::Pass {
         return over_approximated(store, chain.hook, seen);

@@ -2,7 +2,7 @@
 
 use super::{DEFAULT, NOBODY};
 use crate::chain::sight::{seen_from, seen_on};
-use crate::diagram::classify::{Scope, new_flow, rule_diagram};
+use crate::diagram::classify::{Scope, new_flow, new_fragment, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::hook::Hook;
@@ -21,7 +21,7 @@ impl Verdict {
             Action::Drop => Self::Drop,
             Action::Reject => Self::Reject,
             Action::Forward(port) => Self::Forward(port),
-            Action::Redirect(socket) => Self::Redirect(socket),
+            Action::Redirect(socket) | Action::Intercept(socket) => Self::Redirect(socket),
             Action::Shortcut(near) => Self::Shortcut(near.to),
             Action::Feed(feed) => Self::Feed(feed),
         }
@@ -108,6 +108,7 @@ pub(crate) fn meaning(
         direction,
         group: of.group,
         default,
+        verdicts: true,
     };
     let whole = list.diagram(store, |_, rule| Some(Verdict::of(rule.action).terminal()))?;
     if of.group.is_some() {
@@ -135,6 +136,7 @@ pub(crate) fn lookup_meaning(store: &mut Store, policy: &Policy) -> Result<Node,
         direction: Direction::In,
         group: None,
         default: Verdict::Allow.terminal(),
+        verdicts: true,
     };
     let whole = list.diagram(store, |_, rule| match rule.action {
         Action::Allow | Action::Redirect(_) => Some(Verdict::of(rule.action).terminal()),
@@ -158,6 +160,7 @@ pub(super) fn deciders(
         direction: Direction::In,
         group: None,
         default: default_decider(policy),
+        verdicts: false,
     };
     let whole = list.diagram(store, |id, _| Some(id))?;
     let whole = seen_on(store, class, whole)?;
@@ -186,6 +189,17 @@ struct List<'a> {
     direction: Direction,
     group: Option<GroupId>,
     default: u32,
+    /// Whether the terminals are verdicts.
+    verdicts: bool,
+}
+
+/// What a redirect `at tc` gives: its socket to new flows, nothing to their fragments, and what is not new goes on.
+fn intercepted(store: &mut Store, redirect: Node) -> Result<Node, BudgetExceeded> {
+    let [allow, drop] = [Verdict::Allow, Verdict::Drop].map(Verdict::terminal);
+    let (allow, drop) = (store.terminal(allow)?, store.terminal(drop)?);
+    let (new, fragment) = (new_flow(store)?, new_fragment(store)?);
+    let moved = store.ite(new, redirect, allow)?;
+    store.ite(fragment, drop, moved)
 }
 
 impl List<'_> {
@@ -206,6 +220,10 @@ impl List<'_> {
             }
             let matched = rule_diagram(store, id, rule, scope)?;
             let value = store.terminal(value)?;
+            let value = match rule.action {
+                Action::Intercept(_) if self.verdicts => intercepted(store, value)?,
+                _ => value,
+            };
             layers.push(store.ite(matched, value, Node::NOMATCH)?);
         }
         layers.push(store.terminal(self.default)?);

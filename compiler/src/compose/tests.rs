@@ -122,7 +122,7 @@ fn spoil(dice: &mut Dice, chains: &mut [Chain]) -> Option<()> {
             let entry: &mut ChainRule = chain.entries.get_mut(at)?;
             entry.effect = match entry.effect {
                 Effect::Drop => Effect::Allow,
-                Effect::Redirect => Effect::Allow,
+                Effect::Redirect | Effect::Intercept => Effect::Allow,
                 _ => Effect::Drop,
             };
         }

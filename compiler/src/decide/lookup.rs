@@ -38,6 +38,10 @@ pub(crate) fn is_at_home(rule: &Rule) -> bool {
     match rule.action {
         Action::Redirect(_) => true,
         Action::Allow | Action::Count | Action::Reject => is_of_lookup(rule),
-        Action::Drop | Action::Forward(_) | Action::Shortcut(_) | Action::Feed(_) => false,
+        Action::Intercept(_)
+        | Action::Drop
+        | Action::Forward(_)
+        | Action::Shortcut(_)
+        | Action::Feed(_) => false,
     }
 }

@@ -441,3 +441,90 @@ fn sends_are_decided_by_the_rules_of_their_group() {
         );
     }
 }
+
+/// A redirect `at tc` takes what is new and whole, for whomever it is; nothing that it matches is forwarded past its socket.
+#[test]
+fn a_redirect_at_tc_takes_what_is_new_and_whole() {
+    let text = "default in drop
+        socket proxy = tcp listen 127.0.0.1:1, udp listen 127.0.0.1:1
+        socket quiet = tcp listen 127.0.0.1:2 if absent drop
+        redirect tcp to 10.7.0.0/16:80 to sock quiet at tc
+        redirect to 10.7.0.0/16 to sock proxy at tc";
+    let policy = policy(text);
+    let [proxy, quiet] = [0, 1].map(SocketId::new);
+    let web = tcp("192.0.2.1:4000", "10.7.0.1:80");
+    let other = udp("192.0.2.1:4000", "10.7.0.1:53");
+    let gone = Fixed {
+        socket: Nobody,
+        present: false,
+    };
+    let said = |header: &Header, world: &Fixed| {
+        let event = Event::Packet {
+            direction: Direction::In,
+            class: Policy::plain_class(),
+            packet: Parsed::Ip(header.clone()),
+        };
+        let decision = decide(&policy, &event, world);
+        (decision.verdict, decision.mark)
+    };
+    let mark = Some(crate::policy::INTERCEPTED);
+    for (header, socket, absent) in [(&web, quiet, Drop), (&other, proxy, Reject)] {
+        for answer in [Nobody, Listening] {
+            assert_eq!(
+                said(header, &world(answer)),
+                (Verdict::Redirect(socket), mark)
+            );
+        }
+        assert_eq!(said(header, &world(Established)), (Allow, mark));
+        assert_eq!(said(header, &gone), (absent, None));
+        assert_eq!(said(&first(header.clone()), &world(Nobody)), (Drop, None));
+        assert_eq!(
+            said(&first(header.clone()), &world(Established)),
+            (Allow, mark)
+        );
+    }
+    let lookup = Event::Lookup {
+        class: Policy::plain_class(),
+        header: web,
+    };
+    let decision = decide(&policy, &lookup, &world(Nobody));
+    assert_eq!(
+        (decision.verdict, decision.decider),
+        (Allow, Decider::Unmatched)
+    );
+}
+
+/// The member that a redirect `at tc` gives a flow is the one that the lookup would give it.
+#[test]
+fn the_members_of_a_name_are_asked_in_one_order_wherever_that_is() {
+    let [here, there] = ["", " at tc"].map(|at| {
+        policy(&format!(
+            "default in drop
+            socket many = registered members 7
+            redirect tcp to 10.7.0.0/16:80 to sock many{at}"
+        ))
+    });
+    let (mut found, present) = (std::collections::BTreeSet::new(), world(Nobody));
+    for port in 4000..4050 {
+        let header = tcp(&format!("192.0.2.1:{port}"), "10.7.0.1:80");
+        let order = crate::spread::order(&header, crate::policy::Spread::ByFlow, 7);
+        let first = order.unwrap().next();
+        for policy in [&here, &there] {
+            let event = Event::Packet {
+                direction: Direction::In,
+                class: Policy::plain_class(),
+                packet: Parsed::Ip(header.clone()),
+            };
+            assert_eq!(decide(policy, &event, &present).member, first);
+        }
+        found.insert(first);
+    }
+    assert_eq!(found.len(), 7);
+    // Nobody gets a connection that exists.
+    let event = Event::Packet {
+        direction: Direction::In,
+        class: Policy::plain_class(),
+        packet: Parsed::Ip(tcp("192.0.2.1:4000", "10.7.0.1:80")),
+    };
+    assert_eq!(decide(&there, &event, &world(Established)).member, None);
+}

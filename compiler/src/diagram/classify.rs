@@ -146,6 +146,14 @@ pub(crate) fn new_flow(store: &mut Store) -> Built {
     store.and(exists, free)
 }
 
+/// 1 for the first fragments among these.
+pub(crate) fn new_fragment(store: &mut Store) -> Built {
+    let first = crate::event::Fragment::First as u32;
+    let first = store.range(Field::Fragment, first, first, Node::TRUE, Node::FALSE)?;
+    let new = new_flow(store)?;
+    store.and(new, first)
+}
+
 /// 1 for the families and protocols that a named socket may hold.
 pub(crate) fn may_hold(store: &mut Store, socket: &Socket) -> Built {
     let mut families = [Node::FALSE; 2];

@@ -322,7 +322,7 @@ fn plain_chain(policy: &Policy, hook: Hook) -> Chain {
             _ => Effect::Allow,
         },
         counts: true,
-        new_flows_only: false,
+        part: crate::chain::Part::All,
         reason: "test",
     });
     Chain {

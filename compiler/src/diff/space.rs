@@ -11,7 +11,7 @@ use super::joint::{Joint, Which};
 use super::report::About;
 use super::topic::Topic;
 use crate::diagram::classify::{
-    Scope, SideFields, match_diagram, may_hold, new_flow, rate_diagram, sides, within,
+    Scope, SideFields, match_diagram, may_hold, new_flow, new_fragment, rate_diagram, sides, within,
 };
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -279,11 +279,14 @@ impl<'j, 'p> Space<'j, 'p> {
             Action::Shortcut(near) => Verdict::Shortcut(near.to),
             Action::Feed(feed) => return self.fed(feed, mark),
             Action::Redirect(socket) => return self.redirected(topic, socket, mark),
+            Action::Intercept(socket) => return self.intercepted(topic, socket, mark),
         };
         self.terminal(verdict, mark)
     }
 
     fn terminal(&mut self, verdict: Verdict, mark: Option<u32>) -> Built {
+        let ends = matches!(verdict, Verdict::Drop | Verdict::Reject);
+        let mark = mark.filter(|_| !ends);
         let number = self.outcomes.number(Disposition { verdict, mark });
         self.store.terminal(number)
     }
@@ -301,6 +304,14 @@ impl<'j, 'p> Space<'j, 'p> {
         let is_new = new_flow(&mut self.store)?;
         let stays = self.terminal(Verdict::Allow, mark)?;
         self.store.ite(is_new, new, stays)
+    }
+
+    /// The same at TC, where new flows that come in parts are dropped.
+    fn intercepted(&mut self, topic: Topic, socket: SocketId, mark: Option<u32>) -> Built {
+        let whole = self.redirected(topic, socket, mark)?;
+        let dropped = self.terminal(Verdict::Drop, mark)?;
+        let parts = new_fragment(&mut self.store)?;
+        self.store.ite(parts, dropped, whole)
     }
 
     /// Writes go into the queue, or get what an absent socket gives.

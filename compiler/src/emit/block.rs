@@ -5,14 +5,14 @@ use crate::bpf::asm;
 use crate::bpf::helper::Helper;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
-use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SlotRegion, SocketRegion, Value};
+use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SocketRegion, Value};
 use crate::protocol::IpProtocol;
 
 use super::registers::Registers;
 use super::{ARGUMENTS, EmitError, FRAME, inverted};
 
 /// Offset of `state` in `struct bpf_sock` (`linux/bpf.h`), readable of `sock_common` too.
-const SOCK_STATE: i16 = 72;
+pub(super) const SOCK_STATE: i16 = 72;
 
 /// A piece of code of known meaning and, but for jumps, known length.
 pub(super) enum Item {
@@ -271,7 +271,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn branch(&mut self, condition: Condition, then: Block, other: Block) {
+    pub(super) fn branch(&mut self, condition: Condition, then: Block, other: Block) {
         match inverted(condition.op) {
             Some(op) if self.next == Some(then) => {
                 let condition = Some(Condition { op, ..condition });
@@ -290,7 +290,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn jump_if_r0(&mut self, op: JumpOp, target: Block) {
+    pub(super) fn jump_if_r0(&mut self, op: JumpOp, target: Block) {
         let condition = Condition {
             op,
             narrow: false,
@@ -329,53 +329,7 @@ impl Emitter<'_> {
         self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
     }
 
-    fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
-        if let Some(places) = &region.places {
-            return self.places(region, places);
-        }
-        self.look_into(region)?;
-        self.jump_if_r0(JumpOp::Eq, region.miss);
-        let Some(flags) = region.assign else {
-            self.release(Register::R0);
-            self.jump(region.hit);
-            return Ok(());
-        };
-        self.assign(region, flags)?;
-        let condition = Condition {
-            op: JumpOp::Ne,
-            narrow: true,
-            lhs: Register::R0,
-            rhs: Rhs::Imm(0),
-        };
-        self.branch(condition, region.miss, region.hit);
-        Ok(())
-    }
-
-    /// Looks up what the key names.
-    pub(super) fn look_into(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
-        self.call(
-            Helper::MapLookupElem,
-            &[Arg::Map(region.map), Arg::SlotAddress(region.key)],
-        )
-    }
-
-    /// Assigns the socket in r0 and releases it; r0 becomes what the kernel says of it.
-    pub(super) fn assign(&mut self, region: &SlotRegion, flags: i32) -> Result<(), EmitError> {
-        let carrier = self.registers.of(region.carrier)?;
-        let context = self.registers.of(region.context)?;
-        let key = self.address(region.key, 0);
-        self.push(asm::mov64_reg(carrier, Register::R0));
-        self.push(asm::mov64_reg(Register::R1, context));
-        self.push(asm::mov64_reg(Register::R2, carrier));
-        self.push(asm::mov64_imm(Register::R3, flags));
-        self.push(asm::call(Helper::SkAssign));
-        // The key is not needed any more: its bytes carry the result over the release.
-        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
-        self.release(carrier);
-        self.push(asm::load(Width::W, Register::R0, FRAME, key));
-        Ok(())
-    }
-
+    /// Releases a socket.
     pub(super) fn release(&mut self, reference: Register) {
         self.mov(Register::R1, reference);
         self.push(asm::call(Helper::SkRelease));

@@ -6,7 +6,7 @@
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Arg, Block, End, Inst, Valid, Value};
+use crate::ir::{Arg, Block, End, Give, Inst, Valid, Value};
 
 use super::registers::{LOST, Registers};
 use super::{ARGUMENTS, EmitError};
@@ -84,7 +84,7 @@ impl Held<'_> {
                     self.write(places.turn)?;
                 }
                 self.call(&[])?;
-                if region.assign.is_some() {
+                if region.give != Give::Nothing {
                     self.write(region.carrier)?;
                     self.call(&[Arg::Value(region.context), Arg::Value(region.carrier)])?;
                     self.read(region.carrier)?;

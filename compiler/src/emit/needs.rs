@@ -8,7 +8,7 @@ use std::ops::Range;
 use cranelift_entity::SecondaryMap;
 
 use crate::bpf::opcode::Register;
-use crate::ir::{Arg, Block, End, Function, Inst, Valid, Value};
+use crate::ir::{Arg, Block, End, Function, Give, Inst, Valid, Value};
 
 use super::ARGUMENTS;
 use super::registers::LOST;
@@ -206,7 +206,7 @@ impl Walk {
             End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
                 self.call(&[]);
-                if region.assign.is_some() {
+                if region.give != Give::Nothing {
                     survive(&mut self.needs[region.context]);
                     survive(&mut self.needs[region.carrier]);
                     self.needs[region.carrier].add(at..at + 2);
@@ -214,7 +214,7 @@ impl Walk {
                 if let Some(places) = &region.places {
                     survive(&mut self.needs[places.turn]);
                     self.needs[places.turn].add(at..at + 2);
-                    if region.assign.is_some() {
+                    if region.give != Give::Nothing {
                         self.hold(region.context, at);
                     }
                 }

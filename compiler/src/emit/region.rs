@@ -1,7 +1,7 @@
-//! The regions that are loops: IPv6 extension headers, the types of a frame, the places of a name's members.
+//! The regions over a packet that are loops: IPv6 extension headers, and the types of a frame.
 //!
-//! A loop goes back at most six times, or as often as a name has places, and what counts stands in a register as a constant, so
-//! the verifier (Linux 5.3 and later) walks it as it would walk as many copies. Ethernet types are compared as they stand in memory.
+//! A loop goes back at most six times, and what counts stands in a register as a constant, so the verifier (Linux 5.3 and
+//! later) walks it as it would walk as many copies. Ethernet types are compared as they stand in memory.
 
 use super::block::{Condition, Emitter, Item, Rhs};
 use super::{EmitError, FRAME};
@@ -9,9 +9,8 @@ use crate::bpf::asm;
 use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
-use crate::ir::{Arg, Block, FrameRegion, HeaderRegion, Places, Slot, SlotRegion};
+use crate::ir::{Arg, Block, FrameRegion, HeaderRegion};
 use crate::protocol::IpProtocol;
-use crate::spread;
 
 /// The maximum number of extension headers that are stepped over; one more is malformed.
 const MAX_EXTENSIONS: i32 = 6;
@@ -31,9 +30,8 @@ const PASSED: Register = Register::R3;
 const KINDS: Register = Register::R4;
 const HEADER: Register = Register::R5;
 
-/// The registers of the loop over places, beside [`WORK`]: the place, and what is left of the hash.
-const PLACE: Register = Register::R1;
-const HASH: Register = Register::R2;
+/// A register, compared with a number in 32 bits.
+pub(super) type Test = (Register, JumpOp, i32);
 
 impl Emitter<'_> {
     /// There is one way through the loop, and others only leave it: in a loop the verifier remembers few states
@@ -156,66 +154,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    /// One place after the other, until one serves.
-    pub(super) fn places(&mut self, region: &SlotRegion, places: &Places) -> Result<(), EmitError> {
-        let turn = self.registers.of(places.turn)?;
-        let last = number(places.count)?;
-        self.push(asm::mov64_imm(turn, 0));
-        let again = self.items.len();
-        self.push(asm::mov64_reg(PLACE, turn));
-        if let Some(hash) = places.hash {
-            self.place(hash, places.count)?;
-        }
-        let [first, key] = [places.first, region.key].map(|slot| self.address(slot, 0));
-        self.push(asm::load(Width::W, WORK, FRAME, first));
-        self.push(asm::alu64_reg(AluOp::Add, PLACE, WORK));
-        self.push(asm::store_reg(Width::W, FRAME, key, PLACE));
-        self.look_into(region)?;
-        let nobody = self.mark();
-        match region.assign {
-            Some(flags) => {
-                self.assign(region, flags)?;
-                self.exit_if(Register::R0, JumpOp::Eq, 0, region.hit);
-            }
-            None => {
-                self.release(Register::R0);
-                let condition = None;
-                let target = region.hit;
-                self.items.push(Item::Jump { condition, target });
-            }
-        }
-        self.land_if_null(nobody, Register::R0);
-        self.push(asm::alu64_imm(AluOp::Add, turn, 1));
-        self.back(Some((turn, JumpOp::Ne, last)), again);
-        self.jump(region.miss);
-        Ok(())
-    }
-
-    /// Makes of the turn in [`PLACE`] the place that comes then, as [`spread`] says.
-    fn place(&mut self, hash: Slot, places: u32) -> Result<(), EmitError> {
-        let mask = number(places - 1)?;
-        let shift = number(spread::shift(places))?;
-        let hash = self.address(hash, 0);
-        self.push(asm::load(Width::DW, HASH, FRAME, hash));
-        for _ in 0..spread::ROUNDS {
-            self.push(asm::alu64_reg(AluOp::Add, PLACE, HASH));
-            self.push(asm::alu64_imm(AluOp::And, PLACE, mask));
-            self.push(asm::mov64_reg(WORK, HASH));
-            self.push(asm::alu64_imm(AluOp::Rsh, WORK, spread::FACTOR_BITS));
-            self.push(asm::alu64_imm(AluOp::Or, WORK, 1));
-            self.push(asm::alu64_reg(AluOp::Mul, PLACE, WORK));
-            self.push(asm::alu64_imm(AluOp::And, PLACE, mask));
-            self.push(asm::mov64_reg(WORK, PLACE));
-            self.push(asm::alu64_imm(AluOp::Rsh, WORK, shift));
-            self.push(asm::alu64_reg(AluOp::Xor, PLACE, WORK));
-            self.push(asm::alu64_imm(AluOp::Rsh, HASH, spread::ROUND_BITS));
-        }
-        self.push(asm::alu64_reg(AluOp::Add, PLACE, HASH));
-        self.push(asm::alu64_imm(AluOp::And, PLACE, mask));
-        Ok(())
-    }
-
-    fn exit_if(&mut self, lhs: Register, op: JumpOp, rhs: i32, target: Block) {
+    pub(super) fn exit_if(&mut self, lhs: Register, op: JumpOp, rhs: i32, target: Block) {
         let condition = Some(narrow((lhs, op, rhs)));
         self.items.push(Item::Jump { condition, target });
     }
@@ -230,37 +169,21 @@ impl Emitter<'_> {
     }
 
     /// Lets the jump at a marked place go here.
-    pub(super) fn land(&mut self, mark: usize, condition: Option<(Register, JumpOp, i32)>) {
+    pub(super) fn land(&mut self, mark: usize, condition: Option<Test>) {
         let by = (self.items.len() - 1 - mark).cast_signed();
         let condition = condition.map(narrow);
         self.items[mark] = Item::Near { condition, by };
     }
 
-    /// The same where the register holds nothing: pointers are compared in 64 bits.
-    fn land_if_null(&mut self, mark: usize, lhs: Register) {
-        self.land(mark, Some((lhs, JumpOp::Eq, 0)));
-        if let Some(Item::Near {
-            condition: Some(condition),
-            ..
-        }) = self.items.get_mut(mark)
-        {
-            condition.narrow = false;
-        }
-    }
-
     /// A jump back.
-    fn back(&mut self, condition: Option<(Register, JumpOp, i32)>, to: usize) {
+    pub(super) fn back(&mut self, condition: Option<Test>, to: usize) {
         let by = to.cast_signed() - self.items.len().cast_signed() - 1;
         let condition = condition.map(narrow);
         self.items.push(Item::Near { condition, by });
     }
 }
 
-fn number(number: u32) -> Result<i32, EmitError> {
-    i32::try_from(number).map_err(|_| EmitError::Number(number as usize))
-}
-
-fn narrow((lhs, op, rhs): (Register, JumpOp, i32)) -> Condition {
+fn narrow((lhs, op, rhs): Test) -> Condition {
     Condition {
         op,
         narrow: true,

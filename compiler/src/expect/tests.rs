@@ -56,6 +56,30 @@ expect drop with malformed
 }
 
 #[test]
+fn a_redirect_at_tc_drops_new_fragments_and_lets_others_be() {
+    let policy = "default in drop
+socket proxy = tcp listen 127.0.0.1:1234
+redirect tcp to 10.7.0.0/16:80 to sock proxy at tc
+";
+    let to = "tcp from 192.0.2.9:5000 to 10.7.0.1:80";
+    let holds = format!(
+        "expect redirect to sock proxy {to}
+expect drop {to} with fragment, no socket
+expect allow {to} with socket established
+expect reject {to} with sock proxy absent, no socket, tcp flags syn
+"
+    );
+    // Of the last one, a first fragment is dropped.
+    let lines = |text: &str| -> Vec<u32> {
+        let wrong = wrong(&format!("{policy}{text}"));
+        wrong.into_iter().map(|(line, _)| line).collect()
+    };
+    assert_eq!(lines(&holds), [7]);
+    let fragment = format!("expect reject {to} with fragment, sock proxy absent, no socket\n");
+    assert_eq!(lines(&fragment), [4]);
+}
+
+#[test]
 fn a_broken_line_shows_a_packet_and_who_decides() {
     for (line, wanted) in [
         ("expect allow tcp from any to any:23", "gets `drop`"),

@@ -1,6 +1,6 @@
 //! Verdicts that a line expects, against those that packets get.
 
-use crate::diagram::classify::new_flow;
+use crate::diagram::classify::{new_flow, new_fragment};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::expect::region::held;
@@ -35,6 +35,9 @@ pub(super) fn wrong(
     let verdict = match rule.action {
         Action::Redirect(socket) => {
             return wrong_redirect(store, policy, expected, socket, packets);
+        }
+        Action::Intercept(socket) => {
+            return wrong_intercept(store, policy, expected, socket, packets);
         }
         Action::Allow | Action::Count => Verdict::Allow,
         Action::Drop => Verdict::Drop,
@@ -91,6 +94,23 @@ fn wrong_redirect(
     let is_new = new_flow(store)?;
     let wrong = store.ite(is_new, new, node(stays || moved))?;
     store.and(packets, wrong)
+}
+
+/// The same of a redirect `at tc`: what is new and comes in parts is dropped, and a line may say that, or what the rule says.
+fn wrong_intercept(
+    store: &mut Store,
+    policy: &Policy,
+    expected: ExpectedVerdict,
+    socket: SocketId,
+    packets: Node,
+) -> Result<Node, BudgetExceeded> {
+    let wrong = wrong_redirect(store, policy, expected, socket, packets)?;
+    let right = [Verdict::Redirect(socket), Verdict::Drop]
+        .into_iter()
+        .any(|verdict| fulfils(expected, verdict));
+    let parts = new_fragment(store)?;
+    let other = if right { Node::FALSE } else { packets };
+    store.ite(parts, other, wrong)
 }
 
 /// Those of the writes for which a line expects something else than that they go into the queue, or what an absent socket gives.

@@ -116,7 +116,7 @@ fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject => Yes,
         Verb::Forward => No("it sees calls, not packets"),
-        Verb::Redirect => NO_SOCKET,
+        Verb::Redirect | Verb::Intercept => NO_SOCKET,
         Verb::Shortcut | Verb::Feed => No("no data is there to be moved yet"),
     }
 }

@@ -77,6 +77,7 @@ fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Count | Verb::Reject | Verb::Redirect => Yes,
         Verb::Drop => No("a socket lookup cannot drop in silence"),
+        Verb::Intercept => No("no lookup is made for a packet that has its socket"),
         Verb::Forward => No("a socket lookup chooses a socket, not an interface"),
         Verb::Shortcut | Verb::Feed => super::tc::NO_WRITES,
     }

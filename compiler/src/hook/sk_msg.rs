@@ -69,6 +69,6 @@ fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Shortcut | Verb::Feed => Yes,
         Verb::Forward => super::tc::NO_WRITES,
-        Verb::Redirect => HAS_SOCKET,
+        Verb::Redirect | Verb::Intercept => HAS_SOCKET,
     }
 }

@@ -73,7 +73,7 @@ pub(super) fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Feed => Yes,
         Verb::Forward => No("it sees the data of connections, not packets"),
-        Verb::Redirect => HAS_SOCKET,
+        Verb::Redirect | Verb::Intercept => HAS_SOCKET,
         Verb::Shortcut => No("the data is at its socket already"),
     }
 }

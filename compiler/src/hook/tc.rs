@@ -37,7 +37,9 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     sees: JOINED,
     reads: |_| Yes,
     does: |verb| match verb {
-        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Forward => Yes,
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject | Verb::Forward | Verb::Intercept => {
+            Yes
+        }
         Verb::Redirect => LATER,
         Verb::Shortcut | Verb::Feed => NO_WRITES,
     },
@@ -72,7 +74,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     does: |verb| match verb {
         Verb::Allow | Verb::Drop | Verb::Count | Verb::Forward => Yes,
         Verb::Reject => No("a packet that leaves has no peer that could be answered; write `drop`"),
-        Verb::Redirect => HAS_SOCKET,
+        Verb::Redirect | Verb::Intercept => HAS_SOCKET,
         Verb::Shortcut | Verb::Feed => NO_WRITES,
     },
     sets_mark: Yes,

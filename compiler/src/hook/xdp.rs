@@ -68,7 +68,7 @@ fn does(verb: Verb) -> Ability {
     match verb {
         Verb::Allow | Verb::Drop | Verb::Count => Yes,
         Verb::Reject | Verb::Forward => DRIVER,
-        Verb::Redirect => super::tc::LATER,
+        Verb::Redirect | Verb::Intercept => super::tc::LATER,
         Verb::Shortcut | Verb::Feed => super::tc::NO_WRITES,
     }
 }

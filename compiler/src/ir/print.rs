@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Arg, End, Function, Inst, Operand, forward_order};
+use super::{Arg, End, Function, Give, Inst, Operand, forward_order};
 
 impl Display for Function {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -149,10 +149,11 @@ impl Display for End {
                 )
             }
             Self::Slot(region) => {
-                let verb = match region.assign {
-                    None => "present",
-                    Some(0) => "assign",
-                    Some(_) => "assign-alone",
+                let verb = match region.give {
+                    Give::Nothing => "present".to_owned(),
+                    Give::ToLookup { alone: false } => "assign".to_owned(),
+                    Give::ToLookup { alone: true } => "assign-alone".to_owned(),
+                    Give::ToPacket(state) => format!("assign state {state}"),
                 };
                 let (map, key) = (region.map, region.key);
                 match &region.places {

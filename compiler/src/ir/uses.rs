@@ -1,8 +1,8 @@
 //! Which values an instruction and the end of a block read and write, and which slots they name.
 
 use super::{
-    Arg, End, FrameRegion, HeaderRegion, Inst, Operand, Places, Slot, SlotRegion, SocketRegion,
-    Value,
+    Arg, End, FrameRegion, Give, HeaderRegion, Inst, Operand, Places, Slot, SlotRegion,
+    SocketRegion, Value,
 };
 
 impl Inst {
@@ -87,7 +87,7 @@ impl End {
             }
             Self::ReturnValue(value) => read(*value),
             Self::Socket(region) => [region.context, region.size].into_iter().for_each(read),
-            Self::Slot(region) if region.assign.is_some() => read(region.context),
+            Self::Slot(region) if region.give != Give::Nothing => read(region.context),
             Self::Headers(region) => {
                 [region.network, region.end, region.cursor]
                     .into_iter()
@@ -119,7 +119,7 @@ impl End {
                 key,
                 context: _,
                 carrier: _,
-                assign: _,
+                give: _,
                 places,
                 hit: _,
                 miss: _,

@@ -112,7 +112,7 @@ impl Asked<'_> {
         for (_, rule) in policy.rules_of(Direction::In) {
             let lets = matches!(
                 rule.action,
-                Action::Allow | Action::Redirect(_) | Action::Forward(_)
+                Action::Allow | Action::Redirect(_) | Action::Intercept(_) | Action::Forward(_)
             );
             if !lets || !may_meet(rule, wanted) {
                 continue;

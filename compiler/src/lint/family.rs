@@ -3,12 +3,12 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::OTHER_FAMILY;
-use crate::policy::{Action, Direction, Family, Match, Policy, Rule, Side, Socket};
+use crate::policy::{Direction, Family, Match, Policy, Rule, Side, Socket};
 
 /// Reports redirects of a family that finds the socket absent, always.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for (_, rule) in policy.rules_of(Direction::In) {
-        let Action::Redirect(socket) = rule.action else {
+        let Some(socket) = rule.action.receiver() else {
             continue;
         };
         // By a map, one entry stands for many, and the destination is the entry's.

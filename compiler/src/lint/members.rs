@@ -8,13 +8,13 @@ use std::net::SocketAddr;
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::SPREAD_TWICE;
-use crate::policy::{Family, Listen, Policy, Socket};
+use crate::policy::{Action, Family, Listen, Policy, Socket, SocketId};
 
 /// Reports names whose members share an address, so that what one of them is given goes to any.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
-    for socket in policy.sockets.values() {
+    for (id, socket) in &policy.sockets {
         if let Some(listen) = shared(socket).filter(|_| !socket.pinned) {
-            found.push(report(socket, listen));
+            found.push(report(socket, listen).help(remedy(policy, id)));
         }
     }
 }
@@ -37,5 +37,17 @@ fn report(socket: &Socket, listen: &Listen) -> Diagnostic {
         socket.place.span,
         "sockets that share an address are one reuseport group, and any of it may get what one is given",
     )
-    .help("add `pinned`, so that the member itself gets it; or leave `members` out, and let the kernel alone spread")
+}
+
+/// What to write instead. Nothing is pinned at TC.
+fn remedy(policy: &Policy, socket: SocketId) -> &'static str {
+    let mut rules = policy.rules.values();
+    match rules.any(|rule| rule.action == Action::Intercept(socket)) {
+        true => {
+            "give each member an address of its own, since nothing can be pinned at tc; or leave `members` out, and let the kernel alone spread"
+        }
+        false => {
+            "add `pinned`, so that the member itself gets it; or leave `members` out, and let the kernel alone spread"
+        }
+    }
 }

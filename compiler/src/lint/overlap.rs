@@ -76,6 +76,7 @@ fn passes(rule: &Rule) -> Option<bool> {
     match rule.action {
         Action::Allow
         | Action::Redirect(_)
+        | Action::Intercept(_)
         | Action::Forward(_)
         | Action::Shortcut(_)
         | Action::Feed(_) => Some(true),

@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::ANYBODYS_SOCKET;
-use crate::policy::{
-    Action, Direction, Endpoint, Listen, Policy, Rule, Side, Socket, SocketOrigin,
-};
+use crate::policy::{Direction, Endpoint, Listen, Policy, Rule, Side, Socket, SocketOrigin};
 use crate::protocol::IpProtocol;
 
 /// The first port that any user may bind (`net.ipv4.ip_unprivileged_port_start`, as kernels start).
@@ -19,7 +17,7 @@ const UNPRIVILEGED: u16 = 1024;
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     let mut told = BTreeSet::new();
     for (_, rule) in policy.rules_of(Direction::In) {
-        let Action::Redirect(id) = rule.action else {
+        let Some(id) = rule.action.receiver() else {
             continue;
         };
         let socket = &policy.sockets[id];

@@ -13,7 +13,9 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     for (_, rule) in policy.rules_of(Direction::In) {
         match rule.action {
             Action::Allow if opens_sockets(policy, rule) => found.push(open(rule)),
-            Action::Redirect(_) if takes_every_port(rule) => found.push(any_port(rule)),
+            Action::Redirect(_) | Action::Intercept(_) if takes_every_port(rule) => {
+                found.push(any_port(rule))
+            }
             _ => {}
         }
     }

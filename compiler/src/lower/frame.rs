@@ -70,8 +70,10 @@ pub(super) struct Frame {
     pub(super) first_match: Option<Slot>,
     /// `struct bpf_sock_tuple`, 36 bytes.
     pub(super) tuple: Slot,
-    /// State of the socket that a lookup found. One byte.
+    /// State of the socket that a lookup in the own namespace found. One byte.
     pub(super) state: Slot,
+    /// That of one which was found in another namespace. One byte.
+    pub(super) elsewhere: Slot,
     /// The answer to the question that was asked last (see `question`). Four bytes.
     pub(super) answer: Slot,
     /// Which node of the tree asked it. Four bytes.
@@ -118,6 +120,7 @@ impl Frame {
             outcome: builder.opaque_slot(4),
             tuple: builder.slot(40),
             state: builder.opaque_slot(1),
+            elsewhere: builder.opaque_slot(1),
             answer: builder.opaque_slot(4),
             call_site: builder.opaque_slot(4),
             key: builder.opaque_slot(4),

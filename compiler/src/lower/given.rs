@@ -4,13 +4,15 @@
 //! Not here: blocks that are there already, which each part knows for itself.
 
 use crate::artifact::MapId;
-use crate::bpf::constant::BPF_SK_LOOKUP_F_NO_REUSEPORT;
+use crate::bpf::constant::{TCP_CLOSE, TCP_LISTEN};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::chain::Effect;
 use crate::classifier::tables::address_words;
 use crate::field::{FROM, Field, FieldSet, TO};
-use crate::ir::{Arg, Block, Builder, End, Places, Slot, SlotRegion, Value};
-use crate::policy::{Family, Socket, SocketId, Spread};
+use crate::ir::{Arg, Block, Builder, End, Give, Places, Slot, SlotRegion, Value};
+use crate::policy::{Action, Family, Socket, SocketId, Spread};
+use crate::protocol::IpProtocol;
 use crate::spread;
 
 use super::Source;
@@ -35,7 +37,7 @@ pub(in crate::lower) struct Sharing {
     /// What keeps together.
     spread: Spread,
     /// Whether a member is taken without its group.
-    pinned: bool,
+    pub(in crate::lower) pinned: bool,
 }
 
 impl Sharing {
@@ -49,11 +51,34 @@ impl Sharing {
     }
 }
 
-fn flags(pinned: bool) -> i32 {
-    match pinned {
-        true => BPF_SK_LOOKUP_F_NO_REUSEPORT,
-        false => 0,
+/// The state of a socket that takes what is new: one that listens, or an unconnected one of UDP.
+pub(super) fn taking(protocol: IpProtocol) -> i32 {
+    match protocol {
+        IpProtocol::TCP => TCP_LISTEN,
+        _ => TCP_CLOSE,
     }
+}
+
+/// The fields that order the members of names which a chain gives to packets.
+pub(super) fn spread_fields(source: &Source<'_>) -> FieldSet {
+    let mut fields = FieldSet::default();
+    for entry in &source.chain.entries {
+        let sharing = match (entry.effect, source.policy.rules[entry.rule].action) {
+            (Effect::Intercept, Action::Intercept(socket)) => {
+                Sharing::of(&source.policy.sockets[socket])
+            }
+            _ => None,
+        };
+        match sharing.map(|sharing| sharing.spread) {
+            None => {}
+            Some(Spread::BySource) => fields.extend(FROM),
+            Some(Spread::ByFlow) => {
+                fields.extend(FROM.into_iter().chain(TO));
+                fields.extend([Field::FromPort, Field::ToPort]);
+            }
+        }
+    }
+    fields
 }
 
 /// What stands for the field's value 0.
@@ -167,19 +192,18 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks into the slot of a named socket for the packet's family and protocol, and gives the lookup what it holds if `assign` says so;
-    /// of a name with members it only looks whether one is there. A miss too is a protocol that the policy declares no slot for.
+    /// Looks into the slot of a named socket for the packet's family and protocol, and does with what it holds as `give` says; of a name
+    /// with members it only looks whether one is there. A miss too is a protocol that the policy declares no slot for.
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
-        assign: bool,
+        give: Give,
         ends: [Block; 2],
     ) {
-        let data = &self.source.policy.sockets[socket];
-        let sharing = Sharing::of(data);
-        if assign && sharing.is_some() {
-            return builder.bug("a name with members is given to a lookup as one without");
+        let sharing = Sharing::of(&self.source.policy.sockets[socket]);
+        if give != Give::Nothing && sharing.is_some() {
+            return builder.bug("a name with members is given away as one without");
         }
         let [_, miss] = ends;
         let key = match sharing {
@@ -193,15 +217,15 @@ impl<'a> Given<'a> {
             hash: None,
             turn: builder.value(),
         });
-        let flags = assign.then(|| flags(data.pinned));
-        self.look_up(builder, (flags, places), ends);
+        self.look_up(builder, (give, places), ends);
     }
 
-    /// Gives the lookup a member of a name, the key of whose first slot the frame holds.
+    /// Gives a member of a name away, the key of whose first slot the frame holds: the first one in the order of the flow that
+    /// takes it.
     pub(super) fn members(
         &self,
         builder: &mut Builder,
-        sharing: Sharing,
+        (sharing, give): (Sharing, Give),
         family: Family,
         ends: [Block; 2],
     ) {
@@ -211,13 +235,28 @@ impl<'a> Given<'a> {
             hash: Some(self.hash(builder, sharing.spread, family)),
             turn: builder.value(),
         };
-        self.look_up(builder, (Some(flags(sharing.pinned)), Some(places)), ends);
+        self.look_up(builder, (give, Some(places)), ends);
     }
 
+    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new; of a name without members.
+    pub(super) fn hand_over(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        ends: [Block; 2],
+    ) {
+        let slot = (self.frame.key, ends[1]);
+        self.for_slot(builder, (socket, family), slot, |builder, protocol| {
+            let give = Give::ToPacket(taking(protocol));
+            self.look_up(builder, (give, None), ends);
+        });
+    }
+
+    /// Looks into the slot whose index is in `key`, or into places.
     fn look_up(
         &self,
         builder: &mut Builder,
-        (assign, places): (Option<i32>, Option<Places>),
+        (give, places): (Give, Option<Places>),
         [hit, miss]: [Block; 2],
     ) {
         let Some(map) = self.source.maps.sockets else {
@@ -229,7 +268,7 @@ impl<'a> Given<'a> {
             key: self.frame.key,
             context: self.context,
             carrier,
-            assign,
+            give,
             places,
             hit,
             miss,
@@ -278,21 +317,35 @@ impl<'a> Given<'a> {
         none: Block,
     ) {
         let ready = builder.block();
+        let slot = (key, none);
+        self.for_slot(builder, (socket, family), slot, |builder, _| {
+            builder.jump(ready);
+        });
+        builder.enter(ready);
+    }
+
+    /// The same; `found` ends each way that leads to a slot, with the protocol that it is for.
+    pub(super) fn for_slot(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        (key, none): (Slot, Block),
+        found: impl Fn(&mut Builder, IpProtocol),
+    ) {
         for &(slot_family, protocol, index) in &self.source.sockets[socket] {
             if slot_family != family {
                 continue;
             }
-            let found = builder.block();
+            let there = builder.block();
             let packet_protocol = self.read(builder, Field::Protocol, Family::V4);
-            builder.leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), found);
+            builder.leave_if(packet_protocol, JumpOp::Eq, i32::from(protocol), there);
             let otherwise = builder.current();
-            builder.enter(found);
+            builder.enter(there);
             let index = builder.fit(index, "the slot of a socket");
             builder.set_slot(key, 0, index, Width::W);
-            builder.jump(ready);
+            found(builder, protocol);
             builder.enter(otherwise);
         }
         builder.jump(none);
-        builder.enter(ready);
     }
 }

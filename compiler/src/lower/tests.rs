@@ -8,6 +8,7 @@ mod doors;
 mod first_match;
 mod fragments;
 mod headers;
+mod intercepts;
 mod layers;
 mod leaving;
 mod logs;
@@ -18,6 +19,7 @@ mod questions;
 mod rates;
 mod reject;
 mod sent;
+mod spread;
 
 use sockc_grammar::source::SourceMap;
 

@@ -146,6 +146,7 @@ fn manifest() -> Manifest {
             }],
         }],
         ends: Vec::new(),
+        intercepts: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),

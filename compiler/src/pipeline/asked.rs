@@ -10,7 +10,7 @@ use super::compilation::{Decision, NO_INTERFACE};
 use super::live;
 use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
-use crate::chain::Chain;
+use crate::chain::{Chain, Effect};
 use crate::diagram::flatten::Flat;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
@@ -51,7 +51,11 @@ pub(super) fn fields(decisions: &[Decision], doors: &[Option<Flat>]) -> FieldSet
 
 /// Whether programs look into the slots of named sockets.
 pub(super) fn steers(chains: &[Chain], tested: &FieldSet) -> bool {
-    chains.iter().any(|chain| chain.hook == Hook::SkLookup)
+    let hands_over = |chain: &Chain| {
+        let mut entries = chain.entries.iter();
+        chain.hook == Hook::SkLookup || entries.any(|entry| entry.effect == Effect::Intercept)
+    };
+    chains.iter().any(hands_over)
         || tested
             .iter()
             .any(|field| matches!(field.kind(), FieldKind::Absent | FieldKind::Entry))

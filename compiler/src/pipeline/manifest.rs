@@ -7,6 +7,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use sockc_grammar::ast;
 
 use super::compilation::Decision;
+use super::intercepted;
 use super::live;
 use super::options::{Counters, Job};
 use super::program_names::{reads, shortens, suffixed, takes_in, with_rules};
@@ -115,14 +116,17 @@ impl Slots {
             }
         });
         // Only packets that arrive are answered.
-        directions[0].withheld = chains.iter().any(lower::answers).then(|| {
-            let text = "answers withheld: beyond the limits of `reject`";
-            let direction = Direction::In;
-            push(
-                &mut counters,
-                bare(CounterKind::Withheld, text, direction, "drop"),
-            )
-        });
+        directions[0].withheld = chains
+            .iter()
+            .any(|chain| lower::answers(policy, chain))
+            .then(|| {
+                let text = "answers withheld: beyond the limits of `reject`";
+                let direction = Direction::In;
+                push(
+                    &mut counters,
+                    bare(CounterKind::Withheld, text, direction, "drop"),
+                )
+            });
         for counter in counters.values_mut() {
             counter.counted &= kept == Counters::Kept;
         }
@@ -380,6 +384,7 @@ pub(super) fn manifest(
             Some(_) => ends(policy, &slots.ends),
             None => Vec::new(),
         },
+        intercepts: intercepted::plan(policy),
         idle: match steers {
             true => Vec::new(),
             false => idle(policy, &slots.ends),

@@ -65,7 +65,7 @@ pub(super) fn make(
     let out_count = policy.out_interfaces.next_key().as_u32();
     let out_interfaces =
         (out_count > 0).then(|| maps.push(MapSpec::new("ports", MapKind::DevMap, 4, 8, out_count)));
-    let answering = chains.iter().any(lower::answers);
+    let answering = chains.iter().any(|chain| lower::answers(policy, chain));
     let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
     let rates = (meters.rates > 0)
         .then(|| maps.push(MapSpec::new("rates", MapKind::Array, 4, 8, meters.rates)));

@@ -7,7 +7,7 @@ mod homes;
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::{Chain, ChainDefault, ChainRule, Effect, at_home, rules_on};
+use super::{Chain, ChainDefault, ChainRule, Effect, Part, at_home, rules_on};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
@@ -63,14 +63,17 @@ impl Homes {
     /// What a rule is at a packet hook.
     fn entries(&self, policy: &Policy, hook: Hook, id: RuleId, rule: &Rule) -> Vec<ChainRule> {
         let home = self.rules[id];
+        if home == Some(hook) && matches!(rule.action, Action::Intercept(_)) {
+            return intercepted(id);
+        }
         if home == Some(hook) {
             return vec![at_home(id, rule, self.reason(rule, hook))];
         }
-        let entry = |effect, new_flows_only, reason| ChainRule {
+        let entry = |effect, part, reason| ChainRule {
             rule: id,
             effect,
             counts: false,
-            new_flows_only,
+            part,
             reason,
         };
         let last = hook == LATE || !self.late;
@@ -79,10 +82,14 @@ impl Homes {
             (Action::Redirect(socket), _) if last && policy.sockets[socket].drop_if_absent => {
                 let watch = entry(
                     Effect::RedirectPass,
-                    true,
+                    Part::NewFlows,
                     "drops new flows while its socket is absent",
                 );
-                let others = entry(Effect::Pass, false, "connections that exist are not moved");
+                let others = entry(
+                    Effect::Pass,
+                    Part::All,
+                    "connections that exist are not moved",
+                );
                 // `at sk_lookup` says that it is not about them.
                 if rule.in_lookup() {
                     vec![watch]
@@ -91,17 +98,21 @@ impl Homes {
                 }
             }
             (Action::Redirect(_), _) if !rule.in_lookup() => {
-                vec![entry(Effect::Pass, false, "waits for the socket lookup")]
+                vec![entry(
+                    Effect::Pass,
+                    Part::All,
+                    "waits for the socket lookup",
+                )]
             }
             (_, Some(Hook::LOOKUP)) => vec![entry(
                 Effect::Pass,
-                true,
+                Part::NewFlows,
                 "new flows wait for the socket lookup",
             )],
-            (_, Some(LATE)) => vec![entry(Effect::Pass, false, "waits for tc")],
+            (_, Some(LATE)) => vec![entry(Effect::Pass, Part::All, "waits for tc")],
             (Action::Allow, _) => vec![entry(
                 Effect::Allow,
-                false,
+                Part::All,
                 "xdp has let these pass; keeps its place",
             )],
             // What XDP has taken does not come here. What comes may be joined of segments that the rule did not match.
@@ -118,4 +129,29 @@ impl Homes {
             "xdp is the earliest hook, and can evaluate it"
         }
     }
+}
+
+/// A redirect `at tc`, where it runs: what is new comes to the socket, in one piece; the rest of what it matches goes on to where
+/// it belongs, with the mark by which it is delivered.
+fn intercepted(rule: RuleId) -> Vec<ChainRule> {
+    let entry = |effect, part, reason| ChainRule {
+        rule,
+        effect,
+        counts: true,
+        part,
+        reason,
+    };
+    vec![
+        entry(
+            Effect::Drop,
+            Part::NewFragments,
+            "the kernel forgets the socket of a fragment",
+        ),
+        entry(Effect::Intercept, Part::NewFlows, LATE.spec().reason),
+        entry(
+            Effect::Allow,
+            Part::All,
+            "connections that exist are not moved",
+        ),
+    ]
 }

@@ -74,6 +74,7 @@ fn effect_word(effect: Effect) -> &'static str {
         Effect::Drop => "drop",
         Effect::Reject => "reject",
         Effect::Forward => "redirect",
+        Effect::Intercept => "redirect",
         Effect::Count => "count",
         Effect::Pass => "pass",
         Effect::RedirectPass => "watch",

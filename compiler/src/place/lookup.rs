@@ -7,7 +7,7 @@
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::needs::unreadable;
-use super::{Chain, ChainDefault, ChainRule, Effect, at_home, codes};
+use super::{Chain, ChainDefault, ChainRule, Effect, Part, at_home, codes};
 use crate::decide::is_at_home;
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
@@ -113,7 +113,7 @@ impl<'a> After<'a> {
             rule: id,
             effect: Effect::Allow,
             counts: false,
-            new_flows_only: false,
+            part: Part::All,
             reason: "comes before a rule of the lookup that it overlaps",
         }))
     }

@@ -34,14 +34,18 @@ fn codes(policy: &Policy) -> Vec<Code> {
     errors.into_iter().map(|error| error.code).collect()
 }
 
-/// Hook, then effect, `+` where it counts and `*` where only new flows match, of each entry, then the default.
+/// Hook, then effect, `+` where it counts, `*` where only new flows match and `/` where only their fragments do, of each entry, then the default.
 fn sketch(chains: &[Chain]) -> Vec<String> {
     let entry = |entry: &ChainRule| {
         format!(
             "{:?}{}{}",
             entry.effect,
             if entry.counts { "+" } else { "" },
-            if entry.new_flows_only { "*" } else { "" }
+            match entry.part {
+                Part::All => "",
+                Part::NewFlows => "*",
+                Part::NewFragments => "/",
+            }
         )
     };
     chains
@@ -220,6 +224,35 @@ fn a_count_at_tc_pulls_the_drops_after_it_to_tc() {
         ["Xdp: Count+ Pass | allow", "TcIn: Count+ Drop+ | drop+"]
     );
     assert_eq!(codes(&list(Some(Hook::Xdp))), [codes::COUNT_UNSEEN]);
+}
+
+#[test]
+fn a_redirect_at_tc_is_done_there_and_not_again_at_the_lookup() {
+    let taking = |number: u32| {
+        at(
+            Hook::TcIn,
+            Rule {
+                matches: tcp(prefix(), 80),
+                ..rule(Action::Intercept(SocketId::from_u32(number)))
+            },
+        )
+    };
+    let chains = placed(&policy([rule(Action::Count), taking(1)]));
+    assert_eq!(
+        sketch(&chains),
+        [
+            "Xdp: Count+ Pass | allow+",
+            "TcIn: Drop+/ Intercept+* Allow+ | allow"
+        ]
+    );
+    let both = policy([taking(0), redirect(0, tcp(prefix(), 80))]);
+    assert_eq!(
+        sketch(&placed(&both)),
+        [
+            "TcIn: Drop+/ Intercept+* Allow+ Pass | allow+",
+            "SkLookup: Redirect+ | allow"
+        ]
+    );
 }
 
 #[test]

@@ -44,6 +44,8 @@ pub enum Verb {
     Reject,
     /// `redirect … to sock`, `redirect … by @map`
     Redirect,
+    /// `redirect … to sock … at tc`, `redirect … by @map at tc`
+    Intercept,
     /// `redirect … to interface`
     Forward,
     /// `shortcut`
@@ -61,7 +63,7 @@ impl Verb {
             Self::Drop => "drop",
             Self::Reject => "reject",
             Self::Count => "count",
-            Self::Redirect | Self::Forward | Self::Feed => "redirect",
+            Self::Redirect | Self::Intercept | Self::Forward | Self::Feed => "redirect",
             Self::Shortcut => "shortcut",
         }
     }
@@ -75,6 +77,7 @@ impl From<Action> for Verb {
             Action::Reject => Self::Reject,
             Action::Count => Self::Count,
             Action::Redirect(_) => Self::Redirect,
+            Action::Intercept(_) => Self::Intercept,
             Action::Forward(_) => Self::Forward,
             Action::Shortcut(_) => Self::Shortcut,
             Action::Feed(_) => Self::Feed,

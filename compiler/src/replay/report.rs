@@ -215,9 +215,7 @@ pub(super) fn asks_sockets(policy: &Policy) -> bool {
             _ => false,
         }
     }
-    let steers = |rule: &Rule| {
-        rule.at.is_some() || matches!(rule.action, crate::policy::Action::Redirect(_))
-    };
+    let steers = |rule: &Rule| rule.at.is_some() || rule.action.receiver().is_some();
     let mut rules = policy.rules.values();
     rules.any(|rule| steers(rule) || rule.matches.conditions.iter().any(asks))
 }

@@ -73,6 +73,8 @@ impl Resolver<'_> {
         rule.audit = Some(Verb::from(rule.action));
         match (rule.action, &rule.matches.from) {
             (Action::Redirect(_), _) => rule.at = Some(Hook::LOOKUP),
+            // What is only counted is delivered as it would be.
+            (Action::Intercept(_), _) => rule.mark = None,
             (Action::Shortcut(near), None) => rule.matches.from = Some(Side::Group(near.from)),
             (Action::Shortcut(_), Some(Side::Endpoints { .. })) if self.policy.groups.len() > 1 => {
                 self.report.error(

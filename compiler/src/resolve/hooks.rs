@@ -227,7 +227,7 @@ impl AtHook<'_> {
 
     fn other_verb(&self, hook: Hook) -> String {
         match self.verb {
-            Verb::Redirect => "leave `at` out, or write `at sk_lookup`".to_owned(),
+            Verb::Redirect => "leave `at` out, or write `at tc` or `at sk_lookup`".to_owned(),
             // The lookup's only refusal is answered with a reset or an ICMP error.
             Verb::Drop => "write `reject`, or leave `at sk_lookup` out".to_owned(),
             _ => format!("leave `at {}` out", hook.name()),

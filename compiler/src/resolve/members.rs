@@ -84,3 +84,25 @@ pub(super) fn is_alone(socket: &Socket, span: Span, report: &mut Report) -> Opti
     );
     None
 }
+
+/// Whether a redirect `at tc` leads to a socket as it says: `bpf_sk_assign` takes no flags there, and the kernel spreads what it is
+/// given over the reuseport group of the socket.
+pub(super) fn is_spread(socket: &Socket, at: Span, report: &mut Report) -> Option<()> {
+    if !socket.pinned {
+        return Some(());
+    }
+    report.push(
+        Diagnostic::error(
+            codes::SOCKET_PINNED,
+            format!(
+                "the socket `{}` is pinned, to which a redirect at tc cannot keep",
+                socket.name
+            ),
+            at,
+            "here the kernel may give a packet to any socket of a reuseport group",
+        )
+        .also(socket.place.span, "declared here")
+        .help("leave `pinned` out, and bind each socket to an address of its own, as those of a name with `members` may be; or leave `at tc` out where the addresses are those of this machine"),
+    );
+    None
+}

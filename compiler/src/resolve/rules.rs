@@ -1,6 +1,6 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
-use sockc_grammar::ast::{Protocol, Rule as WrittenRule, Side, Target, Verb};
+use sockc_grammar::ast::{HookName, Protocol, Rule as WrittenRule, Side, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -8,12 +8,13 @@ use super::clauses::Clauses;
 use super::conditions::Names;
 use super::hooks::AtHook;
 use super::matchable::can_match;
+use super::members::is_spread;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::through::{map_named, map_of};
 use super::{Resolver, codes};
 use crate::hook::{self, Hook};
-use crate::policy::{Action, Direction, Match, ProtocolMatch, Rule};
+use crate::policy::{Action, Direction, INTERCEPTED, Match, ProtocolMatch, Rule};
 use crate::protocol::IpProtocol;
 use crate::values::codes as values;
 
@@ -139,12 +140,20 @@ impl Resolver<'_> {
             false => self.hook(written, &clauses, verb, direction),
         };
         let action = self.action(verb, &clauses, written.verb.span);
+        let at_tc = intercepts_at(&clauses, direction);
+        let action = action.and_then(|action| match (action, at_tc) {
+            (Action::Redirect(socket), Some(at)) => {
+                self.are_spread(action, &clauses, at)?;
+                Some(Action::Intercept(socket))
+            }
+            _ => Some(action),
+        });
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
         if let Some(hook) = at.filter(|hook| protocols.is_empty() && hook.is_process()) {
             protocols = seen_alone(hook);
         }
-        if let (Action::Redirect(socket), None) = (action, map_of(&clauses)) {
+        if let (Some(socket), None) = (action.receiver(), map_of(&clauses)) {
             protocols = self.redirect_protocols(protocols, &written.protocols, socket)?;
         }
         let matches = Match {
@@ -158,11 +167,26 @@ impl Resolver<'_> {
             label: written.label.as_ref().map(|label| label.value.clone()),
             at,
             rate: effects.rate,
-            mark: effects.mark,
+            mark: match action {
+                Action::Intercept(_) => Some(INTERCEPTED),
+                _ => effects.mark,
+            },
             log: effects.log,
             note: effects.note,
             ..Rule::plain(direction, action, matches, self.places.place(span))
         })
+    }
+
+    /// Whether every socket that a redirect `at tc` may lead to gets there what it says.
+    fn are_spread(&mut self, action: Action, clauses: &Clauses<'_>, at: Span) -> Option<()> {
+        let mut receivers = self.receivers(action, clauses);
+        receivers.sort_unstable();
+        receivers.dedup();
+        let spread = receivers
+            .into_iter()
+            .map(|socket| is_spread(&self.policy.sockets[socket], at, &mut self.report));
+        let spread: Vec<Option<()>> = spread.collect();
+        spread.into_iter().collect()
     }
 
     /// The direction: `in` where none is written, `send` for a shortcut.
@@ -293,6 +317,12 @@ impl Resolver<'_> {
         let Some(verb) = verb_of(verb, clauses.target) else {
             return Some(None);
         };
+        let verb = match verb {
+            hook::Verb::Redirect if intercepts_at(clauses, direction).is_some() => {
+                hook::Verb::Intercept
+            }
+            other => other,
+        };
         // A mark elsewhere is refused wherever the rule runs.
         let mark = clauses
             .mark
@@ -364,6 +394,12 @@ fn directions(
 fn steers(verb: Verb, clauses: &Clauses<'_>) -> bool {
     let target = clauses.target.map(|(target, _)| target);
     verb == Verb::Redirect && matches!(target, Some(Target::Sock(_) | Target::ByMap(_)))
+}
+
+/// Where it says that a redirect to a socket is done where packets are, and not left to the lookup; nowhere where it is left.
+fn intercepts_at(clauses: &Clauses<'_>, direction: Direction) -> Option<Span> {
+    let at = clauses.at.filter(|at| at.value == HookName::Tc)?;
+    (direction == Direction::In).then_some(at.span)
 }
 
 /// Whether a rule puts data into a queue of a socket.

@@ -146,7 +146,8 @@ impl Run<'_> {
                 continue;
             }
             let number = u64::from(socket.as_u32()) + 1 + u64::from(member) * MEMBER;
-            let address = SocketAddr::new(data.address, data.port);
+            // One that is handed over is bound somewhere, too.
+            let address = SocketAddr::new(data.address, data.port.max(1));
             let model = match data.protocol {
                 IpProtocol::TCP => SocketModel::listener(number, address),
                 _ => SocketModel::udp(number, address),

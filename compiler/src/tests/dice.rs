@@ -10,8 +10,8 @@ use crate::header_field::{self, HeaderField};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, Feed, FieldTest, GroupId,
-    IcmpMatch, Match, Policy, ProtocolMatch, Queue, Rule, Shortcut, Side, Socket, SocketId,
-    SocketState,
+    INTERCEPTED, IcmpMatch, Match, Policy, ProtocolMatch, Queue, Rule, Shortcut, Side, Socket,
+    SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
@@ -288,7 +288,15 @@ impl Dice {
             policy.sockets.push(socket(drop_if_absent));
         }
         for _ in 0..rules {
-            let mut rule = match self.below(6) {
+            let mut rule = match self.below(7) {
+                6 => Rule {
+                    matches: Match {
+                        protocols: self.steered().protocols,
+                        ..self.matches(1)
+                    },
+                    mark: Some(INTERCEPTED),
+                    ..rule(Action::Intercept(SocketId::from_u32(self.below(2) as u32)))
+                },
                 0 | 1 => Rule {
                     matches: self.steered(),
                     ..rule(Action::Redirect(SocketId::from_u32(self.below(2) as u32)))
@@ -319,6 +327,7 @@ impl Dice {
         let readable = rule.matches.conditions.is_empty();
         match (self.below(6), rule.action) {
             (_, Action::Redirect(_)) => None,
+            (_, Action::Intercept(_)) => Some(Hook::TcIn),
             (0, _) => Some(Hook::TcIn),
             (1, _) => Some(Hook::Xdp),
             (2, Action::Allow | Action::Count) if readable => Some(Hook::SkLookup),

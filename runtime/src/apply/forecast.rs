@@ -9,7 +9,7 @@ mod data;
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
-use sockc_compiler::policy::Deed;
+use sockc_compiler::policy::{Deed, Family};
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
@@ -22,6 +22,7 @@ use crate::blocks::Blocks;
 use crate::blocks::departing::{self, Departing};
 use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
+use crate::delivery;
 use crate::error::Error;
 use crate::groups::moved;
 use crate::hook::{Hook, Means, On, Point};
@@ -31,6 +32,7 @@ use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
+use crate::sockets::{inspect, transparent};
 use crate::state::record::{Attached, Record};
 use crate::state::{Access, Lock};
 use crate::status::drift::{Drift, check_ground};
@@ -55,6 +57,8 @@ pub struct Forecast {
     pub data: Vec<DataForecast>,
     /// Counters.
     pub counters: CounterForecast,
+    /// The families in which apply makes a rule and a route that lead intercepted packets to their sockets.
+    pub ways: Vec<Family>,
     /// The interfaces that a pattern covers, but that carry no Ethernet frames.
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
@@ -208,6 +212,7 @@ impl One<'_> {
         {
             check_ground(&self.session.state, before)?;
         }
+        let ways = self.ways()?;
         let data = data::forecast(self.part, self.targets, self.session, before, self.around)?;
         let counters = data::counters(before, self.part.manifest);
         let gone = ownership::gone(before, record);
@@ -220,6 +225,7 @@ impl One<'_> {
             hooks: self.hooks()?,
             data,
             counters,
+            ways,
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
@@ -228,6 +234,16 @@ impl One<'_> {
             renamed_netns: ownership::renamed(before, record),
             departing,
         })
+    }
+
+    /// What apply would make that leads intercepted packets to their sockets; refuses what it would refuse.
+    fn ways(&self) -> Result<Vec<Family>, Error> {
+        let Some(plan) = &self.part.manifest.intercepts else {
+            return Ok(Vec::new());
+        };
+        let there = inspect::expected(self.session, self.part.manifest)?;
+        transparent::check(self.part.manifest, &there)?;
+        delivery::check(plan, &self.targets.names(), self.part.options.add_routes)
     }
 
     fn running(&self) -> Option<Running> {

@@ -141,6 +141,12 @@ impl Targets {
         all.find(|one| one.index == index)
     }
 
+    /// What the interfaces are called now.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let interfaces = self.interfaces.iter();
+        interfaces.map(|one| one.name.clone()).collect()
+    }
+
     /// The interface of a point of packets.
     pub(crate) fn interface_of(&self, point: Point) -> Option<&Interface> {
         match point.on() {

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::policy::Family;
 
 use super::applied::{Applied, InterfaceHook, OtherHook};
 use super::targets::Targets;
@@ -18,6 +19,7 @@ use crate::attach;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
+use crate::delivery;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PARKED, faults, refused};
 use crate::live::{maps, sets};
@@ -30,6 +32,7 @@ use crate::sockets::ends;
 use crate::sockets::fill::SlotFiller;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
+use crate::sockets::transparent;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
 use crate::state::totals;
@@ -98,6 +101,7 @@ impl<'a> Work<'a> {
 
     /// Makes everything that the policy needs, next to what is in force. `outer` is the policy that this one stands in.
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
+        let missing = self.missing_ways()?;
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;
         let mut doors = self.doors()?;
@@ -127,9 +131,14 @@ impl<'a> Work<'a> {
         let owners = self.owners;
         let supply = SlotFiller::new(self.manifest, before, self.session, generation, owners)?;
         let states = self.fill(supply.as_ref())?;
+        transparent::check(self.manifest, &states)?;
         let before = self.before.as_ref();
         let carried = ends::carry(self.manifest, before, state, generation)?;
         self.notes.extend(carried);
+        if let Some(plan) = &self.manifest.intercepts {
+            self.step("lead intercepted packets to their sockets")?;
+            delivery::make(state, plan, &missing)?;
+        }
         self.step("place the programs")?;
         self.place_programs()?;
         self.attach_all()?;
@@ -146,6 +155,14 @@ impl<'a> Work<'a> {
             states,
             doors,
         })
+    }
+
+    /// The families in which packets that redirects `at tc` take have no way to their sockets, if it may be made.
+    fn missing_ways(&self) -> Result<Vec<Family>, Error> {
+        let Some(plan) = &self.manifest.intercepts else {
+            return Ok(Vec::new());
+        };
+        delivery::check(plan, &self.targets.names(), self.options.add_routes)
     }
 
     /// The groups whose sockets are taken into maps, with their places in the manifest.

@@ -173,7 +173,19 @@ impl fmt::Display for Error {
                 write!(f, "`{entry}` of the live map \"{map}\": {cause}")
             }
             Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
+            Self::Undelivered { wrong, addable } => {
+                write!(
+                    f,
+                    "what redirects `at tc` take would not get to its socket: {}",
+                    wrong.join("; ")
+                )?;
+                match addable {
+                    true => f.write_str(". `sockc apply --add-routes` makes rules and routes, and `sockc unload` takes them back. Nothing was changed"),
+                    false => f.write_str(". Nothing was changed"),
+                }
+            }
             Self::Pairs { pairs, cause } => write!(f, "the pairs \"{pairs}\": {cause}"),
+            Self::Path { path, why } => write!(f, "cannot listen at {}: {why}", path.display()),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",

@@ -29,8 +29,26 @@ pub struct Listener {
 impl Listener {
     /// Starts one in the calling thread's namespace.
     pub fn start(protocol: IpProtocol, address: SocketAddr, ttl: u8) -> Result<Self, Error> {
+        Self::make(protocol, address, ttl, false)
+    }
+
+    /// Starts one that answers in the name of any address (`IP_TRANSPARENT`).
+    pub fn transparent(protocol: IpProtocol, address: SocketAddr, ttl: u8) -> Result<Self, Error> {
+        Self::make(protocol, address, ttl, true)
+    }
+
+    fn make(
+        protocol: IpProtocol,
+        address: SocketAddr,
+        ttl: u8,
+        transparent: bool,
+    ) -> Result<Self, Error> {
         let start = || {
             let fd = state::open(protocol, address)?;
+            if transparent {
+                // Of both families.
+                setsockopt(&fd, sockopt::IpTransparent, &true)?;
+            }
             if address.is_ipv4() {
                 setsockopt(&fd, sockopt::Ipv4Ttl, &i32::from(ttl))?;
             } else {

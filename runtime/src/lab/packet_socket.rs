@@ -13,10 +13,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 /// The largest frame: headers and the largest IP packet.
 const FRAME: usize = 14 + 8 + 65_575;
 
+/// An EtherType that no frame of a lab has: that of the second local experiment.
+const UNUSED: u16 = 0x88b6;
+
 /// A packet socket, bound to an interface and an EtherType.
 #[derive(Debug)]
 pub struct PacketSocket {
     fd: OwnedFd,
+    index: u32,
+    ethertype: u16,
 }
 
 impl PacketSocket {
@@ -31,9 +36,19 @@ impl PacketSocket {
             }
             OwnedFd::from_raw_fd(raw)
         };
-        let socket = Self { fd };
-        socket.bind(index, ethertype)?;
+        let socket = Self {
+            fd,
+            index,
+            ethertype,
+        };
+        socket.look(true)?;
         Ok(socket)
+    }
+
+    /// Whether it gets frames from now on. While one does, the stack gets a copy of each (`skb_share_check`), and the socket that
+    /// a program gave the frame is not in it.
+    pub fn look(&self, looks: bool) -> io::Result<()> {
+        self.bind(self.index, if looks { self.ethertype } else { UNUSED })
     }
 
     fn bind(&self, index: u32, ethertype: u16) -> io::Result<()> {

@@ -80,6 +80,28 @@ impl Probe {
         })
     }
 
+    /// Sends a frame at which nothing looks on its way, but `others` that look there too, and waits until the other end has had it.
+    pub fn send_unseen(&mut self, frame: &[u8], others: &Self) -> Result<(), Error> {
+        let doing = || "looking away".into();
+        self.look(others, false).doing(doing)?;
+        let pinned = Pinned::first().doing(|| "keeping to one processor".into())?;
+        let sent = self.transmit(frame);
+        let arrived = self.arrived();
+        drop(pinned);
+        self.look(others, true).doing(doing)?;
+        sent.doing(|| format!("sending a frame of {} bytes", frame.len()))?;
+        arrived.map(drop)
+    }
+
+    /// Whether the sockets at the other end, and those by which another probe sends there, look at frames of IP.
+    fn look(&self, others: &Self, look: bool) -> io::Result<()> {
+        let senders = others.senders.iter();
+        let senders = senders.filter(|(kind, _)| WATCHED.contains(kind));
+        let senders = senders.map(|(_, socket)| socket);
+        let mut all = self.observers.iter().chain(senders);
+        all.try_for_each(|socket| socket.look(look))
+    }
+
     /// Whether a frame arrived that something else than this probe sent, under the same terms as [`Self::arrived`].
     pub fn saw(&mut self, frame: &[u8]) -> Result<bool, Error> {
         let arrived = self.arrived()?;

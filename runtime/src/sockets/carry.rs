@@ -11,12 +11,11 @@ use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 
 use super::fill::slots_map;
 use super::lookup::SlotPrograms;
-use super::places::{by_address, by_kind};
+use super::places::{Places, by_address, by_kind};
 use super::registered::SlotKind;
 use crate::error::{Error, at};
 use crate::state::State;
 use crate::state::record::Record;
-use crate::sys::map;
 
 /// What goes where.
 #[derive(Debug, Default)]
@@ -106,26 +105,16 @@ impl<'a> Plan<'a> {
         self.copied
             .extend(own.map(|(new, old)| (socket.name.as_str(), *new, old.index)));
         let beyond = old.get(new.len()..).unwrap_or_default();
-        let is_held = |slot: &Slot| {
-            let held = map::cookie_in(from, slot.index);
-            held.map(|held| held.is_some())
-                .map_err(at("look into the socket slots"))
-        };
-        let mut free = new.iter().zip(old);
+        if beyond.is_empty() {
+            return Ok(());
+        }
+        let before = Places::look(old.iter().copied(), from);
+        let before = before.map_err(at("look into the socket slots"))?;
+        let mut free = new.iter().zip(old).filter(|(_, old)| !before.is_taken(old));
         let mut left_out = 0;
-        for slot in beyond {
-            if !is_held(slot)? {
-                continue;
-            }
-            let mut place = None;
-            for (new, old) in free.by_ref() {
-                if !is_held(old)? {
-                    place = Some(*new);
-                    break;
-                }
-            }
-            match place {
-                Some(new) => self.copied.push((&socket.name, new, slot.index)),
+        for slot in beyond.iter().filter(|slot| before.is_taken(slot)) {
+            match free.next() {
+                Some((new, _)) => self.copied.push((&socket.name, new, slot.index)),
                 None => left_out += 1,
             }
         }

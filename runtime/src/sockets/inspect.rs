@@ -23,7 +23,7 @@ use crate::hook::Point;
 use crate::session::Session;
 use crate::state::pin::{LISTEN, TURNED_AWAY};
 use crate::state::record::Record;
-use crate::sys::diag::Open;
+use crate::sys::diag::{self, Open};
 use crate::sys::{bpffs, map, process};
 
 /// How every slot stands.
@@ -74,6 +74,9 @@ pub(crate) fn states(
         .cloned()
         .collect();
     for (state, cookie) in states.iter_mut().zip(cookies) {
+        if is_closed(state, cookie)? {
+            state.state = Fill::Absent;
+        }
         if state.state == Fill::Absent {
             if let Some(socket) = named.get(state.socket.as_str()) {
                 look.at_absent(state, socket)?;
@@ -117,6 +120,18 @@ pub(crate) fn states_in_force(
         }
     }
     Ok(states)
+}
+
+/// Whether what is in a slot is a UDP socket that nobody has any more ([`lookup::check_state`]): the next one takes its place.
+fn is_closed(state: &SlotState, cookie: Option<u64>) -> Result<bool, Error> {
+    let idle = state.state == Fill::NotListening && state.slot.protocol == IpProtocol::UDP;
+    match cookie.filter(|_| idle) {
+        Some(cookie) => {
+            let there = diag::with_cookie(cookie).map_err(at("look at who listens"))?;
+            Ok(there.is_none())
+        }
+        None => Ok(false),
+    }
 }
 
 /// How the slots of a policy would stand that is put in force now: who is there for them to take ([`Fill::Waiting`]), or why

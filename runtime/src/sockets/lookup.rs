@@ -67,6 +67,8 @@ pub struct Who {
     pub inode: u64,
     /// Its cookie.
     pub cookie: u64,
+    /// Whether it answers in the name of any address (`IP_TRANSPARENT`), where the kernel tells.
+    pub transparent: Option<bool>,
     /// The interface that it is bound to. What it answers to clients of others does not leave.
     pub interface: Option<String>,
 }
@@ -412,14 +414,18 @@ fn octets(address: IpAddr) -> Vec<u8> {
     }
 }
 
+/// Whether a socket takes packets, else to `idle`: of TCP one that listens, of UDP one that has no peer and is bound. One of UDP that
+/// is closed has no port any more (`udp_lib_unhash`), and may stand in a slot: the kernel takes it out of its maps a moment
+/// before it is found no longer (`sock_map_unhash`), and a packet that comes in that moment puts it in again, for good.
 pub(crate) fn check_state(code: &mut Code, slot: &Slot, socket: Register, idle: Label) {
-    let wanted = if slot.protocol == IpProtocol::UDP {
-        CLOSE
-    } else {
-        LISTEN
-    };
+    let is_udp = slot.protocol == IpProtocol::UDP;
+    let wanted = if is_udp { CLOSE } else { LISTEN };
     code.add([asm::load(Width::W, Register::R1, socket, SK_STATE)]);
     code.jump_if(JumpOp::Ne, Register::R1, wanted, idle);
+    if is_udp {
+        code.add([asm::load(Width::W, Register::R1, socket, SK_SRC_PORT)]);
+        code.jump_if(JumpOp::Eq, Register::R1, 0, idle);
+    }
 }
 
 /// Where code goes for a socket in R7 that is not the one of a slot.

@@ -68,6 +68,7 @@ impl Machine {
             uid: open.uid,
             inode: open.inode,
             cookie: open.cookie,
+            transparent: open.transparent,
             interface: (open.interface != 0).then(|| interface(open.interface)),
         }
     }
@@ -126,6 +127,7 @@ mod tests {
             interface: 0,
             cgroup: Some(1),
             mptcp: false,
+            transparent: None,
         };
         let of = |name: &str| belongs(&open, &Belongs::cgroup(name));
         assert!(!of("/there-is-none").unwrap());

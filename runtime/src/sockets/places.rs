@@ -1,14 +1,17 @@
 //! Which place of a name's members a socket gets.
 //!
 //! Takes the slots of one protocol and family of a name, as they stand; gives a socket the one that it has, or a free one, so that
-//! none is in two, and those that are there stay where they are. Not here: whether a socket may stand behind the name.
+//! none is in two, and those that are there stay where they are. A place where a closed socket was left is free. Not here: whether a
+//! socket may stand behind the name.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use sockc_compiler::artifact::{Slot, SocketSlots};
+use sockc_compiler::protocol::IpProtocol;
 
-use crate::sys::map;
+use crate::sys::{diag, map};
 
 /// The places of a name's members, with the cookies of the sockets in them.
 #[derive(Debug)]
@@ -21,7 +24,41 @@ impl<'a> Places<'a> {
         sockets: BorrowedFd<'_>,
     ) -> io::Result<Self> {
         let places = slots.map(|slot| Ok((slot, map::cookie_in(sockets, slot.index)?)));
-        places.collect::<io::Result<_>>().map(Self)
+        let mut places = Self(places.collect::<io::Result<_>>()?);
+        let is_udp = |(slot, held): &(&Slot, Option<u64>)| {
+            held.is_some() && slot.protocol == IpProtocol::UDP
+        };
+        if places.0.iter().any(is_udp) {
+            let open = diag::open_sockets()?.into_iter().map(|open| open.cookie);
+            places.without_closed(&open.collect(), |cookie| {
+                Ok(diag::with_cookie(cookie)?.is_some())
+            })?;
+        }
+        Ok(places)
+    }
+
+    /// Forgets the sockets of UDP that are not among those that are open, nor there in any other way, such as connected: they are
+    /// closed, and may stand in their places for good ([`super::lookup::check_state`]).
+    fn without_closed(
+        &mut self,
+        open: &BTreeSet<u64>,
+        is_there: impl Fn(u64) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        for (slot, held) in &mut self.0 {
+            let unseen = held.filter(|cookie| !open.contains(cookie));
+            if let Some(cookie) = unseen.filter(|_| slot.protocol == IpProtocol::UDP)
+                && !is_there(cookie)?
+            {
+                *held = None;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether somebody is in the place of a slot.
+    pub(crate) fn is_taken(&self, slot: &Slot) -> bool {
+        let mut places = self.0.iter();
+        places.any(|(other, held)| other.index == slot.index && held.is_some())
     }
 
     /// How many there are.
@@ -94,14 +131,16 @@ fn grouped(socket: &SocketSlots, same: impl Fn(&Slot, &Slot) -> bool) -> Vec<Vec
 mod tests {
     use std::net::Ipv4Addr;
 
-    use sockc_compiler::protocol::IpProtocol;
-
     use super::*;
 
     fn slot(index: u32) -> Slot {
+        of(IpProtocol::TCP, index)
+    }
+
+    fn of(protocol: IpProtocol, index: u32) -> Slot {
         Slot {
             index,
-            protocol: IpProtocol::TCP,
+            protocol,
             address: Ipv4Addr::LOCALHOST.into(),
             port: 1,
         }
@@ -127,5 +166,24 @@ mod tests {
             places.twice().map(|slot| slot.index).collect::<Vec<_>>(),
             [6]
         );
+    }
+
+    #[test]
+    fn the_place_of_a_closed_socket_is_free() {
+        let slots = [
+            of(IpProtocol::UDP, 0),
+            of(IpProtocol::UDP, 1),
+            of(IpProtocol::UDP, 2),
+            slot(3),
+        ];
+        let held = [70, 71, 72, 73].map(Some);
+        let mut places = Places(slots.iter().zip(held).collect());
+        // The second is closed, the third connected; one of TCP that does not listen keeps its place.
+        let open = BTreeSet::from([70]);
+        let is_there = |cookie| Ok(cookie == 72);
+        places.without_closed(&open, is_there).unwrap();
+        let taken = slots.iter().map(|slot| places.is_taken(slot));
+        assert_eq!(taken.collect::<Vec<_>>(), [true, false, true, true]);
+        assert_eq!(places.take(74).map(|slot| slot.index), Some(1));
     }
 }

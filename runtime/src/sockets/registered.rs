@@ -22,6 +22,7 @@ use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
 use super::places::Places;
+use super::transparent::{OPAQUE, is_intercepting};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
 use crate::groups::refused as outside;
@@ -426,7 +427,7 @@ fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Erro
     Err(refused(
         name,
         format!(
-            "{filled}, and `sockc apply` looks for it; only a socket that is declared `registered` is handed over"
+            "{filled}, where `sockc socket refresh {name}` looks for it; only a socket that is declared `registered` is handed over"
         ),
     ))
 }
@@ -452,7 +453,9 @@ fn slot_for<'a>(
     if about.namespace != active.session.namespace.inode {
         return Err(refused(
             name,
-            format!("the socket at {local} belongs to another network namespace; --netns names it"),
+            format!(
+                "the socket at {local} belongs to another network namespace, and a policy steers to sockets of its own alone; start the service here, or apply a policy there"
+            ),
         ));
     }
     let same = |slot: &&Slot| {
@@ -463,7 +466,7 @@ fn slot_for<'a>(
             name,
             match about.protocol {
                 socket::MPTCP => {
-                    format!("the socket at {local} speaks MPTCP, which cannot be steered to")
+                    format!("the socket at {local} speaks MPTCP, which cannot be steered to; turn that off in the program (of Go: GODEBUG=multipathtcp=0)")
                 }
                 _ => format!("the socket at {local} speaks neither TCP nor UDP"),
             },
@@ -480,6 +483,11 @@ fn slot_for<'a>(
                 _ => "the UDP socket is not bound".to_owned(),
             },
         ));
+    }
+    if is_intercepting(&active.record.manifest, name)
+        && !socket::is_transparent(fd.as_fd()).map_err(at("look at a socket"))?
+    {
+        return Err(refused(name, format!("the socket at {local} {OPAQUE}")));
     }
     Ok(slot)
 }

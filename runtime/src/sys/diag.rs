@@ -24,6 +24,15 @@ const ANSWER: usize = 72;
 const ULP_INFO: u16 = 19;
 const ULP_NAME: u16 = 1;
 const CGROUP_ID: u16 = 21;
+/// `INET_DIAG_INFO`, as a bit of what is asked for: without it a kernel may leave out what protocol stands above TCP (Linux 6.18 does).
+const INFO: u8 = 1 << 1;
+/// `INET_DIAG_SOCKOPT` (Linux 5.10), and in its first byte, from the lowest bit on, the place of `transparent`.
+const SOCKOPT: u16 = 22;
+const TRANSPARENT: u8 = if cfg!(target_endian = "little") {
+    1 << 5
+} else {
+    1 << 2
+};
 /// The states that matter, `TCP_LISTEN` and `TCP_CLOSE`, as bits.
 const LISTEN: u32 = 1 << 10;
 const CLOSE: u32 = 1 << 7;
@@ -49,6 +58,8 @@ pub(crate) struct Open {
     pub(crate) cgroup: Option<u64>,
     /// Whether it is the TCP side of an MPTCP socket.
     pub(crate) mptcp: bool,
+    /// Whether it answers in the name of any address (`IP_TRANSPARENT`), where the kernel tells.
+    pub(crate) transparent: Option<bool>,
 }
 
 /// All of them.
@@ -57,7 +68,9 @@ pub(crate) fn open_sockets() -> io::Result<Vec<Open>> {
     for family in [libc::AF_INET, libc::AF_INET6] {
         for (protocol, states) in [(IpProtocol::TCP, LISTEN), (IpProtocol::UDP, CLOSE)] {
             let socket = connected()?;
-            dump(&socket, (family, protocol), states, |one| found.push(one))?;
+            dump(&socket, (family, protocol, INFO), states, |one| {
+                found.push(one);
+            })?;
         }
     }
     Ok(found)
@@ -68,7 +81,7 @@ pub(crate) fn with_cookie(cookie: u64) -> io::Result<Option<Open>> {
     let mut found = None;
     for family in [libc::AF_INET, libc::AF_INET6] {
         for protocol in IpProtocol::WITH_SOCKETS {
-            dump(&connected()?, (family, protocol), !NOBODYS, |one| {
+            dump(&connected()?, (family, protocol, INFO), !NOBODYS, |one| {
                 found = Some(one)
                     .filter(|one| one.cookie == cookie)
                     .or(found.take());
@@ -80,11 +93,11 @@ pub(crate) fn with_cookie(cookie: u64) -> io::Result<Option<Open>> {
 
 fn dump(
     socket: &Socket,
-    (family, protocol): (i32, IpProtocol),
+    (family, protocol, more): (i32, IpProtocol, u8),
     states: u32,
     mut each: impl FnMut(Open),
 ) -> io::Result<()> {
-    socket.send(&request(family, protocol, ALL, states), 0)?;
+    socket.send(&request((family, protocol, more), ALL, states), 0)?;
     loop {
         let (answer, _) = socket.recv_from_full()?;
         let mut rest = answer.as_slice();
@@ -145,7 +158,7 @@ impl Teller {
     /// The cookies of all TCP sockets that there are, and the ids of the control groups that these were made in.
     pub(crate) fn all(&self, mut each: impl FnMut(u64, u64)) -> io::Result<()> {
         for family in [libc::AF_INET, libc::AF_INET6] {
-            dump(&self.all, (family, IpProtocol::TCP), !NOBODYS, |one| {
+            dump(&self.all, (family, IpProtocol::TCP, 0), !NOBODYS, |one| {
                 if let Some(cgroup) = one.cgroup {
                     each(one.cookie, cgroup);
                 }
@@ -174,7 +187,7 @@ fn question(asked: &Asked) -> Vec<u8> {
         SocketAddr::V4(_) => libc::AF_INET,
         SocketAddr::V6(_) => libc::AF_INET6,
     };
-    let mut bytes = request(family, IpProtocol::TCP, ONE, u32::MAX);
+    let mut bytes = request((family, IpProtocol::TCP, 0), ONE, u32::MAX);
     bytes.truncate(HEADER + 8);
     for side in [asked.local, asked.remote] {
         bytes.extend(side.port().to_be_bytes());
@@ -195,13 +208,13 @@ fn question(asked: &Asked) -> Vec<u8> {
     bytes
 }
 
-fn request(family: i32, protocol: IpProtocol, flags: u16, states: u32) -> Vec<u8> {
+fn request((family, protocol, more): (i32, IpProtocol, u8), flags: u16, states: u32) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(HEADER + REQUEST);
     bytes.extend(((HEADER + REQUEST) as u32).to_ne_bytes());
     bytes.extend(BY_FAMILY.to_ne_bytes());
     bytes.extend(flags.to_ne_bytes());
     bytes.extend([0; 8]);
-    bytes.extend([family as u8, protocol.0, 0, 0]);
+    bytes.extend([family as u8, protocol.0, more, 0]);
     bytes.extend(states.to_ne_bytes());
     bytes.resize(HEADER + REQUEST, 0);
     bytes
@@ -234,10 +247,12 @@ fn open(protocol: IpProtocol, body: &[u8]) -> Option<Open> {
         cookie: u64::from(word(44)?) | u64::from(word(48)?) << 32,
         cgroup: None,
         mptcp: false,
+        transparent: None,
     };
     for (kind, value) in attributes(body.get(ANSWER..)?) {
         match kind {
             CGROUP_ID => found.cgroup = value.first_chunk().copied().map(u64::from_ne_bytes),
+            SOCKOPT => found.transparent = value.first().map(|bits| bits & TRANSPARENT != 0),
             ULP_INFO => {
                 let mut names = attributes(value).filter(|(kind, _)| *kind == ULP_NAME);
                 found.mptcp = names.any(|(_, name)| name.starts_with(b"mptcp"));
@@ -267,7 +282,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_is_no_socket() {
-        let bytes = request(libc::AF_INET, IpProtocol::TCP, ALL, LISTEN);
+        let bytes = request((libc::AF_INET, IpProtocol::TCP, 0), ALL, LISTEN);
         for length in 0..bytes.len() {
             assert!(message(&bytes[..length]).is_none());
         }

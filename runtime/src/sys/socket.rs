@@ -93,6 +93,38 @@ pub(crate) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<
     }
 }
 
+/// Whether it answers in the name of any address. Both families have one word for it, and a socket may know it by the name that
+/// either gives it.
+pub(crate) fn is_transparent(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let six = number(socket, libc::SOL_IPV6, libc::IPV6_TRANSPARENT);
+    let value = six.or_else(|_| number(socket, libc::SOL_IP, libc::IP_TRANSPARENT))?;
+    Ok(value != 0)
+}
+
+/// A socket option that is an `int`.
+fn number(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the buffer has the length that is passed with it.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    match result {
+        0 => Ok(value),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Whether it is a connection of which neither side has ended.
 pub(crate) fn is_established(socket: BorrowedFd<'_>) -> bool {
     // `TCP_ESTABLISHED` of `include/net/tcp_states.h`, the first byte of `struct tcp_info`.

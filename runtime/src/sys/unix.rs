@@ -3,23 +3,43 @@
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
+use std::thread;
 
+use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt,
     listen as begin, socket, sockopt::PeerCredentials,
 };
+use nix::sys::stat::{Mode, fchmod, umask};
 
 use super::tcp;
 
 /// How many may wait until they are accepted.
 const WAITING: i32 = 1024;
 
-/// A socket that listens at a path.
-pub(crate) fn listen(path: &Path) -> io::Result<OwnedFd> {
+/// A socket that listens at a path, whose file has this mode from its first moment on.
+pub(crate) fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let fd = open()?;
-    bind(fd.as_raw_fd(), &UnixAddr::new(path)?)?;
+    bind_with(&fd, &UnixAddr::new(path)?, mode)?;
     begin(&fd, Backlog::new(WAITING)?)?;
     Ok(fd)
+}
+
+/// Binds a socket. The file gets the mode of the socket, less the mask of the thread that binds it (`unix_bind_bsd` in
+/// net/unix/af_unix.c): so a thread of its own does, which has its own mask. A mode that was changed once the file is there would
+/// be another one until then, and of another file by then.
+fn bind_with(fd: &OwnedFd, address: &UnixAddr, mode: u32) -> io::Result<()> {
+    let work = || {
+        unshare(CloneFlags::CLONE_FS)?;
+        umask(Mode::empty());
+        fchmod(fd, Mode::from_bits_truncate(mode))?;
+        Ok(bind(fd.as_raw_fd(), address)?)
+    };
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().spawn_scoped(scope, work)?;
+        let done = thread.join();
+        done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// Whether somebody listens at a path.

@@ -458,7 +458,12 @@ fn a_lookup_program_of_others_that_hides_a_socket_is_named_and_gone_around() {
         assert_eq!(reaches(TO, &[&server]), Some(7001));
         // No packet finds one that comes later.
         drop(udp);
-        let _udp = UdpSocket::bind(AT).unwrap();
+        // A command that another test is just starting has the first one, too, until it runs.
+        let mut bound = None;
+        wait_until("the address", || {
+            bound = UdpSocket::bind(AT).ok();
+            bound.is_some()
+        });
         let hidden = || status(&space.options).unwrap().unwrap().sockets[1].clone();
         assert_eq!(hidden().state, Fill::Hidden);
         assert_eq!(hidden().foreign[0].name, "lookup");

@@ -50,6 +50,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 programs: Vec::new(),
                 sockets: Vec::new(),
                 ends: Vec::new(),
+                intercepts: None,
                 idle: Vec::new(),
                 groups: Vec::new(),
                 pairs: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use nix::sys::socket::{
@@ -107,6 +109,32 @@ fn a_tcp_group_works_as_long_as_one_member_listens() {
                 assert_eq!(reaches(to, &[&first]), Some(7001));
             }
         }
+    });
+}
+
+/// The kernel takes a socket that closes out of its maps a moment before it is found no longer: a packet that comes in that
+/// moment puts it in again, and there it stays. It must keep no later one out.
+#[test]
+fn a_udp_socket_that_closes_under_load_keeps_no_later_one_out() {
+    const TIMES: usize = 60_000;
+    inside(|space| {
+        let [alone, ..] = policies(17, AT);
+        alone.apply(&space.options).unwrap();
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    // It is refused while nobody is bound.
+                    let _ = client.send_to(b"ping", TO);
+                }
+            });
+            let came = |_: &usize| udp(AT).recv(&mut [0; 8]).is_ok();
+            let reached = (0..TIMES).take_while(came).count();
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(reached, TIMES);
+        });
+        assert_eq!(state(space), Fill::Absent);
     });
 }
 

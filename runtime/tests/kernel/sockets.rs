@@ -3,7 +3,7 @@
 use std::net::{TcpListener, UdpSocket};
 
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, bind, listen};
-use sockc_runtime::{Applied, Features, Fill, probe, status};
+use sockc_runtime::{Applied, Features, Fill, probe, socket_refresh, status};
 
 use crate::policy::*;
 use crate::space::{Space, elsewhere, inside, listener, reaches, skip, wait_until};
@@ -281,6 +281,10 @@ fn a_listener_of_mptcp_is_named_as_such() {
         .unwrap();
         listen(&socket, Backlog::new(8).unwrap()).unwrap();
         assert_eq!(steer(space).sockets[0].state, Fill::Mptcp);
+        let found = status(&space.options).unwrap().unwrap();
+        assert_eq!(found.sockets[0].state, Fill::Mptcp);
+        let refreshed = socket_refresh(&space.options, None).unwrap();
+        assert_eq!(refreshed.states[0].state, Fill::Mptcp, "{refreshed:?}");
     });
 }
 

@@ -1,16 +1,20 @@
 //! What a person should know of a policy that follows another, besides what changes for packets.
 
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::policy::Family;
 use sockc_runtime::{Forecast, HookForecast, LinkFate};
 
 use crate::machine::local::in_netns;
 
-/// The notes; none where nothing is in force.
+/// The notes; where nothing is in force, what apply makes besides hooks.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
+    let mut notes = ways(forecast);
+    for (netns, inner) in &forecast.netns {
+        notes.extend(ways(inner).iter().map(|note| in_netns(netns, note)));
+    }
     let Some(running) = &forecast.running else {
-        return Vec::new();
+        return notes;
     };
-    let mut notes = Vec::new();
     if running.policy != manifest.policy {
         notes.push(format!(
             "\"{}\" is replaced by a policy of another name, \"{}\"",
@@ -35,6 +39,20 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let blocks = blocks.filter(|(_, inner)| is_unhooked(inner));
     notes.extend(blocks.map(|(netns, _)| in_netns(netns, &unhooked())));
     notes
+}
+
+/// What apply makes that leads intercepted packets to their sockets.
+fn ways(forecast: &Forecast) -> Vec<String> {
+    let made = |family: &Family| {
+        let name = match family {
+            Family::V4 => "IPv4",
+            Family::V6 => "IPv6",
+        };
+        format!(
+            "a rule and a route are made that deliver here, over {name}, what redirects `at tc` take; `sockc unload` takes them back"
+        )
+    };
+    forecast.ways.iter().map(made).collect()
 }
 
 /// Whether every hook that is there goes.

@@ -129,7 +129,7 @@ impl Chooser<'_> {
     fn packets(&mut self, direction: Direction) -> Result<(), BudgetExceeded> {
         for (owner, action, region) in self.regions(direction, None)? {
             let protocols: &[&[u8]] = match action {
-                Some(Action::Redirect(_)) => &[&[6], &[17]],
+                Some(Action::Redirect(_) | Action::Intercept(_)) => &[&[6], &[17]],
                 _ => &[&[6, 17, 1, 58, 132]],
             };
             let regions = self.in_the_lab(region)?;

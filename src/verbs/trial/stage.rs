@@ -172,6 +172,9 @@ impl<'a> Stage<'a> {
         self.answers.arrived()?;
         self.servers.datagrams()?;
         self.wires.clear()?;
+        if let Some(seen) = self.taken((direction, class), packet, &frame)? {
+            return Ok(seen);
+        }
         let passed = self.wires.send(direction, class, &frame)?;
         match packet {
             Parsed::Ip(header) if passed => {
@@ -185,6 +188,27 @@ impl<'a> Stage<'a> {
             _ if passed => Ok(Seen::Passed),
             _ => Ok(Seen::Dropped),
         }
+    }
+
+    /// The socket that a packet hook gave a packet. A frame that is looked at behind the hook has lost that by then, so this one is
+    /// sent unseen; one that reaches no socket is sent again.
+    fn taken(
+        &mut self,
+        (direction, class): (Direction, ClassId),
+        packet: &Parsed,
+        frame: &[u8],
+    ) -> Result<Option<Seen>, Error> {
+        let mut rules = self.policy.rules.values();
+        let takes = rules.any(|rule| matches!(rule.action, Action::Intercept(_)));
+        let Parsed::Ip(header) = packet else {
+            return Ok(None);
+        };
+        if !takes || direction != Direction::In || !is_new_flow(header) {
+            return Ok(None);
+        }
+        self.wires.send_unseen(class, frame)?;
+        let seen = self.answered(header)?;
+        Ok(matches!(seen, Seen::Reached(_)).then_some(seen))
     }
 
     /// Why the lab cannot send a packet.

@@ -66,8 +66,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         630,
         "compiler/src/ir/uses.rs",
-        "Self::Slot(region) if region.assign.is_some() => read(region.context),",
-        "Self::Slot(region) if !FAULT && region.assign.is_some() => read(region.context),",
+        "Self::Slot(region) if region.give != Give::Nothing => read(region.context),",
+        "Self::Slot(region) if !FAULT && region.give != Give::Nothing => read(region.context),",
         &[
             (Compiler, "emit:: opt:: lower::tests"),
             (Differential, "the_interpreter_agrees_on_the_whole_language"),

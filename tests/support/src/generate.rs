@@ -59,6 +59,8 @@ pub struct Features {
     pub logs: bool,
     /// `audit`
     pub audit: bool,
+    /// Redirects to sockets `at tc`; a kernel that runs a program by itself gives no packet a socket.
+    pub intercepts: bool,
 }
 
 impl Features {
@@ -77,6 +79,7 @@ impl Features {
         marks: false,
         logs: false,
         audit: false,
+        intercepts: false,
     };
 
     /// All of them.
@@ -94,6 +97,7 @@ impl Features {
         marks: true,
         logs: true,
         audit: true,
+        intercepts: true,
     };
 }
 
@@ -131,7 +135,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     policy += &values.declarations();
     policy += &whole::declarations(&values, options.features);
     if options.redirects {
-        policy += SOCKETS;
+        policy += &sockets(options.features);
         policy += whole::maps(options.features);
     }
     policy.push('\n');
@@ -142,7 +146,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     };
     for number in 0..options.rules {
         let rule = if number < steering {
-            steering_rule(&mut rng, &values, options.features)
+            steering_rule(&mut rng, &values, options.features, number)
         } else {
             packet_rule(&mut rng, &values, options)
         };
@@ -184,13 +188,19 @@ socket both  = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234, udp listen 127.
 socket quiet = tcp listen 127.0.0.1:1235, udp listen [::1]:1235 if absent drop
 socket plain = tcp listen 0.0.0.0:1236 if absent reject
 socket many  = registered members 5 if absent drop
-socket pair  = tcp listen 127.0.0.1:1237, tcp listen 127.0.0.1:1238, udp listen [::1]:1237 members 2 spread by source pinned
-";
+socket pair  = tcp listen 127.0.0.1:1237, tcp listen 127.0.0.1:1238, udp listen [::1]:1237 members 2 spread by source";
+
+/// The sockets. Nothing can be pinned where redirects run at tc.
+fn sockets(features: Features) -> String {
+    let pinned = if features.intercepts { "" } else { " pinned" };
+    format!("{SOCKETS}{pinned}\n")
+}
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
-fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
+fn steering_rule(rng: &mut Rng, values: &Values, features: Features, number: usize) -> String {
     if features.maps && rng.one_in(6) {
-        return whole::by_map(rng);
+        let at = whole::intercepting(features, number);
+        return format!("{}{at}", whole::by_map(rng));
     }
     if features.maps && rng.one_in(10) {
         return whole::at_lookup(rng, values);
@@ -206,7 +216,8 @@ fn steering_rule(rng: &mut Rng, values: &Values, features: Features) -> String {
         let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
         let sides = sides(rng, values, lean, true);
         let on = whole::on(rng, features);
-        return format!("redirect{protocols}{sides} to sock {socket}{on}");
+        let at = whole::intercepting(features, number);
+        return format!("redirect{protocols}{sides} to sock {socket}{on}{at}");
     }
     let verb = *rng.one_of(&["allow", "drop", "count"]);
     let verb = if features.rejects && rng.one_in(6) {
@@ -314,6 +325,10 @@ mod tests {
             "by @tenants",
             "at xdp",
             "at sk_lookup",
+            "to sock both at tc",
+            "to sock many at tc",
+            "to sock pair at tc",
+            "by @tenants at tc",
             "send tcp from group",
             "connect from group",
             "shortcut tcp within group",

@@ -1,8 +1,9 @@
 //! Which member gets a flow: real ones of TCP and UDP, in both families, against the reference.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -28,18 +29,20 @@ pub(super) fn cookie(socket: &Socket) -> u64 {
 
 /// A server at an address of its family's loopback, or of a group there.
 pub(super) fn server(space: &Space, to: SocketAddr, kind: Type, port: u16) -> Socket {
-    let open = || {
-        let socket = Socket::new(Domain::for_address(to), kind, None).unwrap();
-        socket.set_reuse_port(port != 0).unwrap();
-        let address = SocketAddr::new(loopback(to), port);
-        socket.bind(&address.into()).unwrap();
-        if kind == Type::STREAM {
-            socket.listen(1024).unwrap();
-        }
-        socket.set_nonblocking(true).unwrap();
-        socket
-    };
-    space.run(open).unwrap()
+    space.run(|| open(to, kind, port)).unwrap()
+}
+
+/// The same in the calling thread's namespace.
+fn open(to: SocketAddr, kind: Type, port: u16) -> Socket {
+    let socket = Socket::new(Domain::for_address(to), kind, None).unwrap();
+    socket.set_reuse_port(port != 0).unwrap();
+    let address = SocketAddr::new(loopback(to), port);
+    socket.bind(&address.into()).unwrap();
+    if kind == Type::STREAM {
+        socket.listen(1024).unwrap();
+    }
+    socket.set_nonblocking(true).unwrap();
+    socket
 }
 
 fn loopback(to: SocketAddr) -> IpAddr {
@@ -287,4 +290,64 @@ fn a_member_that_does_not_listen_is_passed_over() {
     assert_eq!(flows, wanted);
     let state = place.rows("tcp4")[0]["state"].as_str().unwrap().to_owned();
     assert!(state.contains("does not listen"), "{state}");
+}
+
+/// A UDP socket that is closed as a packet comes may stay in its place. Flows whose order begins there go to the next member all
+/// the same.
+#[test]
+fn a_closed_socket_in_a_place_keeps_no_flow() {
+    const TIMES: usize = 30_000;
+    if !root() {
+        return;
+    }
+    let said = "udp listen 127.0.0.1:8081, udp listen 127.0.0.1:8082 members 2";
+    let place = Place::new("members-closed", said);
+    let space = &place.lab.server;
+    let to: SocketAddr = TO[0].parse().unwrap();
+    let stays = server(space, to, Type::DGRAM, 8082);
+    stays.set_nonblocking(false).unwrap();
+    stays.set_read_timeout(Some(PATIENCE)).unwrap();
+    let gets = |flags| {
+        let mut room = [std::mem::MaybeUninit::uninit(); 8];
+        stays.recv_with_flags(&mut room, flags).is_ok()
+    };
+    let closed = || {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| flood(to, &stop));
+            let reached = (0..TIMES).take_while(|_| {
+                drop(open(to, Type::DGRAM, 8081));
+                while gets(libc::MSG_DONTWAIT) {}
+                gets(0)
+            });
+            let reached = reached.count();
+            stop.store(true, Ordering::Relaxed);
+            reached
+        })
+    };
+    assert_eq!(space.run(closed).unwrap(), TIMES);
+    assert_eq!(place.rows("udp4")[0]["state"], "free");
+}
+
+/// Sends from a port whose flow asks the first place first.
+fn flood(to: SocketAddr, stop: &AtomicBool) {
+    let first = |port: &u16| {
+        let header = Header {
+            from: loopback(to),
+            to: to.ip(),
+            protocol: IpProtocol::UDP,
+            transport: Transport::Ports {
+                from: *port,
+                to: to.port(),
+            },
+            ..Header::PLAIN
+        };
+        order(&header, Spread::ByFlow, 2).unwrap().next() == Some(0)
+    };
+    let port = PORTS.clone().find(first).unwrap();
+    let client = UdpSocket::bind(SocketAddr::new(loopback(to), port)).unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        // While nobody is there it is refused.
+        let _ = client.send_to(b"ping", to);
+    }
 }

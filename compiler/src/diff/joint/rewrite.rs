@@ -69,7 +69,9 @@ struct Rewriting<'a> {
 impl Rewriting<'_> {
     fn action(&self, action: Action) -> Action {
         match action {
-            Action::Redirect(socket) => Action::Redirect(self.ids.sockets[socket]),
+            Action::Redirect(socket) | Action::Intercept(socket) => {
+                action.to(self.ids.sockets[socket])
+            }
             Action::Forward(port) => Action::Forward(self.ids.out_interfaces[port]),
             Action::Shortcut(near) => Action::Shortcut(Shortcut {
                 from: self.ids.groups[near.from],

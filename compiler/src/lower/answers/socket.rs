@@ -4,6 +4,7 @@
 //! Both see sockets that an sk_lookup program steers to.
 
 use crate::artifact::MapId;
+use crate::bpf::constant::NEW_SYN_RECV;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::event::SocketAnswer;
 use crate::field::Field;
@@ -18,8 +19,6 @@ use crate::lower::frame;
 const ESTABLISHED: i32 = 1;
 /// `TCP_LISTEN`
 const LISTEN: i32 = 10;
-/// `TCP_NEW_SYN_RECV`
-const NEW_SYN_RECV: i32 = 12;
 
 /// The size of `struct bpf_sock_tuple` with the addresses of a family.
 fn tuple_size(family: Family) -> i32 {
@@ -95,7 +94,7 @@ impl Answers<'_> {
             (LISTEN, listening),
             (NEW_SYN_RECV, listening),
         ] {
-            let found = builder.load_slot(self.given.frame.state, 0, Width::B);
+            let found = builder.load_slot(self.state(netns), 0, Width::B);
             builder.leave_if(found, JumpOp::Eq, state, then);
         }
         let protocol = builder.load_slot(self.given.frame.protocol, 0, Width::B);
@@ -133,11 +132,19 @@ impl Answers<'_> {
             tuple: self.given.frame.tuple,
             size,
             netns,
-            state: self.given.frame.state,
+            state: self.state(netns),
             next,
         }));
         builder.enter(next);
         self.say_asking(builder, asking, 0);
+    }
+
+    /// Where the state goes of what is found in a namespace; ends of the program read that of the own one.
+    fn state(&self, netns: Option<Slot>) -> Slot {
+        match netns {
+            Some(_) => self.given.frame.elsewhere,
+            None => self.given.frame.state,
+        }
     }
 
     fn say_asking(&self, builder: &mut Builder, place: Option<Value>, asking: i64) {

@@ -174,6 +174,7 @@ impl Ends<'_> {
             (Effect::Reject, _) => self.refusal(),
             (Effect::Forward, Action::Forward(port)) => Outcome::Forward(port),
             (Effect::Redirect, Action::Redirect(socket)) => Outcome::Assign(socket),
+            (Effect::Intercept, Action::Intercept(socket)) => Outcome::Intercept(socket),
             (Effect::RedirectPass, Action::Redirect(socket))
                 if self.given.source.policy.sockets[socket].drop_if_absent =>
             {
@@ -197,7 +198,7 @@ impl Ends<'_> {
     }
 
     /// What a reject is at this hook: a lookup and a write have a code for it, which is that of a drop.
-    fn refusal(&self) -> Outcome {
+    pub(super) fn refusal(&self) -> Outcome {
         match self.given.source.chain.hook.spec().reject {
             Refusal::Answer => Outcome::Reject,
             Refusal::Code => Outcome::Drop,

@@ -14,10 +14,10 @@ mod single;
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::chain::{Chain, Effect};
+use crate::chain::{Chain, ChainRule, Effect};
 use crate::hook::Refusal;
 use crate::ir::{Arg, Block, Builder, Slot, Value};
-use crate::policy::{DefaultVerdict, Family};
+use crate::policy::{Action, DefaultVerdict, Family, Policy};
 use crate::protocol::IpProtocol;
 
 use super::{Ends, Outcome};
@@ -79,12 +79,13 @@ impl Reply {
 
 /// Whether a chain answers packets.
 #[must_use]
-pub(crate) fn answers(chain: &Chain) -> bool {
-    let rejects = chain.default.verdict == DefaultVerdict::Reject
-        || chain
-            .entries
-            .iter()
-            .any(|entry| entry.effect == Effect::Reject);
+pub(crate) fn answers(policy: &Policy, chain: &Chain) -> bool {
+    let refuses = |entry: &ChainRule| match (entry.effect, policy.rules[entry.rule].action) {
+        (Effect::Intercept, Action::Intercept(socket)) => !policy.sockets[socket].drop_if_absent,
+        (effect, _) => effect == Effect::Reject,
+    };
+    let rejects =
+        chain.default.verdict == DefaultVerdict::Reject || chain.entries.iter().any(refuses);
     rejects && chain.hook.spec().reject == Refusal::Answer
 }
 

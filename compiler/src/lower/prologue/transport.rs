@@ -225,13 +225,17 @@ impl Prologue<'_> {
         }
     }
 
-    /// With `count` rules, every way leads to the place where a watch for an absent socket reads its counter, as far as
-    /// the verifier can tell.
+    /// As far as the verifier can tell, every way leads to the place where an intercept reads the state of the socket that was
+    /// found, and with `count` rules to that where a watch for an absent socket reads its counter.
     fn fill_absent(&self, builder: &mut Builder, any: Value) {
         let watches = |entry: &ChainRule| entry.effect == Effect::RedirectPass;
         let entries = &self.given.source.chain.entries;
         if self.given.source.counts.is_some() && entries.iter().any(watches) {
             builder.store_slot(self.given.frame.absent, 0, any, Width::W);
+        }
+        let intercepts = |entry: &ChainRule| entry.effect == Effect::Intercept;
+        if entries.iter().any(intercepts) {
+            builder.store_slot(self.given.frame.state, 0, any, Width::B);
         }
     }
 }

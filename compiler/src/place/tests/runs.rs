@@ -1,7 +1,7 @@
 //! The chains run one after another against the reference meaning.
 
 use super::placed;
-use crate::chain::{Chain, ChainRule, Effect};
+use crate::chain::{Chain, ChainRule, Effect, Part};
 use crate::decide::decide;
 use crate::diagram::Store;
 use crate::event::{
@@ -44,7 +44,12 @@ impl Run {
         let new = header.is_looked_up(world.answer);
         for entry in &chain.entries {
             let data = &policy.rules[entry.rule].matches;
-            if !hit(data, header, world.answer) || entry.new_flows_only && !new {
+            let part = match entry.part {
+                Part::All => true,
+                Part::NewFlows => new,
+                Part::NewFragments => new && header.fragment == Fragment::First,
+            };
+            if !hit(data, header, world.answer) || !part {
                 continue;
             }
             if entry.counts {
@@ -70,7 +75,7 @@ impl Run {
     ) -> bool {
         let action = policy.rules[entry.rule].action;
         let present = match action {
-            Action::Redirect(socket) => {
+            Action::Redirect(socket) | Action::Intercept(socket) => {
                 world.present && policy.sockets[socket].may_hold(header.family(), header.protocol)
             }
             _ => true,
@@ -84,6 +89,13 @@ impl Run {
                 }
                 self.end(present, Verdict::Reject)
             }
+            (Effect::Intercept, Action::Intercept(socket)) => self.end(
+                false,
+                match present {
+                    true => Verdict::Redirect(socket),
+                    false => Verdict::of_absent(&policy.sockets[socket]),
+                },
+            ),
             (Effect::Feed, Action::Feed(feed)) => {
                 self.verdict = Verdict::Feed(feed);
                 true

@@ -63,8 +63,9 @@ const TABLE: &[(&str, [&str; 5])] = &[
     ("reject @",                                            [Y, Y, Y, "E0301", Y]),
     ("audit reject @",                                      [Y, Y, Y, "E0301", Y]),
     ("redirect @ to 10.0.0.0/8 to interface eth1",          [Y, Y, "E0304", Y, "E0301"]),
-    ("redirect @ to 3.3.3.3:* to sock proxy",               ["E0304", "E0304", Y, "E0301", "E0301"]),
-    ("audit redirect @ to 3.3.3.3:* to sock proxy",         ["E0304", "E0304", Y, "E0301", "E0301"]),
+    ("redirect @ to 3.3.3.3:* to sock proxy",               ["E0304", Y, Y, "E0301", "E0301"]),
+    ("redirect @ to 3.3.3.3:* to sock proxy if ttl < 2",    ["E0304", Y, "E0305", "E0301", "E0301"]),
+    ("audit redirect @ to 3.3.3.3:* to sock proxy",         ["E0304", Y, Y, "E0301", "E0301"]),
     ("count @ from group pods",                             ["E0306", "E0306", "E0306", "E0306", Y]),
     ("shortcut @ tcp within group pods",                    ["E0301", "E0301", "E0301", "E0301", Y]),
 ];

@@ -39,6 +39,7 @@ fn manifest() -> Manifest {
             socket("t", &[6]),
         ],
         ends: Vec::new(),
+        intercepts: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),

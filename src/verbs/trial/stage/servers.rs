@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use sockc_compiler::policy::{Family, Policy, SocketId};
+use sockc_compiler::policy::{Action, Family, Policy, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::SlotKind;
 use sockc_runtime::lab::{Error, Listener, SERVER};
@@ -18,6 +18,11 @@ impl Servers {
     /// Starts them in the calling thread's namespace: on the addresses that the policy names; where it names none, one of
     /// each kind on the lab's own address. Only TCP ones need a TTL of their own, but each has one.
     pub(super) fn start(policy: &Policy, absent: &[SocketId]) -> Result<Self, Error> {
+        let actions = policy.rules.values().map(|rule| rule.action);
+        let intercepting: Vec<SocketId> = actions
+            .filter(|action| matches!(action, Action::Intercept(_)))
+            .filter_map(Action::receiver)
+            .collect();
         let named = policy.sockets.iter();
         let named = named.filter(|(id, socket)| !absent.contains(id) && !socket.fed);
         let wanted = named.flat_map(|(id, socket)| {
@@ -32,7 +37,11 @@ impl Servers {
         });
         let numbered = (FIRST_TTL..=u8::MAX).cycle().zip(wanted);
         let started = numbered.map(|(ttl, (id, (protocol, address)))| {
-            Ok((id, Listener::start(protocol, address, ttl)?))
+            let start = match intercepting.contains(&id) {
+                true => Listener::transparent,
+                false => Listener::start,
+            };
+            Ok((id, start(protocol, address, ttl)?))
         });
         started.collect::<Result<_, _>>().map(Self)
     }

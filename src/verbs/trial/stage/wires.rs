@@ -77,6 +77,14 @@ impl Wires {
         Ok(there.send(frame)? == lab::Seen::Passed)
     }
 
+    /// Sends a frame that arrives without anything that looks at it ahead of the stack.
+    pub(super) fn send_unseen(&mut self, class: ClassId, frame: &[u8]) -> Result<(), Error> {
+        match self.wire(class) {
+            Some(wire) => wire.inward.send_unseen(frame, &wire.outward),
+            None => Ok(()),
+        }
+    }
+
     /// What came back the other way since a frame was sent.
     pub(super) fn came_back(
         &mut self,

@@ -52,6 +52,15 @@ pub(super) fn by_map(rng: &mut Rng) -> String {
     format!("redirect{protocols} by @{map}")
 }
 
+/// ` at tc` for some redirects, which are done there; it is not drawn, so that policies without are otherwise the same.
+pub(super) fn intercepting(features: Features, number: usize) -> &'static str {
+    if features.intercepts && number % 4 == 1 {
+        " at tc"
+    } else {
+        ""
+    }
+}
+
 /// A rule that the socket lookup itself evaluates.
 pub(super) fn at_lookup(rng: &mut Rng, values: &Values) -> String {
     let verb = *rng.one_of(&["allow", "count", "reject"]);

@@ -1,0 +1,253 @@
+//! The rule and the route that lead what has the mark to the table where everything is local, by route-netlink.
+//!
+//! What sockc makes bears a number in the field where the kernel keeps which program made a rule or a route. Only that is removed.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NetlinkPayload};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::Socket;
+use nix::net::if_::if_nametoindex;
+use sockc_compiler::artifact::InterceptPlan;
+use sockc_compiler::policy::{Family, INTERCEPTED};
+
+use super::families;
+use crate::sys::route;
+
+/// Who made it: a number that no routing daemon has (`/etc/iproute2/rt_protos`).
+const MAKER: u8 = 0x5c;
+
+/// The ways of packets with the mark, in the namespace of the thread that opened them.
+pub(super) struct Ways {
+    socket: Socket,
+    mark: u32,
+    table: u32,
+    samples: Vec<std::net::IpAddr>,
+}
+
+impl Ways {
+    /// Those that a manifest speaks of.
+    pub(super) fn open(plan: &InterceptPlan) -> io::Result<Self> {
+        let socket = route::socket()?;
+        socket.set_netlink_get_strict_chk(true)?;
+        Ok(Self {
+            socket,
+            mark: plan.mark,
+            table: plan.table,
+            samples: plan.samples.clone(),
+        })
+    }
+
+    /// Those that this sockc makes.
+    pub(super) fn own() -> io::Result<Self> {
+        Self::open(&InterceptPlan {
+            mark: INTERCEPTED,
+            table: INTERCEPTED,
+            ..InterceptPlan::default()
+        })
+    }
+
+    /// Whether the kernel says that what has the mark is local, of an address in each range that redirects are for.
+    pub(super) fn leads(&self, family: Family) -> io::Result<bool> {
+        let samples = self.samples.iter();
+        for address in samples.filter(|address| Family::of(**address) == family) {
+            let mut message = RouteMessage::default();
+            message.header.address_family = code(family);
+            message.header.destination_prefix_length = bits(family);
+            message.attributes = vec![
+                RouteAttribute::Destination(RouteAddress::from(*address)),
+                RouteAttribute::Mark(self.mark),
+            ];
+            let question = RouteNetlinkMessage::GetRoute(message);
+            match route::ask(&self.socket, question, 0)? {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route))
+                    if route.header.kind == RouteType::Local => {}
+                _ => return Ok(false),
+            }
+        }
+        Ok(true)
+    }
+
+    /// What of others is in the way of a rule and a route: a rule that takes the mark or the table for something else, or
+    /// routes in the table.
+    pub(super) fn taken(&self, family: Family) -> io::Result<Option<String>> {
+        for rule in self.rules(family)? {
+            if made_by_us(&rule) || rule.header.action != RuleAction::ToTable {
+                continue;
+            }
+            let rule = Rule::of(&rule);
+            let takes = rule.mask != 0 && self.mark & rule.mask == rule.mark & rule.mask;
+            if takes && rule.table != self.table {
+                return Ok(Some(format!(
+                    "the rule of routing {} takes the mark {:#x} of redirects `at tc` to another table, {} (`ip rule`): give what that is for another mark",
+                    rule.priority, self.mark, rule.table
+                )));
+            }
+            if !takes && rule.table == self.table {
+                return Ok(Some(format!(
+                    "the rule of routing {} leads other packets to the table {} of redirects `at tc` (`ip rule`): give it another table",
+                    rule.priority, self.table
+                )));
+            }
+        }
+        let strange = self.routes(family)?.into_iter().any(|route| {
+            route.header.kind != RouteType::Local || route.header.destination_prefix_length != 0
+        });
+        Ok(strange.then(|| {
+            format!(
+                "the table {table} of redirects `at tc` has other routes (`ip {} route show table {table}`): move them to another table",
+                families::flag(family),
+                table = self.table
+            )
+        }))
+    }
+
+    /// Makes the route, then the rule, so that the mark never leads to an empty table. What is there stays.
+    pub(super) fn make(&self, family: Family) -> io::Result<()> {
+        let flags = NLM_F_CREATE | NLM_F_EXCL;
+        let route = RouteNetlinkMessage::NewRoute(self.route(family)?);
+        unless_there(route::order(&self.socket, route, flags))?;
+        let rule = RouteNetlinkMessage::NewRule(self.rule(family));
+        unless_there(route::order(&self.socket, rule, flags))
+    }
+
+    /// Removes the rule, then the route, as far as we made them.
+    pub(super) fn remove(&self, family: Family) -> io::Result<()> {
+        for rule in self.rules(family)?.into_iter().filter(made_by_us) {
+            route::order(&self.socket, RouteNetlinkMessage::DelRule(rule), 0)?;
+        }
+        let ours = |route: &RouteMessage| route.header.protocol == RouteProtocol::Other(MAKER);
+        for route in self.routes(family)?.into_iter().filter(ours) {
+            route::order(&self.socket, RouteNetlinkMessage::DelRoute(route), 0)?;
+        }
+        Ok(())
+    }
+
+    fn rule(&self, family: Family) -> RuleMessage {
+        let mut rule = RuleMessage::default();
+        rule.header.family = code(family);
+        rule.header.action = RuleAction::ToTable;
+        rule.attributes = vec![
+            RuleAttribute::FwMark(self.mark),
+            RuleAttribute::FwMask(u32::MAX),
+            RuleAttribute::Table(self.table),
+            RuleAttribute::Protocol(RouteProtocol::Other(MAKER)),
+        ];
+        rule
+    }
+
+    fn route(&self, family: Family) -> io::Result<RouteMessage> {
+        let everything = match family {
+            Family::V4 => RouteAddress::Inet(Ipv4Addr::UNSPECIFIED),
+            Family::V6 => RouteAddress::Inet6(Ipv6Addr::UNSPECIFIED),
+        };
+        let mut route = RouteMessage::default();
+        route.header.address_family = code(family);
+        route.header.protocol = RouteProtocol::Other(MAKER);
+        route.header.scope = RouteScope::Host;
+        route.header.kind = RouteType::Local;
+        route.attributes = vec![
+            RouteAttribute::Destination(everything),
+            RouteAttribute::Oif(if_nametoindex("lo")?),
+            RouteAttribute::Table(self.table),
+        ];
+        Ok(route)
+    }
+
+    fn rules(&self, family: Family) -> io::Result<Vec<RuleMessage>> {
+        let mut question = RuleMessage::default();
+        question.header.family = code(family);
+        let found = route::list(&self.socket, RouteNetlinkMessage::GetRule(question))?;
+        let found = found.into_iter().filter_map(|one| match one {
+            RouteNetlinkMessage::NewRule(rule) => Some(rule),
+            _ => None,
+        });
+        Ok(found.collect())
+    }
+
+    /// The routes of the table. A kernel that has no such table yet says so.
+    fn routes(&self, family: Family) -> io::Result<Vec<RouteMessage>> {
+        let mut question = RouteMessage::default();
+        question.header.address_family = code(family);
+        question.attributes = vec![RouteAttribute::Table(self.table)];
+        let found = match route::list(&self.socket, RouteNetlinkMessage::GetRoute(question)) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Vec::new()),
+            found => found?,
+        };
+        let found = found.into_iter().filter_map(|one| match one {
+            RouteNetlinkMessage::NewRoute(route) if table_of(&route) == self.table => Some(route),
+            _ => None,
+        });
+        Ok(found.collect())
+    }
+}
+
+/// What is looked at of a rule.
+struct Rule {
+    priority: u32,
+    mark: u32,
+    mask: u32,
+    table: u32,
+}
+
+impl Rule {
+    fn of(rule: &RuleMessage) -> Self {
+        let mut found = Self {
+            priority: 0,
+            mark: 0,
+            mask: 0,
+            table: rule.header.table.into(),
+        };
+        for attribute in &rule.attributes {
+            match attribute {
+                RuleAttribute::Priority(priority) => found.priority = *priority,
+                RuleAttribute::FwMark(mark) => found.mark = *mark,
+                RuleAttribute::FwMask(mask) => found.mask = *mask,
+                RuleAttribute::Table(table) => found.table = *table,
+                _ => {}
+            }
+        }
+        found
+    }
+}
+
+/// Whether sockc made a rule. No other field is asked: a rule that somebody else made may be the same in all of them.
+fn made_by_us(rule: &RuleMessage) -> bool {
+    let maker = RuleAttribute::Protocol(RouteProtocol::Other(MAKER));
+    rule.attributes.contains(&maker)
+}
+
+fn table_of(route: &RouteMessage) -> u32 {
+    let mut attributes = route.attributes.iter();
+    let table = attributes.find_map(|one| match one {
+        RouteAttribute::Table(table) => Some(*table),
+        _ => None,
+    });
+    table.unwrap_or(route.header.table.into())
+}
+
+fn unless_there(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+fn code(family: Family) -> AddressFamily {
+    match family {
+        Family::V4 => AddressFamily::Inet,
+        Family::V6 => AddressFamily::Inet6,
+    }
+}
+
+fn bits(family: Family) -> u8 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
+}
