@@ -41,9 +41,6 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     remove_other_groups(state, record)?;
     let_readers_go(state, record)?;
     remove_other_pairs(state, record)?;
-    // A change of a live map that was killed before its entries counted.
-    bpffs::unpin(&state.next_entries(record.generation))
-        .map_err(at("remove what a change left"))?;
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))

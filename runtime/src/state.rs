@@ -218,16 +218,6 @@ impl State {
         self.generation(generation).join("record")
     }
 
-    /// The pin of the entries of a generation's live maps.
-    pub(crate) fn entries(&self, generation: u32) -> PathBuf {
-        self.generation(generation).join("entries")
-    }
-
-    /// The pin of entries that are to take the place of these.
-    pub(crate) fn next_entries(&self, generation: u32) -> PathBuf {
-        self.generation(generation).join("next")
-    }
-
     /// The generations that have a folder, in order.
     pub(crate) fn generations(&self) -> Result<Vec<u32>, Error> {
         let mut found: Vec<u32> = names(&self.root)?
