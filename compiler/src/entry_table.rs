@@ -48,7 +48,8 @@ pub(crate) const V6_KIND: u32 = 24;
 pub const HEAD: u32 = 8;
 /// Bytes of a node.
 pub const NODE: u32 = 32;
-/// Where in a node the rest of its key stands after the address: the port, and above it the number of the kind.
+/// Where in a node the rest of its key stands after the words of the address: the port, and above it the number of the kind. In a key of
+/// IPv4 it is the second of these words as well.
 pub const META_AT: u8 = 16;
 /// Where in a node the number of the next one stands, 0 for none.
 pub const NEXT_AT: u8 = 20;
@@ -156,7 +157,8 @@ impl Kind {
 /// A key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// The address, zero beyond the prefix, as words as they stand in memory.
+    /// The address, zero beyond the prefix, as words as they stand in memory. Behind one of IPv4 stands what `meta` is, so
+    /// that a program compares all of such a key at once.
     pub words: [u32; 4],
     /// The port and the number of the kind.
     pub meta: u32,
@@ -179,10 +181,11 @@ impl Key {
         for (word, mask) in cut.iter_mut().zip(kind.mask()) {
             *word &= mask;
         }
-        Self {
-            words: cut,
-            meta: (u32::from(piece.port) | 0xffff_0000) & kind.cut(),
+        let meta = (u32::from(piece.port) | 0xffff_0000) & kind.cut();
+        if !kind.v6 {
+            cut[1] = meta;
         }
+        Self { words: cut, meta }
     }
 
     /// The kind.
@@ -197,10 +200,10 @@ impl Key {
         let [a, b, c, d] = self.words.map(u64::from);
         let meta = u64::from(self.meta);
         let folded = |value: u64| value ^ value >> 32;
+        let high = folded(((a | b << 32) ^ seed).wrapping_mul(MIX[0]));
         let mixed = match self.kind().v6 {
-            false => folded(((a | meta << 32) ^ seed).wrapping_mul(MIX[0])).wrapping_mul(MIX[1]),
+            false => high.wrapping_mul(MIX[1]),
             true => {
-                let high = folded(((a | b << 32) ^ seed).wrapping_mul(MIX[0]));
                 let low = folded((high ^ (c | d << 32)).wrapping_mul(MIX[1]));
                 (low ^ meta).wrapping_mul(MIX[0])
             }
@@ -242,7 +245,7 @@ pub struct Plan {
 impl Plan {
     /// The kinds of a family, the most specific first; `None` if there are more than programs try.
     fn of(&self, v6: bool) -> Option<Vec<Kind>> {
-        let mut kinds: Vec<Kind> = self.kinds.iter().copied().collect();
+        let mut kinds: Vec<Kind> = self.kinds.clone();
         kinds.retain(|kind| kind.v6 == v6);
         kinds.sort_unstable_by(|one, other| other.cmp(one));
         kinds.dedup();

@@ -74,6 +74,7 @@ fn a_key_is_cut_to_its_kind_and_says_it() {
     );
     let none = Key::new("::1".parse().unwrap(), 0, every);
     assert_eq!(none.words, [0; 4]);
+    assert_eq!(key.words[1], key.meta);
     assert_ne!(
         none.meta,
         Key::new("0.0.0.0".parse().unwrap(), 0, every).meta

@@ -38,6 +38,30 @@ struct Steps {
     count: u32,
 }
 
+/// What was written into one view and is to be in the other one too.
+struct Touched {
+    nodes: Vec<(u32, u32)>,
+    records: Vec<(u32, EntryRecord)>,
+}
+
+impl Touched {
+    fn settle(&self, image: &Image, steps: &Steps) -> io::Result<()> {
+        let (side, old) = (steps.now.side(), steps.now.view);
+        // A program that still goes by the old view may have read some of what it is to find.
+        if self.nodes.len() > 1 {
+            (image.wait)()?;
+        }
+        for (id, value) in &self.nodes {
+            image.set_value(*id, old, *value)?;
+        }
+        for (number, record) in &self.records {
+            image.set_views(side, *number, record)?;
+        }
+        image.set_count(old, steps.count)?;
+        image.set_unsettled(false)
+    }
+}
+
 impl Edit {
     /// The prefixes of all that changes.
     pub(crate) fn prefixes(&self) -> BTreeSet<Prefix> {
@@ -69,10 +93,18 @@ impl Edit {
         let Some(steps) = self.steps(image, names)? else {
             return Ok(false);
         };
-        let side = steps.now.side();
-        let (old, new) = (steps.now.view, steps.next.view);
         image.set_unsettled(true)?;
-        let mut touched = steps.nodes.clone();
+        let touched = self.write(image, &steps)?;
+        image.set_now(steps.next)?;
+        // Packets meet the change. Where the rest is refused, the next change does it.
+        let _ = touched.settle(image, &steps);
+        Ok(true)
+    }
+
+    /// Writes the change into the view that does not hold.
+    fn write(&self, image: &Image, steps: &Steps) -> io::Result<Touched> {
+        let (side, new) = (steps.now.side(), steps.next.view);
+        let mut nodes = steps.nodes.clone();
         for (id, value) in &steps.nodes {
             image.set_value(*id, new, *value)?;
         }
@@ -82,7 +114,7 @@ impl Edit {
                 values: [0; 2],
             };
             node.values[new as usize % 2] = *value;
-            touched.push((image.add_node(&steps.plan, &node)?, *value));
+            nodes.push((image.add_node(&steps.plan, &node)?, *value));
         }
         let mut records = Vec::new();
         for (number, record) in &self.removed {
@@ -99,24 +131,7 @@ impl Edit {
         if let Some(bytes) = &steps.new_plan {
             image.set_plan(steps.next.plan, bytes)?;
         }
-        image.set_now(steps.next)?;
-        // Packets meet the change. Where the rest is refused, the next change does it.
-        let settle = || {
-            // A program that still goes by the old view may have read some of what it is to find.
-            if touched.len() > 1 {
-                (image.wait)()?;
-            }
-            for (id, value) in &touched {
-                image.set_value(*id, old, *value)?;
-            }
-            for (number, record) in &records {
-                image.set_views(side, *number, record)?;
-            }
-            image.set_count(old, steps.count)?;
-            image.set_unsettled(false)
-        };
-        let _: io::Result<()> = settle();
-        Ok(true)
+        Ok(Touched { nodes, records })
     }
 
     fn steps(&self, image: &Image, names: &Names<'_>) -> io::Result<Option<Steps>> {

@@ -73,7 +73,7 @@ impl Now {
 
     fn word(self) -> u32 {
         let trie = if self.in_trie { IN_TRIE } else { 0 };
-        self.view | trie | TRIE_SIDE * self.side() | self.plan << PLAN_AT
+        self.view | trie | (TRIE_SIDE * self.side()) | self.plan << PLAN_AT
     }
 }
 

@@ -127,7 +127,10 @@ impl Step {
         let of = |plan: &LiveEntryPlan| *all.iter().find(|(_, one)| one.is_for(plan)).unwrap();
         Edit {
             removed: gone.iter().map(of).collect(),
-            added: come.iter().flat_map(|plan| read(&[plan.clone()])).collect(),
+            added: come
+                .iter()
+                .flat_map(|plan| read(std::slice::from_ref(plan)))
+                .collect(),
         }
     }
 
@@ -349,7 +352,7 @@ fn random_changes_one_by_one_mean_what_their_entries_mean() {
                 .count(memory.image.now().unwrap().view)
                 .unwrap();
             assert_eq!(count as usize, entries.len());
-            let probes = probes(&[entries.clone()]);
+            let probes = probes(std::slice::from_ref(&entries));
             let answers: Vec<u16> = probes.iter().map(|probe| meant(&entries, probe)).collect();
             memory.answers_are(&probes, &answers);
         }
@@ -373,7 +376,7 @@ fn what_chains_cannot_hold_is_written_anew() {
         let one = entry(None, &format!("{address}/32"), ALL, "b");
         Step::Edit(Vec::new(), vec![one]).run(&memory).unwrap();
         let entries = memory.entries();
-        let probes = probes(&[entries.clone()]);
+        let probes = probes(std::slice::from_ref(&entries));
         let answers: Vec<u16> = probes.iter().map(|probe| meant(&entries, probe)).collect();
         memory.answers_are(&probes, &answers);
     }

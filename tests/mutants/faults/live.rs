@@ -179,7 +179,7 @@ pub(super) const FAULTS: &[Fault] = &[
         479,
         "runtime/src/live/entry_change.rs",
         "image.set_value(*id, new, *value)?;",
-        "image.set_value(*id, if FAULT { old } else { new }, *value)?;",
+        "image.set_value(*id, if FAULT { steps.now.view } else { new }, *value)?;",
         &[(Runtime, "live::tests::a_change")],
     ),
     fault(

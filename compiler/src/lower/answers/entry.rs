@@ -6,13 +6,14 @@
 //! program that runs while the map is changed answers as before the change or as after it.
 
 use crate::artifact::MapId;
+use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::entry_table::{
     BASE_AT, DEPTH, IN_TRIE, KINDS, META_AT, MIX, NEXT_AT, PLAN_AT, SEED_AT, V4_AT, V4_KIND, V6_AT,
     V6_KIND, VALUES_AT, VIEW,
 };
 use crate::field::Field;
-use crate::ir::{Block, Builder, Value};
+use crate::ir::{Arg, Block, Builder, Value};
 use crate::policy::{Family, LiveMapId};
 use crate::protocol::IpProtocol;
 
@@ -44,8 +45,15 @@ const ADDRESS: u8 = 0;
 const VALUE: u8 = 16;
 const PORT: u8 = 24;
 
-/// In the slot of prefixes: the key that is looked for.
+/// Where a key begins in a node; in the slot of prefixes, the first half of an address of IPv6 that is looked for.
 const KEY: u8 = 0;
+
+/// A key that is looked for: all of it, or the rest and the second half of the address.
+#[derive(Clone, Copy)]
+enum Sought {
+    V4(Value),
+    V6(Value, Value),
+}
 
 /// A search of one family.
 #[derive(Clone, Copy)]
@@ -126,7 +134,7 @@ impl Answers<'_> {
 
     /// Looks for the packet as a key of one kind.
     fn search_kind(&self, builder: &mut Builder, search: Search, number: u32, next: Block) {
-        let hash = match search.family {
+        let (key, hash) = match search.family {
             Family::V4 => self.key_of_v4(builder, search, number),
             Family::V6 => self.key_of_v6(builder, search, number),
         };
@@ -137,87 +145,97 @@ impl Answers<'_> {
         builder.store_slot(self.given.frame.key, 0, hash, Width::W);
         let head = self.given.found(builder, search.maps.heads, search.none);
         let id = builder.load(head, 0, Width::W);
+        let (node, found) = (builder.value(), builder.block());
         for depth in 1..=DEPTH {
             builder.leave_if(id, JumpOp::Eq, 0, next);
             builder.store_slot(self.given.frame.key, 0, id, Width::W);
-            let node = self.given.found(builder, search.maps.nodes, search.none);
-            let other = builder.block();
-            self.leave_unless_key(builder, search.family, node, other);
-            self.answer_from(builder, node, next, search.done);
-            builder.enter(other);
+            let args = [
+                Arg::Map(search.maps.nodes),
+                Arg::SlotAddress(self.given.frame.key),
+            ];
+            builder.call_to(node, Helper::MapLookupElem, &args);
+            builder.leave_if_wide(node, JumpOp::Eq, 0, search.none);
+            self.leave_if_key(builder, node, key, found);
             match depth {
                 DEPTH => builder.jump(next),
                 _ => builder.load_to(id, node, i16::from(NEXT_AT), Width::W),
             }
         }
+        builder.enter(found);
+        self.answer_from(builder, node, next, search.done);
     }
 
-    /// Leaves the piece of the packet's port and the number of a kind in the key; where there is no such kind, nor is one after it.
+    /// The piece of the packet's port and the number of a kind; where there is no such kind, nor is one after it.
     fn cut_port(&self, builder: &mut Builder, search: Search, at: u32) -> Value {
         let at = builder.fit(at, "the offset of a kind");
         let cut = builder.load(search.plan, at, Width::W);
         builder.leave_if(cut, JumpOp::Eq, 0, search.none);
         let port = builder.load_slot(self.given.frame.tuple, PORT, Width::W);
         builder.alu(cut, AluOp::And, port);
-        builder.store_slot(self.given.frame.prefix, META_AT, cut, Width::W);
         cut
     }
 
-    /// Writes the key of a packet of IPv4; gives its hash.
-    fn key_of_v4(&self, builder: &mut Builder, search: Search, number: u32) -> Value {
+    /// The key of a packet of IPv4 and its hash.
+    fn key_of_v4(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
         let at = V4_AT + V4_KIND * number;
-        let hash = self.cut_port(builder, search, at + 4);
+        let key = self.cut_port(builder, search, at + 4);
         let address = self.given.read_raw(builder, TO[0], Family::V4);
         let at = builder.fit(at, "the offset of a kind");
         let mask = builder.load(search.plan, at, Width::W);
         builder.alu(address, AluOp::And, mask);
-        builder.store_slot(self.given.frame.prefix, KEY, address, Width::DW);
-        builder.alu(hash, AluOp::Lsh, 32);
-        builder.alu(hash, AluOp::Or, address);
+        builder.alu(key, AluOp::Lsh, 32);
+        builder.alu(key, AluOp::Or, address);
+        let hash = builder.copy(key);
         let seed = builder.load(search.plan, SEED_AT, Width::DW);
         builder.alu(hash, AluOp::Xor, seed);
         multiply(builder, hash, 0);
         fold(builder, hash);
         multiply(builder, hash, 1);
-        hash
+        (Sought::V4(key), hash)
     }
 
-    /// The same of IPv6.
-    fn key_of_v6(&self, builder: &mut Builder, search: Search, number: u32) -> Value {
+    /// The same of IPv6. The first half of the address is left in its slot: so many values live over no call.
+    fn key_of_v6(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
         let at = V6_AT + V6_KIND * number;
-        self.cut_port(builder, search, at + 16);
+        let meta = self.cut_port(builder, search, at + 16);
+        let half = |builder: &mut Builder, number: u8| {
+            let at = builder.fit(at + 8 * u32::from(number), "the offset of a kind");
+            let half = builder.load_slot(self.given.frame.tuple, ADDRESS + 8 * number, Width::DW);
+            let mask = builder.load(search.plan, at, Width::DW);
+            builder.alu(half, AluOp::And, mask);
+            half
+        };
+        let first = half(builder, 0);
+        builder.store_slot(self.given.frame.prefix, KEY, first, Width::DW);
         let hash = builder.load(search.plan, SEED_AT, Width::DW);
-        for half in 0..2u8 {
-            let place = builder.fit(at + 8 * u32::from(half), "the offset of a kind");
-            let part = builder.load_slot(self.given.frame.tuple, ADDRESS + 8 * half, Width::DW);
-            let mask = builder.load(search.plan, place, Width::DW);
-            builder.alu(part, AluOp::And, mask);
-            builder.store_slot(self.given.frame.prefix, KEY + 8 * half, part, Width::DW);
-            builder.alu(hash, AluOp::Xor, part);
-            multiply(builder, hash, usize::from(half));
-            fold(builder, hash);
-        }
-        let meta = builder.load_slot(self.given.frame.prefix, META_AT, Width::W);
+        builder.alu(hash, AluOp::Xor, first);
+        multiply(builder, hash, 0);
+        fold(builder, hash);
+        let second = half(builder, 1);
+        builder.alu(hash, AluOp::Xor, second);
+        multiply(builder, hash, 1);
+        fold(builder, hash);
         builder.alu(hash, AluOp::Xor, meta);
         multiply(builder, hash, 0);
-        hash
+        (Sought::V6(meta, second), hash)
     }
 
-    /// Leaves to `other` if a node has another key than the one that is looked for.
-    fn leave_unless_key(&self, builder: &mut Builder, family: Family, node: Value, other: Block) {
-        let prefix = self.given.frame.prefix;
-        let there = builder.load(node, i16::from(META_AT), Width::W);
-        let wanted = builder.load_slot(prefix, META_AT, Width::W);
-        builder.leave_if(there, JumpOp::Ne, wanted, other);
-        let halves: &[u8] = match family {
-            Family::V4 => &[0],
-            Family::V6 => &[0, 8],
+    /// Leaves to `found` if a node has the key that is looked for.
+    fn leave_if_key(&self, builder: &mut Builder, node: Value, key: Sought, found: Block) {
+        let first = builder.load(node, i16::from(KEY), Width::DW);
+        let (meta, second) = match key {
+            Sought::V4(key) => return builder.leave_if_wide(first, JumpOp::Eq, key, found),
+            Sought::V6(meta, second) => (meta, second),
         };
-        for half in halves {
-            let there = builder.load(node, i16::from(KEY + half), Width::DW);
-            let wanted = builder.load_slot(prefix, KEY + half, Width::DW);
-            builder.leave_if_wide(there, JumpOp::Ne, wanted, other);
-        }
+        let other = builder.block();
+        let wanted = builder.load_slot(self.given.frame.prefix, KEY, Width::DW);
+        builder.leave_if_wide(first, JumpOp::Ne, wanted, other);
+        let there = builder.load(node, i16::from(KEY) + 8, Width::DW);
+        builder.leave_if_wide(there, JumpOp::Ne, second, other);
+        let there = builder.load(node, i16::from(META_AT), Width::W);
+        builder.leave_if(there, JumpOp::Eq, meta, found);
+        builder.jump(other);
+        builder.enter(other);
     }
 
     /// Answers with a node's value that holds, for the packet's protocol; without one, to `next`.

@@ -194,7 +194,7 @@ fn one_write_changes_which_side_of_a_trie_holds() {
     let name = tenants.artifact.manifest.maps[0].trie.clone();
     tenants.put_bytes(&name, &key, &value);
     for side in [0, 1, 0] {
-        tenants.ask(IN_TRIE | TRIE_SIDE * side);
+        tenants.ask(IN_TRIE | (TRIE_SIDE * side));
         let mut found = |local| tenants.steers(lookup(6, "192.0.2.1:4000", local)).is_some();
         assert_eq!(found("198.51.100.1:443"), side == 0);
         assert_eq!(found("198.51.100.1:80"), side == 1);
