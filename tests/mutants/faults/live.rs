@@ -157,8 +157,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         474,
         "runtime/src/live/entries.rs",
-        "(Reverse(self.ports.1 - self.ports.0), self.protocol.is_some())",
-        "(Reverse(self.ports.1 - self.ports.0), !FAULT && self.protocol.is_some())",
+        "self.protocol.is_some(),",
+        "!FAULT && self.protocol.is_some(),",
         &[(Runtime, "live::")],
     ),
     fault(
