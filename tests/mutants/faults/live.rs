@@ -199,8 +199,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         482,
         "runtime/src/live/entry_change.rs",
-        "let views = if record.views >> now.view & 1 == 1 { 3 } else { 0 };",
-        "let views = if FAULT || record.views >> now.view & 1 == 1 { 3 } else { 0 };",
+        "let views = if record.views >> now.view & 1 == 1 {",
+        "let views = if FAULT || record.views >> now.view & 1 == 1 {",
         &[(Runtime, "live::tests::a_change")],
     ),
     fault(
