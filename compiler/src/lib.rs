@@ -46,6 +46,7 @@ pub mod diagram;
 pub mod diff;
 pub mod direction;
 pub mod emit;
+pub mod entry_table;
 pub mod event;
 pub mod expect;
 pub mod explain;

@@ -10,6 +10,7 @@
 
 mod asking;
 mod blocks;
+mod changing;
 mod connected;
 mod crafted;
 mod elsewhere;

@@ -6,7 +6,7 @@ use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 3;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,10 +123,17 @@ pub struct SetPlan {
     pub start: Vec<(std::net::IpAddr, u8)>,
 }
 
-/// A live map: an LPM trie and an array in the object.
+/// A live map: a table of keys, and for contents that it cannot hold a trie.
 ///
-/// Both have two sides, of which one holds: the last value of the array says which, 0 or 1. Before it, the array has two times
-/// 65,536 values of `u32`, for each side the class of each port, 0 for ports that no entry's range tells from others. No
+/// The table is three arrays, whose layouts stand at [`entry_table`](crate::entry_table), with two sides each. `heads` has, for
+/// each side, the numbers of the first nodes of chains by the hashes of their keys; `nodes` the keys and what they lead to; `plans`
+/// what a program has to know of a side. Element 0 of `state` begins with the `u32` that says what holds: which of the two
+/// values of each node, which plan, or that the trie holds. So one write puts any change in force. All four are
+/// made with `BPF_F_MMAPABLE`, so that a runtime can do that write as one. The rest of `state` is the runtime's own. All zeros
+/// are a map without entries.
+///
+/// The trie and `classes` have two sides too. The array has two times 65,536 values of `u32`, for each side the class of each
+/// port, 0 for ports that no entry's range tells from others. No
 /// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
 /// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), side, a zero byte and 16 bytes of
 /// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
@@ -136,6 +143,14 @@ pub struct SetPlan {
 pub struct LiveMapPlan {
     /// Its name in the policy.
     pub name: String,
+    /// The array that says what holds.
+    pub state: String,
+    /// The array of plans.
+    pub plans: String,
+    /// The array of the beginnings of chains.
+    pub heads: String,
+    /// The array of keys.
+    pub nodes: String,
     /// The trie.
     pub trie: String,
     /// The array of port classes.

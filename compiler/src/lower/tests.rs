@@ -5,6 +5,7 @@ mod calls;
 mod counts;
 mod datagrams;
 mod doors;
+mod entries;
 mod first_match;
 mod fragments;
 mod headers;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::{FIRST_PORT, INTERFACE, MEMBER, Run};
 use crate::artifact::{Artifact, Slot, in_slot};
 use crate::bpf::constant::TCP_ESTABLISHED;
+use crate::entry_table::{HEAD, Key, Piece, Plan, head_bits, value};
 use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
@@ -222,14 +223,32 @@ impl Filling<'_> {
             let (Some(plan), Some(socket)) = (plan, world.entry(map, header)) else {
                 continue;
             };
-            let (family, bits, address) = whole(header.to);
-            let mut key = (64 + bits).to_ne_bytes().to_vec();
-            key.extend(u32::MAX.to_ne_bytes());
-            key.extend([header.protocol.0, family, 0, 0]);
-            key.extend(address);
-            let mut value = (socket.as_u32() + 1).to_ne_bytes().to_vec();
-            value.extend(bits.to_ne_bytes());
-            self.put(&plan.trie, &key, &value);
+            let number = u16::try_from(socket.as_u32() + 1).unwrap_or_default();
+            let values = match header.protocol {
+                IpProtocol::TCP => [number, 0],
+                IpProtocol::UDP => [0, number],
+                _ => continue,
+            };
+            let (_, bits, _) = whole(header.to);
+            let every = Piece { port: 0, bits: 0 };
+            let key = Key::new(header.to, bits as u8, every);
+            let made = Plan {
+                seed: 0,
+                side: 0,
+                kinds: vec![key.kind()],
+            };
+            let head = key.hash(made.seed, head_bits(plan.max));
+            // The state is 0: the first plan and the first value of a node hold.
+            let mut first = 1_u32.to_ne_bytes().to_vec();
+            first.resize(HEAD as usize, 0);
+            let node = key.node(0, [value(values), 0]);
+            self.put(
+                &plan.plans,
+                &[0; 4],
+                &made.bytes(plan.max).unwrap_or_default(),
+            );
+            self.put(&plan.heads, &head.to_ne_bytes(), &first);
+            self.put(&plan.nodes, &1_u32.to_ne_bytes(), &node);
         }
     }
 

@@ -81,16 +81,20 @@ impl Shape {
 
 /// Makes a map.
 pub(crate) fn create(title: &str, shape: Shape) -> io::Result<OwnedFd> {
+    // The kernel makes no other kind of trie.
+    let is_trie = shape.kind == bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32;
+    create_with(title, shape, if is_trie { BPF_F_NO_PREALLOC } else { 0 })
+}
+
+/// Makes a map with these flags.
+pub(crate) fn create_with(title: &str, shape: Shape, flags: u32) -> io::Result<OwnedFd> {
     let mut a = attr();
     a.__bindgen_anon_1.map_type = shape.kind;
     a.__bindgen_anon_1.key_size = shape.key;
     a.__bindgen_anon_1.value_size = shape.value;
     a.__bindgen_anon_1.max_entries = shape.entries;
     a.__bindgen_anon_1.map_name = name(title);
-    if shape.kind == bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32 {
-        // The kernel makes no other kind of trie.
-        a.__bindgen_anon_1.map_flags = BPF_F_NO_PREALLOC;
-    }
+    a.__bindgen_anon_1.map_flags = flags;
     call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
 }
 

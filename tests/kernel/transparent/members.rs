@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
 
+use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::policy::Spread;
 use sockc_compiler::protocol::IpProtocol;
@@ -140,4 +141,44 @@ fn flows_are_spread_at_tc_as_at_the_lookup_and_who_does_not_listen_is_passed_ove
             }
         }
     }
+}
+
+/// A live map leads there as a rule does, from its table and from its trie.
+#[test]
+fn a_live_map_leads_to_members_at_tc() {
+    const POLICY: &str = "
+        socket one = registered
+        socket many = registered members 4
+        live map ten max 100
+        default in allow
+        redirect tcp by @ten at tc";
+    let Some(line) = Line::new() else { return };
+    line.apply(POLICY, true).unwrap();
+    let members: Vec<Option<Socket>> = (0..MEMBERS)
+        .map(|_| Some(member(&line, Type::STREAM, 0)))
+        .collect();
+    let entry = |length: u8, socket: &str| LiveEntryPlan {
+        prefix: (at("10.7.0.0:0").ip(), length),
+        ports: (80, 80),
+        protocol: None,
+        socket: socket.to_owned(),
+    };
+    let load = |entries: &[LiveEntryPlan]| {
+        let load = || sockc_runtime::map_load(&line.options, "ten", entries);
+        line.router.run(load).unwrap().unwrap();
+    };
+    // Nobody is redirected, and the server has nothing on that port.
+    let goes_on = || {
+        let went = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE);
+        assert_eq!(went.err(), Some(std::io::ErrorKind::ConnectionRefused));
+    };
+    goes_on();
+    let nested: Vec<LiveEntryPlan> = (9..=28).map(|length| entry(length, "many")).collect();
+    for entries in [vec![entry(16, "many")], nested] {
+        load(&entries);
+        let all = flows(&line, Type::STREAM, 0, &members);
+        assert_eq!(all, wanted(Type::STREAM, 0, |_| true));
+    }
+    load(&[]);
+    goes_on();
 }
