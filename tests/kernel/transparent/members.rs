@@ -1,7 +1,7 @@
 //! Redirects `at tc` to a name with members: a flow asks them in the order in which a socket lookup would.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -147,7 +147,6 @@ fn flows_are_spread_at_tc_as_at_the_lookup_and_who_does_not_listen_is_passed_ove
 #[test]
 fn a_live_map_leads_to_members_at_tc() {
     const POLICY: &str = "
-        socket one = registered
         socket many = registered members 4
         live map ten max 100
         default in allow
@@ -157,11 +156,14 @@ fn a_live_map_leads_to_members_at_tc() {
     let members: Vec<Option<Socket>> = (0..MEMBERS)
         .map(|_| Some(member(&line, Type::STREAM, 0)))
         .collect();
-    let entry = |length: u8, socket: &str| LiveEntryPlan {
-        prefix: (at("10.7.0.0:0").ip(), length),
-        ports: (80, 80),
-        protocol: None,
-        socket: socket.to_owned(),
+    let entry = |length: u8| {
+        let bits = Ipv4Addr::new(10, 7, 0, 2).to_bits() & !(u32::MAX >> length);
+        LiveEntryPlan {
+            prefix: (Ipv4Addr::from_bits(bits).into(), length),
+            ports: (80, 80),
+            protocol: None,
+            socket: "many".to_owned(),
+        }
     };
     let load = |entries: &[LiveEntryPlan]| {
         let load = || sockc_runtime::map_load(&line.options, "ten", entries);
@@ -173,8 +175,8 @@ fn a_live_map_leads_to_members_at_tc() {
         assert_eq!(went.err(), Some(std::io::ErrorKind::ConnectionRefused));
     };
     goes_on();
-    let nested: Vec<LiveEntryPlan> = (9..=28).map(|length| entry(length, "many")).collect();
-    for entries in [vec![entry(16, "many")], nested] {
+    let nested = (9..=28).map(entry).collect();
+    for entries in [vec![entry(16)], nested] {
         load(&entries);
         let all = flows(&line, Type::STREAM, 0, &members);
         assert_eq!(all, wanted(Type::STREAM, 0, |_| true));
