@@ -94,10 +94,7 @@ fn tables(text: &mut String, summary: &Summary) {
 }
 
 fn of_family(text: &mut String, summary: &FamilySummary, family: Family) {
-    let name = match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    };
+    let name = family.name();
     let FamilySummary {
         boxes,
         masks,

@@ -20,7 +20,7 @@ use crate::error::{Error, at};
 use crate::state::{State, WORD, open_or_make, read_word};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, map};
-use families::{bit, flag, name};
+use families::{bit, flag};
 use ways::Ways;
 
 /// How the way of intercepted packets stands in one family.
@@ -101,7 +101,7 @@ pub(crate) fn make(state: &State, plan: &InterceptPlan, families: &[Family]) -> 
             let wrong = vec![format!(
                 "with its rule and route, what has the mark {:#x} is not local over {}, since another rule of routing comes first (`ip {} rule`)",
                 plan.mark,
-                name(*family),
+                family.name(),
                 flag(*family)
             )];
             let addable = false;
@@ -137,7 +137,7 @@ pub(crate) fn take_back(state: &State, kept: Option<&InterceptPlan>) -> Result<(
 
 /// That a family has no way, and the commands that make it.
 fn no_way(plan: &InterceptPlan, family: Family) -> String {
-    let (name, flag) = (name(family), flag(family));
+    let (name, flag) = (family.name(), flag(family));
     let (mark, table) = (plan.mark, plan.table);
     let mut text = format!(
         "over {name}, packets with the mark {mark:#x}, which redirects `at tc` give to what they take, are not local: "

@@ -83,21 +83,13 @@ fn addresses(side: Option<&Side>, family: Family) -> Vec<IpAddr> {
             Family::V6 if set.v6.is_full() => found.push(anybody),
             Family::V4 => {
                 let ranges = set.v4.ranges().iter().take(RANGES);
-                let middle = |&(low, high): &(u32, u32)| low + (high - low) / 2;
-                found.extend(
-                    ranges
-                        .map(middle)
-                        .map(|one| IpAddr::V4(Ipv4Addr::from_bits(one))),
-                );
+                let middles = ranges.map(|(low, high)| low.midpoint(*high));
+                found.extend(middles.map(|one| IpAddr::V4(Ipv4Addr::from_bits(one))));
             }
             Family::V6 => {
                 let ranges = set.v6.ranges().iter().take(RANGES);
-                let middle = |&(low, high): &(u128, u128)| low + (high - low) / 2;
-                found.extend(
-                    ranges
-                        .map(middle)
-                        .map(|one| IpAddr::V6(Ipv6Addr::from_bits(one))),
-                );
+                let middles = ranges.map(|(low, high)| low.midpoint(*high));
+                found.extend(middles.map(|one| IpAddr::V6(Ipv6Addr::from_bits(one))));
             }
         }
     }

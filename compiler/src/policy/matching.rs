@@ -104,6 +104,15 @@ impl Family {
         }
     }
 
+    /// `IPv4` or `IPv6`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// The protocol whose header is checked as ICMP in this family.
     #[must_use]
     pub fn icmp(self) -> IpProtocol {

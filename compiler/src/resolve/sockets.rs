@@ -276,10 +276,7 @@ fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
 }
 
 fn second_address(second: &Spanned<WrittenListen>, first: &Spanned<WrittenListen>) -> Diagnostic {
-    let family = match Family::of(second.value.address.value.to_canonical()) {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    };
+    let family = Family::of(second.value.address.value.to_canonical()).name();
     let protocol = second.value.protocol.value.to_uppercase();
     Diagnostic::error(
         codes::LISTEN_TWICE,

@@ -21,13 +21,6 @@ pub(super) fn bit(family: Family) -> u32 {
     }
 }
 
-pub(super) fn name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
-}
-
 /// The option of `ip` that means it.
 pub(super) fn flag(family: Family) -> &'static str {
     match family {

@@ -75,13 +75,18 @@ pub(crate) fn protocol(socket: BorrowedFd<'_>) -> io::Result<i32> {
 
 /// A socket option of the socket level that is a number of 32 or 64 bits.
 pub(crate) fn option(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<u64> {
+    number(socket, libc::SOL_SOCKET, option)
+}
+
+/// The same of any level.
+fn number(socket: BorrowedFd<'_>, level: libc::c_int, option: libc::c_int) -> io::Result<u64> {
     let mut value = 0u64;
     let mut length = mem::size_of::<u64>() as libc::socklen_t;
     // SAFETY: the buffer has the length that is passed with it.
     let result = unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),
-            libc::SOL_SOCKET,
+            level,
             option,
             (&raw mut value).cast(),
             &raw mut length,
@@ -99,30 +104,6 @@ pub(crate) fn is_transparent(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let six = number(socket, libc::SOL_IPV6, libc::IPV6_TRANSPARENT);
     let value = six.or_else(|_| number(socket, libc::SOL_IP, libc::IP_TRANSPARENT))?;
     Ok(value != 0)
-}
-
-/// A socket option that is an `int`.
-fn number(
-    socket: BorrowedFd<'_>,
-    level: libc::c_int,
-    name: libc::c_int,
-) -> io::Result<libc::c_int> {
-    let mut value: libc::c_int = 0;
-    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
-    // SAFETY: the buffer has the length that is passed with it.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            level,
-            name,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    match result {
-        0 => Ok(value),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Whether it is a connection of which neither side has ended.

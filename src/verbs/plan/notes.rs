@@ -44,10 +44,7 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
 /// What apply makes that leads intercepted packets to their sockets.
 fn ways(forecast: &Forecast) -> Vec<String> {
     let made = |family: &Family| {
-        let name = match family {
-            Family::V4 => "IPv4",
-            Family::V6 => "IPv6",
-        };
+        let name = family.name();
         format!(
             "a rule and a route are made that deliver here, over {name}, what redirects `at tc` take; `sockc unload` takes them back"
         )

@@ -1,7 +1,6 @@
 //! How the packets that redirects `at tc` take get to their sockets: as text, in JSON, and what is wrong with it.
 
 use serde::Serialize;
-use sockc_compiler::policy::Family;
 use sockc_runtime::{Delivery, Status};
 
 use crate::output::Output;
@@ -19,7 +18,7 @@ pub(super) struct Row {
 /// The ways in JSON.
 pub(super) fn rows(status: &Status) -> Vec<Row> {
     let row = |one: &Delivery| Row {
-        family: name(one.family),
+        family: one.family.name(),
         leads: one.leads,
         made: one.made,
     };
@@ -36,7 +35,7 @@ pub(super) fn show(status: &Status, output: &mut Output) {
         };
         vec![
             "  intercepted".to_owned(),
-            name(one.family).to_owned(),
+            one.family.name().to_owned(),
             state.to_owned(),
         ]
     };
@@ -51,7 +50,7 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         whole = false;
         output.error(format!(
             "over {}, what redirects `at tc` take does not get to its socket: the rule or the route that makes it local is gone; `sockc apply --running --add-routes` makes them again",
-            name(lost.family)
+            lost.family.name()
         ));
     }
     let opaque = status.sockets.iter();
@@ -63,11 +62,4 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         ));
     }
     whole
-}
-
-fn name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
 }
