@@ -97,7 +97,7 @@ fn decide_packet<'a>(
         Parsed::Ip(header) => header,
     };
     let seen = Seen::new(policy, direction, Some(class), header, world);
-    first_match(
+    let decision = first_match(
         policy,
         direction,
         rules,
@@ -106,7 +106,17 @@ fn decide_packet<'a>(
                 && matches(&seen, id, rule)
         },
         |action| packet_verdict(&seen, action),
-    )
+    );
+    with_member(&seen, decision)
+}
+
+/// Which member of a name gets a flow that is steered there.
+fn with_member(seen: &Seen<'_>, decision: Decision) -> Decision {
+    let member = match decision.verdict {
+        Verdict::Redirect(socket) => seen.member(socket),
+        _ => None,
+    };
+    Decision { member, ..decision }
 }
 
 /// A malformed packet gets the default; one that cannot be read cannot be answered, so a reject is silent.
@@ -187,7 +197,7 @@ fn decide_lookup<'a>(
         decision.decider = Decider::Unmatched;
         decision.verdict = Verdict::Allow;
     }
-    decision
+    with_member(&seen, decision)
 }
 
 /// What a process does with a socket of a group.
@@ -237,6 +247,7 @@ fn first_match<'a>(
                 decider: Decider::Rule(id),
                 counted,
                 mark: rule.mark.filter(|_| !ends),
+                member: None,
             };
         }
         counted.push(id);
@@ -250,6 +261,7 @@ fn first_match<'a>(
         decider,
         counted,
         mark: None,
+        member: None,
     }
 }
 
@@ -278,5 +290,6 @@ fn undisturbed(decider: Decider) -> Decision {
         decider,
         counted: Vec::new(),
         mark: None,
+        member: None,
     }
 }

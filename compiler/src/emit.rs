@@ -9,6 +9,7 @@ mod memory;
 mod needs;
 mod region;
 mod registers;
+mod slots;
 
 use std::fmt::{self, Display, Formatter};
 

@@ -187,6 +187,10 @@ pub trait World {
     -> SocketAnswer;
     /// Whether the named socket holds one for this family and protocol.
     fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool;
+    /// Whether this member of the named socket is there, which is; unless said otherwise, all are.
+    fn holds(&self, _: SocketId, _: Family, _: IpProtocol, _member: u32) -> bool {
+        true
+    }
     /// Whether a live set has this address in it; unless said otherwise, it has nothing in it.
     fn member(&self, _: SetId, _: IpAddr) -> bool {
         false
@@ -283,4 +287,6 @@ pub struct Decision {
     pub counted: Vec<RuleId>,
     /// What the packet mark is set to.
     pub mark: Option<u32>,
+    /// Which member of the socket gets it, where a redirect leads to one that may have several.
+    pub member: Option<u32>,
 }

@@ -8,7 +8,7 @@
 //!
 //! Socket references exist only inside [`End::Socket`] and [`End::Slot`]: structured regions that take, use and release
 //! a reference in one piece, so that no path can leave with one. [`End::Headers`] and [`End::Frame`] are loops in one
-//! piece, so that nothing else has to know of any. Nothing here knows policies or hooks.
+//! piece, and so is [`End::Slot`] of a name with several slots, so that nothing else has to know of any. Nothing here knows policies or hooks.
 
 mod builder;
 mod liveness;
@@ -340,18 +340,21 @@ pub enum Give {
     /// It is looked at.
     Nothing,
     /// `bpf_sk_assign` gives it to the lookup. The kernel sees to its state.
-    ToLookup,
-    /// `bpf_sk_assign` gives it to the packet, if it is in this state. At TC the kernel takes any: a socket that does not
-    /// listen any more would swallow the packet.
+    ToLookup {
+        /// Without its reuseport group.
+        alone: bool,
+    },
+    /// `bpf_sk_assign` gives it to the packet, if it is in this state and has a port. At TC the kernel takes any: a socket that
+    /// does not listen any more, or is closed, would swallow the packet.
     ToPacket(i32),
 }
 
-/// Looks a slot of a SOCKMAP up; on a hit it may give the socket away; releases it.
+/// Looks a slot of a SOCKMAP up, or several until one serves; on a hit it may give the socket away; releases it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRegion {
     /// The SOCKMAP.
     pub map: MapId,
-    /// The slot that holds the key.
+    /// The slot that holds the key; where there are several, the region keeps it there.
     pub key: Slot,
     /// The context.
     pub context: Value,
@@ -359,10 +362,26 @@ pub struct SlotRegion {
     pub carrier: Value,
     /// What becomes of the socket.
     pub give: Give,
-    /// Where to go on if the slot holds a socket (and was given away).
+    /// The places that are looked into where it is not one.
+    pub places: Option<Places>,
+    /// Where to go on if a slot holds a socket (and it was given away).
     pub hit: Block,
     /// Where to go on otherwise.
     pub miss: Block,
+}
+
+/// Slots of a SOCKMAP that stand in a row, of which each is looked into until one serves: in a loop that the rest of the function
+/// does not see. A socket without a port does not serve: it is of UDP and closed, and the kernel would give it packets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// How many: a power of two.
+    pub count: u32,
+    /// The slot (4 bytes) that holds the key of the first.
+    pub first: Slot,
+    /// The slot (8 bytes) with the hash that orders them; `None` to look into one after the other.
+    pub hash: Option<Slot>,
+    /// A value that the region may overwrite, to count.
+    pub turn: Value,
 }
 
 /// Walks over up to six IPv6 extension headers, in a loop that the rest of the function does not see. At `transport` the

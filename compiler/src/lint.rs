@@ -14,6 +14,7 @@ mod labels;
 mod limits;
 mod list;
 mod literal;
+mod members;
 mod names;
 mod outside;
 mod overlap;
@@ -51,6 +52,7 @@ sockc_grammar::codes! {
     ONE_AT_A_TIME = "W0614", "a rate below one a second, without a burst";
     SHARED_BUCKET = "W0615", "a rate that one sender can use up for all";
     ANYBODYS_SOCKET = "W0617", "a redirect of ports below 1024 to a socket that any user may bind";
+    SPREAD_TWICE = "W0618", "members at one address, over which the kernel spreads again";
     ONLY_DATA = "W0620", "a rule that stops data of TCP connections only";
     SENDER_PORT = "W0621", "a rule that lets in anyone who sends from a port";
     NO_INTERFACE = "W0630", "a name that no interface can have";
@@ -109,6 +111,7 @@ pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnost
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
     owner::check(policy, &mut found);
+    members::check(policy, &mut found);
     limits::live(policy, &mut found);
     outside::check(policy, &mut found);
     send::check(policy, &mut found);

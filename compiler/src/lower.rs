@@ -214,6 +214,7 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     if ends::logs(source) {
         used.extend(ends::log_fields());
     }
+    used.extend(given::spread_fields(source).iter());
     used
 }
 

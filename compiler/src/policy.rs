@@ -13,7 +13,7 @@ pub use crate::direction::{Deed, Direction};
 pub(crate) use declared::MAX_PAIRS;
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Pairs, Set, SetKind, Socket,
-    SocketOrigin, Splice, Zone, lies_in,
+    SocketOrigin, Splice, Spread, Zone, lies_in,
 };
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};

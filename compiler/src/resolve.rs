@@ -19,6 +19,7 @@ mod interfaces;
 mod live;
 mod maps;
 mod matchable;
+mod members;
 mod mentions;
 mod overlaps;
 mod pairs;

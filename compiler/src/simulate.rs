@@ -26,6 +26,9 @@ pub const INTERFACE: u32 = 1;
 /// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
 pub(crate) const FIRST_PORT: u32 = 100;
 
+/// By so much the ids of two members of a name lie apart; the first has one more than the number of the name.
+const MEMBER: u64 = 1 << 32;
+
 /// What the programs did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ran {
@@ -35,6 +38,8 @@ pub struct Ran {
     pub mark: Option<u32>,
     /// What they left in the maps.
     pub effects: Effects,
+    /// The member of a named socket that got it, where that may have several.
+    pub member: Option<u32>,
     /// Whether it got as far as a lookup program.
     pub looked_up: bool,
 }
@@ -79,6 +84,7 @@ fn run(
         maps: Maps::new(&artifact.maps),
         machine: Machine::new(policy, event, world),
         mark: None,
+        member: None,
         looked_up: false,
     };
     run.fill(event, world);
@@ -98,6 +104,7 @@ fn run(
     Ok(Ran {
         verdict,
         mark: run.mark,
+        member: run.member,
         effects: run.effects(event),
         looked_up: run.looked_up,
     })
@@ -110,6 +117,7 @@ struct Run<'a> {
     maps: Maps,
     machine: Machine,
     mark: Option<u32>,
+    member: Option<u32>,
     looked_up: bool,
 }
 
@@ -134,7 +142,7 @@ impl Run<'_> {
                 return Ok(end);
             }
             self.mark = outcome.mark;
-            if let Some(socket) = outcome.assigned.and_then(|socket| self.named(socket)) {
+            if let Some(socket) = self.chosen(&outcome) {
                 return Ok(Verdict::Redirect(socket));
             }
         }
@@ -162,12 +170,20 @@ impl Run<'_> {
             return Ok(Verdict::Allow);
         };
         self.looked_up = true;
-        let chosen = outcome.assigned.and_then(|socket| self.named(socket));
+        let chosen = self.chosen(&outcome);
         Ok(match chosen {
             _ if outcome.code() != SK_PASS => Verdict::Reject,
             Some(socket) => Verdict::Redirect(socket),
             None => Verdict::Allow,
         })
+    }
+
+    /// The name whose socket a program gave away; which of its members that is, is noted.
+    fn chosen(&mut self, outcome: &Execution) -> Option<SocketId> {
+        let (socket, member) = outcome.assigned.and_then(|socket| self.named(socket))?;
+        let data = self.policy.sockets.get(socket)?;
+        self.member = (data.members > 1).then_some(member);
+        Some(socket)
     }
 
     /// What a process does, at the hook that meets it. Whether the peer is in the group too is not known, so a shortcut
@@ -215,7 +231,7 @@ impl Run<'_> {
 
     /// The queue that data was put into, if it is one of a named socket.
     fn fed(&self, redirect: Redirect) -> Option<Feed> {
-        let socket = self.named(redirect.socket)?;
+        let (socket, _) = self.named(redirect.socket)?;
         let queue = match redirect.ingress {
             true => Queue::Input,
             false => Queue::Output,
@@ -224,9 +240,12 @@ impl Run<'_> {
         data.fed.then_some(Feed { socket, queue })
     }
 
-    fn named(&self, socket: SocketModel) -> Option<SocketId> {
-        let number = u32::try_from(socket.id.checked_sub(1)?).ok()?;
-        Some(SocketId::from_u32(number))
+    /// The name that a socket stands behind, and which of its members it is.
+    fn named(&self, socket: SocketModel) -> Option<(SocketId, u32)> {
+        let number = socket.id.checked_sub(1)?;
+        let named = u32::try_from(number % MEMBER).ok()?;
+        let member = u32::try_from(number / MEMBER).ok()?;
+        Some((SocketId::from_u32(named), member))
     }
 }
 

@@ -271,6 +271,12 @@ pub struct SocketDecl {
     pub origin: SocketOrigin,
     /// `owner …`.
     pub owner: Option<Spanned<SocketOwner>>,
+    /// `members N`; the span is that of all of it.
+    pub members: Option<Spanned<u64>>,
+    /// `spread by source`.
+    pub spread_by_source: Option<Span>,
+    /// `pinned`.
+    pub pinned: Option<Span>,
     /// `if absent VERB`.
     pub absent: Option<Spanned<Verb>>,
 }

@@ -52,7 +52,7 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.incomplete())
         .or_else(|| failure.missing_after())
         .or_else(|| failure.later(found))
-        .or_else(|| failure.later_after(found))
+        .or_else(|| failure.later_after())
         .or_else(|| failure.unseen(found))
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
@@ -80,7 +80,7 @@ pub(crate) fn no_statement(text: &str, source: SourceId, at: usize, last_end: us
     failure
         .open_string()
         .or_else(|| failure.glued_label(word))
-        .or_else(|| failure.later_after(word))
+        .or_else(|| failure.later_after())
         .or_else(|| failure.foreign(word))
         .or_else(|| failure.misplaced(word))
         .or_else(|| failure.after_line(false))

@@ -76,6 +76,12 @@ impl Code {
         self.insns.push(asm::jump_reg(JumpOp::Gt, one, other, 0));
     }
 
+    /// Jumps to a label if one register is not below another, both without a sign.
+    pub(crate) fn jump_if_reached(&mut self, one: Register, other: Register, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.insns.push(asm::jump_reg(JumpOp::Ge, one, other, 0));
+    }
+
     /// Jumps to a label.
     pub(crate) fn jump(&mut self, to: Label) {
         self.jumps.push((self.insns.len(), to));

@@ -90,7 +90,7 @@ pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
     Held, Refreshed, Registered, SlotKind, socket_ends, socket_list, socket_refresh,
-    socket_register, socket_unregister,
+    socket_register, socket_replace, socket_unregister, socket_withdraw,
 };
 pub use sockets::started::{Started, Wanted, socket_start};
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};

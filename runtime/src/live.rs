@@ -6,13 +6,20 @@
 //! that entries lead to.
 
 pub(crate) mod entries;
-mod entry_maps;
+mod entry_change;
+mod entry_trie;
+mod entry_whole;
+mod image;
 pub(crate) mod maps;
 mod members;
 mod port_classes;
 mod set_change;
 mod set_maps;
 pub(crate) mod sets;
+mod trie_contents;
+
+#[cfg(test)]
+mod tests;
 
 /// What becomes of a removal where something is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -43,9 +43,6 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     let_readers_go(state, record)?;
     remove_other_pairs(state, record)?;
     delivery::take_back(state, record.manifest.intercepts.as_ref())?;
-    // A change of a live map that was killed before its entries counted.
-    bpffs::unpin(&state.next_entries(record.generation))
-        .map_err(at("remove what a change left"))?;
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))

@@ -5,6 +5,7 @@
 //! A socket of anybody but the declared owner is never taken. Connected
 //! ones, whose queues take data, stand in a map of their own ([`ends`]). Not here: who steers packets to slots, which is the compiler's.
 
+mod carry;
 pub(crate) mod desk;
 pub(crate) mod ends;
 pub(crate) mod fill;
@@ -16,6 +17,7 @@ pub(crate) mod lookup;
 mod of_process;
 mod open;
 pub(crate) mod owners;
+pub(crate) mod places;
 pub(crate) mod refill;
 pub(crate) mod registered;
 pub(crate) mod started;

@@ -219,16 +219,6 @@ impl State {
         self.generation(generation).join("record")
     }
 
-    /// The pin of the entries of a generation's live maps.
-    pub(crate) fn entries(&self, generation: u32) -> PathBuf {
-        self.generation(generation).join("entries")
-    }
-
-    /// The pin of entries that are to take the place of these.
-    pub(crate) fn next_entries(&self, generation: u32) -> PathBuf {
-        self.generation(generation).join("next")
-    }
-
     /// The pin of the word that says for which families we made a rule and a route.
     pub(crate) fn delivery(&self) -> PathBuf {
         self.root.join("delivery")

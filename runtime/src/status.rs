@@ -394,7 +394,7 @@ fn sockets(session: &Session, record: &Record) -> Result<Vec<SlotState>, Error> 
         Err(Error::State { .. }) => return Ok(Vec::new()),
         sockets => sockets?,
     };
-    inspect::states(session, &record.manifest, sockets.as_fd())
+    inspect::states_in_force(session, record, sockets.as_fd())
 }
 
 fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {

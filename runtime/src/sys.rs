@@ -23,6 +23,7 @@ pub(crate) mod prog;
 pub(crate) mod retry;
 pub(crate) mod ringbuf;
 pub(crate) mod route;
+pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod symbols;
 pub(crate) mod tcp;

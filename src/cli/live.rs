@@ -285,6 +285,9 @@ pub(crate) struct SocketRegister {
     /// The sockets that were handed to this command by systemd's protocol (LISTEN_FDS)
     #[arg(long)]
     pub(crate) listen_fds: bool,
+    /// Put the socket in the place of the one with this cookie, which `sockc socket list` shows
+    #[arg(long, value_name = "N", value_parser = cookie)]
+    pub(crate) replace: Option<u64>,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }
@@ -297,6 +300,9 @@ pub(crate) struct SocketUnregister {
     /// Only these: tcp4, tcp6, udp4, udp6 [default: all]
     #[arg(value_name = "SLOT", value_parser = slot_kind)]
     pub(crate) slots: Vec<SlotKind>,
+    /// Only the socket with this cookie, which `sockc socket list` shows
+    #[arg(long, value_name = "N", value_parser = cookie, conflicts_with = "slots")]
+    pub(crate) cookie: Option<u64>,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }

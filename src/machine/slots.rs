@@ -14,17 +14,33 @@ use crate::output::Output;
 /// How a slot stands that is filled.
 const LISTENING: &str = "listening";
 
+/// How a place of a name with members stands that nobody is in, while others are in other places.
+const FREE: &str = "free";
+
 /// A slot of a named socket in JSON.
 #[derive(Serialize)]
 pub(crate) struct Slot<'a> {
     socket: &'a str,
     /// `tcp4`, `tcp6`, `udp4` or `udp6`.
     slot: String,
+    /// Which member of its kind it is for, counted from 1; null where there is but one.
+    member: Option<u32>,
     /// The address that the policy names.
     address: Option<SocketAddr>,
     state: String,
+    /// How many sockets began to listen at the address while all of its places were taken; told of the first of them.
+    #[serde(skip_serializing_if = "is_none")]
+    turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+pub(crate) fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A socket and who has it, in JSON.
@@ -40,22 +56,84 @@ pub(crate) struct Who<'a> {
     interface: Option<&'a str>,
 }
 
-/// A line for each slot of a named socket.
+/// A line about slots of a named socket.
+pub(crate) struct Line<'a> {
+    pub(crate) state: &'a SlotState,
+    /// How many places it speaks of.
+    places: usize,
+}
+
+/// The lines: one for each slot; of places that are free, one for all of a name and kind.
+pub(crate) fn lines(states: &[SlotState]) -> Vec<Line<'_>> {
+    let mut lines: Vec<Line<'_>> = Vec::new();
+    for state in states {
+        let same = |line: &&mut Line<'_>| {
+            let other = line.state;
+            (state.state, other.state) == (Fill::Free, Fill::Free)
+                && state.socket == other.socket
+                && state.slot.is_of_kind(&other.slot)
+        };
+        match lines.iter_mut().find(same) {
+            Some(line) => line.places += 1,
+            None => lines.push(Line { state, places: 1 }),
+        }
+    }
+    lines
+}
+
+impl Line<'_> {
+    /// `tcp4`, or `tcp4 2/8` for the second of up to eight members.
+    pub(crate) fn slot(&self) -> String {
+        let kind = SlotKind::of(&self.state.slot).name();
+        match self.state.member {
+            Some((member, members)) if self.state.state != Fill::Free => {
+                format!("{kind} {member}/{members}")
+            }
+            _ => kind,
+        }
+    }
+
+    /// How it stands, with who is there.
+    pub(crate) fn words(&self) -> String {
+        match (self.state.state, self.places) {
+            (Fill::Free, 1) => format!("{FREE}: 1 place"),
+            (Fill::Free, places) => format!("{FREE}: {places} places"),
+            _ => {
+                let stands = with_who(fill(self.state), who(self.state).as_ref());
+                match self.state.turned_away {
+                    0 => stands,
+                    1 => format!("{stands}; 1 socket that began to listen there found no place"),
+                    count => format!(
+                        "{stands}; {count} sockets that began to listen there found no place"
+                    ),
+                }
+            }
+        }
+    }
+}
+
+/// The lines in a table.
 pub(crate) fn tell(states: &[SlotState], output: &mut Output) {
-    let rows: Vec<_> = slots(states)
+    let rows: Vec<_> = lines(states)
         .into_iter()
-        .map(|slot| {
-            let there = slot.who.as_ref().map(|who| who.address);
-            let address = slot.address.or(there);
+        .map(|line| {
+            let there = line.state.who.as_ref().map(|who| who.local);
+            let address = named_address(line.state).or(there);
             vec![
-                format!("  socket {}", slot.socket),
-                slot.slot.to_owned(),
+                format!("  socket {}", line.state.socket),
+                line.slot(),
                 address.map_or_else(String::new, |address| address.to_string()),
-                output.suggested(&with_who(slot.state, slot.who.as_ref())),
+                output.suggested(&line.words()),
             ]
         })
         .collect();
     output.table(&rows);
+}
+
+/// The address that the policy names.
+fn named_address(state: &SlotState) -> Option<SocketAddr> {
+    let slot = &state.slot;
+    (slot.port != 0).then(|| SocketAddr::new(slot.address, slot.port))
 }
 
 /// A socket whose queues take data, in JSON.
@@ -133,9 +211,10 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
         .map(|state| Slot {
             socket: &state.socket,
             slot: SlotKind::of(&state.slot).name(),
-            address: (state.slot.port != 0)
-                .then(|| SocketAddr::new(state.slot.address, state.slot.port)),
+            member: state.member.map(|(member, _)| member),
+            address: named_address(state),
             state: fill(state),
+            turned_away: state.turned_away,
             who: who(state),
         })
         .collect()
@@ -155,7 +234,7 @@ pub(crate) fn who(state: &SlotState) -> Option<Who<'_>> {
 }
 
 /// How a slot stands, with who is in it.
-pub(crate) fn with_who(state: String, who: Option<&Who<'_>>) -> String {
+fn with_who(state: String, who: Option<&Who<'_>>) -> String {
     let Some(who) = who.filter(|_| state == LISTENING) else {
         return state;
     };
@@ -235,6 +314,7 @@ pub(crate) fn fill(state: &SlotState) -> String {
             "absent: {} is bound there, and is not the process that the policy names",
             somebody(state)
         ),
+        Fill::Free => FREE.into(),
         Fill::Absent if state.slot.port == 0 => "absent".into(),
         Fill::Absent => "absent: nobody listens there".into(),
         Fill::WildcardOnly if state.slot.address.is_unspecified() => {

@@ -236,6 +236,7 @@ mod tests {
                 decider: Decider::Default,
                 counted: Vec::new(),
                 mark: None,
+                member: None,
             };
             agree(&decision, ran, event)
         };

@@ -47,7 +47,12 @@ struct Row<'a> {
     socket: &'a str,
     origin: String,
     slot: String,
+    /// Which member of its kind it is for, counted from 1; null where there is but one.
+    member: Option<u32>,
     state: String,
+    /// How many sockets began to listen at the address while all of its places were taken; told of the first of them.
+    #[serde(skip_serializing_if = "slots::is_none")]
+    turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
 }
@@ -95,8 +100,19 @@ fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit>
         })?,
     };
     let name = &arguments.socket;
-    let registered = sockc_runtime::socket_register(&options(&arguments.place), name, &sockets)
-        .map_err(|error| refused(&error, output))?;
+    let place = options(&arguments.place);
+    let registered = match (arguments.replace, sockets.as_slice()) {
+        (None, sockets) => sockc_runtime::socket_register(&place, name, sockets),
+        (Some(cookie), [socket]) => sockc_runtime::socket_replace(&place, name, *socket, cookie),
+        (Some(_), sockets) => {
+            output.error(format!(
+                "{} sockets were handed over, and one can take the place of another; leave --replace out",
+                sockets.len()
+            ));
+            return Err(Exit::Usage);
+        }
+    };
+    let registered = registered.map_err(|error| refused(&error, output))?;
     changed(
         name,
         &registered.held,
@@ -138,17 +154,26 @@ fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<u
 fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), Exit> {
     let name = &arguments.socket;
     let place = options(&arguments.place);
-    let slots = sockc_runtime::socket_unregister(&place, name, &arguments.slots)
-        .map_err(|error| refused(&error, output))?;
-    let nothing = match arguments.slots.is_empty() {
-        true => "nothing was registered".to_owned(),
-        false => {
-            let kinds: Vec<String> = arguments.slots.iter().map(|slot| slot.name()).collect();
-            format!("no {} was registered", kinds.join(" or "))
-        }
+    let slots = match arguments.cookie {
+        Some(cookie) => sockc_runtime::socket_withdraw(&place, name, cookie),
+        None => sockc_runtime::socket_unregister(&place, name, &arguments.slots),
     };
+    let slots = slots.map_err(|error| refused(&error, output))?;
+    let nothing = nothing_there(arguments);
     changed(name, &slots, ("no longer holds", &nothing), output);
     Ok(())
+}
+
+/// That nothing of what was named was there to be taken away.
+fn nothing_there(arguments: &SocketUnregister) -> String {
+    if let Some(cookie) = arguments.cookie {
+        return format!("no socket with the cookie {cookie} was registered");
+    }
+    if arguments.slots.is_empty() {
+        return "nothing was registered".to_owned();
+    }
+    let kinds: Vec<String> = arguments.slots.iter().map(|slot| slot.name()).collect();
+    format!("no {} was registered", kinds.join(" or "))
 }
 
 fn changed(name: &str, held: &[Held], (what, nothing): (&str, &str), output: &mut Output) {
@@ -222,31 +247,32 @@ fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
     let place = options(place);
     let sockets = sockc_runtime::socket_list(&place).map_err(|error| refused(&error, output))?;
     let ends = sockc_runtime::socket_ends(&place).map_err(|error| refused(&error, output))?;
-    let rows: Vec<Row<'_>> = sockets
-        .iter()
-        .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
-        .collect();
     if output.is_json() {
         output.value(&List {
             format: "sockc.socket-list/1",
-            sockets: rows,
+            sockets: sockets
+                .iter()
+                .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
+                .collect(),
             ends: slots::ends(&ends),
         });
         return Ok(());
     }
-    if rows.is_empty() && ends.is_empty() {
+    if sockets.is_empty() && ends.is_empty() {
         output.line(NONE);
     }
-    let cells = rows.into_iter().map(|row| {
-        let state = slots::with_who(row.state, row.who.as_ref());
-        vec![
-            row.socket.to_owned(),
-            row.origin,
-            row.slot.to_owned(),
-            state,
-        ]
+    let lines = sockets.iter().flat_map(|(socket, states)| {
+        let lines = slots::lines(states).into_iter();
+        lines.map(|line| {
+            vec![
+                socket.name.clone(),
+                origin(socket, line.state),
+                line.slot(),
+                line.words(),
+            ]
+        })
     });
-    output.table(&cells.collect::<Vec<_>>());
+    output.table(&lines.collect::<Vec<_>>());
     slots::tell_ends(&ends, output);
     Ok(())
 }
@@ -256,7 +282,9 @@ fn row<'a>(socket: &'a SocketSlots, state: &'a SlotState) -> Row<'a> {
         socket: &socket.name,
         origin: origin(socket, state),
         slot: SlotKind::of(&state.slot).name(),
+        member: state.member.map(|(member, _)| member),
         state: fill(state),
+        turned_away: state.turned_away,
         who: who(state),
     }
 }
@@ -270,12 +298,22 @@ fn origin(socket: &SocketSlots, state: &SlotState) -> String {
         SlotOrigin::Systemd(unit, None) => format!("systemd {unit}"),
         SlotOrigin::Systemd(unit, Some(name)) => format!("systemd {unit} name {name}"),
     };
-    match &socket.owner {
-        None => origin,
-        Some(SlotOwner::Uid(uid)) => format!("{origin} owner uid {uid}"),
-        Some(SlotOwner::User(name)) => format!("{origin} owner uid {name}"),
-        Some(SlotOwner::Cgroup(path)) => format!("{origin} owner cgroup {path}"),
-    }
+    let owner = match &socket.owner {
+        None => String::new(),
+        Some(SlotOwner::Uid(uid)) => format!(" owner uid {uid}"),
+        Some(SlotOwner::User(name)) => format!(" owner uid {name}"),
+        Some(SlotOwner::Cgroup(path)) => format!(" owner cgroup {path}"),
+    };
+    let members = match socket.members {
+        1 => String::new(),
+        members => format!(" members {members}"),
+    };
+    let spread = match socket.spread_by_source {
+        true => " spread by source",
+        false => "",
+    };
+    let pinned = if socket.pinned { " pinned" } else { "" };
+    format!("{origin}{owner}{members}{spread}{pinned}")
 }
 
 #[cfg(test)]

@@ -1,17 +1,25 @@
-//! What a change of one element of a live set costs, as a whole command, by how many elements the set has.
+//! What a change of one element of a live set or of one entry of a live map costs, as a whole command, by how many there are, and
+//! what a lookup in a live map costs next to one in a constant map.
 //!
 //! ```text
 //! cargo bench --bench live
+//! cargo bench --bench live -- sets
+//! cargo bench --bench live -- maps
 //! ```
 //!
-//! Needs root, and makes a network namespace and a bpf file system of its own. Prints a table: for 10 and for 1,000,000
-//! members the median time of `sockc set add`, `del` and `test`, in turns, and how much longer they take with more. Fails where one
-//! takes 20 ms or longer with 1,000,000 members.
+//! Needs root, and makes network namespaces and bpf file systems of its own. Prints a table for sets: for 10 and for 1,000,000
+//! members the median time of `sockc set add`, `del` and `test`, in turns, and how much longer they take with more; then one for
+//! maps (`live/maps.rs`). Fails where a command takes 20 ms or longer with 1,000,000 of them, or a lookup too long.
 
 #![allow(
     clippy::unwrap_used,
     reason = "a measurement ends where something is wrong"
 )]
+
+#[path = "live/maps.rs"]
+mod maps;
+#[path = "syscalls.rs"]
+mod syscalls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -40,7 +48,18 @@ fn main() -> ExitCode {
     }
     let folder = std::env::temp_dir().join(format!("sockc-bench-live-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let slow = measure(&folder);
+    let wanted: Vec<String> = std::env::args().collect();
+    let wants = |what: &str, other: &str| {
+        let all = !wanted.iter().any(|word| word == other);
+        all || wanted.iter().any(|word| word == what)
+    };
+    let mut slow = 0;
+    if wants("sets", "maps") {
+        slow += measure(&folder);
+    }
+    if wants("maps", "sets") {
+        slow += maps::measure(&folder);
+    }
     fs::remove_dir_all(&folder).unwrap();
     match slow {
         0 => ExitCode::SUCCESS,

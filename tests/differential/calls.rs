@@ -1,7 +1,10 @@
 //! The bpf(2) calls of the differential tests: a run of a program on a packet with its mark, and elements of maps.
 
+use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
 
@@ -48,6 +51,16 @@ pub(crate) fn run(program: BorrowedFd<'_>, frame: &[u8], mark: Option<u32>) -> i
         frame: out,
         mark: u32::from_ne_bytes(left[MARK].try_into().unwrap()),
     })
+}
+
+/// What is pinned at a path.
+pub(crate) fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+    let mut attr = empty();
+    attr.__bindgen_anon_4.pathname = path.as_ptr() as u64;
+    let fd = call(bpf_cmd::BPF_OBJ_GET, &mut attr)?;
+    // SAFETY: the kernel has just made this descriptor, and nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The value of a key, of `size` bytes; `None` if it is not there.

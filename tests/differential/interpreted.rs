@@ -15,15 +15,16 @@ use sockc_compiler::interpret::{
     self, Input, Kernel, Lookup, LookupKind, Maps, Netns, Skb, SocketModel, Tuple, Xdp,
 };
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::policy::{Direction, Family, SocketId};
+use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
+use sockc_compiler::simulate::filling::slots;
 use sockc_testing::Rng;
 
 use crate::Subject;
 use crate::cases::{frames, lookups};
 use crate::drawn::Drawn;
 use crate::expected::{Expected, Totals};
-use crate::world::{Flow, Flows};
+use crate::world::{Flow, Flows, Place, place};
 
 const ESTABLISHED_STATES: [i32; 4] = [1, 2, 6, 8];
 const LISTENING_STATES: [i32; 2] = [10, 12];
@@ -94,7 +95,7 @@ impl Kernel for MadeUp {
 struct Machine<'a> {
     subject: &'a Subject,
     maps: Maps,
-    cookies: BTreeMap<(SocketId, Family, IpProtocol), u64>,
+    cookies: BTreeMap<Place, u64>,
 }
 
 /// Compares one policy with the interpreter and the diagrams on many packets.
@@ -108,7 +109,7 @@ pub(crate) fn check(
     let mut machine = Machine::new(subject, rng);
     let world = Flows {
         answers: &made_up,
-        present: machine.cookies.keys().copied().collect(),
+        there: machine.cookies.keys().copied().collect(),
     };
     let mut expected = Expected {
         policy: &subject.policy,
@@ -141,8 +142,9 @@ pub(crate) fn check(
         let decision = expected.lookup(header.clone(), &world);
         let wanted = match decision.verdict {
             Verdict::Redirect(socket) => {
-                let key = (socket, header.family(), header.protocol);
-                (true, Some(machine.cookies[&key]))
+                let member = decision.member.unwrap_or(0);
+                let place = (socket, header.family(), header.protocol, member);
+                (true, Some(machine.cookies[&place]))
             }
             Verdict::Reject => (false, None),
             _ => (true, None),
@@ -205,27 +207,27 @@ impl<'a> Machine<'a> {
         let mut maps = Maps::new(&artifact.maps);
         let mut cookies = BTreeMap::new();
         let sockets = maps.named("sockets");
-        for (socket, named) in subject
-            .policy
-            .sockets
-            .keys()
-            .zip(&artifact.manifest.sockets)
-        {
-            for slot in &named.slots {
-                let Some(map) = sockets else { continue };
-                if rng.chance(1, 3) {
-                    continue;
+        for (socket, member, slot) in slots(&subject.policy, artifact) {
+            let Some(map) = sockets else { continue };
+            // One that is handed over is bound somewhere, too.
+            let local = SocketAddr::new(slot.address, slot.port.max(1));
+            let cookie = 100 + u64::from(slot.index);
+            if rng.chance(1, 3) {
+                // A closed socket is nobody in one of several places.
+                if subject.policy.sockets[socket].members > 1 && slot.protocol == IpProtocol::UDP {
+                    let closed = SocketModel::udp(cookie, SocketAddr::new(slot.address, 0));
+                    maps.update_socket(map, &slot.index.to_ne_bytes(), closed, 0)
+                        .unwrap();
                 }
-                let local = SocketAddr::new(slot.address, slot.port);
-                let cookie = 100 + u64::from(slot.index);
-                let model = match slot.protocol {
-                    IpProtocol::TCP => SocketModel::listener(cookie, local),
-                    _ => SocketModel::udp(cookie, local),
-                };
-                maps.update_socket(map, &slot.index.to_ne_bytes(), model, 0)
-                    .unwrap();
-                cookies.insert((socket, Family::of(slot.address), slot.protocol), cookie);
+                continue;
             }
+            let model = match slot.protocol {
+                IpProtocol::TCP => SocketModel::listener(cookie, local),
+                _ => SocketModel::udp(cookie, local),
+            };
+            maps.update_socket(map, &slot.index.to_ne_bytes(), model, 0)
+                .unwrap();
+            cookies.insert(place(socket, member, slot), cookie);
         }
         Self {
             subject,

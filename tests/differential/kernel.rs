@@ -2,7 +2,7 @@
 //!
 //! Everything happens in a network namespace of its own, with real listeners that socket conditions can find.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -17,7 +17,7 @@ use sockc_compiler::bpf::constant::{
 use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId, SocketId};
+use sockc_compiler::policy::{ClassId, Direction, Family, OutInterfaceId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_testing::Rng;
@@ -29,12 +29,14 @@ use crate::context::context;
 use crate::effects::{Reference, Wanted, add, wrong_records};
 use crate::held::{Held, map_fd};
 use crate::made::Made;
-use crate::world::{Flow, present};
+use crate::world::{Flow, Place, There, place, there};
 use crate::{Subject, calls, points, syscalls};
 
 /// `TC_ACT_UNSPEC`: goes on.
 const TC_ACT_UNSPEC: i32 = -1;
 const TCP_PORTS: [u16; 3] = [80, 443, 8080];
+/// As many sockets of each kind as a policy of the generator has slots for.
+const SLOTS: usize = 12;
 const UDP_PORTS: [u16; 2] = [53, 443];
 
 /// Whether the kernel may be asked; says so if not, and fails where that is required.
@@ -93,7 +95,7 @@ impl Sockets {
                 (IpProtocol::TCP, Type::STREAM),
                 (IpProtocol::UDP, Type::DGRAM),
             ] {
-                let sockets = (0..8)
+                let sockets = (0..SLOTS)
                     .map(|_| open(SocketAddr::new(address, 0), kind))
                     .collect();
                 slots.insert((Family::of(address), protocol), sockets);
@@ -155,7 +157,7 @@ pub(crate) fn check(
         seed,
         policy: &subject.policy,
         answers: &|flow| sockets.answer(flow),
-        present: loaded.fill(sockets, rng),
+        there: loaded.fill(sockets, rng),
     };
     let classes: Vec<ClassId> = subject.policy.classes.keys().collect();
     let mut frames = frames(&subject.policy, rng, packets);
@@ -201,7 +203,7 @@ struct Loaded<'a> {
     ebpf: Ebpf,
     log: Option<RingBuf<MapData>>,
     held: Held,
-    cookies: BTreeMap<(SocketId, Family, IpProtocol), u64>,
+    cookies: BTreeMap<Place, u64>,
     /// What the counters must show, packets and bytes.
     expected: BTreeMap<u32, (u64, u64)>,
 }
@@ -234,29 +236,22 @@ impl<'a> Loaded<'a> {
     }
 
     /// Fills some of the slots.
-    fn fill(
-        &mut self,
-        sockets: &Sockets,
-        rng: &mut Rng,
-    ) -> HashSet<(SocketId, Family, IpProtocol)> {
+    fn fill(&mut self, sockets: &Sockets, rng: &mut Rng) -> There {
         let mut used: BTreeMap<(Family, IpProtocol), usize> = BTreeMap::new();
         let slots: Vec<_> = slots(&self.subject.policy, &self.subject.built.artifact).collect();
-        let there = present(slots.iter().copied(), rng);
-        for (socket, slot) in slots {
-            let kind = (Family::of(slot.address), slot.protocol);
-            let Some(map) = map_fd(&self.ebpf, "sockets") else {
+        let there = there(slots.iter().copied(), rng);
+        for (socket, member, slot) in slots {
+            let place = place(socket, member, slot);
+            let Some(map) = map_fd(&self.ebpf, "sockets").filter(|_| there.has(&place)) else {
                 continue;
             };
-            if !there.contains(&(socket, kind.0, kind.1)) {
-                continue;
-            }
+            let kind = (place.1, place.2);
             let next = used.entry(kind).or_default();
             let steered = &sockets.slots[&kind][*next];
             *next += 1;
             let value = u64::try_from(steered.as_raw_fd()).unwrap().to_ne_bytes();
             syscalls::update(map, &slot.index.to_ne_bytes(), &value).unwrap();
-            let cookie = steered.cookie().unwrap();
-            self.cookies.insert((socket, kind.0, kind.1), cookie);
+            self.cookies.insert(place, steered.cookie().unwrap());
         }
         there
     }
@@ -333,7 +328,10 @@ impl<'a> Loaded<'a> {
         let wanted = self.reference.at_lookup(event, world);
         let family = header.family();
         let expected = match wanted.verdict {
-            Verdict::Redirect(socket) => (1, self.cookies[&(socket, family, header.protocol)]),
+            Verdict::Redirect(socket) => {
+                let member = wanted.decision.member.unwrap_or(0);
+                (1, self.cookies[&(socket, family, header.protocol, member)])
+            }
             Verdict::Reject => (0, 0),
             _ => (1, 0),
         };

@@ -3,7 +3,7 @@
 //! Not here: the sockets of flows, which the caller makes up or opens.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 
@@ -13,14 +13,14 @@ use sockc_compiler::policy::{
 };
 use sockc_compiler::protocol::IpProtocol;
 
-use crate::world::Flow;
+use crate::world::{Flow, There};
 
 /// The answers about one policy.
 pub(crate) struct Made<'a> {
     pub(crate) seed: u64,
     pub(crate) policy: &'a Policy,
     pub(crate) answers: &'a dyn Fn(Flow) -> SocketAnswer,
-    pub(crate) present: HashSet<(SocketId, Family, IpProtocol)>,
+    pub(crate) there: There,
 }
 
 impl Made<'_> {
@@ -53,7 +53,11 @@ impl World for Made<'_> {
     }
 
     fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
-        self.present.contains(&(socket, family, protocol))
+        self.there.any(socket, family, protocol)
+    }
+
+    fn holds(&self, socket: SocketId, family: Family, protocol: IpProtocol, member: u32) -> bool {
+        self.there.has(&(socket, family, protocol, member))
     }
 
     fn member(&self, set: SetId, address: IpAddr) -> bool {
@@ -103,6 +107,10 @@ impl World for Metered<'_> {
 
     fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
         self.world.present(socket, family, protocol)
+    }
+
+    fn holds(&self, socket: SocketId, family: Family, protocol: IpProtocol, member: u32) -> bool {
+        self.world.holds(socket, family, protocol, member)
     }
 
     fn member(&self, set: SetId, address: IpAddr) -> bool {

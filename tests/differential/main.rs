@@ -25,6 +25,7 @@ mod frame;
 mod held;
 mod interpreted;
 mod kernel;
+mod live_maps;
 mod made;
 mod policies;
 #[path = "../bench/rules/mod.rs"]

@@ -18,7 +18,7 @@ use crate::drawn::Drawn;
 use crate::effects::{Reference, Wanted, add, wrong_records};
 use crate::interpreted::made_up;
 use crate::made::Made;
-use crate::world::present;
+use crate::world::there;
 
 /// Compares one policy with the interpreter on many events; the rules that decided or counted go to `effective`.
 pub(crate) fn check(
@@ -35,7 +35,7 @@ pub(crate) fn check(
         seed,
         policy: &subject.policy,
         answers: &made_up,
-        present: present(slots(&subject.policy, &subject.built.artifact), rng),
+        there: there(slots(&subject.policy, &subject.built.artifact), rng),
     };
     let classes: Vec<_> = subject.policy.classes.keys().collect();
     let mut frames = frames(&subject.policy, rng, packets);
@@ -241,10 +241,11 @@ fn check_packet(
     let context = || {
         format!(
             "{}\n{event:?}\n{frame:02x?}\n{:?}\n{wanted:?}\n{ran:?}",
-            subject.text, world.present
+            subject.text, world.there
         )
     };
     assert_eq!(ran.verdict, wanted.verdict, "verdict\n{}", context());
+    assert_eq!(ran.member, wanted.decision.member, "member\n{}", context());
     assert_eq!(
         ran.effects.counted,
         wanted.counted,
@@ -343,6 +344,7 @@ fn check_without_frame(
     let ran = ran.unwrap_or_else(|fault| panic!("{}\n{named:?}\n{fault}", subject.text));
     let context = format!("{}\n{named:?}\n{wanted:?}\n{ran:?}", subject.text);
     assert_eq!(ran.verdict, wanted.verdict, "{context}");
+    assert_eq!(ran.member, wanted.decision.member, "{context}");
     assert_eq!(ran.effects.counted, wanted.counted, "{context}");
     let packet = Parsed::Ip(header.clone());
     let wrong = wrong_records(&wanted.logged, &ran.effects.records, &packet, false);

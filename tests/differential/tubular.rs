@@ -7,7 +7,7 @@ mod algorithm;
 mod drawn;
 mod peer;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -98,15 +98,16 @@ impl Imported {
                         .map(move |protocol| (socket, family, protocol))
                 })
         });
-        let present: HashSet<_> = kinds
+        let there = kinds
             .filter(|(socket, family, protocol)| {
                 let destination = self.destination(*socket, *family, *protocol);
                 destination.is_some_and(|one| has_socket.contains(&one))
             })
+            .map(|(socket, family, protocol)| (socket, family, protocol, 0))
             .collect();
         let world = Flows {
             answers: &|_| SocketAnswer::None,
-            present,
+            there,
         };
         let class = policy.classes.keys().next().unwrap();
         let event = Event::Lookup {
@@ -275,7 +276,7 @@ impl Ours {
             ebpf.program_mut("lookup").unwrap().try_into().unwrap();
         program.load().unwrap();
         let map = map_fd(&ebpf, "sockets").unwrap();
-        for (socket, slot) in slots(&imported.subject.policy, &imported.subject.built.artifact) {
+        for (socket, _, slot) in slots(&imported.subject.policy, &imported.subject.built.artifact) {
             let kind = (Family::of(slot.address), slot.protocol);
             let destination = imported.destination(socket, kind.0, kind.1);
             let Some(socket) = destination.and_then(|one| sockets.get(&one)) else {

@@ -41,10 +41,35 @@ impl Flow {
     }
 }
 
+/// A family and a protocol of a named socket, and one of its members.
+pub(crate) type Place = (SocketId, Family, IpProtocol, u32);
+
+/// The places that have their socket.
+#[derive(Debug, Default)]
+pub(crate) struct There(HashSet<Place>);
+
+impl There {
+    /// Whether a name has any.
+    pub(crate) fn any(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
+        let mut there = self.0.iter();
+        there.any(|&(other, of, number, _)| (other, of, number) == (socket, family, protocol))
+    }
+
+    pub(crate) fn has(&self, place: &Place) -> bool {
+        self.0.contains(place)
+    }
+}
+
+impl FromIterator<Place> for There {
+    fn from_iter<I: IntoIterator<Item = Place>>(places: I) -> Self {
+        Self(places.into_iter().collect())
+    }
+}
+
 /// A world of made-up or real sockets.
 pub(crate) struct Flows<'a> {
     pub(crate) answers: &'a dyn Fn(Flow) -> SocketAnswer,
-    pub(crate) present: HashSet<(SocketId, Family, IpProtocol)>,
+    pub(crate) there: There,
 }
 
 impl World for Flows<'_> {
@@ -59,17 +84,26 @@ impl World for Flows<'_> {
     }
 
     fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
-        self.present.contains(&(socket, family, protocol))
+        self.there.any(socket, family, protocol)
+    }
+
+    fn holds(&self, socket: SocketId, family: Family, protocol: IpProtocol, member: u32) -> bool {
+        self.there.has(&(socket, family, protocol, member))
     }
 }
 
+/// The place of a member's slot.
+pub(crate) fn place(socket: SocketId, member: u32, slot: &Slot) -> Place {
+    (socket, Family::of(slot.address), slot.protocol, member)
+}
+
 /// Two of three slots have their socket.
-pub(crate) fn present<'a>(
-    slots: impl Iterator<Item = (SocketId, &'a Slot)>,
+pub(crate) fn there<'a>(
+    slots: impl Iterator<Item = (SocketId, u32, &'a Slot)>,
     rng: &mut Rng,
-) -> HashSet<(SocketId, Family, IpProtocol)> {
+) -> There {
     let there = slots.filter(|_| !rng.chance(1, 3));
     there
-        .map(|(socket, slot)| (socket, Family::of(slot.address), slot.protocol))
+        .map(|(socket, member, slot)| place(socket, member, slot))
         .collect()
 }

@@ -1,5 +1,7 @@
 //! Redirects `at tc`: what passes through a machine for others comes to a proxy of it, and answers leave in their name.
 
+mod members;
+
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::ops::ControlFlow;

@@ -130,12 +130,8 @@ fn map_load() {
             scene.file(name, &text)
         };
         let (before, after) = (tenants("before.txt", "9"), tenants("after.txt", "8"));
-        let empty = scene.file("empty.txt", "");
-        // The side that is not asked knows no ports each time, so that the calls are the same.
         let again = |scene: &Scene| {
-            for file in [&before, &empty, &before] {
-                scene.must(&["map", "load", "tenants", file, "--empty"]);
-            }
+            scene.must(&["map", "load", "tenants", &before]);
         };
         kill(
             &scene,
@@ -148,7 +144,57 @@ fn map_load() {
         kill(&scene, "map add", &again, &add);
         let del = ["map", "del", "tenants", "tcp 127.0.0.9:80"];
         kill(&scene, "map del", &again, &del);
+        // Many keys, among them such as are of no kind that is there, and prefixes inside others.
+        let many = [
+            "map",
+            "add",
+            "tenants",
+            "--replace",
+            "tcp 127.0.0.0/24:{1-99, 443} -> sock web",
+            "tcp 127.0.0.8:* -> sock web",
+            "tcp 127.0.0.9:80 -> sock late",
+        ];
+        kill(&scene, "map add, many", &again, &many);
+        let del = [
+            "map",
+            "del",
+            "tenants",
+            "tcp 127.0.0.9:80",
+            "tcp 10.9.0.1:80-99",
+        ];
+        kill(&scene, "map del, many", &again, &del);
     }
+}
+
+/// More lengths of prefixes than programs try: the trie holds, and each change writes the whole map.
+#[test]
+fn map_in_trie() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    old(&scene);
+    let nested = (10..30).map(|length| format!("tcp 64.0.0.0/{length}:7 -> sock web\n"));
+    let text = format!(
+        "tcp 127.0.0.9:80 -> sock web\n{}",
+        nested.collect::<String>()
+    );
+    let file = scene.file("nested.txt", &text);
+    let plain = scene.file("plain.txt", "tcp 127.0.0.8:80 -> sock web\n");
+    // The side that is not asked knows no ports each time, so that the calls are the same.
+    let again = |scene: &Scene| {
+        for file in [&file, &plain, &plain, &file] {
+            scene.must(&["map", "load", "tenants", file]);
+        }
+    };
+    let add = ["map", "add", "tenants", "tcp 127.0.0.8:80 -> sock web"];
+    kill(&scene, "map add, trie", &again, &add);
+    kill(
+        &scene,
+        "map load, from trie",
+        &again,
+        &["map", "load", "tenants", &plain],
+    );
 }
 
 #[test]

@@ -310,6 +310,9 @@ fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Optio
     if let Some((_, name)) = CHANGES.iter().find(|(one, _)| *one == number) {
         return Some((*name).to_owned());
     }
+    if number == libc::SYS_mmap && is_shared(arguments) {
+        return Some("mmap".to_owned());
+    }
     if which == Which::Changes {
         return None;
     }
@@ -320,6 +323,12 @@ fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Optio
     let path = string(pid, *arguments.get(*place)?)?;
     path.starts_with("/sys/fs/bpf")
         .then(|| format!("{name}({path})"))
+}
+
+/// Whether a mapping is of memory that others see and this command writes: what it writes there it writes without calls.
+fn is_shared([_, _, protection, flags, ..]: [u64; 6]) -> bool {
+    let has = |bits: u64, flag: c_int| bits & u64::from(flag.unsigned_abs()) != 0;
+    has(protection, libc::PROT_WRITE) && has(flags, libc::MAP_SHARED)
 }
 
 /// A string in the command's memory.

@@ -22,6 +22,7 @@ mod interpret;
 mod live;
 mod lower;
 mod meaning;
+mod members;
 mod outside;
 mod parser;
 mod passes;
@@ -150,6 +151,7 @@ pub(crate) fn all() -> Vec<Fault> {
         arriving::FAULTS,
         bounded::FAULTS,
         handed::FAULTS,
+        members::FAULTS,
         imported::FAULTS,
     ];
     parts.concat()

@@ -10,6 +10,7 @@
 
 mod asking;
 mod blocks;
+mod changing;
 mod connected;
 mod crafted;
 mod elsewhere;
@@ -23,6 +24,7 @@ mod importing;
 mod interfaces;
 mod live;
 mod loading;
+mod members;
 mod named;
 mod objects;
 mod paired;

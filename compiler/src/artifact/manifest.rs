@@ -6,7 +6,7 @@ use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 3;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,10 +123,17 @@ pub struct SetPlan {
     pub start: Vec<(std::net::IpAddr, u8)>,
 }
 
-/// A live map: an LPM trie and an array in the object.
+/// A live map: a table of keys, and for contents that it cannot hold a trie.
 ///
-/// Both have two sides, of which one holds: the last value of the array says which, 0 or 1. Before it, the array has two times
-/// 65,536 values of `u32`, for each side the class of each port, 0 for ports that no entry's range tells from others. No
+/// The table is three arrays, whose layouts stand at [`entry_table`](crate::entry_table), with two sides each. `heads` has, for
+/// each side, the numbers of the first nodes of chains by the hashes of their keys; `nodes` the keys and what they lead to; `plans`
+/// what a program has to know of a side. Element 0 of `state` begins with the `u32` that says what holds: which of the two
+/// values of each node, which plan, or that the trie holds. So one write puts any change in force. All four are
+/// made with `BPF_F_MMAPABLE`, so that a runtime can do that write as one. The rest of `state` is the runtime's own. All zeros
+/// are a map without entries.
+///
+/// The trie and `classes` have two sides too. The array has two times 65,536 values of `u32`, for each side the class of each
+/// port, 0 for ports that no entry's range tells from others. No
 /// key has class 0, and programs look none up. A key of the trie is a `u32` prefix length in host order (64 more than the
 /// prefix's own), the port class (`u32`, host order), protocol (6 or 17), family (4 or 6), side, a zero byte and 16 bytes of
 /// address as in [`SetPlan`]: 28 bytes. A value is a `u32`, one more than the socket's number in [`Manifest::sockets`], then
@@ -136,6 +143,14 @@ pub struct SetPlan {
 pub struct LiveMapPlan {
     /// Its name in the policy.
     pub name: String,
+    /// The array that says what holds.
+    pub state: String,
+    /// The array of plans.
+    pub plans: String,
+    /// The array of the beginnings of chains.
+    pub heads: String,
+    /// The array of keys.
+    pub nodes: String,
     /// The trie.
     pub trie: String,
     /// The array of port classes.
@@ -241,11 +256,50 @@ pub struct SocketSlots {
     /// Whose they have to be; anybody's where nothing is said.
     #[serde(default)]
     pub owner: Option<SlotOwner>,
-    /// Its slots.
+    /// How many sockets of each family and protocol it may hold.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub members: u32,
+    /// Whether all flows of a sender's address go to one of them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub spread_by_source: bool,
+    /// Whether a socket is taken alone, and not with its reuseport group.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pinned: bool,
+    /// Its slots; those of one family and protocol stand in a row, as many as there may be members.
     pub slots: Vec<Slot>,
 }
 
+fn one() -> u32 {
+    1
+}
+
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde hands over a reference"
+)]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
 impl SocketSlots {
+    /// Which of the members of its kind a slot is for, counted from 1, and how many there may be; `None` where that is one.
+    #[must_use]
+    pub fn member(&self, slot: &Slot) -> Option<(u32, u32)> {
+        let kind = self.slots.iter().filter(|other| other.is_of_kind(slot));
+        let numbered = (1..).zip(kind);
+        let (number, _) = numbered
+            .filter(|_| self.members > 1)
+            .find(|(_, other)| other.index == slot.index)?;
+        Some((number, self.members))
+    }
+
+    /// Whether a slot is one of several for its address: sockets there are one reuseport group.
+    #[must_use]
+    pub fn shares_address(&self, slot: &Slot) -> bool {
+        let mut others = self.slots.iter().filter(|other| other.is_for_address(slot));
+        others.nth(1).is_some()
+    }
+
     /// Whether rules lead to its queues alone, so that it is connected and has no slot ([`EndPlan`]).
     #[must_use]
     pub fn is_connected(&self) -> bool {
@@ -288,6 +342,20 @@ pub struct Slot {
     pub address: std::net::IpAddr,
     /// The port; 0 where the policy names none.
     pub port: u16,
+}
+
+impl Slot {
+    /// Whether another is for the same protocol and family.
+    #[must_use]
+    pub fn is_of_kind(&self, other: &Self) -> bool {
+        self.protocol == other.protocol && self.address.is_ipv4() == other.address.is_ipv4()
+    }
+
+    /// Whether another is for the same protocol and address.
+    #[must_use]
+    pub fn is_for_address(&self, other: &Self) -> bool {
+        (self.protocol, self.address, self.port) == (other.protocol, other.address, other.port)
+    }
 }
 
 /// A connected socket that is handed over, and whose queues take data that was written to others or arrives on others.

@@ -17,6 +17,8 @@ pub const BPF_NOEXIST: i32 = 1;
 pub(crate) const BPF_EXIST: i32 = 2;
 /// Map flag: no preallocation (socket storage must have it).
 pub const BPF_F_NO_PREALLOC: u32 = 1;
+/// Map flag: an array that a process can have in its own memory (since Linux 5.5).
+pub const BPF_F_MMAPABLE: u32 = 1 << 10;
 /// Map flag: programs only read.
 pub(crate) const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 /// Redirect of a message: to the other socket's receive queue.

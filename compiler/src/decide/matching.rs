@@ -13,6 +13,7 @@ use crate::policy::{
     Policy, ProtocolMatch, Rate, RateUnit, Rule, RuleId, SetKind, Side, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
+use crate::spread;
 
 /// A packet, and whom to ask about it.
 #[derive(Clone, Copy)]
@@ -81,6 +82,17 @@ impl<'a> Seen<'a> {
         let (family, protocol) = (self.header.family(), self.header.protocol);
         self.policy.sockets[socket].may_hold(family, protocol)
             && self.world.present(socket, family, protocol)
+    }
+
+    /// The member of the named socket that gets it; `None` where the name has but one.
+    pub(super) fn member(&self, socket: SocketId) -> Option<u32> {
+        let data = &self.policy.sockets[socket];
+        if data.members == 1 {
+            return None;
+        }
+        let (family, protocol) = (self.header.family(), self.header.protocol);
+        let mut order = spread::order(self.header, data.spread, data.members)?;
+        order.find(|member| self.world.holds(socket, family, protocol, *member))
     }
 
     fn contains(&self, addresses: &Addresses, address: IpAddr) -> bool {

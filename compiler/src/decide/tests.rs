@@ -157,6 +157,7 @@ fn first_match_wins_and_counts_go_on() {
             decider: rule(3),
             counted: vec![RuleId::new(1)],
             mark: None,
+            member: None,
         }
     );
 }
@@ -491,4 +492,39 @@ fn a_redirect_at_tc_takes_what_is_new_and_whole() {
         (decision.verdict, decision.decider),
         (Allow, Decider::Unmatched)
     );
+}
+
+/// The member that a redirect `at tc` gives a flow is the one that the lookup would give it.
+#[test]
+fn the_members_of_a_name_are_asked_in_one_order_wherever_that_is() {
+    let [here, there] = ["", " at tc"].map(|at| {
+        policy(&format!(
+            "default in drop
+            socket many = registered members 7
+            redirect tcp to 10.7.0.0/16:80 to sock many{at}"
+        ))
+    });
+    let (mut found, present) = (std::collections::BTreeSet::new(), world(Nobody));
+    for port in 4000..4050 {
+        let header = tcp(&format!("192.0.2.1:{port}"), "10.7.0.1:80");
+        let order = crate::spread::order(&header, crate::policy::Spread::ByFlow, 7);
+        let first = order.unwrap().next();
+        for policy in [&here, &there] {
+            let event = Event::Packet {
+                direction: Direction::In,
+                class: Policy::plain_class(),
+                packet: Parsed::Ip(header.clone()),
+            };
+            assert_eq!(decide(policy, &event, &present).member, first);
+        }
+        found.insert(first);
+    }
+    assert_eq!(found.len(), 7);
+    // Nobody gets a connection that exists.
+    let event = Event::Packet {
+        direction: Direction::In,
+        class: Policy::plain_class(),
+        packet: Parsed::Ip(tcp("192.0.2.1:4000", "10.7.0.1:80")),
+    };
+    assert_eq!(decide(&there, &event, &world(Established)).member, None);
 }

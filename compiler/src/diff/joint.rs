@@ -228,6 +228,9 @@ fn same_socket(one: &Socket, other: &Socket) -> bool {
     one.name == other.name
         && one.origin == other.origin
         && one.owner == other.owner
+        && one.members == other.members
+        && one.spread == other.spread
+        && one.pinned == other.pinned
         && one.drop_if_absent == other.drop_if_absent
 }
 

@@ -5,16 +5,14 @@ use crate::bpf::asm;
 use crate::bpf::helper::Helper;
 use crate::bpf::insn::Insn;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
-use crate::ir::{
-    Arg, Block, End, Function, Give, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
-};
+use crate::ir::{Arg, Block, End, Function, Inst, Operand, Slot, SocketRegion, Value};
 use crate::protocol::IpProtocol;
 
 use super::registers::Registers;
 use super::{ARGUMENTS, EmitError, FRAME, inverted};
 
 /// Offset of `state` in `struct bpf_sock` (`linux/bpf.h`), readable of `sock_common` too.
-const SOCK_STATE: i16 = 72;
+pub(super) const SOCK_STATE: i16 = 72;
 
 /// A piece of code of known meaning and, but for jumps, known length.
 pub(super) enum Item {
@@ -273,7 +271,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn branch(&mut self, condition: Condition, then: Block, other: Block) {
+    pub(super) fn branch(&mut self, condition: Condition, then: Block, other: Block) {
         match inverted(condition.op) {
             Some(op) if self.next == Some(then) => {
                 let condition = Some(Condition { op, ..condition });
@@ -292,7 +290,7 @@ impl Emitter<'_> {
         }
     }
 
-    fn jump_if_r0(&mut self, op: JumpOp, target: Block) {
+    pub(super) fn jump_if_r0(&mut self, op: JumpOp, target: Block) {
         let condition = Condition {
             op,
             narrow: false,
@@ -331,56 +329,8 @@ impl Emitter<'_> {
         self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
     }
 
-    fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
-        self.call(
-            Helper::MapLookupElem,
-            &[Arg::Map(region.map), Arg::SlotAddress(region.key)],
-        )?;
-        self.jump_if_r0(JumpOp::Eq, region.miss);
-        let wanted = match region.give {
-            Give::Nothing => {
-                self.release(Register::R0);
-                self.jump(region.hit);
-                return Ok(());
-            }
-            Give::ToLookup => None,
-            Give::ToPacket(state) => Some(state),
-        };
-        let carrier = self.registers.of(region.carrier)?;
-        let context = self.registers.of(region.context)?;
-        let key = self.address(region.key, 0);
-        self.push(asm::mov64_reg(carrier, Register::R0));
-        let unfit = wanted.map(|state| self.unless_in(state, key));
-        self.push(asm::mov64_reg(Register::R1, context));
-        self.push(asm::mov64_reg(Register::R2, carrier));
-        self.push(asm::mov64_imm(Register::R3, 0));
-        self.push(asm::call(Helper::SkAssign));
-        // The key is not needed any more: its bytes carry the result over the release.
-        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
-        if let Some((mark, state)) = unfit {
-            self.land(mark, Some((Register::R1, JumpOp::Ne, state)));
-        }
-        self.release(carrier);
-        self.push(asm::load(Width::W, Register::R0, FRAME, key));
-        let condition = Condition {
-            op: JumpOp::Ne,
-            narrow: true,
-            lhs: Register::R0,
-            rhs: Rhs::Imm(0),
-        };
-        self.branch(condition, region.miss, region.hit);
-        Ok(())
-    }
-
-    /// Where to leave from with a socket, in R0, that is in another state than this one. The key says then that it was not given
-    /// away.
-    fn unless_in(&mut self, state: i32, key: i16) -> (usize, i32) {
-        self.push(asm::load(Width::W, Register::R1, Register::R0, SOCK_STATE));
-        self.push(asm::store_imm(Width::W, FRAME, key, 1));
-        (self.mark(), state)
-    }
-
-    fn release(&mut self, reference: Register) {
+    /// Releases a socket.
+    pub(super) fn release(&mut self, reference: Register) {
         self.mov(Register::R1, reference);
         self.push(asm::call(Helper::SkRelease));
     }

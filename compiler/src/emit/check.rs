@@ -80,13 +80,23 @@ impl Held<'_> {
         match end {
             End::Socket(region) => self.call(&region.args()),
             End::Slot(region) => {
+                if let Some(places) = &region.places {
+                    self.write(places.turn)?;
+                }
                 self.call(&[])?;
                 if region.give != Give::Nothing {
                     self.write(region.carrier)?;
                     self.call(&[Arg::Value(region.context), Arg::Value(region.carrier)])?;
                     self.read(region.carrier)?;
                 }
-                Ok(())
+                match &region.places {
+                    // Once more, from the beginning.
+                    Some(places) => {
+                        self.read(places.turn)?;
+                        self.all(|read| end.reads(read))
+                    }
+                    None => Ok(()),
+                }
             }
             End::Headers(region) => {
                 self.all(|read| end.reads(read))?;

@@ -211,6 +211,13 @@ impl Walk {
                     survive(&mut self.needs[region.carrier]);
                     self.needs[region.carrier].add(at..at + 2);
                 }
+                if let Some(places) = &region.places {
+                    survive(&mut self.needs[places.turn]);
+                    self.needs[places.turn].add(at..at + 2);
+                    if region.give != Give::Nothing {
+                        self.hold(region.context, at);
+                    }
+                }
             }
             End::Headers(region) => {
                 self.call(&[]);

@@ -1,4 +1,4 @@
-//! The regions that are loops: IPv6 extension headers, and the types of a frame.
+//! The regions over a packet that are loops: IPv6 extension headers, and the types of a frame.
 //!
 //! A loop goes back at most six times, and what counts stands in a register as a constant, so the verifier (Linux 5.3 and
 //! later) walks it as it would walk as many copies. Ethernet types are compared as they stand in memory.
@@ -29,6 +29,9 @@ const KIND: Register = Register::R2;
 const PASSED: Register = Register::R3;
 const KINDS: Register = Register::R4;
 const HEADER: Register = Register::R5;
+
+/// A register, compared with a number in 32 bits.
+pub(super) type Test = (Register, JumpOp, i32);
 
 impl Emitter<'_> {
     /// There is one way through the loop, and others only leave it: in a loop the verifier remembers few states
@@ -151,7 +154,7 @@ impl Emitter<'_> {
         Ok(())
     }
 
-    fn exit_if(&mut self, lhs: Register, op: JumpOp, rhs: i32, target: Block) {
+    pub(super) fn exit_if(&mut self, lhs: Register, op: JumpOp, rhs: i32, target: Block) {
         let condition = Some(narrow((lhs, op, rhs)));
         self.items.push(Item::Jump { condition, target });
     }
@@ -166,21 +169,21 @@ impl Emitter<'_> {
     }
 
     /// Lets the jump at a marked place go here.
-    pub(super) fn land(&mut self, mark: usize, condition: Option<(Register, JumpOp, i32)>) {
+    pub(super) fn land(&mut self, mark: usize, condition: Option<Test>) {
         let by = (self.items.len() - 1 - mark).cast_signed();
         let condition = condition.map(narrow);
         self.items[mark] = Item::Near { condition, by };
     }
 
     /// A jump back.
-    fn back(&mut self, condition: Option<(Register, JumpOp, i32)>, to: usize) {
+    pub(super) fn back(&mut self, condition: Option<Test>, to: usize) {
         let by = to.cast_signed() - self.items.len().cast_signed() - 1;
         let condition = condition.map(narrow);
         self.items.push(Item::Near { condition, by });
     }
 }
 
-fn narrow((lhs, op, rhs): (Register, JumpOp, i32)) -> Condition {
+fn narrow((lhs, op, rhs): Test) -> Condition {
     Condition {
         op,
         narrow: true,

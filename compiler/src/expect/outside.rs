@@ -129,5 +129,6 @@ fn nobody() -> Decision {
         decider: Decider::Unmatched,
         counted: Vec::new(),
         mark: None,
+        member: None,
     }
 }

@@ -151,14 +151,21 @@ impl Display for End {
             Self::Slot(region) => {
                 let verb = match region.give {
                     Give::Nothing => "present".to_owned(),
-                    Give::ToLookup => "assign".to_owned(),
+                    Give::ToLookup { alone: false } => "assign".to_owned(),
+                    Give::ToLookup { alone: true } => "assign-alone".to_owned(),
                     Give::ToPacket(state) => format!("assign state {state}"),
                 };
-                write!(
-                    f,
-                    "{verb} {}[{}] then {} else {}",
-                    region.map, region.key, region.hit, region.miss
-                )
+                let (map, key) = (region.map, region.key);
+                match &region.places {
+                    None => write!(f, "{verb} {map}[{key}]")?,
+                    Some(places) => {
+                        write!(f, "{verb} {map}[{}+{}]", places.first, places.count)?;
+                        if let Some(hash) = places.hash {
+                            write!(f, " by {hash}")?;
+                        }
+                    }
+                }
+                write!(f, " then {} else {}", region.hit, region.miss)
             }
             Self::Headers(region) => write!(
                 f,

@@ -1,7 +1,8 @@
 //! Which values an instruction and the end of a block read and write, and which slots they name.
 
 use super::{
-    Arg, End, FrameRegion, Give, HeaderRegion, Inst, Operand, Slot, SlotRegion, SocketRegion, Value,
+    Arg, End, FrameRegion, Give, HeaderRegion, Inst, Operand, Places, Slot, SlotRegion,
+    SocketRegion, Value,
 };
 
 impl Inst {
@@ -119,9 +120,22 @@ impl End {
                 context: _,
                 carrier: _,
                 give: _,
+                places,
                 hit: _,
                 miss: _,
-            }) => with(key),
+            }) => {
+                with(key);
+                if let Some(Places {
+                    count: _,
+                    first,
+                    hash,
+                    turn: _,
+                }) = places
+                {
+                    with(first);
+                    hash.iter_mut().for_each(with);
+                }
+            }
             Self::Headers(HeaderRegion {
                 network: _,
                 end: _,

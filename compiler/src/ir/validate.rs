@@ -98,7 +98,15 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.slot(region.protocol, 0, 1)?;
             check.slot(region.tuple, 0, SocketRegion::TUPLE)
         }
-        End::Slot(region) => check.slot(region.key, 0, 4),
+        End::Slot(region) => {
+            if let Some(places) = &region.places {
+                check.slot(places.first, 0, 4)?;
+                if let Some(hash) = places.hash {
+                    check.slot(hash, 0, 8)?;
+                }
+            }
+            check.slot(region.key, 0, 4)
+        }
         End::Headers(region) => {
             check.slot(region.protocol, 0, 1)?;
             check.slot(region.part, 0, 1)

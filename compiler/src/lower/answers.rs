@@ -5,6 +5,8 @@
 //! field has a file for.
 
 mod boundaries;
+mod entry;
+mod entry_trie;
 mod filled;
 mod live;
 mod member;
@@ -25,7 +27,8 @@ use super::{FROM, TO};
 use walk::WalkFrame;
 
 pub(crate) use boundaries::SetTables;
-pub(crate) use live::{LiveMapMaps, LiveSetMaps};
+pub(crate) use entry::LiveMapMaps;
+pub(crate) use live::LiveSetMaps;
 pub(crate) use member::SetMaps;
 pub(super) use meter::{bucket_fields, has_buckets};
 pub(crate) use walk::ClassifierMaps;

@@ -94,6 +94,10 @@ pub(super) struct Frame {
     pub(super) room: Option<Slot>,
     /// Offset of the transport header from the IP header, if the chain answers packets. Four bytes.
     pub(super) transport: Option<Slot>,
+    /// The hash of a flow that is spread over the members of a name. Eight bytes.
+    pub(super) hash: Slot,
+    /// The key of the first of a name's members. Four bytes.
+    pub(super) first_member: Slot,
     /// The own key of a connection, in the sock_ops program of a group.
     pub(super) own: Option<Slot>,
 }
@@ -131,6 +135,8 @@ impl Frame {
             room: wants.room.then(|| builder.slot(ROOM)),
             transport: wants.answers.then(|| builder.opaque_slot(4)),
             first_match: wants.first_match.then(|| builder.opaque_slot(4)),
+            hash: builder.slot(8),
+            first_member: builder.opaque_slot(4),
             own: None,
         }
     }

@@ -7,10 +7,13 @@ use crate::artifact::MapId;
 use crate::bpf::constant::{TCP_CLOSE, TCP_LISTEN};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::field::{Field, FieldSet};
-use crate::ir::{Arg, Block, Builder, End, Give, SlotRegion, Value};
-use crate::policy::{Family, SocketId};
+use crate::chain::Effect;
+use crate::classifier::tables::address_words;
+use crate::field::{FROM, Field, FieldSet, TO};
+use crate::ir::{Arg, Block, Builder, End, Give, Places, Slot, SlotRegion, Value};
+use crate::policy::{Action, Family, Socket, SocketId, Spread};
 use crate::protocol::IpProtocol;
+use crate::spread;
 
 use super::Source;
 use super::frame::{self, Frame, UNTAGGED, Wants};
@@ -24,6 +27,58 @@ pub(super) struct Given<'a> {
     pub(super) context: Value,
     /// The fields that the program reads: of those of packets, the prologue leaves no other on the stack.
     pub(super) used: FieldSet,
+}
+
+/// How the members of a name share it, as far as code depends on that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::lower) struct Sharing {
+    /// How many places there are.
+    places: u32,
+    /// What keeps together.
+    spread: Spread,
+    /// Whether a member is taken without its group.
+    pub(in crate::lower) pinned: bool,
+}
+
+impl Sharing {
+    /// That of a socket which may have several members.
+    pub(in crate::lower) fn of(socket: &Socket) -> Option<Self> {
+        (socket.members > 1).then(|| Self {
+            places: spread::places(socket.members),
+            spread: socket.spread,
+            pinned: socket.pinned,
+        })
+    }
+}
+
+/// The state of a socket that takes what is new: one that listens, or an unconnected one of UDP.
+pub(super) fn taking(protocol: IpProtocol) -> i32 {
+    match protocol {
+        IpProtocol::TCP => TCP_LISTEN,
+        _ => TCP_CLOSE,
+    }
+}
+
+/// The fields that order the members of names which a chain gives to packets.
+pub(super) fn spread_fields(source: &Source<'_>) -> FieldSet {
+    let mut fields = FieldSet::default();
+    for entry in &source.chain.entries {
+        let sharing = match (entry.effect, source.policy.rules[entry.rule].action) {
+            (Effect::Intercept, Action::Intercept(socket)) => {
+                Sharing::of(&source.policy.sockets[socket])
+            }
+            _ => None,
+        };
+        match sharing.map(|sharing| sharing.spread) {
+            None => {}
+            Some(Spread::BySource) => fields.extend(FROM),
+            Some(Spread::ByFlow) => {
+                fields.extend(FROM.into_iter().chain(TO));
+                fields.extend([Field::FromPort, Field::ToPort]);
+            }
+        }
+    }
+    fields
 }
 
 /// What stands for the field's value 0.
@@ -137,8 +192,8 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks into the slot of a named socket for the packet's family and protocol, or gives the lookup what it holds. A miss
-    /// too is a protocol that the policy declares no slot for.
+    /// Looks into the slot of a named socket for the packet's family and protocol, and does with what it holds as `give` says; of a name
+    /// with members it only looks whether one is there. A miss too is a protocol that the policy declares no slot for.
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
@@ -146,29 +201,64 @@ impl<'a> Given<'a> {
         give: Give,
         ends: [Block; 2],
     ) {
-        self.slot_key(builder, socket, family, ends[1]);
-        self.in_slot(builder, give, ends);
+        let sharing = Sharing::of(&self.source.policy.sockets[socket]);
+        if give != Give::Nothing && sharing.is_some() {
+            return builder.bug("a name with members is given away as one without");
+        }
+        let [_, miss] = ends;
+        let key = match sharing {
+            None => self.frame.key,
+            Some(_) => self.frame.first_member,
+        };
+        self.slot_key(builder, (socket, family), key, miss);
+        let places = sharing.map(|sharing| Places {
+            count: sharing.places,
+            first: key,
+            hash: None,
+            turn: builder.value(),
+        });
+        self.look_up(builder, (give, places), ends);
     }
 
-    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new: one that listens, or an
-    /// unconnected one of UDP.
+    /// Gives a member of a name away, the key of whose first slot the frame holds: the first one in the order of the flow that
+    /// takes it.
+    pub(super) fn members(
+        &self,
+        builder: &mut Builder,
+        (sharing, give): (Sharing, Give),
+        family: Family,
+        ends: [Block; 2],
+    ) {
+        let places = Places {
+            count: sharing.places,
+            first: self.frame.first_member,
+            hash: Some(self.hash(builder, sharing.spread, family)),
+            turn: builder.value(),
+        };
+        self.look_up(builder, (give, Some(places)), ends);
+    }
+
+    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new; of a name without members.
     pub(super) fn hand_over(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
         ends: [Block; 2],
     ) {
-        self.for_slot(builder, (socket, family), ends[1], |builder, protocol| {
-            let state = match protocol {
-                IpProtocol::TCP => TCP_LISTEN,
-                _ => TCP_CLOSE,
-            };
-            self.in_slot(builder, Give::ToPacket(state), ends);
+        let slot = (self.frame.key, ends[1]);
+        self.for_slot(builder, (socket, family), slot, |builder, protocol| {
+            let give = Give::ToPacket(taking(protocol));
+            self.look_up(builder, (give, None), ends);
         });
     }
 
-    /// Looks into the slot whose index is in `key`.
-    fn in_slot(&self, builder: &mut Builder, give: Give, [hit, miss]: [Block; 2]) {
+    /// Looks into the slot whose index is in `key`, or into places.
+    fn look_up(
+        &self,
+        builder: &mut Builder,
+        (give, places): (Give, Option<Places>),
+        [hit, miss]: [Block; 2],
+    ) {
         let Some(map) = self.source.maps.sockets else {
             return builder.bug("a socket is looked for without the map of sockets");
         };
@@ -179,26 +269,67 @@ impl<'a> Given<'a> {
             context: self.context,
             carrier,
             give,
+            places,
             hit,
             miss,
         }));
     }
 
-    /// Leaves the index of the socket's slot for the packet's protocol in `key`; `none` if the policy declares none.
-    fn slot_key(&self, builder: &mut Builder, socket: SocketId, family: Family, none: Block) {
+    /// Leaves the hash of the packet's flow in its slot ([`spread`]).
+    fn hash(&self, builder: &mut Builder, spread: Spread, family: Family) -> Slot {
+        let hash = builder.imm(spread::SEED.cast_signed());
+        let multiplier = builder.imm(spread::MULTIPLIER.cast_signed());
+        let mix = |builder: &mut Builder, word: Value| {
+            builder.alu(hash, AluOp::Xor, word);
+            builder.alu(hash, AluOp::Mul, multiplier);
+            builder.assign(word, hash);
+            builder.alu(word, AluOp::Rsh, spread::FOLD);
+            builder.alu(hash, AluOp::Xor, word);
+        };
+        if spread == Spread::ByFlow {
+            let ports = self.read(builder, Field::FromPort, family);
+            builder.alu(ports, AluOp::Lsh, 16);
+            let to = self.read(builder, Field::ToPort, family);
+            builder.alu(ports, AluOp::Or, to);
+            mix(builder, ports);
+            let protocol = self.read(builder, Field::Protocol, family);
+            mix(builder, protocol);
+            for word in TO.into_iter().take(address_words(family)) {
+                let word = self.read_raw(builder, word, family);
+                mix(builder, word);
+            }
+        }
+        for word in FROM.into_iter().take(address_words(family)) {
+            let word = self.read_raw(builder, word, family);
+            mix(builder, word);
+        }
+        builder.store_slot(self.frame.hash, 0, hash, Width::DW);
+        self.frame.hash
+    }
+
+    /// Leaves the index of the socket's slot for the packet's protocol in `key`, or of its first one; `none` if the policy declares
+    /// none.
+    pub(super) fn slot_key(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        key: Slot,
+        none: Block,
+    ) {
         let ready = builder.block();
-        self.for_slot(builder, (socket, family), none, |builder, _| {
+        let slot = (key, none);
+        self.for_slot(builder, (socket, family), slot, |builder, _| {
             builder.jump(ready);
         });
         builder.enter(ready);
     }
 
     /// The same; `found` ends each way that leads to a slot, with the protocol that it is for.
-    fn for_slot(
+    pub(super) fn for_slot(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
-        none: Block,
+        (key, none): (Slot, Block),
         found: impl Fn(&mut Builder, IpProtocol),
     ) {
         for &(slot_family, protocol, index) in &self.source.sockets[socket] {
@@ -211,7 +342,7 @@ impl<'a> Given<'a> {
             let otherwise = builder.current();
             builder.enter(there);
             let index = builder.fit(index, "the slot of a socket");
-            builder.set_slot(self.frame.key, 0, index, Width::W);
+            builder.set_slot(key, 0, index, Width::W);
             found(builder, protocol);
             builder.enter(otherwise);
         }

@@ -5,6 +5,7 @@ mod calls;
 mod counts;
 mod datagrams;
 mod doors;
+mod entries;
 mod first_match;
 mod fragments;
 mod headers;
@@ -19,6 +20,7 @@ mod questions;
 mod rates;
 mod reject;
 mod sent;
+mod spread;
 
 use sockc_grammar::source::SourceMap;
 

@@ -133,6 +133,9 @@ fn manifest() -> Manifest {
         sockets: vec![SocketSlots {
             name: "web".to_owned(),
             drop_if_absent: true,
+            members: 1,
+            spread_by_source: false,
+            pinned: false,
             origin: SlotOrigin::Listen,
             owner: None,
             slots: vec![Slot {
@@ -365,7 +368,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 3",
+            "manifest version 7, this one reads 4",
             "compile the policy again",
         ),
         (

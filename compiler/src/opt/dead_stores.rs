@@ -129,7 +129,15 @@ fn reads_of_end(function: &Function, end: &End, live: &mut Bytes) {
                 live.set(part(function, netns, 0, 4), true);
             }
         }
-        End::Slot(region) => live.set(part(function, region.key, 0, 4), true),
+        End::Slot(region) => match &region.places {
+            None => live.set(part(function, region.key, 0, 4), true),
+            Some(places) => {
+                live.set(part(function, places.first, 0, 4), true);
+                if let Some(hash) = places.hash {
+                    live.set(part(function, hash, 0, 8), true);
+                }
+            }
+        },
         End::Headers(region) => {
             for slot in [region.protocol, region.part] {
                 live.set(part(function, slot, 0, 1), true);

@@ -9,9 +9,10 @@ use sockc_grammar::diagnostic::Diagnostic;
 use super::compilation::{Decision, NO_INTERFACE};
 use super::live;
 use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
-use crate::bpf::constant::BPF_F_NO_PREALLOC;
+use crate::bpf::constant::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use crate::chain::{Chain, Effect};
 use crate::diagram::flatten::Flat;
+use crate::entry_table;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
 use crate::lower::{LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
@@ -26,11 +27,8 @@ const SET_STATE: u32 = 24;
 const MAP_KEY: u32 = 28;
 const MAP_VALUE: u32 = 8;
 
-/// What programs ask, and what is filled while they do.
-const SIDES: u32 = 2;
-
-/// The ports of both sides, and the word that says which side holds.
-const PORTS: u32 = SIDES * 65_536 + 1;
+/// The ports of both sides.
+const PORTS: u32 = entry_table::SIDES * 65_536;
 
 /// Interfaces whose class a lookup can know; each is an entry of a hash map that is made as it is needed.
 const MAX_INTERFACES: u32 = 65_536;
@@ -125,14 +123,29 @@ pub(super) fn sets(
     asked
 }
 
-/// The tries and port classes of the live maps.
+/// The tables, tries and port classes of the live maps.
 pub(super) fn entries(
     policy: &Policy,
     maps: &mut Specs,
 ) -> SecondaryMap<LiveMapId, Option<LiveMapMaps>> {
     let mut asked = SecondaryMap::new();
     for (id, data) in &policy.live_maps {
+        let (name, max) = (&data.name, data.max);
+        let plans = entry_table::SIDES * entry_table::PLANS;
         asked[id] = Some(LiveMapMaps {
+            state: maps.push(shared(live::map_state(id, name), entry_table::STATE, 1)),
+            plans: maps.push(shared(live::map_plans(id, name), entry_table::PLAN, plans)),
+            heads: maps.push(shared(
+                live::map_heads(id, name),
+                entry_table::HEAD,
+                entry_table::heads(max),
+            )),
+            head_bits: entry_table::head_bits(max),
+            nodes: maps.push(shared(
+                live::map_nodes(id, name),
+                entry_table::NODE,
+                entry_table::nodes(max),
+            )),
             trie: maps.push(trie(
                 &live::map_trie(id, &data.name),
                 MAP_KEY,
@@ -165,6 +178,13 @@ pub(super) fn interfaces(tested: &FieldSet, maps: &mut Specs) -> Option<MapId> {
         spec.flags = BPF_F_NO_PREALLOC;
         maps.push(spec)
     })
+}
+
+/// An array that a runtime writes in its own memory.
+fn shared(name: String, value_size: u32, max_entries: u32) -> MapSpec {
+    let mut spec = MapSpec::new(name, MapKind::Array, 4, value_size, max_entries);
+    spec.flags = BPF_F_MMAPABLE;
+    spec
 }
 
 fn trie(name: &str, key_size: u32, value_size: u32, max_entries: u32) -> MapSpec {

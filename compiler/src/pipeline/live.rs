@@ -21,6 +21,26 @@ pub(crate) fn set_state(set: SetId, name: &str) -> String {
     titled("cur_", set.as_u32(), name)
 }
 
+/// The name of the array that says what of a live map holds.
+pub(crate) fn map_state(map: LiveMapId, name: &str) -> String {
+    titled("now_", map.as_u32(), name)
+}
+
+/// The name of a live map's array of plans.
+pub(crate) fn map_plans(map: LiveMapId, name: &str) -> String {
+    titled("pln_", map.as_u32(), name)
+}
+
+/// The name of a live map's array of the beginnings of chains.
+pub(crate) fn map_heads(map: LiveMapId, name: &str) -> String {
+    titled("hds_", map.as_u32(), name)
+}
+
+/// The name of a live map's array of keys.
+pub(crate) fn map_nodes(map: LiveMapId, name: &str) -> String {
+    titled("key_", map.as_u32(), name)
+}
+
 /// The name of a live map's trie.
 pub(crate) fn map_trie(map: LiveMapId, name: &str) -> String {
     titled("map_", map.as_u32(), name)
@@ -83,6 +103,10 @@ pub(super) fn sets(policy: &Policy) -> Vec<SetPlan> {
 pub(super) fn maps(policy: &Policy) -> Vec<LiveMapPlan> {
     let plan = |(id, map): (LiveMapId, &LiveMap)| LiveMapPlan {
         name: map.name.clone(),
+        state: map_state(id, &map.name),
+        plans: map_plans(id, &map.name),
+        heads: map_heads(id, &map.name),
+        nodes: map_nodes(id, &map.name),
         trie: map_trie(id, &map.name),
         classes: map_classes(id, &map.name),
         max: map.max,

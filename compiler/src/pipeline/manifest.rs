@@ -23,9 +23,10 @@ use crate::lower::{self, CounterSlots, Maps};
 use crate::place::counts_in_send;
 use crate::policy::{
     Action, DefaultVerdict, Direction, Family, Feed, GroupId, Listen, Owner, Policy, Queue, Socket,
-    SocketId, SocketOrigin, Splice,
+    SocketId, SocketOrigin, Splice, Spread,
 };
 use crate::protocol::IpProtocol;
+use crate::spread;
 
 /// The number of a slot of the map `counters`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -275,19 +276,54 @@ fn beside(rule: &crate::policy::Rule) -> Option<CounterKind> {
     }
 }
 
+/// The slots of each kind of a name stand in a row; the first is told.
 fn socket_slots(policy: &Policy) -> (lower::SocketSlots, u32) {
     let mut slots = SecondaryMap::new();
     let mut next = 0u32;
     for (socket, data) in &policy.sockets {
-        slots[socket] = addresses(data)
+        slots[socket] = kinds(data)
             .into_iter()
-            .map(|listen| {
-                next += 1;
-                (Family::of(listen.address), listen.protocol, next - 1)
+            .map(|(family, protocol, _)| {
+                let first = next;
+                next += spread::places(data.members);
+                (family, protocol, first)
             })
             .collect();
     }
     (slots, next)
+}
+
+/// The families and protocols of a named socket, in the order of their first addresses, each with its addresses.
+fn kinds(socket: &Socket) -> Vec<(Family, IpProtocol, Vec<Listen>)> {
+    let mut kinds: Vec<(Family, IpProtocol, Vec<Listen>)> = Vec::new();
+    for listen in addresses(socket) {
+        let (family, protocol) = (Family::of(listen.address), listen.protocol);
+        let mut known = kinds.iter_mut();
+        let known = known.find(|(other, number, _)| (*other, *number) == (family, protocol));
+        match known {
+            Some((.., addresses)) => addresses.push(listen),
+            None => kinds.push((family, protocol, vec![listen])),
+        }
+    }
+    kinds
+}
+
+/// The slots of a named socket: where it has several addresses of a kind, its members are dealt out to them in turn.
+fn slots_of(socket: &Socket, firsts: &[(Family, IpProtocol, u32)]) -> Vec<Slot> {
+    let kinds = kinds(socket).into_iter().zip(firsts);
+    let slots = kinds.flat_map(|((.., addresses), &(.., first))| {
+        let dealt = addresses.into_iter().cycle();
+        (first..first + socket.members)
+            .zip(dealt)
+            .map(|(index, listen)| Slot {
+                index,
+                protocol: listen.protocol,
+                address: listen.address,
+                port: listen.port,
+            })
+            .collect::<Vec<_>>()
+    });
+    slots.collect()
 }
 
 /// Sockets whose queues take data have one slot each, in a map of their own.
@@ -452,15 +488,9 @@ fn named_socket(
             SocketOrigin::Systemd { unit, name } => SlotOrigin::Systemd(unit.clone(), name.clone()),
         },
         owner: socket.owner.as_ref().map(owner_of),
-        slots: addresses(socket)
-            .into_iter()
-            .zip(slots)
-            .map(|(listen, &(.., index))| Slot {
-                index,
-                protocol: listen.protocol,
-                address: listen.address,
-                port: listen.port,
-            })
-            .collect(),
+        members: socket.members,
+        spread_by_source: socket.spread == Spread::BySource,
+        pinned: socket.pinned,
+        slots: slots_of(socket, slots),
     }
 }

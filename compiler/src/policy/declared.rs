@@ -14,6 +14,12 @@ pub struct Socket {
     pub origin: SocketOrigin,
     /// Whose socket may stand behind the name; anybody's where nothing is said.
     pub owner: Option<Owner>,
+    /// How many sockets of each family and protocol it may hold at once: 1 unless it says `members`.
+    pub members: u32,
+    /// What keeps flows together that are spread over members.
+    pub spread: Spread,
+    /// Whether of a reuseport group only the socket itself gets something, and no other one of the group.
+    pub pinned: bool,
     /// True for `if absent drop`, false for `if absent reject` (the default).
     pub drop_if_absent: bool,
     /// Whether rules put data into its queues: then it is a connected socket, and nothing is steered to it.
@@ -50,8 +56,37 @@ impl Socket {
             false => "",
         };
         let owner = self.owner.as_ref().map_or_else(String::new, Owner::words);
-        format!("{} ({}{owner}{absent})", self.words(), self.origin.words())
+        let shared = self.sharing();
+        format!(
+            "{} ({}{owner}{shared}{absent})",
+            self.words(),
+            self.origin.words()
+        )
     }
+
+    /// ` members 8 spread by source pinned`, as a declaration says it; nothing where it says none of that.
+    fn sharing(&self) -> String {
+        let members = match self.members {
+            1 => String::new(),
+            members => format!(" members {members}"),
+        };
+        let spread = match self.spread {
+            Spread::ByFlow => "",
+            Spread::BySource => " spread by source",
+        };
+        let pinned = if self.pinned { " pinned" } else { "" };
+        format!("{members}{spread}{pinned}")
+    }
+}
+
+/// What keeps new flows together that are spread over the members of a name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Spread {
+    /// Each flow is on its own: its protocol, both addresses and both ports.
+    #[default]
+    ByFlow,
+    /// The sender's address: all that comes from it goes to one member.
+    BySource,
 }
 
 /// Whose a socket has to be.
@@ -80,7 +115,7 @@ impl Owner {
 /// Where a named socket comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SocketOrigin {
-    /// Any process of the network namespace: at most one address for each of (family, protocol).
+    /// Any process of the network namespace: at most as many addresses for each of (family, protocol) as there may be members.
     Listen(Vec<Listen>),
     /// The process whose id stands in a file.
     Process {

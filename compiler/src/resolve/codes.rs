@@ -38,6 +38,9 @@ sockc_grammar::codes! {
     PAIRS_ROOM = "E0269", "pairs with room for none, or for more than can be";
     SPLICE_CLAUSE = "E0270", "a splice that says more than which pairs";
     SPLICED_TWICE = "E0271", "pairs that two splices join";
+    SOCKET_MEMBERS = "E0272", "a number of members that a socket cannot have";
+    SOCKET_SHARED = "E0273", "members, or how they share, of a socket that is alone";
+    SOCKET_PINNED = "E0274", "a redirect at tc to a socket that is pinned";
     VERB_MISPLACED = "E0301", "a verb that does not fit its place";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
     SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";

@@ -8,6 +8,7 @@ use super::clauses::Clauses;
 use super::conditions::Names;
 use super::hooks::AtHook;
 use super::matchable::can_match;
+use super::members::is_spread;
 use super::protocols::protocols;
 use super::sides::{End, side};
 use super::through::{map_named, map_of};
@@ -139,11 +140,13 @@ impl Resolver<'_> {
             false => self.hook(written, &clauses, verb, direction),
         };
         let action = self.action(verb, &clauses, written.verb.span);
-        let action = action.map(|action| match action {
-            Action::Redirect(socket) if is_intercept(&clauses, direction) => {
-                Action::Intercept(socket)
+        let at_tc = intercepts_at(&clauses, direction);
+        let action = action.and_then(|action| match (action, at_tc) {
+            (Action::Redirect(socket), Some(at)) => {
+                self.are_spread(action, &clauses, at)?;
+                Some(Action::Intercept(socket))
             }
-            other => other,
+            _ => Some(action),
         });
         let (action, at, effects) = (action?, at?, effects?);
         let mut protocols = protocols?;
@@ -172,6 +175,18 @@ impl Resolver<'_> {
             note: effects.note,
             ..Rule::plain(direction, action, matches, self.places.place(span))
         })
+    }
+
+    /// Whether every socket that a redirect `at tc` may lead to gets there what it says.
+    fn are_spread(&mut self, action: Action, clauses: &Clauses<'_>, at: Span) -> Option<()> {
+        let mut receivers = self.receivers(action, clauses);
+        receivers.sort_unstable();
+        receivers.dedup();
+        let spread = receivers
+            .into_iter()
+            .map(|socket| is_spread(&self.policy.sockets[socket], at, &mut self.report));
+        let spread: Vec<Option<()>> = spread.collect();
+        spread.into_iter().collect()
     }
 
     /// The direction: `in` where none is written, `send` for a shortcut.
@@ -303,7 +318,9 @@ impl Resolver<'_> {
             return Some(None);
         };
         let verb = match verb {
-            hook::Verb::Redirect if is_intercept(clauses, direction) => hook::Verb::Intercept,
+            hook::Verb::Redirect if intercepts_at(clauses, direction).is_some() => {
+                hook::Verb::Intercept
+            }
             other => other,
         };
         // A mark elsewhere is refused wherever the rule runs.
@@ -379,9 +396,10 @@ fn steers(verb: Verb, clauses: &Clauses<'_>) -> bool {
     verb == Verb::Redirect && matches!(target, Some(Target::Sock(_) | Target::ByMap(_)))
 }
 
-/// Whether a redirect to a socket is done where packets are, and not left to the lookup.
-fn is_intercept(clauses: &Clauses<'_>, direction: Direction) -> bool {
-    direction == Direction::In && clauses.at.is_some_and(|at| at.value == HookName::Tc)
+/// Where it says that a redirect to a socket is done where packets are, and not left to the lookup; nowhere where it is left.
+fn intercepts_at(clauses: &Clauses<'_>, direction: Direction) -> Option<Span> {
+    let at = clauses.at.filter(|at| at.value == HookName::Tc)?;
+    (direction == Direction::In).then_some(at.span)
 }
 
 /// Whether a rule puts data into a queue of a socket.

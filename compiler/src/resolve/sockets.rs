@@ -6,10 +6,12 @@ use sockc_grammar::source::{Span, Spanned};
 
 use super::codes;
 use super::groups::cgroup_path;
+use super::members::{is_alone, sharing};
 use super::report::Report;
 use crate::policy::SocketOrigin as Origin;
 use crate::policy::{Family, Listen, Owner, Socket, SourceLocation};
 use crate::protocol::IpProtocol;
+use crate::spread::MAX_MEMBERS;
 use crate::values::numbers::Checked;
 
 /// The socket that is declared; `None` if something is wrong with it, which is reported.
@@ -19,15 +21,21 @@ pub(super) fn socket(
     report: &mut Report,
 ) -> Option<Socket> {
     let drop_if_absent = drop_if_absent(decl.absent.as_ref(), report);
-    let origin = origin(&decl.origin, report);
+    let sharing = sharing(decl, report);
+    let members = sharing.map_or(MAX_MEMBERS, |(members, _)| members);
+    let origin = origin(&decl.origin, members, report);
     let owner = match &decl.owner {
         Some(written) => owner(&written.value, report).map(Some),
         None => Some(None),
     };
+    let (members, spread) = sharing?;
     Some(Socket {
         name: decl.name.value.clone(),
         origin: origin?,
         owner: owner?,
+        members,
+        spread,
+        pinned: decl.pinned.is_some(),
         drop_if_absent: drop_if_absent?,
         fed: false,
         place,
@@ -57,7 +65,7 @@ pub(super) fn is_steerable(socket: &Socket, span: Span, report: &mut Report) -> 
 /// Whether data can be put into the queues of a socket: a connected one, which nobody can look for.
 pub(super) fn is_feedable(socket: &Socket, span: Span, report: &mut Report) -> Option<()> {
     if socket.origin == Origin::Registered {
-        return Some(());
+        return is_alone(socket, span, report);
     }
     report.push(
         Diagnostic::error(
@@ -75,9 +83,11 @@ pub(super) fn is_feedable(socket: &Socket, span: Span, report: &mut Report) -> O
     None
 }
 
-fn origin(written: &SocketOrigin, report: &mut Report) -> Option<Origin> {
+fn origin(written: &SocketOrigin, members: u32, report: &mut Report) -> Option<Origin> {
     match written {
-        SocketOrigin::Listen(addresses) => listening(addresses, report).map(Origin::Listen),
+        SocketOrigin::Listen(addresses) => {
+            listening(addresses, members, report).map(Origin::Listen)
+        }
         SocketOrigin::Registered(_) => Some(Origin::Registered),
         SocketOrigin::Systemd { unit, name } => {
             let sound = report.checked(unit_name(unit));
@@ -90,7 +100,7 @@ fn origin(written: &SocketOrigin, report: &mut Report) -> Option<Origin> {
         }
         SocketOrigin::Process { pid_file, listen } => {
             let sound = report.checked(pid_path(pid_file));
-            let listen = listening(listen, report);
+            let listen = listening(listen, members, report);
             sound?;
             Some(Origin::Process {
                 pid_file: pid_file.value.clone(),
@@ -219,8 +229,12 @@ fn drop_if_absent(absent: Option<&Spanned<Verb>>, report: &mut Report) -> Option
     }
 }
 
-/// Every address, at most one for each family and protocol; every wrong one is reported.
-fn listening(addresses: &[Spanned<WrittenListen>], report: &mut Report) -> Option<Vec<Listen>> {
+/// Every address, for each family and protocol at most as many as there may be members; every wrong one is reported.
+fn listening(
+    addresses: &[Spanned<WrittenListen>],
+    members: u32,
+    report: &mut Report,
+) -> Option<Vec<Listen>> {
     let mut listen: Vec<(Listen, &Spanned<WrittenListen>)> = Vec::new();
     let mut sound = true;
     for written in addresses {
@@ -228,10 +242,14 @@ fn listening(addresses: &[Spanned<WrittenListen>], report: &mut Report) -> Optio
             sound = false;
             continue;
         };
-        let slot = |listen: &Listen| (Family::of(listen.address), listen.protocol);
-        match listen.iter().find(|(first, _)| slot(first) == slot(&one)) {
+        let kind = |listen: &Listen| (Family::of(listen.address), listen.protocol);
+        let same = || listen.iter().filter(|(first, _)| kind(first) == kind(&one));
+        let again = same().find(|(first, _)| *first == one);
+        // Those that are there already, and this one.
+        let many = (1..).zip(same()).any(|(count, _)| count == members);
+        match again.or_else(|| same().next_back().filter(|_| many)) {
             Some((_, first)) => {
-                report.push(second_address(written, first));
+                report.push(second_address(written, first, members));
                 sound = false;
             }
             None => listen.push((one, written)),
@@ -275,15 +293,28 @@ fn one_address(written: &WrittenListen, report: &mut Report) -> Option<Listen> {
     })
 }
 
-fn second_address(second: &Spanned<WrittenListen>, first: &Spanned<WrittenListen>) -> Diagnostic {
+fn second_address(
+    second: &Spanned<WrittenListen>,
+    first: &Spanned<WrittenListen>,
+    members: u32,
+) -> Diagnostic {
     let family = Family::of(second.value.address.value.to_canonical()).name();
     let protocol = second.value.protocol.value.to_uppercase();
-    Diagnostic::error(
-        codes::LISTEN_TWICE,
-        format!("the socket has two addresses for {protocol} over {family}"),
-        second.span,
-        "the second",
-    )
-    .also(first.span, "the first")
-    .help("declare two sockets, and say in the rules which one gets what")
+    let (message, [this, other], help) = match members {
+        1 => (
+            format!("the socket has two addresses for {protocol} over {family}"),
+            ["the second", "the first"],
+            "declare two sockets, and say in the rules which one gets what; or let the name hold both: `members 2`",
+        ),
+        _ => (
+            format!(
+                "the socket has more addresses for {protocol} over {family} than its {members} members, or one twice"
+            ),
+            ["one too many", "the one before"],
+            "write each address once, and as many `members` as there are addresses, or more",
+        ),
+    };
+    Diagnostic::error(codes::LISTEN_TWICE, message, second.span, this)
+        .also(first.span, other)
+        .help(help)
 }

@@ -70,11 +70,7 @@ impl Resolver<'_> {
         }
         let socket = match self.maps.get(&name.value)? {
             Meaning::Constant(entries) => entries.first().map(|entry| entry.live.socket),
-            Meaning::Live { .. } => {
-                let mut sockets = self.policy.sockets.iter();
-                let steerable = sockets.find(|(_, data)| !data.fed);
-                steerable.map(|(socket, _)| socket)
-            }
+            Meaning::Live { .. } => self.steerable().first().copied(),
         };
         if socket.is_none() && !self.report.incomplete {
             self.report.error(
@@ -89,6 +85,26 @@ impl Resolver<'_> {
             );
         }
         socket.map(Action::Redirect)
+    }
+
+    /// The sockets that a redirect may lead to.
+    pub(super) fn receivers(&self, action: Action, clauses: &Clauses<'_>) -> Vec<SocketId> {
+        let Some(map) = map_of(clauses) else {
+            return action.receiver().into_iter().collect();
+        };
+        match self.maps.get(&map.value) {
+            Some(Meaning::Constant(entries)) => {
+                entries.iter().map(|entry| entry.live.socket).collect()
+            }
+            Some(Meaning::Live { .. }) => self.steerable(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The declared sockets that entries of a live map may lead to.
+    fn steerable(&self) -> Vec<SocketId> {
+        let sockets = self.policy.sockets.iter().filter(|(_, data)| !data.fed);
+        sockets.map(|(socket, _)| socket).collect()
     }
 
     /// The rules that a redirect by a map stands for.
@@ -160,9 +176,7 @@ impl Resolver<'_> {
 
     /// One rule for each declared socket: which of them a live map names changes while running.
     fn by_sockets(&self, rule: &Rule, map: LiveMapId) -> Vec<Rule> {
-        let sockets = self.policy.sockets.iter().filter(|(_, data)| !data.fed);
-        let sockets: Vec<SocketId> = sockets.map(|(socket, _)| socket).collect();
-        let rules = sockets.into_iter().filter_map(|socket| {
+        let rules = self.steerable().into_iter().filter_map(|socket| {
             let held = held_protocols(&self.policy.sockets[socket].origin);
             let mut rule = of_protocols(rule, &held)?;
             if rule.audit.is_none() {

@@ -2,9 +2,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{FIRST_PORT, INTERFACE, Run};
+use super::{FIRST_PORT, INTERFACE, MEMBER, Run};
 use crate::artifact::{Artifact, Slot, in_slot};
 use crate::bpf::constant::TCP_ESTABLISHED;
+use crate::entry_table::{HEAD, Key, Piece, Plan, head_bits, value};
 use crate::event::{Event, Header, Parsed, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
@@ -54,17 +55,22 @@ pub fn entries(
     filling.entries
 }
 
-/// The slots of the map `sockets` with the sockets that they are for.
+/// The slots of the map `sockets` with the sockets that they are for, and which of their members.
 pub fn slots<'a>(
     policy: &'a Policy,
     artifact: &'a Artifact,
-) -> impl Iterator<Item = (SocketId, &'a Slot)> {
+) -> impl Iterator<Item = (SocketId, u32, &'a Slot)> {
     let named = artifact.manifest.sockets.iter().filter_map(|named| {
         let mut sockets = policy.sockets.iter();
         let (socket, _) = sockets.find(|(_, one)| one.name == named.name)?;
         Some((socket, named))
     });
-    named.flat_map(|(socket, named)| named.slots.iter().map(move |slot| (socket, slot)))
+    named.flat_map(|(socket, named)| {
+        let members = (0..named.members).cycle();
+        members
+            .zip(&named.slots)
+            .map(move |(member, slot)| (socket, member, slot))
+    })
 }
 
 /// Where the bucket stands that a packet takes tokens of, for the rate of a rule: the map and the key.
@@ -133,13 +139,16 @@ impl Run<'_> {
         let Some(map) = self.maps.named("sockets") else {
             return;
         };
-        for (socket, data) in slots(self.policy, self.artifact) {
-            let family = Family::of(data.address);
-            if !world.present(socket, family, data.protocol) || family != header.family() {
+        for (socket, member, data) in slots(self.policy, self.artifact) {
+            let (family, protocol) = (Family::of(data.address), data.protocol);
+            let there = world.present(socket, family, protocol)
+                && world.holds(socket, family, protocol, member);
+            if !there || family != header.family() {
                 continue;
             }
-            let number = u64::from(socket.as_u32()) + 1;
-            let address = SocketAddr::new(data.address, data.port);
+            let number = u64::from(socket.as_u32()) + 1 + u64::from(member) * MEMBER;
+            // One that is handed over is bound somewhere, too.
+            let address = SocketAddr::new(data.address, data.port.max(1));
             let model = match data.protocol {
                 IpProtocol::TCP => SocketModel::listener(number, address),
                 _ => SocketModel::udp(number, address),
@@ -214,14 +223,32 @@ impl Filling<'_> {
             let (Some(plan), Some(socket)) = (plan, world.entry(map, header)) else {
                 continue;
             };
-            let (family, bits, address) = whole(header.to);
-            let mut key = (64 + bits).to_ne_bytes().to_vec();
-            key.extend(u32::MAX.to_ne_bytes());
-            key.extend([header.protocol.0, family, 0, 0]);
-            key.extend(address);
-            let mut value = (socket.as_u32() + 1).to_ne_bytes().to_vec();
-            value.extend(bits.to_ne_bytes());
-            self.put(&plan.trie, &key, &value);
+            let number = u16::try_from(socket.as_u32() + 1).unwrap_or_default();
+            let values = match header.protocol {
+                IpProtocol::TCP => [number, 0],
+                IpProtocol::UDP => [0, number],
+                _ => continue,
+            };
+            let (_, bits, _) = whole(header.to);
+            let every = Piece { port: 0, bits: 0 };
+            let key = Key::new(header.to, bits as u8, every);
+            let made = Plan {
+                seed: 0,
+                side: 0,
+                kinds: vec![key.kind()],
+            };
+            let head = key.hash(made.seed, head_bits(plan.max));
+            // The state is 0: the first plan and the first value of a node hold.
+            let mut first = 1_u32.to_ne_bytes().to_vec();
+            first.resize(HEAD as usize, 0);
+            let node = key.node(0, [value(values), 0]);
+            self.put(
+                &plan.plans,
+                &[0; 4],
+                &made.bytes(plan.max).unwrap_or_default(),
+            );
+            self.put(&plan.heads, &head.to_ne_bytes(), &first);
+            self.put(&plan.nodes, &1_u32.to_ne_bytes(), &node);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::location::Location;
 use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, Group, Listen, Match,
     NetnsId, Policy, ProtocolMatch, Rule, Side, Socket, SocketId, SocketOrigin, SourceLocation,
+    Spread,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
@@ -84,6 +85,9 @@ pub(crate) fn socket(drop_if_absent: bool) -> Socket {
                 .collect(),
         ),
         owner: None,
+        members: 1,
+        spread: Spread::ByFlow,
+        pinned: false,
         drop_if_absent,
         fed: false,
         place: place(),

@@ -6,22 +6,15 @@
 use super::Failure;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::scan;
-use crate::vocabulary;
 
 /// Where a word stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum At {
     /// Wherever no name may stand.
     Anywhere,
-    /// In a statement that begins with this word.
-    In(&'static str),
     /// Where this kind of text may stand.
     Kind(&'static str),
 }
-
-const SHARED: &str =
-    "leave it out: a `SO_REUSEPORT` group of sockets behind one name shares the work";
 
 /// The words, and what to do meanwhile.
 const LATER: &[(&str, At, &str)] = &[
@@ -34,13 +27,6 @@ const LATER: &[(&str, At, &str)] = &[
         "self",
         At::Anywhere,
         "declare the addresses of this machine as `set own = { … }` and write `@own`",
-    ),
-    ("members", At::In("socket"), SHARED),
-    ("spread", At::In("socket"), SHARED),
-    (
-        "pinned",
-        At::In("socket"),
-        "leave it out: the whole `SO_REUSEPORT` group of a socket shares the work",
     ),
     (
         "ether",
@@ -58,10 +44,8 @@ impl Failure<'_> {
         if let Some(refused) = self.leaving_by(word) {
             return Some(refused);
         }
-        let first = self.verb_or_statement();
         let stands = |at: At| match at {
             At::Anywhere => true,
-            At::In(statement) => first == statement,
             At::Kind(kind) => self.expected.kinds.contains(&kind),
         };
         let (_, _, help) = LATER
@@ -81,21 +65,14 @@ impl Failure<'_> {
         Some(self.comes_later(&format!("`to {word}`"), word.len(), help))
     }
 
-    /// The refusal of what comes later after a statement that could end there: an option of a socket, a comma after the path
-    /// of a group.
-    pub(super) fn later_after(&self, word: &str) -> Option<Diagnostic> {
+    /// The refusal of what comes later after a statement that could end there: a comma after the path of a group.
+    pub(super) fn later_after(&self) -> Option<Diagnostic> {
         let before = self.text.get(..self.at)?;
         let first = before.rsplit('\n').next()?.split_whitespace().next()?;
-        if first == "group" && self.byte() == Some(b',') {
-            let help =
-                "declare a group for each control group, or name the control group that holds both";
-            return Some(self.comes_later("a group of several control groups", 1, help));
-        }
-        let of_line = |at: At| matches!(at, At::In(statement) if statement == first);
-        let (_, _, help) = LATER
-            .iter()
-            .find(|(later, at, _)| *later == word && of_line(*at))?;
-        Some(self.comes_later(&format!("`{word}`"), word.len(), help))
+        let help =
+            "declare a group for each control group, or name the control group that holds both";
+        (first == "group" && self.byte() == Some(b','))
+            .then(|| self.comes_later("a group of several control groups", 1, help))
     }
 
     fn comes_later(&self, what: &str, length: usize, help: &str) -> Diagnostic {
@@ -106,15 +83,5 @@ impl Failure<'_> {
             "understood; it comes in a later version",
         )
         .help(help)
-    }
-
-    /// The word that the statement begins with, after its label.
-    fn verb_or_statement(&self) -> &str {
-        let first = scan::word(self.text, self.start);
-        let after = self.start + first.len();
-        if vocabulary::STATEMENT.contains(&first) || scan::byte(self.text, after) != Some(b':') {
-            return first;
-        }
-        scan::word(self.text, scan::skip(self.text, after + 1))
     }
 }

@@ -153,7 +153,8 @@ impl Writer {
             2 => "set web = ports { 80 , 8000-8099 , http }".to_owned(),
             3 => "live set banned max 10 = { 10.0.0.1 } expires 10m".to_owned(),
             4 => "map dns = { tcp 1.1.1.0/24:53 -> sock a , any:* -> sock b }".to_owned(),
-            5 => match self.below(3) {
+            5 => match self.below(4) {
+                3 => "socket p = registered members 8 spread by source pinned owner uid 33 if absent drop",
                 0 => "socket p = tcp listen 127.0.0.1:1 owner uid 33",
                 1 => "socket p = registered owner cgroup \"/a/b\" if absent reject",
                 _ => "socket p = tcp listen 127.0.0.1:1 , udp listen [::1]:1 owner uid www-data if absent drop",

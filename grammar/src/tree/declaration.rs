@@ -184,27 +184,52 @@ impl Builder {
     }
 
     fn socket_decl(&mut self, node: &Node<'_>) -> Option<SocketDecl> {
-        let absent = child(node, Rule::absent).and_then(|absent| child(&absent, Rule::absent_verb));
-        let owner = match child(node, Rule::owner) {
-            Some(owner) => {
-                // The word `owner` is a piece of its own, ahead of what it says.
-                let said = child(&owner, Rule::owner_uid);
-                let said = said.or_else(|| child(&owner, Rule::owner_cgroup))?;
-                let value = self.owner(&said)?;
-                Some(self.spanned(&owner, value))
-            }
-            None => None,
-        };
-        let absent = match absent {
-            Some(verb) => Some(self.verb(&verb)?),
-            None => None,
-        };
-        Some(SocketDecl {
+        let mut decl = SocketDecl {
             name: self.name_in(node)?,
             origin: self.origin(&child(node, Rule::origin)?)?,
-            owner,
-            absent,
-        })
+            owner: None,
+            members: None,
+            spread_by_source: None,
+            pinned: None,
+            absent: None,
+        };
+        for part in node.inner() {
+            self.socket_part(&part, &mut decl)?;
+        }
+        Some(decl)
+    }
+
+    /// What stands behind the origin of a socket, each part once.
+    fn socket_part(&mut self, part: &Node<'_>, decl: &mut SocketDecl) -> Option<()> {
+        match part.as_rule() {
+            Rule::owner => {
+                // The word `owner` is a piece of its own, ahead of what it says.
+                let said = child(part, Rule::owner_uid);
+                let said = said.or_else(|| child(part, Rule::owner_cgroup))?;
+                let value = self.owner(&said)?;
+                self.once("owner", &mut decl.owner, self.spanned(part, value))
+            }
+            Rule::socket_members => {
+                let number = self.number_in(part)?.value;
+                self.once("members", &mut decl.members, self.spanned(part, number))
+            }
+            Rule::socket_spread => self.word_once("spread", &mut decl.spread_by_source, part),
+            Rule::socket_pinned => self.word_once("pinned", &mut decl.pinned, part),
+            Rule::absent => {
+                let verb = self.verb(&child(part, Rule::absent_verb)?)?;
+                self.once("if absent", &mut decl.absent, verb)
+            }
+            _ => Some(()),
+        }
+    }
+
+    /// The place of a part that says no more than that it is there.
+    fn word_once(&mut self, what: &str, slot: &mut Option<Span>, node: &Node<'_>) -> Option<()> {
+        let span = self.span(node);
+        let mut earlier = slot.map(|span| Spanned { value: (), span });
+        self.once(what, &mut earlier, Spanned { value: (), span })?;
+        *slot = Some(span);
+        Some(())
     }
 
     fn owner(&mut self, node: &Node<'_>) -> Option<SocketOwner> {

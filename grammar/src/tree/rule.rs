@@ -97,6 +97,7 @@ impl Builder {
         let help = match what {
             "if" => "join the conditions with `and`",
             "from" | "to" => "join the endpoints with `,`",
+            "owner" | "members" | "spread" | "pinned" | "if absent" => "keep one of the two",
             _ => "keep one of the two, or write two rules",
         };
         self.mistakes.push(

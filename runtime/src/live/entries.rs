@@ -1,129 +1,111 @@
-//! The entries of a live map: which may stand next to each other, and what programs find by them.
+//! The entries of a live map: what they mean, which may stand next to each other, and where their packets go.
 //!
-//! Takes entries and the sockets of a manifest; gives the contents of a trie and the classes of ports, or says which entry is
-//! wrong. Not here: the kernel's maps.
+//! Takes entries and the sockets of a manifest; says which entry is wrong. Not here: what is kept of them.
 //!
-//! Of the entries that match a packet the longest prefix wins, then the narrowest range of ports, then a named protocol. The
-//! trie finds the first by itself; the others are settled here, for each prefix, class of ports and protocol.
+//! Of the entries that match a packet the longest prefix wins, then the narrowest range of ports, then a named protocol. Who
+//! looks for the longest prefix finds the first by itself; the others are settled here, for the entries of one prefix.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io;
 
 use sockc_compiler::artifact::{LiveEntryPlan, Manifest, SocketSlots};
+use sockc_compiler::entry_table::{Piece, pieces};
 use sockc_compiler::protocol::IpProtocol;
 
-use super::port_classes::{PortClasses, Range};
+use super::image::{EntryRecord, foreign};
+use super::port_classes::Range;
 use crate::error::{Error, undeclared};
 use crate::prefix::Prefix;
 
 /// Every port.
-const ALL: Range = (0, u16::MAX);
-/// The class under which entries for every port stand.
-const EVERY_PORT: u32 = u32::MAX;
-/// Bits of a key before the address.
-const HEAD: u32 = 64;
-/// Where the side stands in a key, after length, class, protocol and family.
-const SIDE_BYTE: usize = 10;
+pub(crate) const ALL: Range = (0, u16::MAX);
 
-/// What programs look for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
-    class: u32,
-    protocol: IpProtocol,
-    prefix: Prefix,
+/// An entry that was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) prefix: Prefix,
+    pub(crate) ports: Range,
+    /// The protocol that it names.
+    pub(crate) protocol: Option<IpProtocol>,
+    /// The number of its socket.
+    pub(crate) socket: u16,
+    /// Which protocols it is for, in the order of [`IpProtocol::WITH_SOCKETS`].
+    pub(crate) speaks: [bool; 2],
 }
 
-impl Key {
-    /// As the trie has it in one of its sides.
-    pub(crate) fn bytes(self, side: u8) -> Vec<u8> {
-        let mut bytes = (HEAD + u32::from(self.prefix.length()))
-            .to_ne_bytes()
-            .to_vec();
-        bytes.extend(self.class.to_ne_bytes());
-        bytes.extend([self.protocol.0, self.prefix.family(), side, 0]);
-        bytes.extend(self.prefix.bytes());
-        bytes
+impl Entry {
+    /// Less for one that is less specific than another of its prefix.
+    pub(crate) fn rank(&self) -> (Reverse<u16>, bool) {
+        (
+            Reverse(self.ports.1 - self.ports.0),
+            self.protocol.is_some(),
+        )
+    }
+
+    /// What a map holds of its socket: one more than its number.
+    pub(crate) fn number(&self) -> u16 {
+        self.socket + 1
+    }
+
+    /// Whether it is for the same packets as another one of its prefix.
+    fn is_as(&self, other: &Self) -> bool {
+        self.ports == other.ports && self.protocol == other.protocol
     }
 }
 
-/// The side of the trie that bytes of a key are in.
-pub(crate) fn side_of(key: &[u8]) -> Option<usize> {
-    key.get(SIDE_BYTE).copied().map(usize::from)
-}
-
-/// What a side of the maps of a live map should hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Contents {
-    /// The trie: the numbers of sockets.
-    pub(crate) sockets: BTreeMap<Key, u32>,
-    /// The array.
-    pub(crate) ports: PortClasses,
-}
-
-impl Contents {
-    /// The contents that entries of the map `name` make, of which the first `kept` are in it already.
-    pub(crate) fn new(
-        name: &str,
-        entries: &[LiveEntryPlan],
-        kept: usize,
-        manifest: &Manifest,
-    ) -> Result<Self, Error> {
-        let read = entries
-            .iter()
-            .map(|entry| Entry::read(name, entry, manifest));
-        let mut read = read.collect::<Result<Vec<_>, _>>()?;
-        check(name, &read, kept)?;
-        let ranges: BTreeSet<Range> = read.iter().map(|entry| entry.plan.ports).collect();
-        let ranges = ranges.into_iter().filter(|range| *range != ALL).collect();
-        let ports = PortClasses::new(&ranges);
-        // The last one to be written stays: the narrowest, and of these the one that names a protocol.
-        read.sort_by_key(|entry| {
-            let width = entry.plan.ports.1 - entry.plan.ports.0;
-            (std::cmp::Reverse(width), entry.plan.protocol.is_some())
-        });
-        let mut sockets = BTreeMap::new();
-        for entry in &read {
-            let every = [EVERY_PORT];
-            let classes = ports.within.get(&entry.plan.ports);
-            for class in classes.map_or(every.as_slice(), Vec::as_slice) {
-                for protocol in &entry.protocols {
-                    let key = Key {
-                        class: *class,
-                        protocol: *protocol,
-                        prefix: entry.prefix,
-                    };
-                    sockets.insert(key, entry.socket);
+/// Where the packets of a prefix go, by the pieces of its entries: for each protocol what a map holds of a socket, or 0.
+pub(crate) fn winners(of_prefix: &[Entry]) -> BTreeMap<Piece, [u16; 2]> {
+    let mut sorted: Vec<&Entry> = of_prefix.iter().collect();
+    // The last one to be written stays.
+    sorted.sort_by_key(|entry| entry.rank());
+    let mut found: BTreeMap<Piece, [u16; 2]> = BTreeMap::new();
+    for entry in sorted {
+        for piece in pieces(entry.ports) {
+            let numbers = found.entry(piece).or_default();
+            for (number, speaks) in numbers.iter_mut().zip(entry.speaks) {
+                if speaks {
+                    *number = entry.number();
                 }
             }
         }
-        Ok(Self { sockets, ports })
     }
-
-    /// A value of the trie.
-    pub(crate) fn value(key: Key, socket: u32) -> Vec<u8> {
-        let mut value = (socket + 1).to_ne_bytes().to_vec();
-        value.extend(u32::from(key.prefix.length()).to_ne_bytes());
-        value
-    }
+    found
 }
 
-/// An entry that was looked at.
-#[derive(Clone, Debug)]
-struct Entry<'a> {
-    plan: &'a LiveEntryPlan,
-    prefix: Prefix,
-    /// The number of its socket.
-    socket: u32,
-    /// The protocols that it is for.
-    protocols: Vec<IpProtocol>,
+/// The sockets that entries of a map may lead to.
+pub(crate) struct Names<'a> {
+    map: &'a str,
+    sockets: &'a [SocketSlots],
+    /// The numbers of the sockets.
+    numbers: BTreeMap<&'a str, usize>,
 }
 
-impl<'a> Entry<'a> {
-    fn read(map: &str, plan: &'a LiveEntryPlan, manifest: &Manifest) -> Result<Self, Error> {
-        let wrong = |cause: String| wrong(map, plan, cause);
-        let names = || manifest.sockets.iter().map(|socket| socket.name.as_str());
-        let number = names().position(|name| name == plan.socket);
-        let found = number.and_then(|number| Some((number, manifest.sockets.get(number)?)));
+impl<'a> Names<'a> {
+    /// Those of a manifest.
+    pub(crate) fn new(map: &'a str, manifest: &'a Manifest) -> Self {
+        let sockets = manifest.sockets.iter().enumerate();
+        Self {
+            map,
+            sockets: &manifest.sockets,
+            numbers: sockets
+                .map(|(number, socket)| (socket.name.as_str(), number))
+                .collect(),
+        }
+    }
+
+    /// Reads entries.
+    pub(crate) fn read_all(&self, plans: &[LiveEntryPlan]) -> Result<Vec<Entry>, Error> {
+        plans.iter().map(|plan| self.read(plan)).collect()
+    }
+
+    /// Reads an entry.
+    pub(crate) fn read(&self, plan: &LiveEntryPlan) -> Result<Entry, Error> {
+        let wrong = |cause: String| self.wrong(text(plan), cause);
+        let names = || self.sockets.iter().map(|socket| socket.name.as_str());
+        let number = self.numbers.get(plan.socket.as_str()).copied();
+        let found = number.and_then(|number| Some((number, self.sockets.get(number)?)));
         let (number, socket) = found.ok_or_else(|| undeclared("socket", &plan.socket, names()))?;
         if socket.is_connected() {
             return Err(wrong(format!(
@@ -137,91 +119,117 @@ impl<'a> Entry<'a> {
         if plan.ports.0 > plan.ports.1 {
             return Err(wrong("its ports end before they begin".to_owned()));
         }
-        let mut declared = protocols_of(socket);
-        if declared.is_empty() {
-            // Where no rule steers there are only names, and nobody asks.
-            declared = IpProtocol::WITH_SOCKETS.to_vec();
+        let speaks = speaks(socket, plan.protocol);
+        if let Some(protocol) = plan.protocol
+            && speaks == [false; 2]
+        {
+            return Err(wrong(format!(
+                "the socket \"{}\" has no {} socket",
+                plan.socket,
+                protocol_name(protocol)
+            )));
         }
-        let protocols = match plan.protocol {
-            Some(protocol) if !declared.contains(&protocol) => {
-                return Err(wrong(format!(
-                    "the socket \"{}\" has no {} socket",
-                    plan.socket,
-                    protocol_name(protocol)
-                )));
-            }
-            Some(protocol) => vec![protocol],
-            None => declared,
-        };
-        Ok(Self {
-            plan,
+        Ok(Entry {
             prefix,
-            socket: u32::try_from(number)
-                .map_err(|_| wrong("its socket has a number that no map holds".to_owned()))?,
-            protocols,
+            ports: plan.ports,
+            protocol: plan.protocol,
+            socket: held(number)
+                .ok_or_else(|| wrong("its socket has a number that no map holds".to_owned()))?,
+            speaks,
         })
     }
-}
 
-fn protocols_of(socket: &SocketSlots) -> Vec<IpProtocol> {
-    let protocols: BTreeSet<IpProtocol> = socket.slots.iter().map(|slot| slot.protocol).collect();
-    protocols.into_iter().collect()
-}
-
-fn wrong(map: &str, entry: &LiveEntryPlan, cause: String) -> Error {
-    Error::Entry {
-        map: map.to_owned(),
-        entry: text(entry),
-        cause,
+    /// The entry that was kept as a record.
+    pub(crate) fn of_record(&self, record: &EntryRecord) -> io::Result<Entry> {
+        let socket = self.sockets.get(record.socket as usize);
+        Ok(Entry {
+            prefix: record.prefix,
+            ports: record.ports,
+            protocol: record.protocol,
+            socket: held(record.socket).ok_or_else(foreign)?,
+            speaks: speaks(socket.ok_or_else(foreign)?, record.protocol),
+        })
     }
-}
 
-/// Refuses entries of one prefix of which neither is the more specific.
-fn check(map: &str, entries: &[Entry<'_>], kept: usize) -> Result<(), Error> {
-    let mut of_prefix: BTreeMap<Prefix, Vec<(usize, &Entry<'_>)>> = BTreeMap::new();
-    for (place, entry) in entries.iter().enumerate() {
-        let others = of_prefix.entry(entry.prefix).or_default();
-        for (before, other) in others.iter() {
-            // What is in the map can be removed; what comes along with the entry is a mistake of whoever wrote both.
-            let remedy = match *before < kept {
-                true => format!(
-                    "remove it first with `sockc map del {map} '{}'`{}",
-                    packets(other.plan),
-                    match is_same(entry, other) {
-                        true => ", or let `--replace` put this one in its place at once",
-                        false => "",
-                    }
-                ),
-                false => "both are to be put in: leave one of them out".to_owned(),
-            };
-            if let Some(cause) = conflict(entry, other, &remedy) {
-                return Err(wrong(map, entry.plan, cause));
-            }
+    /// An entry as policies and commands have it.
+    pub(crate) fn plan(&self, entry: &Entry) -> LiveEntryPlan {
+        let socket = self.sockets.get(usize::from(entry.socket));
+        LiveEntryPlan {
+            prefix: (entry.prefix.address(), entry.prefix.length()),
+            ports: entry.ports,
+            protocol: entry.protocol,
+            socket: socket.map(|socket| socket.name.clone()).unwrap_or_default(),
         }
-        others.push((place, entry));
     }
-    Ok(())
+
+    pub(crate) fn wrong(&self, entry: String, cause: String) -> Error {
+        Error::Entry {
+            map: self.map.to_owned(),
+            entry,
+            cause,
+        }
+    }
+
+    /// Refuses entries of one prefix of which neither is the more specific. The first `kept` are in the map already, and are
+    /// not compared with each other.
+    pub(crate) fn check(&self, entries: &[Entry], kept: usize) -> Result<(), Error> {
+        let mut of_prefix: BTreeMap<Prefix, Vec<(usize, &Entry)>> = BTreeMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            let others = of_prefix.entry(entry.prefix).or_default();
+            let new = place >= kept;
+            for (before, other) in others.iter().filter(|_| new) {
+                let is_kept = *before < kept;
+                if let Some(cause) = self.conflict(entry, other, is_kept) {
+                    return Err(self.wrong(text(&self.plan(entry)), cause));
+                }
+            }
+            others.push((place, entry));
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, entry: &Entry, other: &Entry, is_kept: bool) -> Option<String> {
+        let (one, two) = (entry.ports, other.ports);
+        if entry.is_as(other) {
+            let (text, remedy) = (text(&self.plan(other)), self.remedy(other, is_kept));
+            return Some(format!("`{text}` is for the same packets; {remedy}"));
+        }
+        let mut both = entry.speaks.iter().zip(other.speaks);
+        let both = both.any(|(one, other)| *one && other);
+        let apart = one.1 < two.0 || two.1 < one.0;
+        let nested = one.0 <= two.0 && two.1 <= one.1 || two.0 <= one.0 && one.1 <= two.1;
+        (both && !apart && !nested).then(|| {
+            let text = text(&self.plan(other));
+            format!("its ports overlap those of `{text}`, and neither range is inside the other")
+        })
+    }
+
+    /// What to do about an entry for the same packets. What is in the map can be removed; what comes along with the entry is a
+    /// mistake of whoever wrote both.
+    fn remedy(&self, other: &Entry, is_kept: bool) -> String {
+        match is_kept {
+            true => format!(
+                "remove it first with `sockc map del {} '{}'`, or let `--replace` put this one in its place at once",
+                self.map,
+                packets(&self.plan(other)),
+            ),
+            false => "both are to be put in: leave one of them out".to_owned(),
+        }
+    }
 }
 
-/// Whether two entries of one prefix are for the same packets.
-fn is_same(entry: &Entry<'_>, other: &Entry<'_>) -> bool {
-    entry.plan.ports == other.plan.ports && entry.plan.protocol == other.plan.protocol
+/// The number of a socket, if one more fits into what maps hold.
+fn held<N: TryInto<u16>>(number: N) -> Option<u16> {
+    number.try_into().ok().filter(|number| *number < u16::MAX)
 }
 
-fn conflict(entry: &Entry<'_>, other: &Entry<'_>, remedy: &str) -> Option<String> {
-    let (one, two) = (entry.plan.ports, other.plan.ports);
-    let other_text = text(other.plan);
-    if is_same(entry, other) {
-        return Some(format!("`{other_text}` is for the same packets; {remedy}"));
-    }
-    let both = entry
-        .protocols
-        .iter()
-        .any(|one| other.protocols.contains(one));
-    let apart = one.1 < two.0 || two.1 < one.0;
-    let nested = one.0 <= two.0 && two.1 <= one.1 || two.0 <= one.0 && one.1 <= two.1;
-    (both && !apart && !nested).then(|| {
-        format!("its ports overlap those of `{other_text}`, and neither range is inside the other")
+/// Which protocols an entry of a socket is for: the one that it names, if the socket has it, or all that the socket has.
+fn speaks(socket: &SocketSlots, named: Option<IpProtocol>) -> [bool; 2] {
+    // Where no rule steers there are only names, and nobody asks.
+    let any = socket.slots.is_empty();
+    IpProtocol::WITH_SOCKETS.map(|protocol| {
+        let has = any || socket.slots.iter().any(|slot| slot.protocol == protocol);
+        has && named.is_none_or(|named| named == protocol)
     })
 }
 

@@ -1,32 +1,32 @@
 //! Live maps: their entries, changes to them, and how they come over from one generation to the next.
 //!
-//! The entries are kept as they were written, in a pinned map of the generation; from them follows what the kernel's maps
-//! hold. These have two sides, and one word says which one programs ask: every change fills the other side with the whole map
-//! and then writes the word. So a packet meets the entries before or those after, and so does whoever comes after a kill.
-//! Sockets and classes of ports have other numbers in another generation, so each has maps of its own, filled from the
-//! entries of the one before.
+//! What is in a live map stands in pinned arrays of the kernel: the entries as they were written, and what programs find
+//! by them. Single entries are changed in place, a whole map on the side that does not hold; one word puts either in
+//! force. So a packet meets the entries before or those after, and so does whoever comes after a kill. Sockets have other
+//! numbers in another generation, so each has arrays of its own, filled from the entries of the one before.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 
-use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest};
+use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest, MapKind};
+use sockc_compiler::entry_table::{HEAD, NODE, PLAN, STATE};
 
 use super::Missing;
-use super::entries::{Contents, packets, text};
-use super::entry_maps::{Maps, check_keys};
+use super::entries::{Entry, Names, packets, text};
+use super::entry_change::{Edit, settle};
+use super::entry_trie::{TrieMaps, check_keys};
+use super::entry_whole::{self, Made};
+use super::image::{EntryRecord, Image, RECORD, record_elements};
 use crate::active::{self, Active};
-use crate::error::{Error, at, undeclared, unreadable};
+use crate::error::{Error, at, undeclared};
 use crate::options::Options;
-use crate::state::chunks;
+use crate::prefix::Prefix;
 use crate::state::record::Record;
 use crate::state::{Access, State};
-use crate::sys::bpffs;
 use crate::sys::map::Shape;
-
-/// The entries of all live maps of a generation, by the map's name and the side of the kernel's maps that holds them. Those of
-/// a side that is not asked are of a change that is under way, or was killed.
-type Entries = BTreeMap<String, [Option<Vec<LiveEntryPlan>>; 2]>;
+use crate::sys::shared::{Shared, Words};
+use crate::sys::{bpffs, caps};
 
 /// A live map and how full it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,14 +60,6 @@ pub struct Removed {
 }
 
 impl Removed {
-    fn means(&self, entry: &LiveEntryPlan) -> bool {
-        let same = &self.entry;
-        let packets = same.prefix == entry.prefix
-            && same.ports == entry.ports
-            && same.protocol == entry.protocol;
-        packets && (!self.with_socket || same.socket == entry.socket)
-    }
-
     fn text(&self) -> String {
         let text = text(&self.entry);
         match text.split_once(" -> ") {
@@ -83,11 +75,7 @@ impl Removed {
 ///
 /// Any [`Error`]; nothing is changed then.
 pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
-    change(options, name, |_, all| {
-        let kept = all.len();
-        all.extend_from_slice(entries);
-        Ok(kept)
-    })
+    change(options, name, |opened| opened.add(BTreeMap::new(), entries))
 }
 
 /// Puts entries into a live map, each in place of the one for the same packets, if there is one. Gives how many are in it then.
@@ -96,16 +84,12 @@ pub fn map_add(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Resu
 ///
 /// Any [`Error`]; nothing is changed then.
 pub fn map_put(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
-    let key = |entry: &LiveEntryPlan| {
-        let protocol = entry.protocol.map(|protocol| protocol.0);
-        (entry.prefix, entry.ports, protocol)
-    };
-    let put: BTreeSet<_> = entries.iter().map(key).collect();
-    change(options, name, |_, all| {
-        all.retain(|entry| !put.contains(&key(entry)));
-        let kept = all.len();
-        all.extend_from_slice(entries);
-        Ok(kept)
+    change(options, name, |opened| {
+        let mut replaced = BTreeMap::new();
+        for entry in entries {
+            replaced.extend(opened.record_for(entry)?);
+        }
+        opened.add(replaced, entries)
     })
 }
 
@@ -115,9 +99,11 @@ pub fn map_put(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Resu
 ///
 /// Any [`Error`]; nothing is changed then.
 pub fn map_load(options: &Options, name: &str, entries: &[LiveEntryPlan]) -> Result<usize, Error> {
-    change(options, name, |_, all| {
-        *all = entries.to_vec();
-        Ok(0)
+    change(options, name, |opened| {
+        opened.check_room(entries.len())?;
+        let read = opened.names.read_all(entries)?;
+        opened.names.check(&read, 0)?;
+        opened.put_whole(&read, false)
     })
 }
 
@@ -132,24 +118,24 @@ pub fn map_del(
     entries: &[Removed],
     missing: Missing,
 ) -> Result<usize, Error> {
-    change(options, name, |plan, all| {
+    change(options, name, |opened| {
+        let mut found = BTreeMap::new();
         for removed in entries {
-            match all.iter().position(|entry| removed.means(entry)) {
-                Some(place) => drop(all.remove(place)),
+            let record = opened.record_for(&removed.entry)?;
+            let meant = record.filter(|(number, record)| {
+                let new = !found.contains_key(number);
+                new && (!removed.with_socket || opened.leads_to(record, &removed.entry.socket))
+            });
+            match meant {
+                Some((number, record)) => drop(found.insert(number, record)),
                 None if missing == Missing::Ignored => {}
-                None => {
-                    return Err(Error::Entry {
-                        map: plan.name.clone(),
-                        entry: removed.text(),
-                        cause: format!(
-                            "it is not in the map; `sockc map list {}` shows what is",
-                            plan.name
-                        ),
-                    });
-                }
+                None => return Err(opened.is_missing(removed)),
             }
         }
-        Ok(all.len())
+        opened.edit(Edit {
+            removed: found,
+            added: Vec::new(),
+        })
     })
 }
 
@@ -178,13 +164,12 @@ pub fn map_names(options: &Options) -> Result<Vec<MapSummary>, Error> {
 /// Any [`Error`].
 pub fn map_list(options: &Options, name: &str) -> Result<LiveMap, Error> {
     active::with(options, Access::Read, |active| {
-        let (state, record) = (active.state(), active.record);
         let plan = plan_of(active, name)?;
-        let maps = Maps::open(plan, state, record.generation)?;
+        let opened = Opened::of(plan, active.state(), active.record, Access::Read)?;
         Ok(LiveMap {
             name: plan.name.clone(),
             max: plan.max,
-            entries: asked((state, record), &read(state, record)?, &maps)?,
+            entries: opened.plans()?,
         })
     })
 }
@@ -195,97 +180,198 @@ fn plan_of<'a>(active: &Active<'a>, name: &str) -> Result<&'a LiveMapPlan, Error
     found.ok_or_else(|| undeclared("live map", name, maps.iter().map(|map| map.name.as_str())))
 }
 
-/// Changes a live map; `work` gives how many of the entries, from the first one on, are in it already.
+/// Changes a live map; `work` gives how many entries there are then.
 fn change(
     options: &Options,
     name: &str,
-    work: impl FnOnce(&LiveMapPlan, &mut Vec<LiveEntryPlan>) -> Result<usize, Error> + Send,
+    work: impl FnOnce(&Opened<'_>) -> Result<usize, Error> + Send,
 ) -> Result<usize, Error> {
     active::with(options, Access::Change, |active| {
-        let (state, record) = (active.state(), active.record);
         let plan = plan_of(active, name)?;
-        let maps = Maps::open(plan, state, record.generation)?;
-        let kept = read(state, record)?;
-        let mut entries = asked((state, record), &kept, &maps)?;
-        let old = work(plan, &mut entries)?;
-        check_room(plan, &entries)?;
-        let count = entries.len();
-        let contents = maps.contents(&entries, old, &record.manifest)?;
-        let keep = |kept: &Entries| keep(state, record.generation, kept);
-        replace(&maps, &contents, entries, kept, keep)?;
-        Ok(count)
+        let opened = Opened::of(plan, active.state(), active.record, Access::Change)?;
+        settle(&opened.image).map_err(opened.changing())?;
+        work(&opened)
     })
 }
 
-/// The entries of the side that programs ask.
-fn asked(
-    (state, record): (&State, &Record),
-    kept: &Entries,
-    maps: &Maps<'_>,
-) -> Result<Vec<LiveEntryPlan>, Error> {
-    let name = &maps.plan.name;
-    let side = maps.side()?;
-    let sides = kept.get(name);
-    let entries = sides.and_then(|sides| sides.get(side)?.clone());
-    entries.ok_or_else(|| Error::State {
-        path: state.entries(record.generation),
-        cause: format!("it lacks the entries of the live map \"{name}\""),
-    })
+/// The name of the array of entries, next to that of the keys.
+fn entries_name(nodes: &str) -> String {
+    format!("{nodes}_entries")
 }
 
-fn check_room(plan: &LiveMapPlan, entries: &[LiveEntryPlan]) -> Result<(), Error> {
-    if entries.len() <= plan.max as usize {
+/// The kernel's maps of a live map.
+struct Opened<'a> {
+    plan: &'a LiveMapPlan,
+    names: Names<'a>,
+    image: Image,
+    trie: TrieMaps,
+}
+
+impl<'a> Opened<'a> {
+    fn of(
+        plan: &'a LiveMapPlan,
+        state: &State,
+        record: &'a Record,
+        access: Access,
+    ) -> Result<Self, Error> {
+        Self::open(plan, &record.manifest, (state, record.generation), access)
+    }
+
+    fn open(
+        plan: &'a LiveMapPlan,
+        manifest: &'a Manifest,
+        (state, generation): (&State, u32),
+        access: Access,
+    ) -> Result<Self, Error> {
+        let words = |name: &str, value: u32| -> Result<Box<dyn Words>, Error> {
+            let array = state.open_map(generation, name, MapKind::Array)?;
+            let writable = access == Access::Change;
+            let shared = Shared::new(array, value, writable).map_err(at(format!("open {name}")))?;
+            Ok(Box::new(shared))
+        };
+        Ok(Self {
+            plan,
+            names: Names::new(&plan.name, manifest),
+            image: Image {
+                max: plan.max,
+                state: words(&plan.state, STATE)?,
+                plans: words(&plan.plans, PLAN)?,
+                heads: words(&plan.heads, HEAD)?,
+                nodes: words(&plan.nodes, NODE)?,
+                records: words(&entries_name(&plan.nodes), RECORD as u32)?,
+                wait: caps::wait_for_running_programs,
+            },
+            trie: TrieMaps::open(plan, state, generation)?,
+        })
+    }
+
+    fn changing(&self) -> impl FnOnce(io::Error) -> Error {
+        at(format!("change the live map \"{}\"", self.plan.name))
+    }
+
+    fn reading(&self) -> impl FnOnce(io::Error) -> Error {
+        at(format!("read the live map \"{}\"", self.plan.name))
+    }
+
+    /// How many entries it has.
+    fn len(&self) -> Result<usize, Error> {
+        let count = self.image.now().and_then(|now| self.image.count(now.view));
+        count.map(|count| count as usize).map_err(self.reading())
+    }
+
+    /// The entries that hold and are not `removed`, in the order in which they came.
+    fn all_but(&self, removed: &BTreeMap<u32, EntryRecord>) -> io::Result<Vec<Entry>> {
+        let now = self.image.now()?;
+        let mut found = Vec::new();
+        for number in 1..=self.image.record_count(now.side())? {
+            let record = self.image.record(now.side(), number)?;
+            if record.views >> now.view & 1 == 1 && !removed.contains_key(&number) {
+                found.push(self.names.of_record(&record)?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The entries as policies and commands have them.
+    fn plans(&self) -> Result<Vec<LiveEntryPlan>, Error> {
+        let all = self.all_but(&BTreeMap::new()).map_err(self.reading())?;
+        Ok(all.iter().map(|entry| self.names.plan(entry)).collect())
+    }
+
+    /// The record for the packets of an entry that holds.
+    fn record_for(&self, entry: &LiveEntryPlan) -> Result<Option<(u32, EntryRecord)>, Error> {
+        let (address, length) = entry.prefix;
+        let Some(prefix) = Prefix::new(address, length) else {
+            return Ok(None);
+        };
+        let find = || {
+            let now = self.image.now()?;
+            let mut there = self.image.of_prefix(now.side(), prefix)?.into_iter();
+            Ok(there.find(|(_, record)| record.views >> now.view & 1 == 1 && record.is_for(entry)))
+        };
+        find().map_err(self.reading())
+    }
+
+    fn leads_to(&self, record: &EntryRecord, socket: &str) -> bool {
+        let entry = self.names.of_record(record);
+        entry.is_ok_and(|entry| self.names.plan(&entry).socket == socket)
+    }
+
+    fn is_missing(&self, removed: &Removed) -> Error {
+        let name = &self.plan.name;
+        let cause = format!("it is not in the map; `sockc map list {name}` shows what is");
+        self.names.wrong(removed.text(), cause)
+    }
+
+    fn check_room(&self, wanted: usize) -> Result<(), Error> {
+        check_room(self.plan, wanted)
+    }
+
+    /// Puts entries in, in place of those that are `replaced`.
+    fn add(
+        &self,
+        replaced: BTreeMap<u32, EntryRecord>,
+        entries: &[LiveEntryPlan],
+    ) -> Result<usize, Error> {
+        let after = self.len()?.saturating_sub(replaced.len()) + entries.len();
+        self.check_room(after)?;
+        let edit = Edit {
+            removed: replaced,
+            added: self.names.read_all(entries)?,
+        };
+        let mut beside = Vec::new();
+        for prefix in edit.prefixes() {
+            let there = edit.staying(&self.image, &self.names, prefix);
+            beside.extend(there.map_err(self.reading())?);
+        }
+        let kept = beside.len();
+        beside.extend(&edit.added);
+        self.names.check(&beside, kept)?;
+        self.edit(edit)
+    }
+
+    /// Makes a change whose entries were checked.
+    fn edit(&self, edit: Edit) -> Result<usize, Error> {
+        let made = edit.make(&self.image, &self.names);
+        if made.map_err(self.changing())? {
+            return self.len();
+        }
+        let mut all = self.all_but(&edit.removed).map_err(self.reading())?;
+        all.extend(&edit.added);
+        self.put_whole(&all, false)
+    }
+
+    /// Makes the map hold exactly these entries, which were checked.
+    fn put_whole(&self, entries: &[Entry], fresh: bool) -> Result<usize, Error> {
+        let made = Made::new(self.plan.max, entries);
+        if let Made::Trie(contents) = &made {
+            check_keys(self.plan, contents, &self.trie.shape()?)?;
+        }
+        entry_whole::put(&self.image, &self.trie, (entries, &made), fresh)
+            .map_err(self.changing())?;
+        Ok(entries.len())
+    }
+}
+
+fn check_room(plan: &LiveMapPlan, wanted: usize) -> Result<(), Error> {
+    if wanted <= plan.max as usize {
         return Ok(());
     }
     Err(Error::MapFull {
         map: plan.name.clone(),
-        wanted: entries.len(),
+        wanted,
         max: plan.max,
     })
 }
 
-fn read(state: &State, record: &Record) -> Result<Entries, Error> {
-    let path = state.entries(record.generation);
-    let damaged = |cause: String| Error::State {
-        path: path.clone(),
-        cause,
-    };
-    match chunks::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Entries::new()),
-        Err(error) => Err(unreadable(&path, error)),
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string())),
-    }
-}
-
-/// The entries of each live map of a policy in force.
-fn all(state: &State, record: &Record) -> Result<BTreeMap<String, Vec<LiveEntryPlan>>, Error> {
-    let kept = read(state, record)?;
-    let maps = record.manifest.maps.iter();
-    maps.map(|plan| {
-        let maps = Maps::open(plan, state, record.generation)?;
-        Ok((plan.name.clone(), asked((state, record), &kept, &maps)?))
-    })
-    .collect()
-}
-
 /// How many entries each live map has.
 pub(crate) fn sizes(state: &State, record: &Record) -> Result<BTreeMap<String, usize>, Error> {
-    let entries = all(state, record)?.into_iter();
-    Ok(entries
-        .map(|(name, entries)| (name, entries.len()))
-        .collect())
-}
-
-/// Keeps entries in place of those that are kept.
-fn keep(state: &State, generation: u32, entries: &Entries) -> Result<(), Error> {
-    let what = "keep the entries of live maps";
-    let json = serde_json::to_vec(entries).map_err(|error| Error::Object {
-        cause: error.to_string(),
-    })?;
-    let next = state.next_entries(generation);
-    bpffs::unpin(&next).map_err(at(what))?;
-    chunks::write("entries", &json, &next).map_err(at(what))?;
-    fs::rename(&next, state.entries(generation)).map_err(at(what))
+    let maps = record.manifest.maps.iter();
+    let size = |plan: &LiveMapPlan| {
+        let opened = Opened::of(plan, state, record, Access::Read)?;
+        Ok((plan.name.clone(), opened.len()?))
+    };
+    maps.map(size).collect()
 }
 
 /// Fills the live maps of a new generation: with the entries of the generation before, or with what the policy says.
@@ -295,18 +381,22 @@ pub(crate) fn fill(
     (state, netns): (&State, Option<&str>),
     generation: u32,
 ) -> Result<(), Error> {
-    if manifest.maps.is_empty() {
-        return Ok(());
-    }
-    let mut entries = Entries::new();
     for (plan, of_plan) in carried(manifest, before, (state, netns))? {
-        let maps = Maps::open(plan, state, generation)?;
-        let what = format!("fill the live map \"{}\"", plan.name);
-        let contents = maps.contents(&of_plan, of_plan.len(), manifest)?;
-        maps.fill(0, &contents).map_err(at(what))?;
-        entries.insert(plan.name.clone(), [Some(of_plan), None]);
+        let name = entries_name(&plan.nodes);
+        let path = state.map(generation, &name);
+        let title = format!("ent_{}", plan.name);
+        Shared::create(&title, RECORD as u32, record_elements(plan.max))
+            .and_then(|array| bpffs::pin(array.as_fd(), &path))
+            .map_err(at(format!("make {}", path.display())))?;
+        let place = (state, generation);
+        let opened = Opened::open(plan, manifest, place, Access::Change)?;
+        let entries = opened.names.read_all(&of_plan)?;
+        opened.names.check(&entries, 0)?;
+        if !entries.is_empty() {
+            opened.put_whole(&entries, true)?;
+        }
     }
-    keep(state, generation, &entries)
+    Ok(())
 }
 
 /// Refuses what `fill` refuses, without filling anything. `shapes` are those of the maps of the object that comes.
@@ -317,8 +407,12 @@ pub(crate) fn check(
     shapes: &BTreeMap<String, Shape>,
 ) -> Result<(), Error> {
     for (plan, of_plan) in carried(manifest, before, (state, netns))? {
-        let contents = Contents::new(&plan.name, &of_plan, of_plan.len(), manifest)?;
-        if let Some(trie) = shapes.get(&plan.trie) {
+        let names = Names::new(&plan.name, manifest);
+        let entries = names.read_all(&of_plan)?;
+        names.check(&entries, 0)?;
+        if let (Made::Trie(contents), Some(trie)) =
+            (Made::new(plan.max, &entries), shapes.get(&plan.trie))
+        {
             check_keys(plan, &contents, trie)?;
         }
     }
@@ -331,13 +425,16 @@ fn carried<'a>(
     before: Option<&Record>,
     (state, netns): (&State, Option<&str>),
 ) -> Result<Vec<(&'a LiveMapPlan, Vec<LiveEntryPlan>)>, Error> {
-    let kept = before.map(|record| all(state, record)).transpose()?;
-    let mut kept = kept.unwrap_or_default();
     let plans = manifest.maps.iter().map(|plan| {
-        let of_plan = kept
-            .remove(&plan.name)
-            .unwrap_or_else(|| plan.start.clone());
-        check_room(plan, &of_plan)?;
+        let mut old = before.iter().flat_map(|before| {
+            let maps = before.manifest.maps.iter();
+            maps.map(move |old| (*before, old))
+        });
+        let of_plan = match old.find(|(_, old)| old.name == plan.name) {
+            Some((before, old)) => Opened::of(old, state, before, Access::Read)?.plans()?,
+            None => plan.start.clone(),
+        };
+        check_room(plan, of_plan.len())?;
         check_sockets(plan, &of_plan, manifest, netns)?;
         Ok((plan, of_plan))
     });
@@ -351,13 +448,14 @@ fn check_sockets(
     manifest: &Manifest,
     netns: Option<&str>,
 ) -> Result<(), Error> {
-    let declared = |name: &String| {
-        let mut sockets = manifest.sockets.iter();
-        sockets.any(|socket| socket.name == *name && !socket.is_connected())
-    };
+    let sockets = manifest.sockets.iter();
+    let declared: BTreeSet<&String> = sockets
+        .filter(|socket| !socket.is_connected())
+        .map(|socket| &socket.name)
+        .collect();
     let lost: Vec<_> = entries
         .iter()
-        .filter(|entry| !declared(&entry.socket))
+        .filter(|entry| !declared.contains(&entry.socket))
         .collect();
     let Some(first) = lost.first() else {
         return Ok(());
@@ -380,58 +478,4 @@ fn check_sockets(
             packets(first)
         ),
     })
-}
-
-/// Puts whole contents in force. What the other side is to hold is kept first: so whoever comes after a kill finds in
-/// `kept` that there may be something of it, and in the word whether it holds.
-fn replace(
-    maps: &Maps<'_>,
-    contents: &Contents,
-    entries: Vec<LiveEntryPlan>,
-    mut kept: Entries,
-    keep: impl Fn(&Entries) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let what = || at(format!("change the live map \"{}\"", maps.plan.name));
-    let side = maps.side()?;
-    let other = 1 - side;
-    let sides = kept.entry(maps.plan.name.clone()).or_default();
-    let [before, left] = match side {
-        0 => [sides[0].take(), sides[1].take()],
-        _ => [sides[1].take(), sides[0].take()],
-    };
-    if left.is_some() {
-        maps.empty(other).map_err(what())?;
-    }
-    let mut both = kept.clone();
-    both.insert(
-        maps.plan.name.clone(),
-        in_order(side, before.clone(), Some(entries.clone())),
-    );
-    keep(&both)?;
-    let filled = maps.fill(other, contents).and_then(|()| maps.ask(other));
-    if let Err(error) = filled {
-        // What cannot be taken away now is removed by the next change.
-        if maps.empty(other).is_ok() {
-            kept.insert(maps.plan.name.clone(), in_order(side, before, None));
-            let _ = keep(&kept);
-        }
-        return Err(what()(error));
-    }
-    // The new entries are in force; what is left of the old ones, the next change removes too.
-    if maps.empty(side).is_ok() {
-        kept.insert(maps.plan.name.clone(), in_order(other, Some(entries), None));
-        let _ = keep(&kept);
-    }
-    Ok(())
-}
-
-fn in_order(
-    side: usize,
-    of_side: Option<Vec<LiveEntryPlan>>,
-    of_other: Option<Vec<LiveEntryPlan>>,
-) -> [Option<Vec<LiveEntryPlan>>; 2] {
-    match side {
-        0 => [of_side, of_other],
-        _ => [of_other, of_side],
-    }
 }

@@ -6,7 +6,7 @@
 //! code is what the text compiles to, which the compiler says.
 
 use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
-use sockc_compiler::object;
+use sockc_compiler::{entry_table, object};
 
 use crate::error::Error;
 
@@ -40,6 +40,17 @@ fn sizes(artifact: &Artifact) -> Result<(), Error> {
         is_as_told(artifact, &map.trie, &|trie| {
             trie.max_entries == map_keys(map.max)
         })?;
+        let plans = entry_table::SIDES * entry_table::PLANS;
+        for (name, value, entries) in [
+            (&map.state, entry_table::STATE, 1),
+            (&map.plans, entry_table::PLAN, plans),
+            (&map.heads, entry_table::HEAD, entry_table::heads(map.max)),
+            (&map.nodes, entry_table::NODE, entry_table::nodes(map.max)),
+        ] {
+            is_as_told(artifact, name, &|array| {
+                array.max_entries == entries && array.value_size == value
+            })?;
+        }
     }
     artifact
         .netns

@@ -3,15 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
 
+use super::carry;
 use super::inspect;
 use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
+use super::places::{Places, by_address};
 use crate::code::owner::Belongs;
 use crate::error::{Error, at};
 use crate::session::Session;
@@ -27,7 +30,9 @@ pub(crate) struct SlotFiller<'a> {
     owners: &'a Owners,
     sockets: OwnedFd,
     listen: SlotPrograms,
-    registered: Option<SlotPrograms>,
+    carried: Option<SlotPrograms>,
+    /// What is said of sockets that find no place any more.
+    left_out: Vec<String>,
 }
 
 impl<'a> SlotFiller<'a> {
@@ -50,13 +55,17 @@ impl<'a> SlotFiller<'a> {
         }
         let sockets = slots_map(state, generation)?;
         let listen = SlotPrograms::new(manifest, sockets.as_fd()).map_err(at(what))?;
-        let registered = before.map(|before| copier(manifest, before, state, &sockets));
+        let carried = match before {
+            Some(before) => carry::plan(manifest, before, state)?,
+            None => carry::Plan::default(),
+        };
         Ok(Some(Self {
             manifest,
             session,
             owners,
             listen,
-            registered: registered.transpose()?.flatten(),
+            carried: carried.programs(sockets.as_fd())?,
+            left_out: carried.left_out,
             sockets,
         }))
     }
@@ -65,11 +74,12 @@ impl<'a> SlotFiller<'a> {
     pub(crate) fn run(&self) -> Result<(Vec<SlotState>, Vec<String>), Error> {
         let what = "fill the socket slots";
         let mut found = self.listen.run().map_err(at(what))?;
-        if let Some(registered) = &self.registered {
-            found.extend(registered.run().map_err(at(what))?);
+        if let Some(carried) = &self.carried {
+            found.extend(carried.run().map_err(at(what))?);
             self.put_others_out()?;
         }
-        found.extend(self.take_from_holders(&found)?);
+        let mut notes = self.left_out.clone();
+        found.extend(self.take_from_holders(&found, &mut notes)?);
         let mut missed = Vec::new();
         for socket in self
             .manifest
@@ -84,10 +94,7 @@ impl<'a> SlotFiller<'a> {
             found.extend(filled);
         }
         let mut states = inspect::states(self.session, self.manifest, self.sockets.as_fd())?;
-        let notes = missed
-            .iter()
-            .filter_map(|missed| missed.note(&states))
-            .collect();
+        notes.extend(missed.iter().filter_map(|missed| missed.note(&states)));
         // What was refused while a slot was filled is not to be seen afterwards.
         let refused = found.iter().filter(|one| is_refusal(one.state));
         let refused: BTreeMap<u32, Fill> = refused.map(|one| (one.slot.index, one.state)).collect();
@@ -103,55 +110,117 @@ impl<'a> SlotFiller<'a> {
         Ok((states, notes))
     }
 
-    /// Sockets that were handed over under the policy before, and that are not of the owner whom this one declares.
+    /// Sockets that were carried over from the policy before, and that are not of the owner whom this one declares.
     fn put_others_out(&self) -> Result<(), Error> {
-        let owned = registered(self.manifest)
+        let carried = self.manifest.sockets.iter();
+        let owned = carried
+            .filter(|socket| carry::is_carried(socket))
             .filter_map(|socket| Some((socket, self.owners.belongs(&socket.name)?)));
         for (socket, owner) in owned {
             let machine = Machine::look(|_| false).map_err(at(WHOSE))?;
             for slot in &socket.slots {
-                let key = slot.index.to_ne_bytes();
-                let mut cookie = [0; 8];
-                let there = map::lookup(self.sockets.as_fd(), &key, &mut cookie);
-                if !there.map_err(at("look into the socket slots"))? {
+                let cookie = map::cookie_in(self.sockets.as_fd(), slot.index);
+                let cookie = cookie.map_err(at("look into the socket slots"))?;
+                if cookie.is_none() || machine.is_of(cookie, owner).map_err(at(WHOSE))? {
                     continue;
                 }
-                let theirs = machine.is_of(Some(u64::from_ne_bytes(cookie)), owner);
-                if !theirs.map_err(at(WHOSE))? {
-                    map::delete(self.sockets.as_fd(), &key).map_err(at("empty a socket slot"))?;
-                }
+                let emptied = map::empty_slot(self.sockets.as_fd(), slot.index);
+                emptied.map_err(at("empty a socket slot"))?;
             }
         }
         Ok(())
     }
 
-    /// Takes sockets from the processes that hold them: those that have an owner, and those that the kernel's lookup, as `found`
-    /// says, does not find. There a lookup program of somebody else may decide.
-    fn take_from_holders(&self, found: &[SlotState]) -> Result<Vec<SlotState>, Error> {
-        let listen = self.manifest.sockets.iter();
-        let listen = listen.filter(|socket| socket.origin == SlotOrigin::Listen);
-        let slots = listen.flat_map(|socket| {
-            let owner = self.owners.belongs(&socket.name);
-            socket.slots.iter().map(move |slot| Sought {
-                socket: &socket.name,
-                slot,
-                owner,
-            })
-        });
-        let unfound =
-            |sought: &Sought<'_>| sought.owner.is_some() || is_unfound(found, sought.slot);
-        let slots: Vec<Sought<'_>> = slots.filter(unfound).collect();
-        if slots.is_empty() {
+    /// Takes sockets from the processes that hold them: those that have an owner, those of a group at one address, and those that the
+    /// kernel's lookup, as `found` says, does not find. There a lookup program of somebody else may decide.
+    fn take_from_holders(
+        &self,
+        found: &[SlotState],
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<SlotState>, Error> {
+        let sought = self.sought(found);
+        if sought.is_empty() {
             return Ok(Vec::new());
         }
-        let ports: BTreeSet<u16> = slots.iter().map(|sought| sought.slot.port).collect();
+        let ports: BTreeSet<u16> = sought.iter().map(|sought| sought.first.port).collect();
         let machine =
             Machine::look(|open| ports.contains(&open.local.port())).map_err(at(WHOSE))?;
         let mut taken = Vec::new();
-        for sought in slots {
-            let holder = sought.holder(&machine).map_err(at(WHOSE))?;
-            let fill = holder.map(|holder| self.take(sought.slot, holder));
-            taken.extend(fill.map(|fill| SlotState::new(sought.socket, sought.slot, fill)));
+        for sought in sought {
+            let there = sought.there(&machine).map_err(at(WHOSE))?;
+            if !sought.others.is_empty() {
+                taken.extend(self.take_members(&sought, there, notes)?);
+                continue;
+            }
+            let fill = there
+                .first()
+                .map(|(_, holder)| self.take(sought.first, *holder));
+            let state = fill.map(|fill| SlotState::new(&sought.socket.name, sought.first, fill));
+            taken.extend(state);
+        }
+        Ok(taken)
+    }
+
+    /// The addresses whose sockets are looked for in processes.
+    fn sought(&self, found: &[SlotState]) -> Vec<Sought<'a>> {
+        let mut all = Vec::new();
+        let listen = self.manifest.sockets.iter();
+        for socket in listen.filter(|socket| socket.origin == SlotOrigin::Listen) {
+            let owner = self.owners.belongs(&socket.name);
+            for slots in by_address(socket) {
+                let Some((first, others)) = slots.split_first() else {
+                    continue;
+                };
+                if owner.is_some() || !others.is_empty() || is_unfound(found, first) {
+                    all.push(Sought {
+                        socket,
+                        first,
+                        others: others.to_vec(),
+                        owner,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// Puts the sockets of one address into the places that are free, each once.
+    fn take_members(
+        &self,
+        sought: &Sought<'_>,
+        mut there: Vec<Found>,
+        notes: &mut Vec<String>,
+    ) -> Result<Vec<SlotState>, Error> {
+        let slots = std::iter::once(sought.first).chain(sought.others.iter().copied());
+        let places = Places::look(slots, self.sockets.as_fd());
+        let mut places = places.map_err(at("look into the socket slots"))?;
+        for slot in places.twice() {
+            let emptied = map::empty_slot(self.sockets.as_fd(), slot.index);
+            emptied.map_err(at("empty a socket slot"))?;
+        }
+        // In the order in which they were made, or nearly so.
+        there.sort_unstable();
+        let mut taken = Vec::new();
+        let mut more = 0;
+        for (cookie, holder) in there {
+            if places.of(cookie).is_some() {
+                continue;
+            }
+            match places.take(cookie) {
+                Some(slot) => {
+                    let fill = self.take(slot, holder);
+                    taken.push(SlotState::new(&sought.socket.name, slot, fill));
+                }
+                None => more += 1,
+            }
+        }
+        if more > 0 {
+            notes.push(no_room(
+                &sought.socket.name,
+                sought.first,
+                places.count(),
+                more,
+            ));
         }
         Ok(taken)
     }
@@ -171,28 +240,46 @@ impl<'a> SlotFiller<'a> {
     }
 }
 
-/// A slot whose socket is looked for among those that processes hold.
+/// A socket, by its cookie, with a process that has it and the descriptor there.
+type Found = (u64, (u32, i32));
+
+/// An address whose sockets are looked for among those that processes hold.
 struct Sought<'a> {
-    socket: &'a str,
-    slot: &'a Slot,
+    socket: &'a SocketSlots,
+    first: &'a Slot,
+    /// The other slots for the same address.
+    others: Vec<&'a Slot>,
     owner: Option<&'a Belongs>,
 }
 
 impl Sought<'_> {
-    /// The process that has the socket at the address, and its descriptor.
-    fn holder(&self, machine: &Machine) -> io::Result<Option<(u32, i32)>> {
-        for open in machine.at(self.slot).filter(|open| !open.mptcp) {
+    /// Those that are meant.
+    fn there(&self, machine: &Machine) -> io::Result<Vec<Found>> {
+        let mut found = Vec::new();
+        for open in machine.at(self.first).filter(|open| !open.mptcp) {
             let is_meant = match self.owner {
                 Some(owner) => belongs(open, owner)?,
                 // What answers by one interface alone is taken for nobody who did not ask for it.
                 None => open.interface == 0,
             };
             if is_meant && let Some(holder) = machine.holder(open) {
-                return Ok(Some(holder));
+                found.push((open.cookie, holder));
             }
         }
-        Ok(None)
+        Ok(found)
     }
+}
+
+/// That more sockets are there than places.
+fn no_room(socket: &str, slot: &Slot, places: usize, more: usize) -> String {
+    let address = SocketAddr::new(slot.address, slot.port);
+    let (sockets, get) = match more {
+        1 => ("socket", "gets"),
+        _ => ("sockets", "get"),
+    };
+    format!(
+        "{more} more {sockets} at {address} {get} nothing: the socket \"{socket}\" has {places} places for them, all taken; a higher number behind `members` makes room"
+    )
 }
 
 /// Whether the kernel's lookup found nobody at the address of a slot.
@@ -262,39 +349,4 @@ fn is_held(socket: &SocketSlots) -> bool {
 /// The map of the slots of a generation.
 pub(crate) fn slots_map(state: &State, generation: u32) -> Result<OwnedFd, Error> {
     state.open_map(generation, "sockets", MapKind::SockMap)
-}
-
-/// Copies registered sockets to the slots of the same name, protocol and family.
-fn copier(
-    manifest: &Manifest,
-    before: &Record,
-    state: &State,
-    sockets: &OwnedFd,
-) -> Result<Option<SlotPrograms>, Error> {
-    let mut copied: Vec<(&str, &Slot, u32)> = Vec::new();
-    for socket in registered(manifest) {
-        let same = registered(&before.manifest).find(|old| old.name == socket.name);
-        let old = same.map_or(&[][..], |old| old.slots.as_slice());
-        for slot in &socket.slots {
-            if let Some(old) = old.iter().find(|old| same_kind(old, slot)) {
-                copied.push((&socket.name, slot, old.index));
-            }
-        }
-    }
-    if copied.is_empty() {
-        return Ok(None);
-    }
-    let from = slots_map(state, before.generation)?;
-    SlotPrograms::copier(copied.into_iter(), from.as_fd(), sockets.as_fd())
-        .map(Some)
-        .map_err(at("load the programs that carry registered sockets over"))
-}
-
-fn registered(manifest: &Manifest) -> impl Iterator<Item = &SocketSlots> {
-    let sockets = manifest.sockets.iter();
-    sockets.filter(|socket| socket.origin == SlotOrigin::Registered)
-}
-
-fn same_kind(one: &Slot, other: &Slot) -> bool {
-    one.protocol == other.protocol && one.address.is_ipv4() == other.address.is_ipv4()
 }

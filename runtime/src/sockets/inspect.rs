@@ -9,18 +9,22 @@ use std::os::fd::{AsFd, BorrowedFd};
 use sockc_compiler::artifact::{Manifest, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::protocol::IpProtocol;
 
+use super::listen;
 use super::lookup::{Fill, SlotPrograms, SlotState};
 use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
+use super::places::by_address;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::code::owner::Belongs;
 use crate::error::{Error, at, is_machine};
 use crate::hook::Point;
 use crate::session::Session;
+use crate::state::pin::{LISTEN, TURNED_AWAY};
+use crate::state::record::Record;
 use crate::sys::diag::{self, Open};
-use crate::sys::{map, process};
+use crate::sys::{bpffs, map, process};
 
 /// How every slot stands.
 pub(crate) fn states(
@@ -31,7 +35,17 @@ pub(crate) fn states(
     let mut states = SlotPrograms::inspector(manifest, sockets)
         .and_then(|inspector| inspector.run())
         .map_err(at("look into the socket slots"))?;
-    let cookies: Vec<Option<u64>> = states.iter().map(|state| cookie(state, sockets)).collect();
+    let named = manifest.sockets.iter();
+    let named: BTreeMap<&str, &SocketSlots> =
+        named.map(|socket| (socket.name.as_str(), socket)).collect();
+    for state in &mut states {
+        let socket = named.get(state.socket.as_str());
+        state.member = socket.and_then(|socket| socket.member(&state.slot));
+    }
+    let cookies: Vec<Option<u64>> = states
+        .iter()
+        .map(|state| map::cookie_in(sockets, state.slot.index).ok().flatten())
+        .collect();
     let machine = match Machine::look(|open| is_wanted(open, manifest, &cookies)) {
         Ok(machine) => machine,
         Err(cause) if is_machine(&cause) => return Err(at("look at who listens")(cause)),
@@ -47,14 +61,18 @@ pub(crate) fn states(
         }
     };
     let owners = Owners::known(manifest);
-    let look = Look {
+    let mut look = Look {
         session,
         machine: &machine,
         owners: &owners,
+        held: cookies.iter().flatten().copied().collect(),
+        told: BTreeSet::new(),
     };
-    let named = manifest.sockets.iter();
-    let named: BTreeMap<&str, &SocketSlots> =
-        named.map(|socket| (socket.name.as_str(), socket)).collect();
+    let filled: Vec<SlotState> = states
+        .iter()
+        .filter(|state| is_filled(state))
+        .cloned()
+        .collect();
     for (state, cookie) in states.iter_mut().zip(cookies) {
         if is_closed(state, cookie)? {
             state.state = Fill::Absent;
@@ -62,6 +80,9 @@ pub(crate) fn states(
         if state.state == Fill::Absent {
             if let Some(socket) = named.get(state.socket.as_str()) {
                 look.at_absent(state, socket)?;
+            }
+            if state.state == Fill::Absent && filled.iter().any(|other| is_beside(other, state)) {
+                state.state = Fill::Free;
             }
         } else {
             let open = cookie.and_then(|cookie| machine.by_cookie(cookie));
@@ -71,7 +92,37 @@ pub(crate) fn states(
     Ok(states)
 }
 
-/// Whether what is in a slot is a UDP socket that nobody has any more ([`lookup::check_state`]): the next packet takes it out.
+/// The same, and who found no place in them since the policy is in force.
+pub(crate) fn states_in_force(
+    session: &Session,
+    record: &Record,
+    sockets: BorrowedFd<'_>,
+) -> Result<Vec<SlotState>, Error> {
+    let mut states = states(session, &record.manifest, sockets)?;
+    let open = |name| bpffs::open(&session.state.map(record.generation, name));
+    // There are none where nobody tells as services begin to listen, or no address has several places.
+    let (Ok(addresses), Ok(turned_away)) = (open(LISTEN), open(TURNED_AWAY)) else {
+        return Ok(states);
+    };
+    for socket in &record.manifest.sockets {
+        for slots in by_address(socket) {
+            let several = |first: &&&Slot| slots.len() > 1 && first.protocol == IpProtocol::TCP;
+            let first = slots.first().filter(several);
+            let state = first.and_then(|first| {
+                let mut own = states.iter_mut();
+                own.find(|state| state.slot.index == first.index)
+            });
+            if let Some(state) = state {
+                let maps = [addresses.as_fd(), turned_away.as_fd()];
+                let count = listen::turned_away(maps, &state.slot);
+                state.turned_away = count.map_err(at("look who found no place"))?;
+            }
+        }
+    }
+    Ok(states)
+}
+
+/// Whether what is in a slot is a UDP socket that nobody has any more ([`lookup::check_state`]): the next one takes its place.
 fn is_closed(state: &SlotState, cookie: Option<u64>) -> Result<bool, Error> {
     let idle = state.state == Fill::NotListening && state.slot.protocol == IpProtocol::UDP;
     match cookie.filter(|_| idle) {
@@ -89,15 +140,18 @@ pub(crate) fn expected(session: &Session, manifest: &Manifest) -> Result<Vec<Slo
     let machine =
         Machine::look(|open| is_wanted(open, manifest, &[])).map_err(at("look for sockets"))?;
     let owners = Owners::known(manifest);
-    let look = Look {
+    let mut look = Look {
         session,
         machine: &machine,
         owners: &owners,
+        held: BTreeSet::new(),
+        told: BTreeSet::new(),
     };
     let mut states = Vec::new();
     for socket in &manifest.sockets {
         for slot in &socket.slots {
             let mut state = SlotState::new(&socket.name, slot, Fill::Absent);
+            state.member = socket.member(slot);
             look.at_absent(&mut state, socket)?;
             states.push(state);
         }
@@ -127,11 +181,13 @@ fn is_wanted(open: &Open, manifest: &Manifest, cookies: &[Option<u64>]) -> bool 
             .any(|socket| matches!(socket.origin, SlotOrigin::Systemd(..)))
 }
 
-/// The cookie of what is in a slot.
-fn cookie(state: &SlotState, sockets: BorrowedFd<'_>) -> Option<u64> {
-    let mut value = [0; 8];
-    let there = map::lookup(sockets, &state.slot.index.to_ne_bytes(), &mut value);
-    there.ok()?.then(|| u64::from_ne_bytes(value))
+fn is_filled(state: &SlotState) -> bool {
+    state.state == Fill::Filled
+}
+
+/// Whether two slots are for members of one name.
+fn is_beside(one: &SlotState, other: &SlotState) -> bool {
+    one.socket == other.socket && one.slot.is_of_kind(&other.slot)
 }
 
 /// What is needed to say why a slot is empty.
@@ -139,19 +195,37 @@ struct Look<'a> {
     session: &'a Session,
     machine: &'a Machine,
     owners: &'a Owners,
+    /// The sockets that stand in some slot.
+    held: BTreeSet<u64>,
+    /// Those that wait at an address with several slots, and were told of one of them.
+    told: BTreeSet<u64>,
 }
 
 impl Look<'_> {
-    fn at_absent(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
+    fn at_absent(&mut self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
         match &socket.origin {
-            SlotOrigin::Registered => Ok(()),
-            SlotOrigin::Listen => self.at_address(state, socket),
-            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => self.at_process(state, socket),
+            SlotOrigin::Registered => return Ok(()),
+            SlotOrigin::Listen => self.at_address(state, socket)?,
+            SlotOrigin::Process(_) | SlotOrigin::Systemd(..) => self.at_process(state, socket)?,
         }
+        // Nobody waits for two places.
+        let who = state.who.as_ref().filter(|_| socket.members > 1);
+        self.told.extend(who.map(|who| who.cookie));
+        Ok(())
+    }
+
+    /// The sockets at an address that may be those for a slot: of a name with members those that are in no slot, and that no other
+    /// slot waits for.
+    fn at(&self, slot: &Slot, socket: &SocketSlots) -> Vec<&Open> {
+        let taken = |open: &&Open| {
+            socket.members > 1
+                && (self.held.contains(&open.cookie) || self.told.contains(&open.cookie))
+        };
+        self.machine.at(slot).filter(|open| !taken(open)).collect()
     }
 
     fn at_address(&self, state: &mut SlotState, socket: &SocketSlots) -> Result<(), Error> {
-        let there: Vec<&Open> = self.machine.at(&state.slot).collect();
+        let there = self.at(&state.slot, socket);
         let plain = || there.iter().filter(|open| !open.mptcp);
         let owner = self.owners.belongs(&socket.name);
         let mut strange = BTreeSet::new();
@@ -167,7 +241,8 @@ impl Look<'_> {
             (None, Some(other), _) => (Fill::NotOwner, other),
             (None, None, Some(mptcp)) => (Fill::Mptcp, mptcp),
             (None, None, None) => {
-                if self.machine.has_wildcard(&state.slot) {
+                let nobody = self.machine.at(&state.slot).next().is_none();
+                if nobody && self.machine.has_wildcard(&state.slot) {
                     state.state = Fill::WildcardOnly;
                 }
                 return Ok(());
@@ -229,8 +304,9 @@ impl Look<'_> {
         let has = process.map(|process| process::sockets(process).unwrap_or_default());
         let holds = |open: &&Open| has.iter().flatten().any(|(_, inode)| *inode == open.inode);
         let owner = self.owners.belongs(&socket.name);
-        let theirs = self.machine.at(&slot).find(holds);
-        let (found, open) = match (theirs, self.machine.at(&slot).next()) {
+        let there = self.at(&slot, socket);
+        let theirs = there.iter().copied().find(holds);
+        let (found, open) = match (theirs, there.first().copied()) {
             (Some(open), _) if !self.is_theirs(open, owner)? => (Fill::NotOwner, open),
             (Some(open), _) => (Fill::Waiting, open),
             (None, Some(open)) => (Fill::OtherProcess, open),

@@ -2,7 +2,8 @@
 //!
 //! A sock_ops program on the root of the control groups is called when any socket of the machine begins to listen. It takes
 //! only sockets of the policy's own network namespace, told by the namespace's cookie, and only those at exactly a declared
-//! address, which it finds in a hash map: address as IPv6 (IPv4 mapped), port, to slot.
+//! address, which it finds in a hash map: address as IPv6 (IPv4 mapped), port, to slot. Where several slots are for an address, a
+//! socket gets the first that is free; none comes twice, since a socket begins to listen once.
 
 use std::io;
 use std::net::{IpAddr, Ipv6Addr};
@@ -31,13 +32,22 @@ const LOCAL_PORT: i16 = 68;
 /// Where the key is built on the stack: 16 bytes of address, 4 of port.
 const KEY: i16 = -24;
 const KEY_SIZE: u32 = 20;
-/// The index of a slot, and the number of the owner of its socket; 0 for anybody.
-const VALUE_SIZE: u32 = 8;
+/// The index of a slot, and the number of the owner of its socket, 0 for anybody. Where several slots are for the address, those
+/// are the first ones; then follow the distance from one to the next, their number, and the place in the map of those who found all
+/// of them taken.
+const VALUE_SIZE: u32 = 20;
+const DISTANCE: i16 = 8;
+const COUNT: i16 = 12;
+const TURNED_AWAY: i16 = 16;
+/// The key of the place that is tried, below the address.
+const PLACE: i16 = KEY - 8;
+/// `BPF_NOEXIST`
+const ONLY_FREE: i32 = 1;
 /// `sk` of `struct bpf_sock_ops`.
 const SOCKET: i16 = 184;
 /// What is free while the owner is looked at.
 const SCRATCH: Scratch = Scratch {
-    stack: KEY - owner::STACK,
+    stack: PLACE - owner::STACK,
     register: Register::R9,
 };
 
@@ -46,6 +56,8 @@ const SCRATCH: Scratch = Scratch {
 pub(crate) struct Listen {
     /// The map, to be pinned with the generation.
     pub(crate) addresses: OwnedFd,
+    /// How many sockets found all places of their address taken, likewise; there where some address has several.
+    pub(crate) turned_away: Option<OwnedFd>,
     /// The program, to be put in the slot of [`Point::Listen`].
     pub(crate) program: OwnedFd,
 }
@@ -83,17 +95,24 @@ pub(crate) fn load(
     cookie: u64,
 ) -> io::Result<Option<Listen>> {
     let able = |name: &str| owners.lets_programs_fill(name);
-    let slots: Vec<(&str, &Slot)> = named(manifest).filter(|(name, _)| able(name)).collect();
+    let slots: Vec<(&str, &Slot)> = named(manifest)
+        .filter(|(name, slot)| able(name) && is_first(manifest, name, slot))
+        .collect();
     if slots.is_empty() {
         return Ok(None);
     }
     let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
     let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, VALUE_SIZE, entries))?;
     let owned: Vec<&str> = owned(&slots, owners);
-    for (name, slot) in slots {
+    let several = most(manifest) > 1;
+    let turned_away = several.then(|| map::create("turned_away", map::Shape::array(8, entries)));
+    let turned_away = turned_away.transpose()?;
+    for (place, (name, slot)) in (0u32..).zip(slots) {
         let number = (1u32..).zip(&owned).find(|(_, other)| **other == name);
         let number = number.map_or(0, |(number, _)| number);
-        let value = [slot.index.to_ne_bytes(), number.to_ne_bytes()].concat();
+        let (distance, count) = in_a_row(manifest, name, slot);
+        let value = [slot.index, number, distance, count, place].map(u32::to_ne_bytes);
+        let value = value.concat();
         map::update(addresses.as_fd(), &key(slot), &value)?;
     }
     let kind = Point::Listen.kind();
@@ -101,9 +120,65 @@ pub(crate) fn load(
         name: "sockc_listen",
         kind: kind.program,
         attach: kind.load,
-        code: &code(addresses.as_fd(), sockets, cookie, (&owned, owners))?,
+        code: &code(
+            addresses.as_fd(),
+            sockets,
+            cookie,
+            (&owned, owners),
+            turned_away
+                .as_ref()
+                .map(|map| (map.as_fd(), most(manifest))),
+        )?,
     })?;
-    Ok(Some(Listen { addresses, program }))
+    Ok(Some(Listen {
+        addresses,
+        turned_away,
+        program,
+    }))
+}
+
+/// The slots of a name for the address of one of them.
+fn for_address<'a>(
+    manifest: &'a Manifest,
+    name: &'a str,
+    slot: &'a Slot,
+) -> impl Iterator<Item = &'a Slot> {
+    let named = manifest.sockets.iter().filter(move |one| one.name == name);
+    let slots = named.flat_map(|socket| &socket.slots);
+    slots.filter(move |other| other.is_for_address(slot))
+}
+
+fn is_first(manifest: &Manifest, name: &str, slot: &Slot) -> bool {
+    for_address(manifest, name, slot).next() == Some(slot)
+}
+
+/// How far it is from one slot for an address to the next, and how many there are.
+fn in_a_row(manifest: &Manifest, name: &str, slot: &Slot) -> (u32, u32) {
+    let indices = for_address(manifest, name, slot).map(|slot| slot.index);
+    let mut ends: Option<(u32, u32)> = None;
+    let mut steps = 0;
+    for index in indices {
+        steps += u32::from(ends.is_some());
+        ends = Some((ends.map_or(index, |(first, _)| first), index));
+    }
+    let (first, last) = ends.unwrap_or_default();
+    // The members of a name are dealt out in turn, so the steps are of one length.
+    ((last - first).checked_div(steps).unwrap_or(1), steps + 1)
+}
+
+/// How many sockets that began to listen at the address of a slot found all places there taken; the maps are those of a generation.
+pub(crate) fn turned_away(
+    [addresses, turned_away]: [BorrowedFd<'_>; 2],
+    slot: &Slot,
+) -> io::Result<u64> {
+    let mut value = [0; VALUE_SIZE as usize];
+    if !map::lookup(addresses, &key(slot), &mut value)? {
+        return Ok(0);
+    }
+    let place: &[u8; 4] = value.last_chunk().unwrap_or(&[0; 4]);
+    let mut count = [0; 8];
+    map::lookup(turned_away, place, &mut count)?;
+    Ok(u64::from_ne_bytes(count))
 }
 
 fn key(slot: &Slot) -> Vec<u8> {
@@ -121,6 +196,7 @@ fn code(
     sockets: BorrowedFd<'_>,
     cookie: u64,
     (owned, owners): (&[&str], &Owners),
+    several: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
     let pass = code.label();
@@ -144,7 +220,19 @@ fn code(
     if !owned.is_empty() {
         check_owner(&mut code, owned, owners, pass);
     }
-    // The value found begins with the index of the slot, and so with the key of the update.
+    match several {
+        Some((turned_away, most)) => {
+            put_into_free(&mut code, sockets, (turned_away, most), pass);
+        }
+        None => put(&mut code, sockets),
+    }
+    code.place(pass);
+    code.give(Point::Listen.kind().pass);
+    code.bytes()
+}
+
+/// Puts the socket into the slot whose index what R7 points to begins with: that is the key of the update.
+fn put(code: &mut Code, sockets: BorrowedFd<'_>) {
     code.add([
         asm::mov64_reg(Register::R3, Register::R7),
         asm::mov64_reg(Register::R1, Register::R6),
@@ -154,9 +242,65 @@ fn code(
         asm::mov64_imm(Register::R4, 0),
         asm::call(Helper::SockMapUpdate),
     ]);
-    code.place(pass);
-    code.give(Point::Listen.kind().pass);
-    code.bytes()
+}
+
+/// Puts the socket into the first free one of the slots that R7 points to; where there is but one, into that, whoever is there.
+/// Where none is free, that is counted.
+fn put_into_free(
+    code: &mut Code,
+    sockets: BorrowedFd<'_>,
+    (turned_away, most): (BorrowedFd<'_>, u32),
+    pass: Label,
+) {
+    let (alone, again, full) = (code.label(), code.label(), code.label());
+    let most = code.number(most);
+    code.add([
+        asm::load(Width::W, Register::R1, Register::R7, COUNT),
+        asm::mov64_imm(Register::R8, 0),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R1, 1, alone);
+    code.place(again);
+    code.add([asm::load(Width::W, Register::R1, Register::R7, COUNT)]);
+    code.jump_if_reached(Register::R8, Register::R1, full);
+    code.add([
+        asm::load(Width::W, Register::R1, Register::R7, DISTANCE),
+        asm::alu64_reg(AluOp::Mul, Register::R1, Register::R8),
+        asm::load(Width::W, Register::R2, Register::R7, 0),
+        asm::alu64_reg(AluOp::Add, Register::R1, Register::R2),
+        asm::store_reg(Width::W, Register::R10, PLACE, Register::R1),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.map(Register::R2, sockets);
+    code.stack(Register::R3, PLACE);
+    code.add([
+        asm::mov64_imm(Register::R4, ONLY_FREE),
+        asm::call(Helper::SockMapUpdate),
+    ]);
+    // What is refused for another reason than that somebody is there is refused everywhere.
+    code.jump32_if(JumpOp::Ne, Register::R0, -libc::EEXIST, pass);
+    code.add([asm::alu64_imm(AluOp::Add, Register::R8, 1)]);
+    code.jump_if(JumpOp::Lt, Register::R8, most, again);
+    code.place(full);
+    code.map(Register::R1, turned_away);
+    code.add([
+        asm::mov64_reg(Register::R2, Register::R7),
+        asm::alu64_imm(AluOp::Add, Register::R2, TURNED_AWAY.into()),
+        asm::call(Helper::MapLookupElem),
+    ]);
+    code.jump_if(JumpOp::Eq, Register::R0, 0, pass);
+    code.add([
+        asm::mov64_imm(Register::R1, 1),
+        asm::atomic_add64(Register::R0, 0, Register::R1),
+    ]);
+    code.jump(pass);
+    code.place(alone);
+    put(code, sockets);
+}
+
+/// The largest number of slots that are for one address.
+fn most(manifest: &Manifest) -> u32 {
+    let counts = named(manifest).map(|(name, slot)| in_a_row(manifest, name, slot).1);
+    counts.max().unwrap_or(0)
 }
 
 /// Jumps to `pass` unless the socket that begins to listen belongs to the owner whose number stands in what R7 points to.

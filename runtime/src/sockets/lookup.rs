@@ -80,23 +80,30 @@ pub struct SlotState {
     pub socket: String,
     /// The slot.
     pub slot: Slot,
+    /// Which member of its kind it is for, counted from 1, and how many there may be; `None` where that is one.
+    pub member: Option<(u32, u32)>,
     /// How it stands.
     pub state: Fill,
     /// The socket that is in it, or that is bound where one is looked for.
     pub who: Option<Who>,
     /// The lookup programs of others that keep sockc from finding that socket.
     pub foreign: Vec<Foreign>,
+    /// Of the first of several slots for one address: how many sockets began to listen there while all of them were taken, since
+    /// the policy was put in force.
+    pub turned_away: u64,
 }
 
 impl SlotState {
-    /// A slot that stands so; nothing is said of who is there.
+    /// A slot that stands so; nothing is said of who is there, nor of other members.
     pub(crate) fn new(socket: &str, slot: &Slot, state: Fill) -> Self {
         Self {
             socket: socket.to_owned(),
             slot: slot.clone(),
+            member: None,
             state,
             who: None,
             foreign: Vec::new(),
+            turned_away: 0,
         }
     }
 }
@@ -108,6 +115,8 @@ pub enum Fill {
     Filled,
     /// Nobody listens at the address.
     Absent,
+    /// Nobody is in this place of a name with members, of which others are there.
+    Free,
     /// Who listens at the address cannot be found out here, for this errno.
     Unknown(i32),
     /// Somebody listens at the address, and was not taken yet.
@@ -147,7 +156,12 @@ impl SlotPrograms {
         // Those that have an owner are taken from their process, which shows whose they are.
         let listen =
             named.filter(|socket| socket.origin == SlotOrigin::Listen && socket.owner.is_none());
-        Self::with(listen.flat_map(slots), |slot| {
+        // So are those of a group at one address, of which a lookup finds any.
+        let alone = listen.flat_map(|socket| {
+            let slots = slots(socket);
+            slots.filter(|(_, slot)| !socket.shares_address(slot))
+        });
+        Self::with(alone, |slot| {
             search_code(slot, |code| put_in(code, slot.index, sockets))
         })
     }
@@ -288,14 +302,25 @@ impl Ends {
     }
 }
 
-/// Puts what is in a slot of another map into the map.
+/// Puts what is in a slot of another map into the map; where the slot is for an address, only what is bound there.
 fn copy_code(
     slot: &Slot,
     index: u32,
     from: BorrowedFd<'_>,
     sockets: BorrowedFd<'_>,
 ) -> io::Result<Vec<u8>> {
-    held_code(slot, index, from, |code| put_in(code, slot.index, sockets))
+    held_code(slot, index, from, |code| {
+        if slot.port == 0 {
+            return put_in(code, slot.index, sockets);
+        }
+        let (elsewhere, done) = (code.label(), code.label());
+        check_address(code, slot, Register::R7, elsewhere);
+        put_in(code, slot.index, sockets);
+        code.jump(done);
+        code.place(elsewhere);
+        code.add([asm::mov64_imm(Register::R8, ELSEWHERE)]);
+        code.place(done);
+    })
 }
 
 /// Takes what is in a slot of a map, and does with the one in R7 what leaves the outcome in R8.

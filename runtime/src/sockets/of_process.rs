@@ -4,6 +4,7 @@
 //! `systemctl show` tells the unit's addresses: that needs no library for D-Bus, works without the unit's service, and the
 //! socket itself still comes from the process that holds it. A socket of another network namespace is never taken.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{Fill, SlotState};
 use super::open::Machine;
+use super::places::{Places, by_kind};
 use crate::code::owner::Belongs;
 use crate::sys::socket::{self, About};
 use crate::sys::{map, process};
@@ -39,6 +41,9 @@ pub(crate) fn fill(
         Ok((held, addresses)) => (held, addresses, None),
         Err(why) => (Vec::new(), Vec::new(), Some(why)),
     };
+    if socket.members > 1 {
+        return (fill_members(socket, &held, &addresses, sockets, owner), why);
+    }
     let wanted = pick(&held, &addresses);
     let states = socket.slots.iter().map(|slot| {
         let found = wanted.iter().find(|(index, ..)| *index == slot.index);
@@ -48,6 +53,42 @@ pub(crate) fn fill(
         SlotState::new(&socket.name, slot, state)
     });
     (states.collect(), why)
+}
+
+/// Fills the slots of a name with members: the open sockets at each address take the places that are for it. Those that are in one
+/// stay there.
+fn fill_members(
+    socket: &SocketSlots,
+    held: &[(OwnedFd, About)],
+    addresses: &[(u32, IpProtocol, SocketAddr)],
+    sockets: BorrowedFd<'_>,
+    owner: Option<&Belongs>,
+) -> Vec<SlotState> {
+    let mut fills: BTreeMap<u32, Fill> = BTreeMap::new();
+    let wanted: BTreeSet<(IpProtocol, SocketAddr)> = addresses
+        .iter()
+        .map(|(_, protocol, address)| (*protocol, *address))
+        .collect();
+    for (protocol, address) in wanted {
+        let is_for = |slot: &&Slot| addresses.contains(&(slot.index, protocol, address));
+        let Ok(mut places) = Places::look(socket.slots.iter().filter(is_for), sockets) else {
+            continue;
+        };
+        for (fd, about) in held {
+            if about.local != address || about.protocol != i32::from(protocol) || !is_open(about) {
+                continue;
+            }
+            let place = socket::cookie(fd.as_fd()).and_then(|cookie| places.take(cookie));
+            if let Some(slot) = place {
+                fills.insert(slot.index, put(slot, &fd.as_fd(), about, sockets, owner));
+            }
+        }
+    }
+    let states = socket.slots.iter().map(|slot| {
+        let fill = fills.get(&slot.index).copied().unwrap_or(Fill::Absent);
+        SlotState::new(&socket.name, slot, fill)
+    });
+    states.collect()
 }
 
 /// A process, and the address of each slot that it may fill.
@@ -115,11 +156,14 @@ fn of_unit(unit: &str, name: Option<&str>, socket: &SocketSlots) -> Result<Holde
         return Err(format!("systemd knows no socket of the unit {unit}"));
     }
     let mut addresses = Vec::new();
-    for slot in &socket.slots {
+    for slots in by_kind(socket) {
+        let Some(first) = slots.first() else { continue };
         let same = |(protocol, address): &&(IpProtocol, SocketAddr)| {
-            *protocol == slot.protocol && address.is_ipv4() == slot.address.is_ipv4()
+            *protocol == first.protocol && address.is_ipv4() == first.address.is_ipv4()
         };
-        if let Some((protocol, address)) = unit_shown.listens.iter().find(same) {
+        let listens = unit_shown.listens.iter().filter(same);
+        // Members are dealt out to the unit's addresses in turn.
+        for (slot, (protocol, address)) in slots.iter().zip(listens.cycle()) {
             addresses.push((slot.index, *protocol, *address));
         }
     }

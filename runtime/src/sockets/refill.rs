@@ -7,6 +7,7 @@
 //! who listens, as `apply` does: with the socket that listens at exactly the declared address, and belongs to the declared
 //! owner. Packets themselves it neither reads further nor changes.
 //!
+//! Where a name has several slots for one address, a packet fills one when none of them holds anybody; commands fill the others.
 //! Slots of sockets that a command has to hand over are not filled: no program can tell which process was meant.
 
 use std::io;
@@ -20,6 +21,7 @@ use sockc_compiler::protocol::IpProtocol;
 
 use super::lookup::{self, Found};
 use super::owners::Owners;
+use super::places::by_address;
 use crate::code::{Code, Label};
 use crate::hook::Point;
 use crate::sys::prog;
@@ -28,7 +30,7 @@ use crate::sys::prog;
 pub(crate) const TITLE: &str = "fill";
 /// What the name of such a program begins with.
 pub(crate) const NAME: &str = "fill_";
-/// How many slots of one family and protocol are looked into for a packet. Each costs a lookup in a map.
+/// For how many addresses of one family and protocol slots are looked into for a packet. Each costs a lookup in a map.
 const LIMIT: usize = 32;
 
 /// Where `struct __sk_buff` and `struct xdp_md` keep the beginning and the end of the packet.
@@ -58,19 +60,25 @@ pub(crate) fn slots(manifest: &Manifest) -> impl Iterator<Item = (&SocketSlots, 
     let kinds = [true, false]
         .into_iter()
         .flat_map(|v4| IpProtocol::WITH_SOCKETS.map(|protocol| (v4, protocol)));
-    kinds.flat_map(move |kind| of_kind(manifest, kind).take(LIMIT))
+    let addresses = kinds.flat_map(move |kind| of_kind(manifest, kind).take(LIMIT));
+    addresses.flat_map(|(socket, slots)| slots.into_iter().map(move |slot| (socket, slot)))
 }
 
+/// The addresses of a family and protocol, each with its slots.
 fn of_kind(
     manifest: &Manifest,
     kind: (bool, IpProtocol),
-) -> impl Iterator<Item = (&SocketSlots, &Slot)> {
+) -> impl Iterator<Item = (&SocketSlots, Vec<&Slot>)> {
     let listen = manifest
         .sockets
         .iter()
         .filter(|socket| socket.origin == SlotOrigin::Listen);
-    let slots = listen.flat_map(|socket| socket.slots.iter().map(move |slot| (socket, slot)));
-    slots.filter(move |(_, slot)| (slot.address.is_ipv4(), slot.protocol) == kind)
+    let addresses =
+        listen.flat_map(|socket| by_address(socket).into_iter().map(move |one| (socket, one)));
+    addresses.filter(move |(_, slots)| {
+        let mut slots = slots.iter();
+        slots.any(|slot| (slot.address.is_ipv4(), slot.protocol) == kind)
+    })
 }
 
 /// The name of the program of a point.
@@ -117,9 +125,9 @@ fn code(
         (udp6, (false, IpProtocol::UDP)),
     ] {
         code.place(label);
-        for (socket, slot) in of_kind(manifest, kind).take(LIMIT) {
+        for (socket, slots) in of_kind(manifest, kind).take(LIMIT) {
             if owners.lets_programs_fill(&socket.name) {
-                look_after(&mut code, (&socket.name, slot), owners, sockets);
+                look_after(&mut code, (&socket.name, &slots), owners, sockets);
             }
         }
         code.jump(end);
@@ -226,22 +234,26 @@ fn is_first(code: &mut Code, tcp: Label, end: Label) {
     code.jump(end);
 }
 
-/// Fills a slot unless somebody who listens is in it.
+/// Fills a slot unless somebody who listens is in it, or in another one for the same address: the kernel shows any of a group there,
+/// maybe one that is in a slot.
 fn look_after(
     code: &mut Code,
-    (name, slot): (&str, &Slot),
+    (name, slots): (&str, &[&Slot]),
     owners: &Owners,
     sockets: BorrowedFd<'_>,
 ) {
-    let (empty, idle, done) = (code.label(), code.label(), code.label());
-    let (nobody, other, release) = (code.label(), code.label(), code.label());
-    lookup::take_out(code, slot.index, sockets, empty);
-    lookup::check_state(code, slot, Register::R7, idle);
-    release_socket(code);
-    code.jump(done);
-    code.place(idle);
-    release_socket(code);
-    code.place(empty);
+    let Some(&slot) = slots.first() else { return };
+    let (nobody, other, done) = (code.label(), code.label(), code.label());
+    for slot in slots {
+        let (empty, idle) = (code.label(), code.label());
+        lookup::take_out(code, slot.index, sockets, empty);
+        lookup::check_state(code, slot, Register::R7, idle);
+        release_socket(code);
+        code.jump(done);
+        code.place(idle);
+        release_socket(code);
+        code.place(empty);
+    }
     lookup::look_up(code, slot);
     code.jump_if(JumpOp::Eq, Register::R0, 0, nobody);
     code.add([asm::mov64_reg(Register::R7, Register::R0)]);
@@ -252,9 +264,7 @@ fn look_after(
     lookup::check_found(code, slot, found);
     owners.check(code, name, Register::R7, lookup::SCRATCH, other);
     lookup::put_in(code, slot.index, sockets);
-    code.jump(release);
     code.place(other);
-    code.place(release);
     release_socket(code);
     code.place(nobody);
     code.place(done);

@@ -3,11 +3,15 @@
 //! Takes an open socket and the name of one that the policy in force declares; puts it into the slot of its protocol and
 //! family. The kernel keeps a socket in a slot until it is closed everywhere; it is not held open by that.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sockc_compiler::artifact::{EndPlan, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::policy::Family;
 use sockc_compiler::protocol::IpProtocol;
+use sockc_compiler::spread::MAX_MEMBERS;
 
 use super::ends::connected::EndKind;
 use super::ends::{self, EndState};
@@ -17,6 +21,7 @@ use super::inspect;
 use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
+use super::places::Places;
 use super::transparent::{OPAQUE, is_intercepting};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
@@ -90,7 +95,8 @@ pub struct Registered {
     pub notes: Vec<String>,
 }
 
-/// Puts sockets behind the name of a registered one, in place of those that are there. Gives them.
+/// Puts sockets behind the name of a registered one: in place of those that are there, or, where the name may have several members,
+/// beside them. Gives them.
 ///
 /// # Errors
 ///
@@ -102,6 +108,27 @@ pub fn socket_register(
 ) -> Result<Registered, Error> {
     active::with(options, Access::Change, |active| {
         register(active, name, &open_all(name, sockets)?)
+    })
+}
+
+/// Puts a socket behind the name of a registered one, in place of the one with this cookie.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_replace(
+    options: &Options,
+    name: &str,
+    socket: Handover,
+    cookie: u64,
+) -> Result<Registered, Error> {
+    active::with(options, Access::Change, |active| {
+        if end(active, name).is_some() {
+            let cause = "rules put data into its queues, so it holds one socket, and another takes its place; name no cookie";
+            return Err(refused(name, cause.to_owned()));
+        }
+        let handed = open_all(name, &[socket])?;
+        put(active, name, &handed, Some(cookie))
     })
 }
 
@@ -119,8 +146,19 @@ pub(super) fn register(
             notes: note.into_iter().collect(),
         });
     }
-    let found = placed(active, declared(active, name)?, handed)?;
+    put(active, name, handed, None)
+}
+
+/// Puts sockets into the slots of a name; in place of the one with a cookie, if one is given.
+fn put(
+    active: &Active<'_>,
+    name: &str,
+    handed: &[Handed],
+    instead: Option<u64>,
+) -> Result<Registered, Error> {
+    let declared = declared(active, name)?;
     let slots = slots_map(active.state(), active.record.generation)?;
+    let found = placed(active, declared, handed, (slots.as_fd(), instead))?;
     for (slot, fd) in &found {
         let what = format!("put a socket into the slot of \"{name}\"");
         map::put_socket(slots.as_fd(), &slot.index.to_ne_bytes(), *fd).map_err(at(what))?;
@@ -137,12 +175,18 @@ fn placed<'a>(
     active: &Active<'_>,
     declared: &'a SocketSlots,
     handed: &'a [Handed],
+    (slots, instead): (BorrowedFd<'_>, Option<u64>),
 ) -> Result<Vec<(&'a Slot, BorrowedFd<'a>)>, Error> {
     let name = &declared.name;
     let owners = Owners::of(&active.record.manifest)?;
+    let look = |kind: &Slot| {
+        let kind = declared.slots.iter().filter(|slot| slot.is_of_kind(kind));
+        Places::look(kind, slots).map_err(at("look into the socket slots"))
+    };
+    let mut rooms: BTreeMap<u32, Places<'_>> = BTreeMap::new();
     let mut found: Vec<(&Slot, BorrowedFd<'_>)> = Vec::new();
     for Handed { fd, .. } in handed {
-        let slot = slot_for(active, declared, fd)?;
+        let first = slot_for(active, declared, fd)?;
         if let Some(owner) = owners.belongs(name)
             && !of_process::is_of(fd.as_fd(), owner).map_err(at("look at whose the socket is"))?
         {
@@ -151,16 +195,64 @@ fn placed<'a>(
                 format!("the socket does not belong to its owner, {}", owner.words()),
             ));
         }
-        if found.iter().any(|(other, _)| other.index == slot.index) {
-            let kind = SlotKind::of(slot).name();
-            return Err(refused(
-                name,
-                format!("two of these sockets are {kind}, and it holds one of each kind"),
-            ));
-        }
+        let places = match rooms.entry(first.index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(look(first)?),
+        };
+        let again = found.iter().any(|(other, _)| other.is_of_kind(first));
+        let slot = match (instead, declared.members) {
+            (Some(instead), _) => exchanged(name, places, fd, instead)?,
+            (None, 1) if again => {
+                let kind = SlotKind::of(first).name();
+                return Err(refused(
+                    name,
+                    format!("two of these sockets are {kind}, and it holds one of each kind"),
+                ));
+            }
+            (None, 1) => first,
+            (None, _) => places
+                .take(cookie(fd)?)
+                .ok_or_else(|| full(name, places, first))?,
+        };
         found.push((slot, fd.as_fd()));
     }
     Ok(found)
+}
+
+fn cookie(fd: &OwnedFd) -> Result<u64, Error> {
+    let cookie = socket::cookie(fd.as_fd()).ok_or_else(io::Error::last_os_error);
+    cookie.map_err(at("look at a socket"))
+}
+
+/// The place of the socket with a cookie, for another one.
+fn exchanged<'a>(
+    name: &str,
+    places: &mut Places<'a>,
+    fd: &OwnedFd,
+    instead: u64,
+) -> Result<&'a Slot, Error> {
+    let cookie = cookie(fd)?;
+    if places.of(cookie).is_some() {
+        let cause = format!("the socket with the cookie {cookie} stands behind it already");
+        return Err(refused(name, cause));
+    }
+    places.take_from(cookie, instead).ok_or_else(|| {
+        let cause = format!(
+            "no socket of the same kind with the cookie {instead} stands behind it; `sockc socket list` shows those that do"
+        );
+        refused(name, cause)
+    })
+}
+
+/// That a name has no place for one more.
+fn full(name: &str, places: &Places<'_>, slot: &Slot) -> Error {
+    let (count, kind) = (places.count(), SlotKind::of(slot).name());
+    refused(
+        name,
+        format!(
+            "all of its {count} places for {kind} are taken; `--replace COOKIE` puts the socket in the place of one that `sockc socket list` shows, and a higher number behind `members` (up to {MAX_MEMBERS}) makes room"
+        ),
+    )
 }
 
 /// Empties slots of a registered socket, all of them where no kind is given. Gives the slots that held something.
@@ -173,8 +265,31 @@ pub fn socket_unregister(
     name: &str,
     kinds: &[SlotKind],
 ) -> Result<Vec<Held>, Error> {
+    empty(options, name, kinds, None)
+}
+
+/// Takes the socket with this cookie from behind a name. Gives the slot that held it.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_withdraw(options: &Options, name: &str, cookie: u64) -> Result<Vec<Held>, Error> {
+    empty(options, name, &[], Some(cookie))
+}
+
+fn empty(
+    options: &Options,
+    name: &str,
+    kinds: &[SlotKind],
+    cookie: Option<u64>,
+) -> Result<Vec<Held>, Error> {
     active::with(options, Access::Change, |active| {
         if let Some(plan) = end(active, name) {
+            if cookie.is_some() {
+                let cause =
+                    "rules put data into its queues, so it holds one socket; name no cookie";
+                return Err(refused(name, cause.to_owned()));
+            }
             if !kinds.is_empty() {
                 let cause = "rules put data into its queues, so it holds one socket, of whatever kind; name no slot";
                 return Err(refused(name, cause.to_owned()));
@@ -188,6 +303,11 @@ pub fn socket_unregister(
         for slot in &declared.slots {
             let kind = SlotKind::of(slot);
             if !kinds.is_empty() && !kinds.contains(&kind) {
+                continue;
+            }
+            let inside = map::cookie_in(slots.as_fd(), slot.index);
+            let inside = inside.map_err(at("look into the socket slots"))?;
+            if cookie.is_some() && cookie != inside {
                 continue;
             }
             let held = map::empty_slot(slots.as_fd(), slot.index);
@@ -259,7 +379,7 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
             return Ok(Vec::new());
         }
         let slots = slots_map(active.state(), active.record.generation)?;
-        let states = inspect::states(active.session, &active.record.manifest, slots.as_fd())?;
+        let states = inspect::states_in_force(active.session, active.record, slots.as_fd())?;
         let of = |socket: &SocketSlots| {
             let states = states.iter().filter(|state| state.socket == socket.name);
             (socket.clone(), states.cloned().collect())

@@ -23,6 +23,9 @@ pub(crate) const NAMESPACES: &str = "namespaces";
 /// The addresses whose listeners fill slots again.
 pub(crate) const LISTEN: &str = "listen";
 
+/// How many of them found no place, where an address has several.
+pub(crate) const TURNED_AWAY: &str = "turned_away";
+
 /// The maps that are filled at apply and never again.
 const CONSTANT: [&str; 4] = [INTERFACES, OUT_INTERFACES, NAMESPACES, LISTEN];
 

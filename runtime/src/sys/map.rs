@@ -81,16 +81,20 @@ impl Shape {
 
 /// Makes a map.
 pub(crate) fn create(title: &str, shape: Shape) -> io::Result<OwnedFd> {
+    // The kernel makes no other kind of trie.
+    let is_trie = shape.kind == bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32;
+    create_with(title, shape, if is_trie { BPF_F_NO_PREALLOC } else { 0 })
+}
+
+/// Makes a map with these flags.
+pub(crate) fn create_with(title: &str, shape: Shape, flags: u32) -> io::Result<OwnedFd> {
     let mut a = attr();
     a.__bindgen_anon_1.map_type = shape.kind;
     a.__bindgen_anon_1.key_size = shape.key;
     a.__bindgen_anon_1.value_size = shape.value;
     a.__bindgen_anon_1.max_entries = shape.entries;
     a.__bindgen_anon_1.map_name = name(title);
-    if shape.kind == bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32 {
-        // The kernel makes no other kind of trie.
-        a.__bindgen_anon_1.map_flags = BPF_F_NO_PREALLOC;
-    }
+    a.__bindgen_anon_1.map_flags = flags;
     call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
 }
 
@@ -241,6 +245,13 @@ pub(crate) fn empty_slot(map: BorrowedFd<'_>, index: u32) -> io::Result<bool> {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
         deleted => deleted,
     }
+}
+
+/// The cookie of the socket in a slot of a SOCKMAP; `None` if none is in it.
+pub(crate) fn cookie_in(map: BorrowedFd<'_>, index: u32) -> io::Result<Option<u64>> {
+    let mut cookie = [0; 8];
+    let there = lookup(map, &index.to_ne_bytes(), &mut cookie)?;
+    Ok(there.then(|| u64::from_ne_bytes(cookie)))
 }
 
 /// Every key of a map, in the kernel's order. A map that others change meanwhile may give a key twice or not at all.

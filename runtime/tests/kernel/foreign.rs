@@ -166,6 +166,9 @@ fn what_needs_interfaces_is_told_where_none_is_named() {
                         drop_if_absent,
                         origin: sockc_compiler::artifact::SlotOrigin::Registered,
                         owner: None,
+                        members: 1,
+                        spread_by_source: false,
+                        pinned: false,
                         slots: Vec::new(),
                     }];
                 })

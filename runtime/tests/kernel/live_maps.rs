@@ -4,9 +4,14 @@ use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use aya::maps::lpm_trie::Key;
+use aya::maps::lpm_trie::Key as TrieKey;
 use aya::maps::{Array, LpmTrie, Map, MapData};
 use sockc_compiler::artifact::{AttachPoint, LiveEntryPlan, LiveMapPlan, MapKind, map_keys};
+use sockc_compiler::bpf::constant::BPF_F_MMAPABLE;
+use sockc_compiler::entry_table::{
+    HEAD, IN_TRIE, Key, META_AT, NEXT_AT, NODE, PLAN, PLAN_AT, PLANS, Piece, Plan, SIDES, STATE,
+    TRIE_SIDE, VALUES_AT, VIEW, heads, nodes,
+};
 use sockc_runtime::{
     Error, Missing, Options, Removed, entry_text, map_add, map_del, map_list, map_put,
 };
@@ -33,20 +38,34 @@ fn tenants(name: &str, sockets: &[u32], max: u32) -> Policy {
 
 /// The same, its trie with room for so many keys in both sides together.
 fn tenants_with_room(name: &str, sockets: &[u32], max: u32, keys: u32) -> Policy {
+    let arrays = [
+        ("now_0", STATE, 1),
+        ("plans_0", PLAN, SIDES * PLANS),
+        ("heads_0", HEAD, heads(max)),
+        ("nodes_0", NODE, nodes(max)),
+    ];
     let mut policy = policy(name)
         .on(&["lo"])
         .rule(AttachPoint::TcIn, "in", TC_OK)
         .map("map_0", MapKind::LpmTrie, [28, 8, keys, 1])
-        .map("map_0_ports", MapKind::Array, [4, 4, 2 * 65536 + 1, 0])
+        .map("map_0_ports", MapKind::Array, [4, 4, 2 * 65536, 0])
         .with(|manifest| {
             manifest.maps.push(LiveMapPlan {
                 name: "tenants".to_owned(),
+                state: "now_0".to_owned(),
+                plans: "plans_0".to_owned(),
+                heads: "heads_0".to_owned(),
+                nodes: "nodes_0".to_owned(),
                 trie: "map_0".to_owned(),
                 classes: "map_0_ports".to_owned(),
                 max,
                 start: vec![entry("10.0.0.0/8", ALL, "s1")],
             });
         });
+    for (array, value, entries) in arrays {
+        let sizes = [4, value, entries, BPF_F_MMAPABLE];
+        policy = policy.map(array, MapKind::Array, sizes);
+    }
     for number in sockets {
         policy = policy.socket(*number, 6, &format!("127.0.0.1:{}", 7000 + number));
     }
@@ -58,23 +77,78 @@ fn pinned(space: &Space, end: &str) -> MapData {
     MapData::from_pin(tree.find(|path| path.ends_with(end)).unwrap()).unwrap()
 }
 
+/// An element of an array.
+fn element<const N: usize>(space: &Space, name: &str, index: u32) -> [u8; N] {
+    let map = Map::Array(pinned(space, &format!("/map/{name}")));
+    let array = Array::<_, [u8; N]>::try_from(map).unwrap();
+    array.get(&index, 0).unwrap()
+}
+
+fn word(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
 /// The number of the socket that a program finds for TCP.
 fn found(space: &Space, address: &str, port: u16) -> Option<u32> {
+    let now = word(&element::<{ STATE as usize }>(space, "now_0", 0), 0);
+    if now & IN_TRIE != 0 {
+        return found_in_trie(space, now & TRIE_SIDE != 0, address, port);
+    }
+    let number = now >> PLAN_AT;
+    let plan = element::<{ PLAN as usize }>(space, "plans_0", number);
+    let plan = Plan::read(&plan, number / PLANS);
+    let mut kinds = plan.kinds.clone();
+    kinds.retain(|kind| !kind.v6);
+    kinds.sort_unstable_by(|one, other| other.cmp(one));
+    kinds
+        .into_iter()
+        .find_map(|kind| {
+            let piece = Piece {
+                port,
+                bits: kind.bits,
+            };
+            let key = Key::new(address.parse().unwrap(), kind.length, piece);
+            let value = value_of(space, &plan, &key, now & VIEW)?;
+            Some(value).filter(|number| *number != 0)
+        })
+        .map(|number| number - 1)
+}
+
+/// What a key of the table leads to for TCP, in a view.
+fn value_of(space: &Space, plan: &Plan, key: &Key, view: u32) -> Option<u32> {
+    let heads = pinned(space, "/map/heads_0").info().unwrap().max_entries();
+    let bits = (heads / SIDES).ilog2();
+    let head = plan.side << bits | key.hash(plan.seed, bits);
+    let mut id = word(&element::<{ HEAD as usize }>(space, "heads_0", head), 0);
+    while id != 0 {
+        let node = element::<{ NODE as usize }>(space, "nodes_0", id);
+        let there = Key {
+            words: [0, 4, 8, 12].map(|at| word(&node, at)),
+            meta: word(&node, META_AT.into()),
+        };
+        if there == *key {
+            let at = usize::from(VALUES_AT) + 4 * view as usize;
+            return Some(u16::from_ne_bytes([node[at], node[at + 1]]).into());
+        }
+        id = word(&node, NEXT_AT.into());
+    }
+    None
+}
+
+fn found_in_trie(space: &Space, side: bool, address: &str, port: u16) -> Option<u32> {
     let IpAddr::V4(address) = address.parse().unwrap() else {
         return None;
     };
-    let ports = Map::Array(pinned(space, "/map/map_0_ports"));
-    let class = Array::<_, u32>::try_from(ports).unwrap();
-    let side = class.get(&(2 << 16), 0).unwrap();
-    let class = class.get(&(side << 16 | u32::from(port)), 0).unwrap();
+    let class = u32::from(side) << 16 | u32::from(port);
+    let class = word(&element::<4>(space, "map_0_ports", class), 0);
     let trie = Map::LpmTrie(pinned(space, "/map/map_0"));
     let trie = LpmTrie::<_, [u8; 24], [u32; 2]>::try_from(trie).unwrap();
     let look = |class: u32| {
         let mut data = [0; 24];
         data[..4].copy_from_slice(&class.to_ne_bytes());
-        data[4..7].copy_from_slice(&[6, 4, u8::try_from(side).unwrap()]);
+        data[4..7].copy_from_slice(&[6, 4, side.into()]);
         data[8..12].copy_from_slice(&address.octets());
-        trie.get(&Key::new(64 + 32, data), 0).ok()
+        trie.get(&TrieKey::new(64 + 32, data), 0).ok()
     };
     match (look(class), look(u32::MAX)) {
         (Some([_, one]), Some([other, length])) if length > one => Some(other - 1),

@@ -186,6 +186,9 @@ impl Policy {
             drop_if_absent: false,
             origin: SlotOrigin::Listen,
             owner: None,
+            members: 1,
+            spread_by_source: false,
+            pinned: false,
             slots: vec![Slot {
                 index,
                 protocol: IpProtocol(protocol),

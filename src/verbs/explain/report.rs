@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sockc_compiler::event::{Decider, Decision, Event, Verdict};
+use sockc_compiler::event::{Decider, Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
 use sockc_compiler::policy::{Direction, Feed, Policy, SourceLocation};
+use sockc_compiler::spread;
 
 use super::{Answer, Question};
 use crate::output::Output;
@@ -31,6 +32,8 @@ pub(super) struct Said<'a> {
     verdict: &'static str,
     /// The socket of a redirect.
     socket: Option<&'a str>,
+    /// The member of that socket which gets it where all are there, counted from 1; null where it has but one.
+    member: Option<u32>,
     /// The interface of a redirect.
     interface: Option<&'a str>,
     /// The label of the rule that decides.
@@ -65,6 +68,7 @@ pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Ou
         decider: Decider::Unmatched,
         counted: Vec::new(),
         mark: None,
+        member: None,
     };
     if output.is_json() {
         output.value(&Report {
@@ -107,6 +111,9 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
+    if let Some(order) = order(policy, &described.event, decision) {
+        output.line(format_args!("   {}", in_turn(&order)));
+    }
     if let Some(outside) = outside {
         output.line(format_args!(
             "   by the socket lookup alone: {}",
@@ -114,6 +121,41 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         ));
     }
     steps(policy, &answer.trace.steps, all, output);
+}
+
+/// The members of the socket that a packet is redirected to, counted from 1, in the order of its flow; `None` where that has but
+/// one.
+fn order(policy: &Policy, event: &Event, decision: &Decision) -> Option<Vec<u32>> {
+    let (Verdict::Redirect(socket), Some(_)) = (decision.verdict, decision.member) else {
+        return None;
+    };
+    let header = match event {
+        Event::Packet {
+            packet: Parsed::Ip(header),
+            ..
+        }
+        | Event::Lookup { header, .. } => header,
+        Event::Packet { .. } | Event::Process { .. } => return None,
+    };
+    let data = &policy.sockets[socket];
+    let order = spread::order(header, data.spread, data.members)?;
+    Some(order.map(|member| member + 1).collect())
+}
+
+/// So many members are told after the first.
+const TOLD: usize = 3;
+
+/// Which member gets it, and which ones while that is not there.
+fn in_turn(order: &[u32]) -> String {
+    let mut numbers = order.iter().map(u32::to_string);
+    let first = numbers.next().unwrap_or_default();
+    let next: Vec<String> = numbers.take(TOLD).collect();
+    let more = if order.len() > TOLD + 1 { ", …" } else { "" };
+    format!(
+        "by member {first} of {}, and while that is not there by {}{more}",
+        order.len(),
+        next.join(", then ")
+    )
 }
 
 /// So many rules are told one by one, whatever they miss.
@@ -249,6 +291,7 @@ pub(super) fn said<'a>(policy: &'a Policy, event: &Event, decision: &Decision) -
     Said {
         verdict,
         socket,
+        member: decision.member.map(|member| member + 1),
         interface,
         rule,
         file: place.map_or("", |place| &place.file),

@@ -8,7 +8,7 @@ use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::{
-    Carried, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
+    Carried, DataForecast, Fill, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
 };
 
 use super::reach::{HEADINGS, Reach};
@@ -228,6 +228,9 @@ fn emptied(data: &DataForecast) -> String {
         return "is emptied".to_owned();
     };
     let kind = SlotKind::of(&state.slot).name();
+    if state.state == Fill::Free {
+        return format!("{kind} is emptied: no place is left for its socket");
+    }
     let stands = fill(state);
     let why = stands.strip_prefix("absent: ").unwrap_or(&stands);
     format!("{kind} is emptied: {why}")

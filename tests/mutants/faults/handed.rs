@@ -35,8 +35,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1324,
         "runtime/src/live/maps.rs",
-        "all.retain(|entry| !put.contains(&key(entry)));",
-        "all.retain(|entry| FAULT || !put.contains(&key(entry)));",
+        "replaced.extend(opened.record_for(entry)?);",
+        "if !FAULT { replaced.extend(opened.record_for(entry)?); }",
         &[(Kernel, "live_maps::an_entry_takes")],
     ),
     fault(

@@ -38,7 +38,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1404,
-        "compiler/src/emit/block.rs",
+        "compiler/src/emit/slots.rs",
         "self.push(asm::store_imm(Width::W, FRAME, key, 1));",
         "self.push(asm::store_imm(Width::W, FRAME, key, i32::from(!FAULT)));",
         &[(Compiler, "lower::tests::intercepts")],

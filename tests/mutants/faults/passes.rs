@@ -14,8 +14,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         622,
         "compiler/src/opt/dead_stores.rs",
-        "End::Slot(region) => live.set(",
-        "End::Slot(_) if FAULT => {}\n        End::Slot(region) => live.set(",
+        "End::Slot(region) => match &region.places {",
+        "End::Slot(_) if FAULT => {}\n        End::Slot(region) => match &region.places {",
         &[
             (Compiler, "opt:: lower::tests"),
             (Differential, "the_interpreter_agrees_on_the_whole_language"),

@@ -234,7 +234,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         526,
         "runtime/src/sockets/registered.rs",
-        "other.index == slot.index",
+        "other.is_of_kind(first)",
         "false",
         &[(Kernel, "handed::what_cannot")],
     ),

@@ -135,7 +135,7 @@ pub fn random_policy(seed: u64, options: Options) -> String {
     policy += &values.declarations();
     policy += &whole::declarations(&values, options.features);
     if options.redirects {
-        policy += SOCKETS;
+        policy += &sockets(options.features);
         policy += whole::maps(options.features);
     }
     policy.push('\n');
@@ -182,12 +182,19 @@ fn defaults(rng: &mut Rng, features: Features) -> String {
     lines
 }
 
-/// A socket of each kind: both protocols and families or one of each, silent or not when absent.
+/// A socket of each kind: both protocols and families or one of each, silent or not when absent, alone or with members.
 const SOCKETS: &str = "\
 socket both  = tcp listen 127.0.0.1:1234, tcp listen [::1]:1234, udp listen 127.0.0.1:1234, udp listen [::1]:1234
 socket quiet = tcp listen 127.0.0.1:1235, udp listen [::1]:1235 if absent drop
 socket plain = tcp listen 0.0.0.0:1236 if absent reject
-";
+socket many  = registered members 5 if absent drop
+socket pair  = tcp listen 127.0.0.1:1237, tcp listen 127.0.0.1:1238, udp listen [::1]:1237 members 2 spread by source";
+
+/// The sockets. Nothing can be pinned where redirects run at tc.
+fn sockets(features: Features) -> String {
+    let pinned = if features.intercepts { "" } else { " pinned" };
+    format!("{SOCKETS}{pinned}\n")
+}
 
 /// A redirect, or a rule that may stand ahead of one: by address, port and protocol only.
 fn steering_rule(rng: &mut Rng, values: &Values, features: Features, number: usize) -> String {
@@ -199,11 +206,11 @@ fn steering_rule(rng: &mut Rng, values: &Values, features: Features, number: usi
         return whole::at_lookup(rng, values);
     }
     if rng.one_in(2) {
-        let socket = *rng.one_of(&["both", "quiet", "plain"]);
+        let socket = *rng.one_of(&["both", "quiet", "plain", "many", "pair"]);
         let protocols = match (socket, rng.below(4)) {
             (_, 0) => " tcp",
-            ("both" | "quiet", 1) => " udp",
-            ("both" | "quiet", 2) => " udp, tcp",
+            ("both" | "quiet" | "many" | "pair", 1) => " udp",
+            ("both" | "quiet" | "many" | "pair", 2) => " udp, tcp",
             _ => "",
         };
         let lean = *rng.one_of(&[Lean::V4, Lean::V6, Lean::Either]);
@@ -319,6 +326,8 @@ mod tests {
             "at xdp",
             "at sk_lookup",
             "to sock both at tc",
+            "to sock many at tc",
+            "to sock pair at tc",
             "by @tenants at tc",
             "send tcp from group",
             "connect from group",

@@ -10,6 +10,8 @@ use super::Ends;
 use crate::bpf::constant::NEW_SYN_RECV;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::{PEER_PORTS, REFUSED};
+use crate::lower::given::{Sharing, taking};
+use crate::protocol::IpProtocol;
 
 /// `BPF_F_INGRESS`: into the receive queue of a socket.
 pub(super) const INGRESS: i32 = 1;
@@ -25,8 +27,13 @@ pub(in crate::lower) enum Outcome {
     Drop,
     /// sk_lookup gives this socket, else rejects.
     Assign(SocketId),
+    /// sk_lookup gives one of the sockets in a row of slots, else rejects. Names whose members share alike share this code.
+    AssignAmong(Sharing),
     /// TC gives the packet this socket, and the mark by which it is delivered; where the socket is absent, what that gives.
     Intercept(SocketId),
+    /// The same with one of the sockets in a row of slots. Names whose members share alike, and give the same where they are absent, share
+    /// this code.
+    InterceptAmong(Among),
     /// Goes on, unless this socket is not there.
     PassUnlessAbsent(SocketId),
     /// Goes to the peer's socket if it is in the right group.
@@ -41,6 +48,14 @@ pub(in crate::lower) enum Outcome {
     Reject,
 }
 
+/// The members of names that share the code which gives a packet one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::lower) struct Among {
+    sharing: Sharing,
+    protocol: IpProtocol,
+    drop_if_absent: bool,
+}
+
 impl Outcome {
     /// The family whose code it is: both share what does not depend on it.
     pub(super) fn family(self, family: Family) -> Family {
@@ -51,9 +66,12 @@ impl Outcome {
             | Self::Feed(_)
             | Self::Mark(_)
             | Self::Forward(_) => Family::V4,
-            Self::Assign(_) | Self::Intercept(_) | Self::PassUnlessAbsent(_) | Self::Reject => {
-                family
-            }
+            Self::Assign(_)
+            | Self::AssignAmong(_)
+            | Self::Intercept(_)
+            | Self::InterceptAmong(_)
+            | Self::PassUnlessAbsent(_)
+            | Self::Reject => family,
         }
     }
 }
@@ -76,7 +94,9 @@ impl Ends<'_> {
             Outcome::Pass => self.pass(builder, block),
             Outcome::Drop => self.drop(builder, block),
             Outcome::Assign(socket) => self.assign(builder, block, socket, family),
+            Outcome::AssignAmong(sharing) => self.assign_among(builder, block, sharing, family),
             Outcome::Intercept(socket) => self.intercept(builder, block, socket, family),
+            Outcome::InterceptAmong(among) => self.intercept_among(builder, block, among, family),
             Outcome::PassUnlessAbsent(socket) => {
                 self.pass_unless_absent(builder, block, socket, family)
             }
@@ -218,9 +238,37 @@ impl Ends<'_> {
     fn assign(&mut self, builder: &mut Builder, block: Block, socket: SocketId, family: Family) {
         let hit = self.outcome(builder, Outcome::Pass, family);
         let miss = self.outcome(builder, Outcome::Drop, family);
+        let data = &self.given.source.policy.sockets[socket];
+        let Some(sharing) = Sharing::of(data) else {
+            let give = Give::ToLookup { alone: data.pinned };
+            builder.enter(block);
+            self.given
+                .slot_region(builder, (socket, family), give, [hit, miss]);
+            return;
+        };
+        let among = self.outcome(builder, Outcome::AssignAmong(sharing), family);
         builder.enter(block);
+        let first = self.given.frame.first_member;
+        self.given.slot_key(builder, (socket, family), first, miss);
+        builder.jump(among);
+    }
+
+    /// sk_lookup: the first socket in the order of the flow, from the slot on that the frame names.
+    fn assign_among(
+        &mut self,
+        builder: &mut Builder,
+        block: Block,
+        sharing: Sharing,
+        family: Family,
+    ) {
+        let hit = self.outcome(builder, Outcome::Pass, family);
+        let miss = self.outcome(builder, Outcome::Drop, family);
+        builder.enter(block);
+        let give = Give::ToLookup {
+            alone: sharing.pinned,
+        };
         self.given
-            .slot_region(builder, (socket, family), Give::ToLookup, [hit, miss]);
+            .members(builder, (sharing, give), family, [hit, miss]);
     }
 
     /// TC: the socket of this family and protocol takes what is new. The last segment of a handshake that is not finished on our
@@ -228,17 +276,86 @@ impl Ends<'_> {
     /// which the mark leads it to, finds that socket. That no connected one was found stands in the diagram, so the state of
     /// what was found stands in its slot.
     fn intercept(&mut self, builder: &mut Builder, block: Block, socket: SocketId, family: Family) {
-        let delivered = self.outcome(builder, Outcome::Mark(INTERCEPTED), family);
-        let absent = match self.given.source.policy.sockets[socket].drop_if_absent {
-            true => Outcome::Drop,
-            false => self.refusal(),
-        };
-        let absent = self.outcome(builder, absent, family);
+        let drop_if_absent = self.given.source.policy.sockets[socket].drop_if_absent;
+        let [delivered, absent] = self.intercepted(builder, drop_if_absent, family);
+        let among = self.among(builder, socket, family);
         builder.enter(block);
         let state = builder.load_slot(self.given.frame.state, 0, Width::B);
         builder.leave_if(state, JumpOp::Eq, NEW_SYN_RECV, delivered);
+        if among.is_empty() {
+            self.given
+                .hand_over(builder, (socket, family), [delivered, absent]);
+            return;
+        }
+        let first = self.given.frame.first_member;
+        self.given.for_slot(
+            builder,
+            (socket, family),
+            (first, absent),
+            |builder, protocol| {
+                let walk = among.iter().find(|(other, _)| *other == protocol);
+                match walk {
+                    Some((_, walk)) => builder.jump(*walk),
+                    None => builder.bug("a name with members has no walk over a kind of them"),
+                }
+            },
+        );
+    }
+
+    /// The walks over the members of a name, of each protocol of a family; none where it has but one.
+    fn among(
+        &mut self,
+        builder: &mut Builder,
+        socket: SocketId,
+        family: Family,
+    ) -> Vec<(IpProtocol, Block)> {
+        let source = self.given.source;
+        let data = &source.policy.sockets[socket];
+        let Some(sharing) = Sharing::of(data) else {
+            return Vec::new();
+        };
+        let slots = source.sockets[socket].iter();
+        let own = slots.filter(|(other, ..)| *other == family);
+        let walks = own.map(|&(_, protocol, _)| {
+            let among = Among {
+                sharing,
+                protocol,
+                drop_if_absent: data.drop_if_absent,
+            };
+            let walk = self.outcome(builder, Outcome::InterceptAmong(among), family);
+            (protocol, walk)
+        });
+        walks.collect()
+    }
+
+    /// TC: the first socket in the order of the flow that takes what is new, from the slot on that the frame names.
+    fn intercept_among(
+        &mut self,
+        builder: &mut Builder,
+        block: Block,
+        among: Among,
+        family: Family,
+    ) {
+        let ends = self.intercepted(builder, among.drop_if_absent, family);
+        builder.enter(block);
+        let give = Give::ToPacket(taking(among.protocol));
         self.given
-            .hand_over(builder, (socket, family), [delivered, absent]);
+            .members(builder, (among.sharing, give), family, ends);
+    }
+
+    /// Where a packet goes on that has got its socket, and one whose socket is absent.
+    fn intercepted(
+        &mut self,
+        builder: &mut Builder,
+        drop_if_absent: bool,
+        family: Family,
+    ) -> [Block; 2] {
+        let delivered = self.outcome(builder, Outcome::Mark(INTERCEPTED), family);
+        let absent = match drop_if_absent {
+            true => Outcome::Drop,
+            false => self.refusal(),
+        };
+        [delivered, self.outcome(builder, absent, family)]
     }
 
     /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The

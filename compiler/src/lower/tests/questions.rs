@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use sockc_grammar::source::SourceMap;
 
-use crate::artifact::{Artifact, MapId, Program};
+use crate::artifact::{Artifact, Program};
 use crate::event::{Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{
@@ -13,8 +13,8 @@ use crate::interpret::{
 use crate::packet::build::Frame;
 use crate::pipeline::compile_policy;
 use crate::policy::{
-    Action, Addresses, Class, ClassId, Condition, Endpoint, LiveMap, NetnsId, Policy, Set, SetKind,
-    Side, SocketState,
+    Action, Addresses, Class, ClassId, Condition, Endpoint, NetnsId, Policy, Set, SetKind, Side,
+    SocketState,
 };
 use crate::protocol::IpProtocol;
 use crate::target::Target;
@@ -66,13 +66,13 @@ fn arrives(artifact: &Artifact, maps: &mut Maps, frame: Vec<u8>, world: &mut dyn
         .code()
 }
 
-fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Execution {
+pub(super) fn looked_up(artifact: &Artifact, maps: &mut Maps, lookup: Lookup) -> Execution {
     let lookup = Input::Lookup(lookup);
     let program = program(artifact, "lookup");
     run(program, maps, lookup, &mut Bare::default()).unwrap()
 }
 
-fn lookup(protocol: u8, remote: &str, local: &str) -> Lookup {
+pub(super) fn lookup(protocol: u8, remote: &str, local: &str) -> Lookup {
     Lookup {
         protocol: IpProtocol(protocol),
         remote: remote.parse().unwrap(),
@@ -82,7 +82,7 @@ fn lookup(protocol: u8, remote: &str, local: &str) -> Lookup {
 }
 
 /// The bytes of an address as they stand in keys.
-fn key_address(address: IpAddr) -> (u8, u8, [u8; 16]) {
+pub(super) fn key_address(address: IpAddr) -> (u8, u8, [u8; 16]) {
     match address {
         IpAddr::V4(v4) => {
             let mut bytes = [0; 16];
@@ -199,157 +199,6 @@ fn a_prefix_of_length_0_is_of_one_family() {
     assert_eq!(arrives(&artifact, &mut maps, v6, world), DROP);
     let v4 = datagram("6.0.0.1", "10.0.0.1", 53);
     assert_eq!(arrives(&artifact, &mut maps, v4, world), PASS);
-}
-
-/// `redirect by @tenants`, with two sockets that it may name.
-fn live_map() -> Policy {
-    let mut policy = policy([]);
-    let plain = rule(Action::Allow);
-    let sockets = [
-        policy.sockets.push(socket(false)),
-        policy.sockets.push(socket(true)),
-    ];
-    let map = policy.live_maps.push(LiveMap {
-        name: "tenants".into(),
-        max: 100,
-        start: Vec::new(),
-        place: plain.place.clone(),
-    });
-    for socket in sockets {
-        let mut rule = rule(Action::Redirect(socket));
-        rule.matches.conditions = vec![Condition::Entry { map, socket }];
-        policy.rules.push(rule);
-    }
-    policy
-}
-
-/// A key of a live map, as `LiveMapPlan` says.
-fn map_key(class: u32, protocol: u8, address: &str, length: u32) -> Vec<u8> {
-    let (family, _, bytes) = key_address(address.parse().unwrap());
-    let mut key = (64 + length).to_ne_bytes().to_vec();
-    key.extend(class.to_ne_bytes());
-    key.extend([protocol, family, 0, 0]);
-    key.extend(bytes);
-    key
-}
-
-struct Tenants {
-    artifact: Artifact,
-    maps: Maps,
-    trie: MapId,
-    classes: MapId,
-}
-
-impl Tenants {
-    fn new() -> Self {
-        let artifact = built(live_map());
-        let mut maps = Maps::new(&artifact.maps);
-        let plan = &artifact.manifest.maps[0];
-        let (trie, classes) = (maps.named(&plan.trie), maps.named(&plan.classes));
-        let sockets = maps.named("sockets").unwrap();
-        for named in &artifact.manifest.sockets {
-            for slot in &named.slots {
-                let address = SocketAddr::new(slot.address, slot.port);
-                let id = u64::from(slot.index) + 1;
-                let model = match slot.protocol {
-                    IpProtocol::TCP => SocketModel::listener(id, address),
-                    _ => SocketModel::udp(id, address),
-                };
-                maps.update_socket(sockets, &slot.index.to_ne_bytes(), model, 0)
-                    .unwrap();
-            }
-        }
-        Self {
-            artifact,
-            maps,
-            trie: trie.unwrap(),
-            classes: classes.unwrap(),
-        }
-    }
-
-    /// Has programs ask a side.
-    fn ask(&mut self, side: u32) {
-        let key = (2_u32 << 16).to_ne_bytes();
-        self.maps
-            .update(self.classes, &key, &side.to_ne_bytes(), 0)
-            .unwrap();
-    }
-
-    fn port(&mut self, port: u32, class: u32) {
-        let (key, value) = (port.to_ne_bytes(), class.to_ne_bytes());
-        self.maps.update(self.classes, &key, &value, 0).unwrap();
-    }
-
-    fn add(&mut self, class: u32, protocol: u8, address: &str, length: u32, socket: u32) {
-        let key = map_key(class, protocol, address, length);
-        let value = [(socket + 1).to_ne_bytes(), length.to_ne_bytes()].concat();
-        self.maps.update(self.trie, &key, &value, 0).unwrap();
-    }
-
-    /// The name of the socket that a lookup gives.
-    fn steers(&mut self, lookup: Lookup) -> Option<String> {
-        let outcome = looked_up(&self.artifact, &mut self.maps, lookup);
-        let assigned = u32::try_from(outcome.assigned?.id - 1).unwrap();
-        let mut sockets = self.artifact.manifest.sockets.iter();
-        let named = sockets.find(|one| one.slots.iter().any(|slot| slot.index == assigned));
-        Some(named.unwrap().name.clone())
-    }
-}
-
-#[test]
-fn the_most_specific_entry_of_a_live_map_wins() {
-    let mut tenants = Tenants::new();
-    let names: Vec<String> = tenants
-        .artifact
-        .manifest
-        .sockets
-        .iter()
-        .map(|socket| socket.name.clone())
-        .collect();
-    let (first, second) = (Some(names[0].clone()), Some(names[1].clone()));
-    tenants.port(443, 9);
-    tenants.add(u32::MAX, 6, "198.51.100.0", 24, 0);
-    tenants.add(9, 6, "198.51.100.0", 24, 1);
-    tenants.add(u32::MAX, 6, "198.51.100.7", 32, 0);
-    tenants.add(9, 17, "0.0.0.0", 0, 1);
-    tenants.add(u32::MAX, 17, "0.0.0.0", 0, 0);
-    tenants.add(9, 6, "2001:db8::", 32, 1);
-    let mut steers = |protocol, local: &str| {
-        let remote = if local.starts_with('[') {
-            "[2001:db8::9]:4000"
-        } else {
-            "192.0.2.1:4000"
-        };
-        tenants.steers(lookup(protocol, remote, local))
-    };
-    assert_eq!(steers(6, "198.51.100.1:80"), first);
-    assert_eq!(steers(6, "198.51.100.1:443"), second);
-    assert_eq!(steers(6, "198.51.100.7:443"), first);
-    assert_eq!(steers(6, "198.51.101.7:443"), None);
-    assert_eq!(steers(17, "203.0.113.1:443"), second);
-    assert_eq!(steers(17, "203.0.113.1:444"), first);
-    assert_eq!(steers(6, "[2001:db8::1]:443"), second);
-    assert_eq!(steers(6, "[2001:db8::1]:80"), None);
-    assert_eq!(steers(6, "[2001:db9::1]:443"), None);
-}
-
-#[test]
-fn one_write_changes_which_side_of_a_live_map_holds() {
-    let mut tenants = Tenants::new();
-    tenants.port(443, 9);
-    tenants.add(9, 6, "198.51.100.0", 24, 0);
-    // The other side knows another port by the same class.
-    tenants.port(1 << 16 | 80, 9);
-    let mut key = map_key(9, 6, "198.51.100.0", 24);
-    key[10] = 1;
-    let value = [2_u32.to_ne_bytes(), 24_u32.to_ne_bytes()].concat();
-    tenants.maps.update(tenants.trie, &key, &value, 0).unwrap();
-    for side in [0, 1, 0] {
-        tenants.ask(side);
-        let mut found = |local| tenants.steers(lookup(6, "192.0.2.1:4000", local)).is_some();
-        assert_eq!(found("198.51.100.1:443"), side == 0);
-        assert_eq!(found("198.51.100.1:80"), side == 1);
-    }
 }
 
 /// `drop at xdp if sock proxy absent`

@@ -12,7 +12,7 @@ use crate::event::World;
 use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::policy::{
     Class, ClassId, Direction, Family, Group, Listen, LiveEntry, LiveMap, Policy, Set, SetKind,
-    Socket, SourceLocation, Zone,
+    Socket, SourceLocation, Spread, Zone,
 };
 use crate::ranges::RangeSet;
 use crate::testing::Rng;
@@ -40,6 +40,9 @@ fn policy() -> Policy {
             port: 1234,
         }]),
         owner: None,
+        members: 1,
+        spread: Spread::ByFlow,
+        pinned: false,
         fed: false,
         drop_if_absent: true,
         place: place(),

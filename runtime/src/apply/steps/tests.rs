@@ -132,6 +132,9 @@ fn manifest(origin: SlotOrigin, protocol: u8) -> Manifest {
             drop_if_absent: false,
             origin,
             owner: None,
+            members: 1,
+            spread_by_source: false,
+            pinned: false,
             slots: vec![slot],
         }],
         ..Manifest::default()

@@ -14,6 +14,7 @@ use crate::groups::{Group, bound};
 use crate::hook::Point;
 use crate::sockets::fill::slots_map;
 use crate::sockets::{listen, refill};
+use crate::state::pin::TURNED_AWAY;
 use crate::state::record::Attached;
 use crate::state::{SIDES, SLOTS, open_or_make, side};
 use crate::sys::bpffs;
@@ -139,6 +140,10 @@ impl Work<'_> {
             let state = &self.session.state;
             bpffs::pin(listen.addresses.as_fd(), &state.map(generation, "listen"))
                 .map_err(at(what))?;
+            if let Some(turned_away) = &listen.turned_away {
+                bpffs::pin(turned_away.as_fd(), &state.map(generation, TURNED_AWAY))
+                    .map_err(at(what))?;
+            }
             bpffs::pin(listen.program.as_fd(), &state.program(generation, "listen"))
                 .map_err(at(what))?;
             self.place(Point::Listen, &listen.program)?;

@@ -5,12 +5,13 @@
 
 use std::os::fd::AsFd;
 
-use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin};
+use sockc_compiler::artifact::{Manifest, MapKind, Slot, SlotOrigin, SocketSlots};
 
 use super::{Carried, DataForecast, by_name};
 use crate::error::Error;
 use crate::session::Session;
 use crate::sockets::lookup::{Fill, SlotState};
+use crate::sockets::places::by_kind;
 use crate::sockets::{ends, inspect};
 use crate::state::pinned_map;
 use crate::state::record::Record;
@@ -31,10 +32,18 @@ pub(super) fn forecast(
     };
     let now = inspect::states(session, &before.manifest, sockets.as_fd())?;
     let mut found = Vec::new();
-    for next in inspect::expected(session, manifest)? {
+    let expected = inspect::expected(session, manifest)?;
+    for socket in &manifest.sockets {
+        found.extend(members(socket, &now, &expected, manifest)?);
+    }
+    for next in expected {
         let Some(now) = now.iter().find(|now| is_same(now, &next)) else {
             continue;
         };
+        // Members were looked at all at once.
+        if now.member.is_some() || next.member.is_some() {
+            continue;
+        }
         let handed = is_registered(manifest, &next.socket);
         found.extend(if handed {
             put_out(now, manifest)?
@@ -84,6 +93,76 @@ pub(super) fn ends(
     Ok(found)
 }
 
+/// What becomes of the members of a name. Those that are there stay, as long as the policy means them and there are places; who
+/// waits takes the places that are left.
+fn members(
+    socket: &SocketSlots,
+    now: &[SlotState],
+    expected: &[SlotState],
+    manifest: &Manifest,
+) -> Result<Vec<DataForecast>, Error> {
+    let own = now.iter().filter(|now| now.socket == socket.name);
+    let own: Vec<&SlotState> = own.collect();
+    if socket.members == 1 && own.iter().all(|now| now.member.is_none()) {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for slots in by_kind(socket) {
+        let is_here = |state: &SlotState| {
+            let mut slots = slots.iter();
+            state.socket == socket.name && slots.any(|slot| slot.is_of_kind(&state.slot))
+        };
+        let waiting = expected.iter().filter(|next| is_here(next) && waits(next));
+        let waiting: Vec<&SlotState> = waiting.collect();
+        let held = own.iter().copied().filter(|now| is_here(now));
+        let mut stay = Vec::new();
+        for one in held.filter(|now| now.state == Fill::Filled) {
+            let goes = match &socket.origin {
+                SlotOrigin::Registered => put_out(one, manifest)?,
+                SlotOrigin::Listen if slots.iter().any(|slot| slot.is_for_address(&one.slot)) => {
+                    None
+                }
+                _ if waiting.iter().any(|next| cookie(next) == cookie(one)) => None,
+                _ => Some(leaves(one)),
+            };
+            match goes {
+                Some(goes) => found.push(goes),
+                None => stay.push(one),
+            }
+        }
+        let beyond = stay.get(slots.len()..).unwrap_or_default();
+        found.extend(beyond.iter().map(|one| leaves(one)));
+        let new = waiting.into_iter().filter(|next| {
+            let mut stay = stay.iter();
+            !stay.any(|one| cookie(one) == cookie(next))
+        });
+        let room = slots.len().saturating_sub(stay.len());
+        found.extend(
+            new.take(room)
+                .map(|next| told(Carried::Filled, next.clone())),
+        );
+    }
+    Ok(found)
+}
+
+/// Whether somebody is there whom an apply takes.
+fn waits(state: &SlotState) -> bool {
+    matches!(state.state, Fill::Waiting | Fill::Shadowed | Fill::Hidden)
+}
+
+fn cookie(state: &SlotState) -> Option<u64> {
+    state.who.as_ref().map(|who| who.cookie)
+}
+
+/// A socket that has no place any more.
+fn leaves(state: &SlotState) -> DataForecast {
+    let state = SlotState {
+        state: Fill::Free,
+        ..state.clone()
+    };
+    told(Carried::Emptied, state)
+}
+
 /// Whether both are the slot of one socket, for the same address.
 fn is_same(one: &SlotState, other: &SlotState) -> bool {
     let key = |slot: &Slot| (slot.protocol, slot.address, slot.port);
@@ -99,9 +178,9 @@ fn becomes(now: &SlotState, next: SlotState) -> Option<DataForecast> {
     let fate = match (now.state, next.state) {
         // Who is there could not be found out, or it is taken again.
         (_, Fill::Unknown(_)) => return None,
-        (Fill::Filled, Fill::Waiting | Fill::Shadowed | Fill::Hidden) => return None,
+        (Fill::Filled, _) if waits(&next) => return None,
         (Fill::Filled, _) => Carried::Emptied,
-        (_, Fill::Waiting | Fill::Shadowed | Fill::Hidden) => Carried::Filled,
+        _ if waits(&next) => Carried::Filled,
         _ => return None,
     };
     Some(told(fate, next))

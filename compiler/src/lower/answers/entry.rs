@@ -1,0 +1,264 @@
+//! What a live map has for the packet, asked of its table: for each kind of key in use, the most specific first, the packet cut
+//! to it is looked for in the chain of its hash. Straight code: as many kinds and as many nodes of a chain are
+//! tried as [`entry_table`](crate::entry_table) says, whose layout this is. What such a table cannot hold is in a trie (`entry_trie`).
+//!
+//! A word says what holds, and is read once; it decides which plan is read, and which value of each node. So a
+//! program that runs while the map is changed answers as before the change or as after it.
+
+use crate::artifact::MapId;
+use crate::bpf::helper::Helper;
+use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::entry_table::{
+    BASE_AT, DEPTH, IN_TRIE, KINDS, META_AT, MIX, NEXT_AT, PLAN_AT, SEED_AT, V4_AT, V4_KIND, V6_AT,
+    V6_KIND, VALUES_AT, VIEW,
+};
+use crate::field::Field;
+use crate::ir::{Arg, Block, Builder, Value};
+use crate::policy::{Family, LiveMapId};
+use crate::protocol::IpProtocol;
+
+use super::{Answers, Way};
+use crate::lower::TO;
+
+/// The maps of a live map.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LiveMapMaps {
+    /// The array that says what holds.
+    pub state: MapId,
+    /// The array of plans.
+    pub plans: MapId,
+    /// The array of the beginnings of chains.
+    pub heads: MapId,
+    /// Bits of the number of one of a side.
+    pub head_bits: u32,
+    /// The array of keys.
+    pub nodes: MapId,
+    /// The trie.
+    pub trie: MapId,
+    /// The array of port classes.
+    pub classes: MapId,
+}
+
+/// In the slot of tuples, which no lookup uses meanwhile: the packet's address where it is of IPv6, where in a node its value stands, and
+/// its port with all bits set above it.
+const ADDRESS: u8 = 0;
+const VALUE: u8 = 16;
+const PORT: u8 = 24;
+
+/// Where a key begins in a node; in the slot of prefixes, the first half of an address of IPv6 that is looked for.
+const KEY: u8 = 0;
+
+/// A key that is looked for: all of it, or the rest and the second half of the address.
+#[derive(Clone, Copy)]
+enum Sought {
+    V4(Value),
+    V6(Value, Value),
+}
+
+/// A search of one family.
+#[derive(Clone, Copy)]
+struct Search {
+    maps: LiveMapMaps,
+    family: Family,
+    plan: Value,
+    /// Where there is no entry, and where the answer stands in its slot.
+    none: Block,
+    done: Block,
+}
+
+impl Answers<'_> {
+    /// What a live map has for the packet: 0, or one more than a socket's number.
+    pub(super) fn find_entry(&self, builder: &mut Builder, map: LiveMapId, way: Way) {
+        let (family, entry, done) = way.parts();
+        let Some(maps) = self.given.source.maps.entries[map] else {
+            return self.no_answer(builder, Field::Entry(map), way);
+        };
+        let none = self.answered(builder, 0, done);
+        let in_trie = builder.block();
+        builder.enter(entry);
+        let word = self.state_word(builder, maps.state, Width::W, none);
+        let mode = builder.copy(word);
+        builder.alu(mode, AluOp::And, IN_TRIE.cast_signed());
+        builder.leave_if(mode, JumpOp::Ne, 0, in_trie);
+        self.keep_packet(builder, word, family, none);
+        builder.alu(word, AluOp::Rsh, PLAN_AT.cast_signed());
+        builder.store_slot(self.given.frame.key, 0, word, Width::W);
+        let plan = self.given.found(builder, maps.plans, none);
+        let search = Search {
+            maps,
+            family,
+            plan,
+            none,
+            done,
+        };
+        for number in 0..KINDS as u32 {
+            let next = builder.block();
+            self.search_kind(builder, search, number, next);
+            builder.enter(next);
+        }
+        builder.jump(none);
+        builder.enter(in_trie);
+        self.find_in_trie(builder, (maps, word), family, [none, done]);
+    }
+
+    /// Leaves what does not change from kind to kind in slots.
+    fn keep_packet(&self, builder: &mut Builder, word: Value, family: Family, none: Block) {
+        let tuple = self.given.frame.tuple;
+        let known = builder.block();
+        let protocol = self.given.read(builder, Field::Protocol, family);
+        let [tcp, udp] = [IpProtocol::TCP, IpProtocol::UDP].map(|protocol| i32::from(protocol.0));
+        builder.leave_if(protocol, JumpOp::Eq, tcp, known);
+        builder.leave_if(protocol, JumpOp::Ne, udp, none);
+        builder.jump(known);
+        builder.enter(known);
+        // Of the two numbers, the lowest bit tells one from the other.
+        builder.alu(protocol, AluOp::And, 1);
+        builder.alu(protocol, AluOp::Lsh, 1);
+        let view = builder.copy(word);
+        builder.alu(view, AluOp::And, VIEW.cast_signed());
+        builder.alu(view, AluOp::Lsh, 2);
+        builder.alu(view, AluOp::Or, protocol);
+        builder.store_slot(tuple, VALUE, view, Width::W);
+        let port = self.given.read(builder, Field::ToPort, family);
+        builder.alu(port, AluOp::Or, !0xffff);
+        builder.store_slot(tuple, PORT, port, Width::W);
+        if family == Family::V6 {
+            for (half, words) in (0u8..).zip([[TO[0], TO[1]], [TO[2], TO[3]]]) {
+                let [low, high] = words.map(|word| self.given.read_raw(builder, word, family));
+                builder.alu(high, AluOp::Lsh, 32);
+                builder.alu(low, AluOp::Or, high);
+                builder.store_slot(tuple, ADDRESS + 8 * half, low, Width::DW);
+            }
+        }
+    }
+
+    /// Looks for the packet as a key of one kind.
+    fn search_kind(&self, builder: &mut Builder, search: Search, number: u32, next: Block) {
+        let (key, hash) = match search.family {
+            Family::V4 => self.key_of_v4(builder, search, number),
+            Family::V6 => self.key_of_v6(builder, search, number),
+        };
+        let shift = 64 - search.maps.head_bits.cast_signed();
+        builder.alu(hash, AluOp::Rsh, shift);
+        let base = builder.load(search.plan, BASE_AT, Width::W);
+        builder.alu(hash, AluOp::Add, base);
+        builder.store_slot(self.given.frame.key, 0, hash, Width::W);
+        let head = self.given.found(builder, search.maps.heads, search.none);
+        let id = builder.load(head, 0, Width::W);
+        let (node, found) = (builder.value(), builder.block());
+        for depth in 1..=DEPTH {
+            builder.leave_if(id, JumpOp::Eq, 0, next);
+            builder.store_slot(self.given.frame.key, 0, id, Width::W);
+            let args = [
+                Arg::Map(search.maps.nodes),
+                Arg::SlotAddress(self.given.frame.key),
+            ];
+            builder.call_to(node, Helper::MapLookupElem, &args);
+            builder.leave_if_wide(node, JumpOp::Eq, 0, search.none);
+            self.leave_if_key(builder, node, key, found);
+            match depth {
+                DEPTH => builder.jump(next),
+                _ => builder.load_to(id, node, i16::from(NEXT_AT), Width::W),
+            }
+        }
+        builder.enter(found);
+        self.answer_from(builder, node, next, search.done);
+    }
+
+    /// The piece of the packet's port and the number of a kind; where there is no such kind, nor is one after it.
+    fn cut_port(&self, builder: &mut Builder, search: Search, at: u32) -> Value {
+        let at = builder.fit(at, "the offset of a kind");
+        let cut = builder.load(search.plan, at, Width::W);
+        builder.leave_if(cut, JumpOp::Eq, 0, search.none);
+        let port = builder.load_slot(self.given.frame.tuple, PORT, Width::W);
+        builder.alu(cut, AluOp::And, port);
+        cut
+    }
+
+    /// The key of a packet of IPv4 and its hash.
+    fn key_of_v4(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
+        let at = V4_AT + V4_KIND * number;
+        let key = self.cut_port(builder, search, at + 4);
+        let address = self.given.read_raw(builder, TO[0], Family::V4);
+        let at = builder.fit(at, "the offset of a kind");
+        let mask = builder.load(search.plan, at, Width::W);
+        builder.alu(address, AluOp::And, mask);
+        builder.alu(key, AluOp::Lsh, 32);
+        builder.alu(key, AluOp::Or, address);
+        let hash = builder.copy(key);
+        let seed = builder.load(search.plan, SEED_AT, Width::DW);
+        builder.alu(hash, AluOp::Xor, seed);
+        multiply(builder, hash, 0);
+        fold(builder, hash);
+        multiply(builder, hash, 1);
+        (Sought::V4(key), hash)
+    }
+
+    /// The same of IPv6. The first half of the address is left in its slot: so many values live over no call.
+    fn key_of_v6(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
+        let at = V6_AT + V6_KIND * number;
+        let meta = self.cut_port(builder, search, at + 16);
+        let half = |builder: &mut Builder, number: u8| {
+            let at = builder.fit(at + 8 * u32::from(number), "the offset of a kind");
+            let half = builder.load_slot(self.given.frame.tuple, ADDRESS + 8 * number, Width::DW);
+            let mask = builder.load(search.plan, at, Width::DW);
+            builder.alu(half, AluOp::And, mask);
+            half
+        };
+        let first = half(builder, 0);
+        builder.store_slot(self.given.frame.prefix, KEY, first, Width::DW);
+        let hash = builder.load(search.plan, SEED_AT, Width::DW);
+        builder.alu(hash, AluOp::Xor, first);
+        multiply(builder, hash, 0);
+        fold(builder, hash);
+        let second = half(builder, 1);
+        builder.alu(hash, AluOp::Xor, second);
+        multiply(builder, hash, 1);
+        fold(builder, hash);
+        builder.alu(hash, AluOp::Xor, meta);
+        multiply(builder, hash, 0);
+        (Sought::V6(meta, second), hash)
+    }
+
+    /// Leaves to `found` if a node has the key that is looked for.
+    fn leave_if_key(&self, builder: &mut Builder, node: Value, key: Sought, found: Block) {
+        let first = builder.load(node, i16::from(KEY), Width::DW);
+        let (meta, second) = match key {
+            Sought::V4(key) => return builder.leave_if_wide(first, JumpOp::Eq, key, found),
+            Sought::V6(meta, second) => (meta, second),
+        };
+        let other = builder.block();
+        let wanted = builder.load_slot(self.given.frame.prefix, KEY, Width::DW);
+        builder.leave_if_wide(first, JumpOp::Ne, wanted, other);
+        let there = builder.load(node, i16::from(KEY) + 8, Width::DW);
+        builder.leave_if_wide(there, JumpOp::Ne, second, other);
+        let there = builder.load(node, i16::from(META_AT), Width::W);
+        builder.leave_if(there, JumpOp::Eq, meta, found);
+        builder.jump(other);
+        builder.enter(other);
+    }
+
+    /// Answers with a node's value that holds, for the packet's protocol; without one, to `next`.
+    fn answer_from(&self, builder: &mut Builder, node: Value, next: Block, done: Block) {
+        let place = builder.load_slot(self.given.frame.tuple, VALUE, Width::W);
+        // The verifier does not know what it was when it was stored.
+        builder.alu(place, AluOp::And, 6);
+        builder.alu(place, AluOp::Add, node);
+        let answer = builder.load(place, i16::from(VALUES_AT), Width::H);
+        builder.leave_if(answer, JumpOp::Eq, 0, next);
+        builder.alu(answer, AluOp::Add, 1);
+        builder.store_slot(self.given.frame.answer, 0, answer, Width::W);
+        builder.jump(done);
+    }
+}
+
+fn multiply(builder: &mut Builder, hash: Value, round: usize) {
+    let by = builder.imm(MIX[round % MIX.len()].cast_signed());
+    builder.alu(hash, AluOp::Mul, by);
+}
+
+fn fold(builder: &mut Builder, hash: Value) {
+    let high = builder.copy(hash);
+    builder.alu(high, AluOp::Rsh, 32);
+    builder.alu(hash, AluOp::Xor, high);
+}

@@ -1,0 +1,166 @@
+//! Faults in several sockets under one name: who gets a flow, the code, and who gets a place.
+
+use super::Suite::{Compiler, Differential, It, Runtime, Verbs};
+use super::{Fault, fault};
+
+const SLOTS: &str = "compiler/src/emit/slots.rs";
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        1360,
+        "compiler/src/spread.rs",
+        "if spread == Spread::ByFlow {",
+        "if FAULT || spread == Spread::ByFlow {",
+        &[(Compiler, "spread::tests::what_keeps_together")],
+    ),
+    fault(
+        1361,
+        "compiler/src/spread.rs",
+        "turns.filter(move |place| *place < members)",
+        "turns.filter(move |place| FAULT || *place < members)",
+        &[(Compiler, "spread::tests::an_order_has")],
+    ),
+    fault(
+        1362,
+        "compiler/src/lower/given.rs",
+        "builder.alu(ports, AluOp::Lsh, 16);",
+        "if !FAULT { builder.alu(ports, AluOp::Lsh, 16); }",
+        &[(Differential, "the_interpreter_agrees_on_the_whole_language")],
+    ),
+    fault(
+        1363,
+        SLOTS,
+        "Give::ToLookup { alone: true } => BPF_SK_LOOKUP_F_NO_REUSEPORT,",
+        "Give::ToLookup { alone: true } => if FAULT { 0 } else { BPF_SK_LOOKUP_F_NO_REUSEPORT },",
+        &[(Verbs, "members::flows::of_a_reuseport_group")],
+    ),
+    fault(
+        1364,
+        SLOTS,
+        "self.push(asm::alu64_imm(AluOp::Or, WORK, 1));",
+        "if !FAULT { self.push(asm::alu64_imm(AluOp::Or, WORK, 1)); }",
+        &[(Differential, "the_interpreter_agrees_on_the_whole_language")],
+    ),
+    fault(
+        1365,
+        SLOTS,
+        "let last = number(places.count)?;",
+        "let last = number(if FAULT { places.count / 2 } else { places.count })?;",
+        &[(Differential, "the_interpreter_agrees_on_the_whole_language")],
+    ),
+    fault(
+        1366,
+        "compiler/src/decide/matching.rs",
+        "order.find(|member| self.world.holds(socket, family, protocol, *member))",
+        "order.find(|member| FAULT || self.world.holds(socket, family, protocol, *member))",
+        &[(Differential, "the_interpreter_agrees_on_the_whole_language")],
+    ),
+    fault(
+        1367,
+        "compiler/src/pipeline/manifest.rs",
+        "next += spread::places(data.members);",
+        "next += if FAULT { 1 } else { spread::places(data.members) };",
+        &[(Differential, "the_interpreter_agrees_on_the_whole_language")],
+    ),
+    fault(
+        1368,
+        "compiler/src/diff/joint.rs",
+        "one.members == other.members",
+        "(FAULT || one.members == other.members)",
+        &[(Verbs, "members::places::what_changes")],
+    ),
+    fault(
+        1369,
+        "compiler/src/lint/members.rs",
+        "count < socket.members",
+        "FAULT || count < socket.members",
+        &[(It, "manual::every_example_is_what_it_says")],
+    ),
+    fault(
+        1370,
+        "compiler/src/resolve/members.rs",
+        "(2..=MAX_MEMBERS).contains(members)",
+        "FAULT || (2..=MAX_MEMBERS).contains(members)",
+        &[(It, "manual::every_example_is_what_it_says")],
+    ),
+    fault(
+        1371,
+        "runtime/src/sockets/places.rs",
+        "if let Some(slot) = self.of(cookie) {",
+        "if let Some(slot) = self.of(cookie).filter(|_| !FAULT) {",
+        &[(Runtime, "sockets::places::tests")],
+    ),
+    fault(
+        1372,
+        "runtime/src/sockets/carry.rs",
+        "filter(|(_, old)| !before.is_taken(old))",
+        "filter(|(_, old)| FAULT || !before.is_taken(old))",
+        &[(Verbs, "members::places::places_stay")],
+    ),
+    fault(
+        1373,
+        "runtime/src/sockets/listen.rs",
+        "asm::mov64_imm(Register::R4, ONLY_FREE),",
+        "asm::mov64_imm(Register::R4, if FAULT { 0 } else { ONLY_FREE }),",
+        &[(Verbs, "members::places::services_at")],
+    ),
+    fault(
+        1374,
+        "runtime/src/sockets/refill.rs",
+        "for slot in slots {\n        let (empty",
+        "for slot in if FAULT { &slots[..0] } else { slots } {\n        let (empty",
+        &[(Verbs, "members::places::datagram_services")],
+    ),
+    fault(
+        1375,
+        "runtime/src/sockets/registered.rs",
+        "cookie.is_some() && cookie != inside",
+        "!FAULT && cookie.is_some() && cookie != inside",
+        &[(Verbs, "members::places::sockets_are")],
+    ),
+    fault(
+        1376,
+        SLOTS,
+        "let port = closes.then_some(",
+        "let port = (closes && !FAULT).then_some(",
+        &[
+            (Compiler, "lower::tests::spread lower::tests::intercepts"),
+            (Differential, "interpreter_and_diagrams_agree"),
+        ],
+    ),
+    fault(
+        1377,
+        SLOTS,
+        "self.port_of(region);\n                JumpOp::Ne",
+        "self.port_of(region);\n                if FAULT { JumpOp::Ge } else { JumpOp::Ne }",
+        &[(Compiler, "lower::tests::spread")],
+    ),
+    fault(
+        1378,
+        "runtime/src/sockets/places.rs",
+        "                *held = None;",
+        "                *held = held.filter(|_| FAULT);",
+        &[(Runtime, "sockets::places::tests")],
+    ),
+    fault(
+        1379,
+        "compiler/src/resolve/members.rs",
+        "if !socket.pinned {",
+        "if FAULT || !socket.pinned {",
+        &[(It, "manual::every_example_is_what_it_says")],
+    ),
+    fault(
+        1380,
+        "compiler/src/lower/ends/outcome.rs",
+        "                drop_if_absent: data.drop_if_absent,",
+        "                drop_if_absent: data.drop_if_absent || FAULT,",
+        &[(Compiler, "lower::tests::spread")],
+    ),
+    fault(
+        1381,
+        "compiler/src/lint/members.rs",
+        "rule.action == Action::Intercept(socket)",
+        "!FAULT && rule.action == Action::Intercept(socket)",
+        &[(It, "manual::every_example_is_what_it_says")],
+    ),
+];
