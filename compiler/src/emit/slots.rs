@@ -1,7 +1,8 @@
 //! The region over slots of a SOCKMAP: one slot, or the places of a name's members, in a loop.
 //!
 //! The loop goes back as often as a name has places, and what counts stands in a register as a constant, so the verifier walks it
-//! as it would walk as many copies. Every way releases the socket that it has taken.
+//! as it would walk as many copies. The ways of a turn are alike again at its end, where the verifier is made to remember that
+//! (`Emitter::remembered`). Every way releases the socket that it has taken.
 
 use super::block::{Condition, Emitter, Item, Rhs, SOCK_STATE};
 use super::region::Test;
@@ -15,6 +16,9 @@ use crate::spread;
 
 /// Offset of `src_port`, in host order, in `struct bpf_sock` (`linux/bpf.h`).
 const SOCK_PORT: i16 = 44;
+
+/// In a loop the verifier remembers a state if so many jumps lie after the one before.
+const JUMPS: usize = 20;
 
 /// The registers of the loop: one to calculate with, the place, and what is left of the hash.
 const WORK: Register = Register::R0;
@@ -138,9 +142,21 @@ impl Emitter<'_> {
         self.exit_if(Register::R0, served, 0, region.hit);
         self.land_if_null(nobody, Register::R0);
         self.push(asm::alu64_imm(AluOp::Add, turn, 1));
+        self.remembered();
         self.back(Some((turn, JumpOp::Ne, last)), again);
         self.jump(region.miss);
         Ok(())
+    }
+
+    /// Jumps that go nowhere, before which the verifier remembers a state for certain, so that it walks from here once and not again
+    /// for each way of this turn. Without them Linux before 6.12 remembers states where no other way comes by (`is_state_visited`:
+    /// one in 20 jumps or 100 instructions), and the ways of the turns multiply. A kernel that has verified a program takes them out
+    /// of it (`opt_remove_nops`): no packet meets them.
+    fn remembered(&mut self) {
+        for _ in 0..JUMPS {
+            let mark = self.mark();
+            self.land(mark, None);
+        }
     }
 
     /// Makes of the turn in [`PLACE`] the place that comes then, as [`spread`] says.
