@@ -97,7 +97,8 @@ pub(crate) fn compile(
     Ok(outcome)
 }
 
-fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
+/// Inputs for the programs of a policy.
+pub(crate) fn cases(policy: &Policy, artifact: &Artifact) -> Vec<Case> {
     let mut rng = Rng::new(1);
     let mut cases = Vec::new();
     let arriving = present(artifact, &["xdp_in", "tc_in"]);

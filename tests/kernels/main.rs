@@ -24,6 +24,7 @@ mod frame;
 mod guest;
 mod guests;
 mod machine;
+mod members;
 #[path = "../bench/rules/mod.rs"]
 #[expect(dead_code, reason = "the benchmarks say more of them")]
 mod rules;
@@ -53,6 +54,7 @@ fn golden_objects_load_and_decide_alike_on_every_kernel() {
     let mut objects = cases::write(&work);
     assert!(!objects.is_empty(), "no objects");
     objects.extend(sets::write(&work));
+    objects.extend(members::write(&work));
     fs::write(work.join(INDEX), serde_json::to_vec(&objects).unwrap()).unwrap();
     let mut answers = vec![("this machine's kernel", on_this_machine(&work))];
     answers.extend(guests::boot(&work, &scratch.0));

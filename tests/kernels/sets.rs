@@ -126,7 +126,7 @@ fn headers(set: &RuleSet, size: usize) -> Vec<Header> {
 }
 
 /// What the compiler expects each program to give the verifier to do.
-fn estimates(built: &Built) -> BTreeMap<String, usize> {
+pub(crate) fn estimates(built: &Built) -> BTreeMap<String, usize> {
     let of =
         |function: &sockc_compiler::ir::Function| VerifierCost::of(function, 1_000_000).processed;
     let functions = built.functions.iter();

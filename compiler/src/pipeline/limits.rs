@@ -13,7 +13,7 @@ use super::compilation::{Stop, TOO_LARGE};
 use crate::artifact::{MapId, Program};
 use crate::bpf::limits::{Limit, Limits};
 use crate::emit::EmitError;
-use crate::ir::Function;
+use crate::ir::{End, Function};
 use crate::lower::{Maps, SetMaps};
 use crate::policy::{Policy, SourceLocation};
 use crate::target::Target;
@@ -66,6 +66,9 @@ const MAPS: Kind = Kind {
     counted: "maps",
     help: "join live sets and live maps that one process fills, or ask fewer of them in one direction",
 };
+
+/// What to write instead where a program looks into the places of names with members.
+const FEWER: &str = "give names fewer `members`, above all those with `if absent drop`; join prefixes and port ranges that belong together";
 
 /// What one policy's programs are made for.
 #[derive(Clone, Copy)]
@@ -124,7 +127,17 @@ impl Limited<'_> {
         let cost = VerifierCost::of(function, self.limit(&PROCESSED));
         let found = [(&PENDING, cost.pending_jumps), (&PROCESSED, cost.processed)];
         let beyond = found.iter().find(|(kind, found)| *found > self.limit(kind));
-        beyond.map(|(kind, found)| self.too_large(function, kind, *found))
+        beyond.map(|(kind, found)| match looks_into_places(function) {
+            true => self.too_large(
+                function,
+                &Kind {
+                    help: FEWER,
+                    ..**kind
+                },
+                *found,
+            ),
+            false => self.too_large(function, kind, *found),
+        })
     }
 
     /// A diagnostic of a program's code.
@@ -230,4 +243,10 @@ impl Limited<'_> {
         };
         diagnostic.help(format!("{help} (target {}{more})", self.target.name))
     }
+}
+
+/// Whether the verifier walks a loop over the members of a name.
+fn looks_into_places(function: &Function) -> bool {
+    let mut ends = function.blocks.values().map(|block| &block.end);
+    ends.any(|end| matches!(end, End::Slot(region) if region.places.is_some()))
 }

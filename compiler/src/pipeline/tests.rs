@@ -255,6 +255,29 @@ fn work_of_the_verifier_is_limited_before_anything_is_emitted() {
     assert_eq!(sources.place(label.span).0, 2);
 }
 
+/// Each name that says what becomes of packets while it is absent has a loop over its members for each family.
+#[test]
+fn members_of_many_names_are_told_to_be_fewer() {
+    let of = |names: u32, members: u32| {
+        let lines = (0..names).map(|number| {
+            format!(
+                "socket s{number} = registered members {members} if absent drop
+                redirect tcp to port {} to sock s{number}\n",
+                1_000 + 2 * number
+            )
+        });
+        compiled(&format!("default in drop\n{}", lines.collect::<String>()))
+    };
+    assert_eq!(codes(&of(8, 64)), [""; 0]);
+    assert_eq!(codes(&of(80, 8)), [""; 0]);
+    let outcome = of(80, 64);
+    assert_eq!(codes(&outcome), ["E0401"]);
+    let mut diagnostics = outcome.diagnostics.iter();
+    let refusal = diagnostics.find(|one| one.code == TOO_LARGE).unwrap();
+    let help = refusal.help.as_deref().unwrap();
+    assert!(help.contains("fewer `members`"), "{help}");
+}
+
 #[test]
 fn a_policy_of_too_many_rules_is_refused_in_plain_words() {
     let rules = "drop tcp to port 1\n".repeat(500_001);

@@ -163,4 +163,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "!FAULT && rule.action == Action::Intercept(socket)",
         &[(It, "manual::every_example_is_what_it_says")],
     ),
+    fault(
+        1382,
+        SLOTS,
+        "for _ in 0..JUMPS {",
+        "for _ in 0..if FAULT { 0 } else { JUMPS } {",
+        &[(Compiler, "lower::tests::spread::the_verifier_is_made")],
+    ),
+    fault(
+        1383,
+        "compiler/src/verifier_cost.rs",
+        "places.count as usize * turn(places) * TURN / 100",
+        "if FAULT { turn(places) } else { places.count as usize * turn(places) * TURN / 100 }",
+        &[(Compiler, "pipeline::tests::members_of_many_names")],
+    ),
+    fault(
+        1384,
+        "compiler/src/pipeline/limits.rs",
+        "match looks_into_places(function) {",
+        "match !FAULT && looks_into_places(function) {",
+        &[(Compiler, "pipeline::tests::members_of_many_names")],
+    ),
 ];
