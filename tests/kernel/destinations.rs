@@ -4,29 +4,32 @@ use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use aya::maps::SockMap;
+use aya::maps::Map;
 use aya::programs::SkLookup;
 use sockc_compiler::destination::Ending;
 use sockc_runtime::{Endings, Handover, SlotKind};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use crate::stage::{Stage, accept, at, client_for, compile, connect, udp, wait_for};
+use crate::stage::{Stage, accept, at, client_for, compile, connect, ip, udp, wait_for};
+use crate::syscalls::update;
 
 /// Where clients go, of both families.
 const TO: [&str; 2] = ["3.3.3.3:80", "[2001:db8:3::3]:80"];
-const ANY: [&str; 2] = ["127.0.0.1:0", "[::1]:0"];
+const ANY: [&str; 2] = ["127.0.0.1", "::1"];
 
 fn stage() -> Option<Stage> {
     let stage = Stage::new()?;
     Some(stage.serving(&[("3.3.3.3", 32), ("2001:db8:3::3", 128)]))
 }
 
-/// A policy that leads both protocols and families to what stands behind `one`.
+/// A policy that leads what stands behind `one` its protocols and families: IPv6 where it is handed over.
 fn policy(one: &str, at: &str) -> String {
     let [four, six] = TO;
-    format!(
-        "default in allow\nsocket one = {one}\nredirect tcp, udp to {four}, {six} to sock one{at}\n"
-    )
+    format!("default in allow\nsocket one = {one}\nredirect {four} to sock one{at}\n")
+        + &match one.starts_with("registered") {
+            true => format!("redirect {six} to sock one{at}\n"),
+            false => String::new(),
+        }
 }
 
 /// Protocols and families.
@@ -47,10 +50,10 @@ fn endings(stage: &Stage, kind: &str) -> Endings {
     found.next().unwrap().endings
 }
 
-/// A socket of the server that may be given packets at TC, too.
-fn socket(stage: &Stage, kind: Type, six: usize) -> Socket {
+/// A socket of the server that may be given packets at TC, too; with port 0 the kernel chooses one.
+fn socket(stage: &Stage, kind: Type, six: usize, port: u16) -> Socket {
     let make = || {
-        let local = at(ANY[six]);
+        let local = std::net::SocketAddr::new(ip(ANY[six]), port);
         let socket = Socket::new(Domain::for_address(local), kind, None).unwrap();
         if local.is_ipv6() {
             socket.set_only_v6(true).unwrap();
@@ -110,8 +113,8 @@ fn sent(stage: &Stage, kind: Type, six: usize) -> Ending {
     found[0]
 }
 
-/// A socket in its slot that takes nothing new any more, and how that ends at the lookup and at TC.
-type Change = fn(&Socket);
+/// What makes a socket of a kind, bound to a port, one that takes nothing new any more, and how what is given to it ends.
+type Change = (Type, u16, fn(&Socket), Ending);
 
 fn shut(socket: &Socket) {
     socket.shutdown(std::net::Shutdown::Both).unwrap();
@@ -142,19 +145,19 @@ fn without_port(socket: &Socket) {
 }
 
 /// What becomes of sockets, and how what is given to them ends.
-fn each(place: &str, words: &str, changes: &[(Type, Change, Ending)]) {
+fn each(place: &str, words: &str, changes: &[Change]) {
     let Some(mut stage) = stage() else { return };
     stage.options.add_routes = true;
     stage.apply(&policy(words, place));
     for (kind, six) in kinds() {
         assert_eq!(sent(&stage, kind, six), Ending::Missed);
-        let there = socket(&stage, kind, six);
+        let there = socket(&stage, kind, six, 0);
         register(&stage, &there);
         assert_eq!(sent(&stage, kind, six), Ending::Given);
         unregister(&stage);
         assert_eq!(sent(&stage, kind, six), Ending::Missed);
-        for (_, change, ending) in changes.iter().filter(|(other, ..)| *other == kind) {
-            let there = socket(&stage, kind, six);
+        for (_, port, change, ending) in changes.iter().filter(|(other, ..)| *other == kind) {
+            let there = socket(&stage, kind, six, *port);
             register(&stage, &there);
             change(&there);
             assert_eq!(sent(&stage, kind, six), *ending, "{kind:?} {six}");
@@ -167,17 +170,18 @@ fn each(place: &str, words: &str, changes: &[(Type, Change, Ending)]) {
 }
 
 /// At the socket lookup, where the kernel sees what a socket takes.
-const AT_LOOKUP: [(Type, Change, Ending); 3] = [
-    (Type::STREAM, shut, Ending::Unsuited),
-    (Type::DGRAM, connected, Ending::Unsuited),
-    (Type::DGRAM, without_port, Ending::Idle),
+const AT_LOOKUP: [Change; 4] = [
+    (Type::STREAM, 7001, shut, Ending::Unsuited),
+    (Type::STREAM, 0, shut, Ending::Idle),
+    (Type::DGRAM, 0, connected, Ending::Unsuited),
+    (Type::DGRAM, 0, without_port, Ending::Idle),
 ];
 
 /// At TC, where the program does.
-const AT_TC: [(Type, Change, Ending); 3] = [
-    (Type::STREAM, shut, Ending::Idle),
-    (Type::DGRAM, connected, Ending::Idle),
-    (Type::DGRAM, without_port, Ending::Idle),
+const AT_TC: [Change; 3] = [
+    (Type::STREAM, 7001, shut, Ending::Idle),
+    (Type::DGRAM, 0, connected, Ending::Idle),
+    (Type::DGRAM, 0, without_port, Ending::Idle),
 ];
 
 #[test]
@@ -208,8 +212,11 @@ fn what_had_a_socket_already_is_counted() {
     let object = compile("socket x = tcp listen 127.0.0.1:1\nredirect tcp to 3.3.3.3:80 to sock x").object;
     let attach = || {
         let mut other = aya::Ebpf::load(&object).unwrap();
-        let mut sockets: SockMap<_> = other.map_mut("sockets").unwrap().try_into().unwrap();
-        sockets.set(0, &theirs, 0).unwrap();
+        let Some(Map::SockMap(sockets)) = other.map("sockets") else {
+            panic!("no slots");
+        };
+        let value = u64::try_from(theirs.as_raw_fd()).unwrap().to_ne_bytes();
+        update(sockets.fd().as_fd(), &[0; 4], &value).unwrap();
         let program: &mut SkLookup = other.program_mut("lookup").unwrap().try_into().unwrap();
         program.load().unwrap();
         let namespace = std::fs::File::open("/proc/thread-self/ns/net").unwrap();
@@ -230,7 +237,7 @@ fn a_question_counts_nothing() {
     let listener = stage.listen("127.0.0.1:7001");
     let text = "default in drop
         socket one = tcp listen 127.0.0.1:7001
-        allow tcp to 3.3.3.3:80 if socket exists
+        allow tcp if socket established
         redirect tcp to 3.3.3.3:80 to sock one";
     stage.apply(text);
     for count in 1..=3 {
@@ -338,13 +345,13 @@ fn a_socket_is_there_since_it_was_handed_over() {
     for words in ["registered", "registered members 4"] {
         let text = policy(words, "");
         stage.apply(&text);
-        let first = socket(&stage, Type::STREAM, 0);
+        let first = socket(&stage, Type::STREAM, 0, 0);
         let (_, began) = came(&stage, "tcp4", || register(&stage, &first));
         register(&stage, &first);
         assert_eq!(since(&stage, "tcp4"), Some(began), "again");
         stage.apply(&text);
         assert_eq!(since(&stage, "tcp4"), Some(began), "another policy");
-        let second = socket(&stage, Type::STREAM, 0);
+        let second = socket(&stage, Type::STREAM, 0, 0);
         let cookie = {
             let slots = stage.status().unwrap().sockets;
             let who = slots.into_iter().find_map(|slot| slot.who);
@@ -367,7 +374,7 @@ fn a_socket_is_there_since_it_was_handed_over() {
 #[test]
 fn members_are_there_each_since_it_came() {
     let Some(stage) = stage() else { return };
-    stage.apply(&policy("tcp listen 127.0.0.1:7001 members 4, udp listen 127.0.0.1:7001", ""));
+    stage.apply(&policy("tcp listen 127.0.0.1:7001, udp listen 127.0.0.1:7001 members 4", ""));
     let listen = || {
         let make = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
