@@ -88,8 +88,12 @@ fn ended(ending: Ending) -> &'static str {
     match ending {
         Ending::Given => "given to a socket",
         Ending::Missed => "found nobody there",
-        Ending::Idle => "found a socket that takes nothing: it does not listen, is connected or closed",
-        Ending::Unsuited => "refused by the kernel: the socket does not listen any more, is connected, or (at TC before Linux 6.6) of a reuseport group",
+        Ending::Idle => {
+            "found a socket that takes nothing: it does not listen, is connected or closed"
+        }
+        Ending::Unsuited => {
+            "refused by the kernel: the socket does not listen any more, is connected, or (at TC before Linux 6.6) of a reuseport group"
+        }
         Ending::Chosen => "had a socket already, from a lookup program of somebody else",
         Ending::Refused => "refused by the kernel for another reason",
     }

@@ -8,7 +8,7 @@ use aya::maps::Map;
 use aya::programs::SkLookup;
 use sockc_compiler::destination::Ending;
 use sockc_runtime::{Endings, Handover, SlotKind};
-use socket2::{Domain, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::stage::{Stage, accept, at, client_for, compile, connect, ip, udp, wait_for};
 use crate::syscalls::update;
@@ -208,8 +208,12 @@ fn each_way_to_end_is_counted_of_members_at_tc() {
 #[test]
 fn what_had_a_socket_already_is_counted() {
     let Some(stage) = stage() else { return };
-    let (theirs, ours) = (stage.listen("127.0.0.1:7001"), stage.listen("127.0.0.1:7002"));
-    let object = compile("socket x = tcp listen 127.0.0.1:1\nredirect tcp to 3.3.3.3:80 to sock x").object;
+    let (theirs, ours) = (
+        stage.listen("127.0.0.1:7001"),
+        stage.listen("127.0.0.1:7002"),
+    );
+    let object =
+        compile("socket x = tcp listen 127.0.0.1:1\nredirect tcp to 3.3.3.3:80 to sock x").object;
     let attach = || {
         let mut other = aya::Ebpf::load(&object).unwrap();
         let Some(Map::SockMap(sockets)) = other.map("sockets") else {
@@ -224,7 +228,10 @@ fn what_had_a_socket_already_is_counted() {
         other
     };
     let _other = stage.lab.server.run(attach).unwrap();
-    stage.apply(&policy("tcp listen 127.0.0.1:7002, udp listen 127.0.0.1:7002", ""));
+    stage.apply(&policy(
+        "tcp listen 127.0.0.1:7002, udp listen 127.0.0.1:7002",
+        "",
+    ));
     assert_eq!(sent(&stage, Type::STREAM, 0), Ending::Chosen);
     accept(&theirs);
     drop(ours);
@@ -274,7 +281,9 @@ fn numbers_go_on_in_a_policy_that_has_the_name() {
 /// When the socket of a kind came.
 fn since(stage: &Stage, kind: &str) -> Option<u64> {
     let slots = stage.status().unwrap().sockets;
-    let mut of_kind = slots.iter().filter(|slot| SlotKind::of(&slot.slot).name() == kind);
+    let mut of_kind = slots
+        .iter()
+        .filter(|slot| SlotKind::of(&slot.slot).name() == kind);
     of_kind.find_map(|slot| slot.since)
 }
 
@@ -374,7 +383,10 @@ fn a_socket_is_there_since_it_was_handed_over() {
 #[test]
 fn members_are_there_each_since_it_came() {
     let Some(stage) = stage() else { return };
-    stage.apply(&policy("tcp listen 127.0.0.1:7001, udp listen 127.0.0.1:7001 members 4", ""));
+    stage.apply(&policy(
+        "tcp listen 127.0.0.1:7001, udp listen 127.0.0.1:7001 members 4",
+        "",
+    ));
     let listen = || {
         let make = || {
             let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
@@ -404,4 +416,47 @@ fn members_are_there_each_since_it_came() {
     let _more = listen();
     assert_eq!(times(), known);
     drop(there);
+}
+
+/// One that a packet has put into a slot leaves its time to nobody who comes after it.
+#[test]
+fn what_a_packet_put_there_leaves_its_time_to_nobody() {
+    let Some(stage) = stage() else { return };
+    stage.apply(&policy("udp listen 127.0.0.1:7002", ""));
+    let make = || stage.udp("127.0.0.1:7002");
+    let (first, began) = came(&stage, "udp4", || {
+        let first = make();
+        stage.assert_datagram(TO[0], &first);
+        first
+    });
+    drop(first);
+    assert_eq!(since(&stage, "udp4"), None);
+    let (_second, then) = came(&stage, "udp4", || {
+        let second = make();
+        let refresh = || sockc_runtime::socket_refresh(&stage.options, None);
+        stage.lab.server.run(refresh).unwrap().unwrap();
+        second
+    });
+    assert!(then > began);
+}
+
+/// A listener that the kernel takes into no map changes nothing of who is there.
+#[test]
+fn one_that_is_refused_leaves_the_time_of_who_is_there() {
+    let Some(stage) = stage() else { return };
+    let text = policy("tcp listen 127.0.0.1:7001", "");
+    stage.apply(&text);
+    let make = |protocol: Option<Protocol>| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, protocol).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.bind(&at("127.0.0.1:7001").into()).unwrap();
+        socket.listen(8).unwrap();
+        socket
+    };
+    let (_first, began) = came(&stage, "tcp4", || {
+        stage.lab.server.run(|| make(None)).unwrap()
+    });
+    let multipath = Protocol::from(libc::IPPROTO_MPTCP);
+    let _second = stage.lab.server.run(|| make(Some(multipath))).unwrap();
+    assert_eq!(since(&stage, "tcp4"), Some(began));
 }

@@ -243,7 +243,9 @@ fn look_after(
     owners: &Owners,
     maps: Maps<'_>,
 ) {
-    let Some(&slot) = of_address.first() else { return };
+    let Some(&slot) = of_address.first() else {
+        return;
+    };
     let (nobody, other, done) = (code.label(), code.label(), code.label());
     for slot in of_address {
         let (empty, idle) = (code.label(), code.label());
@@ -278,12 +280,7 @@ fn put_in(code: &mut Code, index: u32, maps: Maps<'_>, other: Label) {
     since::void(code, maps.times, other);
     lookup::put_in(code, index, maps.sockets);
     code.jump_if(JumpOp::Ne, Register::R8, lookup::FOUND, other);
-    code.add([asm::store_imm(
-        Width::DW,
-        Register::R9,
-        since::COOKIE,
-        0,
-    )]);
+    code.add([asm::store_imm(Width::DW, Register::R9, since::COOKIE, 0)]);
     since::now(code);
 }
 

@@ -213,12 +213,7 @@ pub(super) fn void(code: &mut Code, times: BorrowedFd<'_>, none: Label) {
 /// The socket is in the slot of the entry in R9 since now; its cookie stands there.
 pub(super) fn now(code: &mut Code) {
     code.call_number(KTIME_GET_BOOT_NS);
-    code.add([asm::store_reg(
-        Width::DW,
-        Register::R9,
-        TIME,
-        Register::R0,
-    )]);
+    code.add([asm::store_reg(Width::DW, Register::R9, TIME, Register::R0)]);
 }
 
 #[cfg(test)]

@@ -154,9 +154,10 @@ pub(crate) fn destinations(state: &State, record: &Record) -> Result<Vec<Destina
         let shape = map::shape(map.as_fd()).map_err(at(READ))?;
         let mut value = vec![0; map::buffer_size(shape).map_err(at(READ))?];
         for (index, one) in &mut found {
-            map::lookup(map.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(READ))?;
-            let rows = value.chunks(Ending::ROW as usize);
-            rows.for_each(|row| one.endings.add(Endings::read(row)));
+            if map::lookup(map.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(READ))? {
+                let rows = value.chunks(Ending::ROW as usize);
+                rows.for_each(|row| one.endings.add(Endings::read(row)));
+            }
         }
     }
     Ok(found.into_values().collect())

@@ -17,7 +17,7 @@ fn policy(words: &str, at: &str) -> Built {
         socket other = tcp listen 127.0.0.1:7
         socket one = {words}
         redirect tcp to 203.0.113.7 to sock other
-        redirect tcp, udp to 192.0.2.2 to sock one{at}\n"
+        redirect 192.0.2.2 to sock one{at}\n"
     ))
 }
 
@@ -94,7 +94,10 @@ fn what_becomes_of_a_lookup_is_counted_once_in_the_row_of_its_name() {
             Ending::Idle,
         ),
         (
-            &[Some(SocketModel::listener(1, "192.0.2.2:0".parse().unwrap()))],
+            &[Some(SocketModel::listener(
+                1,
+                "192.0.2.2:0".parse().unwrap(),
+            ))],
             Ending::Idle,
             Ending::Given,
         ),
@@ -115,7 +118,11 @@ fn what_becomes_of_it_is_counted_once_for_all_members() {
     let connected = Some(in_state(TCP_ESTABLISHED));
     let cases: [(&Inside, Ending, Ending); 4] = [
         (&[None, None], Ending::Missed, Ending::Missed),
-        (&[connected, Some(listening())], Ending::Given, Ending::Given),
+        (
+            &[connected, Some(listening())],
+            Ending::Given,
+            Ending::Given,
+        ),
         (&[None, connected], Ending::Unsuited, Ending::Idle),
         (&[connected, connected], Ending::Unsuited, Ending::Idle),
     ];
@@ -137,7 +144,7 @@ fn a_condition_counts_nothing() {
         "default in allow
         socket other = tcp listen 127.0.0.1:7
         socket one = tcp listen 127.0.0.1:8
-        drop tcp to 192.0.2.2 at tc if socket one absent
+        drop tcp to 192.0.2.2 at tc if sock one absent
         redirect tcp to 203.0.113.7 to sock one\n",
     );
     for inside in [&[None][..], &[Some(listening())]] {

@@ -85,8 +85,8 @@ impl Work<'_> {
         let own = side(generation);
         let alone = !self.record.points.contains(&point);
         let next = (!alone).then(|| (slots.as_fd(), own));
-        let program = refill::load(point, self.manifest, self.owners, maps, next)
-            .map_err(at(what))?;
+        let program =
+            refill::load(point, self.manifest, self.owners, maps, next).map_err(at(what))?;
         let path = state.program(generation, &refill::name(point));
         bpffs::pin(program.as_fd(), &path).map_err(at(what))?;
         let key: u32 = if alone { own } else { SIDES + own };
