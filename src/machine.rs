@@ -1,6 +1,8 @@
 //! Where the runtime works, from the command line; and how its refusals end the command.
 
+pub(crate) mod clock;
 pub(crate) mod counted;
+pub(crate) mod destinations;
 pub(crate) mod drift;
 pub(crate) mod entries;
 pub(crate) mod local;

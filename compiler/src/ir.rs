@@ -362,6 +362,9 @@ pub struct SlotRegion {
     pub carrier: Value,
     /// What becomes of the socket.
     pub give: Give,
+    /// The slot (4 bytes) where what became of it is left, if it was to be given away and somebody asks: what
+    /// [`crate::destination`] says of an idle one, or what `bpf_sk_assign` gave. Where there was none, the slot keeps what it holds.
+    pub result: Option<Slot>,
     /// The places that are looked into where it is not one.
     pub places: Option<Places>,
     /// Where to go on if a slot holds a socket (and it was given away).

@@ -42,6 +42,7 @@ pub mod codes;
 mod compose;
 pub mod coverage;
 pub mod decide;
+pub mod destination;
 pub mod diagram;
 pub mod diff;
 pub mod direction;

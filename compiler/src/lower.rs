@@ -88,6 +88,8 @@ pub(crate) struct Maps {
     pub counters: Option<MapId>,
     /// Named sockets.
     pub sockets: Option<MapId>,
+    /// What became of what was given to them.
+    pub steered: Option<MapId>,
     /// Named sockets whose queues take data.
     pub ends: Option<MapId>,
     /// Interfaces that packets are sent out of.

@@ -12,6 +12,7 @@ use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::{NEXT, Point, READERS};
 use crate::pairs;
+use crate::sockets::steered;
 use crate::state::record::Record;
 use crate::state::totals;
 use crate::state::{SIDES, SLOTS, State, names, side};
@@ -35,6 +36,7 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     empty_other_side(state, record)?;
     if !stale.is_empty() {
         totals::take_over(state, record, &stale)?;
+        steered::take_over(state, record, &stale)?;
     }
     for generation in stale {
         remove(&state.generation(generation))?;

@@ -20,5 +20,7 @@ pub(crate) mod owners;
 pub(crate) mod places;
 pub(crate) mod refill;
 pub(crate) mod registered;
+pub(crate) mod since;
 pub(crate) mod started;
+pub(crate) mod steered;
 pub(crate) mod transparent;

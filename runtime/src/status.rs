@@ -33,6 +33,7 @@ use crate::session::{self, Session};
 use crate::sockets::ends::{self, EndState};
 use crate::sockets::inspect;
 use crate::sockets::lookup::SlotState;
+use crate::sockets::steered::{self, Destination};
 use crate::state::in_force::{self, record_in_force};
 use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
@@ -53,6 +54,8 @@ pub struct Status {
     pub hooks: Vec<HookStatus>,
     /// The slots of its named sockets.
     pub sockets: Vec<SlotState>,
+    /// What was given to them, by protocol and family; empty where nothing is counted.
+    pub destinations: Vec<Destination>,
     /// How the ways of packets stand that redirects `at tc` take.
     pub deliveries: Vec<Delivery>,
     /// The sockets whose queues take data.
@@ -331,6 +334,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
+        destinations: steered::destinations(&session.state, record)?,
         deliveries: match &record.manifest.intercepts {
             Some(plan) => delivery::look(&session.state, plan)?,
             None => Vec::new(),

@@ -9,6 +9,7 @@ use serde::Serialize;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::{EndPhase, EndState, Fill, SlotKind, SlotState};
 
+use crate::machine::clock::utc;
 use crate::output::Output;
 
 /// How a slot stands that is filled.
@@ -33,6 +34,8 @@ pub(crate) struct Slot<'a> {
     turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
+    /// Since when a socket that listens is in the slot, in seconds since 1970; null where that is not known.
+    since: Option<u64>,
 }
 
 #[allow(
@@ -99,7 +102,7 @@ impl Line<'_> {
             (Fill::Free, 1) => format!("{FREE}: 1 place"),
             (Fill::Free, places) => format!("{FREE}: {places} places"),
             _ => {
-                let stands = with_who(fill(self.state), who(self.state).as_ref());
+                let stands = with_who(self.state, who(self.state).as_ref());
                 match self.state.turned_away {
                     0 => stands,
                     1 => format!("{stands}; 1 socket that began to listen there found no place"),
@@ -216,6 +219,7 @@ pub(crate) fn slots(states: &[SlotState]) -> Vec<Slot<'_>> {
             state: fill(state),
             turned_away: state.turned_away,
             who: who(state),
+            since: since(state),
         })
         .collect()
 }
@@ -233,8 +237,14 @@ pub(crate) fn who(state: &SlotState) -> Option<Who<'_>> {
     })
 }
 
-/// How a slot stands, with who is in it.
-fn with_who(state: String, who: Option<&Who<'_>>) -> String {
+/// Since when the socket is in a slot that listens, in seconds since 1970.
+pub(crate) fn since(state: &SlotState) -> Option<u64> {
+    state.since.and_then(sockc_runtime::wall_time)
+}
+
+/// How a slot stands, with who is in it and since when.
+fn with_who(slot: &SlotState, who: Option<&Who<'_>>) -> String {
+    let state = fill(slot);
     let Some(who) = who.filter(|_| state == LISTENING) else {
         return state;
     };
@@ -245,9 +255,13 @@ fn with_who(state: String, who: Option<&Who<'_>>) -> String {
     let bound = who.interface.map_or_else(String::new, |name| {
         format!(", bound to the interface {name}, by which alone it answers")
     });
+    let since = since(slot).map(|since| format!(", since {}", utc(since)));
     format!(
-        "{state}: {process}{}, inode {}, cookie {}{bound}",
-        who.address, who.inode, who.cookie
+        "{state}: {process}{}, inode {}, cookie {}{}{bound}",
+        who.address,
+        who.inode,
+        who.cookie,
+        since.unwrap_or_default()
     )
 }
 

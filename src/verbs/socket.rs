@@ -13,7 +13,8 @@ use crate::cli::{
     Deployment, SocketPair, SocketRefresh, SocketRegister, SocketUnregister, SocketVerb,
 };
 use crate::exit::Exit;
-use crate::machine::slots::{self, Slot, Who, fill, who};
+use crate::machine::destinations;
+use crate::machine::slots::{self, Slot, Who, fill, since, who};
 use crate::machine::{options, refused};
 use crate::output::Output;
 
@@ -37,6 +38,8 @@ struct Changed<'a> {
 struct List<'a> {
     format: &'static str,
     sockets: Vec<Row<'a>>,
+    /// What was given to them; empty where nothing is counted.
+    destinations: Vec<destinations::Row<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ends: Vec<slots::End<'a>>,
 }
@@ -55,6 +58,8 @@ struct Row<'a> {
     turned_away: u64,
     /// The socket that is in the slot, or bound where it should come from.
     who: Option<Who<'a>>,
+    /// Since when a socket that listens is in the slot, in seconds since 1970; null where that is not known.
+    since: Option<u64>,
 }
 
 /// The JSON of `refresh`.
@@ -246,6 +251,8 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
 fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
     let place = options(place);
     let sockets = sockc_runtime::socket_list(&place).map_err(|error| refused(&error, output))?;
+    let given = sockc_runtime::socket_destinations(&place);
+    let given = given.map_err(|error| refused(&error, output))?;
     let ends = sockc_runtime::socket_ends(&place).map_err(|error| refused(&error, output))?;
     if output.is_json() {
         output.value(&List {
@@ -254,6 +261,7 @@ fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
                 .iter()
                 .flat_map(|(socket, states)| states.iter().map(|state| row(socket, state)))
                 .collect(),
+            destinations: destinations::rows(&given),
             ends: slots::ends(&ends),
         });
         return Ok(());
@@ -273,6 +281,7 @@ fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {
         })
     });
     output.table(&lines.collect::<Vec<_>>());
+    destinations::tell(&given, output);
     slots::tell_ends(&ends, output);
     Ok(())
 }
@@ -286,6 +295,7 @@ fn row<'a>(socket: &'a SocketSlots, state: &'a SlotState) -> Row<'a> {
         state: fill(state),
         turned_away: state.turned_away,
         who: who(state),
+        since: since(state),
     }
 }
 

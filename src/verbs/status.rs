@@ -13,6 +13,7 @@ use sockc_runtime::{
 
 use crate::cli::Deployment;
 use crate::exit::Exit;
+use crate::machine::destinations;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
 use crate::machine::others::{self, Near};
@@ -30,6 +31,7 @@ struct Report<'a> {
     generation: Option<u32>,
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
+    destinations: Vec<destinations::Row<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     intercepted: Vec<deliveries::Row>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -374,6 +376,7 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
         .collect();
     output.table(&rows);
     slots::tell(&status.sockets, output);
+    destinations::tell(&status.destinations, output);
     deliveries::show(status, output);
     slots::tell_ends(&status.ends, output);
     connections::show(&status.groups, output);
@@ -463,6 +466,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         sockets: status
             .map(|status| slots::slots(&status.sockets))
             .unwrap_or_default(),
+        destinations: destinations::rows(status.map_or(&[], |status| &status.destinations)),
         intercepted: status.map(deliveries::rows).unwrap_or_default(),
         ends: status
             .map(|status| slots::ends(&status.ends))

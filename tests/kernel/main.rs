@@ -11,6 +11,7 @@
 
 mod absent;
 mod codepoint;
+mod destinations;
 mod knock;
 mod load;
 mod loaded;

@@ -11,6 +11,7 @@ mod calls;
 mod classifier;
 mod compose;
 mod datagrams;
+mod destinations;
 mod diff;
 mod emit;
 mod ends;
@@ -63,6 +64,8 @@ pub(crate) enum Suite {
     It,
     /// The runtime in namespaces of its own.
     Kernel,
+    /// Policies in force that real packets meet.
+    Packets,
     /// The command's own modules.
     Command,
     /// Verbs in namespaces of their own.
@@ -83,6 +86,7 @@ impl Suite {
             Self::Differential => ("sockc", "", Some("differential")),
             Self::It => ("sockc", "", Some("it")),
             Self::Kernel => ("sockc-runtime", "runtime", Some("kernel")),
+            Self::Packets => ("sockc", "", Some("kernel")),
             Self::Command => ("sockc", "", None),
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
@@ -115,7 +119,12 @@ impl Suite {
     pub(crate) fn is_pure(self) -> bool {
         match self {
             Self::Grammar | Self::Compiler | Self::Differential | Self::It | Self::Command => true,
-            Self::Runtime | Self::Kernel | Self::Verbs | Self::Kill | Self::Streams => false,
+            Self::Runtime
+            | Self::Kernel
+            | Self::Packets
+            | Self::Verbs
+            | Self::Kill
+            | Self::Streams => false,
         }
     }
 }
@@ -129,6 +138,7 @@ pub(crate) fn all() -> Vec<Fault> {
         place::FAULTS,
         compose::FAULTS,
         datagrams::FAULTS,
+        destinations::FAULTS,
         parser::FAULTS,
         emit::FAULTS,
         ends::FAULTS,

@@ -13,6 +13,7 @@ mod blocks;
 mod changing;
 mod connected;
 mod crafted;
+mod destinations;
 mod elsewhere;
 mod expecting;
 mod explaining;

@@ -11,6 +11,7 @@ use crate::bpf::asm;
 use crate::bpf::constant::{BPF_SK_LOOKUP_F_NO_REUSEPORT, TCP_LISTEN};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use crate::destination::Ending;
 use crate::ir::{Arg, Give, Places, Slot, SlotRegion};
 use crate::spread;
 
@@ -24,6 +25,12 @@ const JUMPS: usize = 20;
 const WORK: Register = Register::R0;
 const PLACE: Register = Register::R1;
 const HASH: Register = Register::R2;
+
+/// What is left of a socket that takes nothing.
+const IDLE: i32 = match Ending::Idle.result() {
+    Some(result) => result,
+    None => 1,
+};
 
 impl Emitter<'_> {
     pub(super) fn socket_slot(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
@@ -60,40 +67,45 @@ impl Emitter<'_> {
     fn give(&mut self, region: &SlotRegion) -> Result<(), EmitError> {
         let carrier = self.registers.of(region.carrier)?;
         let context = self.registers.of(region.context)?;
-        let key = self.address(region.key, 0);
+        let result = self.result(region);
         let flags = match region.give {
             Give::ToLookup { alone: true } => BPF_SK_LOOKUP_F_NO_REUSEPORT,
             _ => 0,
         };
         self.push(asm::mov64_reg(carrier, Register::R0));
-        let unfit = self.unless_fit(region, key);
+        let unfit = self.unless_fit(region, result);
         self.push(asm::mov64_reg(Register::R1, context));
         self.push(asm::mov64_reg(Register::R2, carrier));
         self.push(asm::mov64_imm(Register::R3, flags));
         self.push(asm::call(Helper::SkAssign));
-        // The key is not needed any more: its bytes carry the result over the release.
-        self.push(asm::store_reg(Width::W, FRAME, key, Register::R0));
+        self.push(asm::store_reg(Width::W, FRAME, result, Register::R0));
         for (mark, test) in unfit {
             self.land(mark, Some(test));
         }
         self.release(carrier);
-        self.push(asm::load(Width::W, Register::R0, FRAME, key));
+        self.push(asm::load(Width::W, Register::R0, FRAME, result));
         Ok(())
     }
 
+    /// Where it is left what became of the socket. Where nobody asks, the bytes of the key, which is not needed any more, carry it
+    /// over the release.
+    fn result(&self, region: &SlotRegion) -> i16 {
+        self.address(region.result.unwrap_or(region.key), 0)
+    }
+
     /// Where to leave from with a socket, in R0, that would take nothing: one in another state than is asked for, or one without a
-    /// port, which is of UDP and closed. The key says then that it was not given away.
-    fn unless_fit(&mut self, region: &SlotRegion, key: i16) -> Vec<(usize, Test)> {
+    /// port, which is of UDP and closed. The result says that then.
+    fn unless_fit(&mut self, region: &SlotRegion, result: i16) -> Vec<(usize, Test)> {
         let (state, closes) = match region.give {
             Give::Nothing => (None, false),
-            Give::ToLookup { .. } => (None, region.places.is_some()),
+            Give::ToLookup { .. } => (None, true),
             // What listens has a port.
             Give::ToPacket(state) => (Some(state), state != TCP_LISTEN),
         };
         let state = state.map(|state| (SOCK_STATE, JumpOp::Ne, state));
         let port = closes.then_some((SOCK_PORT, JumpOp::Eq, 0));
         if state.or(port).is_some() {
-            self.push(asm::store_imm(Width::W, FRAME, key, 1));
+            self.push(asm::store_imm(Width::W, FRAME, result, IDLE));
         }
         let mut marks = Vec::new();
         for (field, op, than) in state.into_iter().chain(port) {

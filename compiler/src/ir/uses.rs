@@ -120,11 +120,13 @@ impl End {
                 context: _,
                 carrier: _,
                 give: _,
+                result,
                 places,
                 hit: _,
                 miss: _,
             }) => {
                 with(key);
+                result.iter_mut().for_each(&mut with);
                 if let Some(Places {
                     count: _,
                     first,

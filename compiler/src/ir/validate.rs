@@ -99,6 +99,9 @@ fn check_block(function: &Function, block: Block) -> Result<(), String> {
             check.slot(region.tuple, 0, SocketRegion::TUPLE)
         }
         End::Slot(region) => {
+            if let Some(result) = region.result {
+                check.slot(result, 0, 4)?;
+            }
             if let Some(places) = &region.places {
                 check.slot(places.first, 0, 4)?;
                 if let Some(hash) = places.hash {

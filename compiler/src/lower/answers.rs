@@ -16,7 +16,7 @@ mod walk;
 
 use crate::bpf::opcode::Width;
 use crate::field::Field;
-use crate::ir::{Block, Builder, Give};
+use crate::ir::{Block, Builder};
 use crate::policy::{Family, SocketId};
 
 use super::bucket::Bucket;
@@ -142,7 +142,7 @@ impl<'a> Answers<'a> {
         let ends = [0, 1].map(|answer| self.answered(builder, answer, way.done));
         builder.enter(way.entry);
         let slot = (socket, way.family);
-        self.given.slot_region(builder, slot, Give::Nothing, ends);
+        self.given.slot_region(builder, slot, ends);
     }
 
     /// A block that leaves a value of a field as the answer (see [`base`](super::question::base)).

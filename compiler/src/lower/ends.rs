@@ -5,6 +5,7 @@
 //! matches, nor asks a question.
 
 mod account;
+mod destination;
 mod leaf;
 mod log;
 mod outcome;
@@ -43,6 +44,8 @@ pub(super) struct Ends<'a> {
     /// What the verdict slot may hold, in the order it was asked for.
     numbered: Vec<Outcome>,
     accounts: BTreeMap<Block, Block>,
+    /// Where it is counted what became of what was given to a socket, by the slot of the key and where it goes on.
+    counted_ends: BTreeMap<(Slot, Block, bool), Block>,
     /// Where the trees of the `count` rules begin.
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
@@ -81,6 +84,7 @@ impl<'a> Ends<'a> {
             outcomes: BTreeMap::new(),
             numbered: Vec::new(),
             accounts: BTreeMap::new(),
+            counted_ends: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),
             gates: BTreeMap::new(),

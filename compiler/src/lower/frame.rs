@@ -98,6 +98,8 @@ pub(super) struct Frame {
     pub(super) hash: Slot,
     /// The key of the first of a name's members. Four bytes.
     pub(super) first_member: Slot,
+    /// What became of a socket that was to be given away: a result of [`crate::destination`]. Four bytes.
+    pub(super) result: Slot,
     /// The own key of a connection, in the sock_ops program of a group.
     pub(super) own: Option<Slot>,
 }
@@ -137,6 +139,7 @@ impl Frame {
             first_match: wants.first_match.then(|| builder.opaque_slot(4)),
             hash: builder.slot(8),
             first_member: builder.opaque_slot(4),
+            result: builder.opaque_slot(4),
             own: None,
         }
     }

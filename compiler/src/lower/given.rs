@@ -9,6 +9,7 @@ use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::Effect;
 use crate::classifier::tables::address_words;
+use crate::destination::Ending;
 use crate::field::{FROM, Field, FieldSet, TO};
 use crate::ir::{Arg, Block, Builder, End, Give, Places, Slot, SlotRegion, Value};
 use crate::policy::{Action, Family, Socket, SocketId, Spread};
@@ -192,19 +193,15 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks into the slot of a named socket for the packet's family and protocol, and does with what it holds as `give` says; of a name
-    /// with members it only looks whether one is there. A miss too is a protocol that the policy declares no slot for.
+    /// Looks whether a named socket is there for the packet's family and protocol. A miss too is a protocol that the policy declares
+    /// no slot for.
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
-        give: Give,
         ends: [Block; 2],
     ) {
         let sharing = Sharing::of(&self.source.policy.sockets[socket]);
-        if give != Give::Nothing && sharing.is_some() {
-            return builder.bug("a name with members is given away as one without");
-        }
         let [_, miss] = ends;
         let key = match sharing {
             None => self.frame.key,
@@ -217,7 +214,23 @@ impl<'a> Given<'a> {
             hash: None,
             turn: builder.value(),
         });
-        self.look_up(builder, (give, places), ends);
+        self.look_up(builder, (Give::Nothing, places), ends);
+    }
+
+    /// Gives the lookup the socket in the slot for its family and protocol; of a name without members. `none` is where a protocol goes
+    /// that the policy declares no slot for.
+    pub(super) fn assign(
+        &self,
+        builder: &mut Builder,
+        (socket, family): (SocketId, Family),
+        ends: [Block; 2],
+        none: Block,
+    ) {
+        let give = Give::ToLookup {
+            alone: self.source.policy.sockets[socket].pinned,
+        };
+        self.slot_key(builder, (socket, family), self.frame.key, none);
+        self.look_up(builder, (give, None), ends);
     }
 
     /// Gives a member of a name away, the key of whose first slot the frame holds: the first one in the order of the flow that
@@ -238,14 +251,16 @@ impl<'a> Given<'a> {
         self.look_up(builder, (give, Some(places)), ends);
     }
 
-    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new; of a name without members.
+    /// Gives the packet the socket in the slot for its family and protocol, if it takes what is new; of a name without members. `none`
+    /// as in [`Self::assign`].
     pub(super) fn hand_over(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
         ends: [Block; 2],
+        none: Block,
     ) {
-        let slot = (self.frame.key, ends[1]);
+        let slot = (self.frame.key, none);
         self.for_slot(builder, (socket, family), slot, |builder, protocol| {
             let give = Give::ToPacket(taking(protocol));
             self.look_up(builder, (give, None), ends);
@@ -262,6 +277,11 @@ impl<'a> Given<'a> {
         let Some(map) = self.source.maps.sockets else {
             return builder.bug("a socket is looked for without the map of sockets");
         };
+        let asked = give != Give::Nothing && self.source.maps.steered.is_some();
+        let result = asked.then_some(self.frame.result);
+        if let (Some(result), Some(missed)) = (result, Ending::Missed.result()) {
+            builder.set_slot(result, 0, missed, Width::W);
+        }
         let carrier = builder.value();
         builder.end(End::Slot(SlotRegion {
             map,
@@ -269,6 +289,7 @@ impl<'a> Given<'a> {
             context: self.context,
             carrier,
             give,
+            result,
             places,
             hit,
             miss,

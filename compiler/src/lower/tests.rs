@@ -4,6 +4,7 @@ mod answers;
 mod calls;
 mod counts;
 mod datagrams;
+mod destinations;
 mod doors;
 mod entries;
 mod first_match;

@@ -9,6 +9,7 @@ use super::btf::{self, Btf, Member, Placed, TypeId};
 use super::layout::MAP_SIZE;
 use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError, TABLE};
 use crate::artifact::{Artifact, MapKind, MapSpec, Section};
+use crate::destination::{self, Ending};
 
 /// The name of the license's variable; its section's name would confuse assemblers.
 pub(super) const LICENSE_VARIABLE: &str = "_license";
@@ -124,6 +125,7 @@ fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
     let value = match spec.kind {
         MapKind::SkStorage => stored(btf, spec.value_size),
         _ if spec.name == COUNTERS && spec.value_size == COUNTER_SIZE => counter(btf),
+        _ if spec.name == destination::MAP && spec.value_size == Ending::ROW => row(btf),
         _ => plain(btf, spec.value_size),
     };
     [("key", btf.pointer(key)), ("value", btf.pointer(value))]
@@ -156,6 +158,17 @@ fn counter(btf: &mut Btf) -> TypeId {
     let of = btf.integer(btf::U64);
     let members = [("packets", 0), ("bytes", 8)].map(|(name, offset)| Member { name, of, offset });
     btf.structure("counter", COUNTER_SIZE, &members)
+}
+
+/// `struct steered { __u64 given; … }`
+fn row(btf: &mut Btf) -> TypeId {
+    let of = btf.integer(btf::U64);
+    let members = Ending::ALL.map(|ending| Member {
+        name: ending.word(),
+        of,
+        offset: ending.offset(),
+    });
+    btf.structure(destination::MAP, Ending::ROW, &members)
 }
 
 /// `struct prefix { __u32 length; __u8 address[…]; }`: the kernel wants a struct (`trie_check_btf`).

@@ -13,6 +13,7 @@ use super::spliced;
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
+use crate::destination::{self, Ending};
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMaps, WAY, WayMaps};
@@ -45,6 +46,16 @@ pub(super) fn make(
             4,
             8,
             slots.socket_count,
+        ))
+    });
+    let steered = (kept && steered).then(|| {
+        let (row, count) = (Ending::ROW, slots.socket_count);
+        maps.push(MapSpec::new(
+            destination::MAP,
+            MapKind::PerCpuArray,
+            4,
+            row,
+            count,
         ))
     });
     let feeds = |chain: &Chain| {
@@ -146,6 +157,7 @@ pub(super) fn make(
     Maps {
         counters,
         sockets,
+        steered,
         ends,
         out_interfaces,
         rates,

@@ -33,6 +33,7 @@ use crate::sockets::fill::SlotFiller;
 use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
 use crate::sockets::transparent;
+use crate::sockets::{since, steered};
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
 use crate::state::totals;
@@ -238,6 +239,8 @@ impl<'a> Work<'a> {
         self.make_words(outer)?;
         let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         totals::prepare(state, self.record.generation, self.manifest)?;
+        steered::prepare(state, self.record.generation)?;
+        since::prepare(state, self.record.generation, self.manifest)?;
         Ok(ebpf)
     }
 

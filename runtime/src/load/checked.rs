@@ -6,6 +6,7 @@
 //! code is what the text compiles to, which the compiler says.
 
 use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
+use sockc_compiler::destination::{self, Ending};
 use sockc_compiler::{entry_table, object};
 
 use crate::error::Error;
@@ -30,6 +31,12 @@ fn sizes(artifact: &Artifact) -> Result<(), Error> {
     let manifest = &artifact.manifest;
     is_as_told(artifact, "counters", &|map| {
         map.max_entries as usize == manifest.counters.len().max(1)
+    })?;
+    let mut maps = artifact.maps.values();
+    let slots = maps.find(|map| map.name == "sockets");
+    let slots = slots.map_or(0, |map| map.max_entries);
+    is_as_told(artifact, destination::MAP, &|map| {
+        (map.max_entries, map.value_size) == (slots, Ending::ROW)
     })?;
     for set in &manifest.sets {
         is_as_told(artifact, &set.map, &|map| {

@@ -15,6 +15,7 @@ use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
 use super::places::{Places, by_address};
+use super::since::{Earlier, Since};
 use crate::code::owner::Belongs;
 use crate::error::{Error, at};
 use crate::session::Session;
@@ -28,6 +29,8 @@ pub(crate) struct SlotFiller<'a> {
     manifest: &'a Manifest,
     session: &'a Session,
     owners: &'a Owners,
+    generation: u32,
+    before: Option<Record>,
     sockets: OwnedFd,
     listen: SlotPrograms,
     carried: Option<SlotPrograms>,
@@ -63,6 +66,8 @@ impl<'a> SlotFiller<'a> {
             manifest,
             session,
             owners,
+            generation,
+            before: before.cloned(),
             listen,
             carried: carried.programs(sockets.as_fd())?,
             left_out: carried.left_out,
@@ -73,6 +78,10 @@ impl<'a> SlotFiller<'a> {
     /// Fills what can be filled; gives how each slot stands, by index, and what a person should know.
     pub(crate) fn run(&self) -> Result<(Vec<SlotState>, Vec<String>), Error> {
         let what = "fill the socket slots";
+        let since = Since::look(&self.session.state, self.generation, self.sockets.as_fd())?;
+        if let Some(since) = &since {
+            since.settle(self.slots().map(|(_, slot)| slot))?;
+        }
         let mut found = self.listen.run().map_err(at(what))?;
         if let Some(carried) = &self.carried {
             found.extend(carried.run().map_err(at(what))?);
@@ -94,6 +103,13 @@ impl<'a> SlotFiller<'a> {
             found.extend(filled);
         }
         let mut states = inspect::states(self.session, self.manifest, self.sockets.as_fd())?;
+        if let Some(since) = &since {
+            let state = &self.session.state;
+            let earlier = self.before.as_ref();
+            let earlier = earlier.map(|before| Earlier::look(state, before));
+            since.note(self.slots(), &earlier.transpose()?.unwrap_or_default())?;
+            since.tell(&mut states)?;
+        }
         notes.extend(missed.iter().filter_map(|missed| missed.note(&states)));
         // What was refused while a slot was filled is not to be seen afterwards.
         let refused = found.iter().filter(|one| is_refusal(one.state));
@@ -108,6 +124,12 @@ impl<'a> SlotFiller<'a> {
         }
         states.sort_by_key(|state| state.slot.index);
         Ok((states, notes))
+    }
+
+    /// All slots, with the names of their sockets.
+    fn slots(&self) -> impl Iterator<Item = (&'a str, &'a Slot)> {
+        let named = self.manifest.sockets.iter();
+        named.flat_map(|socket| socket.slots.iter().map(|slot| (socket.name.as_str(), slot)))
     }
 
     /// Sockets that were carried over from the policy before, and that are not of the owner whom this one declares.

@@ -15,6 +15,7 @@ use super::of_process;
 use super::open::{Machine, WHOSE, belongs};
 use super::owners::Owners;
 use super::places::by_address;
+use super::since::Since;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::code::owner::Belongs;
@@ -92,13 +93,16 @@ pub(crate) fn states(
     Ok(states)
 }
 
-/// The same, and who found no place in them since the policy is in force.
+/// The same, with since when sockets are in them, and who found no place since the policy is in force.
 pub(crate) fn states_in_force(
     session: &Session,
     record: &Record,
     sockets: BorrowedFd<'_>,
 ) -> Result<Vec<SlotState>, Error> {
     let mut states = states(session, &record.manifest, sockets)?;
+    if let Some(since) = Since::look(&session.state, record.generation, sockets)? {
+        since.tell(&mut states)?;
+    }
     let open = |name| bpffs::open(&session.state.map(record.generation, name));
     // There are none where nobody tells as services begin to listen, or no address has several places.
     let (Ok(addresses), Ok(turned_away)) = (open(LISTEN), open(TURNED_AWAY)) else {

@@ -17,6 +17,7 @@ use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::protocol::IpProtocol;
 
 use super::owners::Owners;
+use super::since::{self, Maps};
 use crate::attach::dispatch::TCP_LISTEN_CB;
 use crate::code::owner::{self, Scratch};
 use crate::code::{Code, Label};
@@ -41,6 +42,8 @@ const COUNT: i16 = 12;
 const TURNED_AWAY: i16 = 16;
 /// The key of the place that is tried, below the address.
 const PLACE: i16 = KEY - 8;
+/// The time that was voided, below that, where a socket's owner is not looked at any more.
+const VOIDED: i16 = PLACE - 8;
 /// `BPF_NOEXIST`
 const ONLY_FREE: i32 = 1;
 /// `sk` of `struct bpf_sock_ops`.
@@ -91,23 +94,23 @@ fn owned<'a>(slots: &[(&'a str, &Slot)], owners: &Owners) -> Vec<&'a str> {
 pub(crate) fn load(
     manifest: &Manifest,
     owners: &Owners,
-    sockets: BorrowedFd<'_>,
+    slots: Maps<'_>,
     cookie: u64,
 ) -> io::Result<Option<Listen>> {
     let able = |name: &str| owners.lets_programs_fill(name);
-    let slots: Vec<(&str, &Slot)> = named(manifest)
+    let filled: Vec<(&str, &Slot)> = named(manifest)
         .filter(|(name, slot)| able(name) && is_first(manifest, name, slot))
         .collect();
-    if slots.is_empty() {
+    if filled.is_empty() {
         return Ok(None);
     }
-    let entries = u32::try_from(slots.len()).map_err(io::Error::other)?;
+    let entries = u32::try_from(filled.len()).map_err(io::Error::other)?;
     let addresses = map::create("listen", map::Shape::hash(KEY_SIZE, VALUE_SIZE, entries))?;
-    let owned: Vec<&str> = owned(&slots, owners);
+    let owned: Vec<&str> = owned(&filled, owners);
     let several = most(manifest) > 1;
     let turned_away = several.then(|| map::create("turned_away", map::Shape::array(8, entries)));
     let turned_away = turned_away.transpose()?;
-    for (place, (name, slot)) in (0u32..).zip(slots) {
+    for (place, (name, slot)) in (0u32..).zip(filled) {
         let number = (1u32..).zip(&owned).find(|(_, other)| **other == name);
         let number = number.map_or(0, |(number, _)| number);
         let (distance, count) = in_a_row(manifest, name, slot);
@@ -122,7 +125,7 @@ pub(crate) fn load(
         attach: kind.load,
         code: &code(
             addresses.as_fd(),
-            sockets,
+            slots,
             cookie,
             (&owned, owners),
             turned_away
@@ -193,7 +196,7 @@ fn key(slot: &Slot) -> Vec<u8> {
 
 fn code(
     addresses: BorrowedFd<'_>,
-    sockets: BorrowedFd<'_>,
+    slots: Maps<'_>,
     cookie: u64,
     (owned, owners): (&[&str], &Owners),
     several: Option<(BorrowedFd<'_>, u32)>,
@@ -222,9 +225,9 @@ fn code(
     }
     match several {
         Some((turned_away, most)) => {
-            put_into_free(&mut code, sockets, (turned_away, most), pass);
+            put_into_free(&mut code, slots, (turned_away, most), pass);
         }
-        None => put(&mut code, sockets),
+        None => put(&mut code, slots, pass),
     }
     code.place(pass);
     code.give(Point::Listen.kind().pass);
@@ -232,27 +235,64 @@ fn code(
 }
 
 /// Puts the socket into the slot whose index what R7 points to begins with: that is the key of the update.
-fn put(code: &mut Code, sockets: BorrowedFd<'_>) {
+fn put(code: &mut Code, slots: Maps<'_>, pass: Label) {
+    let taken = code.label();
+    code.add([asm::mov64_reg(Register::R2, Register::R7)]);
+    void(code, slots, pass);
     code.add([
         asm::mov64_reg(Register::R3, Register::R7),
         asm::mov64_reg(Register::R1, Register::R6),
     ]);
-    code.map(Register::R2, sockets);
+    code.map(Register::R2, slots.sockets);
     code.add([
         asm::mov64_imm(Register::R4, 0),
         asm::call(Helper::SockMapUpdate),
     ]);
+    code.jump32_if(JumpOp::Eq, Register::R0, 0, taken);
+    leave_time(code);
+    code.jump(pass);
+    code.place(taken);
+    note(code);
+}
+
+/// Before a socket is put into the slot whose index is where R2 points: R9 becomes its entry in the map of times.
+fn void(code: &mut Code, slots: Maps<'_>, none: Label) {
+    since::void(code, slots.times, none);
+    code.add([asm::store_reg(
+        Width::DW,
+        Register::R10,
+        VOIDED,
+        Register::R1,
+    )]);
+}
+
+/// It was not put there: whoever is in the slot is there since then. R0 stays.
+fn leave_time(code: &mut Code) {
+    code.add([
+        asm::load(Width::DW, Register::R1, Register::R10, VOIDED),
+        asm::store_reg(Width::DW, Register::R9, since::TIME, Register::R1),
+    ]);
+}
+
+/// It was.
+fn note(code: &mut Code) {
+    code.add([
+        asm::mov64_reg(Register::R1, Register::R6),
+        asm::call(Helper::GetSocketCookie),
+        asm::store_reg(Width::DW, Register::R9, since::COOKIE, Register::R0),
+    ]);
+    since::now(code);
 }
 
 /// Puts the socket into the first free one of the slots that R7 points to; where there is but one, into that, whoever is there.
 /// Where none is free, that is counted.
 fn put_into_free(
     code: &mut Code,
-    sockets: BorrowedFd<'_>,
+    slots: Maps<'_>,
     (turned_away, most): (BorrowedFd<'_>, u32),
     pass: Label,
 ) {
-    let (alone, again, full) = (code.label(), code.label(), code.label());
+    let [alone, again, taken, full] = [(); 4].map(|()| code.label());
     let most = code.number(most);
     code.add([
         asm::load(Width::W, Register::R1, Register::R7, COUNT),
@@ -268,14 +308,18 @@ fn put_into_free(
         asm::load(Width::W, Register::R2, Register::R7, 0),
         asm::alu64_reg(AluOp::Add, Register::R1, Register::R2),
         asm::store_reg(Width::W, Register::R10, PLACE, Register::R1),
-        asm::mov64_reg(Register::R1, Register::R6),
     ]);
-    code.map(Register::R2, sockets);
+    code.stack(Register::R2, PLACE);
+    void(code, slots, pass);
+    code.add([asm::mov64_reg(Register::R1, Register::R6)]);
+    code.map(Register::R2, slots.sockets);
     code.stack(Register::R3, PLACE);
     code.add([
         asm::mov64_imm(Register::R4, ONLY_FREE),
         asm::call(Helper::SockMapUpdate),
     ]);
+    code.jump32_if(JumpOp::Eq, Register::R0, 0, taken);
+    leave_time(code);
     // What is refused for another reason than that somebody is there is refused everywhere.
     code.jump32_if(JumpOp::Ne, Register::R0, -libc::EEXIST, pass);
     code.add([asm::alu64_imm(AluOp::Add, Register::R8, 1)]);
@@ -293,8 +337,11 @@ fn put_into_free(
         asm::atomic_add64(Register::R0, 0, Register::R1),
     ]);
     code.jump(pass);
+    code.place(taken);
+    note(code);
+    code.jump(pass);
     code.place(alone);
-    put(code, sockets);
+    put(code, slots, pass);
 }
 
 /// The largest number of slots that are for one address.

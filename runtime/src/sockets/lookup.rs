@@ -36,7 +36,7 @@ const SK_SRC_PORT: i16 = 44;
 const SK_STATE: i16 = 72;
 /// Where the tuple and the slot's index are kept on the stack.
 const TUPLE: i16 = -40;
-const KEY: i16 = -44;
+pub(crate) const KEY: i16 = -44;
 /// `-EOPNOTSUPP`, what the kernel says of MPTCP sockets.
 const EOPNOTSUPP: i32 = 95;
 /// What is free while a socket's owner is asked for: below the tuple and the key.
@@ -48,7 +48,7 @@ pub(crate) const SCRATCH: Scratch = Scratch {
 const NOBODY: i32 = 1;
 const ELSEWHERE: i32 = 2;
 const NOT_LISTENING: i32 = 3;
-const FOUND: i32 = 4;
+pub(crate) const FOUND: i32 = 4;
 const NOT_OWNER: i32 = 5;
 const REFUSED: i32 = 1000;
 /// The packet that the programs run on: they do not look at it.
@@ -86,6 +86,9 @@ pub struct SlotState {
     pub state: Fill,
     /// The socket that is in it, or that is bound where one is looked for.
     pub who: Option<Who>,
+    /// Since when a socket that listens is in it, in nanoseconds since boot (`CLOCK_BOOTTIME`, see
+    /// [`wall_time`](crate::wall_time)); `None` where that is not known.
+    pub since: Option<u64>,
     /// The lookup programs of others that keep sockc from finding that socket.
     pub foreign: Vec<Foreign>,
     /// Of the first of several slots for one address: how many sockets began to listen there while all of them were taken, since
@@ -102,6 +105,7 @@ impl SlotState {
             member: None,
             state,
             who: None,
+            since: None,
             foreign: Vec::new(),
             turned_away: 0,
         }
@@ -339,14 +343,19 @@ fn held_code(
     ends.place(code)
 }
 
-/// Looks a slot up; R7 becomes the socket.
-pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
+/// Leaves the index of a slot at [`KEY`].
+pub(crate) fn key(code: &mut Code, index: u32) {
     code.add([asm::store_imm(
         Width::W,
         Register::R10,
         KEY,
         index.cast_signed(),
     )]);
+}
+
+/// Looks a slot up; R7 becomes the socket.
+pub(crate) fn take_out(code: &mut Code, index: u32, sockets: BorrowedFd<'_>, nobody: Label) {
+    key(code, index);
     code.map(Register::R1, sockets);
     code.stack(Register::R2, KEY);
     code.add([asm::call(Helper::MapLookupElem)]);
@@ -481,12 +490,7 @@ fn check_words(code: &mut Code, socket: Register, first: i16, bytes: &[u8], else
 /// Updates the slot; R8 becomes the outcome.
 pub(crate) fn put_in(code: &mut Code, index: u32, sockets: BorrowedFd<'_>) {
     let taken = code.label();
-    code.add([asm::store_imm(
-        Width::W,
-        Register::R10,
-        KEY,
-        index.cast_signed(),
-    )]);
+    key(code, index);
     code.map(Register::R1, sockets);
     code.stack(Register::R2, KEY);
     code.add([

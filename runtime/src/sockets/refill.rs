@@ -22,6 +22,7 @@ use sockc_compiler::protocol::IpProtocol;
 use super::lookup::{self, Found};
 use super::owners::Owners;
 use super::places::by_address;
+use super::since::{self, Maps};
 use crate::code::{Code, Label};
 use crate::hook::Point;
 use crate::sys::prog;
@@ -91,7 +92,7 @@ pub(crate) fn load(
     point: Point,
     manifest: &Manifest,
     owners: &Owners,
-    sockets: BorrowedFd<'_>,
+    slots: Maps<'_>,
     next: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
@@ -99,7 +100,7 @@ pub(crate) fn load(
         name: "sockc_refill",
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, manifest, owners, sockets, next)?,
+        code: &code(point, manifest, owners, slots, next)?,
     })
 }
 
@@ -108,7 +109,7 @@ fn code(
     point: Point,
     manifest: &Manifest,
     owners: &Owners,
-    sockets: BorrowedFd<'_>,
+    slots: Maps<'_>,
     next: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
@@ -125,17 +126,17 @@ fn code(
         (udp6, (false, IpProtocol::UDP)),
     ] {
         code.place(label);
-        for (socket, slots) in of_kind(manifest, kind).take(LIMIT) {
+        for (socket, of_address) in of_kind(manifest, kind).take(LIMIT) {
             if owners.lets_programs_fill(&socket.name) {
-                look_after(&mut code, (&socket.name, &slots), owners, sockets);
+                look_after(&mut code, (&socket.name, &of_address), owners, slots);
             }
         }
         code.jump(end);
     }
     code.place(end);
-    if let Some((slots, index)) = next {
+    if let Some((programs, index)) = next {
         code.add([asm::mov64_reg(Register::R1, Register::R6)]);
-        code.map(Register::R2, slots);
+        code.map(Register::R2, programs);
         code.add([
             asm::mov64_imm(Register::R3, index.cast_signed()),
             asm::call(Helper::TailCall),
@@ -238,15 +239,17 @@ fn is_first(code: &mut Code, tcp: Label, end: Label) {
 /// maybe one that is in a slot.
 fn look_after(
     code: &mut Code,
-    (name, slots): (&str, &[&Slot]),
+    (name, of_address): (&str, &[&Slot]),
     owners: &Owners,
-    sockets: BorrowedFd<'_>,
+    maps: Maps<'_>,
 ) {
-    let Some(&slot) = slots.first() else { return };
+    let Some(&slot) = of_address.first() else {
+        return;
+    };
     let (nobody, other, done) = (code.label(), code.label(), code.label());
-    for slot in slots {
+    for slot in of_address {
         let (empty, idle) = (code.label(), code.label());
-        lookup::take_out(code, slot.index, sockets, empty);
+        lookup::take_out(code, slot.index, maps.sockets, empty);
         lookup::check_state(code, slot, Register::R7, idle);
         release_socket(code);
         code.jump(done);
@@ -263,11 +266,22 @@ fn look_after(
     };
     lookup::check_found(code, slot, found);
     owners.check(code, name, Register::R7, lookup::SCRATCH, other);
-    lookup::put_in(code, slot.index, sockets);
+    put_in(code, slot.index, maps, other);
     code.place(other);
     release_socket(code);
     code.place(nobody);
     code.place(done);
+}
+
+/// Puts the socket in R7 into a slot, and notes when. Whose it is cannot be told here: the cookie is 0, for whoever is there.
+fn put_in(code: &mut Code, index: u32, maps: Maps<'_>, other: Label) {
+    lookup::key(code, index);
+    code.stack(Register::R2, lookup::KEY);
+    since::void(code, maps.times, other);
+    lookup::put_in(code, index, maps.sockets);
+    code.jump_if(JumpOp::Ne, Register::R8, lookup::FOUND, other);
+    code.add([asm::store_imm(Width::DW, Register::R9, since::COOKIE, 0)]);
+    since::now(code);
 }
 
 fn release_socket(code: &mut Code) {

@@ -22,6 +22,7 @@ use super::lookup::SlotState;
 use super::of_process::{self, is_open};
 use super::owners::Owners;
 use super::places::Places;
+use super::since::{Earlier, Since};
 use super::transparent::{OPAQUE, is_intercepting};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
@@ -159,9 +160,18 @@ fn put(
     let declared = declared(active, name)?;
     let slots = slots_map(active.state(), active.record.generation)?;
     let found = placed(active, declared, handed, (slots.as_fd(), instead))?;
+    let since = Since::look(active.state(), active.record.generation, slots.as_fd())?;
+    if let Some(since) = &since {
+        since.settle(found.iter().map(|(slot, _)| *slot))?;
+    }
     for (slot, fd) in &found {
         let what = format!("put a socket into the slot of \"{name}\"");
         map::put_socket(slots.as_fd(), &slot.index.to_ne_bytes(), *fd).map_err(at(what))?;
+    }
+    if let Some(since) = &since {
+        let filled = found.iter().map(|(slot, _)| (name, *slot));
+        // They stand there, whether or not it is known since when.
+        let _ = since.note(filled, &Earlier::default());
     }
     let held = found.iter().map(|(slot, _)| Held::Slot(SlotKind::of(slot)));
     Ok(Registered {

@@ -26,6 +26,9 @@ pub(crate) const LISTEN: &str = "listen";
 /// How many of them found no place, where an address has several.
 pub(crate) const TURNED_AWAY: &str = "turned_away";
 
+/// Since when sockets are in their slots.
+pub(crate) const SINCE: &str = "since";
+
 /// The maps that are filled at apply and never again.
 const CONSTANT: [&str; 4] = [INTERFACES, OUT_INTERFACES, NAMESPACES, LISTEN];
 

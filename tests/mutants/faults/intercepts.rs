@@ -39,8 +39,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1404,
         "compiler/src/emit/slots.rs",
-        "self.push(asm::store_imm(Width::W, FRAME, key, 1));",
-        "self.push(asm::store_imm(Width::W, FRAME, key, i32::from(!FAULT)));",
+        "self.push(asm::store_imm(Width::W, FRAME, result, IDLE));",
+        "self.push(asm::store_imm(Width::W, FRAME, result, if FAULT { 0 } else { IDLE }));",
         &[(Compiler, "lower::tests::intercepts")],
     ),
     fault(

@@ -52,7 +52,7 @@ impl Ends<'_> {
     /// The kernel runs packet hooks and lookups with soft interrupts off, so nothing else counts on the CPU meanwhile. It
     /// runs `sk_msg` in the writing process (`sk_psock_msg_verdict`), which a preemptible kernel may take off its CPU
     /// between the load and the store.
-    fn add(&self, builder: &mut Builder, counter: Value, offset: i16, amount: Operand) {
+    pub(super) fn add(&self, builder: &mut Builder, counter: Value, offset: i16, amount: Operand) {
         if self.given.code().preemptible {
             let amount = match amount {
                 Operand::Value(value) => value,

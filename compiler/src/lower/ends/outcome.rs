@@ -240,11 +240,10 @@ impl Ends<'_> {
         let miss = self.outcome(builder, Outcome::Drop, family);
         let data = &self.given.source.policy.sockets[socket];
         let Some(sharing) = Sharing::of(data) else {
-            let give = Give::ToLookup { alone: data.pinned };
+            let key = self.given.frame.key;
+            let ends = self.counted_ends(builder, key, [hit, miss]);
             builder.enter(block);
-            self.given
-                .slot_region(builder, (socket, family), give, [hit, miss]);
-            return;
+            return self.given.assign(builder, (socket, family), ends, miss);
         };
         let among = self.outcome(builder, Outcome::AssignAmong(sharing), family);
         builder.enter(block);
@@ -263,12 +262,13 @@ impl Ends<'_> {
     ) {
         let hit = self.outcome(builder, Outcome::Pass, family);
         let miss = self.outcome(builder, Outcome::Drop, family);
+        let first = self.given.frame.first_member;
+        let ends = self.counted_ends(builder, first, [hit, miss]);
         builder.enter(block);
         let give = Give::ToLookup {
             alone: sharing.pinned,
         };
-        self.given
-            .members(builder, (sharing, give), family, [hit, miss]);
+        self.given.members(builder, (sharing, give), family, ends);
     }
 
     /// TC: the socket of this family and protocol takes what is new. The last segment of a handshake that is not finished on our
@@ -279,12 +279,17 @@ impl Ends<'_> {
         let drop_if_absent = self.given.source.policy.sockets[socket].drop_if_absent;
         let [delivered, absent] = self.intercepted(builder, drop_if_absent, family);
         let among = self.among(builder, socket, family);
+        let key = self.given.frame.key;
+        let ends = match among.is_empty() {
+            true => self.counted_ends(builder, key, [delivered, absent]),
+            false => [delivered, absent],
+        };
         builder.enter(block);
         let state = builder.load_slot(self.given.frame.state, 0, Width::B);
         builder.leave_if(state, JumpOp::Eq, NEW_SYN_RECV, delivered);
         if among.is_empty() {
             self.given
-                .hand_over(builder, (socket, family), [delivered, absent]);
+                .hand_over(builder, (socket, family), ends, absent);
             return;
         }
         let first = self.given.frame.first_member;
@@ -337,6 +342,8 @@ impl Ends<'_> {
         family: Family,
     ) {
         let ends = self.intercepted(builder, among.drop_if_absent, family);
+        let first = self.given.frame.first_member;
+        let ends = self.counted_ends(builder, first, ends);
         builder.enter(block);
         let give = Give::ToPacket(taking(among.protocol));
         self.given
@@ -373,7 +380,7 @@ impl Ends<'_> {
         let absent = self.account_beside(builder, logged);
         builder.enter(block);
         self.given
-            .slot_region(builder, (socket, family), Give::Nothing, [pass, absent]);
+            .slot_region(builder, (socket, family), [pass, absent]);
     }
 
     /// Puts the data into a queue of the socket in the map `ends`. Where the slot is empty, or what is in it takes no data, the helper

@@ -13,8 +13,9 @@ use crate::error::{Error, at, is_machine};
 use crate::groups::{Group, bound};
 use crate::hook::Point;
 use crate::sockets::fill::slots_map;
+use crate::sockets::since::Maps;
 use crate::sockets::{listen, refill};
-use crate::state::pin::TURNED_AWAY;
+use crate::state::pin::{SINCE, TURNED_AWAY};
 use crate::state::record::Attached;
 use crate::state::{SIDES, SLOTS, open_or_make, side};
 use crate::sys::bpffs;
@@ -71,7 +72,11 @@ impl Work<'_> {
         let what = "load the program that fills socket slots when packets come";
         let state = &self.session.state;
         let generation = self.record.generation;
-        let sockets = slots_map(state, generation)?;
+        let (sockets, times) = (slots_map(state, generation)?, self.times()?);
+        let maps = Maps {
+            sockets: sockets.as_fd(),
+            times: times.as_fd(),
+        };
         let slots = open_or_make(
             &state.slots(point),
             &slots_title(point),
@@ -80,8 +85,8 @@ impl Work<'_> {
         let own = side(generation);
         let alone = !self.record.points.contains(&point);
         let next = (!alone).then(|| (slots.as_fd(), own));
-        let program = refill::load(point, self.manifest, self.owners, sockets.as_fd(), next)
-            .map_err(at(what))?;
+        let program =
+            refill::load(point, self.manifest, self.owners, maps, next).map_err(at(what))?;
         let path = state.program(generation, &refill::name(point));
         bpffs::pin(program.as_fd(), &path).map_err(at(what))?;
         let key: u32 = if alone { own } else { SIDES + own };
@@ -132,9 +137,14 @@ impl Work<'_> {
             Listening::Needless => return Ok(()),
         };
         let sockets = slots_map(&self.session.state, self.record.generation)?;
+        let times = self.times()?;
+        let maps = Maps {
+            sockets: sockets.as_fd(),
+            times: times.as_fd(),
+        };
         let what = "load the program that fills socket slots again";
         if let Some(listen) =
-            listen::load(self.manifest, self.owners, sockets.as_fd(), cookie).map_err(at(what))?
+            listen::load(self.manifest, self.owners, maps, cookie).map_err(at(what))?
         {
             let generation = self.record.generation;
             let state = &self.session.state;
@@ -149,6 +159,12 @@ impl Work<'_> {
             self.place(Point::Listen, &listen.program)?;
         }
         Ok(())
+    }
+
+    /// Since when sockets are in the slots, which this apply has made.
+    fn times(&self) -> Result<OwnedFd, Error> {
+        let path = self.session.state.map(self.record.generation, SINCE);
+        bpffs::open(&path).map_err(at(format!("open {}", path.display())))
     }
 
     /// Attaches what is not attached yet: streams first, packets last.
