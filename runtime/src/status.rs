@@ -20,7 +20,7 @@ pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Deliveries};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
@@ -53,8 +53,8 @@ pub struct Status {
     pub hooks: Vec<HookStatus>,
     /// The slots of its named sockets.
     pub sockets: Vec<SlotState>,
-    /// How the ways of packets stand that redirects `at tc` take.
-    pub deliveries: Vec<Delivery>,
+    /// How all stands that redirects `at tc` need.
+    pub deliveries: Deliveries,
     /// The sockets whose queues take data.
     pub ends: Vec<EndState>,
     /// The pairs that are spliced.
@@ -331,10 +331,10 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
-        deliveries: match &record.manifest.intercepts {
-            Some(plan) => delivery::look(&session.state, plan)?,
-            None => Vec::new(),
-        },
+        deliveries: delivery::look(
+            &record.manifest,
+            &coverage::intercepting(&session.state, record)?,
+        )?,
         ends: ends_of(session, record)?,
         pairs: joined(session, record)?,
         groups: places::look(&session.state, record)?,
