@@ -2,6 +2,8 @@
 //! is gone.
 
 use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
 
 use sockc_runtime::{Delivery, Maker, Status};
 
@@ -139,35 +141,74 @@ fn what_is_half_there_is_made_whole_and_says_who_made_it() {
     }
 }
 
-/// Without its rule a connection is kept by early demultiplexing alone; with it, by the mark.
+/// With its rule a connection is kept by the mark; without it by early demultiplexing alone, as long as no route changes: that
+/// sockc takes back what it made is a change too.
 #[test]
 fn a_connection_is_kept_by_its_rule_or_by_early_demultiplexing() {
     let Some(line) = Line::new() else { return };
     let (proxies, _resolvers) = (proxies(&line), resolvers(&line));
-    let open = || {
-        let client = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE).unwrap();
-        (client, accept(&proxies[0]))
-    };
     let early = |value: &str| {
         let write = || std::fs::write("/proc/sys/net/ipv4/ip_early_demux", value).unwrap();
         line.router.run(write).unwrap();
     };
+    let open = || {
+        let mut client = connect(&line.client, at(CLIENT[0]), server(0, 80), PATIENCE).unwrap();
+        let mut taken = accept(&proxies[0]);
+        assert_talks(&mut client, &mut taken);
+        (client, taken)
+    };
     let none = "default in allow";
     line.apply(POLICY, true).unwrap();
     let (mut client, mut taken) = open();
-    assert_talks(&mut client, &mut taken);
     early("0");
     assert_talks(&mut client, &mut taken);
     early("1");
     line.apply(none, false).unwrap();
+    assert_lost(&line, &mut client);
+    line.apply(POLICY, true).unwrap();
+    assert_back(&mut taken);
+    line.unload();
+
+    line.at_router(&[
+        "-4 route add local default dev lo table 8389",
+        "-4 rule add fwmark 0x20c5 lookup 8389",
+        "-6 route add local default dev lo table 8389",
+        "-6 rule add fwmark 0x20c5 lookup 8389",
+    ]);
+    line.apply(POLICY, false).unwrap();
+    let (mut client, mut taken) = open();
+    line.apply(none, false).unwrap();
     assert_talks(&mut client, &mut taken);
+    line.at_router(&["-4 route add 10.99.0.0/16 dev far"]);
+    assert_lost(&line, &mut client);
+    line.apply(POLICY, false).unwrap();
+    assert_back(&mut taken);
+
+    line.apply(none, false).unwrap();
     early("0");
     client.write_all(b"lost").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     // The server knows nothing of it.
     let ended = client.read(&mut [0; 9]).unwrap_err();
     assert_eq!(ended.kind(), ErrorKind::ConnectionReset);
-    early("1");
+}
+
+/// What is sent goes nowhere: it is sent again.
+fn assert_lost(line: &Line, client: &mut TcpStream) {
+    client.write_all(b"lost").unwrap();
+    let show = || Command::new("ss").arg("-tinH").output().unwrap();
+    wait_for("a second try", || {
+        let shown = line.client.run(show).unwrap().stdout;
+        String::from_utf8(shown).unwrap().contains("retrans:")
+    });
+}
+
+/// With the rule it comes.
+fn assert_back(taken: &mut TcpStream) {
+    let mut read = [0; 4];
+    taken.set_read_timeout(Some(PATIENCE)).unwrap();
+    taken.read_exact(&mut read).unwrap();
+    assert_eq!(&read, b"lost");
 }
 
 /// What the lint of half handshakes says: the proxy never accepts.
