@@ -66,6 +66,9 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
             one("map", map)
         }
         Error::Socket { name, .. } => one("socket", name),
+        Error::Undelivered {
+            netns: Some(netns), ..
+        } => one("netns", netns),
         Error::Pairs { pairs, .. } => one("pairs", pairs),
         Error::Program { name, .. } => one("program", name),
         Error::OtherPolicy { policy, .. } | Error::NoInterfaceNamed { policy, .. } => {

@@ -8,6 +8,7 @@ mod boxes;
 mod essentials;
 mod family;
 mod idle;
+mod intercepts;
 mod interfaces;
 mod joined;
 mod labels;
@@ -56,6 +57,8 @@ sockc_grammar::codes! {
     ONLY_DATA = "W0620", "a rule that stops data of TCP connections only";
     SENDER_PORT = "W0621", "a rule that lets in anyone who sends from a port";
     NO_INTERFACE = "W0630", "a name that no interface can have";
+    PAST_PROXY = "W0631", "a redirect at tc that packets which cannot be read get past";
+    NEVER_OPENED = "W0632", "a redirect at tc that takes half a handshake";
     CUT_SHORT = "N0621", "the search for rules without effect was cut short";
     JOINED = "W0626", "a rule on the length of packets that may be joined";
 }
@@ -117,6 +120,7 @@ pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnost
     send::check(policy, &mut found);
     joined::check(policy, &mut found);
     sender_port::check(policy, &mut found);
+    intercepts::check(policy, &mut found);
     found
 }
 

@@ -8,12 +8,13 @@
 
 mod families;
 mod obstacles;
+mod ports;
+mod rules;
 mod ways;
 
-use std::fmt::Write;
 use std::os::fd::AsFd;
 
-use sockc_compiler::artifact::InterceptPlan;
+use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::policy::Family;
 
 use crate::error::{Error, at};
@@ -21,7 +22,8 @@ use crate::state::{State, WORD, open_or_make, read_word};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, map};
 use families::{bit, flag};
-use ways::Ways;
+pub use rules::Maker;
+use ways::{Way, Ways};
 
 /// How the way of intercepted packets stands in one family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,63 +32,113 @@ pub struct Delivery {
     pub family: Family,
     /// Whether what has the mark is local.
     pub leads: bool,
-    /// Whether sockc made the rule and the route.
-    pub made: bool,
+    /// Who made the rule; `None` if there is none of the mark and the table that sockc uses.
+    pub rule: Option<Maker>,
+    /// Who made the route; `None` if there is none in that table.
+    pub route: Option<Maker>,
 }
+
+/// How all stands that redirects `at tc` need of their network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// The ways of the families that they are about.
+    pub ways: Vec<Delivery>,
+    /// What keeps packets from their sockets, or answers from leaving, each with what to do.
+    pub wrong: Vec<String>,
+    /// The same, of what apply may make.
+    pub missing: Vec<(Family, String)>,
+}
+
+/// What connections meet that are forwarded when a redirect `at tc` begins to hold.
+pub const CUTS: &str = "connections that are forwarded now and that a redirect `at tc` takes from now on end: the rest of their packets comes to a proxy that does not know them";
 
 /// What is being done where the kernel refuses.
 const LOOK: &str = "look at the rules of routing";
 const MAKE: &str = "lead intercepted packets to their sockets";
+/// Nothing is delivered over an interface that is down.
+const LO: &str =
+    "`lo` is down, by which packets for others are delivered here: `ip link set lo up`";
 const REMOVE: &str = "take back the rule and the route of intercepted packets";
 
-/// How the way stands, for each family that redirects `at tc` are about.
-pub(crate) fn look(state: &State, plan: &InterceptPlan) -> Result<Vec<Delivery>, Error> {
+/// How all stands that the redirects `at tc` of a policy need, which are on these interfaces.
+pub(crate) fn look(manifest: &Manifest, interfaces: &[String]) -> Result<Deliveries, Error> {
+    let mut found = Deliveries::default();
+    let Some(plan) = &manifest.intercepts else {
+        return Ok(found);
+    };
+    found.wrong = ports::enslaved(interfaces).map_err(at("look at the interfaces"))?;
+    found.wrong.extend(obstacles::found(plan, interfaces));
+    if !ports::is_lo_up().map_err(at("look at lo"))? {
+        found.wrong.push(LO.to_owned());
+    }
     let ways = Ways::open(plan).map_err(at(LOOK))?;
-    let made = read_word(&state.delivery())?.unwrap_or(0);
-    let mut found = Vec::new();
     for family in families::of(plan) {
-        found.push(Delivery {
+        let way = ways.look(family, interfaces).map_err(at(LOOK))?;
+        found.ways.push(Delivery {
             family,
-            leads: ways.leads(family).map_err(at(LOOK))?,
-            made: made & bit(family) != 0,
+            leads: way.leads,
+            rule: way.rule,
+            route: way.route,
         });
+        if !way.leads && way.obstacle.is_none() {
+            found.missing.push((family, no_way(plan, family, &way)));
+        }
+        found.wrong.extend(way.obstacle);
     }
     Ok(found)
 }
 
 /// Refuses a policy whose packets would not get to their sockets; `add`: unless that is for want of a rule and a route that may be
-/// made.
+/// made. Gives the families for which they are to be made.
 pub(crate) fn check(
-    plan: &InterceptPlan,
+    manifest: &Manifest,
     interfaces: &[String],
     add: bool,
 ) -> Result<Vec<Family>, Error> {
-    let mut wrong = obstacles::found(plan, interfaces);
-    let ways = Ways::open(plan).map_err(at(LOOK))?;
-    let mut missing = Vec::new();
-    for family in families::of(plan) {
-        if ways.leads(family).map_err(at(LOOK))? {
-            continue;
-        }
-        missing.push(family);
-        let taken = ways.taken(family).map_err(at(LOOK))?;
-        match taken {
-            Some(taken) => wrong.push(taken),
-            None if !add => wrong.push(no_way(plan, family)),
-            None => {}
-        }
+    let Deliveries {
+        mut wrong, missing, ..
+    } = look(manifest, interfaces)?;
+    let addable = !add && !missing.is_empty();
+    let (families, why): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
+    if !add {
+        wrong.extend(why);
     }
     match wrong.is_empty() {
-        true => Ok(missing),
+        true => Ok(families),
         false => Err(Error::Undelivered {
             wrong,
-            addable: !add && !missing.is_empty(),
+            addable,
+            netns: None,
         }),
     }
 }
 
+/// The families for which sockc made a rule and a route that are needed no more.
+pub(crate) fn spare(state: &State, kept: Option<&InterceptPlan>) -> Result<Vec<Family>, Error> {
+    let made = read_word(&state.delivery())?.unwrap_or(0);
+    let needed =
+        |family: &Family| kept.is_some_and(|plan| families::of(plan).any(|one| one == *family));
+    let both = [Family::V4, Family::V6].into_iter();
+    Ok(both
+        .filter(|family| made & bit(*family) != 0 && !needed(family))
+        .collect())
+}
+
+/// That they are taken back.
+#[must_use]
+pub fn taken_back(family: Family) -> String {
+    format!(
+        "what sockc made that delivered here, over {}, what redirects `at tc` took is taken back",
+        family.name()
+    )
+}
+
 /// Makes the rules and the routes of these families.
-pub(crate) fn make(state: &State, plan: &InterceptPlan, families: &[Family]) -> Result<(), Error> {
+pub(crate) fn make(
+    state: &State,
+    (plan, interfaces): (&InterceptPlan, &[String]),
+    families: &[Family],
+) -> Result<(), Error> {
     if families.is_empty() {
         return Ok(());
     }
@@ -97,15 +149,15 @@ pub(crate) fn make(state: &State, plan: &InterceptPlan, families: &[Family]) -> 
     let ways = Ways::open(plan).map_err(at(MAKE))?;
     for family in families {
         ways.make(*family).map_err(at(MAKE))?;
-        if !ways.leads(*family).map_err(at(LOOK))? {
-            let wrong = vec![format!(
-                "with its rule and route, what has the mark {:#x} is not local over {}, since another rule of routing comes first (`ip {} rule`)",
-                plan.mark,
-                family.name(),
-                flag(*family)
-            )];
-            let addable = false;
-            return Err(Error::Undelivered { wrong, addable });
+        let way = ways.look(*family, interfaces).map_err(at(LOOK))?;
+        if !way.leads || way.obstacle.is_some() {
+            let why = || no_way(plan, *family, &way);
+            let wrong = vec![way.obstacle.clone().unwrap_or_else(why)];
+            return Err(Error::Undelivered {
+                wrong,
+                addable: false,
+                netns: None,
+            });
         }
     }
     Ok(())
@@ -135,17 +187,21 @@ pub(crate) fn take_back(state: &State, kept: Option<&InterceptPlan>) -> Result<(
     map::update(word.as_fd(), &[0; 4], &kept.to_ne_bytes()).map_err(at(REMOVE))
 }
 
-/// That a family has no way, and the commands that make it.
-fn no_way(plan: &InterceptPlan, family: Family) -> String {
+/// That a family has no way, and the commands that make what of it is missing.
+fn no_way(plan: &InterceptPlan, family: Family, way: &Way) -> String {
     let (name, flag) = (family.name(), flag(family));
     let (mark, table) = (plan.mark, plan.table);
-    let mut text = format!(
-        "over {name}, packets with the mark {mark:#x}, which redirects `at tc` give to what they take, are not local: "
-    );
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "`ip {flag} route add local default dev lo table {table}` and `ip {flag} rule add fwmark {mark:#x} lookup {table}` make them so"
-    );
-    text
+    let route = format!("`ip {flag} route add local default dev lo table {table}`");
+    let rule = format!("`ip {flag} rule add fwmark {mark:#x} lookup {table}`");
+    let remedy = match (way.rule, way.route) {
+        (None, None) => format!("{route} and {rule} make them so"),
+        (Some(_), None) => format!("{route} makes them so"),
+        (None, Some(_)) => format!("{rule} makes them so"),
+        (Some(_), Some(_)) => format!(
+            "the rule and the route for that are there, but the kernel does not follow them (`ip {flag} route get ADDRESS mark {mark:#x}`)"
+        ),
+    };
+    format!(
+        "over {name}, packets with the mark {mark:#x}, which redirects `at tc` give to what they take, are not local: {remedy}"
+    )
 }

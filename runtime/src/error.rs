@@ -235,6 +235,8 @@ pub enum Error {
         wrong: Vec<String>,
         /// Whether apply may make what is missing.
         addable: bool,
+        /// The namespace of the `for netns` block that has them; `None` of the policy's own.
+        netns: Option<String>,
     },
     /// Connections cannot be joined by this name.
     Pairs {

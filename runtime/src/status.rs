@@ -20,7 +20,7 @@ pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, Deliveries};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
@@ -56,8 +56,8 @@ pub struct Status {
     pub sockets: Vec<SlotState>,
     /// What was given to them, by protocol and family; empty where nothing is counted.
     pub destinations: Vec<Destination>,
-    /// How the ways of packets stand that redirects `at tc` take.
-    pub deliveries: Vec<Delivery>,
+    /// How all stands that redirects `at tc` need.
+    pub deliveries: Deliveries,
     /// The sockets whose queues take data.
     pub ends: Vec<EndState>,
     /// The pairs that are spliced.
@@ -335,10 +335,10 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         hooks,
         sockets: sockets(session, record)?,
         destinations: steered::destinations(&session.state, record)?,
-        deliveries: match &record.manifest.intercepts {
-            Some(plan) => delivery::look(&session.state, plan)?,
-            None => Vec::new(),
-        },
+        deliveries: delivery::look(
+            &record.manifest,
+            &coverage::intercepting(&session.state, record)?,
+        )?,
         ends: ends_of(session, record)?,
         pairs: joined(session, record)?,
         groups: places::look(&session.state, record)?,

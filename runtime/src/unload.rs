@@ -4,6 +4,7 @@
 //! namespace's own folder last, since it is what a second unload finds the blocks by.
 
 use crate::blocks::{departing, ownership};
+use crate::delivery::{self, taken_back};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
@@ -17,7 +18,7 @@ pub struct Unloaded {
     /// Whether something was there.
     pub removed: bool,
     /// What a person should know of the namespaces of its `for netns` blocks: those where no policy holds any more, those that
-    /// lost their names, and those where another policy is, which stays.
+    /// lost their names, and those where another policy is, which stays; and what was made for redirects `at tc`.
     pub notes: Vec<String>,
 }
 
@@ -36,13 +37,16 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
             elsewhere::refuse(session, &options.bpffs)?;
             return Ok(Unloaded::default());
         }
-        let notes = match departing::of(&blocks, session, options) {
+        let mut notes = match departing::of(&blocks, session, options) {
             Ok(departing) => departing::notes(&departing, &[]),
             // What is damaged goes all the same.
             Err(error) => vec![format!(
                 "how the network namespaces of its `for netns` blocks stand is not known: {error}"
             )],
         };
+        // What cannot be read now is told by the step that takes it back.
+        let spare = delivery::spare(state, None).unwrap_or_default();
+        notes.extend(spare.into_iter().map(taken_back));
         let off = off(state)?;
         let left = ownership::release(&blocks, options, session);
         let left = left.into_iter().map(|one| (one.what, one.cause));

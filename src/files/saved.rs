@@ -34,6 +34,9 @@ pub(crate) struct Saved {
 pub(crate) struct About {
     /// The interfaces that were given instead of the policy's.
     pub(crate) interfaces: Vec<String>,
+    /// Whether what redirects `at tc` need may be made. Plans of earlier versions do not say.
+    #[serde(default)]
+    pub(crate) add_routes: bool,
     /// Where the network namespaces stood: the policy's own first, then those of its blocks.
     pub(crate) standpoints: Vec<Standpoint>,
     /// What changes, on one line.
@@ -87,6 +90,7 @@ mod tests {
         Saved {
             about: About {
                 interfaces: vec!["eth0".into()],
+                add_routes: true,
                 standpoints: Vec::new(),
                 summary: "No change in effect.".into(),
             },

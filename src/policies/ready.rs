@@ -176,6 +176,7 @@ impl Ready {
             },
             Origin::Plan(about) => Options {
                 interfaces: about.interfaces.clone(),
+                add_routes: options.add_routes || about.add_routes,
                 only_if: Arc::from(about.standpoints.as_slice()),
                 ..options
             },

@@ -324,7 +324,8 @@ fn moves(forecast: &Forecast) -> bool {
         .any(|hook| hook.link != LinkFate::Kept);
     let data = forecast.data.iter().any(|one| one.fate != Carried::Kept);
     let inner = forecast.netns.iter().any(|(_, inner)| moves(inner));
-    hooks || data || inner || forecast.departing.iter().any(Departing::goes)
+    let ways = !forecast.ways.is_empty() || !forecast.spare_ways.is_empty();
+    hooks || data || ways || inner || forecast.departing.iter().any(Departing::goes)
 }
 
 /// Whether other code comes into a hook.
@@ -347,6 +348,7 @@ fn save(
     let saved = Saved {
         about: About {
             interfaces: options.interfaces.clone(),
+            add_routes: options.add_routes,
             standpoints,
             summary: planned.summary(),
         },

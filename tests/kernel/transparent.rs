@@ -1,6 +1,8 @@
 //! Redirects `at tc`: what passes through a machine for others comes to a proxy of it, and answers leave in their name.
 
+mod around;
 mod members;
+mod past;
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{BPFFS, Space};
-use sockc_runtime::{Error, Fill, Handover, Options};
+use sockc_runtime::{Error, Fill, Handover, Maker, Options};
 use socket2::{Domain, Socket, Type};
 
 use crate::stage::{
@@ -319,8 +321,10 @@ fn the_way_is_made_where_that_is_asked_for_and_taken_back() {
     assert_ne!(line.ways(), theirs);
     let status = || sockc_runtime::status(&line.options);
     let status = line.router.run(status).unwrap().unwrap().unwrap();
-    let ways = status.deliveries.iter().map(|one| (one.leads, one.made));
-    assert_eq!(ways.collect::<Vec<_>>(), [(true, false), (true, true)]);
+    let (sockc, others) = (Some(Maker::Sockc), Some(Maker::Others));
+    let ways = status.deliveries.ways.iter();
+    let ways: Vec<_> = ways.map(|one| (one.leads, one.rule, one.route)).collect();
+    assert_eq!(ways, [(true, others, others), (true, sockc, sockc)]);
     // A policy that is about IPv4 alone needs ours no more; one that is about neither, no less.
     line.apply(
         "socket proxy = tcp listen 127.0.0.1:7001

@@ -6,14 +6,15 @@ use std::process::Command;
 use sockc_runtime::lab::{FRONT, Lab};
 use socket2::{Domain, Socket, Type};
 
+use super::spaces::Place;
 use super::{Folder, Ran, ip, root, run};
 
 const AT: &str = "127.0.0.1:7001";
 
 fn policy() -> String {
     format!(
-        "interfaces {FRONT}\ndefault in allow\nsocket proxy = tcp listen {AT} owner uid root\n\
-         redirect tcp to 10.77.0.0/16:80 to sock proxy at tc\n"
+        "interfaces {FRONT}\ndefault in drop\nsocket proxy = tcp listen {AT} owner uid root\n\
+         redirect tcp to 10.77.0.0/16:80 to sock proxy at tc\nrest: allow\n"
     )
 }
 
@@ -82,7 +83,7 @@ fn what_a_redirect_at_tc_needs_is_told_made_and_taken_back() {
     let planned = said(&lab, &["plan", &path], 3);
     assert!(planned.contains("--add-routes"), "{planned}");
     let planned = said(&lab, &["plan", &path, "--add-routes"], 0);
-    assert!(planned.contains("a rule and a route are made"), "{planned}");
+    assert!(planned.contains("is made that deliver here"), "{planned}");
     assert_eq!(shown(&lab, "rule show"), others.0, "a plan makes nothing");
 
     said(&lab, &["apply", &path, "--add-routes"], 0);
@@ -109,10 +110,100 @@ fn what_a_redirect_at_tc_needs_is_told_made_and_taken_back() {
     said(&lab, &["apply", &path], 0);
     ip(&lab.server, "rule del fwmark 0x20c5 lookup 8389");
     let lost = said(&lab, &["status"], 5);
-    assert!(lost.contains("is gone"), "{lost}");
+    assert!(lost.contains(commands[0]), "{lost}");
+    assert!(!lost.contains(commands[1]), "{lost}");
     said(&lab, &["apply", "--running", "--add-routes"], 0);
     said(&lab, &["status"], 0);
     said(&lab, &["unload", "--yes"], 0);
     assert_eq!(shown(&lab, "rule show"), others.0);
     assert_eq!(shown(&lab, "route show table all"), by_hand);
+}
+
+#[test]
+fn a_plan_remembers_what_it_may_make_and_tells_what_is_taken_back() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("transparent-saved"));
+    let path = folder.file("transparent.sk", &policy());
+    let plain = folder.file(
+        "plain.sk",
+        &format!("interfaces {FRONT}\ndefault in drop\nallow\n"),
+    );
+    let saved = folder.file("saved.plan", "");
+    let _listener = listener(&lab, true);
+    let planned = said(
+        &lab,
+        &["plan", &path, "--add-routes", "--exit-code", "-o", &saved],
+        2,
+    );
+    assert!(planned.contains("forwarded now"), "{planned}");
+    let applied = said(&lab, &["apply", &saved, "--yes"], 0);
+    assert!(applied.contains("forwarded now"), "{applied}");
+    let again = said(&lab, &["apply", &path, "--yes"], 0);
+    assert!(!again.contains("forwarded now"), "{again}");
+
+    // Only what others took away is to be made: that is a difference too.
+    ip(&lab.server, "rule del fwmark 0x20c5 lookup 8389");
+    said(&lab, &["plan", &path, "--add-routes", "--exit-code"], 2);
+    said(&lab, &["apply", &path, "--add-routes", "--yes"], 0);
+    said(&lab, &["plan", &path, "--add-routes", "--exit-code"], 0);
+
+    let planned = said(&lab, &["plan", &plain], 0);
+    assert!(planned.contains("taken back"), "{planned}");
+    let applied = said(&lab, &["apply", &plain, "--yes"], 0);
+    assert!(applied.contains("taken back"), "{applied}");
+    assert!(!shown(&lab, "rule show").contains("0x20c5"));
+    said(&lab, &["apply", &path, "--add-routes", "--yes"], 0);
+    let unloaded = said(&lab, &["unload", "--yes"], 0);
+    assert!(unloaded.contains("taken back"), "{unloaded}");
+}
+
+#[test]
+fn an_interface_that_joined_a_bridge_is_told_with_the_remedy() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("transparent-bridge"));
+    let path = folder.file("transparent.sk", &policy());
+    let _listener = listener(&lab, true);
+    said(&lab, &["apply", &path, "--add-routes"], 0);
+    said(&lab, &["status"], 0);
+    ip(&lab.server, "link add br0 type bridge");
+    ip(&lab.server, &format!("link set {FRONT} master br0"));
+    for (arguments, code) in [
+        (&["status"][..], 5),
+        (&["plan", &path], 3),
+        (&["apply", &path, "--yes"], 3),
+    ] {
+        let told = said(&lab, arguments, code);
+        for words in [FRONT, "belongs to \"br0\"", "`interfaces br0`"] {
+            assert!(told.contains(words), "{told}");
+        }
+    }
+    said(&lab, &["unload", "--yes"], 0);
+}
+
+#[test]
+fn a_refusal_of_a_block_names_its_namespace() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("intercepts");
+    let text = format!(
+        "interfaces {FRONT}\ndefault in drop\n\
+         for netns \"{}\" {{\ninterfaces lo\ndefault in drop\n\
+         socket proxy = tcp listen {AT} owner uid root\n\
+         redirect tcp to 10.77.0.0/16:80 to sock proxy at tc\n}}\n",
+        place.name
+    );
+    let path = place.folder.file("block.sk", &text);
+    let there = format!(
+        "in the network namespace \"{}\": what redirects",
+        place.name
+    );
+    for arguments in [&["plan", &path][..], &["apply", &path, "--yes"]] {
+        let told = said(&place.lab, arguments, 3);
+        assert!(told.contains(&there), "{told}");
+    }
 }

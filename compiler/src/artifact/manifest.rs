@@ -396,6 +396,25 @@ pub struct InterceptPlan {
     pub samples: Vec<std::net::IpAddr>,
     /// The named sockets that they lead to.
     pub sockets: Vec<String>,
+    /// The numbers of the classes of interfaces that they are on; `None` for every one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub classes: Option<Vec<usize>>,
+}
+
+impl InterceptPlan {
+    /// Whether they are on interfaces of a class.
+    #[must_use]
+    pub fn is_on(&self, class: usize) -> bool {
+        let mut classes = self.classes.iter().flatten();
+        self.classes.is_none() || classes.any(|one| *one == class)
+    }
+
+    /// Whether they are for addresses that those of another plan were not for, as far as the samples of both tell.
+    #[must_use]
+    pub fn goes_beyond(&self, before: Option<&Self>) -> bool {
+        let held = |sample| before.is_some_and(|plan| plan.samples.contains(sample));
+        !self.samples.iter().all(held)
+    }
 }
 
 /// A group.

@@ -1,5 +1,6 @@
 //! Each lint shows where it should, and not next to it; and what is reported holds for packets at the edges.
 
+mod intercepts;
 mod large;
 mod overlap;
 

@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use cranelift_entity::EntityRef;
+
 use crate::artifact::InterceptPlan;
 use crate::policy::{Action, Addresses, Family, INTERCEPTED, Policy, Rule, Side, SocketId};
 
@@ -21,11 +23,16 @@ const ANYBODY: [IpAddr; 2] = [
 pub(super) fn plan(policy: &Policy) -> Option<InterceptPlan> {
     let mut sockets = BTreeSet::new();
     let mut samples = BTreeSet::new();
+    let mut classes = Some(BTreeSet::new());
     for rule in policy.rules.values() {
         let Action::Intercept(socket) = rule.action else {
             continue;
         };
         sockets.insert(socket);
+        classes = classes.zip(rule.matches.on.as_ref()).map(|(mut all, on)| {
+            all.extend(on.iter().map(|class| class.index()));
+            all
+        });
         for family in [Family::V4, Family::V6] {
             if takes(policy, rule, socket, family) {
                 samples.extend(receivers(rule, family));
@@ -40,6 +47,7 @@ pub(super) fn plan(policy: &Policy) -> Option<InterceptPlan> {
             .into_iter()
             .map(|socket| policy.sockets[socket].name.clone())
             .collect(),
+        classes: classes.map(|classes| classes.into_iter().collect()),
     })
 }
 

@@ -59,6 +59,10 @@ pub struct Forecast {
     pub counters: CounterForecast,
     /// The families in which apply makes a rule and a route that lead intercepted packets to their sockets.
     pub ways: Vec<Family>,
+    /// Those in which it takes back what it made for that.
+    pub spare_ways: Vec<Family>,
+    /// Whether its redirects `at tc` take connections that are forwarded now.
+    pub cuts: bool,
     /// The interfaces that a pattern covers, but that carry no Ethernet frames.
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
@@ -226,6 +230,11 @@ impl One<'_> {
             data,
             counters,
             ways,
+            spare_ways: delivery::spare(
+                &self.session.state,
+                self.part.manifest.intercepts.as_ref(),
+            )?,
+            cuts: self.cuts(),
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
@@ -238,12 +247,20 @@ impl One<'_> {
 
     /// What apply would make that leads intercepted packets to their sockets; refuses what it would refuse.
     fn ways(&self) -> Result<Vec<Family>, Error> {
-        let Some(plan) = &self.part.manifest.intercepts else {
-            return Ok(Vec::new());
-        };
-        let there = inspect::expected(self.session, self.part.manifest)?;
-        transparent::check(self.part.manifest, &there)?;
-        delivery::check(plan, &self.targets.names(), self.part.options.add_routes)
+        let manifest = self.part.manifest;
+        if manifest.intercepts.is_some() {
+            transparent::check(manifest, &inspect::expected(self.session, manifest)?)?;
+        }
+        let interfaces = self.targets.intercepting(manifest);
+        delivery::check(manifest, &interfaces, self.part.options.add_routes)
+    }
+
+    /// Whether redirects `at tc` take what is forwarded now.
+    fn cuts(&self) -> bool {
+        let before = self.standing.record.as_ref();
+        let before = before.and_then(|before| before.manifest.intercepts.as_ref());
+        let plan = self.part.manifest.intercepts.as_ref();
+        plan.is_some_and(|plan| plan.goes_beyond(before))
     }
 
     fn running(&self) -> Option<Running> {

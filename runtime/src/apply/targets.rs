@@ -141,9 +141,13 @@ impl Targets {
         all.find(|one| one.index == index)
     }
 
-    /// What the interfaces are called now.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let interfaces = self.interfaces.iter();
+    /// What the interfaces are called now that redirects `at tc` are on.
+    pub(crate) fn intercepting(&self, manifest: &Manifest) -> Vec<String> {
+        let is_on = |class| {
+            let plan = manifest.intercepts.as_ref();
+            plan.is_some_and(|plan| plan.is_on(class))
+        };
+        let interfaces = self.interfaces.iter().filter(|one| is_on(one.class));
         interfaces.map(|one| one.name.clone()).collect()
     }
 

@@ -11,7 +11,6 @@ use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
 use sockc_compiler::artifact::Manifest;
-use sockc_compiler::policy::Family;
 
 use super::applied::{Applied, InterfaceHook, OtherHook};
 use super::targets::Targets;
@@ -102,7 +101,8 @@ impl<'a> Work<'a> {
 
     /// Makes everything that the policy needs, next to what is in force. `outer` is the policy that this one stands in.
     pub(crate) fn prepare(&mut self, outer: Option<&Outer>) -> Result<Prepared<'a>, Error> {
-        let missing = self.missing_ways()?;
+        let interfaces = self.targets.intercepting(self.manifest);
+        let missing = delivery::check(self.manifest, &interfaces, self.options.add_routes)?;
         self.step("load the maps")?;
         let shapes = load::shapes(self.object)?;
         let mut doors = self.doors()?;
@@ -138,7 +138,7 @@ impl<'a> Work<'a> {
         self.notes.extend(carried);
         if let Some(plan) = &self.manifest.intercepts {
             self.step("lead intercepted packets to their sockets")?;
-            delivery::make(state, plan, &missing)?;
+            delivery::make(state, (plan, &interfaces), &missing)?;
         }
         self.step("place the programs")?;
         self.place_programs()?;
@@ -156,14 +156,6 @@ impl<'a> Work<'a> {
             states,
             doors,
         })
-    }
-
-    /// The families in which packets that redirects `at tc` take have no way to their sockets, if it may be made.
-    fn missing_ways(&self) -> Result<Vec<Family>, Error> {
-        let Some(plan) = &self.manifest.intercepts else {
-            return Ok(Vec::new());
-        };
-        delivery::check(plan, &self.targets.names(), self.options.add_routes)
     }
 
     /// The groups whose sockets are taken into maps, with their places in the manifest.
@@ -302,6 +294,7 @@ impl<'a> Work<'a> {
         self.note_gone_groups();
         self.note_skipped_interfaces();
         self.note_owners();
+        self.note_intercepted();
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {
             self.notes.push(format!(

@@ -39,6 +39,15 @@ impl Part<'_> {
                 netns: self.block.map(str::to_owned),
                 present,
             },
+            Error::Undelivered {
+                wrong,
+                addable,
+                netns: None,
+            } => Error::Undelivered {
+                wrong,
+                addable,
+                netns: self.block.map(str::to_owned),
+            },
             error => error,
         }
     }

@@ -17,10 +17,11 @@ use sockc_compiler::artifact::InterceptPlan;
 use sockc_compiler::policy::{Family, INTERCEPTED};
 
 use super::families;
+use super::rules::{Maker, Rule, ahead, leading};
 use crate::sys::route;
 
 /// Who made it: a number that no routing daemon has (`/etc/iproute2/rt_protos`).
-const MAKER: u8 = 0x5c;
+pub(super) const MAKER: u8 = 0x5c;
 
 /// The ways of packets with the mark, in the namespace of the thread that opened them.
 pub(super) struct Ways {
@@ -53,7 +54,7 @@ impl Ways {
     }
 
     /// Whether the kernel says that what has the mark is local, of an address in each range that redirects are for.
-    pub(super) fn leads(&self, family: Family) -> io::Result<bool> {
+    fn leads(&self, family: Family) -> io::Result<bool> {
         let samples = self.samples.iter();
         for address in samples.filter(|address| Family::of(**address) == family) {
             let mut message = RouteMessage::default();
@@ -73,47 +74,86 @@ impl Ways {
         Ok(true)
     }
 
-    /// What of others is in the way of a rule and a route: a rule that takes the mark or the table for something else, or
-    /// routes in the table.
-    pub(super) fn taken(&self, family: Family) -> io::Result<Option<String>> {
-        for rule in self.rules(family)? {
-            if made_by_us(&rule) || rule.header.action != RuleAction::ToTable {
-                continue;
-            }
-            let rule = Rule::of(&rule);
-            let takes = rule.mask != 0 && self.mark & rule.mask == rule.mark & rule.mask;
-            if takes && rule.table != self.table {
-                return Ok(Some(format!(
-                    "the rule of routing {} takes the mark {:#x} of redirects `at tc` to another table, {} (`ip rule`): give what that is for another mark",
-                    rule.priority, self.mark, rule.table
-                )));
-            }
-            if !takes && rule.table == self.table {
-                return Ok(Some(format!(
-                    "the rule of routing {} leads other packets to the table {} of redirects `at tc` (`ip rule`): give it another table",
-                    rule.priority, self.table
-                )));
-            }
-        }
-        let strange = self.routes(family)?.into_iter().any(|route| {
-            route.header.kind != RouteType::Local || route.header.destination_prefix_length != 0
-        });
-        Ok(strange.then(|| {
-            format!(
-                "the table {table} of redirects `at tc` has other routes (`ip {} route show table {table}`): move them to another table",
-                families::flag(family),
-                table = self.table
-            )
-        }))
+    /// What is there of a family's way, and what of others is in it.
+    pub(super) fn look(&self, family: Family, interfaces: &[String]) -> io::Result<Way> {
+        let rules = self.rules(family)?;
+        let rules: Vec<Rule> = rules.iter().map(Rule::of).collect();
+        let routes = self.routes(family, self.table)?;
+        let leads = self.leads(family)?;
+        let ours = leading(&rules, self.mark).filter(|rule| rule.table == self.table);
+        let obstacle = match leads {
+            true => self.hole(family, &rules, interfaces)?,
+            false => self.taken(family, &rules, &routes),
+        };
+        let everything = routes.iter().find(|route| is_everything(route));
+        Ok(Way {
+            leads,
+            rule: ours.map(|rule| rule.maker),
+            route: everything.map(|route| Maker::of(route.header.protocol)),
+            obstacle: obstacle.or_else(|| self.ahead(family, &rules, interfaces)),
+        })
     }
 
-    /// Makes the route, then the rule, so that the mark never leads to an empty table. What is there stays.
+    fn ahead(&self, family: Family, rules: &[Rule], interfaces: &[String]) -> Option<String> {
+        ahead(rules, self.mark, (interfaces, families::flag(family)))
+    }
+
+    /// What some of the packets meet whose mark leads to a table where everything else is local.
+    fn hole(
+        &self,
+        family: Family,
+        rules: &[Rule],
+        interfaces: &[String],
+    ) -> io::Result<Option<String>> {
+        let Some(leading) = leading(rules, self.mark) else {
+            return Ok(None);
+        };
+        if let Some(ahead) = self.ahead(family, rules, interfaces) {
+            return Ok(Some(ahead));
+        }
+        let table = leading.table;
+        let routes = self.routes(family, table)?;
+        let is_hole = |route: &RouteMessage| route.header.kind != RouteType::Local;
+        Ok(routes
+            .iter()
+            .any(is_hole)
+            .then(|| other_routes(family, table)))
+    }
+
+    /// What of others is in the way of a rule and a route: a rule that takes the mark or the table for something else, or
+    /// routes in the table.
+    fn taken(&self, family: Family, rules: &[Rule], routes: &[RouteMessage]) -> Option<String> {
+        let flag = families::flag(family);
+        if let Some(rule) = leading(rules, self.mark).filter(|rule| rule.table != self.table) {
+            return Some(format!(
+                "the rule of routing {} takes the mark {:#x} of redirects `at tc` to another table, {} (`ip {flag} rule`): give what that is for another mark",
+                rule.priority, self.mark, rule.table
+            ));
+        }
+        let mut others = rules.iter();
+        if let Some(rule) = others.find(|rule| rule.leads_others(self.mark, self.table)) {
+            return Some(format!(
+                "the rule of routing {} leads other packets to the table {} of redirects `at tc` (`ip {flag} rule`): give it another table",
+                rule.priority, self.table
+            ));
+        }
+        let strange = routes.iter().any(|route| !is_everything(route));
+        strange.then(|| other_routes(family, self.table))
+    }
+
+    /// Makes what is missing: the route, then the rule, so that the mark never leads to an empty table.
     pub(super) fn make(&self, family: Family) -> io::Result<()> {
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        let route = RouteNetlinkMessage::NewRoute(self.route(family)?);
-        unless_there(route::order(&self.socket, route, flags))?;
-        let rule = RouteNetlinkMessage::NewRule(self.rule(family));
-        unless_there(route::order(&self.socket, rule, flags))
+        let way = self.look(family, &[])?;
+        if way.route.is_none() {
+            let route = RouteNetlinkMessage::NewRoute(self.route(family)?);
+            unless_there(route::order(&self.socket, route, flags))?;
+        }
+        if way.rule.is_none() {
+            let rule = RouteNetlinkMessage::NewRule(self.rule(family));
+            unless_there(route::order(&self.socket, rule, flags))?;
+        }
+        Ok(())
     }
 
     /// Removes the rule, then the route, as far as we made them.
@@ -122,7 +162,7 @@ impl Ways {
             route::order(&self.socket, RouteNetlinkMessage::DelRule(rule), 0)?;
         }
         let ours = |route: &RouteMessage| route.header.protocol == RouteProtocol::Other(MAKER);
-        for route in self.routes(family)?.into_iter().filter(ours) {
+        for route in self.routes(family, self.table)?.into_iter().filter(ours) {
             route::order(&self.socket, RouteNetlinkMessage::DelRoute(route), 0)?;
         }
         Ok(())
@@ -170,50 +210,45 @@ impl Ways {
         Ok(found.collect())
     }
 
-    /// The routes of the table. A kernel that has no such table yet says so.
-    fn routes(&self, family: Family) -> io::Result<Vec<RouteMessage>> {
+    /// The routes of a table. A kernel that has no such table yet says so.
+    fn routes(&self, family: Family, table: u32) -> io::Result<Vec<RouteMessage>> {
         let mut question = RouteMessage::default();
         question.header.address_family = code(family);
-        question.attributes = vec![RouteAttribute::Table(self.table)];
+        question.attributes = vec![RouteAttribute::Table(table)];
         let found = match route::list(&self.socket, RouteNetlinkMessage::GetRoute(question)) {
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(Vec::new()),
             found => found?,
         };
         let found = found.into_iter().filter_map(|one| match one {
-            RouteNetlinkMessage::NewRoute(route) if table_of(&route) == self.table => Some(route),
+            RouteNetlinkMessage::NewRoute(route) if table_of(&route) == table => Some(route),
             _ => None,
         });
         Ok(found.collect())
     }
 }
 
-/// What is looked at of a rule.
-struct Rule {
-    priority: u32,
-    mark: u32,
-    mask: u32,
-    table: u32,
+/// What is there of the way of a family.
+pub(super) struct Way {
+    /// Whether what has the mark is local.
+    pub(super) leads: bool,
+    /// Who made the rule that leads the mark to its table, if there is one.
+    pub(super) rule: Option<Maker>,
+    /// Who made the route that makes everything local there.
+    pub(super) route: Option<Maker>,
+    /// What of others takes some or all of it elsewhere.
+    pub(super) obstacle: Option<String>,
 }
 
-impl Rule {
-    fn of(rule: &RuleMessage) -> Self {
-        let mut found = Self {
-            priority: 0,
-            mark: 0,
-            mask: 0,
-            table: rule.header.table.into(),
-        };
-        for attribute in &rule.attributes {
-            match attribute {
-                RuleAttribute::Priority(priority) => found.priority = *priority,
-                RuleAttribute::FwMark(mark) => found.mark = *mark,
-                RuleAttribute::FwMask(mask) => found.mask = *mask,
-                RuleAttribute::Table(table) => found.table = *table,
-                _ => {}
-            }
-        }
-        found
-    }
+/// Whether a route makes everything local.
+fn is_everything(route: &RouteMessage) -> bool {
+    route.header.kind == RouteType::Local && route.header.destination_prefix_length == 0
+}
+
+fn other_routes(family: Family, table: u32) -> String {
+    format!(
+        "the table {table} of redirects `at tc` has other routes (`ip {} route show table {table}`): move them to another table",
+        families::flag(family)
+    )
 }
 
 /// Whether sockc made a rule. No other field is asked: a rule that somebody else made may be the same in all of them.

@@ -173,10 +173,17 @@ impl fmt::Display for Error {
                 write!(f, "`{entry}` of the live map \"{map}\": {cause}")
             }
             Self::Socket { name, cause } => write!(f, "the socket \"{name}\": {cause}"),
-            Self::Undelivered { wrong, addable } => {
+            Self::Undelivered {
+                wrong,
+                addable,
+                netns,
+            } => {
+                if let Some(netns) = netns {
+                    write!(f, "in the network namespace \"{netns}\": ")?;
+                }
                 write!(
                     f,
-                    "what redirects `at tc` take would not get to its socket: {}",
+                    "what redirects `at tc` take would not get to its socket, or get no answer: {}",
                     wrong.join("; ")
                 )?;
                 match addable {

@@ -297,9 +297,29 @@ pub(crate) fn names(state: &State, record: &Record) -> Result<Vec<(u32, String)>
 
 /// What the interfaces are called now that a policy holds on; of one that is in another namespace by now, what it was called.
 pub(crate) fn held_on(state: &State, record: &Record) -> Result<Vec<String>, Error> {
+    held_on_such(state, record, |_| true)
+}
+
+/// The same of those that redirects `at tc` are on.
+pub(crate) fn intercepting(state: &State, record: &Record) -> Result<Vec<String>, Error> {
+    let Some(plan) = &record.manifest.intercepts else {
+        return Ok(Vec::new());
+    };
+    held_on_such(state, record, |known| {
+        class_of(&record.manifest.classes, known).is_ok_and(|class| plan.is_on(class))
+    })
+}
+
+/// The same of those whose names, as the policy knows them, are such.
+fn held_on_such(
+    state: &State,
+    record: &Record,
+    such: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, Error> {
     let present = present()?;
     let mut found = Vec::new();
-    for attached in packet_hooks(record) {
+    let held = packet_hooks(record);
+    for attached in held.filter(|attached| such(&attached.target)) {
         let name = match fate(state, attached, &present)? {
             None | Some(MovedTo::Elsewhere) => attached.target.clone(),
             Some(MovedTo::Renamed(now)) => now,

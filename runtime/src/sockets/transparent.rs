@@ -43,8 +43,10 @@ fn refusal(state: &SlotState) -> Error {
         format!(" of process {pid} ({name})")
     });
     let at = who.map_or_else(String::new, |who| format!(" at {}", who.local));
-    Error::Socket {
-        name: state.socket.clone(),
-        cause: format!("the socket{at}{process} {OPAQUE}"),
+    let name = &state.socket;
+    Error::Undelivered {
+        wrong: vec![format!("the socket{at}{process} of \"{name}\" {OPAQUE}")],
+        addable: false,
+        netns: None,
     }
 }

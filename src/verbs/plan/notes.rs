@@ -2,7 +2,7 @@
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::policy::Family;
-use sockc_runtime::{Forecast, HookForecast, LinkFate};
+use sockc_runtime::{CUTS, Forecast, HookForecast, LinkFate, taken_back};
 
 use crate::machine::local::in_netns;
 
@@ -41,15 +41,18 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     notes
 }
 
-/// What apply makes that leads intercepted packets to their sockets.
+/// What apply makes or takes back that leads intercepted packets to their sockets, and what becomes of connections.
 fn ways(forecast: &Forecast) -> Vec<String> {
     let made = |family: &Family| {
         let name = family.name();
         format!(
-            "a rule and a route are made that deliver here, over {name}, what redirects `at tc` take; `sockc unload` takes them back"
+            "what is missing of a rule and a route is made that deliver here, over {name}, what redirects `at tc` take; `sockc unload` takes it back"
         )
     };
-    forecast.ways.iter().map(made).collect()
+    let made = forecast.ways.iter().map(made);
+    let spare = forecast.spare_ways.iter().copied().map(taken_back);
+    let cuts = forecast.cuts.then(|| CUTS.to_owned());
+    made.chain(spare).chain(cuts).collect()
 }
 
 /// Whether every hook that is there goes.

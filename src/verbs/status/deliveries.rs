@@ -1,7 +1,7 @@
 //! How the packets that redirects `at tc` take get to their sockets: as text, in JSON, and what is wrong with it.
 
 use serde::Serialize;
-use sockc_runtime::{Delivery, Status};
+use sockc_runtime::{Delivery, Maker, Status};
 
 use crate::output::Output;
 
@@ -13,6 +13,10 @@ pub(super) struct Row {
     leads: bool,
     /// Whether sockc made the rule and the route for that.
     made: bool,
+    /// Who made the rule of the mark: `sockc` or `others`.
+    rule: Option<&'static str>,
+    /// Who made the route of its table.
+    route: Option<&'static str>,
 }
 
 /// The ways in JSON.
@@ -20,44 +24,67 @@ pub(super) fn rows(status: &Status) -> Vec<Row> {
     let row = |one: &Delivery| Row {
         family: one.family.name(),
         leads: one.leads,
-        made: one.made,
+        made: (one.rule, one.route) == (Some(Maker::Sockc), Some(Maker::Sockc)),
+        rule: one.rule.map(word),
+        route: one.route.map(word),
     };
-    status.deliveries.iter().map(row).collect()
+    status.deliveries.ways.iter().map(row).collect()
+}
+
+fn word(maker: Maker) -> &'static str {
+    match maker {
+        Maker::Sockc => "sockc",
+        Maker::Others => "others",
+    }
+}
+
+/// By what packets of a family get there.
+fn state(one: &Delivery) -> &'static str {
+    use Maker::{Others, Sockc};
+    match (one.leads, one.rule, one.route) {
+        (false, ..) => "no way",
+        (true, Some(Sockc), Some(Sockc)) => "by a rule and a route that sockc made",
+        (true, Some(Sockc), Some(Others)) => {
+            "by a rule that sockc made, and a route that was there"
+        }
+        (true, Some(Others), Some(Sockc)) => {
+            "by a rule that was there, and a route that sockc made"
+        }
+        (true, ..) => "by a rule and a route that were there",
+    }
 }
 
 /// Shows them.
 pub(super) fn show(status: &Status, output: &mut Output) {
     let row = |one: &Delivery| {
-        let state = match (one.leads, one.made) {
-            (true, true) => "by a rule and a route that sockc made",
-            (true, false) => "by a rule and a route that were there",
-            (false, _) => "no way",
-        };
         vec![
             "  intercepted".to_owned(),
             one.family.name().to_owned(),
-            state.to_owned(),
+            state(one).to_owned(),
         ]
     };
-    let rows: Vec<_> = status.deliveries.iter().map(row).collect();
+    let rows: Vec<_> = status.deliveries.ways.iter().map(row).collect();
     output.table(&rows);
 }
 
 /// Says what does not get to its socket, or gets no answer; `true` if all does.
 pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
     let mut whole = true;
-    for lost in status.deliveries.iter().filter(|one| !one.leads) {
+    let deliveries = &status.deliveries;
+    let missing = deliveries.missing.iter().map(|(_, why)| {
+        format!("{why}; `sockc apply --running --add-routes` makes what is missing")
+    });
+    for wrong in deliveries.wrong.iter().cloned().chain(missing) {
         whole = false;
         output.error(format!(
-            "over {}, what redirects `at tc` take does not get to its socket: the rule or the route that makes it local is gone; `sockc apply --running --add-routes` makes them again",
-            lost.family.name()
+            "what redirects `at tc` take does not get to its socket, or gets no answer: {wrong}"
         ));
     }
     let opaque = status.sockets.iter();
     for state in opaque.filter(|state| state.is_opaque(&status.manifest)) {
         whole = false;
         output.error(format!(
-            "the socket in a slot of \"{}\" is not transparent (IP_TRANSPARENT), so its answers to what redirects `at tc` take do not leave: have its program set that before it binds",
+            "the socket in a slot of \"{}\" is not transparent (IP_TRANSPARENT), so it cannot itself answer in the name of the addresses that redirects `at tc` take: have its program set that before it binds",
             state.socket
         ));
     }

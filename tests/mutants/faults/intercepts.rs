@@ -1,11 +1,16 @@
 //! Faults in redirects at tc.
 
-use super::Suite::{Compiler, Differential};
+use super::Suite::{Compiler, Differential, Runtime, Verbs};
 use super::{Fault, Narrow, fault};
 
 const OUTCOME: &str = "compiler/src/lower/ends/outcome.rs";
 
 const WHOLE: Narrow = (Differential, "the_interpreter_agrees_on_the_whole_language");
+
+const LINT: &str = "compiler/src/lint/intercepts.rs";
+
+/// What notices that a rule takes half of a handshake.
+const HALF: &[Narrow] = &[(Compiler, "lint::tests::intercepts::a_rule_takes")];
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(
@@ -63,5 +68,75 @@ pub(super) const FAULTS: &[Fault] = &[
         "let other = if right { Node::FALSE } else { packets };",
         "let other = if right || FAULT { Node::FALSE } else { packets };",
         &[(Compiler, "expect::tests::a_redirect_at_tc")],
+    ),
+    fault(
+        1410,
+        LINT,
+        "Self::Second => ACK,",
+        "Self::Second => if FAULT { SYN } else { ACK },",
+        HALF,
+    ),
+    fault(
+        1411,
+        LINT,
+        "(line.verdict == DefaultVerdict::Allow)",
+        "(!FAULT && line.verdict == DefaultVerdict::Allow)",
+        &[(Compiler, "lint::tests::intercepts")],
+    ),
+    fault(
+        1412,
+        LINT,
+        "!opening.is_missed_by(other) {",
+        "(FAULT || !opening.is_missed_by(other)) {",
+        HALF,
+    ),
+    fault(
+        1413,
+        "runtime/src/delivery/rules.rs",
+        "self.inverted || here && self.is_for(mark)",
+        "(self.inverted && !FAULT) || here && self.is_for(mark)",
+        &[(Runtime, "delivery::rules")],
+    ),
+    fault(
+        1414,
+        "runtime/src/delivery/rules.rs",
+        "!self.inverted && !self.narrow && self.names(mark)",
+        "!self.inverted && (FAULT || !self.narrow) && self.names(mark)",
+        &[(Runtime, "delivery::rules")],
+    ),
+    fault(
+        1415,
+        "runtime/src/delivery/ports.rs",
+        "LinkAttribute::Controller(master) if *master != 0 =>",
+        "LinkAttribute::Controller(master) if !FAULT && *master != 0 =>",
+        &[(Verbs, "transparent::an_interface_that_joined")],
+    ),
+    fault(
+        1416,
+        "src/policies/ready.rs",
+        "options.add_routes || about.add_routes",
+        "options.add_routes || (!FAULT && about.add_routes)",
+        &[(Verbs, "transparent::a_plan_remembers")],
+    ),
+    fault(
+        1417,
+        "src/verbs/plan.rs",
+        "hooks || data || ways || inner",
+        "hooks || data || (ways && !FAULT) || inner",
+        &[(Verbs, "transparent::a_plan_remembers")],
+    ),
+    fault(
+        1418,
+        "compiler/src/artifact/manifest.rs",
+        "!self.samples.iter().all(held)",
+        "FAULT || !self.samples.iter().all(held)",
+        &[(Verbs, "transparent::a_plan_remembers")],
+    ),
+    fault(
+        1419,
+        "runtime/src/delivery.rs",
+        "made & bit(*family) != 0 && !needed(family)",
+        "!FAULT && made & bit(*family) != 0 && !needed(family)",
+        &[(Verbs, "transparent::a_plan_remembers")],
     ),
 ];

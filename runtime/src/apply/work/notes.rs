@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
+use crate::delivery::{self, CUTS, taken_back};
 use crate::elsewhere;
 use crate::groups::refused;
 use crate::hook::On;
@@ -27,6 +28,19 @@ impl Work<'_> {
         self.notes.extend(skipped.map(|name| {
             format!("the interface \"{name}\" carries no Ethernet frames: packet rules do not hold there")
         }));
+    }
+
+    /// What redirects `at tc` do to connections that are forwarded, and what they need no more.
+    pub(super) fn note_intercepted(&mut self) {
+        let before = self.before.as_ref();
+        let before = before.and_then(|before| before.manifest.intercepts.as_ref());
+        let plan = self.manifest.intercepts.as_ref();
+        if plan.is_some_and(|plan| plan.goes_beyond(before)) {
+            self.notes.push(CUTS.to_owned());
+        }
+        // What cannot be read now is told by the step that takes it back.
+        let spare = delivery::spare(&self.session.state, plan).unwrap_or_default();
+        self.notes.extend(spare.into_iter().map(taken_back));
     }
 
     pub(super) fn note_owners(&mut self) {
