@@ -68,7 +68,7 @@ fn what_a_name_was_given_is_told_in_words_and_in_json() {
     ran(&lab, &apply);
     assert_eq!(row(&lab, "web"), counted(0, 0));
     // Nothing is said in words of a name that was given nothing.
-    assert!(!ran(&lab, &["status"]).stdout.contains("lookup"));
+    assert!(!ran(&lab, &["status"]).stdout.contains("lookups:"));
     assert!(!connects(&lab, "127.0.0.9:80", 1));
     let server = listener(&lab);
     assert!(connects(&lab, "127.0.0.9:80", 2));

@@ -92,7 +92,7 @@ pub(crate) fn load(
     point: Point,
     manifest: &Manifest,
     owners: &Owners,
-    slots: Maps<'_>,
+    maps: Maps<'_>,
     next: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
@@ -100,7 +100,7 @@ pub(crate) fn load(
         name: "sockc_refill",
         kind: kind.program,
         attach: kind.load,
-        code: &code(point, manifest, owners, slots, next)?,
+        code: &code(point, manifest, owners, maps, next)?,
     })
 }
 
@@ -109,7 +109,7 @@ fn code(
     point: Point,
     manifest: &Manifest,
     owners: &Owners,
-    slots: Maps<'_>,
+    maps: Maps<'_>,
     next: Option<(BorrowedFd<'_>, u32)>,
 ) -> io::Result<Vec<u8>> {
     let mut code = Code::default();
@@ -126,17 +126,17 @@ fn code(
         (udp6, (false, IpProtocol::UDP)),
     ] {
         code.place(label);
-        for (socket, of_address) in of_kind(manifest, kind).take(LIMIT) {
+        for (socket, slots) in of_kind(manifest, kind).take(LIMIT) {
             if owners.lets_programs_fill(&socket.name) {
-                look_after(&mut code, (&socket.name, &of_address), owners, slots);
+                look_after(&mut code, (&socket.name, &slots), owners, maps);
             }
         }
         code.jump(end);
     }
     code.place(end);
-    if let Some((programs, index)) = next {
+    if let Some((slots, index)) = next {
         code.add([asm::mov64_reg(Register::R1, Register::R6)]);
-        code.map(Register::R2, programs);
+        code.map(Register::R2, slots);
         code.add([
             asm::mov64_imm(Register::R3, index.cast_signed()),
             asm::call(Helper::TailCall),
@@ -237,17 +237,10 @@ fn is_first(code: &mut Code, tcp: Label, end: Label) {
 
 /// Fills a slot unless somebody who listens is in it, or in another one for the same address: the kernel shows any of a group there,
 /// maybe one that is in a slot.
-fn look_after(
-    code: &mut Code,
-    (name, of_address): (&str, &[&Slot]),
-    owners: &Owners,
-    maps: Maps<'_>,
-) {
-    let Some(&slot) = of_address.first() else {
-        return;
-    };
+fn look_after(code: &mut Code, (name, slots): (&str, &[&Slot]), owners: &Owners, maps: Maps<'_>) {
+    let Some(&slot) = slots.first() else { return };
     let (nobody, other, done) = (code.label(), code.label(), code.label());
-    for slot in of_address {
+    for slot in slots {
         let (empty, idle) = (code.label(), code.label());
         lookup::take_out(code, slot.index, maps.sockets, empty);
         lookup::check_state(code, slot, Register::R7, idle);
