@@ -11,6 +11,7 @@
 
 mod absent;
 mod codepoint;
+mod every_shape;
 mod knock;
 mod load;
 mod loaded;

@@ -1,5 +1,6 @@
 //! Redirects `at tc`: what passes through a machine for others comes to a proxy of it, and answers leave in their name.
 
+mod assigned;
 mod members;
 
 use std::io::ErrorKind;
