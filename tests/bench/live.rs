@@ -16,6 +16,9 @@
     reason = "a measurement ends where something is wrong"
 )]
 
+#[path = "live/lookups.rs"]
+#[allow(dead_code, reason = "other benchmarks use more of it")]
+mod lookups;
 #[path = "live/maps.rs"]
 mod maps;
 #[path = "syscalls.rs"]
@@ -23,10 +26,12 @@ mod syscalls;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::ExitCode;
+use std::time::Duration;
 
 use sockc_runtime::lab::{Netlink, Space, missing_rights};
+
+use crate::lookups::{sockc, text};
 
 /// The sizes that are compared.
 const SIZES: [u32; 2] = [10, 1_000_000];
@@ -131,24 +136,4 @@ fn members(folder: &Path, size: u32) -> PathBuf {
     let lines: Vec<String> = (0..size).map(|number| host(number).to_string()).collect();
     fs::write(&path, lines.join("\n")).unwrap();
     path
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
-/// Runs the command, which must succeed; gives how long it took.
-fn sockc(space: &Space, arguments: &[&str]) -> Duration {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
-    command.args(arguments).stdin(Stdio::null());
-    let (took, output) = space
-        .run(|| {
-            let began = Instant::now();
-            let output = command.output().unwrap();
-            (began.elapsed(), output)
-        })
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {said}");
-    took
 }

@@ -10,7 +10,7 @@ mod peer;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -31,7 +31,7 @@ use crate::world::Flows;
 use crate::{Subject, kernel, seeds, syscalls};
 use algorithm::{Answer, Destination, Row, answer};
 use drawn::{Bindings, Form, header};
-use peer::Peer;
+use peer::{Binding, Peer};
 
 /// Lookups for each set of bindings.
 const LOOKUPS: usize = 400;
@@ -231,15 +231,21 @@ fn beside(path: &Path, seed: u64, seen: &mut Seen) {
     let all: BTreeSet<Destination> = table.iter().map(Row::destination).collect();
     let numbers: BTreeMap<Destination, u32> = all.into_iter().zip(0..).collect();
     for row in table {
-        peer.bind(row, numbers[&row.destination()]);
+        let binding = Binding {
+            protocol: row.protocol.0,
+            port: row.port,
+            address: row.masked(),
+            bits: row.bits(),
+        };
+        peer.bind(&binding, numbers[&row.destination()]);
     }
     for (destination, socket) in &sockets {
-        peer.register(numbers[destination], socket);
+        peer.register(numbers[destination], socket.as_fd());
     }
     let ours = Ours::load(&imported, &sockets);
     for lookup in imported.bindings.lookups(&mut rng, LOOKUPS) {
         let context = context(&header(lookup));
-        let theirs = peer.run(&context);
+        let theirs = syscalls::run_lookup(peer.program(), &context).unwrap();
         let text = &imported.subject.text;
         assert_eq!(
             ours.run(&context),
@@ -289,7 +295,6 @@ impl Ours {
     }
 
     fn run(&self, context: &[u8; 72]) -> (u32, u64) {
-        use std::os::fd::AsFd;
         let Some(aya::programs::Program::SkLookup(program)) = self.ebpf.program("lookup") else {
             panic!("there is no lookup");
         };

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::Space;
 
-use crate::stage::{CLIENT, PATIENCE, Stage, assert_talks, compile, connect, ip};
+use crate::stage::{CLIENT, PATIENCE, Stage, assert_talks, compile, connect, ip, kernel_counter};
 
 /// Connections a second that are aimed at, from how many threads.
 const RATE: u32 = 5_000;
@@ -81,22 +81,6 @@ fn a_hundred_applies_lose_no_connection() {
             .all(|count| count.load(Ordering::Relaxed) > 100),
         "{accepted:?}"
     );
-}
-
-/// A counter of the kernel's TCP in a namespace.
-fn kernel_counter(space: &Space, name: &str) -> u64 {
-    let read = || std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
-    let text = space.run(read).unwrap();
-    let mut lines = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("TcpExt: "));
-    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
-    let mut both = names.split(' ').zip(values.split(' '));
-    both.find(|(found, _)| *found == name)
-        .unwrap()
-        .1
-        .parse()
-        .unwrap()
 }
 
 /// Tells the other threads to end, also when this one fails.

@@ -4,7 +4,7 @@
 //! before or after it is in `runtime/tests/kernel/`.
 
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use sockc_compiler::bpf::asm;
@@ -50,7 +50,7 @@ fn group(stage: &Stage, kind: Type, address: SocketAddr, members: usize) -> Vec<
 }
 
 /// Has the group's own program, of the classic kind, choose the member of this number.
-fn choose(socket: &Socket, number: u32) {
+pub(crate) fn choose(socket: &Socket, number: u32) {
     let give = libc::sock_filter {
         code: (libc::BPF_RET | libc::BPF_K) as u16,
         jt: 0,
@@ -64,8 +64,8 @@ fn choose(socket: &Socket, number: u32) {
     set(socket, libc::SO_ATTACH_REUSEPORT_CBPF, &program);
 }
 
-/// Has the group's own program refuse everybody.
-fn refuse(socket: &Socket) {
+/// Has the group's own program refuse everybody; gives the program.
+pub(crate) fn refuse(socket: &Socket) -> OwnedFd {
     let code = [asm::mov64_imm(Register::R0, 0), asm::exit()];
     let code: Vec<u8> = code.into_iter().flat_map(|insn| insn.to_bytes()).collect();
     let kind = Kind {
@@ -73,8 +73,8 @@ fn refuse(socket: &Socket) {
         attach_type: bpf_attach_type::BPF_SK_REUSEPORT_SELECT as u32,
     };
     let program = load(kind, &code, c"MIT").unwrap();
-    let program = program.as_raw_fd();
-    set(socket, libc::SO_ATTACH_REUSEPORT_EBPF, &program);
+    set(socket, libc::SO_ATTACH_REUSEPORT_EBPF, &program.as_raw_fd());
+    program
 }
 
 fn set<T>(socket: &Socket, option: i32, value: &T) {

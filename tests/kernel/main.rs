@@ -12,6 +12,7 @@
 mod absent;
 mod codepoint;
 mod destinations;
+mod every_shape;
 mod knock;
 mod load;
 mod loaded;

@@ -330,3 +330,19 @@ pub(crate) fn connect(
         .map_err(|error| error.kind())?;
     Ok(socket.into())
 }
+
+/// A counter of the kernel's TCP in a namespace.
+pub(crate) fn kernel_counter(space: &Space, name: &str) -> u64 {
+    let read = || std::fs::read_to_string("/proc/thread-self/net/netstat").unwrap();
+    let text = space.run(read).unwrap();
+    let mut lines = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+    let mut both = names.split(' ').zip(values.split(' '));
+    both.find(|(found, _)| *found == name)
+        .unwrap()
+        .1
+        .parse()
+        .unwrap()
+}

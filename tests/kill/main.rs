@@ -15,6 +15,7 @@ mod campaign;
 mod damage;
 mod kills;
 mod refusals;
+mod routes;
 mod scene;
 mod trace;
 

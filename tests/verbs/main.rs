@@ -22,6 +22,7 @@ mod groups;
 mod guards;
 mod handing;
 mod importing;
+mod inherited;
 mod interfaces;
 mod live;
 mod loading;

@@ -13,10 +13,10 @@ use sockc_runtime::lab::Space;
 use super::{Folder, ip, root, run};
 
 /// Near hosts, the router's two sides, and far hosts.
-const NEAR: [&str; 2] = ["10.81.0.1", "fd81::1"];
+pub(crate) const NEAR: [&str; 2] = ["10.81.0.1", "fd81::1"];
 const ROUTER: [&str; 2] = ["10.81.0.2", "fd81::2"];
-const FAR: [&str; 2] = ["10.82.0.1", "fd82::1"];
-const BEHIND: [&str; 2] = ["10.82.0.2", "fd82::2"];
+pub(crate) const FAR: [&str; 2] = ["10.82.0.1", "fd82::1"];
+pub(crate) const BEHIND: [&str; 2] = ["10.82.0.2", "fd82::2"];
 /// One for all: with no ARP, each end takes every frame for its own.
 const MAC: &str = "02:73:6b:00:00:05";
 /// How much a connection through the router carries.
@@ -49,14 +49,14 @@ const WAYS: [Way; 3] = [
 ];
 
 /// Three namespaces in a row.
-struct Row {
-    near: Space,
-    router: Space,
-    far: Space,
+pub(crate) struct Row {
+    pub(crate) near: Space,
+    pub(crate) router: Space,
+    pub(crate) far: Space,
 }
 
 impl Row {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let row = Self {
             near: Space::new().unwrap(),
             router: Space::with_bpffs().unwrap(),

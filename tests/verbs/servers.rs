@@ -1,6 +1,9 @@
-//! Servers of others behind the names of a policy: nginx, unbound and nsd, restarted, reloaded and shared out by prefix, under load.
+//! Servers of others behind the names of a policy: nginx, haproxy, unbound and nsd, restarted, reloaded and shared out by prefix,
+//! under load.
 
+mod asked;
 mod names;
+mod proxy;
 mod query;
 mod web;
 
@@ -28,6 +31,16 @@ impl Server {
         server.stdout(Stdio::null()).stderr(Stdio::null());
         server.process_group(0);
         Self(server.spawn().unwrap())
+    }
+
+    /// Waits until it has ended by itself.
+    fn ends(mut self) {
+        let name = self.0.id();
+        until(&format!("{name} ends"), || {
+            self.0.try_wait().unwrap().is_some()
+        });
+        // Its number may be another's by now.
+        std::mem::forget(self);
     }
 
     /// Ends it as a crash does.

@@ -1,24 +1,30 @@
-//! tubular's own program in the kernel: its object read by aya, its maps made and filled here, run on lookups.
+//! tubular's own program in the kernel: its object read by aya, its maps made and filled here, to be run on lookups.
 //!
-//! Takes the file that `SOCKC_TUBULAR` names (`internal/dispatcher_bpfel.o` of its repository); gives what the program
-//! returns and the cookie of the socket that it chose. The map `destinations` is left out: the program does not ask it.
+//! Takes the file that `SOCKC_TUBULAR` names (`internal/dispatcher_bpfel.o` of its repository); gives the
+//! program. The map `destinations` is left out: the program does not ask it.
 
 use std::collections::{BTreeMap, HashSet};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use aya_obj::generated::{bpf_attach_type, bpf_cmd, bpf_prog_type};
 use aya_obj::{Map, Object};
-use socket2::Socket;
 
-use super::algorithm::Row;
-use crate::syscalls;
+use super::syscalls;
 
 /// The program and the maps that it asks.
 const PROGRAM: &str = "dispatcher";
 const ASKED: [&str; 3] = ["bindings", "sockets", "destination_metrics"];
 /// The bits of a key in front of the address: the protocol and the port.
 const AHEAD: u32 = 24;
+
+/// A binding as its table has it: IPv4 is mapped into IPv6, zero beyond the prefix; port 0 is every port.
+pub(crate) struct Binding {
+    pub(crate) protocol: u8,
+    pub(crate) port: u16,
+    pub(crate) address: u128,
+    pub(crate) bits: u8,
+}
 
 /// The program in the kernel.
 pub(crate) struct Peer {
@@ -48,18 +54,18 @@ impl Peer {
     }
 
     /// Puts a binding in; its destination has this number.
-    pub(crate) fn bind(&self, row: &Row, destination: u32) {
-        let length = AHEAD + u32::from(row.bits());
+    pub(crate) fn bind(&self, binding: &Binding, destination: u32) {
+        let length = AHEAD + u32::from(binding.bits);
         let mut key = length.to_ne_bytes().to_vec();
-        key.push(row.protocol.0);
-        key.extend(row.port.to_ne_bytes());
-        key.extend(row.masked().to_be_bytes());
+        key.push(binding.protocol);
+        key.extend(binding.port.to_ne_bytes());
+        key.extend(binding.address.to_be_bytes());
         let value = [destination.to_ne_bytes(), length.to_ne_bytes()].concat();
         syscalls::update(self.maps["bindings"].as_fd(), &key, &value).unwrap();
     }
 
     /// Puts the socket of a destination in.
-    pub(crate) fn register(&self, destination: u32, socket: &Socket) {
+    pub(crate) fn register(&self, destination: u32, socket: BorrowedFd<'_>) {
         let value = u64::try_from(socket.as_raw_fd()).unwrap().to_ne_bytes();
         syscalls::update(
             self.maps["sockets"].as_fd(),
@@ -69,9 +75,9 @@ impl Peer {
         .unwrap();
     }
 
-    /// What it returns, and the cookie of the socket it chose; 0 is none.
-    pub(crate) fn run(&self, context: &[u8; 72]) -> (u32, u64) {
-        syscalls::run_lookup(self.program.as_fd(), context).unwrap()
+    /// The program itself.
+    pub(crate) fn program(&self) -> BorrowedFd<'_> {
+        self.program.as_fd()
     }
 }
 

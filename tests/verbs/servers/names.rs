@@ -22,7 +22,7 @@ const MOMENT: Duration = Duration::from_millis(5);
 /// How many answers there are to be between two restarts.
 const ANSWERS: usize = 50;
 /// How long a question may be on its way where its answer is waited for.
-const SOON: Duration = Duration::from_millis(20);
+pub(super) const SOON: Duration = Duration::from_millis(20);
 
 /// The server is bound to its own address; nobody is bound to those that clients send to.
 const POLICY: &str = "\
@@ -32,7 +32,7 @@ names: redirect udp to 127.0.9.0/24:53 to sock names
 ";
 
 /// A server that gives every name of the zone an address that ends in `who`.
-fn unbound(folder: &Folder, who: u8, listen: &str) -> Server {
+pub(super) fn unbound(folder: &Folder, who: u8, listen: &str) -> Server {
     let at = folder.0.display();
     let text = format!(
         "server:\n username: \"\"\n chroot: \"\"\n directory: \"{at}\"\n pidfile: \"\"\n use-syslog: no\n \
@@ -227,7 +227,7 @@ redirect udp, tcp to 127.1.0.0/16:53 to sock outer
     ip(&lab.server, "route add local 2001:db8:53::/48 dev lo");
     let work = || {
         let _inner = unbound(&folder, 1, " interface: 127.0.0.1@53\n interface: ::1@53\n");
-        let _outer = nsd(&folder);
+        let _outer = nsd_at(&folder, &["127.0.0.2"]);
         for own in ["127.0.0.1:53", "[::1]:53", "127.0.0.2:53"] {
             let own = own.parse().unwrap();
             until(&format!("{own} answers"), || {
@@ -256,17 +256,22 @@ redirect udp, tcp to 127.1.0.0/16:53 to sock outer
     lab.server.run(work).unwrap();
 }
 
-/// A server that gives every name of the zone an address that ends in 2.
-fn nsd(folder: &Folder) -> Server {
+/// A server that gives every name of the zone an address that ends in 2; its two processes share its addresses as reuseport groups.
+/// It answers as often as it is asked.
+pub(super) fn nsd_at(folder: &Folder, addresses: &[&str]) -> Server {
     let at = folder.0.display();
     folder.file(
         "here.zone",
         "$ORIGIN here.\n@ 60 IN SOA a b 1 60 60 60 60\n@ 60 IN NS a\n* 60 IN A 192.0.2.2\n",
     );
+    let own = addresses
+        .iter()
+        .map(|one| format!(" ip-address: {one}@53\n"));
+    let own: String = own.collect();
     let text = format!(
-        "server:\n ip-address: 127.0.0.2@53\n username: \"\"\n chroot: \"\"\n database: \"\"\n zonesdir: \"{at}\"\n \
+        "server:\n{own} reuseport: yes\n rrl-ratelimit: 0\n username: \"\"\n chroot: \"\"\n database: \"\"\n zonesdir: \"{at}\"\n \
          pidfile: \"{at}/nsd.pid\"\n zonelistfile: \"{at}/nsd.list\"\n xfrdfile: \"{at}/nsd.xfrd\"\n xfrdir: \"{at}\"\n \
-         logfile: \"{at}/nsd.log\"\n server-count: 1\nremote-control:\n control-enable: no\n\
+         logfile: \"{at}/nsd.log\"\n server-count: 2\nremote-control:\n control-enable: no\n\
          zone:\n name: \"here\"\n zonefile: \"here.zone\"\n"
     );
     let conf = folder.file("nsd.conf", &text);

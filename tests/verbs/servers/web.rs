@@ -23,7 +23,7 @@ web: redirect tcp to 127.0.0.9:80 to sock web
 ";
 
 /// How a client fared.
-enum Fate {
+pub(super) enum Fate {
     /// A worker answered.
     Answered(u32),
     Refused,
@@ -31,7 +31,8 @@ enum Fate {
     Broken(String),
 }
 
-fn ask(to: &str) -> Fate {
+/// Asks who answers.
+pub(super) fn ask(to: &str) -> Fate {
     let to: SocketAddr = to.parse().unwrap();
     let mut stream = match TcpStream::connect_timeout(&to, PATIENCE) {
         Ok(stream) => stream,
@@ -90,11 +91,14 @@ fn all_work(server: &Server, count: usize) {
     assert!(state.starts_with("listening"), "{state}");
 }
 
-/// Asks until it is told to stop; gives how often it was answered, and how it failed.
-fn load(stop: &AtomicBool) -> (usize, Vec<String>) {
+/// Asks one after the other until it is told to stop; gives how often it was answered, and how it failed.
+pub(super) fn load(stop: &AtomicBool, to: &[&str]) -> (usize, Vec<String>) {
     let (mut answered, mut failed) = (0, Vec::new());
-    while !stop.load(Ordering::Relaxed) {
-        match ask(TO) {
+    for to in to.iter().cycle() {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        match ask(to) {
             Fate::Answered(_) => answered += 1,
             Fate::Refused => failed.push("refused".to_owned()),
             Fate::Broken(why) => failed.push(why),
@@ -123,7 +127,7 @@ fn workers_of_nginx_go_from_four_to_one_and_back_under_load() {
         all_work(&server, 4);
         let stop = AtomicBool::new(false);
         let fates = thread::scope(|scope| {
-            let clients = [(); 2].map(|()| scope.spawn(|| load(&stop)));
+            let clients = [(); 2].map(|()| scope.spawn(|| load(&stop, &[TO])));
             let stopping = Stop(&stop);
             for workers in [1, 4, 1, 4] {
                 configure(&folder, workers);
