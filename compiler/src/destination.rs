@@ -39,7 +39,7 @@ impl Ending {
 
     /// Where in a row it is counted, in bytes.
     #[must_use]
-    pub const fn offset(self) -> u32 {
+    pub fn offset(self) -> u32 {
         8 * self as u32
     }
 

@@ -89,13 +89,13 @@ pub use sockets::handover::Handover;
 pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
 pub use sockets::registered::{
-    Held, Refreshed, Registered, SlotKind, socket_ends, socket_list, socket_refresh,
-    socket_register, socket_replace, socket_unregister, socket_withdraw,
+    Held, Refreshed, Registered, SlotKind, socket_destinations, socket_ends, socket_list,
+    socket_refresh, socket_register, socket_replace, socket_unregister, socket_withdraw,
 };
 pub use sockets::since::wall_time;
 pub use sockets::started::{Started, Wanted, socket_start};
-pub use sockets::steered::{Destination, Endings, socket_destinations};
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
+pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
     BlockStatus, CounterValue, HookStatus, InForce, Inspected, PairsStatus, Status, counters,

@@ -12,10 +12,9 @@ use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::{NEXT, Point, READERS};
 use crate::pairs;
-use crate::sockets::steered;
 use crate::state::record::Record;
-use crate::state::totals;
 use crate::state::{SIDES, SLOTS, State, names, side};
+use crate::state::{steered, totals};
 use crate::sys::map::{self, Shape};
 use crate::sys::{bpffs, caps};
 

@@ -22,5 +22,4 @@ pub(crate) mod refill;
 pub(crate) mod registered;
 pub(crate) mod since;
 pub(crate) mod started;
-pub(crate) mod steered;
 pub(crate) mod transparent;

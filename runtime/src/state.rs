@@ -27,6 +27,7 @@ pub(crate) mod namespaces;
 pub(crate) mod pin;
 pub(crate) mod pins;
 pub(crate) mod record;
+pub(crate) mod steered;
 pub(crate) mod totals;
 
 use std::fs;

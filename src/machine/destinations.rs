@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 use sockc_compiler::destination::Ending;
-use sockc_runtime::Destination;
+use sockc_runtime::{Destination, SlotKind};
 
 use crate::output::Output;
 
@@ -43,7 +43,7 @@ pub(crate) fn rows(destinations: &[Destination]) -> Vec<Row<'_>> {
         .iter()
         .map(|one| Row {
             socket: &one.socket,
-            slot: one.kind.name(),
+            slot: SlotKind::of(&one.slot).name(),
             lookups: one.endings.all(),
             given: one.endings.of(Ending::Given),
             misses: one.endings.of(Ending::Missed),
@@ -63,7 +63,7 @@ pub(crate) fn tell(destinations: &[Destination], output: &mut Output) {
     let rows = given.map(|one| {
         vec![
             format!("  socket {}", one.socket),
-            one.kind.name(),
+            SlotKind::of(&one.slot).name(),
             words(one),
         ]
     });

@@ -46,7 +46,8 @@ fn name(kind: Type, six: usize) -> String {
 /// What `one` was given of a kind.
 fn endings(stage: &Stage, kind: &str) -> Endings {
     let found = stage.status().unwrap().destinations.into_iter();
-    let mut found = found.filter(|one| one.socket == "one" && one.kind.name() == kind);
+    let mut found =
+        found.filter(|one| one.socket == "one" && SlotKind::of(&one.slot).name() == kind);
     found.next().unwrap().endings
 }
 

@@ -29,6 +29,7 @@ use crate::error::{Error, at, undeclared};
 use crate::groups::refused as outside;
 use crate::options::Options;
 use crate::state::Access;
+use crate::state::steered::{self, Destination};
 use crate::sys::{map, socket};
 
 /// A protocol and a family: one of the slots of a named socket.
@@ -395,6 +396,17 @@ pub fn socket_list(options: &Options) -> Result<Vec<(SocketSlots, Vec<SlotState>
             (socket.clone(), states.cloned().collect())
         };
         Ok(named.iter().map(of).collect())
+    })
+}
+
+/// What the named sockets of the policy in force were given; empty if it counts nothing.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn socket_destinations(options: &Options) -> Result<Vec<Destination>, Error> {
+    active::with(options, Access::Read, |active| {
+        steered::destinations(active.state(), active.record)
     })
 }
 

@@ -4,7 +4,7 @@ use super::Suite::{Compiler, Packets, Runtime, Verbs};
 use super::{Fault, Narrow, fault};
 
 const SINCE: &str = "runtime/src/sockets/since.rs";
-const STEERED: &str = "runtime/src/sockets/steered.rs";
+const STEERED: &str = "runtime/src/state/steered.rs";
 
 const COUNTED: Narrow = (Compiler, "lower::tests::destinations");
 
@@ -13,7 +13,7 @@ pub(super) const FAULTS: &[Fault] = &[
         1440,
         "compiler/src/destination.rs",
         "8 * self as u32",
-        "8 * (self as u32 / (1 + FAULT as u32))",
+        "8 * (self as u32 / (1 + u32::from(FAULT)))",
         &[COUNTED],
     ),
     fault(
@@ -54,8 +54,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1446,
         STEERED,
-        "(&old.socket, old.kind) == (&one.socket, one.kind)",
-        "old.socket == one.socket && (FAULT || old.kind == one.kind)",
+        "old.socket == one.socket && old.slot.is_of_kind(&one.slot)",
+        "old.socket == one.socket && (FAULT || old.slot.is_of_kind(&one.slot))",
         &[(Packets, "destinations::numbers_go_on_in_a_policy")],
     ),
     fault(

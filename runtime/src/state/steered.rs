@@ -3,22 +3,18 @@
 //!
 //! Programs of a generation count in its own per-CPU map ([`destination::MAP`]). Its map [`CARRIED`] holds what earlier generations
 //! counted for the same names and kinds, and in one more row whether that has been filled in, as it is with the counters of
-//! rules ([`crate::state::totals`]).
+//! rules ([`super::totals`]).
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{Manifest, Slot, SocketSlots};
 use sockc_compiler::destination::{self, Ending};
 
-use super::places::by_kind;
-use super::registered::SlotKind;
-use crate::active;
+use super::State;
+use super::record::Record;
 use crate::error::{Error, at};
-use crate::options::Options;
-use crate::state::record::Record;
-use crate::state::{Access, State};
 use crate::sys::{bpffs, map};
 
 /// The map of the runtime that holds older numbers.
@@ -69,8 +65,8 @@ impl Endings {
 pub struct Destination {
     /// The name.
     pub socket: String,
-    /// Protocol and family.
-    pub kind: SlotKind,
+    /// The first slot of the protocol and family.
+    pub slot: Slot,
     /// What became of it, of all members together.
     pub endings: Endings,
 }
@@ -114,7 +110,8 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     };
     let old = destinations(state, &old)?;
     for (index, one) in rows(&record.manifest) {
-        let same = |old: &&Destination| (&old.socket, old.kind) == (&one.socket, one.kind);
+        let same =
+            |old: &&Destination| old.socket == one.socket && old.slot.is_of_kind(&one.slot);
         if let Some(old) = old.iter().find(same) {
             let row = old.endings.write();
             map::update(carried.as_fd(), &index.to_ne_bytes(), &row).map_err(at(CARRY))?;
@@ -127,16 +124,24 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
 /// The kinds of all names, with the index of their row, which is that of their first slot.
 fn rows(manifest: &Manifest) -> impl Iterator<Item = (u32, Destination)> {
     manifest.sockets.iter().flat_map(|socket| {
-        let kinds = by_kind(socket).into_iter();
-        kinds.filter_map(|slots| {
-            let first = slots.first()?;
+        first_slots(socket).map(|slot| {
             let one = Destination {
                 socket: socket.name.clone(),
-                kind: SlotKind::of(first),
+                slot: slot.clone(),
                 endings: Endings::default(),
             };
-            Some((first.index, one))
+            (slot.index, one)
         })
+    })
+}
+
+/// The first slot of each kind.
+fn first_slots(socket: &SocketSlots) -> impl Iterator<Item = &Slot> {
+    let slots = socket.slots.iter().enumerate();
+    slots.filter_map(|(at, slot)| {
+        let earlier = socket.slots.get(..at).unwrap_or_default();
+        let first = !earlier.iter().any(|other| other.is_of_kind(slot));
+        first.then_some(slot)
     })
 }
 
@@ -161,17 +166,6 @@ pub(crate) fn destinations(state: &State, record: &Record) -> Result<Vec<Destina
         }
     }
     Ok(found.into_values().collect())
-}
-
-/// What the named sockets of the policy in force were given; empty if it counts nothing.
-///
-/// # Errors
-///
-/// Any [`Error`].
-pub fn socket_destinations(options: &Options) -> Result<Vec<Destination>, Error> {
-    active::with(options, Access::Read, |active| {
-        destinations(active.state(), active.record)
-    })
 }
 
 #[cfg(test)]
