@@ -1,6 +1,7 @@
 //! Redirects `at tc`: what passes through a machine for others comes to a proxy of it, and answers leave in their name.
 
 mod around;
+mod errors;
 mod members;
 mod past;
 
