@@ -2,6 +2,7 @@
 
 mod around;
 mod assigned;
+mod errors;
 mod members;
 mod past;
 

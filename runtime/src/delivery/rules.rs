@@ -177,7 +177,11 @@ mod tests {
         let mark = |mark| [RuleAttribute::FwMark(mark), RuleAttribute::FwMask(u32::MAX)];
         assert!(told(rule(100, 77, &[])));
         assert!(told(rule(100, 77, &[named("lan0")])));
-        assert!(told(rule(100, 77, &mark(MARK))));
+        assert!(told(rule(
+            100,
+            77,
+            &[mark(MARK).as_slice(), &[named("lan0")]].concat()
+        )));
         let mut narrow = RuleMessage::default();
         narrow.header.action = RuleAction::Blackhole;
         narrow.header.dst_len = 16;

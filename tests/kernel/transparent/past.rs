@@ -12,6 +12,8 @@ const SHORT: u16 = 5_000;
 const STRANGE: u16 = 0x7777;
 const LAST: u16 = 0x7778;
 
+const TCP: u8 = 6;
+
 fn policy(default: &str) -> String {
     format!(
         "socket proxy = tcp listen 127.0.0.1:7001, tcp listen [::1]:7001
@@ -22,7 +24,7 @@ fn policy(default: &str) -> String {
 }
 
 /// The hardware address of an interface.
-fn hardware(space: &Space, name: &str) -> Vec<u8> {
+pub(super) fn hardware(space: &Space, name: &str) -> Vec<u8> {
     let show = || {
         let mut ip = Command::new("ip");
         ip.args(["-o", "link", "show", "dev", name])
@@ -48,19 +50,23 @@ fn syn(port: u16) -> Vec<u8> {
     segment
 }
 
-fn ipv4(id: u16, part: u16, payload: &[u8]) -> Vec<u8> {
-    let mut packet = vec![
-        0x45, 0, 0, 0, 0, 0, 0, 0, 64, 6, 0, 0, 10, 1, 0, 2, 10, 7, 0, 2,
-    ];
+/// The checksum of words.
+pub(super) fn sum(bytes: &[u8]) -> u16 {
+    let words = bytes.chunks_exact(2);
+    let words = words.map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
+    let sum: u32 = words.sum();
+    !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap()
+}
+
+/// From the client to the server.
+pub(super) fn ipv4(id: u16, part: u16, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+    packet.extend([10, 1, 0, 2, 10, 7, 0, 2]);
     let length = u16::try_from(20 + payload.len()).unwrap();
     packet[2..4].copy_from_slice(&length.to_be_bytes());
     packet[4..6].copy_from_slice(&id.to_be_bytes());
     packet[6..8].copy_from_slice(&part.to_be_bytes());
-    let words = packet
-        .chunks(2)
-        .map(|two| u32::from(u16::from_be_bytes([two[0], two[1]])));
-    let sum: u32 = words.sum();
-    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
+    let sum = sum(&packet);
     packet[10..12].copy_from_slice(&sum.to_be_bytes());
     packet.extend(payload);
     packet
@@ -119,9 +125,9 @@ fn what_cannot_be_read_gets_past_a_default_that_allows_and_no_other() {
     let _proxies = proxies(&line);
     let web = syn(80);
     let four = [
-        ipv4(STRANGE, 0x2000, &web[..8]),
-        ipv4(STRANGE, 1, &web[8..]),
-        ipv4(LAST, 0, &syn(81)),
+        ipv4(STRANGE, 0x2000, TCP, &web[..8]),
+        ipv4(STRANGE, 1, TCP, &web[8..]),
+        ipv4(LAST, 0, TCP, &syn(81)),
     ];
     let six = [ipv6(STRANGE, 7, &web), ipv6(LAST, 0, &syn(81))];
     for (default, past) in [("allow", [1, 1]), ("drop", [0, 0])] {
