@@ -89,6 +89,9 @@ fn applied(name: &str, work: impl FnOnce() + Send) {
     lab.server.run(inside).unwrap();
 }
 
+/// Descriptors and variables, how the command ends then, and a word of why.
+type Case<'a> = (&'a [i32], &'a [(&'a str, &'a str)], i32, &'a str);
+
 /// Two listeners of one address.
 fn group() -> [TcpListener; 2] {
     let first = member("127.0.0.1:0".parse().unwrap());
@@ -117,7 +120,7 @@ fn what_systemd_hands_over_stands_behind_its_name_or_is_refused_in_words() {
         let [one, other] = [&group[0], &group[1]].map(AsRawFd::as_raw_fd);
         let own = std::process::id().to_string();
         let one_fd = [("LISTEN_FDS", "1")];
-        let cases: [(&[i32], &[(&str, &str)], i32, &str); 9] = [
+        let cases: [Case<'_>; 9] = [
             (&[tcp4], &[], 64, "LISTEN_FDS is not set"),
             (&[tcp4], &[("LISTEN_FDS", "0")], 64, "LISTEN_FDS is `0`"),
             (
