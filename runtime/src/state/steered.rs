@@ -110,8 +110,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     };
     let old = destinations(state, &old)?;
     for (index, one) in rows(&record.manifest) {
-        let same =
-            |old: &&Destination| old.socket == one.socket && old.slot.is_of_kind(&one.slot);
+        let same = |old: &&Destination| old.socket == one.socket && old.slot.is_of_kind(&one.slot);
         if let Some(old) = old.iter().find(same) {
             let row = old.endings.write();
             map::update(carried.as_fd(), &index.to_ne_bytes(), &row).map_err(at(CARRY))?;
