@@ -224,6 +224,28 @@ fn a_chain_is_looked_at_as_far_as_it_is_said() {
     }
 }
 
+/// Two addresses of one chain that differ in one half alone are two keys.
+#[test]
+fn keys_of_ipv6_are_told_apart_by_each_half() {
+    for half in [0, 64] {
+        let mut tenants = Tenants::new();
+        let bits = head_bits(tenants.artifact.manifest.maps[0].max);
+        let every = Piece { port: 0, bits: 0 };
+        let address = |number: u128| Ipv6Addr::from_bits((0x2001_0db8 << 96) + (number << half));
+        let key = |number: u128| Key::new(address(number).into(), 128, every);
+        let hash = |number: u128| key(number).hash(3, bits);
+        let other = (2..).find(|number| hash(*number) == hash(1)).unwrap();
+        tenants.insert(0, key(1), [[1, 0], [0, 0]]);
+        let mut finds = |number: u128| {
+            let local = format!("[{}]:80", address(number));
+            let sought = lookup(6, "[2001:db8:9::9]:4000", &local);
+            tenants.steers(sought).is_some()
+        };
+        assert!(finds(1));
+        assert!(!finds(other), "{}", address(other));
+    }
+}
+
 #[test]
 fn a_word_says_which_plan_and_which_value_hold() {
     let mut tenants = Tenants::new();
