@@ -13,7 +13,7 @@ use crate::diagram::classify::{member, sides, within};
 use crate::diagram::plain::{plain_headers, preferred};
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::field::Field;
-use crate::policy::{AddressSet, LiveEntry, LiveMapId, RuleId, SetId, SetKind, SocketId};
+use crate::policy::{AddressSet, LiveEntry, LiveMapId, Policy, RuleId, SetId, SetKind, SocketId};
 
 /// The values of the plainest packet of a region.
 pub(super) fn plainest(
@@ -57,7 +57,8 @@ fn as_started(space: &mut Space<'_, '_>) -> Result<Vec<Node>, BudgetExceeded> {
             let shared = side.ids.live_maps[own];
             let sockets = &side.ids.sockets;
             let first = |socket: SocketId| joint.presence[sockets[socket]];
-            nodes.push(map_as_started(space, shared, &map.start, first)?);
+            let started = (side.policy, map.start.as_slice());
+            nodes.push(map_as_started(space, shared, started, first)?);
         }
     }
     Ok(nodes)
@@ -80,7 +81,7 @@ fn set_as_started(space: &mut Space<'_, '_>, set: SetId, start: &[(IpAddr, u8)])
 fn map_as_started(
     space: &mut Space<'_, '_>,
     map: LiveMapId,
-    start: &[LiveEntry],
+    (policy, start): (&Policy, &[LiveEntry]),
     first: impl Fn(SocketId) -> SocketId,
 ) -> Built {
     let [_, to] = sides();
@@ -102,10 +103,12 @@ fn map_as_started(
             .store
             .range(Field::ToPort, low, high, Node::TRUE, Node::FALSE)?;
         covered = space.store.and(covered, ports)?;
-        if let Some(protocol) = entry.protocol {
+        let mut spoken = Node::FALSE;
+        for protocol in entry.protocols(policy) {
             let named = space.is(Field::Protocol, protocol.into())?;
-            covered = space.store.and(covered, named)?;
+            spoken = space.store.or(spoken, named)?;
         }
+        covered = space.store.and(covered, spoken)?;
         let number = first(entry.socket).as_u32() + 1;
         let says = space.is(Field::Entry(map), number)?;
         node = space.store.ite(covered, says, node)?;

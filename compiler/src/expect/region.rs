@@ -37,7 +37,7 @@ pub(super) fn region(
         }
     }
     for (map, entries) in &region.contents {
-        let held = holds(store, *map, entries)?;
+        let held = holds(store, policy, *map, entries)?;
         node = store.and(node, held)?;
     }
     if let Some(exceeded) = region.rate_exceeded {
@@ -52,7 +52,7 @@ pub(super) fn region(
 }
 
 /// 1 where a live map answers as one that holds these entries, the most specific first.
-fn holds(store: &mut Store, map: LiveMapId, entries: &[LiveEntry]) -> Built {
+fn holds(store: &mut Store, policy: &Policy, map: LiveMapId, entries: &[LiveEntry]) -> Built {
     let [_, to] = sides();
     let field = Field::Entry(map);
     let mut node = store.range(field, 0, 0, Node::TRUE, Node::FALSE)?;
@@ -61,10 +61,12 @@ fn holds(store: &mut Store, map: LiveMapId, entries: &[LiveEntry]) -> Built {
         let (low, high) = (entry.ports.0.into(), entry.ports.1.into());
         let ports = store.range(Field::ToPort, low, high, Node::TRUE, Node::FALSE)?;
         covered = store.and(covered, ports)?;
-        if let Some(number) = entry.protocol {
+        let mut spoken = Node::FALSE;
+        for number in entry.protocols(policy) {
             let named = protocol(store, number)?;
-            covered = store.and(covered, named)?;
+            spoken = store.or(spoken, named)?;
         }
+        covered = store.and(covered, spoken)?;
         let number = entry.socket.as_u32() + 1;
         let says = store.range(field, number, number, Node::TRUE, Node::FALSE)?;
         node = store.ite(covered, says, node)?;

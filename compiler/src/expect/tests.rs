@@ -55,6 +55,33 @@ expect drop with malformed
     assert_eq!(wrong(&format!("{EDGE}{lines}")), []);
 }
 
+/// A live map answers as a constant one with the same entries, also where the most specific one is of a socket for the other protocol.
+#[test]
+fn entries_without_a_protocol_are_for_those_of_their_sockets() {
+    const ENTRIES: &str =
+        "{ 3.3.3.0/24:80 -> sock web, 3.3.3.7:* -> sock sv, 3.3.0.0/16:* -> sock ud }";
+    let live = format!(" with @ten {ENTRIES}");
+    for (map, with) in [
+        (format!("map ten = {ENTRIES}"), ""),
+        ("live map ten max 100".to_owned(), live.as_str()),
+    ] {
+        let text = format!(
+            "default in drop
+socket web = registered
+socket sv = tcp listen 127.0.0.1:7500
+socket ud = udp listen 127.0.0.1:7500
+{map}
+redirect tcp, udp by @ten
+expect redirect to sock web udp from 10.1.0.1:4000 to 3.3.3.7:80{with}
+expect redirect to sock sv tcp from 10.1.0.1:4000 to 3.3.3.7:80{with}
+expect redirect to sock ud udp from 10.1.0.1:4000 to 3.3.3.7:81{with}
+expect redirect to sock sv tcp from 10.1.0.1:4000 to 3.3.3.7:81{with}
+"
+        );
+        assert_eq!(wrong(&text), [], "{map}");
+    }
+}
+
 #[test]
 fn a_redirect_at_tc_drops_new_fragments_and_lets_others_be() {
     let policy = "default in drop

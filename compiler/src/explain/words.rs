@@ -175,7 +175,7 @@ pub(super) fn found(seen: &Seen<'_>, condition: &Condition) -> String {
         Condition::AnyOf(_) | Condition::FirstMatch(_) => String::new(),
         Condition::Socket { netns, .. } => socket(seen, *netns),
         Condition::SockAbsent(_) => "it is there".into(),
-        Condition::Entry { .. } => "it has none".into(),
+        Condition::Entry { .. } => "it has none for this packet".into(),
         Condition::Header { field, .. } => found_in_header(row(*field), header),
     }
 }

@@ -158,6 +158,18 @@ impl SocketOrigin {
             Self::Registered | Self::Systemd { .. } => None,
         }
     }
+
+    /// The protocols that a socket may hold, in order; one that is handed over may be of either.
+    #[must_use]
+    pub fn protocols(&self) -> Vec<IpProtocol> {
+        let Some(listen) = self.listen() else {
+            return IpProtocol::WITH_SOCKETS.to_vec();
+        };
+        let mut held: Vec<IpProtocol> = listen.iter().map(|one| one.protocol).collect();
+        held.sort_unstable();
+        held.dedup();
+        held
+    }
 }
 
 /// One listening address.
@@ -295,10 +307,20 @@ pub struct LiveEntry {
     pub prefix: (IpAddr, u8),
     /// The ports, inclusive.
     pub ports: (u16, u16),
-    /// 6 or 17; `None` for both.
+    /// 6 or 17; `None` for those of its socket.
     pub protocol: Option<IpProtocol>,
     /// The socket.
     pub socket: SocketId,
+}
+
+impl LiveEntry {
+    /// The protocols that it is for: of those that its socket may hold the one that it names, or all.
+    #[must_use]
+    pub fn protocols(&self, policy: &Policy) -> Vec<IpProtocol> {
+        let mut held = policy.sockets[self.socket].origin.protocols();
+        held.retain(|number| self.protocol.is_none_or(|own| own == *number));
+        held
+    }
 }
 
 /// The policy of a `for netns` block.

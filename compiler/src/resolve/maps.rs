@@ -20,7 +20,6 @@ use super::ports::port_parts;
 use super::report::Report;
 use super::sets::Sets;
 use super::sockets::is_steerable;
-use super::targets::held_protocols;
 use crate::policy::{LiveEntry, LiveMap, LiveMapId, Socket, SocketId, SourceLocation};
 use crate::protocol::IpProtocol;
 use crate::values::addresses::range;
@@ -281,7 +280,7 @@ fn takes(
     let (Some(number), Some(word)) = (protocol, &written.protocol) else {
         return Some(());
     };
-    if held_protocols(&socket.origin).contains(&number) {
+    if socket.origin.protocols().contains(&number) {
         return Some(());
     }
     report.push(

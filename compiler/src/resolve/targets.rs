@@ -7,9 +7,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::clauses::Clauses;
 use super::sockets::{is_feedable, is_steerable};
 use super::{Resolver, codes};
-use crate::policy::{
-    Action, Feed, OutInterfaceId, ProtocolMatch, Queue, Shortcut, SocketId, SocketOrigin,
-};
+use crate::policy::{Action, Feed, OutInterfaceId, ProtocolMatch, Queue, Shortcut, SocketId};
 use crate::protocol::IpProtocol;
 use crate::values::kernel_names;
 
@@ -147,7 +145,7 @@ impl Resolver<'_> {
         socket: SocketId,
     ) -> Option<Vec<ProtocolMatch>> {
         let socket = &self.policy.sockets[socket];
-        let held = held_protocols(&socket.origin);
+        let held = socket.origin.protocols();
         if named.is_empty() {
             let whole = |number| ProtocolMatch {
                 family: None,
@@ -182,17 +180,6 @@ impl Resolver<'_> {
         }
         sound.then_some(named)
     }
-}
-
-/// The protocols that a socket may hold, in order; one that is handed over may be of either.
-pub(super) fn held_protocols(origin: &SocketOrigin) -> Vec<IpProtocol> {
-    let Some(listen) = origin.listen() else {
-        return IpProtocol::WITH_SOCKETS.to_vec();
-    };
-    let mut held: Vec<IpProtocol> = listen.iter().map(|one| one.protocol).collect();
-    held.sort_unstable();
-    held.dedup();
-    held
 }
 
 fn protocol_word(number: IpProtocol) -> &'static str {

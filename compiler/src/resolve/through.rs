@@ -11,7 +11,6 @@ use sockc_grammar::source::Span;
 use super::clauses::Clauses;
 use super::live::covered_by;
 use super::maps::{Meaning, Scope};
-use super::targets::held_protocols;
 use super::{Resolver, codes};
 use crate::policy::{
     Action, AddressSet, Condition, Endpoint, LiveEntry, LiveMapId, Match, ProtocolMatch, Rule,
@@ -147,10 +146,7 @@ impl Resolver<'_> {
             return self.audited_entries(rule, entries);
         }
         let rules = entries.iter().filter_map(|entry| {
-            let held = held_protocols(&self.policy.sockets[entry.socket].origin);
-            let wanted = |number: &IpProtocol| entry.protocol.is_none_or(|own| own == *number);
-            let held: Vec<IpProtocol> = held.into_iter().filter(wanted).collect();
-            let mut rule = of_protocols(rule, &held)?;
+            let mut rule = of_protocols(rule, &entry.protocols(&self.policy))?;
             rule.action = rule.action.to(entry.socket);
             rule.matches.to = Some(to(std::iter::once(entry)));
             Some(rule)
@@ -162,10 +158,7 @@ impl Resolver<'_> {
         let rules = IpProtocol::WITH_SOCKETS.into_iter().filter_map(|number| {
             let taking: Vec<&LiveEntry> = entries
                 .iter()
-                .filter(|entry| entry.protocol.is_none_or(|own| own == number))
-                .filter(|entry| {
-                    held_protocols(&self.policy.sockets[entry.socket].origin).contains(&number)
-                })
+                .filter(|entry| entry.protocols(&self.policy).contains(&number))
                 .collect();
             let mut rule = of_protocols(rule, &[number]).filter(|_| !taking.is_empty())?;
             rule.matches.to = Some(to(taking.into_iter()));
@@ -177,7 +170,7 @@ impl Resolver<'_> {
     /// One rule for each declared socket: which of them a live map names changes while running.
     fn by_sockets(&self, rule: &Rule, map: LiveMapId) -> Vec<Rule> {
         let rules = self.steerable().into_iter().filter_map(|socket| {
-            let held = held_protocols(&self.policy.sockets[socket].origin);
+            let held = self.policy.sockets[socket].origin.protocols();
             let mut rule = of_protocols(rule, &held)?;
             if rule.audit.is_none() {
                 rule.action = rule.action.to(socket);

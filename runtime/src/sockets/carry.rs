@@ -120,7 +120,7 @@ impl<'a> Plan<'a> {
         }
         if let Some(first) = new.first().filter(|_| left_out > 0) {
             self.left_out.push(format!(
-                "{left_out} of the {} sockets behind \"{}\" get nothing any more: it has {} places for them now",
+                "{left_out} of the {} sockets behind \"{}\" get nothing any more: it holds {} of these now",
                 SlotKind::of(first).name(),
                 socket.name,
                 new.len()

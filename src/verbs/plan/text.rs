@@ -8,7 +8,7 @@ use sockc_compiler::diff::report::{About, Change};
 use sockc_compiler::guard::Line;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::{
-    Carried, DataForecast, Fill, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind,
+    Carried, DataForecast, Fill, Forecast, HookForecast, LinkFate, ProgramFate, SlotKind, SlotState,
 };
 
 use super::reach::{HEADINGS, Reach};
@@ -229,11 +229,25 @@ fn emptied(data: &DataForecast) -> String {
     };
     let kind = SlotKind::of(&state.slot).name();
     if state.state == Fill::Free {
-        return format!("{kind} is emptied: no place is left for its socket");
+        return leaves(state, &kind);
     }
     let stands = fill(state);
     let why = stands.strip_prefix("absent: ").unwrap_or(&stands);
     format!("{kind} is emptied: {why}")
+}
+
+/// A member that has no place any more; the others stay.
+fn leaves(state: &SlotState, kind: &str) -> String {
+    let place = state.member.map_or_else(
+        || kind.to_owned(),
+        |(member, members)| format!("{kind} {member}/{members}"),
+    );
+    let process = state.who.as_ref().and_then(|who| who.process.as_ref());
+    let who = process.map_or_else(
+        || "its socket".to_owned(),
+        |(pid, name)| format!("process {pid} ({name})"),
+    );
+    format!("{place} goes: no place is left for {who}")
 }
 
 /// What established connections notice. That redirects do not move them, the changes say themselves.

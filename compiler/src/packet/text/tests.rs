@@ -549,11 +549,16 @@ fn what_is_not_said_is_plain_in_the_world() {
     assert!(!world.member(banned, [3, 3, 3, 9].into()));
     assert_eq!(world.entry(map, &header(text)), Some(other));
     assert_eq!(
-        world.entry(map, &header("udp from 1.1.1.1:1 to 3.3.3.3:81")),
+        world.entry(map, &header("tcp from 1.1.1.1:1 to 3.3.3.3:81")),
         Some(proxy)
     );
+    // Its socket is for TCP only, so the entry is too.
     assert_eq!(
-        world.entry(map, &header("udp from 1.1.1.1:1 to 5.3.3.3:81")),
+        world.entry(map, &header("udp from 1.1.1.1:1 to 3.3.3.3:81")),
+        None
+    );
+    assert_eq!(
+        world.entry(map, &header("tcp from 1.1.1.1:1 to 5.3.3.3:81")),
         None
     );
     let said = read(&format!(

@@ -71,7 +71,7 @@ impl World for DescribedWorld<'_> {
             .filter(|entry| {
                 covers(entry.prefix, header.to)
                     && (entry.ports.0..=entry.ports.1).contains(&port)
-                    && entry.protocol.is_none_or(|named| named == header.protocol)
+                    && entry.protocols(self.policy).contains(&header.protocol)
             })
             .min_by_key(|entry| specific_first(entry))
             .map(|entry| entry.socket)
