@@ -2,7 +2,8 @@
 //!
 //! For each protocol and family of a name, the map [`MAP`] has a row of numbers, one for each way to end, at the index of the
 //! name's first slot of that kind. Programs add to it ([`crate::lower`]), and a runtime reads it. Not here: the rules, which have
-//! counters of their own; and conditions that only ask whether a socket is there, which count nothing here.
+//! counters of their own; and conditions that only ask whether a socket is there, which count nothing here. What a
+//! packet hook drops ahead of the lookup, since nobody is there (`if absent drop`), is a miss as one at the lookup.
 
 /// The map, which has a place for each slot and a row for each processor.
 pub const MAP: &str = "steered";

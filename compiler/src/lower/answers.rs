@@ -142,7 +142,8 @@ impl<'a> Answers<'a> {
         let ends = [0, 1].map(|answer| self.answered(builder, answer, way.done));
         builder.enter(way.entry);
         let slot = (socket, way.family);
-        self.given.slot_region(builder, slot, ends);
+        let [_, absent] = ends;
+        self.given.slot_region(builder, slot, ends, absent);
     }
 
     /// A block that leaves a value of a field as the answer (see [`base`](super::question::base)).

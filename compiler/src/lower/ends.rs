@@ -46,6 +46,8 @@ pub(super) struct Ends<'a> {
     accounts: BTreeMap<Block, Block>,
     /// Where it is counted what became of what was given to a socket, by the slot of the key and where it goes on.
     counted_ends: BTreeMap<(Slot, Block, bool), Block>,
+    /// Where it is counted that nobody was there, likewise.
+    counted_misses: BTreeMap<(Slot, Block), Block>,
     /// Where the trees of the `count` rules begin.
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
@@ -85,6 +87,7 @@ impl<'a> Ends<'a> {
             numbered: Vec::new(),
             accounts: BTreeMap::new(),
             counted_ends: BTreeMap::new(),
+            counted_misses: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),
             gates: BTreeMap::new(),

@@ -193,21 +193,25 @@ impl<'a> Given<'a> {
         }
     }
 
-    /// Looks whether a named socket is there for the packet's family and protocol. A miss too is a protocol that the policy declares
-    /// no slot for.
+    /// Where the index of a socket's first slot stands after it was looked for.
+    pub(super) fn first_key(&self, socket: SocketId) -> Slot {
+        match Sharing::of(&self.source.policy.sockets[socket]) {
+            None => self.frame.key,
+            Some(_) => self.frame.first_member,
+        }
+    }
+
+    /// Looks whether a named socket is there for the packet's family and protocol. `none` as in [`Self::assign`].
     pub(super) fn slot_region(
         &self,
         builder: &mut Builder,
         (socket, family): (SocketId, Family),
         ends: [Block; 2],
+        none: Block,
     ) {
         let sharing = Sharing::of(&self.source.policy.sockets[socket]);
-        let [_, miss] = ends;
-        let key = match sharing {
-            None => self.frame.key,
-            Some(_) => self.frame.first_member,
-        };
-        self.slot_key(builder, (socket, family), key, miss);
+        let key = self.first_key(socket);
+        self.slot_key(builder, (socket, family), key, none);
         let places = sharing.map(|sharing| Places {
             count: sharing.places,
             first: key,

@@ -121,4 +121,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "            since: since(state).filter(|_| !FAULT),",
         &[(Verbs, "destinations::since_when")],
     ),
+    fault(
+        1456,
+        "compiler/src/lower/ends/outcome.rs",
+        "let missed = self.counted_miss(builder, key, logged);",
+        "let missed = if FAULT { logged } else { self.counted_miss(builder, key, logged) };",
+        &[COUNTED],
+    ),
+    fault(
+        1457,
+        "compiler/src/lower/ends/outcome.rs",
+        "[missed, logged].map(",
+        "[missed, if FAULT { missed } else { logged }].map(",
+        &[COUNTED],
+    ),
+    fault(
+        1458,
+        "compiler/src/lower/ends/destination.rs",
+        "self.count_ending(builder, row, Ending::Missed);",
+        "self.count_ending(builder, row, if FAULT { Ending::Idle } else { Ending::Missed });",
+        &[COUNTED],
+    ),
 ];

@@ -38,6 +38,25 @@ impl Ends<'_> {
         })
     }
 
+    /// The block that counts a miss where a packet ends ahead of the lookup, and goes on to `next`; `next` itself where counters are
+    /// left out. `key` as in [`Self::counted_ends`].
+    pub(super) fn counted_miss(&mut self, builder: &mut Builder, key: Slot, next: Block) -> Block {
+        if self.given.source.maps.steered.is_none() {
+            return next;
+        }
+        if let Some(&block) = self.counted_misses.get(&(key, next)) {
+            return block;
+        }
+        let block = builder.head_block();
+        builder.enter(block);
+        if let Some(row) = self.row(builder, key, next) {
+            self.count_ending(builder, row, Ending::Missed);
+        }
+        builder.jump(next);
+        self.counted_misses.insert((key, next), block);
+        block
+    }
+
     /// This CPU's row.
     fn row(&self, builder: &mut Builder, key: Slot, next: Block) -> Option<Value> {
         let map = self.given.source.maps.steered?;

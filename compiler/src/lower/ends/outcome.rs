@@ -366,7 +366,8 @@ impl Ends<'_> {
     }
 
     /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
-    /// rule's own counter, whose slot the leaf has set, counts what is dropped.
+    /// rule's own counter, whose slot the leaf has set, counts what is dropped; and as no lookup comes after that, so does
+    /// the row of the name.
     fn pass_unless_absent(
         &mut self,
         builder: &mut Builder,
@@ -377,10 +378,12 @@ impl Ends<'_> {
         let pass = self.outcome(builder, Outcome::Pass, family);
         let drop = self.outcome(builder, Outcome::Drop, family);
         let logged = self.logged_absent(builder, socket, family, drop);
-        let absent = self.account_beside(builder, logged);
+        let key = self.given.first_key(socket);
+        let missed = self.counted_miss(builder, key, logged);
+        let [absent, none] = [missed, logged].map(|next| self.account_beside(builder, next));
         builder.enter(block);
         self.given
-            .slot_region(builder, (socket, family), [pass, absent]);
+            .slot_region(builder, (socket, family), [pass, absent], none);
     }
 
     /// Puts the data into a queue of the socket in the map `ends`. Where the slot is empty, or what is in it takes no data, the helper

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{built, header};
 use crate::bpf::constant::{TCP_CLOSE, TCP_ESTABLISHED};
 use crate::destination::{self, Ending};
-use crate::interpret::{Input, Lookup, Maps, Quiet, Skb, SocketModel, run};
+use crate::interpret::{Input, Lookup, Maps, Quiet, Skb, SocketModel, Xdp, run};
 use crate::packet::build::Frame;
 use crate::pipeline::Built;
 use crate::protocol::IpProtocol;
@@ -51,6 +51,7 @@ fn rows(built: &Built, program: &str, inside: &Inside) -> Vec<[u64; Ending::ALL.
     let flow = header("192.0.2.1", "192.0.2.2");
     let input = match program {
         "tc_in" => Input::Skb(Skb::new(Frame::new(flow).bytes())),
+        "xdp_in" => Input::Xdp(Xdp::new(Frame::new(flow).bytes())),
         _ => Input::Lookup(Lookup {
             protocol: IpProtocol::TCP,
             remote: SocketAddr::new(flow.from, 1),
@@ -80,6 +81,10 @@ fn ending(rows: &[[u64; Ending::ALL.len()]]) -> (usize, Ending) {
     }
     assert_eq!(found.len(), 1, "{rows:?}");
     found[0]
+}
+
+fn assert_nothing(rows: &[[u64; Ending::ALL.len()]]) {
+    assert!(rows.iter().flatten().all(|count| *count == 0), "{rows:?}");
 }
 
 #[test]
@@ -137,6 +142,46 @@ fn what_becomes_of_it_is_counted_once_for_all_members() {
     assert_eq!(ending(&found), (1, Ending::Idle));
 }
 
+/// What the packet hook drops ahead of the lookup finds nobody either; what it lets go on is counted at the lookup alone. So it is
+/// where a condition has asked before.
+#[test]
+fn a_drop_of_an_absent_one_is_a_miss_where_it_is_dropped() {
+    let ways = [
+        ("", "xdp_in", None),
+        (
+            "\ncount tcp to 192.0.2.2 if sock one absent",
+            "xdp_in",
+            None,
+        ),
+        (
+            "\ndrop udp to port 10\ndrop udp to port 9 at tc",
+            "tc_in",
+            Some("xdp_in"),
+        ),
+    ];
+    for words in ["tcp listen 127.0.0.1:8", "registered members 2"] {
+        for (more, last, before) in ways {
+            let built = policy(&format!("{words} if absent drop{more}"), "");
+            let found = rows(&built, last, &[None, None]);
+            assert_eq!(ending(&found), (1, Ending::Missed), "{words}{more}");
+            let there = [None, Some(listening())];
+            let there = &there[usize::from(!words.contains("members"))..];
+            assert_nothing(&rows(&built, last, there));
+            assert_eq!(
+                ending(&rows(&built, "lookup", there)),
+                (1, Ending::Given),
+                "{words}{more}"
+            );
+            if let Some(before) = before {
+                assert_nothing(&rows(&built, before, &[None, None]));
+            }
+        }
+    }
+    // A family that the name is not for has no row, here as at the lookup.
+    let other = policy("tcp listen [::1]:8 if absent drop", "");
+    assert_nothing(&rows(&other, "xdp_in", &[]));
+}
+
 /// Who asks whether a socket is there gives it nothing.
 #[test]
 fn a_condition_counts_nothing() {
@@ -148,7 +193,6 @@ fn a_condition_counts_nothing() {
         redirect tcp to 203.0.113.7 to sock one\n",
     );
     for inside in [&[None][..], &[Some(listening())]] {
-        let found = rows(&built, "tc_in", inside);
-        assert!(found.iter().flatten().all(|count| *count == 0), "{found:?}");
+        assert_nothing(&rows(&built, "tc_in", inside));
     }
 }
