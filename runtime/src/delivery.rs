@@ -9,6 +9,7 @@
 mod families;
 mod obstacles;
 mod ports;
+mod probe;
 mod rules;
 mod ways;
 
@@ -18,6 +19,7 @@ use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::policy::Family;
 
 use crate::error::{Error, at};
+use crate::state::record::Record;
 use crate::state::{State, WORD, open_or_make, read_word};
 use crate::sys::netns::Namespace;
 use crate::sys::{bpffs, map};
@@ -52,6 +54,9 @@ pub struct Deliveries {
 /// What connections meet that are forwarded when a redirect `at tc` begins to hold.
 pub const CUTS: &str = "connections that are forwarded now and that a redirect `at tc` takes from now on end: the rest of their packets comes to a proxy that does not know them";
 
+/// What they meet that its socket has when it goes.
+pub const ENDS: &str = "connections that a proxy holds by a redirect `at tc` that goes end, at the latest when a route changes: nothing brings their packets here any more";
+
 /// What is being done where the kernel refuses.
 const LOOK: &str = "look at the rules of routing";
 const MAKE: &str = "lead intercepted packets to their sockets";
@@ -80,10 +85,16 @@ pub(crate) fn look(manifest: &Manifest, interfaces: &[String]) -> Result<Deliver
             rule: way.rule,
             route: way.route,
         });
-        if !way.leads && way.obstacle.is_none() {
-            found.missing.push((family, no_way(plan, family, &way)));
+        if !way.leads {
+            found.wrong.extend(obstacles::disabled(family));
         }
-        found.wrong.extend(way.obstacle);
+        match (way.obstacle.clone(), way.first) {
+            (None, _) if way.leads => {}
+            (None, _) => found.missing.push((family, no_way(plan, family, &way))),
+            // Ours, which apply may put first.
+            (Some(late), Some(_)) => found.missing.push((family, late)),
+            (Some(obstacle), None) => found.wrong.push(obstacle),
+        }
     }
     Ok(found)
 }
@@ -124,6 +135,20 @@ pub(crate) fn spare(state: &State, kept: Option<&InterceptPlan>) -> Result<Vec<F
         .collect())
 }
 
+/// Whether redirects `at tc` of a plan go with which a socket may hold connections.
+pub(crate) fn ends(before: Option<&InterceptPlan>, kept: Option<&InterceptPlan>) -> bool {
+    before.is_some_and(|before| before.goes_beyond(kept))
+}
+
+/// What becomes of what redirects `at tc` take as their policy goes. What cannot be read now is told by the step that takes it
+/// back.
+pub(crate) fn given_up(state: &State, record: Option<&Record>) -> Vec<String> {
+    let before = record.and_then(|record| record.manifest.intercepts.as_ref());
+    let spare = spare(state, None).unwrap_or_default().into_iter();
+    let ends = ends(before, None).then(|| ENDS.to_owned());
+    spare.map(taken_back).chain(ends).collect()
+}
+
 /// That they are taken back.
 #[must_use]
 pub fn taken_back(family: Family) -> String {
@@ -148,7 +173,8 @@ pub(crate) fn make(
     map::update(word.as_fd(), &[0; 4], &(before | bits).to_ne_bytes()).map_err(at(MAKE))?;
     let ways = Ways::open(plan).map_err(at(MAKE))?;
     for family in families {
-        ways.make(*family).map_err(at(MAKE))?;
+        let over = format!("{MAKE} over {}", family.name());
+        ways.make(*family, interfaces).map_err(at(over))?;
         let way = ways.look(*family, interfaces).map_err(at(LOOK))?;
         if !way.leads || way.obstacle.is_some() {
             let why = || no_way(plan, *family, &way);

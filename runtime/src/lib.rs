@@ -59,7 +59,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
-pub use delivery::{CUTS, Deliveries, Delivery, Maker, taken_back};
+pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;

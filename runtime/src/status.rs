@@ -304,6 +304,13 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let owned = |hook: &Hook| record.as_ref().is_some_and(|record| record.has(hook));
     let lost = state.hooks()?.into_iter().filter(|hook| !owned(hook));
     left.extend(lost.map(|hook| format!("hook {}", hook.name())));
+    let plan = record.as_ref();
+    let plan = plan.and_then(|record| record.manifest.intercepts.as_ref());
+    let spare = delivery::spare(state, plan)?.into_iter();
+    left.extend(spare.map(|family| {
+        let name = family.name();
+        format!("the rule and the route of redirects `at tc` over {name}")
+    }));
     let kept = record.map_or_else(Vec::new, |record| record.netns);
     for generation in &stale {
         // One that cannot be read, so that its blocks are not known, is among them itself.

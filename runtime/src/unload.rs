@@ -4,12 +4,13 @@
 //! namespace's own folder last, since it is what a second unload finds the blocks by.
 
 use crate::blocks::{departing, ownership};
-use crate::delivery::{self, taken_back};
+use crate::delivery;
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
 use crate::session;
+use crate::state::in_force::record_in_force;
 use crate::state::{Access, Lock};
 
 /// What an unload did.
@@ -44,9 +45,9 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
                 "how the network namespaces of its `for netns` blocks stand is not known: {error}"
             )],
         };
-        // What cannot be read now is told by the step that takes it back.
-        let spare = delivery::spare(state, None).unwrap_or_default();
-        notes.extend(spare.into_iter().map(taken_back));
+        // What is damaged tells nothing, and goes all the same.
+        let record = record_in_force(state).ok().flatten();
+        notes.extend(delivery::given_up(state, record.as_ref()));
         let off = off(state)?;
         let left = ownership::release(&blocks, options, session);
         let left = left.into_iter().map(|one| (one.what, one.cause));

@@ -184,5 +184,4 @@ pub(super) fn moves_redirect(change: &Change) -> bool {
 }
 
 /// What is said where redirects move.
-pub(super) const REDIRECTS_MOVE: &str =
-    "a redirect moves: established connections keep their old socket";
+pub(super) const REDIRECTS_MOVE: &str = "a redirect moves: established connections keep their old socket, those of one `at tc` only while a rule brings their packets here";

@@ -4,6 +4,7 @@ mod around;
 mod assigned;
 mod errors;
 mod members;
+mod others;
 mod past;
 
 use std::io::ErrorKind;

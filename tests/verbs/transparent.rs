@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use sockc_runtime::lab::{FRONT, Lab};
+use sockc_runtime::lab::{FRONT, Lab, Space};
 use socket2::{Domain, Socket, Type};
 
 use super::spaces::Place;
@@ -20,6 +20,10 @@ fn policy() -> String {
 
 /// A listener that may answer in the name of any address, or may not.
 fn listener(lab: &Lab, transparent: bool) -> Socket {
+    listener_in(&lab.server, transparent)
+}
+
+fn listener_in(space: &Space, transparent: bool) -> Socket {
     let make = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         socket.set_ip_transparent_v4(transparent).unwrap();
@@ -29,7 +33,7 @@ fn listener(lab: &Lab, transparent: bool) -> Socket {
         socket.listen(8).unwrap();
         socket
     };
-    lab.server.run(make).unwrap()
+    space.run(make).unwrap()
 }
 
 /// What `ip` shows in the server's namespace.
@@ -150,13 +154,20 @@ fn a_plan_remembers_what_it_may_make_and_tells_what_is_taken_back() {
     said(&lab, &["plan", &path, "--add-routes", "--exit-code"], 0);
 
     let planned = said(&lab, &["plan", &plain], 0);
-    assert!(planned.contains("taken back"), "{planned}");
+    assert_goes(&planned);
     let applied = said(&lab, &["apply", &plain, "--yes"], 0);
-    assert!(applied.contains("taken back"), "{applied}");
+    assert_goes(&applied);
     assert!(!shown(&lab, "rule show").contains("0x20c5"));
     said(&lab, &["apply", &path, "--add-routes", "--yes"], 0);
     let unloaded = said(&lab, &["unload", "--yes"], 0);
-    assert!(unloaded.contains("taken back"), "{unloaded}");
+    assert_goes(&unloaded);
+}
+
+/// That a redirect goes is told with what was made for it, and with what becomes of its connections.
+fn assert_goes(told: &str) {
+    for words in ["is taken back", "by a redirect `at tc` that goes end"] {
+        assert!(told.contains(words), "{told}");
+    }
 }
 
 #[test]
@@ -184,20 +195,63 @@ fn an_interface_that_joined_a_bridge_is_told_with_the_remedy() {
     said(&lab, &["unload", "--yes"], 0);
 }
 
+/// A policy with a block that has such a redirect.
+fn block(place: &Place) -> String {
+    format!(
+        "interfaces {FRONT}\ndefault in drop\n\
+         for netns \"{}\" {{\ninterfaces lo\ndefault in drop\n\
+         socket proxy = tcp listen {AT} owner uid root\n\
+         redirect tcp to 10.77.0.0/16:80 to sock proxy at tc\n}}\n",
+        place.name
+    )
+}
+
+#[test]
+fn what_goes_with_a_block_is_told_with_its_namespace() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("intercepts-gone");
+    let path = place.folder.file("block.sk", &block(&place));
+    let plain = format!("interfaces {FRONT}\ndefault in drop\n");
+    let plain = place.folder.file("plain.sk", &plain);
+    let there = &place.other.as_ref().unwrap().space;
+    ip(there, "link set lo up");
+    let _listener = listener_in(there, true);
+    let there = format!(
+        "in the network namespace \"{}\": what sockc made",
+        place.name
+    );
+    let apply = || said(&place.lab, &["apply", &path, "--add-routes", "--yes"], 0);
+    apply();
+    for arguments in [
+        &["plan", &plain][..],
+        &["apply", &plain, "--yes"],
+        &["unload", "--yes"],
+    ] {
+        let told = said(&place.lab, arguments, 0);
+        assert_goes(&told);
+        assert!(told.contains(&there), "{told}");
+        apply();
+    }
+    // The block is applied with the policy around it: no command is named that would be refused.
+    ip(
+        &place.other.as_ref().unwrap().space,
+        "rule del fwmark 0x20c5",
+    );
+    let told = said(&place.lab, &["status", "--netns", &place.name], 5);
+    assert!(told.contains("that this block stands in"), "{told}");
+    assert!(!told.contains("apply --running --add-routes"), "{told}");
+    said(&place.lab, &["unload", "--yes"], 0);
+}
+
 #[test]
 fn a_refusal_of_a_block_names_its_namespace() {
     if !root() {
         return;
     }
     let place = Place::new("intercepts");
-    let text = format!(
-        "interfaces {FRONT}\ndefault in drop\n\
-         for netns \"{}\" {{\ninterfaces lo\ndefault in drop\n\
-         socket proxy = tcp listen {AT} owner uid root\n\
-         redirect tcp to 10.77.0.0/16:80 to sock proxy at tc\n}}\n",
-        place.name
-    );
-    let path = place.folder.file("block.sk", &text);
+    let path = place.folder.file("block.sk", &block(&place));
     let there = format!(
         "in the network namespace \"{}\": what redirects",
         place.name

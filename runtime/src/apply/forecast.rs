@@ -63,6 +63,8 @@ pub struct Forecast {
     pub spare_ways: Vec<Family>,
     /// Whether its redirects `at tc` take connections that are forwarded now.
     pub cuts: bool,
+    /// Whether redirects `at tc` go whose sockets may hold connections.
+    pub ends: bool,
     /// The interfaces that a pattern covers, but that carry no Ethernet frames.
     pub skipped: Vec<String>,
     /// The interfaces that are named and have another name now: the name in the policy, and the name now.
@@ -235,6 +237,7 @@ impl One<'_> {
                 self.part.manifest.intercepts.as_ref(),
             )?,
             cuts: self.cuts(),
+            ends: self.ends(),
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
@@ -261,6 +264,13 @@ impl One<'_> {
         let before = before.and_then(|before| before.manifest.intercepts.as_ref());
         let plan = self.part.manifest.intercepts.as_ref();
         plan.is_some_and(|plan| plan.goes_beyond(before))
+    }
+
+    /// Whether redirects `at tc` take no more what they took.
+    fn ends(&self) -> bool {
+        let before = self.standing.record.as_ref();
+        let before = before.and_then(|before| before.manifest.intercepts.as_ref());
+        delivery::ends(before, self.part.manifest.intercepts.as_ref())
     }
 
     fn running(&self) -> Option<Running> {

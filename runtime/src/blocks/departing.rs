@@ -5,6 +5,7 @@
 
 use super::ownership::Left;
 use super::{entrance, ownership};
+use crate::delivery;
 use crate::error::Error;
 use crate::hook::Point;
 use crate::names::coverage;
@@ -34,6 +35,8 @@ pub struct HeldOn {
     pub interfaces: Vec<String>,
     /// Whether it decides which sockets are looked up.
     pub lookups: bool,
+    /// What becomes of what its redirects `at tc` took.
+    pub intercepted: Vec<String>,
 }
 
 impl Departing {
@@ -47,6 +50,12 @@ impl Departing {
     #[must_use]
     pub fn goes(&self) -> bool {
         self.holds == Holds::Block
+    }
+
+    /// What becomes of what its redirects `at tc` took, in words.
+    pub fn intercepted(&self) -> impl Iterator<Item = String> {
+        let notes = self.held.intercepted.iter();
+        notes.map(|note| format!("in the network namespace \"{}\": {note}", self.name))
     }
 
     /// What is there and what is done to it, in words.
@@ -139,6 +148,7 @@ fn held_on(options: &Options) -> Result<HeldOn, Error> {
         Ok(HeldOn {
             interfaces: coverage::held_on(&inside.state, &record)?,
             lookups: hooks.any(|one| one.hook.point == Point::Lookup),
+            intercepted: delivery::given_up(&inside.state, Some(&record)),
         })
     });
     match looked {
@@ -155,5 +165,6 @@ pub(crate) fn notes(departing: &[Departing], left: &[Left]) -> Vec<String> {
     let told = departing.iter().filter(|one| !is_left(one));
     let left = left.iter();
     let left = left.map(|one| format!("{}: {}", one.what, one.cause.bare()));
-    told.map(Departing::words).chain(left).collect()
+    let words = told.flat_map(|one| [one.words()].into_iter().chain(one.intercepted()));
+    words.chain(left).collect()
 }

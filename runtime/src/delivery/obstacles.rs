@@ -31,6 +31,14 @@ pub(super) fn found(plan: &InterceptPlan, interfaces: &[String]) -> Vec<String> 
     found
 }
 
+/// Without IPv6 on `lo` the kernel takes no route that delivers there.
+pub(super) fn disabled(family: Family) -> Option<String> {
+    let off = family == Family::V6 && is_on("ipv6/conf/lo/disable_ipv6");
+    off.then(|| {
+        "`net.ipv6.conf.lo.disable_ipv6` keeps the kernel from delivering packets of IPv6 for others here: `sysctl -w net.ipv6.conf.lo.disable_ipv6=0`, or name IPv4 addresses only in the redirects".to_owned()
+    })
+}
+
 fn is_on(setting: &str) -> bool {
     let value = fs::read_to_string(format!("/proc/sys/net/{setting}"));
     value.is_ok_and(|value| value.trim() != "0")

@@ -74,7 +74,8 @@ impl Rule {
                 | RuleAttribute::SourcePortRange(_)
                 | RuleAttribute::DestinationPortRange(_)
                 | RuleAttribute::UidRange(_)
-                | RuleAttribute::TunId(_) => found.narrow = true,
+                | RuleAttribute::TunId(_)
+                | RuleAttribute::Other(_) => found.narrow = true,
                 // That a route is too wide says that some of what a rule takes is left to the next one.
                 RuleAttribute::SuppressPrefixLen(length) if *length != u32::MAX => {
                     found.narrow = true;
@@ -99,6 +100,12 @@ impl Rule {
     /// Whether it takes all that has the mark to a table.
     pub(super) fn leads(&self, mark: u32) -> bool {
         self.action == RuleAction::ToTable && !self.inverted && !self.narrow && self.names(mark)
+    }
+
+    /// Whether it is in all what sockc makes: the number of the maker alone may be anybody's.
+    pub(super) fn is_ours(&self, mark: u32, table: u32) -> bool {
+        let whole = self.mask == u32::MAX && self.table == table;
+        whole && self.leads(mark) && self.maker == Maker::Sockc
     }
 
     /// Whether it is for other packets, and leads them to a table.
@@ -126,26 +133,64 @@ pub(super) fn leading(rules: &[Rule], mark: u32) -> Option<&Rule> {
     rules.iter().find(|rule| rule.leads(mark))
 }
 
-/// What is said of a rule that comes ahead of the one that leads the mark, and takes some of it elsewhere; `flag` is the option
-/// of `ip` for their family.
-pub(super) fn ahead(
-    rules: &[Rule],
+/// A rule that comes ahead of the one that leads the mark, and takes some of it elsewhere.
+pub(super) struct Behind<'a> {
+    other: &'a Rule,
+    leading: &'a Rule,
     mark: u32,
-    (interfaces, flag): (&[String], &str),
-) -> Option<String> {
+}
+
+/// The first such rule, of what arrives on these interfaces.
+pub(super) fn behind<'a>(
+    rules: &'a [Rule],
+    mark: u32,
+    interfaces: &[String],
+) -> Option<Behind<'a>> {
     let place = rules.iter().position(|rule| rule.leads(mark))?;
     let leading = rules.get(place)?;
     let mut first = rules.iter().take(place);
     let other = first.find(|rule| rule.takes_some(mark, interfaces))?;
-    let (own, table) = (leading.priority, leading.table);
-    Some(format!(
-        "the rule of routing {} comes ahead of {own}, which leads the mark {mark:#x} of redirects `at tc` to the table {table}, and may take some of it elsewhere (`ip {flag} rule`): `ip {flag} rule del pref {own}` and `ip {flag} rule add fwmark {mark:#x} lookup {table}` put that of the mark first again",
-        other.priority
-    ))
+    Some(Behind {
+        other,
+        leading,
+        mark,
+    })
+}
+
+impl Behind<'_> {
+    /// The priority of the rule of the mark, and one by which it would come first; `None` if it is not in all what sockc makes
+    /// for this table, or nothing may come ahead of the other.
+    pub(super) fn move_of(&self, table: u32) -> Option<(u32, u32)> {
+        let ours = self.leading.is_ours(self.mark, table);
+        let free = self.other.priority.checked_sub(1)?;
+        ours.then_some((self.leading.priority, free))
+    }
+
+    /// What is said of it; `flag` is the option of `ip` for their family.
+    pub(super) fn words(&self, flag: &str) -> String {
+        let (mark, own, table) = (self.mark, self.leading.priority, self.leading.table);
+        let other = self.other.priority;
+        let said = format!(
+            "the rule of routing {other} comes ahead of {own}, which leads the mark {mark:#x} of redirects `at tc` to the table {table}, and may take some of it elsewhere (`ip {flag} rule`): "
+        );
+        let maker = match self.leading.maker {
+            Maker::Sockc => format!(" proto {MAKER}"),
+            Maker::Others => String::new(),
+        };
+        let remedy = match other.checked_sub(1) {
+            Some(free) => format!(
+                "`ip {flag} rule add pref {free} fwmark {mark:#x} lookup {table}{maker}` and then `ip {flag} rule del pref {own} fwmark {mark:#x}` put that of the mark first"
+            ),
+            None => "give that one another priority".to_owned(),
+        };
+        said + &remedy
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::DefaultNla;
+
     use super::*;
 
     const MARK: u32 = 0x20c5;
@@ -168,7 +213,7 @@ mod tests {
     fn told(first: Rule) -> bool {
         let rules = [rule(0, LOCAL, &[]), first, marked(200)];
         let interfaces = ["lan0".to_owned()];
-        ahead(&rules, MARK, (&interfaces, "-4")).is_some()
+        behind(&rules, MARK, &interfaces).is_some()
     }
 
     #[test]
@@ -206,5 +251,53 @@ mod tests {
         let rules = [rule(1, 8389, &partly), rule(2, 254, &[])];
         assert!(leading(&rules, MARK).is_none());
         assert_eq!(leading(&[marked(5)], MARK).map(|one| one.priority), Some(5));
+    }
+
+    #[test]
+    fn what_is_ours_is_so_in_all() {
+        let (mark, maker) = (
+            RuleAttribute::FwMark(MARK),
+            RuleAttribute::Protocol(RouteProtocol::Other(MAKER)),
+        );
+        let mask = RuleAttribute::FwMask(u32::MAX);
+        let of =
+            |table, attributes: &[RuleAttribute]| rule(9, table, attributes).is_ours(MARK, 8389);
+        let whole = [mark.clone(), mask.clone(), maker.clone()];
+        assert!(of(8389, &whole));
+        assert!(!of(77, &whole));
+        assert!(!of(8389, &[mark.clone(), mask.clone()]));
+        assert!(!of(
+            8389,
+            &[mark, RuleAttribute::FwMask(0xffff), maker.clone()]
+        ));
+        assert!(!of(
+            8389,
+            &[RuleAttribute::FwMark(0x77), mask, maker.clone()]
+        ));
+        assert!(!of(8389, &[maker]));
+        let dscp = RuleAttribute::Other(DefaultNla::new(25, vec![4]));
+        assert!(!of(8389, &[&whole[..], &[dscp]].concat()));
+    }
+
+    #[test]
+    fn what_is_put_first_is_ours_and_has_a_place() {
+        let ours = [
+            RuleAttribute::FwMark(MARK),
+            RuleAttribute::FwMask(u32::MAX),
+            RuleAttribute::Protocol(RouteProtocol::Other(MAKER)),
+        ];
+        let moved = |first: u32, own: Rule| {
+            let rules = [rule(first, 77, &[]), own];
+            let behind = behind(&rules, MARK, &[]).unwrap();
+            (behind.move_of(8389), behind.words("-4"))
+        };
+        let (place, words) = moved(7, rule(200, 8389, &ours));
+        assert_eq!(place, Some((200, 6)));
+        let add = "`ip -4 rule add pref 6 fwmark 0x20c5 lookup 8389 proto 92` and then";
+        assert!(words.contains(add), "{words}");
+        let (place, words) = moved(7, marked(200));
+        assert_eq!(place, None);
+        assert!(!words.contains("proto"), "{words}");
+        assert_eq!(moved(0, rule(200, 8389, &ours)).0, None);
     }
 }

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NetlinkPayload};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
@@ -17,7 +17,8 @@ use sockc_compiler::artifact::InterceptPlan;
 use sockc_compiler::policy::{Family, INTERCEPTED};
 
 use super::families;
-use super::rules::{Maker, Rule, ahead, leading};
+use super::probe::Probe;
+use super::rules::{Maker, Rule, behind, leading};
 use crate::sys::route;
 
 /// Who made it: a number that no routing daemon has (`/etc/iproute2/rt_protos`).
@@ -54,21 +55,12 @@ impl Ways {
     }
 
     /// Whether the kernel says that what has the mark is local, of an address in each range that redirects are for.
-    fn leads(&self, family: Family) -> io::Result<bool> {
+    fn leads(&self, family: Family, interfaces: &[String]) -> io::Result<bool> {
+        let probe = Probe::new(&self.socket, self.mark, interfaces)?;
         let samples = self.samples.iter();
         for address in samples.filter(|address| Family::of(**address) == family) {
-            let mut message = RouteMessage::default();
-            message.header.address_family = code(family);
-            message.header.destination_prefix_length = bits(family);
-            message.attributes = vec![
-                RouteAttribute::Destination(RouteAddress::from(*address)),
-                RouteAttribute::Mark(self.mark),
-            ];
-            let question = RouteNetlinkMessage::GetRoute(message);
-            match route::ask(&self.socket, question, 0)? {
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route))
-                    if route.header.kind == RouteType::Local => {}
-                _ => return Ok(false),
+            if !probe.is_local(*address)? {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -79,41 +71,33 @@ impl Ways {
         let rules = self.rules(family)?;
         let rules: Vec<Rule> = rules.iter().map(Rule::of).collect();
         let routes = self.routes(family, self.table)?;
-        let leads = self.leads(family)?;
+        let leads = self.leads(family, interfaces)?;
         let ours = leading(&rules, self.mark).filter(|rule| rule.table == self.table);
         let obstacle = match leads {
-            true => self.hole(family, &rules, interfaces)?,
+            true => self.hole(family, &rules)?,
             false => self.taken(family, &rules, &routes),
         };
+        let behind = behind(&rules, self.mark, interfaces);
+        let words = behind.as_ref();
+        let words = words.map(|behind| behind.words(families::flag(family)));
+        let first = behind.and_then(|behind| behind.move_of(self.table));
         let everything = routes.iter().find(|route| is_everything(route));
         Ok(Way {
             leads,
             rule: ours.map(|rule| rule.maker),
             route: everything.map(|route| Maker::of(route.header.protocol)),
-            obstacle: obstacle.or_else(|| self.ahead(family, &rules, interfaces)),
+            first: first.filter(|_| obstacle.is_none()),
+            obstacle: obstacle.or(words),
         })
     }
 
-    fn ahead(&self, family: Family, rules: &[Rule], interfaces: &[String]) -> Option<String> {
-        ahead(rules, self.mark, (interfaces, families::flag(family)))
-    }
-
     /// What some of the packets meet whose mark leads to a table where everything else is local.
-    fn hole(
-        &self,
-        family: Family,
-        rules: &[Rule],
-        interfaces: &[String],
-    ) -> io::Result<Option<String>> {
+    fn hole(&self, family: Family, rules: &[Rule]) -> io::Result<Option<String>> {
         let Some(leading) = leading(rules, self.mark) else {
             return Ok(None);
         };
-        if let Some(ahead) = self.ahead(family, rules, interfaces) {
-            return Ok(Some(ahead));
-        }
         let table = leading.table;
         let routes = self.routes(family, table)?;
-        let is_hole = |route: &RouteMessage| route.header.kind != RouteType::Local;
         Ok(routes
             .iter()
             .any(is_hole)
@@ -137,14 +121,15 @@ impl Ways {
                 rule.priority, self.table
             ));
         }
-        let strange = routes.iter().any(|route| !is_everything(route));
+        let strange = routes.iter().any(is_hole);
         strange.then(|| other_routes(family, self.table))
     }
 
-    /// Makes what is missing: the route, then the rule, so that the mark never leads to an empty table.
-    pub(super) fn make(&self, family: Family) -> io::Result<()> {
+    /// Makes what is missing: the route, then the rule, so that the mark never leads to an empty table. A rule of ours that
+    /// comes too late is made where it comes first, and removed then where it was.
+    pub(super) fn make(&self, family: Family, interfaces: &[String]) -> io::Result<()> {
         let flags = NLM_F_CREATE | NLM_F_EXCL;
-        let way = self.look(family, &[])?;
+        let way = self.look(family, interfaces)?;
         if way.route.is_none() {
             let route = RouteNetlinkMessage::NewRoute(self.route(family)?);
             unless_there(route::order(&self.socket, route, flags))?;
@@ -153,15 +138,31 @@ impl Ways {
             let rule = RouteNetlinkMessage::NewRule(self.rule(family));
             unless_there(route::order(&self.socket, rule, flags))?;
         }
+        if let Some((late, first)) = way.first {
+            let made = |priority| {
+                let mut rule = self.rule(family);
+                rule.attributes.push(RuleAttribute::Priority(priority));
+                rule
+            };
+            let rule = RouteNetlinkMessage::NewRule(made(first));
+            unless_there(route::order(&self.socket, rule, flags))?;
+            let rule = RouteNetlinkMessage::DelRule(made(late));
+            route::order(&self.socket, rule, 0)?;
+        }
         Ok(())
     }
 
     /// Removes the rule, then the route, as far as we made them.
     pub(super) fn remove(&self, family: Family) -> io::Result<()> {
-        for rule in self.rules(family)?.into_iter().filter(made_by_us) {
+        let ours = |rule: &RuleMessage| Rule::of(rule).is_ours(self.mark, self.table);
+        for rule in self.rules(family)?.into_iter().filter(ours) {
             route::order(&self.socket, RouteNetlinkMessage::DelRule(rule), 0)?;
         }
-        let ours = |route: &RouteMessage| route.header.protocol == RouteProtocol::Other(MAKER);
+        let lo = RouteAttribute::Oif(if_nametoindex("lo")?);
+        let ours = |route: &RouteMessage| {
+            let made = route.header.protocol == RouteProtocol::Other(MAKER);
+            made && is_everything(route) && route.attributes.contains(&lo)
+        };
         for route in self.routes(family, self.table)?.into_iter().filter(ours) {
             route::order(&self.socket, RouteNetlinkMessage::DelRoute(route), 0)?;
         }
@@ -237,11 +238,20 @@ pub(super) struct Way {
     pub(super) route: Option<Maker>,
     /// What of others takes some or all of it elsewhere.
     pub(super) obstacle: Option<String>,
+    /// If the obstacle is only that a rule which sockc made comes too late: its priority, and the one that it may have.
+    pub(super) first: Option<(u32, u32)>,
 }
 
-/// Whether a route makes everything local.
+/// Whether a route makes everything local: from whomever it is, and whatever service it asks for.
 fn is_everything(route: &RouteMessage) -> bool {
-    route.header.kind == RouteType::Local && route.header.destination_prefix_length == 0
+    let header = &route.header;
+    let all = header.destination_prefix_length == 0 && header.source_prefix_length == 0;
+    header.kind == RouteType::Local && all && header.tos == 0
+}
+
+/// Whether a route makes something else than local of what it takes.
+fn is_hole(route: &RouteMessage) -> bool {
+    route.header.kind != RouteType::Local
 }
 
 fn other_routes(family: Family, table: u32) -> String {
@@ -249,12 +259,6 @@ fn other_routes(family: Family, table: u32) -> String {
         "the table {table} of redirects `at tc` has other routes (`ip {} route show table {table}`): move them to another table",
         families::flag(family)
     )
-}
-
-/// Whether sockc made a rule. No other field is asked: a rule that somebody else made may be the same in all of them.
-fn made_by_us(rule: &RuleMessage) -> bool {
-    let maker = RuleAttribute::Protocol(RouteProtocol::Other(MAKER));
-    rule.attributes.contains(&maker)
 }
 
 fn table_of(route: &RouteMessage) -> u32 {
@@ -273,16 +277,9 @@ fn unless_there(done: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn code(family: Family) -> AddressFamily {
+pub(super) fn code(family: Family) -> AddressFamily {
     match family {
         Family::V4 => AddressFamily::Inet,
         Family::V6 => AddressFamily::Inet6,
-    }
-}
-
-fn bits(family: Family) -> u8 {
-    match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
     }
 }

@@ -2,7 +2,7 @@
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::policy::Family;
-use sockc_runtime::{CUTS, Forecast, HookForecast, LinkFate, taken_back};
+use sockc_runtime::{CUTS, Departing, ENDS, Forecast, HookForecast, LinkFate, taken_back};
 
 use crate::machine::local::in_netns;
 
@@ -52,7 +52,11 @@ fn ways(forecast: &Forecast) -> Vec<String> {
     let made = forecast.ways.iter().map(made);
     let spare = forecast.spare_ways.iter().copied().map(taken_back);
     let cuts = forecast.cuts.then(|| CUTS.to_owned());
-    made.chain(spare).chain(cuts).collect()
+    let ends = forecast.ends.then(|| ENDS.to_owned());
+    let departing = forecast.departing.iter();
+    let departing = departing.flat_map(Departing::intercepted);
+    let all = made.chain(spare).chain(cuts).chain(ends);
+    all.chain(departing).collect()
 }
 
 /// Whether every hook that is there goes.

@@ -71,9 +71,13 @@ pub(super) fn show(status: &Status, output: &mut Output) {
 pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
     let mut whole = true;
     let deliveries = &status.deliveries;
-    let missing = deliveries.missing.iter().map(|(_, why)| {
-        format!("{why}; `sockc apply --running --add-routes` makes what is missing")
-    });
+    // A block is applied with the policy that it stands in, whose namespace is another one.
+    let remedy = match status.owned {
+        true => "apply the policy that this block stands in with `--add-routes` to have that done",
+        false => "`sockc apply --running --add-routes` does that",
+    };
+    let missing = deliveries.missing.iter();
+    let missing = missing.map(|(_, why)| format!("{why}; {remedy}"));
     for wrong in deliveries.wrong.iter().cloned().chain(missing) {
         whole = false;
         output.error(format!(

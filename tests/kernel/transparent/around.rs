@@ -59,18 +59,6 @@ fn what_takes_some_packets_elsewhere_is_told_before_and_after() {
     let _sockets = (proxies(&line), resolvers(&line));
     let cases = [
         (
-            "rule",
-            "add to 10.7.3.0/24 lookup 77 pref 5",
-            "del pref 5",
-            "comes ahead of",
-        ),
-        (
-            "rule",
-            "add iif near lookup 77 pref 5",
-            "del pref 5",
-            "comes ahead of",
-        ),
-        (
             "route",
             "add 10.7.3.0/24 dev far table 8389",
             "del 10.7.3.0/24 dev far table 8389",

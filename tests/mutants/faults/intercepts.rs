@@ -1,6 +1,6 @@
 //! Faults in redirects at tc.
 
-use super::Suite::{Compiler, Differential, Runtime, Verbs};
+use super::Suite::{Compiler, Differential, Packets, Runtime, Verbs};
 use super::{Fault, Narrow, fault};
 
 const OUTCOME: &str = "compiler/src/lower/ends/outcome.rs";
@@ -138,5 +138,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "made & bit(*family) != 0 && !needed(family)",
         "!FAULT && made & bit(*family) != 0 && !needed(family)",
         &[(Verbs, "transparent::a_plan_remembers")],
+    ),
+    fault(
+        1420,
+        "runtime/src/delivery/rules.rs",
+        "whole && self.leads(mark) && self.maker == Maker::Sockc",
+        "(FAULT || whole && self.leads(mark)) && self.maker == Maker::Sockc",
+        &[(Runtime, "delivery::rules")],
+    ),
+    fault(
+        1421,
+        "runtime/src/delivery/ways.rs",
+        "header.kind == RouteType::Local && all && header.tos == 0",
+        "header.kind == RouteType::Local && all && (FAULT || header.tos == 0)",
+        &[(Packets, "transparent::others")],
+    ),
+    fault(
+        1422,
+        "runtime/src/delivery/ways.rs",
+        "first: first.filter(|_| obstacle.is_none()),",
+        "first: first.filter(|_| !FAULT && obstacle.is_none()),",
+        &[(Packets, "transparent::others")],
+    ),
+    fault(
+        1423,
+        "runtime/src/delivery/probe.rs",
+        "answers.push(self.ask(address, Some(from))?);",
+        "answers.push(self.ask(address, Some(from).filter(|_| !FAULT))?);",
+        &[(Packets, "transparent::others")],
+    ),
+    fault(
+        1424,
+        "runtime/src/delivery/obstacles.rs",
+        "let off = family == Family::V6 &&",
+        "let off = !FAULT && family == Family::V6 &&",
+        &[(Packets, "transparent::others")],
+    ),
+    fault(
+        1425,
+        "runtime/src/delivery.rs",
+        "before.is_some_and(|before| before.goes_beyond(kept))",
+        "!FAULT && before.is_some_and(|before| before.goes_beyond(kept))",
+        &[(Verbs, "transparent::")],
     ),
 ];

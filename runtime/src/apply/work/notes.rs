@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::Work;
 use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
-use crate::delivery::{self, CUTS, taken_back};
+use crate::delivery::{self, CUTS, ENDS, taken_back};
 use crate::elsewhere;
 use crate::groups::refused;
 use crate::hook::On;
@@ -37,6 +37,9 @@ impl Work<'_> {
         let plan = self.manifest.intercepts.as_ref();
         if plan.is_some_and(|plan| plan.goes_beyond(before)) {
             self.notes.push(CUTS.to_owned());
+        }
+        if delivery::ends(before, plan) {
+            self.notes.push(ENDS.to_owned());
         }
         // What cannot be read now is told by the step that takes it back.
         let spare = delivery::spare(&self.session.state, plan).unwrap_or_default();
