@@ -276,7 +276,7 @@ fn a_question_counts_nothing() {
 #[test]
 fn numbers_go_on_in_a_policy_that_has_the_name() {
     let Some(stage) = stage() else { return };
-    let words = "tcp listen 127.0.0.1:7001";
+    let words = "tcp listen 127.0.0.1:7001, udp listen 127.0.0.1:7001";
     let _listener = stage.listen("127.0.0.1:7001");
     stage.apply(&policy(words, ""));
     for count in 1..=3 {
@@ -293,6 +293,7 @@ fn numbers_go_on_in_a_policy_that_has_the_name() {
             (0..count).for_each(|_| drop(stage.connect(TO[0]).unwrap()));
         }
         assert_eq!(endings(&stage, "tcp4").of(Ending::Given), count);
+        assert_eq!(endings(&stage, "udp4").all(), 0);
     }
 }
 

@@ -161,7 +161,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/lint/members.rs",
         "rule.action == Action::Intercept(socket)",
         "!FAULT && rule.action == Action::Intercept(socket)",
-        &[(It, "manual::every_example_is_what_it_says")],
+        &[(It, "manual::mistakes::the_messages")],
     ),
     fault(
         1382,

@@ -187,6 +187,20 @@ fn datagram_services_at_one_address_are_found_by_a_packet_and_by_commands() {
         &[Some(&one), Some(&two)],
     );
     assert!(flows.contains(&0) && flows.contains(&1), "{flows:?}");
+    // While one is there, a packet puts nobody into the place of the other.
+    let (first, second) = match place.listed("udp4")[0] == Some(cookie(&one)) {
+        true => (one, two),
+        false => (two, one),
+    };
+    drop(first);
+    while place.listed("udp4")[0].is_some() {
+        std::thread::yield_now();
+    }
+    let ports = 20_000..20_020;
+    let flows = all(space, to(), Type::DGRAM, ports, &[Some(&second)]);
+    assert!(flows.iter().all(|place| *place == 0), "{flows:?}");
+    let only = [None, Some(cookie(&second)), None];
+    assert_eq!(place.listed("udp4"), only);
 }
 
 #[test]
