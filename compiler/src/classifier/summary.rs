@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::choice::Choice;
+use super::services::ClassOf;
 use super::tables::{FamilyTables, RankSlots};
 use super::{FamilyRules, Member, Services, Tables};
 
@@ -68,8 +69,12 @@ fn bytes(tables: &Tables) -> usize {
         RankSlots::Offset(_) => 0,
         RankSlots::Table(bytes) => bytes.len(),
     };
+    let classes = match &tables.classes {
+        ClassOf::Protocol(bytes) => bytes.len(),
+        ClassOf::Header(_) => 0,
+    };
     let families = [&tables.v4, &tables.v6].map(of_family);
-    tables.classes.len() + tables.services.len() + slots + families.iter().sum::<usize>()
+    classes + tables.services.len() + slots + families.iter().sum::<usize>()
 }
 
 fn of_family(tables: &FamilyTables) -> usize {

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
+use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
 use super::{FamilyRules, Member, Services, Unfit};
 use crate::policy::Family;
@@ -92,8 +93,8 @@ pub enum RankSlots {
 /// Everything that code needs.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// The class of each protocol, one byte each; then the same of later fragments.
-    pub classes: Vec<u8>,
+    /// What tells the class of a packet.
+    pub classes: ClassOf,
     /// The services.
     pub services: Vec<u8>,
     /// Which counter a rank counts at.
@@ -122,7 +123,7 @@ impl Tables {
         }
         let [v4, v6] = sides;
         Ok(Self {
-            classes: services.class_table(),
+            classes: services.told_by(),
             services: services.table(),
             slots: slots(members),
             v4: family(members, v4, Family::V4)?,

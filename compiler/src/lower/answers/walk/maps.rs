@@ -1,15 +1,17 @@
 //! A classifier's tables, each at its place in a map, with the sizes that code is made from.
 
 use crate::classifier::tables::{FamilyTables, RankSlots, StratumTables, Tables, address_words};
-use crate::classifier::{Root, SERVICE_SIZE};
+use crate::classifier::{ClassOf, Root, SERVICE_SIZE};
+use crate::diagram::flatten::Flat;
+use crate::field::Field;
 use crate::policy::Family;
 use crate::tables::TableRef;
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
 pub(crate) struct ClassifierMaps {
-    /// The classes of protocols.
-    pub classes: TableRef,
+    /// What tells the class of a packet.
+    pub classes: ClassCode,
     /// The services.
     pub services: TableRef,
     /// Counters by rank, unless they stand in a row.
@@ -24,6 +26,15 @@ pub(crate) struct ClassifierMaps {
     pub(super) service_count: u32,
     /// How many ranks there are.
     pub(super) ranks: u32,
+}
+
+/// What tells the class of a packet.
+#[derive(Clone, Debug)]
+pub(crate) enum ClassCode {
+    /// The table of the classes of protocols.
+    Table(TableRef),
+    /// A compare tree.
+    Tree(Flat),
 }
 
 /// The tables of one family.
@@ -63,7 +74,10 @@ impl ClassifierMaps {
             RankSlots::Table(bytes) => (Some(add("slots", bytes)), 0),
         };
         Some(Self {
-            classes: add("classes", &tables.classes),
+            classes: match &tables.classes {
+                ClassOf::Protocol(bytes) => ClassCode::Table(add("classes", bytes)),
+                ClassOf::Header(diagram) => ClassCode::Tree(diagram.clone()),
+            },
             services: add("services", &tables.services),
             slots,
             first_slot,
@@ -72,6 +86,15 @@ impl ClassifierMaps {
             service_count: entries(&tables.services, SERVICE_SIZE)?,
             ranks,
         })
+    }
+
+    /// The fields that tell the class of a packet, beside protocol and fragment.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field> {
+        let tree = match &self.classes {
+            ClassCode::Table(_) => None,
+            ClassCode::Tree(diagram) => Some(diagram),
+        };
+        tree.into_iter().flat_map(Flat::fields)
     }
 
     /// The tables of a family.
