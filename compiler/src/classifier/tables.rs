@@ -206,15 +206,17 @@ fn one_stratum(
         Root::Hash { .. } => LIST,
     };
     let children = grown.children.iter().map(|&word| encoded(word));
+    let words = used_words(stratum, family);
     let listed = grown.lists.iter().flatten();
     Ok(StratumTables {
         root: stratum.root,
         start,
         children: children.flat_map(u32::to_le_bytes).collect(),
         record_count: records.count,
-        depth: grown.depth,
+        // A node all of whose children became the same is none: where no node is left, no step is made.
+        depth: if words.is_empty() { 0 } else { grown.depth },
         longest: longest(grown),
-        words: used_words(stratum, family),
+        words,
         first_rank: listed
             .map(|&item| items[item as usize].rank)
             .min()
