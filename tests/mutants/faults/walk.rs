@@ -66,8 +66,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         136,
         RECORD,
-        "number(maps.first_slot)",
-        "number(maps.first_slot + 1)",
+        "number(distance)",
+        "number(distance - 1)",
         TESTS,
     ),
     fault(

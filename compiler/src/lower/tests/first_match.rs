@@ -9,13 +9,14 @@ use crate::bpf::constant::SK_DROP;
 use crate::bulk::Structure;
 use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
-use crate::interpret::{Bare, Input, Maps, run};
+use crate::interpret::{Bare, Input, Maps, SocketModel, run};
 use crate::packet::build::Frame;
 use crate::pipeline::{Counters, Expects, Options, Passes, compile};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 use super::made::run_on;
+use super::questions::{looked_up, lookup};
 
 const DROP: i32 = 1;
 const PASS: i32 = 2;
@@ -108,6 +109,43 @@ fn what_counts_in_between_does_not_change_whose_counter_it_is() {
     );
     let packets = [(to_port(1), PASS), (to_port(3), PASS), (to_port(4), DROP)];
     assert_eq!(counted(&artifact, &packets), [1, 2, 0, 1, 1, 1, 0]);
+}
+
+/// The rules that a redirect by a map became share a counter, and yet the first of them decides that matches; what stands behind
+/// them counts for itself.
+#[test]
+fn the_first_rule_of_a_map_wins_though_all_of_them_share_a_counter() {
+    let artifact = built(
+        "socket one = registered
+         socket two = registered
+         map m = { 192.0.2.0/24:53 -> sock one, 192.0.2.0/28:53 -> sock two, 192.0.2.1:53 -> sock one }
+         redirect tcp to 203.0.113.1:53 to sock two
+         redirect tcp by @m
+         redirect tcp to 203.0.113.2:53 to sock two
+         redirect tcp by @m
+         redirect tcp to 203.0.113.3:53 to sock one",
+    );
+    let mut maps = Maps::new(&artifact.maps);
+    let sockets = maps.named("sockets").unwrap();
+    for (id, socket) in (1..).zip(&artifact.manifest.sockets) {
+        for slot in &socket.slots {
+            let model = SocketModel::listener(id, SocketAddr::new(slot.address, 53));
+            let put = maps.update_socket(sockets, &slot.index.to_ne_bytes(), model, 0);
+            put.unwrap();
+        }
+    }
+    for (to, wanted) in [
+        ("203.0.113.1:53", 2),
+        ("192.0.2.1:53", 1),
+        ("192.0.2.2:53", 2),
+        ("192.0.2.99:53", 1),
+        ("203.0.113.2:53", 2),
+        ("203.0.113.3:53", 1),
+    ] {
+        let ran = looked_up(&artifact, &mut maps, lookup(6, "198.51.100.1:4000", to));
+        assert_eq!(ran.assigned.map(|socket| socket.id), Some(wanted), "{to}");
+    }
+    assert_eq!(values(&artifact, &maps)[..5], [1, 3, 1, 0, 1]);
 }
 
 #[test]
