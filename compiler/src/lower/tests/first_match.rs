@@ -66,14 +66,29 @@ fn counted(artifact: &Artifact, packets: &[(Header, i32)]) -> Vec<u64> {
 }
 
 fn values(artifact: &Artifact, maps: &Maps) -> Vec<u64> {
-    let counters = maps.named("counters").unwrap();
     let slots = 0..artifact.manifest.counters.len() as u32;
-    slots
-        .map(|slot| {
-            let value = maps.get(counters, &slot.to_ne_bytes()).unwrap();
-            u64::from_ne_bytes(value[..8].try_into().unwrap())
-        })
-        .collect()
+    slots.map(|slot| maps.counted(slot).unwrap()[0]).collect()
+}
+
+/// The last counter of a block of the map is followed by the first of the next one, and each counts for itself, in tables and
+/// beside them.
+#[test]
+fn counters_stand_in_blocks() {
+    let rules = (1..=600).map(|port| match port % 100 {
+        0 => format!("count tcp to port {port}\n"),
+        _ => format!("allow tcp to port {port}\n"),
+    });
+    let artifact = built(&format!("default in drop\n{}", rules.collect::<String>()));
+    let ports = [1, 255, 256, 257, 300, 512, 513, 599, 600, 601];
+    let packets = ports.map(|port| match port {
+        300 | 600 | 601 => (to_port(port), DROP),
+        _ => (to_port(port), PASS),
+    });
+    let counted = counted(&artifact, &packets);
+    let hit = (1..).zip(&counted).filter(|(_, count)| **count > 0);
+    // The last is the default's.
+    let wanted = ports.map(|port| (port, if port == 601 { &3 } else { &1 }));
+    assert_eq!(hit.collect::<Vec<_>>(), wanted);
 }
 
 #[test]
