@@ -154,11 +154,7 @@ pub(crate) fn record_size(family: Family) -> usize {
 /// The members, and their ranks.
 type Ranked<'a> = (&'a [Member<'a>], &'a Ranks);
 
-fn family(
-    members: Ranked<'_>,
-    side: &FamilyRules,
-    family: Family,
-) -> Result<FamilyTables, Unfit> {
+fn family(members: Ranked<'_>, side: &FamilyRules, family: Family) -> Result<FamilyTables, Unfit> {
     let mut masks = Masks::new(family);
     let strata = side
         .strata

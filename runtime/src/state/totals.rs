@@ -88,11 +88,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         Err(Error::State { .. }) => Vec::new(),
         totals => totals?,
     };
-    let given = assign(
-        &old.manifest.counters,
-        &totals,
-        &record.manifest.counters,
-    );
+    let given = assign(&old.manifest.counters, &totals, &record.manifest.counters);
     for (index, block) in (0..last).zip(given.chunks(in_value(shape))) {
         let mut value: Vec<u8> = block.iter().flat_map(|total| total.write()).collect();
         value.resize(mark.len(), 0);
