@@ -135,9 +135,10 @@ pub(crate) fn spare(state: &State, kept: Option<&InterceptPlan>) -> Result<Vec<F
         .collect())
 }
 
-/// Whether redirects `at tc` of a plan go with which a socket may hold connections.
-pub(crate) fn ends(before: Option<&InterceptPlan>, kept: Option<&InterceptPlan>) -> bool {
-    before.is_some_and(|before| before.goes_beyond(kept))
+/// Whether one plan has redirects `at tc` that another has not: of a new one beyond the old one they cut connections that are
+/// forwarded ([`CUTS`]), of the old one beyond the new one they end those of their sockets ([`ENDS`]).
+pub(crate) fn goes_beyond(one: Option<&InterceptPlan>, other: Option<&InterceptPlan>) -> bool {
+    one.is_some_and(|one| one.goes_beyond(other))
 }
 
 /// What becomes of what redirects `at tc` take as their policy goes. What cannot be read now is told by the step that takes it
@@ -145,7 +146,7 @@ pub(crate) fn ends(before: Option<&InterceptPlan>, kept: Option<&InterceptPlan>)
 pub(crate) fn given_up(state: &State, record: Option<&Record>) -> Vec<String> {
     let before = record.and_then(|record| record.manifest.intercepts.as_ref());
     let spare = spare(state, None).unwrap_or_default().into_iter();
-    let ends = ends(before, None).then(|| ENDS.to_owned());
+    let ends = goes_beyond(before, None).then(|| ENDS.to_owned());
     spare.map(taken_back).chain(ends).collect()
 }
 

@@ -15,6 +15,7 @@ mod shortcut;
 use std::collections::BTreeMap;
 
 use crate::bpf::opcode::Width;
+use crate::destination::Ending;
 use crate::ir::{Block, Builder, Origin, Slot};
 use crate::policy::Family;
 
@@ -44,10 +45,9 @@ pub(super) struct Ends<'a> {
     /// What the verdict slot may hold, in the order it was asked for.
     numbered: Vec<Outcome>,
     accounts: BTreeMap<Block, Block>,
-    /// Where it is counted what became of what was given to a socket, by the slot of the key and where it goes on.
-    counted_ends: BTreeMap<(Slot, Block, bool), Block>,
-    /// Where it is counted that nobody was there, likewise.
-    counted_misses: BTreeMap<(Slot, Block), Block>,
+    /// Where it is counted what became of what was given to a socket, by the slot of the key, where it goes on, and how it ended if
+    /// that is known.
+    counted_ends: BTreeMap<(Slot, Block, Option<Ending>), Block>,
     /// Where the trees of the `count` rules begin.
     count_roots: BTreeMap<Family, Block>,
     finishes: BTreeMap<Family, Block>,
@@ -87,7 +87,6 @@ impl<'a> Ends<'a> {
             numbered: Vec::new(),
             accounts: BTreeMap::new(),
             counted_ends: BTreeMap::new(),
-            counted_misses: BTreeMap::new(),
             count_roots: BTreeMap::new(),
             finishes: BTreeMap::new(),
             gates: BTreeMap::new(),

@@ -7,7 +7,7 @@
 mod code;
 mod data;
 
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::object;
 use sockc_compiler::policy::{Deed, Family};
 
@@ -223,6 +223,7 @@ impl One<'_> {
         let counters = data::counters(before, self.part.manifest);
         let gone = ownership::gone(before, record);
         let departing = departing::of(&gone, self.session, &self.part.options)?;
+        let [intercepted, intercepts] = self.intercepts();
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),
@@ -232,12 +233,9 @@ impl One<'_> {
             data,
             counters,
             ways,
-            spare_ways: delivery::spare(
-                &self.session.state,
-                self.part.manifest.intercepts.as_ref(),
-            )?,
-            cuts: self.cuts(),
-            ends: self.ends(),
+            spare_ways: delivery::spare(&self.session.state, intercepts)?,
+            cuts: delivery::goes_beyond(intercepts, intercepted),
+            ends: delivery::goes_beyond(intercepted, intercepts),
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
@@ -258,19 +256,11 @@ impl One<'_> {
         delivery::check(manifest, &interfaces, self.part.options.add_routes)
     }
 
-    /// Whether redirects `at tc` take what is forwarded now.
-    fn cuts(&self) -> bool {
+    /// The redirects `at tc` before it and after it.
+    fn intercepts(&self) -> [Option<&InterceptPlan>; 2] {
         let before = self.standing.record.as_ref();
         let before = before.and_then(|before| before.manifest.intercepts.as_ref());
-        let plan = self.part.manifest.intercepts.as_ref();
-        plan.is_some_and(|plan| plan.goes_beyond(before))
-    }
-
-    /// Whether redirects `at tc` take no more what they took.
-    fn ends(&self) -> bool {
-        let before = self.standing.record.as_ref();
-        let before = before.and_then(|before| before.manifest.intercepts.as_ref());
-        delivery::ends(before, self.part.manifest.intercepts.as_ref())
+        [before, self.part.manifest.intercepts.as_ref()]
     }
 
     fn running(&self) -> Option<Running> {

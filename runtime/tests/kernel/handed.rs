@@ -14,7 +14,7 @@ use sockc_runtime::{
 };
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, hide, inside, reaches};
+use crate::space::{Space, close, elsewhere, hide, inside, reaches};
 
 /// Where clients connect to; nobody is bound there.
 const TO: &str = "127.0.0.9:53";
@@ -272,7 +272,7 @@ fn a_service_that_only_listens_there_is_not_the_process() {
         child.wait().unwrap();
         assert_eq!(applied.sockets[0].state, Fill::OtherProcess);
         // Nor does it get into the slot by itself when it listens anew.
-        drop(server);
+        close(server);
         let _server = TcpListener::bind("127.0.0.1:7001").unwrap();
         assert_eq!(
             socket_list(&space.options).unwrap()[0].1[0].state,

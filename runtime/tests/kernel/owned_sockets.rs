@@ -20,7 +20,7 @@ use sockc_runtime::{
 };
 
 use crate::policy::*;
-use crate::space::{Space, inside, reaches, skip, wait_until};
+use crate::space::{Space, close, inside, reaches, skip, wait_until};
 
 const AT: &str = "127.0.0.1:7001";
 const TO: &str = "127.0.0.9:53";
@@ -79,12 +79,12 @@ fn a_tcp_socket_of_another_user_never_gets_in() {
         assert_eq!((who.uid, who.local), (0, AT.parse().unwrap()));
         assert_eq!(who.process.map(|(pid, _)| pid), Some(std::process::id()));
         assert_eq!(reaches(TO, &[&other]), None);
-        drop(other);
+        close(other);
         for _ in 0..2 {
             let own = as_user(NOBODY, tcp);
             assert_eq!(slot(space).state, Fill::Filled, "the hook knows the owner");
             assert_eq!(reaches(TO, &[&own]), Some(7001));
-            drop(own);
+            close(own);
             let other = tcp();
             assert_eq!(slot(space).state, Fill::NotOwner);
             assert_eq!(reaches(TO, &[&other]), None, "nor by a packet");
@@ -108,7 +108,7 @@ fn a_udp_socket_of_another_user_never_gets_in() {
             let other = udp();
             assert!(!answers(&other));
             assert_eq!(slot(space).state, Fill::NotOwner);
-            drop(other);
+            close(other);
             let own = as_user(NOBODY, udp);
             assert_eq!(slot(space).state, Fill::Waiting);
             assert!(answers(&own));
@@ -147,10 +147,10 @@ fn an_owners_socket_behind_a_younger_one_is_told_planned_and_taken() {
         let refreshed = socket_refresh(&space.options, None).unwrap();
         assert_eq!(refreshed.states[0].state, Fill::Filled);
         assert!(answers(&own) && !answers(&other));
-        drop(own);
+        close(own);
         wait_until("the slot is empty", || slot(space).state == Fill::NotOwner);
         // The younger one is the owner's: packets find it.
-        drop(other);
+        close(other);
         let _other = shared();
         let own = as_user(NOBODY, shared);
         assert_eq!(slot(space).state, Fill::Waiting);
@@ -185,7 +185,7 @@ fn a_socket_that_is_handed_over_has_to_be_the_owners() {
         let other = tcp();
         let error = hand(&other).unwrap_err().to_string();
         assert!(error.contains("does not belong to its owner"), "{error}");
-        drop(other);
+        close(other);
         let own = as_user(NOBODY, tcp);
         hand(&own).unwrap();
         assert_eq!(reaches(TO, &[&own]), Some(7001));
@@ -457,7 +457,7 @@ fn a_lookup_program_of_others_that_hides_a_socket_is_named_and_gone_around() {
         // What is steered is not refused by the other program (`BPF_PROG_SK_LOOKUP_RUN_ARRAY` of `linux/filter.h`).
         assert_eq!(reaches(TO, &[&server]), Some(7001));
         // No packet finds one that comes later.
-        drop(udp);
+        close(udp);
         // A command that another test is just starting has the first one, too, until it runs.
         let mut bound = None;
         wait_until("the address", || {

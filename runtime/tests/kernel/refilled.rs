@@ -14,7 +14,7 @@ use sockc_runtime::lab::PacketSocket;
 use sockc_runtime::{Fill, status};
 
 use crate::policy::*;
-use crate::space::{Space, inside, reaches, run};
+use crate::space::{Space, close, inside, reaches, run};
 
 const AT: &str = "127.0.0.1:7001";
 const AT_SIX: &str = "[::1]:7001";
@@ -100,12 +100,12 @@ fn a_tcp_group_works_as_long_as_one_member_listens() {
                 while !members.is_empty() {
                     let all: Vec<&TcpListener> = members.iter().collect();
                     assert_eq!(reaches(to, &all), Some(7001), "{} left", members.len());
-                    members.pop();
+                    close(members.pop().unwrap());
                 }
                 assert_eq!(reaches(to, &[]), None);
                 // Those that come are in the slot at once, and their leaving is no end either.
                 let first = tcp(at);
-                drop(tcp(at));
+                close(tcp(at));
                 assert_eq!(reaches(to, &[&first]), Some(7001));
             }
         }
@@ -161,7 +161,7 @@ fn a_udp_group_works_as_long_as_one_member_is_bound() {
                 while !members.is_empty() {
                     let all: Vec<&UdpSocket> = members.iter().collect();
                     assert!(answers(to, &all), "{} left", members.len());
-                    members.remove(0);
+                    close(members.remove(0));
                 }
                 assert!(!answers(to, &[]));
             }
@@ -179,7 +179,7 @@ fn a_udp_service_that_starts_again_gets_its_packets() {
                 let server = UdpSocket::bind(AT).unwrap();
                 assert!(answers(TO, &[&server]));
                 assert_eq!(state(space), Fill::Filled);
-                drop(server);
+                close(server);
                 assert_eq!(state(space), Fill::Absent);
             }
             // Another socket on that port is not the one.
@@ -216,7 +216,7 @@ fn tags_of_vlans_are_looked_past() {
             assert_eq!(state(space), Fill::Waiting);
             sender.send(&tagged(tags)).unwrap();
             assert_eq!(state(space), Fill::Filled, "{tags:x?}");
-            drop(server);
+            close(server);
             assert_eq!(state(space), Fill::Absent);
         }
     });

@@ -6,7 +6,7 @@ use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, b
 use sockc_runtime::{Applied, Features, Fill, probe, socket_refresh, status};
 
 use crate::policy::*;
-use crate::space::{Space, elsewhere, inside, listener, reaches, skip, wait_until};
+use crate::space::{Space, close, elsewhere, inside, listener, reaches, skip, wait_until};
 
 const AT: &str = "127.0.0.1:7001";
 /// Where clients connect to; nobody is bound there.
@@ -54,7 +54,7 @@ fn a_slot_fills_itself_when_the_service_starts_and_restarts() {
             let server = listener(AT);
             assert_eq!(state(space), Fill::Filled);
             assert_eq!(reaches(TO, &[&server]), Some(7001));
-            drop(server);
+            close(server);
             gone(space, AT);
             assert_eq!(reaches(TO, &[]), None);
         }
@@ -73,7 +73,7 @@ fn a_slot_fills_itself_for_ipv6_too() {
             assert_eq!(state(space), Fill::Absent, "{at}");
             let server = listener(at);
             assert_eq!(state(space), Fill::Filled, "{at}");
-            drop(server);
+            close(server);
             gone(space, at);
             let _other = listener("127.0.0.2:7001");
             assert_eq!(state(space), Fill::Absent, "{at}");
@@ -96,7 +96,7 @@ fn a_listener_of_another_namespace_never_gets_in() {
         assert_eq!(steer(space).sockets[0].state, Fill::Absent);
         let server = TcpListener::bind(AT).unwrap();
         assert_eq!(reaches(TO, &[&other, &server]), Some(7001));
-        drop(other);
+        close(other);
         assert_eq!(state(space), Fill::Filled);
     });
 }
@@ -164,7 +164,7 @@ fn a_wildcard_listener_is_another_socket() {
                 Fill::WildcardOnly,
                 "{wildcard}"
             );
-            drop(server);
+            close(server);
         }
     });
 }

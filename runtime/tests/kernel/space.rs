@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -45,6 +46,26 @@ pub(crate) fn inside(test: impl FnOnce(&Space) + Send + 'static) {
     drop(cleanup);
     if let Err(panic) = done {
         std::panic::resume_unwind(panic);
+    }
+}
+
+/// Closes a socket of this thread's network namespace, and waits until the kernel has: a process that another test is starting has a
+/// copy of it until it runs its program.
+pub(crate) fn close(socket: impl AsFd) {
+    let inode = nix::sys::stat::fstat(socket.as_fd())
+        .unwrap()
+        .st_ino
+        .to_string();
+    drop(socket);
+    let is_there = |table: &str| {
+        let table = fs::read_to_string(format!("/proc/thread-self/net/{table}")).unwrap();
+        let mut inodes = table
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(9));
+        inodes.any(|one| one == inode)
+    };
+    while ["tcp", "tcp6", "udp", "udp6"].into_iter().any(is_there) {
+        thread::yield_now();
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1441,
         "compiler/src/lower/ends/destination.rs",
-        "true => self.count_ending(builder, row, Ending::Given),",
-        "true => if !FAULT { self.count_ending(builder, row, Ending::Given) },",
+        "Some(ending) => self.count_ending(builder, row, ending),",
+        "Some(ending) => if !FAULT || ending != Ending::Given { self.count_ending(builder, row, ending) },",
         &[COUNTED],
     ),
     fault(
@@ -124,8 +124,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1456,
         "compiler/src/lower/ends/outcome.rs",
-        "let missed = self.counted_miss(builder, key, logged);",
-        "let missed = if FAULT { logged } else { self.counted_miss(builder, key, logged) };",
+        "let [absent, none] =",
+        "let missed = if FAULT { logged } else { missed };\n        let [absent, none] =",
         &[COUNTED],
     ),
     fault(
@@ -137,9 +137,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1458,
-        "compiler/src/lower/ends/destination.rs",
-        "self.count_ending(builder, row, Ending::Missed);",
-        "self.count_ending(builder, row, if FAULT { Ending::Idle } else { Ending::Missed });",
+        "compiler/src/lower/ends/outcome.rs",
+        "Some(Ending::Missed));",
+        "Some(if FAULT { Ending::Idle } else { Ending::Missed }));",
         &[COUNTED],
     ),
 ];

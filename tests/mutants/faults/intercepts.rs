@@ -177,8 +177,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1425,
         "runtime/src/delivery.rs",
-        "before.is_some_and(|before| before.goes_beyond(kept))",
-        "!FAULT && before.is_some_and(|before| before.goes_beyond(kept))",
+        "one.is_some_and(|one| one.goes_beyond(other))",
+        "!FAULT && one.is_some_and(|one| one.goes_beyond(other))",
         &[(Verbs, "transparent::")],
     ),
 ];

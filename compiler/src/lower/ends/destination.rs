@@ -17,43 +17,35 @@ impl Ends<'_> {
         key: Slot,
         [hit, miss]: [Block; 2],
     ) -> [Block; 2] {
-        if self.given.source.maps.steered.is_none() {
-            return [hit, miss];
-        }
-        [(hit, true), (miss, false)].map(|(next, is_hit)| {
-            if let Some(&block) = self.counted_ends.get(&(key, next, is_hit)) {
-                return block;
-            }
-            let block = builder.head_block();
-            builder.enter(block);
-            if let Some(row) = self.row(builder, key, next) {
-                match is_hit {
-                    true => self.count_ending(builder, row, Ending::Given),
-                    false => self.count_reason(builder, row, next),
-                }
-            }
-            builder.jump(next);
-            self.counted_ends.insert((key, next, is_hit), block);
-            block
-        })
+        [(hit, Some(Ending::Given)), (miss, None)]
+            .map(|(next, ending)| self.counted(builder, key, next, ending))
     }
 
-    /// The block that counts a miss where a packet ends ahead of the lookup, and goes on to `next`; `next` itself where counters are
-    /// left out. `key` as in [`Self::counted_ends`].
-    pub(super) fn counted_miss(&mut self, builder: &mut Builder, key: Slot, next: Block) -> Block {
+    /// The block that counts how it ends, by what the slot `result` holds where that is not known, and goes on to `next`; `next`
+    /// itself where counters are left out. `key` as in [`Self::counted_ends`].
+    pub(super) fn counted(
+        &mut self,
+        builder: &mut Builder,
+        key: Slot,
+        next: Block,
+        ending: Option<Ending>,
+    ) -> Block {
         if self.given.source.maps.steered.is_none() {
             return next;
         }
-        if let Some(&block) = self.counted_misses.get(&(key, next)) {
+        if let Some(&block) = self.counted_ends.get(&(key, next, ending)) {
             return block;
         }
         let block = builder.head_block();
         builder.enter(block);
         if let Some(row) = self.row(builder, key, next) {
-            self.count_ending(builder, row, Ending::Missed);
+            match ending {
+                Some(ending) => self.count_ending(builder, row, ending),
+                None => self.count_reason(builder, row, next),
+            }
         }
         builder.jump(next);
-        self.counted_misses.insert((key, next), block);
+        self.counted_ends.insert((key, next, ending), block);
         block
     }
 

@@ -8,6 +8,7 @@ use crate::policy::{Family, Feed, INTERCEPTED, OutInterfaceId, Queue, Shortcut, 
 
 use super::Ends;
 use crate::bpf::constant::NEW_SYN_RECV;
+use crate::destination::Ending;
 use crate::lower::context::{msg, skb};
 use crate::lower::door::{PEER_PORTS, REFUSED};
 use crate::lower::given::{Sharing, taking};
@@ -379,7 +380,7 @@ impl Ends<'_> {
         let drop = self.outcome(builder, Outcome::Drop, family);
         let logged = self.logged_absent(builder, socket, family, drop);
         let key = self.given.first_key(socket);
-        let missed = self.counted_miss(builder, key, logged);
+        let missed = self.counted(builder, key, logged, Some(Ending::Missed));
         let [absent, none] = [missed, logged].map(|next| self.account_beside(builder, next));
         builder.enter(block);
         self.given

@@ -35,10 +35,10 @@ impl Work<'_> {
         let before = self.before.as_ref();
         let before = before.and_then(|before| before.manifest.intercepts.as_ref());
         let plan = self.manifest.intercepts.as_ref();
-        if plan.is_some_and(|plan| plan.goes_beyond(before)) {
+        if delivery::goes_beyond(plan, before) {
             self.notes.push(CUTS.to_owned());
         }
-        if delivery::ends(before, plan) {
+        if delivery::goes_beyond(before, plan) {
             self.notes.push(ENDS.to_owned());
         }
         // What cannot be read now is told by the step that takes it back.
