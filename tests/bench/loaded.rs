@@ -53,7 +53,7 @@ impl Loaded {
             return Err("the policy is not one program for what arrives".into());
         };
         let began = Instant::now();
-        // The objects need nothing of the kernel's own types. `new` reads them all the same, as it does for `apply`.
+        // The objects need nothing of the kernel's own types. `new` reads them all the same, which `apply` does not.
         let mut ebpf = EbpfLoader::new().btf(None).load(&compiled.object)?;
         let name = attach.program.clone();
         match ebpf.program_mut(&name) {
