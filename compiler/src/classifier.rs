@@ -19,6 +19,7 @@ mod flat;
 mod grow;
 mod intern;
 mod items;
+mod ranks;
 mod services;
 mod shapes;
 mod stratum;
@@ -39,7 +40,7 @@ pub struct Member<'a> {
     pub matches: &'a Match,
     /// What [`crate::field::Field::FirstMatch`] is where this rule is the first that matches: 1 or more.
     pub group: u32,
-    /// Its slot in the map `counters`.
+    /// Its slot in the map `counters`, by which [`Ranks`] go.
     pub slot: u32,
 }
 
@@ -63,6 +64,7 @@ pub(crate) use crowd::crowd;
 pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
+pub use ranks::{Piece, Ranks, Slots};
 pub use services::Services;
 pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
 pub(crate) use stratum::MULTIPLIERS;

@@ -18,6 +18,7 @@
 mod answers;
 mod bucket;
 mod context;
+mod counter;
 mod door;
 mod ends;
 mod frame;

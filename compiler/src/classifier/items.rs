@@ -65,7 +65,7 @@ pub struct Item {
     pub family: Family,
     /// The number of its service.
     pub service: u32,
-    /// The rank of its member: the first is 0.
+    /// The number of its member: the first is 0. Those of smaller numbers come first, as in their [`super::Ranks`].
     pub rank: u32,
     /// The sender's ports and the receiver's.
     ports: [(u16, u16); 2],

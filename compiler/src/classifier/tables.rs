@@ -11,7 +11,8 @@
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
 //! four words of addresses, then the same. A list is over after the record with `last`, and before one whose rank is not
-//! smaller than the best so far; the first record of a table is an empty list.
+//! smaller than the best so far; the first record of a table is an empty list. Ranks are those of [`Ranks`]: they say which counter
+//! counts.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
 use super::stratum::{Root, Stratum, words};
-use super::{FamilyRules, Member, Services, Unfit};
+use super::{FamilyRules, Member, Ranks, Services, Unfit};
 use crate::policy::Family;
 
 /// Set in a child that is a list.
@@ -45,8 +46,10 @@ pub(crate) const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
 pub const GROUP_AT: u32 = LAST_AT + 1;
 /// Bits of it.
 pub(crate) const GROUP_BITS: u32 = 13;
-/// Where a record's rank stands; no rank is all ones.
+/// Where a record's rank stands.
 pub const RANK_AT: u32 = GROUP_AT + GROUP_BITS;
+/// What is no rank: that of what is found while nothing is.
+const NO_RANK: u32 = (1 << (64 - RANK_AT)) - 1;
 
 /// The tables of one stratum.
 #[derive(Clone, Debug)]
@@ -80,15 +83,6 @@ pub struct FamilyTables {
     pub strata: Vec<StratumTables>,
 }
 
-/// Which counter counts for a rank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RankSlots {
-    /// The rank and this number.
-    Offset(u32),
-    /// By rank, four bytes each.
-    Table(Vec<u8>),
-}
-
 /// Everything that code needs.
 #[derive(Clone, Debug)]
 pub struct Tables {
@@ -96,8 +90,8 @@ pub struct Tables {
     pub classes: Vec<u8>,
     /// The services.
     pub services: Vec<u8>,
-    /// Which counter a rank counts at.
-    pub slots: RankSlots,
+    /// The ranks in records, and which counter each counts at.
+    pub ranks: Ranks,
     /// For IPv4.
     pub v4: FamilyTables,
     /// For IPv6.
@@ -111,7 +105,8 @@ impl Tables {
         services: &Services,
         sides: &[FamilyRules; 2],
     ) -> Result<Self, Unfit> {
-        if members.len() >= 1 << (64 - RANK_AT) {
+        let ranks = Ranks::new(members.iter().map(|one| one.slot));
+        if ranks.last() >= Some(NO_RANK) {
             return Err(Unfit::Size);
         }
         if services.len() > 1 << SERVICE_BITS {
@@ -124,9 +119,9 @@ impl Tables {
         Ok(Self {
             classes: services.class_table(),
             services: services.table(),
-            slots: slots(members),
-            v4: family(members, v4, Family::V4)?,
-            v6: family(members, v6, Family::V6)?,
+            v4: family((members, &ranks), v4, Family::V4)?,
+            v6: family((members, &ranks), v6, Family::V6)?,
+            ranks,
         })
     }
 
@@ -134,25 +129,11 @@ impl Tables {
     #[must_use]
     pub fn largest(&self) -> usize {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
-        let slots = match &self.slots {
-            RankSlots::Offset(_) => 0,
-            RankSlots::Table(bytes) => bytes.len(),
-        };
         let others = [&self.services, &self.v4.masks, &self.v6.masks].map(Vec::len);
         strata
             .map(|stratum| stratum.children.len().max(stratum.records.len()))
-            .fold(others.into_iter().fold(slots, usize::max), usize::max)
+            .fold(others.into_iter().fold(0, usize::max), usize::max)
     }
-}
-
-fn slots(members: &[Member<'_>]) -> RankSlots {
-    let first = members.first().map_or(0, |one| one.slot);
-    let in_row = (first..).zip(members).all(|(slot, one)| one.slot == slot);
-    if in_row {
-        return RankSlots::Offset(first);
-    }
-    let bytes = members.iter().flat_map(|one| one.slot.to_le_bytes());
-    RankSlots::Table(bytes.collect())
 }
 
 /// The words of an address pair in a record.
@@ -170,11 +151,10 @@ pub(crate) fn record_size(family: Family) -> usize {
     8 * address_words(family) + 8
 }
 
-fn family(
-    members: &[Member<'_>],
-    side: &FamilyRules,
-    family: Family,
-) -> Result<FamilyTables, Unfit> {
+/// The members, and their ranks.
+type Ranked<'a> = (&'a [Member<'a>], &'a Ranks);
+
+fn family(members: Ranked<'_>, side: &FamilyRules, family: Family) -> Result<FamilyTables, Unfit> {
     let mut masks = Masks::new(family);
     let strata = side
         .strata
@@ -188,7 +168,7 @@ fn family(
 }
 
 fn one_stratum(
-    members: &[Member<'_>],
+    members: Ranked<'_>,
     items: &[Item],
     stratum: &Stratum,
     masks: &mut Masks,
@@ -217,7 +197,7 @@ fn one_stratum(
         first_rank: listed
             .map(|&item| items[item as usize].rank)
             .min()
-            .unwrap_or(0),
+            .map_or(0, |first| members.1.of(first)),
         records: records.finish(),
     })
 }
@@ -343,7 +323,7 @@ impl Records {
 
     fn list(
         &mut self,
-        members: &[Member<'_>],
+        (members, ranks): Ranked<'_>,
         items: &[Item],
         list: &[u32],
         masks: &mut Masks,
@@ -363,7 +343,7 @@ impl Records {
             }
             let group = members[item.rank as usize].group;
             let last = place + 1 == list.len();
-            let word = u64::from(item.rank) << RANK_AT
+            let word = u64::from(ranks.of(item.rank)) << RANK_AT
                 | u64::from(group) << GROUP_AT
                 | u64::from(last) << LAST_AT
                 | u64::from(item.service) << SERVICE_AT

@@ -84,7 +84,7 @@ impl Answers<'_> {
         builder.enter(entry);
         let addresses = self.packet_words(builder, maps, family);
         let best = builder.imm(-1);
-        for stratum in &tables.strata {
+        for (number, stratum) in tables.strata.iter().enumerate() {
             let next = builder.block();
             let walk = Walk {
                 slots: &self.walk,
@@ -94,6 +94,9 @@ impl Answers<'_> {
                 best,
                 next,
             };
+            if number > 0 {
+                walk.unless_better(builder, stratum);
+            }
             walk.stratum(builder, stratum);
             builder.enter(next);
         }
@@ -185,12 +188,13 @@ impl Answers<'_> {
 }
 
 impl Walk<'_> {
+    /// Leaves the stratum out if what was found stands before everything in it.
+    fn unless_better(&self, builder: &mut Builder, stratum: &StratumMaps) {
+        let first = wide(builder, u64::from(stratum.first_rank) << RANK_AT);
+        builder.leave_if_wide(self.best, JumpOp::Lt, first, self.next);
+    }
+
     fn stratum(&self, builder: &mut Builder, stratum: &StratumMaps) {
-        if stratum.first_rank > 0 {
-            // What was found stands before everything in here.
-            let first = wide(builder, u64::from(stratum.first_rank) << RANK_AT);
-            builder.leave_if_wide(self.best, JumpOp::Lt, first, self.next);
-        }
         let node = match stratum.root {
             Root::Hash { shape, bits, first } => {
                 let node = self.hash(builder, &shape.masks(), bits);

@@ -1,7 +1,7 @@
 //! A classifier's tables, each at its place in a map, with the sizes that code is made from.
 
-use crate::classifier::tables::{FamilyTables, RankSlots, StratumTables, Tables, address_words};
-use crate::classifier::{Root, SERVICE_SIZE};
+use crate::classifier::tables::{FamilyTables, StratumTables, Tables, address_words};
+use crate::classifier::{Piece, Root, SERVICE_SIZE};
 use crate::policy::Family;
 use crate::tables::TableRef;
 
@@ -12,18 +12,14 @@ pub(crate) struct ClassifierMaps {
     pub classes: TableRef,
     /// The services.
     pub services: TableRef,
-    /// Counters by rank, unless they stand in a row.
-    pub slots: Option<TableRef>,
-    /// What is added to a rank where they do.
-    pub first_slot: u32,
+    /// Which counter each rank counts at.
+    pub(super) ranks: Vec<Piece>,
     /// For IPv4.
     pub v4: FamilyMaps,
     /// For IPv6.
     pub v6: FamilyMaps,
     /// How many services the table has room for: a power of two.
     pub(super) service_count: u32,
-    /// How many ranks there are.
-    pub(super) ranks: u32,
 }
 
 /// The tables of one family.
@@ -55,22 +51,15 @@ impl ClassifierMaps {
     /// `None` where a table has more entries than a program can count, which no map holds.
     pub(crate) fn new(
         tables: &Tables,
-        ranks: u32,
         mut add: impl FnMut(&str, &[u8]) -> TableRef,
     ) -> Option<Self> {
-        let (slots, first_slot) = match &tables.slots {
-            RankSlots::Offset(first) => (None, *first),
-            RankSlots::Table(bytes) => (Some(add("slots", bytes)), 0),
-        };
         Some(Self {
             classes: add("classes", &tables.classes),
             services: add("services", &tables.services),
-            slots,
-            first_slot,
+            ranks: tables.ranks.pieces().to_vec(),
             v4: family(&tables.v4, Family::V4, &mut add)?,
             v6: family(&tables.v6, Family::V6, &mut add)?,
             service_count: entries(&tables.services, SERVICE_SIZE)?,
-            ranks,
         })
     }
 
