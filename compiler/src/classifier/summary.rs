@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::choice::Choice;
+use super::services::ClassOf;
 use super::tables::FamilyTables;
 use super::{FamilyRules, Member, Services, Tables};
 
@@ -64,8 +65,12 @@ fn masks(side: &FamilyRules) -> usize {
 }
 
 fn bytes(tables: &Tables) -> usize {
+    let classes = match &tables.classes {
+        ClassOf::Protocol(bytes) => bytes.len(),
+        ClassOf::Header(_) => 0,
+    };
     let families = [&tables.v4, &tables.v6].map(of_family);
-    tables.classes.len() + tables.services.len() + families.iter().sum::<usize>()
+    classes + tables.services.len() + families.iter().sum::<usize>()
 }
 
 fn of_family(tables: &FamilyTables) -> usize {

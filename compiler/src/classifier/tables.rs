@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
+use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
 use super::{FamilyRules, Member, Ranks, Services, Unfit};
 use crate::policy::Family;
@@ -86,8 +87,8 @@ pub struct FamilyTables {
 /// Everything that code needs.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// The class of each protocol, one byte each; then the same of later fragments.
-    pub classes: Vec<u8>,
+    /// What tells the class of a packet.
+    pub classes: ClassOf,
     /// The services.
     pub services: Vec<u8>,
     /// The ranks in records, and which counter each counts at.
@@ -117,7 +118,7 @@ impl Tables {
         }
         let [v4, v6] = sides;
         Ok(Self {
-            classes: services.class_table(),
+            classes: services.told_by(),
             services: services.table(),
             v4: family((members, &ranks), v4, Family::V4)?,
             v6: family((members, &ranks), v6, Family::V6)?,
@@ -185,15 +186,17 @@ fn one_stratum(
         Root::Hash { .. } => LIST,
     };
     let children = grown.children.iter().map(|&word| encoded(word));
+    let words = used_words(stratum, family);
     let listed = grown.lists.iter().flatten();
     Ok(StratumTables {
         root: stratum.root,
         start,
         children: children.flat_map(u32::to_le_bytes).collect(),
         record_count: records.count,
-        depth: grown.depth,
+        // A node all of whose children became the same is none: where no node is left, no step is made.
+        depth: if words.is_empty() { 0 } else { grown.depth },
         longest: longest(grown),
-        words: used_words(stratum, family),
+        words,
         first_rank: listed
             .map(|&item| items[item as usize].rank)
             .min()

@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod conditions;
 mod counts;
 mod datagrams;
 mod destinations;

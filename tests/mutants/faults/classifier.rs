@@ -69,8 +69,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         102,
         BOXES,
-        "from.ports.is_some() || to.ports.is_some()",
-        "to.ports.is_some()",
+        "from.is_some() || to.is_some()",
+        "to.is_some()",
         FIRST_MATCH,
     ),
     fault(

@@ -10,6 +10,7 @@
 //! but the verifier does not know that: each is compared with the table's end once, on a way that is never taken.
 //! The layout is that of [`crate::classifier::tables`].
 
+mod class;
 mod maps;
 mod record;
 
@@ -25,7 +26,7 @@ use super::{Answers, Way};
 use crate::lower::{FROM, TO};
 
 pub(crate) use maps::ClassifierMaps;
-use maps::StratumMaps;
+use maps::{ClassCode, StratumMaps};
 
 /// The slots of a walk.
 pub(super) struct WalkFrame {
@@ -135,6 +136,15 @@ impl Answers<'_> {
     }
 
     fn class_and_ports(&self, builder: &mut Builder, maps: &ClassifierMaps, family: Family) {
+        let class = match &maps.classes {
+            ClassCode::Table(classes) => self.class_in_table(builder, *classes, family),
+            ClassCode::Tree(diagram) => self.class_by_tree(builder, diagram, family),
+        };
+        builder.store_slot(self.walk.class, 0, class, Width::DW);
+        self.ports_of_class(builder, class, family);
+    }
+
+    fn class_in_table(&self, builder: &mut Builder, classes: TableRef, family: Family) -> Value {
         let protocol = self.protocol(builder, family);
         if self.given.source.chain.hook.is_packet() {
             // A later fragment is 2, which becomes 256; the others are 0 and 1.
@@ -144,11 +154,9 @@ impl Answers<'_> {
             builder.alu(protocol, AluOp::Add, later);
         }
         builder.alu(protocol, AluOp::And, 0x1ff);
-        let entry = table(builder, maps.classes);
+        let entry = table(builder, classes);
         builder.alu(entry, AluOp::Add, protocol);
-        let class = builder.load(entry, 0, Width::B);
-        builder.store_slot(self.walk.class, 0, class, Width::DW);
-        self.ports_of_class(builder, class, family);
+        builder.load(entry, 0, Width::B)
     }
 
     /// The number of the protocol; where all that comes there has one, that.
