@@ -1,10 +1,20 @@
-//! Bulk rules: many rules that speak of nothing but protocols, addresses and ports, seen as a few groups.
+//! Bulk rules: many rules that speak of nothing but what stands in the header, seen as a few groups.
 //!
-//! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many plain
+//! A diagram cannot hold tens of thousands of rules, tables can (see `classifier`). So where a direction has many such
 //! rules, its list is *reduced*: rules of one kind between two others become one rule, with the one condition that the
 //! first bulk rule which matches is of this group (`Condition::FirstMatch`). Everything after it sees the reduced policy:
 //! placement, diagrams, the composition check, code. None of them knows what the groups match, and what they say holds
 //! whatever that is: placement may put a rule at a later hook than it had to.
+//!
+//! *Plain* rules name protocols, addresses and ports. Others ask more of the header: flags, fragments, ICMP types, lengths, hops,
+//! traffic classes, tags, marks, addresses that are `not` some. They are bulk too ([`Conditions`]), where whoever asks for the
+//! first match finds the same one:
+//!
+//! - All packet hooks of the direction can read what they ask. So a mark, and a tag, are asked in tables of what leaves alone.
+//! - Where XDP and TC both ask, what changes between them (flags and lengths, since segments are joined) is asked in neither.
+//! - A socket lookup, which is given no header, does not ask them: where there is one, only rules that take packets away
+//!   ask more than it knows.
+//! - All their conditions together tell few enough classes of packets apart (`conditions`).
 //!
 //! Takes a policy; gives a [`Bulk`], or nothing where there are few plain rules. `decide`, `expect`, `explain`, the lints,
 //! counters and the manifest keep to the whole policy. Not here: how the first match is found.
@@ -15,6 +25,7 @@
 //!
 //! [`Condition::FirstMatch`](crate::policy::Condition::FirstMatch) asks for it; to users a group is `first match 3`, by its number.
 
+mod conditions;
 mod grouping;
 mod members;
 #[cfg(test)]
@@ -73,22 +84,36 @@ pub enum Breadth {
     Nothing,
 }
 
+/// Which rules that are not plain are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditions {
+    /// All that ask for the header alone.
+    All,
+    /// Of packets that arrive those that ask for nothing that changes from one hook to the next.
+    Lasting,
+    /// None.
+    Nothing,
+}
+
 /// What is taken of a policy. Placement has nothing to refuse of packets that leave: each direction is reduced by itself,
 /// and of those every plain rule is taken.
 #[derive(Clone, Debug)]
 pub struct Taking {
     /// Of the rules for packets that arrive.
     pub arriving: Breadth,
-    /// Plain rules that stay as they are.
+    /// Of rules that are not plain.
+    pub conditions: Conditions,
+    /// Rules that stay as they are.
     pub single: SecondaryMap<RuleId, bool>,
 }
 
 impl Taking {
     /// So many of the rules for packets that arrive, and none of them single.
     #[must_use]
-    pub fn new(arriving: Breadth) -> Self {
+    pub fn new(arriving: Breadth, conditions: Conditions) -> Self {
         Self {
             arriving,
+            conditions,
             single: SecondaryMap::with_default(false),
         }
     }
@@ -108,6 +133,8 @@ pub struct Bulk {
     pub policy: Policy,
     /// The groups, in the order of their first rules.
     pub groups: Vec<Group>,
+    /// Rules that are in no group because of their conditions, with which there would be too many classes of packets.
+    pub unclassed: Vec<RuleId>,
     /// For each rule of the reduced policy one of the whole policy: itself, or the first of its group.
     origins: PrimaryMap<RuleId, RuleId>,
 }

@@ -1,8 +1,9 @@
 //! Classifiers: which of many rules is the first that matches a packet, from tables instead of code.
 //!
-//! Takes rules that speak of nothing but protocols, addresses and ports, in order; gives a [`Tables`]: constant tables
-//! and a description of the short walk through them. Not here: the code of the walk (`lower`), which rules are given to a
-//! classifier (`bulk`), and rules with conditions, which stay in the diagram.
+//! Takes rules that ask for nothing but what stands in the header, in order; gives a [`Tables`]: constant tables and a
+//! description of the short walk through them. Addresses and ports are ranges; protocols and conditions are *classes* of packets
+//! (`classes`). Not here: the code of the walk (`lower`), which rules are given to a classifier (`bulk`), and rules with
+//! other conditions, which stay in the diagram.
 //!
 //! In the literature: HiCuts-like cut trees (P. Gupta, N. McKeown, "Packet Classification using Hierarchical Intelligent
 //! Cuttings", 1999) over a split of the tuple space (V. Srinivasan et al., "Packet Classification using Tuple Space Search",
@@ -11,6 +12,7 @@
 mod boxes;
 mod choice;
 mod choose;
+mod classes;
 mod cost;
 mod crowd;
 mod cube;
@@ -19,6 +21,8 @@ mod flat;
 mod grow;
 mod intern;
 mod items;
+mod outside;
+mod ranks;
 mod services;
 mod shapes;
 mod stratum;
@@ -27,7 +31,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boxes::{MAX_BOXES, is_in_pieces, is_plain};
+pub(crate) use boxes::{MAX_BOXES, is_header_only, is_in_pieces, is_plain};
 pub use boxes::{Prefix, Protocols, Service};
 
 use crate::policy::Match;
@@ -35,11 +39,11 @@ use crate::policy::Match;
 /// A rule that a classifier is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
-    /// What it matches; `is_plain` holds for it.
+    /// What it matches; `is_header_only` holds for it.
     pub matches: &'a Match,
     /// What [`crate::field::Field::FirstMatch`] is where this rule is the first that matches: 1 or more.
     pub group: u32,
-    /// Its slot in the map `counters`.
+    /// Its slot in the map `counters`, by which [`Ranks`] go.
     pub slot: u32,
 }
 
@@ -48,7 +52,7 @@ pub struct Member<'a> {
 pub enum Unfit {
     /// Too many different combinations of protocols and ports.
     Services,
-    /// Too many protocols that have to be told apart.
+    /// Too many protocols, and packets by their conditions, that have to be told apart.
     Protocols,
     /// Too many different pairs of prefix lengths.
     Lengths,
@@ -59,11 +63,13 @@ pub enum Unfit {
 }
 
 pub use choice::{Choice, Split, StratumSummary};
+pub(crate) use classes::Classes;
 pub(crate) use crowd::crowd;
 pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
-pub use services::Services;
+pub use ranks::{Piece, Ranks, Slots};
+pub use services::{ClassOf, Services};
 pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
 pub(crate) use stratum::MULTIPLIERS;
 pub use stratum::{Root, Stratum, Tuple};

@@ -40,6 +40,7 @@ pub mod chain;
 pub mod classifier;
 pub mod codes;
 mod compose;
+pub mod counter_blocks;
 pub mod coverage;
 pub mod decide;
 pub mod destination;

@@ -18,6 +18,7 @@
 mod answers;
 mod bucket;
 mod context;
+mod counter;
 mod door;
 mod ends;
 mod frame;
@@ -217,6 +218,12 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
         used.extend(ends::log_fields());
     }
     used.extend(given::spread_fields(source).iter());
+    used.extend(
+        source
+            .classifier
+            .into_iter()
+            .flat_map(ClassifierMaps::fields),
+    );
     used
 }
 

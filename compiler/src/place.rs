@@ -15,8 +15,10 @@ mod needs;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use arriving::changes_on_the_way;
 pub use describe::describe;
 pub(crate) use lookup::has_lookup;
+pub(crate) use needs::fields;
 
 use sockc_grammar::diagnostic::Diagnostic;
 

@@ -76,6 +76,12 @@ impl IpProtocol {
         Self::WITH_PORTS.contains(&self)
     }
 
+    /// Whether it carries a type and a code, in the family whose ICMP it is.
+    #[must_use]
+    pub fn has_type(self) -> bool {
+        self == Self::ICMP || self == Self::ICMP6
+    }
+
     /// Whether the kernel's socket lookup knows it.
     #[must_use]
     pub fn has_socket(self) -> bool {

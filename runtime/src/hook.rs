@@ -143,6 +143,16 @@ impl Points {
             AttachPoint::CgroupSkbOut(group) => Self::Group(group, Point::Leaving),
         }
     }
+
+    /// What the kernel wants to know of them, which is the same wherever they are.
+    pub(crate) fn kind(&self) -> Kind {
+        let point = match self {
+            Self::Interfaces(of) => of(0),
+            Self::Namespace(point) => *point,
+            Self::Sockets(_, of) | Self::Pairs(_, of) | Self::Group(_, of) => of(0),
+        };
+        point.kind()
+    }
 }
 
 /// What the kernel wants to know of a point.

@@ -1,37 +1,37 @@
-//! Loads an object by aya: maps first, then programs, all pinned in the folder of a generation.
+//! Loads an object: maps first, then programs, all pinned in the folder of a generation.
 //!
 //! Takes the bytes of an object, and the maps that live outside the generation; gives what is pinned, or what the verifier
-//! said, by the rule. Whether an object may be handed to aya at all is asked in [`checked`] before. Not here: what maps are
-//! filled with, and where programs hang.
+//! said, by the rule. The file is read by aya-obj, which says what maps and programs are in it and puts the descriptors of maps
+//! into code; nothing of the kernel's own types is read. Whether an object may be handed to that at all is asked in [`checked`]
+//! before. Not here: what maps are filled with otherwise, and where programs hang.
 
 pub(crate) mod checked;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
-use aya::programs::{Program, ProgramError};
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel};
+use aya_obj::btf::BtfFeatures;
+use aya_obj::{EbpfSectionKind, Object};
 use sockc_compiler::artifact::Manifest;
 
-use crate::error::{Error, at, is_machine, reasons, system_error, unreadable};
+use crate::error::{Error, at, is_machine, reasons, unreadable};
+use crate::hook::Points;
 use crate::state::{State, make_folder};
-use crate::sys::map::Shape;
-use crate::sys::{bpffs, map};
-
-use std::os::fd::AsFd;
+use crate::sys::map::{Shape, Typed};
+use crate::sys::verified::{self, Refusal, Source};
+use crate::sys::{bpffs, map, types};
 
 /// Lines of the verifier's log that an error shows.
 const LOG_LINES: usize = 6;
 
-/// What the verifier says (`check_btf_func`) of the types of functions that aya left out, since the kernel had refused to answer
-/// whether it takes such types. Every kernel that we load on does (5.0 and later), so a refusal said nothing of that.
-const OTHER_TYPES: &str = " in func info";
-const UNASKED: &str = "it refused a question about type information (BTF) before, without which this cannot be; try again";
-
-/// How aya names the map of a constant table, which it fills and freezes: by the section. Programs alone refer to it, so it
-/// needs no pin.
+/// What the map of a constant table is called, which is filled and frozen here: as its section. Programs alone refer to it, so
+/// it needs no pin.
 const TABLE: &str = ".rodata.";
+
+/// What making them is called.
+const MAKE: &str = "make the maps of the object";
 
 /// A map that lives outside the generation: its name in the object, and its pin.
 #[derive(Clone, Debug)]
@@ -44,6 +44,15 @@ pub(crate) struct Kept {
     pub(crate) again: bool,
 }
 
+/// An object whose maps are made.
+pub(crate) struct Made {
+    object: Object,
+    /// What the object says of maps and functions.
+    types: OwnedFd,
+    /// Code names them by their descriptors until it is loaded.
+    _maps: Vec<OwnedFd>,
+}
+
 /// Makes the maps of the object, except those of `kept` that are there already.
 pub(crate) fn maps(
     object: &[u8],
@@ -51,27 +60,114 @@ pub(crate) fn maps(
     generation: u32,
     kept: &[Kept],
     shapes: &BTreeMap<String, Shape>,
-) -> Result<Ebpf, Error> {
-    check_kept(shapes, kept)?;
+) -> Result<Made, Error> {
+    let mut there = open_kept(shapes, kept)?;
     make_folder(&state.generation(generation).join("map"))?;
-    let mut loader = EbpfLoader::new();
-    // aya asks for a log only of what was refused. With `DEBUG` it has the path to the refused instruction with its source
-    // lines (`pop_stack` in kernel/bpf/verifier.c throws the other paths away), else no line at all.
-    loader.verifier_log_level(VerifierLogLevel::DEBUG | VerifierLogLevel::STATS);
-    for map in kept {
-        loader.map_pin_path(&map.name, map.pin.as_path());
-    }
-    let ebpf = loader.load(object).map_err(|error| refused(&error))?;
-    for (name, map) in ebpf.maps() {
-        let elsewhere = |kept: &Kept| kept.name == name && !kept.again;
-        if name.starts_with(TABLE) || kept.iter().any(elsewhere) {
-            continue;
+    let mut object = parse(object)?;
+    let types = described(&mut object)?;
+    // By name, so that every run makes the same calls.
+    let declared: BTreeMap<_, _> = std::mem::take(&mut object.maps).into_iter().collect();
+    let mut made = Vec::with_capacity(declared.len());
+    for (name, declared) in &declared {
+        let outside = kept.iter().find(|kept| kept.name == *name);
+        let map = match there.remove(name.as_str()) {
+            Some(map) => map,
+            None => make(name, declared, &types, outside).map_err(at(MAKE))?,
+        };
+        if !name.starts_with(TABLE) && outside.is_none_or(|kept| kept.again) {
+            check_name(name)?;
+            bpffs::pin(map.as_fd(), &state.map(generation, name))
+                .map_err(at(format!("pin the map \"{name}\"")))?;
         }
-        check_name(name)?;
-        map.pin(state.map(generation, name))
-            .map_err(|error| kernel(format!("pin the map \"{name}\""), &error))?;
+        made.push((name.as_str(), map, declared));
     }
-    Ok(ebpf)
+    link(&mut object, &made)?;
+    Ok(Made {
+        object,
+        types,
+        _maps: made.into_iter().map(|(_, map, _)| map).collect(),
+    })
+}
+
+fn parse(object: &[u8]) -> Result<Object, Error> {
+    Object::parse(object).map_err(|error| wrong(&error))
+}
+
+fn wrong(error: &dyn std::error::Error) -> Error {
+    Error::Object {
+        cause: reasons(error),
+    }
+}
+
+/// Hands the kernel what the object says of its maps and functions: without it no source line stands in the verifier's log.
+fn described(object: &mut Object) -> Result<OwnedFd, Error> {
+    let described = object.fixup_and_sanitize_btf(&kinds(false));
+    let described = described.map_err(|error| wrong(&error))?;
+    let described = described.ok_or_else(|| Error::Object {
+        cause: "it lacks its types".to_owned(),
+    })?;
+    types::load(&described.to_bytes()).map_err(at("load the types of the object"))
+}
+
+/// The kinds of types that a kernel takes, of those that kernels differ in. Functions came with Linux 5.0, sections with 5.2, global
+/// functions with 5.6; none of the `others` is in an object. So no kernel that programs load on has to be asked, and no question
+/// that is refused leaves the source lines out.
+fn kinds(others: bool) -> BtfFeatures {
+    BtfFeatures::new(true, true, true, others, others, others, others, others)
+}
+
+/// Makes a map, with what the object has in it, and pins it where it lives outside the generation.
+fn make(
+    name: &str,
+    declared: &aya_obj::Map,
+    types: &OwnedFd,
+    outside: Option<&Kept>,
+) -> io::Result<OwnedFd> {
+    let made = map::create_typed(
+        name,
+        shape(declared),
+        declared.map_flags(),
+        typed(declared, types),
+    )?;
+    if !declared.data().is_empty() {
+        map::update(made.as_fd(), &[0; 4], declared.data())?;
+    }
+    if declared.section_kind() == EbpfSectionKind::Rodata {
+        map::freeze(made.as_fd())?;
+    }
+    if let Some(kept) = outside {
+        bpffs::pin(made.as_fd(), &kept.pin)?;
+    }
+    Ok(made)
+}
+
+/// What its keys and values are, where the object says so: of maps that take no types it does not.
+fn typed<'a>(declared: &aya_obj::Map, types: &'a OwnedFd) -> Option<Typed<'a>> {
+    let aya_obj::Map::Btf(declared) = declared else {
+        return None;
+    };
+    let (key, value) = (declared.def.btf_key_type_id, declared.def.btf_value_type_id);
+    (value != 0).then(|| Typed {
+        types: types.as_fd(),
+        key,
+        value,
+    })
+}
+
+/// Puts the descriptors of maps and the places of functions into the code.
+fn link(object: &mut Object, maps: &[(&str, OwnedFd, &aya_obj::Map)]) -> Result<(), Error> {
+    let sections = object
+        .functions
+        .keys()
+        .map(|(section, _)| *section)
+        .collect();
+    let maps = maps
+        .iter()
+        .map(|(name, map, declared)| (*name, map.as_raw_fd(), *declared));
+    object
+        .relocate_maps(maps, &sections)
+        .and_then(|()| object.relocate_calls(&sections))
+        .map_err(|error| wrong(&error))
 }
 
 /// A name becomes a pin: it must lead nowhere else, and the bpf file system refuses dots.
@@ -86,21 +182,27 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// The shapes of the maps of an object, by name.
 pub(crate) fn shapes(object: &[u8]) -> Result<BTreeMap<String, Shape>, Error> {
-    let parsed = aya_obj::Object::parse(object).map_err(|error| Error::Object {
-        cause: reasons(&error),
-    })?;
-    let shape = |map: &aya_obj::Map| Shape {
-        kind: map.map_type(),
-        key: map.key_size(),
-        value: map.value_size(),
-        entries: map.max_entries(),
-    };
+    let parsed = parse(object)?;
     let maps = parsed.maps.iter();
     Ok(maps.map(|(name, map)| (name.clone(), shape(map))).collect())
 }
 
-/// aya takes a pinned map for the object's whatever its sizes, and programs would then read beyond its values.
-fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Error> {
+fn shape(map: &aya_obj::Map) -> Shape {
+    Shape {
+        kind: map.map_type(),
+        key: map.key_size(),
+        value: map.value_size(),
+        entries: map.max_entries(),
+    }
+}
+
+/// Those that are there already, by their names in the object. One of other sizes is refused: programs would read beyond its
+/// values.
+fn open_kept<'a>(
+    shapes: &BTreeMap<String, Shape>,
+    kept: &'a [Kept],
+) -> Result<BTreeMap<&'a str, OwnedFd>, Error> {
+    let mut found = BTreeMap::new();
     for one in kept {
         let wanted = shapes.get(&one.name).ok_or_else(|| Error::Object {
             cause: format!("it lacks the map \"{}\"", one.name),
@@ -116,13 +218,14 @@ fn check_kept(shapes: &BTreeMap<String, Shape>, kept: &[Kept]) -> Result<(), Err
                 cause: "the sockets there are in a map of another shape".to_owned(),
             });
         }
+        found.insert(one.name.as_str(), pinned);
     }
-    Ok(())
+    Ok(found)
 }
 
-/// Loads the programs that the manifest names and pins them. The maps must still be held by `ebpf`.
+/// Loads the programs that the manifest names, as what is attached where it says, and pins them.
 pub(crate) fn programs(
-    ebpf: &mut Ebpf,
+    made: &Made,
     manifest: &Manifest,
     state: &State,
     generation: u32,
@@ -131,79 +234,34 @@ pub(crate) fn programs(
     for attach in &manifest.programs {
         let name = &attach.program;
         check_name(name)?;
-        let program = ebpf.program_mut(name).ok_or_else(|| Error::Object {
+        let kind = Points::of(&attach.point).kind();
+        let program = made.object.programs.get(name);
+        let code =
+            program.and_then(|one| Some((one, made.object.functions.get(&one.function_key())?)));
+        let (program, function) = code.ok_or_else(|| Error::Object {
             cause: format!("it lacks the program \"{name}\""),
         })?;
-        load(program).map_err(|error| program_refused(name, &error))?;
-        program
-            .pin(state.program(generation, name))
-            .map_err(|error| kernel(format!("pin the program \"{name}\""), &error))?;
+        let loaded = verified::load(&Source {
+            name,
+            kind: kind.program,
+            attach: kind.load,
+            code: &function.instructions,
+            license: &program.license,
+            types: made.types.as_fd(),
+            functions: &function.func_info.func_info,
+            lines: &function.line_info.line_info,
+        });
+        let loaded = loaded.map_err(|refusal| program_refused(name, refusal))?;
+        bpffs::pin(loaded.as_fd(), &state.program(generation, name))
+            .map_err(at(format!("pin the program \"{name}\"")))?;
     }
     Ok(())
 }
 
-fn load(program: &mut Program) -> Result<(), ProgramError> {
-    match program {
-        Program::Xdp(program) => program.load(),
-        Program::SchedClassifier(program) => program.load(),
-        Program::SkLookup(program) => program.load(),
-        Program::SkMsg(program) => program.load(),
-        Program::SkSkb(program) => program.load(),
-        Program::SockOps(program) => program.load(),
-        Program::CgroupSockAddr(program) => program.load(),
-        Program::CgroupSockopt(program) => program.load(),
-        Program::CgroupSkb(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
+fn program_refused(name: &str, Refusal { cause, log }: Refusal) -> Error {
+    if is_machine(&cause) {
+        return at(format!("load the program \"{name}\""))(cause);
     }
-}
-
-/// A refusal behind an error of aya; the system's own where there is one.
-fn kernel(what: String, error: &(dyn std::error::Error + 'static)) -> Error {
-    let cause = system_error(error).unwrap_or_else(|| io::Error::other(reasons(error)));
-    Error::Kernel { what, cause }
-}
-
-fn refused(error: &aya::EbpfError) -> Error {
-    let what = || "make the maps of the object".to_owned();
-    match error {
-        aya::EbpfError::MapError(_) => kernel(what(), error),
-        // The object is well, if the system has no room for it now.
-        error if system_error(error).is_some_and(|cause| is_machine(&cause)) => {
-            kernel(what(), error)
-        }
-        error => Error::Object {
-            cause: reasons(error),
-        },
-    }
-}
-
-fn program_refused(name: &str, error: &ProgramError) -> Error {
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    else {
-        return match system_error(error) {
-            Some(_) => kernel(format!("load the program \"{name}\""), error),
-            None => Error::Object {
-                cause: format!("the program \"{name}\": {}", reasons(error)),
-            },
-        };
-    };
-    if is_machine(io_error) {
-        return kernel(format!("load the program \"{name}\""), error);
-    }
-    let log = verifier_log.to_string();
-    if log.contains(OTHER_TYPES) {
-        return Error::Kernel {
-            what: format!("load the program \"{name}\""),
-            cause: io::Error::other(UNASKED),
-        };
-    }
-    let cause = match io_error.raw_os_error() {
-        Some(number) => io::Error::from_raw_os_error(number),
-        None => io::Error::other(io_error.to_string()),
-    };
     Error::Program {
         name: name.to_owned(),
         cause,
@@ -233,6 +291,12 @@ fn last_lines(log: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use sockc_compiler::files::Texts;
+    use sockc_compiler::object;
+    use sockc_compiler::pipeline;
+    use sockc_compiler::target::Target;
+    use sockc_grammar::source::SourceMap;
+
     use super::*;
 
     #[test]
@@ -243,21 +307,49 @@ mod tests {
         }
     }
 
+    /// What a kernel takes besides matters to no object: else kernels would have to be asked.
     #[test]
-    fn a_question_that_was_refused_is_no_fault_of_the_program() {
-        let refused = |log: &str| {
-            let error = ProgramError::LoadError {
-                io_error: io::Error::from_raw_os_error(libc::EINVAL),
-                verifier_log: aya_obj::VerifierLog::new(log.to_owned()),
+    fn types_are_the_same_for_every_kernel() {
+        let policies = [
+            include_str!("../../rules/tenants.sk"),
+            include_str!("../../rules/ddos-edges.sk"),
+            include_str!("../../rules/shortcut.sk"),
+            include_str!("../../rules/datagrams.sk"),
+        ];
+        for text in policies {
+            let bytes = compiled(text);
+            let of = |others: bool| {
+                let mut object = parse(&bytes).unwrap();
+                let types = object.fixup_and_sanitize_btf(&kinds(others)).unwrap();
+                types.unwrap().to_bytes()
             };
-            program_refused("xdp_in", &error)
+            assert_eq!(of(false), of(true), "{text}");
+        }
+    }
+
+    fn compiled(text: &str) -> Vec<u8> {
+        let mut sources = SourceMap::default();
+        let id = sources.add("a.sk", text);
+        let target = Target::baseline();
+        let outcome = pipeline::compile(&mut sources, id, "a", &target, &mut Texts::default());
+        object::write(&outcome.built.unwrap().artifact).unwrap()
+    }
+
+    #[test]
+    fn want_of_memory_is_no_fault_of_the_program() {
+        let refused = |number: i32| {
+            let refusal = Refusal {
+                cause: io::Error::from_raw_os_error(number),
+                log: "0: R1=ctx()\n; drop in tcp @ edge.sk:7\nR0 invalid\n".to_owned(),
+            };
+            program_refused("xdp_in", refusal)
         };
-        let error = refused("invalid type id 64 in func info");
-        assert_eq!(
-            error.to_string(),
-            "the kernel refused to load the program \"xdp_in\": it refused a question about type information (BTF) before, without which this cannot be; try again"
-        );
-        assert!(matches!(refused("R0 invalid"), Error::Program { .. }));
+        assert!(matches!(refused(libc::ENOMEM), Error::Kernel { .. }));
+        let Error::Program { rule, log, .. } = refused(libc::EACCES) else {
+            panic!("the program is at fault");
+        };
+        assert_eq!(rule.as_deref(), Some("drop in tcp @ edge.sk:7"));
+        assert_eq!(log.last().map(String::as_str), Some("R0 invalid"));
     }
 
     #[test]

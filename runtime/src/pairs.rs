@@ -4,6 +4,7 @@
 //! declares them. Their room is not that of the declaration (`max`), so that it can change meanwhile. Takes a manifest; gives
 //! numbers, names and maps. Not here: who puts sockets into the maps ([`crate::keeper`]), and the programs.
 
+use std::cell::LazyCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -78,6 +79,7 @@ pub(crate) fn check(manifest: &Manifest, features: Features) -> Result<(), Error
         pairs: plan.name.clone(),
         cause: cause.to_owned(),
     };
+    let known = LazyCell::new(|| segments::known(features.segments));
     for (place, plan) in manifest.pairs.iter().enumerate() {
         if !features.sk_skb_verdict {
             return Err(refused(
@@ -85,8 +87,8 @@ pub(crate) fn check(manifest: &Manifest, features: Features) -> Result<(), Error
                 "this kernel cannot splice without losing data where the receiver is slow; Linux 5.13 and later can",
             ));
         }
-        if !features.segments {
-            return Err(refused(plan, &segments::why_not()));
+        if let Err(why) = &*known {
+            return Err(refused(plan, why));
         }
         let mut before = manifest.pairs[..place].iter();
         if before.any(|other| number(&other.name) == number(&plan.name)) {

@@ -12,7 +12,6 @@ use sockc_compiler::target::Target;
 
 use crate::code::Code;
 use crate::code::kernel_types;
-use crate::code::segments;
 use crate::sys::{link, map, prog};
 
 /// Features that the runtime or the compiler has another way for.
@@ -25,8 +24,8 @@ pub struct Features {
     /// SOCKMAPs take sk_skb programs that need no parser (Linux 5.13): these kernels hand what arrived before a socket was
     /// accepted to the program, too. What arrives on connections is decided only there.
     pub sk_skb_verdict: bool,
-    /// Programs can read where a segment of TCP begins: the kernel describes its types, and lets programs read its memory. Else
-    /// data could come twice where it is decided as it arrives.
+    /// The kernel is asked where a segment of TCP begins, since it describes its types. Whether programs can read that shows itself
+    /// where a policy needs it: the description is long. Else data could come twice where it is decided as it arrives.
     pub segments: bool,
     /// A sock_ops program can tell network namespaces apart (Linux 5.15); else slots are not filled again by themselves.
     pub netns_cookie_in_sock_ops: bool,
@@ -65,7 +64,7 @@ pub fn probe() -> Features {
         tcx: tcx(),
         sockmap_link: sockmap_link().is_some(),
         sk_skb_verdict: sk_skb_verdict().is_some(),
-        segments: segments::known().is_ok(),
+        segments: kernel_types::are_told(),
         netns_cookie_in_sock_ops: netns_cookie(),
         gotol: gotol(),
         atomics: atomics(),

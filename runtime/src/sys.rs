@@ -1,4 +1,4 @@
-//! The system calls that aya does not cover: raw bpf(2), namespaces, capabilities, the bpf file system.
+//! The system calls: raw bpf(2), namespaces, capabilities, the bpf file system.
 //!
 //! Takes and gives file descriptors, numbers and bytes; every failure is a plain [`std::io::Error`]. It knows nothing of
 //! policies, generations or the layout of the state. All `unsafe` of the crate is in here.
@@ -27,4 +27,6 @@ pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod symbols;
 pub(crate) mod tcp;
+pub(crate) mod types;
 pub(crate) mod unix;
+pub(crate) mod verified;

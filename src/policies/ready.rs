@@ -13,7 +13,7 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{InForce, Options, probe};
+use sockc_runtime::{Features, InForce, Options, probe};
 
 use crate::cli::Subject;
 use crate::exit::Exit;
@@ -37,8 +37,8 @@ pub(crate) struct Ready {
 
 /// Where an object comes from.
 pub(crate) enum Origin {
-    /// It was compiled just now.
-    Policy(Box<(Text, Policy)>),
+    /// It was compiled just now, for what this kernel can do.
+    Policy(Box<(Text, Policy)>, Features),
     /// It is a file.
     Object,
     /// A plan was saved with it.
@@ -60,7 +60,8 @@ impl Ready {
             return Self::of_object(&name, subject, bytes, Origin::Object, output);
         }
         let text = Text::new(file, bytes, output)?;
-        let target = probe().target();
+        let features = probe();
+        let target = features.target();
         let options = pipeline::Options {
             counters: subject.counting.counters(),
             ..pipeline::Options::from(&target)
@@ -69,7 +70,7 @@ impl Ready {
         Ok(Self {
             object: compiled.object(output)?,
             manifest: compiled.built.artifact.manifest,
-            origin: Origin::Policy(Box::new((compiled.text, compiled.policy))),
+            origin: Origin::Policy(Box::new((compiled.text, compiled.policy)), features),
         })
     }
 
@@ -131,7 +132,7 @@ impl Ready {
     /// Everything that it was compiled from.
     pub(crate) fn texts(&self) -> Result<KeptTexts, KeptError> {
         match &self.origin {
-            Origin::Policy(compiled) => Ok(texts_of(&compiled.0)),
+            Origin::Policy(compiled, _) => Ok(texts_of(&compiled.0)),
             _ => KeptTexts::of_object(&self.object, &self.manifest),
         }
     }
@@ -139,7 +140,7 @@ impl Ready {
     /// The policy.
     pub(crate) fn policy(&self) -> Result<Policy, KeptError> {
         match &self.origin {
-            Origin::Policy(compiled) => Ok(compiled.1.clone()),
+            Origin::Policy(compiled, _) => Ok(compiled.1.clone()),
             _ => self.texts()?.policy().map(|kept| kept.policy),
         }
     }
@@ -170,7 +171,13 @@ impl Ready {
             ..options(&subject.place)
         };
         match &self.origin {
-            Origin::Policy(_) | Origin::Object => Options {
+            Origin::Policy(_, features) => Options {
+                interfaces: subject.interfaces.clone(),
+                // It was asked once; nothing is gained by asking again.
+                features: Some(*features),
+                ..options
+            },
+            Origin::Object => Options {
                 interfaces: subject.interfaces.clone(),
                 ..options
             },

@@ -10,6 +10,7 @@ use aya::programs::Program;
 use aya::{Ebpf, EbpfLoader};
 use sockc_compiler::artifact::{Artifact, AttachPoint, CounterKind};
 use sockc_compiler::bpf::constant::TC_ACT_SHOT;
+use sockc_compiler::counter_blocks::PER_BLOCK;
 
 use crate::compiled::Compiled;
 use crate::rules::Header;
@@ -53,7 +54,7 @@ impl Loaded {
             return Err("the policy is not one program for what arrives".into());
         };
         let began = Instant::now();
-        // The objects need nothing of the kernel's own types. `new` reads them all the same, as it does for `apply`.
+        // The objects need nothing of the kernel's own types. `new` reads them all the same, which `apply` does not.
         let mut ebpf = EbpfLoader::new().btf(None).load(&compiled.object)?;
         let name = attach.program.clone();
         match ebpf.program_mut(&name) {
@@ -146,11 +147,14 @@ impl Loaded {
             .ebpf
             .map("counters")
             .ok_or("the object has no counters")?;
-        let counters: PerCpuArray<_, [u64; 2]> = PerCpuArray::try_from(map)?;
+        let counters: PerCpuArray<_, [[u64; 2]; PER_BLOCK as usize]> = PerCpuArray::try_from(map)?;
         let mut counts = BTreeMap::new();
-        for (slot, rule) in (0..counters.len()).zip(&self.slots) {
-            let packets: u64 = counters.get(&slot, 0)?.iter().map(|one| one[0]).sum();
-            *counts.entry(*rule).or_default() += packets;
+        for (key, rules) in (0..).zip(self.slots.chunks(PER_BLOCK as usize)) {
+            let of_each = counters.get(&key, 0)?;
+            for (place, rule) in rules.iter().enumerate() {
+                let packets: u64 = of_each.iter().map(|block| block[place][0]).sum();
+                *counts.entry(*rule).or_default() += packets;
+            }
         }
         Ok(counts)
     }

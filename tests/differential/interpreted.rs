@@ -293,11 +293,9 @@ impl<'a> Machine<'a> {
     }
 
     fn totals(&self) -> Totals {
-        let counters = self.maps.named("counters").unwrap();
         let slots = 0..self.subject.built.artifact.manifest.counters.len();
         let packets = slots.filter_map(|slot| {
-            let value = self.maps.get(counters, &(slot as u32).to_ne_bytes())?;
-            let packets = u64::from_ne_bytes(value[..8].try_into().unwrap());
+            let [packets, _] = self.maps.counted(slot as u32)?;
             (packets > 0).then_some((slot, packets))
         });
         Totals(packets.collect())

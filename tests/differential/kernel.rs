@@ -14,6 +14,7 @@ use sockc_compiler::artifact::AttachPoint;
 use sockc_compiler::bpf::constant::{
     TC_ACT_REDIRECT, TC_ACT_SHOT, XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX,
 };
+use sockc_compiler::counter_blocks::PER_BLOCK;
 use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::object;
 use sockc_compiler::packet::parse::{Layout, parse};
@@ -401,12 +402,16 @@ impl<'a> Loaded<'a> {
 
     fn totals(&self) -> BTreeMap<u32, (u64, u64)> {
         let map = self.ebpf.map("counters").unwrap();
-        let counters: PerCpuArray<_, [u64; 2]> = PerCpuArray::try_from(map).unwrap();
-        let slots = (0..counters.len()).map(|slot| {
-            let values = counters.get(&slot, 0).unwrap();
-            let sum = |at: usize| values.iter().map(|value| value[at]).sum::<u64>();
-            (slot, (sum(0), sum(1)))
+        let counters: PerCpuArray<_, [[u64; 2]; PER_BLOCK as usize]> =
+            PerCpuArray::try_from(map).unwrap();
+        let totals = (0..counters.len()).flat_map(|key| {
+            let values = counters.get(&key, 0).unwrap();
+            (0..PER_BLOCK as usize).map(move |place| {
+                let sum = |at: usize| values.iter().map(|block| block[place][at]).sum::<u64>();
+                (sum(0), sum(1))
+            })
         });
+        let slots = (0..).zip(totals);
         slots.filter(|(_, total)| *total != (0, 0)).collect()
     }
 }

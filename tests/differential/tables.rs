@@ -85,11 +85,9 @@ impl Running {
 
     /// The packets that each rule has counted, and the default.
     fn counted(&self, maps: &Maps) -> BTreeMap<Option<usize>, u64> {
-        let map = maps.named("counters").unwrap();
         let counters = (0u32..).zip(&self.subject.built.artifact.manifest.counters);
         let packets = counters.filter_map(|(slot, counter)| {
-            let value = maps.get(map, &slot.to_ne_bytes())?;
-            let packets = u64::from_ne_bytes(value[..8].try_into().unwrap());
+            let [packets, _] = maps.counted(slot)?;
             let rule = match counter.kind {
                 CounterKind::Default => None,
                 _ => Some(rule_of_line(counter.location.line)?),

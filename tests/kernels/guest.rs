@@ -14,6 +14,7 @@ use aya::maps::{Map, PerCpuArray};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
+use sockc_compiler::counter_blocks::PER_BLOCK;
 
 use crate::syscalls::{self, Kind};
 use crate::work::{Case, INDEX, Input, Line, MARK, Object};
@@ -266,10 +267,11 @@ fn run_cases(object: &Object, ebpf: &Ebpf) -> usize {
 fn check_counts(object: &Object, ebpf: &Ebpf) {
     let Some(large) = &object.large else { return };
     let counters = PerCpuArray::try_from(ebpf.map("counters").unwrap());
-    let counters: PerCpuArray<_, [u64; 2]> = counters.unwrap();
+    let counters: PerCpuArray<_, [[u64; 2]; PER_BLOCK as usize]> = counters.unwrap();
     for (&slot, &expected) in &large.counts {
-        let of_each = counters.get(&slot, 0).unwrap();
-        let found = of_each.iter().map(|[packets, _]| packets).sum();
+        let of_each = counters.get(&(slot / PER_BLOCK), 0).unwrap();
+        let place = (slot % PER_BLOCK) as usize;
+        let found = of_each.iter().map(|block| block[place][0]).sum();
         if found != expected {
             say(&Line::Miscounted {
                 object: object.name.clone(),

@@ -21,6 +21,7 @@ mod imported;
 mod intercepts;
 mod interpret;
 mod live;
+mod loading;
 mod lower;
 mod meaning;
 mod members;
@@ -151,6 +152,7 @@ pub(crate) fn all() -> Vec<Fault> {
         lower::FAULTS,
         said::FAULTS,
         live::FAULTS,
+        loading::FAULTS,
         standing::FAULTS,
         calls::FAULTS,
         passes::FAULTS,

@@ -8,6 +8,7 @@ use sockc_compiler::artifact::{
 use sockc_compiler::bpf::asm::load_map_value;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::Register;
+use sockc_compiler::counter_blocks::BLOCK;
 use sockc_compiler::location::Location;
 
 /// The sample.
@@ -55,7 +56,7 @@ const PEER_KEY: u32 = 36;
 
 fn maps() -> PrimaryMap<MapId, MapSpec> {
     [
-        ("counters", MapKind::PerCpuArray, [4, 16, 4, 0]),
+        ("counters", MapKind::PerCpuArray, [4, BLOCK, 1, 0]),
         ("sockets", MapKind::SockMap, [4, 8, 16, 0]),
         ("peers", MapKind::SockHash, [PEER_KEY, 8, 1024, 0]),
         ("keys", MapKind::SkStorage, [4, PEER_KEY, 0, 1]),

@@ -42,6 +42,7 @@ mod spaces;
 mod told;
 mod transparent;
 mod trying;
+mod unread;
 mod within;
 mod workers;
 mod zones;

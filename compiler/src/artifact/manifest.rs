@@ -6,7 +6,7 @@ use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 4;
+pub const MANIFEST_VERSION: u32 = 5;
 
 /// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -499,7 +499,7 @@ impl PairsPlan {
     pub const ROOM: u32 = 1 << 17;
 }
 
-/// What one slot of the map `counters` counts. Its value is two `u64`: packets (or lookups, or writes) and bytes.
+/// What one slot of the map `counters` counts. Where it stands there, [`crate::counter_blocks`] says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counter {
     /// What is counted.

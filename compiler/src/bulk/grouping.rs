@@ -5,11 +5,13 @@ use std::fmt::Write;
 
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
-use super::{Breadth, Bulk, Group, Taking};
-use crate::classifier::is_plain;
+use super::conditions::told_apart;
+use super::{Breadth, Bulk, Conditions, Group, Taking, is_terminal};
+use crate::chain::Chain;
+use crate::classifier::{is_header_only, is_plain};
 use crate::field::{Field, FieldKind};
-use crate::hook::Hook;
-use crate::place::has_lookup;
+use crate::hook::{Ability, Hook};
+use crate::place::{changes_on_the_way, fields, has_lookup};
 use crate::policy::{
     Action, ClassId, Condition, Direction, GroupId, Match, Policy, Rule, RuleId, Side,
 };
@@ -34,7 +36,7 @@ type Kind<'p> = (
 
 /// The reduced policy; `None` if it would be the policy as it is.
 pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
-    let taken = taken(policy, least, taking);
+    let (taken, unclassed) = taken(policy, least, taking);
     if taken.values().all(|&bulk| !bulk) {
         return None;
     }
@@ -48,7 +50,7 @@ pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<
     }
     // More groups than the field has values for could not be told apart.
     let last = grouping.groups.iter().map(|group| group.number).max()?;
-    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy))
+    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy, unclassed))
 }
 
 /// How many rules of a direction could be bulk.
@@ -56,28 +58,37 @@ pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<
 pub(crate) fn plain(policy: &Policy, direction: Direction) -> usize {
     let looked_up = has_lookup(policy) && direction == Direction::In;
     let rules = policy.rules_of(direction);
-    let plain = rules.filter(|(_, rule)| is_bulk(rule, Breadth::Every, looked_up));
+    let asked = (Breadth::Every, Conditions::All);
+    let plain = rules.filter(|(id, rule)| is_bulk(*id, rule, asked, looked_up));
     if asks(direction) { plain.count() } else { 0 }
 }
 
-/// The bulk rules.
-fn taken(policy: &Policy, least: usize, taking: &Taking) -> SecondaryMap<RuleId, bool> {
+/// The bulk rules, and those that are none because of their conditions alone.
+fn taken(
+    policy: &Policy,
+    least: usize,
+    taking: &Taking,
+) -> (SecondaryMap<RuleId, bool>, Vec<RuleId>) {
     let lookup = has_lookup(policy);
     let mut taken = SecondaryMap::with_default(false);
+    let mut unclassed = Vec::new();
     for direction in directions() {
-        let breadth = taking.of(direction);
+        let asked = (taking.of(direction), taking.conditions);
+        let looked_up = lookup && direction == Direction::In;
         let bulk: Vec<RuleId> = policy
             .rules_of(direction)
-            .filter(|(_, rule)| is_bulk(rule, breadth, lookup && direction == Direction::In))
+            .filter(|(id, rule)| is_bulk(*id, rule, asked, looked_up))
             .filter(|(id, _)| !taking.single[*id])
             .map(|(id, _)| id)
             .collect();
         let bulk = of_usual_protocols(policy, bulk);
+        let (bulk, others) = told_apart(policy, bulk);
         if bulk.len() >= least {
             bulk.into_iter().for_each(|id| taken[id] = true);
         }
+        unclassed.extend(others);
     }
-    taken
+    (taken, unclassed)
 }
 
 /// Protocols that a classifier tells apart, of at most [`crate::classifier::MAX_CLASSES`] classes: some have two, one of
@@ -105,7 +116,12 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
 /// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it
 /// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk. A
 /// shortcut stands by itself: whom it is about is asked from the other end too ([`crate::chain::concern`]).
-fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
+fn is_bulk(
+    id: RuleId,
+    rule: &Rule,
+    (breadth, conditions): (Breadth, Conditions),
+    looked_up: bool,
+) -> bool {
     let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
     breadth != Breadth::Nothing
         && rule.action.decides()
@@ -116,7 +132,63 @@ fn is_bulk(rule: &Rule, breadth: Breadth, looked_up: bool) -> bool {
         && !rule.in_lookup()
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
-        && is_plain(&rule.matches)
+        && is_header_only(&rule.matches)
+        && (is_plain(&rule.matches) || may_ask(id, rule, conditions, looked_up))
+}
+
+/// Whether all who ask for the first match find the same one with a rule that is not plain.
+fn may_ask(id: RuleId, rule: &Rule, conditions: Conditions, looked_up: bool) -> bool {
+    let asked = fields(id, rule).into_iter();
+    let mut asked = asked.filter(|field| *field != Field::Interface);
+    conditions != Conditions::Nothing
+        && asked.all(|field| {
+            let moved = rule.direction == Direction::In && changes_on_the_way(field);
+            !(moved && conditions == Conditions::Lasting)
+                && Hook::of(rule.direction).all(|hook| {
+                    // Whoever asks for a socket does not ask rules that take packets away.
+                    let out = hook.is_lookup() && (!looked_up || is_terminal(rule.action));
+                    out || hook.reads(field) == Ability::Yes
+                        || hook.spec().sees.absent.contains(&field.kind())
+                })
+        })
+}
+
+impl Bulk {
+    /// Whether two hooks that a packet meets one after the other both ask for the first match, and may find different ones,
+    /// since a rule asks for what changes from one to the next.
+    #[must_use]
+    pub(crate) fn is_unsettled(&self, whole: &Policy, chains: &[Chain]) -> bool {
+        let changes = |id: &RuleId| {
+            let rule = &whole.rules[*id];
+            let mut asked = fields(*id, rule).into_iter();
+            rule.direction == Direction::In && asked.any(changes_on_the_way)
+        };
+        let mut members = self.groups.iter().flat_map(|group| &group.members);
+        if !members.any(changes) {
+            return false;
+        }
+        let asks = |chain: &&Chain| {
+            let mut rules = chain
+                .entries
+                .iter()
+                .map(|entry| &self.policy.rules[entry.rule]);
+            chain.hook.is_packet()
+                && chain.hook.direction() == Direction::In
+                && rules.any(|rule| rule.first_match().is_some())
+        };
+        let mut classes = whole.classes.keys();
+        classes.any(|class| {
+            let of_class = chains.iter().filter(|chain| chain.class == Some(class));
+            of_class.filter(asks).count() > 1
+        })
+    }
+
+    /// Whether a rule that is not plain is in a group.
+    #[must_use]
+    pub(crate) fn asks_more(&self, whole: &Policy) -> bool {
+        let mut members = self.groups.iter().flat_map(|group| &group.members);
+        members.any(|id| !is_plain(&whole.rules[*id].matches))
+    }
 }
 
 /// A reduced policy in the making.
@@ -186,7 +258,7 @@ impl<'p> Grouping<'p> {
         });
     }
 
-    fn finish(mut self, policy: &Policy) -> Bulk {
+    fn finish(mut self, policy: &Policy, unclassed: Vec<RuleId>) -> Bulk {
         for group in &self.groups {
             let place = &mut self.rules[group.rule].place;
             place.location.text = title(group, &place.text).into();
@@ -194,6 +266,7 @@ impl<'p> Grouping<'p> {
         Bulk {
             policy: with_rules(policy, self.rules),
             groups: self.groups,
+            unclassed,
             origins: self.origins,
         }
     }

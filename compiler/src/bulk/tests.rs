@@ -15,6 +15,7 @@ use crate::pipeline::{
 };
 use crate::place::place;
 use crate::target::Target;
+use crate::verifier_cost::VerifierCost;
 
 fn compiled(text: &str, structure: Structure) -> Compilation {
     let mut sources = SourceMap::default();
@@ -43,7 +44,8 @@ fn bulk_of(text: &str) -> (Policy, Bulk) {
     let outcome = check(&mut sources, id, "t", &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");
     let policy = outcome.policy.unwrap();
-    let bulk = Bulk::of(&policy, 1, &Taking::new(Breadth::Every)).unwrap();
+    let taking = Taking::new(Breadth::Every, Conditions::All);
+    let bulk = Bulk::of(&policy, 1, &taking).unwrap();
     (policy, bulk)
 }
 
@@ -89,7 +91,7 @@ fn rules_of_one_kind_with_no_other_between_them_are_one_group() {
         allow tcp to port 443
         allow out udp
         drop tcp
-        allow udp to port 53 if ttl > 4
+        allow udp to port 53 if socket exists
         drop from 192.0.2.0/24";
     let expected: [&[u32]; 6] = [&[2, 4], &[3], &[6], &[7], &[8], &[10]];
     assert_eq!(lines_of(text), expected);
@@ -103,8 +105,8 @@ fn what_is_more_than_a_plain_decision_stays_a_rule() {
         allow tcp to port 2 log max 1/second
         allow tcp to port 3 mark 7
         audit drop tcp to port 4
-        allow icmp echo-request
-        allow tcp from not 10.0.0.0/8
+        allow tcp if socket exists
+        allow tcp if mark 7
         allow tcp on zone lan to port 5
         allow tcp to port 6";
     assert_eq!(lines_of(text), [[9], [10]]);
@@ -120,6 +122,102 @@ fn where_there_is_a_lookup_rules_of_one_interface_are_no_bulk() {
         reject tcp to port 81 at sk_lookup
         drop udp to port 7";
     assert_eq!(lines_of(text), [vec![5], vec![7]]);
+}
+
+#[test]
+fn what_is_asked_of_the_header_is_bulk() {
+    let text = "default in drop default out drop
+        allow tcp to port 1 if tcp flags syn no ack
+        allow icmp echo-request, icmp6 129
+        allow from not 10.0.0.0/8
+        allow tcp from any to not 192.0.2.0/24:80
+        allow if fragment
+        allow if length > 100 and ttl < 2
+        allow if no dscp ef and ecn ce
+        allow out if vlan 7
+        allow out if mark 0x10/0xff";
+    assert_eq!(lines_of(text), [vec![2, 3, 4, 5, 6, 7, 8], vec![9, 10]]);
+}
+
+/// XDP has no mark, and most drivers take the tag off first.
+#[test]
+fn what_arrives_is_not_asked_for_its_tag_or_mark() {
+    let text = "default in drop
+        allow if vlan 7
+        allow if mark 7
+        allow tcp if any of { ttl = 1, mark 7 }
+        allow tcp to port 1 if ttl = 1";
+    assert_eq!(lines_of(text), [[5]]);
+}
+
+#[test]
+fn where_there_is_a_lookup_only_what_takes_packets_away_asks_the_header() {
+    let text = "socket web = tcp listen 127.0.0.1:80
+        default in allow
+        drop tcp to port 5 if tcp flags syn
+        allow tcp to port 6 if tcp flags syn
+        allow icmp echo-request
+        redirect tcp to port 80 to sock web";
+    assert_eq!(lines_of(text), [vec![3], vec![5], vec![6]]);
+}
+
+/// TC sees segments that were joined: what has other flags there is not asked in the tables of both.
+#[test]
+fn what_changes_between_two_hooks_is_asked_by_one_only() {
+    let text = "default in drop
+        allow tcp to port 1 if tcp flags syn
+        allow tcp to port 2 if ttl = 1
+        allow tcp to port 3";
+    let of = |text: &str| {
+        let outcome = compiled(text, Structure::Tables);
+        let bulk = outcome.built.unwrap().bulk.unwrap();
+        lines(&outcome.policy.unwrap(), &bulk)
+    };
+    assert_eq!(of(text), [[2, 3, 4]]);
+    let both = format!("{text}\n drop tcp to port 4 at tc");
+    assert_eq!(of(&both), [vec![3, 4], vec![5]]);
+}
+
+/// Each of these makes one class more, so that the last ones find none.
+#[test]
+fn conditions_that_tell_too_many_classes_apart_stay_in_the_tree() {
+    let rules: String = (0..100)
+        .map(|ttl| format!("allow tcp from 10.0.0.{ttl} if ttl = {ttl}\n"))
+        .collect();
+    let (_, bulk) = bulk_of(&format!(
+        "default in drop\n{rules}allow tcp from 10.1.0.1\n"
+    ));
+    let members: usize = bulk.groups.iter().map(|group| group.members.len()).sum();
+    assert_eq!(members + bulk.unclassed.len(), 101);
+    // One class is that of other protocols, one that of tcp with other values.
+    assert_eq!(bulk.unclassed.len(), 100 - 62);
+}
+
+/// A tree would have an arm for each address and each answer.
+#[test]
+fn thousands_of_rules_with_conditions_are_short_programs() {
+    for (what, condition) in [
+        ("tcp", " if tcp flags syn no ack"),
+        ("icmp echo-request", ""),
+    ] {
+        let rules: String = (0..10_000)
+            .map(|n| {
+                format!(
+                    "allow {what} from 10.1.{}.{}{condition}\n",
+                    n / 250,
+                    n % 250
+                )
+            })
+            .collect();
+        let built = built(&format!("default in drop\n{rules}"), Structure::Chosen);
+        let [program] = built.artifact.programs.as_slice() else {
+            panic!("one program");
+        };
+        assert!(program.insns.len() < 2_000, "{}", program.insns.len());
+        assert!(built.classifiers[0].is_some());
+        let work = VerifierCost::of(&built.functions[0], 1_000_000).processed;
+        assert!(work <= 25_000, "{what}: {work}");
+    }
 }
 
 #[test]

@@ -1,9 +1,17 @@
-//! What a plain rule matches, as boxes: a prefix on each side, a range of ports on each side, and protocols.
+//! What a rule that asks for the header alone matches, as boxes: a prefix on each side, a range of ports on each side, and
+//! protocols.
 //!
-//! Takes a [`Match`]; gives the boxes of one family, whose union it is. Not here: rules with conditions, with ICMP types,
-//! with `not`, or with sets that are asked as one question, for which there are no boxes.
+//! Takes a [`Match`]; gives the boxes of one family, whose union it is. What a list with `not` matches is cut into endpoints
+//! that share nothing (`outside`). An ICMP type with its code stands where TCP has the sender's port, so types are ranges
+//! of that. Not here: what conditions mean (`classes`), which a box only numbers; and sets that are asked as one question,
+//! for which there are no boxes.
 
-use crate::policy::{AddressSet, Addresses, Endpoint, Family, Match, Side};
+use std::borrow::Cow;
+
+use super::outside::{MAX_WITH_PORTS, outside};
+use crate::policy::{
+    AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
+};
 use crate::protocol::IpProtocol;
 use crate::ranges::{Bound, RangeSet};
 
@@ -73,7 +81,11 @@ pub struct Service {
     pub protocols: Protocols,
     /// Whether only packets that have ports match: no later fragments.
     pub needs_ports: bool,
-    /// The sender's ports, inclusive.
+    /// Whether only packets that have an ICMP type match: likewise.
+    pub needs_type: bool,
+    /// The number of its conditions among those of a classifier; 0 for none.
+    pub conditions: u16,
+    /// The sender's ports, inclusive; or ICMP types with their codes, the types in the high byte.
     pub from: (u16, u16),
     /// The receiver's ports.
     pub to: (u16, u16),
@@ -92,8 +104,19 @@ pub(crate) struct Boxed {
 
 /// Whether a rule can be told apart by boxes.
 #[must_use]
-pub(crate) fn is_plain(matches: &Match) -> bool {
+pub(crate) fn is_header_only(matches: &Match) -> bool {
     is_made_of_boxes(matches) && !has_many(matches)
+}
+
+/// Whether such a rule speaks of nothing but protocols, addresses and ports that it names.
+#[must_use]
+pub(crate) fn is_plain(matches: &Match) -> bool {
+    let sides = [&matches.from, &matches.to].into_iter().flatten();
+    let named = |side: &Side| !matches!(side, Side::Endpoints { negated: true, .. });
+    matches.conditions.is_empty()
+        && matches.protocols.iter().all(|one| one.icmp.is_empty())
+        && sides.into_iter().all(named)
+        && is_header_only(matches)
 }
 
 /// Whether a rule could be told apart by boxes, but for how many they are.
@@ -103,9 +126,21 @@ pub(crate) fn is_in_pieces(matches: &Match) -> bool {
 }
 
 fn is_made_of_boxes(matches: &Match) -> bool {
-    let protocols = matches.protocols.iter().all(|one| one.icmp.is_empty());
     let sides = [&matches.from, &matches.to];
-    protocols && matches.conditions.is_empty() && sides.into_iter().flatten().all(is_plain_side)
+    matches.conditions.iter().all(is_of_header) && sides.into_iter().flatten().all(is_constant)
+}
+
+/// Whether the header alone answers a condition.
+fn is_of_header(condition: &Condition) -> bool {
+    match condition {
+        Condition::No(inner) => is_of_header(inner),
+        Condition::AnyOf(list) => list.iter().all(is_of_header),
+        Condition::Header { .. } => true,
+        Condition::Socket { .. }
+        | Condition::Entry { .. }
+        | Condition::SockAbsent(_)
+        | Condition::FirstMatch(_) => false,
+    }
 }
 
 fn has_many(matches: &Match) -> bool {
@@ -113,61 +148,94 @@ fn has_many(matches: &Match) -> bool {
     families.any(|family| count(matches, family) > MAX_BOXES)
 }
 
-fn is_plain_side(side: &Side) -> bool {
-    match side {
+fn is_constant(side: &Side) -> bool {
+    let (negated, endpoints) = match side {
         // Whoever asks is of the group: who is not does not ask with this rule.
-        Side::Group(_) => true,
-        Side::Endpoints { negated: true, .. } => false,
-        Side::Endpoints { endpoints, .. } => endpoints
-            .iter()
-            .all(|one| matches!(one.addresses, Addresses::Ranges(_))),
-    }
+        Side::Group(_) => return true,
+        Side::Endpoints { negated, endpoints } => (*negated, endpoints),
+    };
+    let with_ports = || endpoints.iter().any(|one| one.ports.is_some());
+    let constant = |one: &Endpoint| matches!(one.addresses, Addresses::Ranges(_));
+    endpoints.iter().all(constant) && !(negated && endpoints.len() > MAX_WITH_PORTS && with_ports())
 }
 
-/// The boxes of a plain rule in one family.
+/// The boxes of a rule in one family; the number of its conditions is still to be told.
 #[must_use]
 pub(crate) fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
-    let protocols = protocols_in(matches, family);
+    let kinds = kinds(matches, family);
     let mut found = Vec::new();
-    if protocols.is_empty() {
-        return found;
-    }
     let from = parts(matches.from.as_ref(), family);
     let to = parts(matches.to.as_ref(), family);
     for from in &from {
         for to in &to {
-            let needs_ports = from.ports.is_some() || to.ports.is_some();
-            let protocols = match needs_ports {
-                true => protocols.among(&IpProtocol::WITH_PORTS),
-                false => protocols,
-            };
-            if protocols.is_empty() {
-                continue;
-            }
-            found.push(Boxed {
+            let services = kinds
+                .iter()
+                .filter_map(|kind| service(kind, from.ports, to.ports));
+            found.extend(services.map(|service| Boxed {
                 from: from.prefix,
                 to: to.prefix,
-                service: Service {
-                    protocols,
-                    needs_ports,
-                    from: from.ports.unwrap_or((0, u16::MAX)),
-                    to: to.ports.unwrap_or((0, u16::MAX)),
-                },
-            });
+                service,
+            }));
         }
     }
     found
 }
 
-fn protocols_in(matches: &Match, family: Family) -> Protocols {
+/// Protocols with everything they carry, or some types of ICMP.
+struct Kind {
+    protocols: Protocols,
+    types: Option<(u16, u16)>,
+}
+
+/// The service of a kind between these ports, unless nothing has both.
+fn service(kind: &Kind, from: Option<(u16, u16)>, to: Option<(u16, u16)>) -> Option<Service> {
+    let needs_ports = from.is_some() || to.is_some();
+    let protocols = match needs_ports {
+        true => kind.protocols.among(&IpProtocol::WITH_PORTS),
+        false => kind.protocols,
+    };
+    let any = (0, u16::MAX);
+    (!protocols.is_empty()).then(|| Service {
+        protocols,
+        needs_ports,
+        needs_type: kind.types.is_some(),
+        conditions: 0,
+        from: kind.types.or(from).unwrap_or(any),
+        to: to.unwrap_or(any),
+    })
+}
+
+/// What a rule names of protocols in a family. Types are there for the family's own ICMP only.
+fn kinds(matches: &Match, family: Family) -> Vec<Kind> {
+    let whole = |protocols| Kind {
+        protocols,
+        types: None,
+    };
     if matches.protocols.is_empty() {
-        return Protocols::ALL;
+        return vec![whole(Protocols::ALL)];
     }
     let here = matches
         .protocols
         .iter()
         .filter(|one| one.family.is_none_or(|only| only == family));
-    Protocols::of(here.map(|one| one.number.0))
+    let (all, typed): (Vec<&ProtocolMatch>, Vec<_>) = here.partition(|one| one.icmp.is_empty());
+    let all = Protocols::of(all.into_iter().map(|one| one.number.0));
+    let own = typed.into_iter().filter(|one| one.number == family.icmp());
+    let types = RangeSet::from_ranges(own.flat_map(|one| &one.icmp).map(types_of));
+    let typed = types.ranges().iter().map(|&types| Kind {
+        protocols: Protocols::of([family.icmp().0]),
+        types: Some(types),
+    });
+    let all = (!all.is_empty()).then(|| whole(all));
+    all.into_iter().chain(typed).collect()
+}
+
+fn types_of(one: &IcmpMatch) -> (u16, u16) {
+    let with = |code| u16::from_be_bytes([one.kind, code]);
+    (
+        with(one.code.unwrap_or(0)),
+        with(one.code.unwrap_or(u8::MAX)),
+    )
 }
 
 /// One prefix with one range of ports, if ports are named.
@@ -177,7 +245,7 @@ struct PrefixPorts {
 }
 
 fn parts(side: Option<&Side>, family: Family) -> Vec<PrefixPorts> {
-    let Some(Side::Endpoints { endpoints, .. }) = side else {
+    let Some(endpoints) = endpoints_of(side) else {
         let prefix = Prefix {
             address: 0,
             length: 0,
@@ -191,6 +259,18 @@ fn parts(side: Option<&Side>, family: Family) -> Vec<PrefixPorts> {
         .iter()
         .flat_map(|endpoint| endpoint_parts(endpoint, family))
         .collect()
+}
+
+/// The endpoints that a side matches; `None` for every one.
+fn endpoints_of(side: Option<&Side>) -> Option<Cow<'_, [Endpoint]>> {
+    match side? {
+        Side::Group(_) => None,
+        Side::Endpoints {
+            negated: false,
+            endpoints,
+        } => Some(Cow::Borrowed(endpoints)),
+        Side::Endpoints { endpoints, .. } => Some(Cow::Owned(outside(endpoints))),
+    }
 }
 
 fn endpoint_parts(endpoint: &Endpoint, family: Family) -> Vec<PrefixPorts> {
@@ -257,14 +337,16 @@ pub(super) fn low_bits(bits: u32) -> u128 {
 
 /// How many boxes there would be, or more than [`MAX_BOXES`].
 fn count(matches: &Match, family: Family) -> usize {
-    let side = |side: &Option<Side>| match side {
-        Some(Side::Endpoints { endpoints, .. }) => endpoints
+    let side = |side: &Option<Side>| match endpoints_of(side.as_ref()) {
+        Some(endpoints) => endpoints
             .iter()
             .map(|endpoint| endpoint_count(endpoint, family))
             .fold(0usize, usize::saturating_add),
-        _ => 1,
+        None => 1,
     };
-    side(&matches.from).saturating_mul(side(&matches.to))
+    side(&matches.from)
+        .saturating_mul(side(&matches.to))
+        .saturating_mul(kinds(matches, family).len())
 }
 
 fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {

@@ -19,7 +19,7 @@ listed! {
         ToPort,
         /// The sender's port.
         FromPort,
-        /// The class of the protocol.
+        /// The class of the packet.
         Class,
     }
 }
@@ -65,7 +65,7 @@ pub struct Item {
     pub family: Family,
     /// The number of its service.
     pub service: u32,
-    /// The rank of its member: the first is 0.
+    /// The number of its member: the first is 0. Those of smaller numbers come first, as in their [`super::Ranks`].
     pub rank: u32,
     /// The sender's ports and the receiver's.
     ports: [(u16, u16); 2],
@@ -106,7 +106,11 @@ pub(super) fn items(
 ) -> Result<Vec<(u32, Boxed, u32)>, Unfit> {
     let mut found = Vec::with_capacity(members.len());
     for (rank, member) in (0u32..).zip(members) {
-        for one in boxes(member.matches, family) {
+        let conditions = services
+            .number(&member.matches.conditions)
+            .ok_or(Unfit::Services)?;
+        for mut one in boxes(member.matches, family) {
+            one.service.conditions = conditions;
             let service = services.intern(one.service).ok_or(Unfit::Services)?;
             found.push((rank, one, service));
         }
@@ -130,7 +134,9 @@ pub(super) fn ranged(
         ports: [boxed.service.from, boxed.service.to],
         classes: services.classes(service),
     };
-    found.iter().map(one).collect()
+    // What no packet can be stands nowhere.
+    let items = found.iter().map(one).filter(|item| item.classes != 0);
+    items.collect()
 }
 
 fn ports((low, high): (u16, u16)) -> Range {

@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use super::choice::Choice;
-use super::tables::{FamilyTables, RankSlots};
+use super::services::ClassOf;
+use super::tables::FamilyTables;
 use super::{FamilyRules, Member, Services, Tables};
 
 /// A classifier in numbers.
@@ -64,12 +65,12 @@ fn masks(side: &FamilyRules) -> usize {
 }
 
 fn bytes(tables: &Tables) -> usize {
-    let slots = match &tables.slots {
-        RankSlots::Offset(_) => 0,
-        RankSlots::Table(bytes) => bytes.len(),
+    let classes = match &tables.classes {
+        ClassOf::Protocol(bytes) => bytes.len(),
+        ClassOf::Header(_) => 0,
     };
     let families = [&tables.v4, &tables.v6].map(of_family);
-    tables.classes.len() + tables.services.len() + slots + families.iter().sum::<usize>()
+    classes + tables.services.len() + families.iter().sum::<usize>()
 }
 
 fn of_family(tables: &FamilyTables) -> usize {

@@ -11,15 +11,17 @@
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
 //! four words of addresses, then the same. A list is over after the record with `last`, and before one whose rank is not
-//! smaller than the best so far; the first record of a table is an empty list.
+//! smaller than the best so far; the first record of a table is an empty list. Ranks are those of [`Ranks`]: they say which counter
+//! counts.
 
 use std::collections::HashMap;
 
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
+use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
-use super::{FamilyRules, Member, Services, Unfit};
+use super::{FamilyRules, Member, Ranks, Services, Unfit};
 use crate::policy::Family;
 
 /// Set in a child that is a list.
@@ -45,8 +47,10 @@ pub(crate) const LAST_AT: u32 = SERVICE_AT + SERVICE_BITS;
 pub const GROUP_AT: u32 = LAST_AT + 1;
 /// Bits of it.
 pub(crate) const GROUP_BITS: u32 = 13;
-/// Where a record's rank stands; no rank is all ones.
+/// Where a record's rank stands.
 pub const RANK_AT: u32 = GROUP_AT + GROUP_BITS;
+/// What is no rank: that of what is found while nothing is.
+const NO_RANK: u32 = (1 << (64 - RANK_AT)) - 1;
 
 /// The tables of one stratum.
 #[derive(Clone, Debug)]
@@ -80,24 +84,15 @@ pub struct FamilyTables {
     pub strata: Vec<StratumTables>,
 }
 
-/// Which counter counts for a rank.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RankSlots {
-    /// The rank and this number.
-    Offset(u32),
-    /// By rank, four bytes each.
-    Table(Vec<u8>),
-}
-
 /// Everything that code needs.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    /// The class of each protocol, one byte each; then the same of later fragments.
-    pub classes: Vec<u8>,
+    /// What tells the class of a packet.
+    pub classes: ClassOf,
     /// The services.
     pub services: Vec<u8>,
-    /// Which counter a rank counts at.
-    pub slots: RankSlots,
+    /// The ranks in records, and which counter each counts at.
+    pub ranks: Ranks,
     /// For IPv4.
     pub v4: FamilyTables,
     /// For IPv6.
@@ -111,7 +106,8 @@ impl Tables {
         services: &Services,
         sides: &[FamilyRules; 2],
     ) -> Result<Self, Unfit> {
-        if members.len() >= 1 << (64 - RANK_AT) {
+        let ranks = Ranks::new(members.iter().map(|one| one.slot));
+        if ranks.last() >= Some(NO_RANK) {
             return Err(Unfit::Size);
         }
         if services.len() > 1 << SERVICE_BITS {
@@ -122,11 +118,11 @@ impl Tables {
         }
         let [v4, v6] = sides;
         Ok(Self {
-            classes: services.class_table(),
+            classes: services.told_by(),
             services: services.table(),
-            slots: slots(members),
-            v4: family(members, v4, Family::V4)?,
-            v6: family(members, v6, Family::V6)?,
+            v4: family((members, &ranks), v4, Family::V4)?,
+            v6: family((members, &ranks), v6, Family::V6)?,
+            ranks,
         })
     }
 
@@ -134,25 +130,11 @@ impl Tables {
     #[must_use]
     pub fn largest(&self) -> usize {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
-        let slots = match &self.slots {
-            RankSlots::Offset(_) => 0,
-            RankSlots::Table(bytes) => bytes.len(),
-        };
         let others = [&self.services, &self.v4.masks, &self.v6.masks].map(Vec::len);
         strata
             .map(|stratum| stratum.children.len().max(stratum.records.len()))
-            .fold(others.into_iter().fold(slots, usize::max), usize::max)
+            .fold(others.into_iter().fold(0, usize::max), usize::max)
     }
-}
-
-fn slots(members: &[Member<'_>]) -> RankSlots {
-    let first = members.first().map_or(0, |one| one.slot);
-    let in_row = (first..).zip(members).all(|(slot, one)| one.slot == slot);
-    if in_row {
-        return RankSlots::Offset(first);
-    }
-    let bytes = members.iter().flat_map(|one| one.slot.to_le_bytes());
-    RankSlots::Table(bytes.collect())
 }
 
 /// The words of an address pair in a record.
@@ -170,11 +152,10 @@ pub(crate) fn record_size(family: Family) -> usize {
     8 * address_words(family) + 8
 }
 
-fn family(
-    members: &[Member<'_>],
-    side: &FamilyRules,
-    family: Family,
-) -> Result<FamilyTables, Unfit> {
+/// The members, and their ranks.
+type Ranked<'a> = (&'a [Member<'a>], &'a Ranks);
+
+fn family(members: Ranked<'_>, side: &FamilyRules, family: Family) -> Result<FamilyTables, Unfit> {
     let mut masks = Masks::new(family);
     let strata = side
         .strata
@@ -188,7 +169,7 @@ fn family(
 }
 
 fn one_stratum(
-    members: &[Member<'_>],
+    members: Ranked<'_>,
     items: &[Item],
     stratum: &Stratum,
     masks: &mut Masks,
@@ -205,19 +186,21 @@ fn one_stratum(
         Root::Hash { .. } => LIST,
     };
     let children = grown.children.iter().map(|&word| encoded(word));
+    let words = used_words(stratum, family);
     let listed = grown.lists.iter().flatten();
     Ok(StratumTables {
         root: stratum.root,
         start,
         children: children.flat_map(u32::to_le_bytes).collect(),
         record_count: records.count,
-        depth: grown.depth,
+        // A node all of whose children became the same is none: where no node is left, no step is made.
+        depth: if words.is_empty() { 0 } else { grown.depth },
         longest: longest(grown),
-        words: used_words(stratum, family),
+        words,
         first_rank: listed
             .map(|&item| items[item as usize].rank)
             .min()
-            .unwrap_or(0),
+            .map_or(0, |first| members.1.of(first)),
         records: records.finish(),
     })
 }
@@ -343,7 +326,7 @@ impl Records {
 
     fn list(
         &mut self,
-        members: &[Member<'_>],
+        (members, ranks): Ranked<'_>,
         items: &[Item],
         list: &[u32],
         masks: &mut Masks,
@@ -363,7 +346,7 @@ impl Records {
             }
             let group = members[item.rank as usize].group;
             let last = place + 1 == list.len();
-            let word = u64::from(item.rank) << RANK_AT
+            let word = u64::from(ranks.of(item.rank)) << RANK_AT
                 | u64::from(group) << GROUP_AT
                 | u64::from(last) << LAST_AT
                 | u64::from(item.service) << SERVICE_AT

@@ -78,9 +78,11 @@ fn members(matches: &[Match]) -> Vec<Member<'_>> {
     (0..).zip(matches).map(member).collect()
 }
 
-/// Counters that do not stand in a row.
+/// Counters that do not stand in a row; of each 16 members the second half shares one, though they are of different groups, as
+/// rules that a redirect by a map became.
 fn slot_of(rank: u32) -> u32 {
-    2 * rank + 7
+    let (row, place) = (rank / 16, rank % 16);
+    2 * (16 * row + place.min(8)) + 7
 }
 
 /// The first rank that matches, by asking every box.
@@ -200,10 +202,9 @@ fn check(name: &str, matches: &[Match], packets: usize) -> usize {
     matched
 }
 
-/// What the tables have to say of the member of a rank.
+/// What the tables have to say of the member of a number.
 fn of_rank(rank: u32) -> Answer {
     Answer {
-        rank,
         group: 1 + rank % 3,
         slot: slot_of(rank),
     }

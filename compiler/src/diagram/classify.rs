@@ -89,6 +89,30 @@ pub fn match_diagram(store: &mut Store, matches: &Match, scope: Scope) -> Built 
     Ok(node)
 }
 
+/// 1 for packets of these protocols, if so that have ports or a type of ICMP, for which every condition holds.
+pub(crate) fn header_diagram(
+    store: &mut Store,
+    protocols: impl Iterator<Item = u8>,
+    (needs_ports, needs_type): (bool, bool),
+    conditions: &[Condition],
+) -> Built {
+    let numbers = points(protocols.map(u32::from));
+    let mut node = store.ranges(Field::Protocol, &numbers, Node::TRUE, Node::FALSE)?;
+    if needs_ports {
+        let there = ports_exist(store)?;
+        node = store.and(node, there)?;
+    }
+    if needs_type {
+        let there = icmp_exists(store)?;
+        node = store.and(node, there)?;
+    }
+    for condition in conditions {
+        let part = condition_diagram(store, condition)?;
+        node = store.and(node, part)?;
+    }
+    Ok(node)
+}
+
 /// Numbers in any order as ranges of one number each, in order.
 fn points(numbers: impl Iterator<Item = u32>) -> Vec<(u32, u32)> {
     let numbers: BTreeSet<u32> = numbers.collect();

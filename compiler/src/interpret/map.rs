@@ -13,6 +13,7 @@ use super::socket::SocketModel;
 use super::value::Value;
 use crate::artifact::{MapId, MapKind, MapSpec};
 use crate::bpf::constant::{BPF_ANY, BPF_EXIST, BPF_F_RDONLY_PROG, BPF_NOEXIST};
+use crate::counter_blocks;
 use table::Table;
 
 /// Why the kernel refuses something, as a positive number.
@@ -105,6 +106,14 @@ impl Maps {
     pub fn get(&self, map: MapId, key: &[u8]) -> Option<&[u8]> {
         let entry = self.entry(map, key)?;
         self.value(map, entry).ok()
+    }
+
+    /// What a slot of the map of counters holds: packets and bytes.
+    #[must_use]
+    pub fn counted(&self, slot: u32) -> Option<[u64; 2]> {
+        let (key, _) = counter_blocks::place(slot);
+        let block = self.get(self.named(counter_blocks::MAP)?, &key.to_ne_bytes())?;
+        counter_blocks::numbers(block, slot)
     }
 
     /// Writes a value.

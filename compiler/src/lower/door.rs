@@ -32,6 +32,7 @@ use crate::policy::Family;
 use super::Source;
 use super::answers::Answers;
 use super::context::{AF_INET, AF_INET6, mapped, ops};
+use super::counter::counter_at;
 use super::frame::Wants;
 use super::given::Given;
 use super::question::{Phase, Questions};
@@ -294,17 +295,10 @@ pub(super) fn cookie(builder: &mut Builder, context: Value) -> Slot {
 
 /// Counts in a slot.
 pub(super) fn count_in(builder: &mut Builder, maps: &GroupMaps, slot: u32, done: Block) {
-    let key = builder.opaque_slot(4);
-    let slot = builder.fit(slot, "the slot of a counter");
-    builder.set_slot(key, 0, slot, Width::W);
-    let counter = builder.call_value(
-        Helper::MapLookupElem,
-        &[Arg::Map(maps.counters), Arg::SlotAddress(key)],
-    );
-    builder.leave_if_wide(counter, JumpOp::Eq, 0, done);
+    let (block, offset) = counter_at(builder, maps.counters, slot, done);
     // As in `Ends::add`: the kernel may take this off its CPU.
     let one = builder.imm(1);
-    builder.atomic_add(counter, 0, one, Width::DW);
+    builder.atomic_add(block, offset, one, Width::DW);
     builder.jump(done);
 }
 

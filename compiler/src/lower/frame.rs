@@ -56,8 +56,10 @@ pub(super) struct Frame {
     pub(super) ports: Slot,
     /// TCP flags, one byte.
     pub(super) flags: Slot,
-    /// Key of the map `counters`. Four bytes.
+    /// Slot of the map `counters`. Four bytes.
     pub(super) counter: Slot,
+    /// Key of the block that it is in. Four bytes.
+    pub(super) counter_block: Slot,
     /// The counter of a redirect whose socket may be absent, or of what does not come to the peer or the queue that its rule says. Four bytes.
     pub(super) absent: Slot,
     /// How many packets a frame counts for. Four bytes.
@@ -116,6 +118,7 @@ impl Frame {
             ports: builder.opaque_slot(4),
             flags: builder.opaque_slot(1),
             counter: builder.opaque_slot(4),
+            counter_block: builder.opaque_slot(4),
             absent: builder.opaque_slot(4),
             weight: builder.opaque_slot(4),
             decider: builder.opaque_slot(4),

@@ -23,6 +23,7 @@ use crate::ir::{Arg, Block, Builder, End, Function, Slot, Value};
 use crate::location::Location;
 
 use super::context::skb;
+use super::counter::counter_of;
 use super::segment::{Segment, cut_off};
 
 /// `SK_PASS`
@@ -202,15 +203,13 @@ fn tell(builder: &mut Builder, maps: &SpliceMaps, own: Slot, next: Block) {
 /// Counts one for the data, and its bytes. Data that waits when a socket comes in is moved in the process that puts it there,
 /// which the kernel may take off its CPU.
 fn count(builder: &mut Builder, (map, slot): (MapId, u32), joined: Value, length: Value) {
-    let key = builder.opaque_slot(4);
+    let slots = [(); 2].map(|()| builder.opaque_slot(4));
     let number = builder.load(joined, BACK, Width::W);
     let slot: i32 = builder.fit(slot, "the slot of a counter");
     builder.alu(number, AluOp::Add, slot);
-    builder.store_slot(key, 0, number, Width::W);
+    builder.store_slot(slots[0], 0, number, Width::W);
     let uncounted = builder.block();
-    let args = [Arg::Map(map), Arg::SlotAddress(key)];
-    let counter = builder.call_value(Helper::MapLookupElem, &args);
-    builder.leave_if_wide(counter, JumpOp::Eq, 0, uncounted);
+    let counter = counter_of(builder, map, slots, uncounted);
     let one = builder.imm(1);
     builder.atomic_add(counter, 0, one, Width::DW);
     builder.atomic_add(counter, 8, length, Width::DW);

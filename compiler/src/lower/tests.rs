@@ -2,6 +2,7 @@
 
 mod answers;
 mod calls;
+mod conditions;
 mod counts;
 mod datagrams;
 mod destinations;
@@ -80,14 +81,12 @@ fn send(built: &Built, skb: Skb) -> (i32, u64, u64) {
         ..skb
     });
     let outcome = run(program, &mut maps, input, &mut Quiet).unwrap();
-    let counters = maps.named("counters").unwrap();
     let sum = |at: usize| {
-        (0..built.artifact.manifest.counters.len() as u32)
-            .filter_map(|slot| maps.get(counters, &slot.to_ne_bytes()))
-            .map(|value| u64::from_ne_bytes(value[at..at + 8].try_into().unwrap()))
-            .sum()
+        let slots = 0..built.artifact.manifest.counters.len() as u32;
+        let counted = slots.map(|slot| maps.counted(slot).unwrap());
+        counted.map(|numbers| numbers[at]).sum()
     };
-    (outcome.code(), sum(0), sum(8))
+    (outcome.code(), sum(0), sum(1))
 }
 
 /// A joined buffer: the header says the length of an empty packet, the buffer holds `length` bytes of IP.

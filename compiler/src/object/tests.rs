@@ -105,7 +105,7 @@ fn map(name: &str, kind: MapKind, sizes: [u32; 4]) -> MapSpec {
 
 fn maps() -> PrimaryMap<MapId, MapSpec> {
     PrimaryMap::from_iter([
-        map("counters", MapKind::PerCpuArray, [4, 16, 9, 0]),
+        map("counters", MapKind::PerCpuArray, [4, 4096, 9, 0]),
         map("sockets", MapKind::SockMap, [4, 8, 64, 0]),
         map("peers", MapKind::SockHash, [36, 8, 1024, 0]),
         map("keys", MapKind::SkStorage, [4, 36, 0, 1]),
@@ -368,7 +368,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 4",
+            "manifest version 7, this one reads 5",
             "compile the policy again",
         ),
         (

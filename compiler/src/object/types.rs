@@ -9,14 +9,11 @@ use super::btf::{self, Btf, Member, Placed, TypeId};
 use super::layout::MAP_SIZE;
 use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError, TABLE};
 use crate::artifact::{Artifact, MapKind, MapSpec, Section};
+use crate::counter_blocks::{self, COUNTER};
 use crate::destination::{self, Ending};
 
 /// The name of the license's variable; its section's name would confuse assemblers.
 pub(super) const LICENSE_VARIABLE: &str = "_license";
-/// The map of counters, whose values print as packets and bytes.
-const COUNTERS: &str = "counters";
-/// The size of a counter: two 64-bit numbers.
-const COUNTER_SIZE: u32 = 16;
 
 /// Adds what the artifact needs and gives the functions, by program.
 pub(super) fn describe(btf: &mut Btf, artifact: &Artifact) -> Result<Vec<TypeId>, ObjectError> {
@@ -124,7 +121,10 @@ fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
     };
     let value = match spec.kind {
         MapKind::SkStorage => stored(btf, spec.value_size),
-        _ if spec.name == COUNTERS && spec.value_size == COUNTER_SIZE => counter(btf),
+        _ if spec.name == counter_blocks::MAP && spec.value_size.is_multiple_of(COUNTER) => {
+            let counter = counter(btf);
+            btf.array(counter, spec.value_size / COUNTER)
+        }
         _ if spec.name == destination::MAP && spec.value_size == Ending::ROW => row(btf),
         _ => plain(btf, spec.value_size),
     };
@@ -153,11 +153,11 @@ fn plain(btf: &mut Btf, size: u32) -> TypeId {
     }
 }
 
-/// `struct counter { __u64 packets; __u64 bytes; }`
+/// `struct counter { __u64 packets; __u64 bytes; }`, of which a value is an array.
 fn counter(btf: &mut Btf) -> TypeId {
     let of = btf.integer(btf::U64);
     let members = [("packets", 0), ("bytes", 8)].map(|(name, offset)| Member { name, of, offset });
-    btf.structure("counter", COUNTER_SIZE, &members)
+    btf.structure("counter", COUNTER, &members)
 }
 
 /// `struct steered { __u64 given; … }`

@@ -73,11 +73,10 @@ fn classifier(
     if made.largest() > tables.limit() {
         return Err(Unfit::Size);
     }
-    let ranks = u32::try_from(members.len()).map_err(|_| Unfit::Size)?;
     let add =
         |name: &str, bytes: &[u8]| tables.push(format!("first_match{number}_{name}"), bytes, LINE);
     Ok(Classifier {
-        maps: ClassifierMaps::new(&made, ranks, add).ok_or(Unfit::Size)?,
+        maps: ClassifierMaps::new(&made, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
     })
 }

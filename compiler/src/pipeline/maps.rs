@@ -13,6 +13,7 @@ use super::spliced;
 use crate::artifact::{MapKind, MapSpec};
 use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
+use crate::counter_blocks;
 use crate::destination::{self, Ending};
 use crate::field::FieldSet;
 use crate::log;
@@ -33,9 +34,16 @@ pub(super) fn make(
         .iter()
         .any(|chain| chain.hook.spec().takes_in.is_some());
     let kept = slots.kept == Counters::Kept;
-    let count = slots.count.max(1);
-    let counting = (kept || grouped)
-        .then(|| maps.push(MapSpec::new("counters", MapKind::PerCpuArray, 4, 16, count)));
+    let blocks = counter_blocks::blocks(slots.count);
+    let counting = (kept || grouped).then(|| {
+        maps.push(MapSpec::new(
+            counter_blocks::MAP,
+            MapKind::PerCpuArray,
+            4,
+            counter_blocks::BLOCK,
+            blocks,
+        ))
+    });
     // An entry of a live map leads to a slot, also while no rule asks the map.
     let led_to = !policy.live_maps.is_empty() || asked::steers(chains, tested);
     let steered = slots.socket_count > 0 && led_to;

@@ -12,10 +12,10 @@ use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
 use super::compilation::{Stop, TOO_LARGE};
-use crate::bulk::{Breadth, Bulk, Structure, Taking};
+use crate::bulk::{Breadth, Bulk, Conditions, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
-use crate::classifier::{MAX_BOXES, is_in_pieces};
+use crate::classifier::{MAX_BOXES, MAX_CLASSES, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -33,16 +33,20 @@ const FEW: usize = 16;
 /// Rules that are looked at to find them.
 const LOOKS: u64 = 4_000_000;
 
-/// Places the rules, bulk rules as groups where there are many.
-pub(super) fn place(policy: &Policy, structure: Structure) -> Result<Analysis, Stop> {
+/// Places the rules, bulk rules as groups where there are many; of rules that are not plain those of `conditions`.
+pub(super) fn place(
+    policy: &Policy,
+    structure: Structure,
+    conditions: Conditions,
+) -> Result<Analysis, Stop> {
     let mut refused = None;
     if let Some(least) = structure.least() {
         for arriving in [Breadth::Every, Breadth::Free, Breadth::Nothing] {
-            match in_groups(policy, least, Taking::new(arriving)) {
+            match in_groups(policy, least, Taking::new(arriving, conditions)) {
                 Ok(Some(analysis)) => {
                     let refused = refused.filter(|_| arriving == Breadth::Nothing);
                     return Ok(Analysis {
-                        refused,
+                        refused: refused.or(analysis.refused),
                         ..analysis
                     });
                 }
@@ -51,8 +55,13 @@ pub(super) fn place(policy: &Policy, structure: Structure) -> Result<Analysis, S
             }
         }
     }
+    let unclassed = || {
+        structure.least()?;
+        let taking = Taking::new(Breadth::Every, conditions);
+        in_classes(policy, &Bulk::of(policy, 1, &taking)?)
+    };
     Ok(Analysis {
-        refused: refused.or_else(|| in_pieces(policy)),
+        refused: refused.or_else(|| in_pieces(policy)).or_else(unclassed),
         ..as_it_is(policy)?
     })
 }
@@ -68,6 +77,18 @@ fn in_pieces(policy: &Policy) -> Option<Diagnostic> {
     );
     let label = "this is one of them";
     Some(Diagnostic::error(TOO_LARGE, what, first.place.span, label))
+}
+
+/// Why many rules are in no tables though they ask for the header alone: their conditions make too many classes.
+fn in_classes(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
+    let first = bulk.unclassed.first()?;
+    let count = Some(bulk.unclassed.len()).filter(|count| *count >= FEW)?;
+    let what = format!(
+        "the conditions of {count} rules tell more than {MAX_CLASSES} classes of packets apart, together with those of the others"
+    );
+    let place = &policy.rules[*first].place;
+    let label = "this is one of them";
+    Some(Diagnostic::error(TOO_LARGE, what, place.span, label))
 }
 
 /// Places the rules with these in groups, but for those that have to stand alone. Nothing if there are too few for groups;
@@ -86,12 +107,17 @@ fn in_groups(
             };
         };
         let refused = match placed(&bulk) {
+            // Asked again where packets are not what they were, they would be other groups'.
+            Ok((_, chains)) if bulk.is_unsettled(policy, &chains) => {
+                taking.conditions = Conditions::Lasting;
+                continue;
+            }
             Ok((store, chains)) => {
                 return Ok(Some(Analysis {
+                    refused: in_classes(policy, &bulk),
                     bulk: Some(bulk),
                     store,
                     chains,
-                    refused: None,
                 }));
             }
             Err(refused) => refused,

@@ -17,6 +17,7 @@ use super::compilation::{Built, Done, NO_INTERFACE, Stop};
 use super::options::{Job, Options, Passes};
 use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
 use crate::artifact::Artifact;
+use crate::bulk::Conditions;
 use crate::files::Files;
 use crate::lint;
 use crate::observer::Observer;
@@ -66,7 +67,7 @@ fn analyse(
     observer: &mut dyn Observer,
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     observer.stage("place");
-    let mut analysis = reduced::place(policy, job.options.structure)?;
+    let mut analysis = reduced::place(policy, job.options.structure, Conditions::All)?;
     let mut warnings = analysis::expect(policy, netns, job, &mut analysis, observer)?;
     warnings.extend(analysis::lint(policy, job, observer));
     Ok((analysis, warnings))
@@ -88,7 +89,7 @@ fn build(
         match tabled::tables(policy, &analysis, &decided, job)? {
             Ok(tabled) => break (decided, tabled),
             // A compare tree may hold what no tables do.
-            Err(why) => analysis = as_it_is(policy)?.because(why),
+            Err(why) => analysis = with_less(policy, &analysis, job)?.because(why),
         }
     };
     observer.stage("lower");
@@ -126,6 +127,15 @@ fn build(
         },
         netns: Vec::new(),
     })
+}
+
+/// Places the rules again where no tables hold them: only plain ones in tables if there were others, else none.
+fn with_less(policy: &Policy, analysis: &Analysis, job: Job<'_>) -> Result<Analysis, Stop> {
+    let bulk = analysis.bulk.as_ref();
+    match bulk.is_some_and(|bulk| bulk.asks_more(policy)) {
+        true => reduced::place(policy, job.options.structure, Conditions::Nothing),
+        false => as_it_is(policy),
+    }
 }
 
 /// Everything of a policy and those inside it.

@@ -36,7 +36,7 @@ pub(super) struct Tabled {
     pub(super) tables: Vec<PlacedTable>,
 }
 
-/// Gives out slots and maps. Where no tables hold the rules, but a compare tree may, it says why none does.
+/// Gives out slots and maps. Where no tables hold the rules, but fewer of them, or a compare tree, it says why none does.
 pub(super) fn tables(
     whole: &Policy,
     analysis: &Analysis,
@@ -57,7 +57,11 @@ pub(super) fn tables(
         Ok(classifiers) => classifiers,
         Err(unfit) => {
             let told = unfit.told(whole, job.whole());
-            return match unfit.rules() > MAX_TREE {
+            let plain = analysis
+                .bulk
+                .as_ref()
+                .is_some_and(|bulk| !bulk.asks_more(whole));
+            return match plain && unfit.rules() > MAX_TREE {
                 true => Err(Stop::Diagnostics(vec![told])),
                 false => Ok(Err(told)),
             };

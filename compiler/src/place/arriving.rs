@@ -12,6 +12,7 @@ use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
 use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
 use homes::Homes;
+pub(crate) use homes::changes_on_the_way;
 
 /// What meets a packet first, and what meets it last before its socket is looked up.
 const EARLY: Hook = Hook::ARRIVING[0];

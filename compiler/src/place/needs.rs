@@ -68,7 +68,7 @@ fn known_unread(rule: &Rule, hook: Hook, field: Field) -> bool {
 }
 
 /// The fields that a rule depends on besides family, protocol, addresses and ports.
-pub(super) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
+pub(crate) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
     let mut fields = Vec::new();
     for (side, member) in [
         (&rule.matches.to, Field::ToIn as fn(_) -> _),

@@ -40,19 +40,10 @@ impl Run<'_> {
     }
 
     fn counted(&self) -> BTreeMap<u32, (u64, u64)> {
-        let Some(map) = self.maps.named("counters") else {
-            return BTreeMap::new();
-        };
         let slots = (0u32..).zip(&self.artifact.manifest.counters);
         let values = slots.filter_map(|(slot, _)| {
-            let (numbers, _) = self.maps.get(map, &slot.to_ne_bytes())?.as_chunks::<8>();
-            let &[packets, bytes] = numbers else {
-                return None;
-            };
-            Some((
-                slot,
-                (u64::from_ne_bytes(packets), u64::from_ne_bytes(bytes)),
-            ))
+            let [packets, bytes] = self.maps.counted(slot)?;
+            Some((slot, (packets, bytes)))
         });
         values.filter(|(_, value)| *value != (0, 0)).collect()
     }

@@ -313,8 +313,7 @@ fn receives(manifest: &Manifest, features: Features) -> Result<(), Error> {
         return Ok(());
     }
     let able = match features.sk_skb_verdict {
-        true if features.segments => Ok(()),
-        true => Err(segments::why_not()),
+        true => segments::known(features.segments),
         false => Err("this kernel takes no sk_skb programs without a parser (BPF_SK_SKB_VERDICT, Linux 5.13), and hands what arrives before a connection is accepted to its reader unseen".to_owned()),
     };
     able.map_err(|why| Error::Kernel {

@@ -107,10 +107,10 @@ impl<'a> Work<'a> {
         let shapes = load::shapes(self.object)?;
         let mut doors = self.doors()?;
         let kept = self.kept(outer, &shapes)?;
-        let mut ebpf = self.load_maps(outer, &kept, &shapes)?;
+        let made = self.load_maps(outer, &kept, &shapes)?;
         let (state, generation) = (&self.session.state, self.record.generation);
         self.step("load the programs")?;
-        load::programs(&mut ebpf, self.manifest, state, generation)?;
+        load::programs(&made, self.manifest, state, generation)?;
         self.step("fill what the policy names")?;
         let ground = resolve::Ground {
             manifest: self.manifest,
@@ -212,7 +212,7 @@ impl<'a> Work<'a> {
         outer: Option<&Outer>,
         kept: &[Kept],
         shapes: &BTreeMap<String, Shape>,
-    ) -> Result<aya::Ebpf, Error> {
+    ) -> Result<load::Made, Error> {
         let state = &self.session.state;
         for folder in [state.slots_folder(), state.link_folder()] {
             make_folder(&folder)?;
@@ -229,11 +229,11 @@ impl<'a> Work<'a> {
         }
         pairs::check_pins(self.manifest, state)?;
         self.make_words(outer)?;
-        let ebpf = load::maps(self.object, state, self.record.generation, kept, shapes)?;
+        let made = load::maps(self.object, state, self.record.generation, kept, shapes)?;
         totals::prepare(state, self.record.generation, self.manifest)?;
         steered::prepare(state, self.record.generation)?;
         since::prepare(state, self.record.generation, self.manifest)?;
-        Ok(ebpf)
+        Ok(made)
     }
 
     /// The word of the namespace; and of a block the outer policy's, which is there first: without it the block's own would be

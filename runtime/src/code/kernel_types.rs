@@ -7,6 +7,7 @@
 mod queue;
 
 use std::fs;
+use std::sync::OnceLock;
 
 pub(crate) use queue::{CallTypes, QueueTypes};
 
@@ -20,6 +21,16 @@ const STRUCT: u32 = 4;
 /// Whether the kernel describes its types at all.
 pub(crate) fn are_told() -> bool {
     fs::exists(VMLINUX).unwrap_or(false)
+}
+
+/// The description, which is read once: it is some megabytes, and the kernel gives a page of it at a time.
+fn description() -> Result<&'static [u8], String> {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(bytes) = BYTES.get() {
+        return Ok(bytes);
+    }
+    let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
+    Ok(BYTES.get_or_init(|| bytes))
 }
 
 /// Offsets of fields, in bytes.
@@ -42,8 +53,7 @@ pub(crate) struct KernelTypes {
 impl KernelTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes)
+        Self::parse(description()?)
             .ok_or_else(|| format!("{VMLINUX} does not tell where a socket's owner is"))
     }
 
@@ -78,8 +88,7 @@ pub(crate) struct NamespaceTypes {
 impl NamespaceTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes)
+        Self::parse(description()?)
             .ok_or_else(|| format!("{VMLINUX} does not tell where a network namespace is"))
     }
 
@@ -112,8 +121,7 @@ pub(crate) struct ConnectionTypes {
 impl ConnectionTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes)
+        Self::parse(description()?)
             .ok_or_else(|| format!("{VMLINUX} does not tell what is between a process and TCP"))
     }
 
@@ -138,8 +146,8 @@ pub(crate) struct SegmentTypes {
 impl SegmentTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes).ok_or_else(|| format!("{VMLINUX} does not tell what a TCP segment is"))
+        Self::parse(description()?)
+            .ok_or_else(|| format!("{VMLINUX} does not tell what a TCP segment is"))
     }
 
     fn parse(bytes: &[u8]) -> Option<Self> {
@@ -167,8 +175,7 @@ pub(crate) struct ArrivalTypes {
 impl ArrivalTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        Self::parse(&bytes)
+        Self::parse(description()?)
             .ok_or_else(|| format!("{VMLINUX} does not tell who decides about what arrives"))
     }
 

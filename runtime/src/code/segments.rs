@@ -8,20 +8,23 @@ use sockc_compiler::artifact::SEGMENT;
 use super::kernel_types::SegmentTypes;
 use super::owner::may_read;
 
-/// Whether that is where this kernel has them, and whether programs may read there; the text says why not.
-pub(crate) fn known() -> Result<(), String> {
+/// Whether they can, where the kernel is asked for its types at all; the text says why not.
+pub(crate) fn known(asked: bool) -> Result<(), String> {
+    let why = look().err();
+    if asked && why.is_none() {
+        return Ok(());
+    }
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Err(format!(
+        "where a segment begins cannot be known here, so data could come twice{why}"
+    ))
+}
+
+/// Whether that is where this kernel has them, and whether programs may read there.
+fn look() -> Result<(), String> {
     let types = SegmentTypes::read()?;
     if u32::from(types.control) != SEGMENT || types.numbers != [0, 4] {
         return Err("this kernel keeps that in a place that is not known".to_owned());
     }
     may_read()
-}
-
-/// What is said where they cannot.
-pub(crate) fn why_not() -> String {
-    let why = known().err().map(|why| format!(": {why}"));
-    format!(
-        "where a segment begins cannot be known here, so data could come twice{}",
-        why.unwrap_or_default()
-    )
 }

@@ -23,6 +23,7 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::SK_PASS;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::counter_blocks::{KEY_SHIFT, PLACE_MASK, PLACE_SHIFT};
 use sockc_compiler::lower::{BY_TCP, COUNTER, LEFT, OVERHEAD};
 
 use look::Look;
@@ -157,6 +158,7 @@ fn go_by_tcp(code: &mut Code, maps: &Maps, plain: Label) {
     if let Some(counters) = &maps.counters {
         code.add([
             asm::load(Width::W, Register::R1, Register::R7, COUNTER),
+            asm::alu64_imm(AluOp::Rsh, Register::R1, KEY_SHIFT),
             asm::store_reg(Width::W, Register::R10, OUT, Register::R1),
             asm::mov64_reg(Register::R2, Register::R10),
             asm::alu64_imm(AluOp::Add, Register::R2, OUT.into()),
@@ -166,6 +168,10 @@ fn go_by_tcp(code: &mut Code, maps: &Maps, plain: Label) {
         code.jump_if(JumpOp::Eq, Register::R0, 0, plain);
         // A preemptible kernel may take the writer off its CPU between a load and a store.
         code.add([
+            asm::load(Width::W, Register::R1, Register::R7, COUNTER),
+            asm::alu64_imm(AluOp::And, Register::R1, PLACE_MASK),
+            asm::alu64_imm(AluOp::Lsh, Register::R1, PLACE_SHIFT),
+            asm::alu64_reg(AluOp::Add, Register::R0, Register::R1),
             asm::mov64_imm(Register::R1, 1),
             asm::atomic_add64(Register::R0, 0, Register::R1),
             asm::load(Width::W, Register::R1, Register::R6, SIZE),

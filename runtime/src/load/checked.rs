@@ -6,6 +6,7 @@
 //! code is what the text compiles to, which the compiler says.
 
 use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
+use sockc_compiler::counter_blocks::{self, BLOCK};
 use sockc_compiler::destination::{self, Ending};
 use sockc_compiler::{entry_table, object};
 
@@ -29,8 +30,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
 /// Whether maps have the sizes that the manifest speaks of, here and in blocks.
 fn sizes(artifact: &Artifact) -> Result<(), Error> {
     let manifest = &artifact.manifest;
-    is_as_told(artifact, "counters", &|map| {
-        map.max_entries as usize == manifest.counters.len().max(1)
+    let blocks = u32::try_from(manifest.counters.len()).map(counter_blocks::blocks);
+    is_as_told(artifact, counter_blocks::MAP, &|map| {
+        blocks.is_ok_and(|blocks| (map.max_entries, map.value_size) == (blocks, BLOCK))
     })?;
     let mut maps = artifact.maps.values();
     let slots = maps.find(|map| map.name == "sockets");

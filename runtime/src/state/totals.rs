@@ -2,12 +2,14 @@
 //!
 //! A generation counts in its own per-CPU map `counters`. Its map `carried` holds what earlier generations counted for the
 //! same rules, and in one more element whether that has been filled in; so an apply that is killed half-way neither loses
-//! nor doubles anything.
+//! nor doubles anything. Values of both are blocks of counters ([`counter_blocks`]); an older sockc had one counter in each, which
+//! the size of a value says.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
+use sockc_compiler::counter_blocks::{self, BLOCK, COUNTER};
 
 use super::record::Record;
 use super::{State, pinned};
@@ -15,7 +17,7 @@ use crate::error::{Error, at};
 use crate::sys::{bpffs, map};
 
 /// The map of the object that counts.
-pub(crate) const COUNTERS: &str = "counters";
+pub(crate) const COUNTERS: &str = counter_blocks::MAP;
 /// The map of the runtime that holds older totals.
 const CARRIED: &str = "carried";
 
@@ -29,7 +31,7 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    const SIZE: u32 = 16;
+    const SIZE: usize = COUNTER as usize;
 
     fn read(value: &[u8]) -> Option<Self> {
         let (packets, rest) = value.split_first_chunk::<8>()?;
@@ -55,16 +57,12 @@ impl Total {
 /// Makes the map `carried` of a generation, empty and marked so.
 pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Result<(), Error> {
     let what = "make the map of carried counters";
-    let entries = entries(manifest)? + 1;
-    let carried =
-        map::create(CARRIED, map::Shape::array(Total::SIZE, entries)).map_err(at(what))?;
-    bpffs::pin(carried.as_fd(), &state.map(generation, CARRIED)).map_err(at(what))
-}
-
-fn entries(manifest: &Manifest) -> Result<u32, Error> {
-    u32::try_from(manifest.counters.len()).map_err(|_| Error::Object {
+    let counters = u32::try_from(manifest.counters.len()).map_err(|_| Error::Object {
         cause: "it has more counters than a map has entries".to_owned(),
-    })
+    })?;
+    let shape = map::Shape::array(BLOCK, counter_blocks::blocks(counters) + 1);
+    let carried = map::create(CARRIED, shape).map_err(at(what))?;
+    bpffs::pin(carried.as_fd(), &state.map(generation, CARRIED)).map_err(at(what))
 }
 
 /// Brings the totals of the newest of the stale generations over to the one of `record`, once.
@@ -74,9 +72,10 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     };
     let what = "carry the counters over";
     let carried = bpffs::open(&state.map(record.generation, CARRIED)).map_err(at(what))?;
-    let done = entries(&record.manifest)?.to_ne_bytes();
-    let mut mark = vec![0; Total::SIZE as usize];
-    map::lookup(carried.as_fd(), &done, &mut mark).map_err(at(what))?;
+    let shape = map::shape(carried.as_fd()).map_err(at(what))?;
+    let last = shape.entries.saturating_sub(1);
+    let mut mark = vec![0; map::buffer_size(shape).map_err(at(what))?];
+    map::lookup(carried.as_fd(), &last.to_ne_bytes(), &mut mark).map_err(at(what))?;
     if mark.first() == Some(&1) {
         return Ok(());
     }
@@ -89,15 +88,22 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         Err(Error::State { .. }) => Vec::new(),
         totals => totals?,
     };
-    for (index, value) in (0u32..).zip(assign(
-        &old.manifest.counters,
-        &totals,
-        &record.manifest.counters,
-    )) {
-        map::update(carried.as_fd(), &index.to_ne_bytes(), &value.write()).map_err(at(what))?;
+    let given = assign(&old.manifest.counters, &totals, &record.manifest.counters);
+    for (index, block) in (0..last).zip(given.chunks(in_value(shape))) {
+        let mut value: Vec<u8> = block.iter().flat_map(|total| total.write()).collect();
+        value.resize(mark.len(), 0);
+        map::update(carried.as_fd(), &index.to_ne_bytes(), &value).map_err(at(what))?;
     }
-    mark[0] = 1;
-    map::update(carried.as_fd(), &done, &mark).map_err(at(what))
+    mark.fill(0);
+    if let Some(first) = mark.first_mut() {
+        *first = 1;
+    }
+    map::update(carried.as_fd(), &last.to_ne_bytes(), &mark).map_err(at(what))
+}
+
+/// How many counters stand in a value of a map.
+fn in_value(shape: map::Shape) -> usize {
+    (shape.value as usize / Total::SIZE).max(1)
 }
 
 /// What each new counter inherits.
@@ -162,18 +168,29 @@ fn add_map(counters: &OwnedFd, totals: &mut [Total]) -> Result<(), Error> {
     let what = "read the counters";
     let shape = map::shape(counters.as_fd()).map_err(at(what))?;
     let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
-    for (index, total) in (0u32..shape.entries).zip(totals) {
+    let of_cpu = (shape.value as usize).next_multiple_of(8).max(1);
+    for (index, block) in (0..shape.entries).zip(totals.chunks_mut(in_value(shape))) {
         map::lookup(counters.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
-        let each = value.chunks((shape.value as usize).next_multiple_of(8).max(1));
-        each.filter_map(Total::read)
-            .for_each(|part| total.add(part));
+        for counters in value.chunks(of_cpu) {
+            add_block(block, counters);
+        }
     }
     Ok(())
+}
+
+fn add_block(totals: &mut [Total], counters: &[u8]) {
+    let parts = counters.chunks(Total::SIZE).filter_map(Total::read);
+    for (total, part) in totals.iter_mut().zip(parts) {
+        total.add(part);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::{BPFFS, Space, permitted};
+    use crate::state::make_folder;
+    use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
     use sockc_compiler::location::Location;
 
     fn counter(label: Option<&str>, text: &str) -> Counter {
@@ -206,6 +223,111 @@ mod tests {
         ];
         let given = assign(&old, &[total(1), total(2), total(3)], &new);
         assert_eq!(given, [total(2), total(1), total(0), total(3), total(0)]);
+    }
+
+    /// A map of counters with a block in each value, as this sockc makes it, or with one counter, as an older one did.
+    fn shapes(counters: u32) -> [map::Shape; 2] {
+        [
+            map::Shape::array(BLOCK, counter_blocks::blocks(counters)),
+            map::Shape::array(COUNTER, counters),
+        ]
+    }
+
+    #[test]
+    fn counters_are_read_in_blocks_and_one_by_one() {
+        if !permitted() {
+            return;
+        }
+        for shape in shapes(300) {
+            let per_cpu = map::Shape {
+                kind: BPF_MAP_TYPE_PERCPU_ARRAY as u32,
+                ..shape
+            };
+            for shape in [shape, per_cpu] {
+                let made = map::create("counters", shape).unwrap();
+                let mut value = vec![0; map::buffer_size(shape).unwrap()];
+                let each = value.len() / shape.value as usize;
+                let counted = [0, 1, 255, 256, 299];
+                for slot in counted {
+                    let (key, place) = (slot / in_value(shape), slot % in_value(shape));
+                    let key = u32::try_from(key).unwrap().to_ne_bytes();
+                    map::lookup(made.as_fd(), &key, &mut value).unwrap();
+                    for cpu in value.chunks_mut(shape.value as usize) {
+                        let total = Total {
+                            packets: slot as u64 + 1,
+                            bytes: 7,
+                        };
+                        cpu[Total::SIZE * place..][..Total::SIZE].copy_from_slice(&total.write());
+                    }
+                    map::update(made.as_fd(), &key, &value).unwrap();
+                }
+                let mut totals = vec![Total::default(); 300];
+                add_map(&made, &mut totals).unwrap();
+                for (slot, total) in totals.iter().enumerate() {
+                    let wanted = if counted.contains(&slot) { each } else { 0 };
+                    let packets = (wanted * (slot + 1)) as u64;
+                    let bytes = (wanted * 7) as u64;
+                    assert_eq!(*total, Total { packets, bytes }, "{slot} in {shape:?}");
+                }
+            }
+        }
+    }
+
+    /// Whatever the shape of either map, and once.
+    #[test]
+    fn totals_come_over_from_an_older_sockc_too() {
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space.run(come_over).unwrap();
+    }
+
+    fn come_over() {
+        let state = State::at(Path::new(BPFFS), 1).unwrap();
+        let labels = || (0..300).map(|number| number.to_string());
+        let counters = |labels: Vec<String>| Manifest {
+            counters: labels
+                .iter()
+                .map(|one| counter(Some(one.as_str()), "x"))
+                .collect(),
+            ..Manifest::default()
+        };
+        let old = counters(labels().collect());
+        let new = counters(labels().rev().collect());
+        let mut generation = 0;
+        for from in shapes(300) {
+            for to in shapes(300) {
+                generation += 2;
+                let before = Record::new(generation - 1, &old, None);
+                let record = Record::new(generation, &new, None);
+                for (record, shape) in [(&before, from), (&record, to)] {
+                    let path = state.map(record.generation, CARRIED);
+                    make_folder(path.parent().unwrap()).unwrap();
+                    // One more, for the mark.
+                    let shape = map::Shape::array(shape.value, shape.entries + 1);
+                    let made = map::create(CARRIED, shape).unwrap();
+                    bpffs::pin(made.as_fd(), &path).unwrap();
+                    record.write(b"", &state.record(record.generation)).unwrap();
+                }
+                let counted = bpffs::open(&state.map(before.generation, CARRIED)).unwrap();
+                let key = u32::try_from(299 / in_value(from)).unwrap();
+                let mut value = vec![0; from.value as usize];
+                let place = Total::SIZE * (299 % in_value(from));
+                value[place..][..8].copy_from_slice(&5u64.to_ne_bytes());
+                map::update(counted.as_fd(), &key.to_ne_bytes(), &value).unwrap();
+                for _ in 0..2 {
+                    take_over(&state, &record, &[before.generation]).unwrap();
+                    let totals = totals(&state, &record).unwrap();
+                    let packets = totals.iter().map(|total| total.packets);
+                    assert_eq!(packets.clone().sum::<u64>(), 5, "{from:?}, {to:?}");
+                    assert_eq!(totals[0].packets, 5, "{from:?}, {to:?}");
+                    // What is counted there from now on is not carried any more.
+                    map::update(counted.as_fd(), &0u32.to_ne_bytes(), &vec![1; value.len()])
+                        .unwrap();
+                }
+            }
+        }
     }
 
     #[test]

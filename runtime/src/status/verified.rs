@@ -5,7 +5,7 @@
 //! what is pinned was made of that object, which is for [`super::drift`].
 
 use sockc_compiler::faithful::{self, Unfaithful};
-use sockc_compiler::object;
+use sockc_compiler::object::{self, ObjectError};
 
 use super::drift::Drift;
 use crate::state::State;
@@ -41,6 +41,16 @@ impl Verified {
                 drift: None,
                 unknown: Some(reason(&error)),
             },
+            Err(Unfaithful::Object(ObjectError::ManifestVersion { found }))
+                if found == record.manifest.version =>
+            {
+                Self {
+                    drift: None,
+                    unknown: Some(format!(
+                        "another sockc put it in force (manifest version {found})"
+                    )),
+                }
+            }
             Err(Unfaithful::Differs { what }) => Self::drifted(state, record, what),
             Err(error) => Self::drifted(state, record, error.to_string()),
         }
@@ -130,6 +140,33 @@ mod tests {
                 let other = Record::new(1, &manifest, None);
                 let told = Verified::of(&state, &other, &object).drift.unwrap();
                 assert!(told.found.contains("a manifest"), "{told}");
+            })
+            .unwrap();
+    }
+
+    /// What a sockc put in force whose manifests are of another version cannot be compared; a record that says that it is of
+    /// this version was changed.
+    #[test]
+    fn an_object_of_another_version_is_not_known() {
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space
+            .run(|| {
+                let state = State::at(Path::new(BPFFS), 1).unwrap();
+                let made = object("default in drop allow tcp to port 22");
+                let of_this = object::read_manifest(&made).unwrap();
+                let mut artifact = object::read(&made).unwrap();
+                artifact.manifest.version -= 1;
+                let earlier = object::write(&artifact).unwrap();
+                let record = Record::new(1, &artifact.manifest, None);
+                let found = Verified::of(&state, &record, &earlier);
+                assert_eq!(found.drift, None);
+                let unknown = found.unknown.unwrap();
+                assert!(unknown.contains("another sockc"), "{unknown}");
+                let record = Record::new(1, &of_this, None);
+                assert!(Verified::of(&state, &record, &earlier).drift.is_some());
             })
             .unwrap();
     }

@@ -88,6 +88,27 @@ pub(crate) fn create(title: &str, shape: Shape) -> io::Result<OwnedFd> {
 
 /// Makes a map with these flags.
 pub(crate) fn create_with(title: &str, shape: Shape, flags: u32) -> io::Result<OwnedFd> {
+    create_typed(title, shape, flags, None)
+}
+
+/// What the keys and values of a map are: by their numbers in loaded types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Typed<'a> {
+    /// The types.
+    pub(crate) types: BorrowedFd<'a>,
+    /// The type of a key.
+    pub(crate) key: u32,
+    /// The type of a value.
+    pub(crate) value: u32,
+}
+
+/// Makes a map with these flags whose keys and values are known.
+pub(crate) fn create_typed(
+    title: &str,
+    shape: Shape,
+    flags: u32,
+    typed: Option<Typed<'_>>,
+) -> io::Result<OwnedFd> {
     let mut a = attr();
     a.__bindgen_anon_1.map_type = shape.kind;
     a.__bindgen_anon_1.key_size = shape.key;
@@ -95,6 +116,11 @@ pub(crate) fn create_with(title: &str, shape: Shape, flags: u32) -> io::Result<O
     a.__bindgen_anon_1.max_entries = shape.entries;
     a.__bindgen_anon_1.map_name = name(title);
     a.__bindgen_anon_1.map_flags = flags;
+    if let Some(typed) = typed {
+        a.__bindgen_anon_1.btf_fd = number(typed.types);
+        a.__bindgen_anon_1.btf_key_type_id = typed.key;
+        a.__bindgen_anon_1.btf_value_type_id = typed.value;
+    }
     call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
 }
 

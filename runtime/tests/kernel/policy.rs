@@ -8,6 +8,7 @@ use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
+use sockc_compiler::counter_blocks::{self, BLOCK};
 use sockc_compiler::location::Location;
 use sockc_compiler::object;
 use sockc_compiler::protocol::IpProtocol;
@@ -38,7 +39,7 @@ pub(crate) fn policy(name: &str) -> Policy {
             netns: Vec::new(),
             programs: Vec::new(),
             maps: PrimaryMap::from_iter([
-                map("counters", MapKind::PerCpuArray, [4, 16, 8, 0]),
+                map("counters", MapKind::PerCpuArray, [4, BLOCK, 1, 0]),
                 map("sockets", MapKind::SockMap, [4, 8, 8, 0]),
                 map("peers", MapKind::SockHash, [8, 8, 64, 0]),
                 map("storage", MapKind::SkStorage, [4, 8, 0, 1]),
@@ -90,7 +91,9 @@ impl Policy {
 
     /// A program that counts in a slot of its own, labelled, and gives a verdict.
     pub(crate) fn rule(mut self, point: AttachPoint, label: &str, verdict: i32) -> Self {
-        let slot = i32::try_from(self.artifact.manifest.counters.len()).unwrap();
+        let slot = u32::try_from(self.artifact.manifest.counters.len()).unwrap();
+        let (block, offset) = counter_blocks::place(slot);
+        let (block, offset) = (block.cast_signed(), i16::try_from(offset).unwrap());
         self.artifact.manifest.counters.push(Counter {
             kind: CounterKind::Rule,
             label: Some(label.to_owned()),
@@ -102,7 +105,7 @@ impl Policy {
             counted: true,
         });
         let code = vec![
-            asm::store_imm(Width::W, R10, -4, slot),
+            asm::store_imm(Width::W, R10, -4, block),
             asm::load_map(R1)[0],
             asm::load_map(R1)[1],
             asm::mov64_reg(R2, R10),
@@ -110,9 +113,9 @@ impl Policy {
             asm::call(Helper::MapLookupElem),
             asm::jump_imm(JumpOp::Eq, R0, 0, 5),
             asm::mov64_imm(R1, 1),
-            asm::atomic_add64(R0, 0, R1),
+            asm::atomic_add64(R0, offset, R1),
             asm::mov64_imm(R1, 100),
-            asm::atomic_add64(R0, 8, R1),
+            asm::atomic_add64(R0, offset + 8, R1),
             asm::mov64_imm(R0, verdict),
             asm::mov64_imm(R0, verdict),
             asm::exit(),
@@ -327,12 +330,12 @@ impl Policy {
         self
     }
 
-    /// With as many counters as its manifest tells: else an object is refused.
+    /// With room for as many counters as its manifest tells: else an object is refused.
     fn sized(mut self) -> Self {
         let counters = u32::try_from(self.artifact.manifest.counters.len()).unwrap();
         let maps = self.artifact.maps.values_mut();
         for map in maps.filter(|map| map.name == "counters") {
-            map.max_entries = counters.max(1);
+            map.max_entries = counter_blocks::blocks(counters);
         }
         self
     }

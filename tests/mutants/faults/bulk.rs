@@ -13,6 +13,8 @@ const TESTS: &[Narrow] = &[
     ),
 ];
 
+const HEADER: &[Narrow] = &[(Compiler, "bulk:: lower::tests::conditions")];
+
 pub(super) const FAULTS: &[Fault] = &[
     fault(
         171,
@@ -43,9 +45,51 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         179,
         CUT,
-        "&& is_plain(&rule.matches)",
-        "&& (is_plain(&rule.matches) || FAULT)",
+        "&& is_header_only(&rule.matches)",
+        "&& (is_header_only(&rule.matches) || FAULT)",
         TESTS,
+    ),
+    fault(
+        1459,
+        CUT,
+        "!(moved && conditions == Conditions::Lasting)",
+        "true",
+        HEADER,
+    ),
+    fault(
+        1460,
+        CUT,
+        "of_class.filter(asks).count() > 1",
+        "of_class.filter(asks).count() > 2",
+        HEADER,
+    ),
+    fault(
+        1461,
+        CUT,
+        "(!looked_up || is_terminal(rule.action))",
+        "true",
+        HEADER,
+    ),
+    fault(
+        1462,
+        "compiler/src/classifier/boxes.rs",
+        "one.code.unwrap_or(u8::MAX)",
+        "one.code.unwrap_or(0)",
+        HEADER,
+    ),
+    fault(
+        1463,
+        "compiler/src/classifier/outside.rs",
+        "self.ports.minus(ports)",
+        "self.ports.clone()",
+        HEADER,
+    ),
+    fault(
+        1464,
+        "compiler/src/classifier/classes.rs",
+        "answers.push(holds);",
+        "answers.push(holds || FAULT);",
+        HEADER,
     ),
     fault(
         707,

@@ -10,6 +10,7 @@ const STRATUM: &str = "compiler/src/classifier/stratum.rs";
 const GROW: &str = "compiler/src/classifier/grow.rs";
 const REGION: &str = "compiler/src/classifier/cube.rs";
 const TABLES: &str = "compiler/src/classifier/tables.rs";
+const RANKS: &str = "compiler/src/classifier/ranks.rs";
 
 /// The sets that are made in a moment.
 const SETS: Narrow = (
@@ -38,8 +39,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         7,
         TABLES,
-        "listed\n            .map(|&item| items[item as usize].rank)\n            .min()\n            .unwrap_or(0)",
-        "listed.map(|&item| items[item as usize].rank).max().unwrap_or(0)",
+        "listed\n            .map(|&item| items[item as usize].rank)\n            .min()\n            .map_or(0, |first| members.1.of(first))",
+        "listed.map(|&item| items[item as usize].rank).max().map_or(0, |last| members.1.of(last))",
         WALKED,
     ),
     fault(
@@ -68,8 +69,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         102,
         BOXES,
-        "from.ports.is_some() || to.ports.is_some()",
-        "to.ports.is_some()",
+        "from.is_some() || to.is_some()",
+        "to.is_some()",
         FIRST_MATCH,
     ),
     fault(
@@ -222,7 +223,13 @@ pub(super) const FAULTS: &[Fault] = &[
         WALKED,
     ),
     fault(126, TABLES, "0xff", "0", WALKED),
-    fault(127, TABLES, "one.slot == slot", "true", WALKED),
+    fault(
+        127,
+        RANKS,
+        "(rank.saturating_add(1), Slots::Shared(slot))",
+        "(rank + u32::from(!FAULT), Slots::Shared(slot))",
+        &[(Compiler, "classifier::")],
+    ),
     fault(
         128,
         GROW,

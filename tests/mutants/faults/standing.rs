@@ -133,7 +133,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         519,
         "runtime/src/state/record.rs",
-        "record.version != VERSION",
+        "!(OLDEST..=VERSION).contains(&record.version)",
         "false",
         &[(Runtime, "record::")],
     ),
@@ -312,6 +312,27 @@ pub(super) const FAULTS: &[Fault] = &[
         "!taken.get(*index).copied().unwrap_or(true) &&",
         "(FAULT || !taken.get(*index).copied().unwrap_or(true)) &&",
         &[(Runtime, "totals::")],
+    ),
+    fault(
+        1504,
+        "runtime/src/state/totals.rs",
+        "totals.chunks_mut(in_value(shape))",
+        "totals.chunks_mut(1)",
+        &[(Runtime, "totals::")],
+    ),
+    fault(
+        1505,
+        "runtime/src/state/totals.rs",
+        "given.chunks(in_value(shape))",
+        "given.chunks(1)",
+        &[(Runtime, "totals::")],
+    ),
+    fault(
+        1506,
+        "runtime/src/status/verified.rs",
+        "if found == record.manifest.version =>",
+        "if FAULT || found == record.manifest.version =>",
+        &[(Runtime, "verified::")],
     ),
     fault(
         534,

@@ -1,10 +1,11 @@
-//! Faults in the code of the walk, and in what counts for the first match.
+//! Faults in the code of the walk, in what counts for the first match, and in where counters stand.
 
 use super::Suite::{Compiler, Differential};
 use super::{Fault, Narrow, fault, harmless};
 
 const WALK: &str = "compiler/src/lower/answers/walk.rs";
 const RECORD: &str = "compiler/src/lower/answers/walk/record.rs";
+const COUNTER: &str = "compiler/src/lower/counter.rs";
 
 const TESTS: &[Narrow] = &[
     (Compiler, "lower::tests::first_match"),
@@ -66,8 +67,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         136,
         RECORD,
-        "number(maps.first_slot)",
-        "number(maps.first_slot + 1)",
+        "number(distance)",
+        "number(distance - 1)",
         TESTS,
     ),
     fault(
@@ -91,5 +92,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "alu(shift, AluOp::And, 63)",
         "alu(shift, AluOp::And, if FAULT { 31 } else { 63 })",
         TESTS,
+    ),
+    fault(
+        1501,
+        COUNTER,
+        "block, AluOp::Rsh, KEY_SHIFT",
+        "block, AluOp::Rsh, KEY_SHIFT + i32::from(FAULT)",
+        TESTS,
+    ),
+    fault(
+        1502,
+        COUNTER,
+        "within, AluOp::And, PLACE_MASK",
+        "within, AluOp::And, PLACE_MASK >> i32::from(FAULT)",
+        TESTS,
+    ),
+    fault(
+        1503,
+        COUNTER,
+        "builder.fit(offset, \"the place of a counter\")",
+        "builder.fit(offset + 16, \"the place of a counter\")",
+        &[(Compiler, "lower::tests::doors")],
     ),
 ];

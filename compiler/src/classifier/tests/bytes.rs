@@ -1,23 +1,21 @@
 //! A walk through the bytes of the tables, as the code does it: what was found so far ends a list, and leaves out a stratum.
 //!
-//! Takes tables and a packet; gives the rank and the counter of the first member that matches. It reads the format that
+//! Takes tables and a packet; gives the group and the counter of the first member that matches. It reads the format that
 //! [`crate::classifier::tables`] writes down and nothing else, so that a table that says something else than the strata
 //! it was made of is seen here.
 
 use super::super::stratum::hash;
 use super::super::tables::{
-    FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, LIST, MASK_BITS, RANK_AT, RankSlots,
-    SERVICE_AT, SERVICE_BITS, SHIFT_AT, SIZE_AT, StratumTables, Tables, WORD_AT, address_words,
-    record_size,
+    FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, LIST, MASK_BITS, RANK_AT, SERVICE_AT,
+    SERVICE_BITS, SHIFT_AT, SIZE_AT, StratumTables, Tables, WORD_AT, address_words, record_size,
 };
-use super::super::{Dimension, GUARD, Root, SERVICE_SIZE};
+use super::super::{Dimension, GUARD, Ranks, Root, SERVICE_SIZE, Slots};
 use super::Packet;
 use crate::policy::Family;
 
 /// What a walk ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) rank: u32,
     pub(super) group: u32,
     pub(super) slot: u32,
 }
@@ -47,17 +45,18 @@ pub(super) fn answer(tables: &Tables, family: Family, packet: &Packet) -> Option
     let best = of.strata.iter().fold(u64::MAX, |best, stratum| {
         walk.stratum(stratum, best).unwrap_or(best)
     });
-    (best != u64::MAX).then(|| found(&tables.slots, best))
+    (best != u64::MAX).then(|| found(&tables.ranks, best))
 }
 
-fn found(slots: &RankSlots, best: u64) -> Answer {
+fn found(ranks: &Ranks, best: u64) -> Answer {
     let rank = part(best, RANK_AT, 64 - RANK_AT);
-    let slot = match slots {
-        RankSlots::Offset(first) => first + rank,
-        RankSlots::Table(bytes) => word32(bytes, rank as usize),
+    let pieces = ranks.pieces().iter();
+    let piece = pieces.rev().find(|piece| piece.first <= rank).unwrap();
+    let slot = match piece.slots {
+        Slots::Below(distance) => rank - distance,
+        Slots::Shared(slot) => slot,
     };
     Answer {
-        rank,
         group: part(best, GROUP_AT, GROUP_BITS),
         slot,
     }

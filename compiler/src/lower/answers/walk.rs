@@ -10,6 +10,7 @@
 //! but the verifier does not know that: each is compared with the table's end once, on a way that is never taken.
 //! The layout is that of [`crate::classifier::tables`].
 
+mod class;
 mod maps;
 mod record;
 
@@ -25,7 +26,7 @@ use super::{Answers, Way};
 use crate::lower::{FROM, TO};
 
 pub(crate) use maps::ClassifierMaps;
-use maps::StratumMaps;
+use maps::{ClassCode, StratumMaps};
 
 /// The slots of a walk.
 pub(super) struct WalkFrame {
@@ -84,7 +85,7 @@ impl Answers<'_> {
         builder.enter(entry);
         let addresses = self.packet_words(builder, maps, family);
         let best = builder.imm(-1);
-        for stratum in &tables.strata {
+        for (number, stratum) in tables.strata.iter().enumerate() {
             let next = builder.block();
             let walk = Walk {
                 slots: &self.walk,
@@ -94,6 +95,9 @@ impl Answers<'_> {
                 best,
                 next,
             };
+            if number > 0 {
+                walk.unless_better(builder, stratum);
+            }
             walk.stratum(builder, stratum);
             builder.enter(next);
         }
@@ -132,6 +136,15 @@ impl Answers<'_> {
     }
 
     fn class_and_ports(&self, builder: &mut Builder, maps: &ClassifierMaps, family: Family) {
+        let class = match &maps.classes {
+            ClassCode::Table(classes) => self.class_in_table(builder, *classes, family),
+            ClassCode::Tree(diagram) => self.class_by_tree(builder, diagram, family),
+        };
+        builder.store_slot(self.walk.class, 0, class, Width::DW);
+        self.ports_of_class(builder, class, family);
+    }
+
+    fn class_in_table(&self, builder: &mut Builder, classes: TableRef, family: Family) -> Value {
         let protocol = self.protocol(builder, family);
         if self.given.source.chain.hook.is_packet() {
             // A later fragment is 2, which becomes 256; the others are 0 and 1.
@@ -141,11 +154,9 @@ impl Answers<'_> {
             builder.alu(protocol, AluOp::Add, later);
         }
         builder.alu(protocol, AluOp::And, 0x1ff);
-        let entry = table(builder, maps.classes);
+        let entry = table(builder, classes);
         builder.alu(entry, AluOp::Add, protocol);
-        let class = builder.load(entry, 0, Width::B);
-        builder.store_slot(self.walk.class, 0, class, Width::DW);
-        self.ports_of_class(builder, class, family);
+        builder.load(entry, 0, Width::B)
     }
 
     /// The number of the protocol; where all that comes there has one, that.
@@ -185,12 +196,13 @@ impl Answers<'_> {
 }
 
 impl Walk<'_> {
+    /// Leaves the stratum out if what was found stands before everything in it.
+    fn unless_better(&self, builder: &mut Builder, stratum: &StratumMaps) {
+        let first = wide(builder, u64::from(stratum.first_rank) << RANK_AT);
+        builder.leave_if_wide(self.best, JumpOp::Lt, first, self.next);
+    }
+
     fn stratum(&self, builder: &mut Builder, stratum: &StratumMaps) {
-        if stratum.first_rank > 0 {
-            // What was found stands before everything in here.
-            let first = wide(builder, u64::from(stratum.first_rank) << RANK_AT);
-            builder.leave_if_wide(self.best, JumpOp::Lt, first, self.next);
-        }
         let node = match stratum.root {
             Root::Hash { shape, bits, first } => {
                 let node = self.hash(builder, &shape.masks(), bits);

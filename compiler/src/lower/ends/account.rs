@@ -1,11 +1,11 @@
-//! Counting: packets and bytes in the per-CPU map `counters`, keyed by the slot `counter`.
+//! Counting: packets and bytes in the per-CPU map `counters`, in the slot that `counter` holds.
 
-use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
-use crate::ir::{Arg, Block, Builder, Operand, Value};
+use crate::ir::{Block, Builder, Operand, Value};
 
 use super::Ends;
 use crate::lower::context::skb;
+use crate::lower::counter::counter_of;
 use crate::lower::prologue::ETHERNET;
 
 impl Ends<'_> {
@@ -20,9 +20,8 @@ impl Ends<'_> {
         let block = builder.head_block();
         builder.enter(block);
         self.given.unless_asked(builder, next);
-        let args = [Arg::Map(map), Arg::SlotAddress(self.given.frame.counter)];
-        let counter = builder.call_value(Helper::MapLookupElem, &args);
-        builder.leave_if_wide(counter, JumpOp::Eq, 0, next);
+        let frame = &self.given.frame;
+        let counter = counter_of(builder, map, [frame.counter, frame.counter_block], next);
         let packets = self.packets(builder);
         self.add(builder, counter, 0, packets);
         if let Some(size) = self.size(builder) {

@@ -74,9 +74,8 @@ impl Machine {
             .iter()
             .position(|one| one.kind == CounterKind::Withheld)
             .unwrap();
-        let map = self.maps.named("counters").unwrap();
-        let slot = u32::try_from(slot).unwrap();
-        self.maps.get(map, &slot.to_ne_bytes()).unwrap()[0].into()
+        let [packets, _] = self.maps.counted(slot.try_into().unwrap()).unwrap();
+        packets
     }
 }
 

@@ -275,7 +275,7 @@ fn a_socket_without_room_is_counted_as_escaped() {
     let counters = &built.artifact.manifest.counters;
     let escaped = CounterKind::Escaped;
     let slot = counters.iter().position(|one| one.kind == escaped);
-    let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
+    let slot = u32::try_from(slot.unwrap()).unwrap();
     let mut programs = built.artifact.programs.iter();
     let program = programs.find(|one| one.name == "sock_ops").unwrap();
     let counts = [4000, 4001, 4002].map(|port| {
@@ -291,7 +291,7 @@ fn a_socket_without_room_is_counted_as_escaped() {
             socket: Some(SocketModel::listener(1, local).connected(1, remote)),
         });
         run(program, &mut maps, input, &mut Quiet).unwrap();
-        maps.get(maps.named("counters").unwrap(), &slot).unwrap()[0]
+        maps.counted(slot).unwrap()[0]
     });
     assert_eq!(counts, [0, 1, 2]);
 }
@@ -321,8 +321,8 @@ fn a_second_socket_with_the_same_key_is_counted_as_escaped() {
     let slot = counters
         .iter()
         .position(|one| one.kind == CounterKind::Escaped);
-    let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
-    let counted = maps.get(maps.named("counters").unwrap(), &slot).unwrap()[0];
+    let slot = u32::try_from(slot.unwrap()).unwrap();
+    let counted = maps.counted(slot).unwrap()[0];
     assert_eq!(
         (maps.sockets(maps.named("peers").unwrap()), counted),
         (1, 1)

@@ -9,13 +9,14 @@ use crate::bpf::constant::SK_DROP;
 use crate::bulk::Structure;
 use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
-use crate::interpret::{Bare, Input, Maps, run};
+use crate::interpret::{Bare, Input, Maps, SocketModel, run};
 use crate::packet::build::Frame;
 use crate::pipeline::{Counters, Expects, Options, Passes, compile};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
 use super::made::run_on;
+use super::questions::{looked_up, lookup};
 
 const DROP: i32 = 1;
 const PASS: i32 = 2;
@@ -65,14 +66,29 @@ fn counted(artifact: &Artifact, packets: &[(Header, i32)]) -> Vec<u64> {
 }
 
 fn values(artifact: &Artifact, maps: &Maps) -> Vec<u64> {
-    let counters = maps.named("counters").unwrap();
     let slots = 0..artifact.manifest.counters.len() as u32;
-    slots
-        .map(|slot| {
-            let value = maps.get(counters, &slot.to_ne_bytes()).unwrap();
-            u64::from_ne_bytes(value[..8].try_into().unwrap())
-        })
-        .collect()
+    slots.map(|slot| maps.counted(slot).unwrap()[0]).collect()
+}
+
+/// The last counter of a block of the map is followed by the first of the next one, and each counts for itself, in tables and
+/// beside them.
+#[test]
+fn counters_stand_in_blocks() {
+    let rules = (1..=600).map(|port| match port % 100 {
+        0 => format!("count tcp to port {port}\n"),
+        _ => format!("allow tcp to port {port}\n"),
+    });
+    let artifact = built(&format!("default in drop\n{}", rules.collect::<String>()));
+    let ports = [1, 255, 256, 257, 300, 512, 513, 599, 600, 601];
+    let packets = ports.map(|port| match port {
+        300 | 600 | 601 => (to_port(port), DROP),
+        _ => (to_port(port), PASS),
+    });
+    let counted = counted(&artifact, &packets);
+    let hit = (1..).zip(&counted).filter(|(_, count)| **count > 0);
+    // The last is the default's.
+    let wanted = ports.map(|port| (port, if port == 601 { &3 } else { &1 }));
+    assert_eq!(hit.collect::<Vec<_>>(), wanted);
 }
 
 #[test]
@@ -108,6 +124,43 @@ fn what_counts_in_between_does_not_change_whose_counter_it_is() {
     );
     let packets = [(to_port(1), PASS), (to_port(3), PASS), (to_port(4), DROP)];
     assert_eq!(counted(&artifact, &packets), [1, 2, 0, 1, 1, 1, 0]);
+}
+
+/// The rules that a redirect by a map became share a counter, and yet the first of them decides that matches; what stands behind
+/// them counts for itself.
+#[test]
+fn the_first_rule_of_a_map_wins_though_all_of_them_share_a_counter() {
+    let artifact = built(
+        "socket one = registered
+         socket two = registered
+         map m = { 192.0.2.0/24:53 -> sock one, 192.0.2.0/28:53 -> sock two, 192.0.2.1:53 -> sock one }
+         redirect tcp to 203.0.113.1:53 to sock two
+         redirect tcp by @m
+         redirect tcp to 203.0.113.2:53 to sock two
+         redirect tcp by @m
+         redirect tcp to 203.0.113.3:53 to sock one",
+    );
+    let mut maps = Maps::new(&artifact.maps);
+    let sockets = maps.named("sockets").unwrap();
+    for (id, socket) in (1..).zip(&artifact.manifest.sockets) {
+        for slot in &socket.slots {
+            let model = SocketModel::listener(id, SocketAddr::new(slot.address, 53));
+            let put = maps.update_socket(sockets, &slot.index.to_ne_bytes(), model, 0);
+            put.unwrap();
+        }
+    }
+    for (to, wanted) in [
+        ("203.0.113.1:53", 2),
+        ("192.0.2.1:53", 1),
+        ("192.0.2.2:53", 2),
+        ("192.0.2.99:53", 1),
+        ("203.0.113.2:53", 2),
+        ("203.0.113.3:53", 1),
+    ] {
+        let ran = looked_up(&artifact, &mut maps, lookup(6, "198.51.100.1:4000", to));
+        assert_eq!(ran.assigned.map(|socket| socket.id), Some(wanted), "{to}");
+    }
+    assert_eq!(values(&artifact, &maps)[..5], [1, 3, 1, 0, 1]);
 }
 
 #[test]

@@ -60,10 +60,9 @@ impl Group {
     fn refused(&self) -> u64 {
         let mut counters = self.built.artifact.manifest.counters.iter();
         let slot = counters.position(|one| one.kind == CounterKind::Refused);
-        let slot = u32::try_from(slot.unwrap()).unwrap().to_ne_bytes();
-        let counters = self.maps.named("counters").unwrap();
-        let value = self.maps.get(counters, &slot).unwrap();
-        u64::from_ne_bytes(value[..8].try_into().unwrap())
+        let slot = u32::try_from(slot.unwrap()).unwrap();
+        let [packets, _] = self.maps.counted(slot).unwrap();
+        packets
     }
 }
 

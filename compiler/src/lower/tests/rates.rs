@@ -312,8 +312,7 @@ fn a_count_takes_no_tokens_for_what_was_decided_before_it() {
         };
         let frame = Frame::new(header).shrink();
         passes(&built.artifact, &mut maps, 5, &frame, 0);
-        let counters = maps.named("counters").unwrap();
-        maps.get(counters, &1u32.to_ne_bytes()).unwrap()[0]
+        maps.counted(1).unwrap()[0]
     };
     let ports = Transport::Ports { from: 1, to: 2 };
     for _ in 0..3 {

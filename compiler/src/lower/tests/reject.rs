@@ -373,7 +373,6 @@ fn a_default_rejects_too_but_not_what_is_malformed() {
     verified(&sent(Hook::TcIn, LO, whole).unwrap(), 14);
     let cut = run_on(&artifact, &mut maps, frame[..40].to_vec());
     assert_eq!(sent(Hook::TcIn, LO, cut), None);
-    let counters = maps.named("counters").unwrap();
-    let counted = |slot: u32| maps.get(counters, &slot.to_ne_bytes()).unwrap()[0];
+    let counted = |slot: u32| maps.counted(slot).unwrap()[0];
     assert_eq!((counted(0), counted(1), counted(2)), (1, 1, 1));
 }

@@ -122,7 +122,7 @@ impl<'a> Types<'a> {
         self.get(id, kind::ARRAY)?.more.at(2)
     }
 
-    /// The size of an integer, a struct, or an array of integers.
+    /// The size of an integer, a struct, or an array of either.
     fn size(&self, id: u32) -> Option<u32> {
         let sized = |id| {
             let found = self.get(id, kind::INT).or(self.get(id, kind::STRUCT))?;

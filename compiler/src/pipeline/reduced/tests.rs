@@ -2,7 +2,8 @@ use std::fmt::Write as _;
 
 use sockc_grammar::source::SourceMap;
 
-use crate::bulk::Structure;
+use super::place;
+use crate::bulk::{Conditions, Structure};
 use crate::classifier::{Member, crowd};
 use crate::files::Texts;
 use crate::hook::Hook;
@@ -145,7 +146,7 @@ fn rules_that_make_too_many_prefixes_are_named() {
     let policy = check(&mut sources, id, "t", &mut Texts::default())
         .policy
         .unwrap();
-    let Ok(analysis) = super::place(&policy, Structure::Chosen) else {
+    let Ok(analysis) = place(&policy, Structure::Chosen, Conditions::All) else {
         panic!("not analysed")
     };
     let why = analysis.refused.unwrap();
@@ -164,7 +165,7 @@ fn check_says_what_compile_says_of_the_size() {
     for n in 0..600u32 {
         let _ = writeln!(
             text,
-            "allow tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack",
+            "allow tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack and no socket",
             n % 251,
             n % 13,
             n % 240,
@@ -186,4 +187,28 @@ fn check_says_what_compile_says_of_the_size() {
     };
     assert_eq!(of_size(&outcome), of_size(&checked));
     assert!(of_size(&checked).is_some());
+}
+
+/// Whether tables hold the others or these alone make a direction: why they are in a tree is known.
+#[test]
+fn conditions_that_find_no_class_are_the_reason() {
+    for (others, left) in [(10, 38), (0, 37)] {
+        let mut text = String::from("default in drop\n");
+        for n in 0..others {
+            let _ = writeln!(text, "allow tcp from 10.1.0.{n}");
+        }
+        for n in 0..100 {
+            let _ = writeln!(text, "allow tcp from 10.0.0.{n} if ttl = {n}");
+        }
+        let mut sources = SourceMap::default();
+        let id = sources.add("t.sk", &*text);
+        let checked = check(&mut sources, id, "t", &mut Texts::default());
+        let policy = checked.policy.unwrap();
+        let analysis = place(&policy, Structure::Chosen, Conditions::All);
+        let analysis = analysis.ok().unwrap();
+        assert_eq!(analysis.bulk.is_some(), others > 0);
+        let said = analysis.refused.unwrap().message;
+        let told = format!("the conditions of {left} rules");
+        assert!(said.contains(&told), "{said}");
+    }
 }

@@ -113,7 +113,7 @@ impl Homes {
 }
 
 /// Whether a field of one packet may be another at TC than at XDP.
-fn changes_on_the_way(field: Field) -> bool {
+pub(crate) fn changes_on_the_way(field: Field) -> bool {
     matches!(
         field.kind(),
         FieldKind::Rate | FieldKind::Length | FieldKind::TcpFlags

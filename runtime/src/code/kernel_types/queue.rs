@@ -2,9 +2,7 @@
 //!
 //! Not here: what a program makes of it (`crate::groups::bound`).
 
-use std::fs;
-
-use super::{Types, VMLINUX};
+use super::{Types, VMLINUX, description};
 
 /// Where the kernel keeps what waits in the queue of a socket that a shortcut leads to, and who is at work on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +58,7 @@ pub(crate) struct CallTypes {
 impl QueueTypes {
     /// Reads them; the text says why that cannot be.
     pub(crate) fn read() -> Result<Self, String> {
-        let bytes = fs::read(VMLINUX).map_err(|error| format!("{VMLINUX}: {error}"))?;
-        let types = Types::parse(&bytes);
+        let types = Types::parse(description()?);
         types
             .and_then(|types| Self::of(&types))
             .ok_or_else(|| format!("{VMLINUX} does not tell what waits in the queue of a socket"))

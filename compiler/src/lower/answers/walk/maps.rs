@@ -1,29 +1,36 @@
 //! A classifier's tables, each at its place in a map, with the sizes that code is made from.
 
-use crate::classifier::tables::{FamilyTables, RankSlots, StratumTables, Tables, address_words};
-use crate::classifier::{Root, SERVICE_SIZE};
+use crate::classifier::tables::{FamilyTables, StratumTables, Tables, address_words};
+use crate::classifier::{ClassOf, Piece, Root, SERVICE_SIZE};
+use crate::diagram::flatten::Flat;
+use crate::field::Field;
 use crate::policy::Family;
 use crate::tables::TableRef;
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
 pub(crate) struct ClassifierMaps {
-    /// The classes of protocols.
-    pub classes: TableRef,
+    /// What tells the class of a packet.
+    pub classes: ClassCode,
     /// The services.
     pub services: TableRef,
-    /// Counters by rank, unless they stand in a row.
-    pub slots: Option<TableRef>,
-    /// What is added to a rank where they do.
-    pub first_slot: u32,
+    /// Which counter each rank counts at.
+    pub(super) ranks: Vec<Piece>,
     /// For IPv4.
     pub v4: FamilyMaps,
     /// For IPv6.
     pub v6: FamilyMaps,
     /// How many services the table has room for: a power of two.
     pub(super) service_count: u32,
-    /// How many ranks there are.
-    pub(super) ranks: u32,
+}
+
+/// What tells the class of a packet.
+#[derive(Clone, Debug)]
+pub(crate) enum ClassCode {
+    /// The table of the classes of protocols.
+    Table(TableRef),
+    /// A compare tree.
+    Tree(Flat),
 }
 
 /// The tables of one family.
@@ -55,23 +62,28 @@ impl ClassifierMaps {
     /// `None` where a table has more entries than a program can count, which no map holds.
     pub(crate) fn new(
         tables: &Tables,
-        ranks: u32,
         mut add: impl FnMut(&str, &[u8]) -> TableRef,
     ) -> Option<Self> {
-        let (slots, first_slot) = match &tables.slots {
-            RankSlots::Offset(first) => (None, *first),
-            RankSlots::Table(bytes) => (Some(add("slots", bytes)), 0),
-        };
         Some(Self {
-            classes: add("classes", &tables.classes),
+            classes: match &tables.classes {
+                ClassOf::Protocol(bytes) => ClassCode::Table(add("classes", bytes)),
+                ClassOf::Header(diagram) => ClassCode::Tree(diagram.clone()),
+            },
             services: add("services", &tables.services),
-            slots,
-            first_slot,
+            ranks: tables.ranks.pieces().to_vec(),
             v4: family(&tables.v4, Family::V4, &mut add)?,
             v6: family(&tables.v6, Family::V6, &mut add)?,
             service_count: entries(&tables.services, SERVICE_SIZE)?,
-            ranks,
         })
+    }
+
+    /// The fields that tell the class of a packet, beside protocol and fragment.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = Field> {
+        let tree = match &self.classes {
+            ClassCode::Table(_) => None,
+            ClassCode::Tree(diagram) => Some(diagram),
+        };
+        tree.into_iter().flat_map(Flat::fields)
     }
 
     /// The tables of a family.

@@ -5,7 +5,7 @@ use crate::classifier::tables::{
     GROUP_AT, GROUP_BITS, LAST_AT, MASK_BITS, RANK_AT, SERVICE_AT, SERVICE_BITS, address_words,
     record_size,
 };
-use crate::classifier::{GUARD, SERVICE_SIZE};
+use crate::classifier::{GUARD, Piece, SERVICE_SIZE, Slots};
 use crate::ir::{Block, Builder, Slot, Value};
 use crate::tables::TableRef;
 
@@ -135,6 +135,30 @@ fn entry_at(
     entry
 }
 
+/// Leaves the slot of a rank's counter in a slot of the stack and goes on. Nearly always there is one piece, and the rank is that.
+fn leave_counter(builder: &mut Builder, pieces: &[Piece], rank: Value, to: (Slot, Block)) {
+    match *pieces {
+        [] => builder.bug("records without ranks"),
+        [only] => {
+            match only.slots {
+                Slots::Below(0) => {}
+                Slots::Below(distance) => builder.alu(rank, AluOp::Sub, number(distance)),
+                Slots::Shared(slot) => builder.set(rank, slot.into()),
+            }
+            builder.store_slot(to.0, 0, rank, Width::W);
+            builder.jump(to.1);
+        }
+        _ => {
+            let (lower, higher) = pieces.split_at(pieces.len() / 2);
+            let above = builder.block();
+            builder.leave_if_wide(rank, JumpOp::Ge, number(higher[0].first), above);
+            leave_counter(builder, lower, rank, to);
+            builder.enter(above);
+            leave_counter(builder, higher, rank, to);
+        }
+    }
+}
+
 impl Answers<'_> {
     /// The answer, from the best record.
     pub(super) fn answer_first_match(
@@ -154,19 +178,7 @@ impl Answers<'_> {
         builder.store_slot(self.given.frame.answer, 0, group, Width::W);
         let rank = builder.copy(best);
         builder.alu(rank, AluOp::Rsh, number(RANK_AT));
-        match maps.slots {
-            None => builder.alu(rank, AluOp::Add, number(maps.first_slot)),
-            Some(place) => {
-                let last = number(maps.ranks.saturating_sub(1));
-                builder.leave_if_wide(rank, JumpOp::Gt, last, nobody);
-                builder.alu(rank, AluOp::Lsh, 2);
-                let pointer = table(builder, place);
-                builder.alu(pointer, AluOp::Add, rank);
-                builder.load_to(rank, pointer, 0, Width::W);
-            }
-        }
-        builder.store_slot(slot, 0, rank, Width::W);
-        builder.jump(done);
+        leave_counter(builder, &maps.ranks, rank, (slot, done));
         builder.enter(nobody);
         // Nobody reads it then, but a slot that a path may read has to be written, and 0 would be a value to the verifier.
         builder.set_slot(slot, 0, 1, Width::W);
