@@ -11,6 +11,7 @@ use aya_obj::generated::{
 };
 
 use super::bpf::{address, attr, call_fd, name, number};
+use super::retry;
 
 /// A program with what its object says of it.
 #[derive(Clone, Copy)]
@@ -96,7 +97,7 @@ fn attempt(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         program.log_size = count(log)?;
         program.log_buf = address(std::ptr::from_mut(log));
     }
-    call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a)
+    retry::verified(|| call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a))
 }
 
 fn count<T>(of: &[T]) -> io::Result<u32> {

@@ -39,4 +39,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "program.line_info_cnt = if FAULT { 0 } else { count(source.lines)? };",
         &[(Packets, "refusals::a_program_that_the_verifier")],
     ),
+    fault(
+        1511,
+        "runtime/src/sys/retry.rs",
+        "Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}",
+        "Err(error) if error.kind() == io::ErrorKind::WouldBlock && !FAULT => {}",
+        &[(Runtime, "retry::")],
+    ),
 ];
