@@ -22,7 +22,7 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 use super::fill::slots_map;
 use super::lookup::{Fill, SlotState};
 use crate::code::{Code, Label};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::state::State;
 use crate::state::pin::SINCE;
 use crate::state::record::Record;
@@ -85,9 +85,10 @@ pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Re
 
 /// The map of a generation; one that an older sockc put in force has none.
 pub(crate) fn open(state: &State, generation: u32) -> Result<Option<OwnedFd>, Error> {
-    match bpffs::open(&state.map(generation, SINCE)) {
+    let path = state.map(generation, SINCE);
+    match bpffs::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        times => times.map(Some).map_err(at(NOTE)),
+        opened => opened.map(Some).map_err(|cause| unreadable(&path, cause)),
     }
 }
 

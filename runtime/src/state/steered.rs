@@ -14,7 +14,7 @@ use sockc_compiler::destination::{self, Ending};
 
 use super::State;
 use super::record::Record;
-use crate::error::{Error, at};
+use crate::error::{Error, at, unreadable};
 use crate::sys::{bpffs, map};
 
 /// The map of the runtime that holds older numbers.
@@ -73,7 +73,7 @@ pub struct Destination {
 
 /// Makes the map of older numbers of a generation, empty and marked so, if its programs count.
 pub(crate) fn prepare(state: &State, generation: u32) -> Result<(), Error> {
-    let Some(steered) = open(state, generation, destination::MAP).map_err(at(CARRY))? else {
+    let Some(steered) = open(state, generation, destination::MAP)? else {
         return Ok(());
     };
     let entries = map::shape(steered.as_fd()).map_err(at(CARRY))?.entries + 1;
@@ -84,17 +84,18 @@ pub(crate) fn prepare(state: &State, generation: u32) -> Result<(), Error> {
 
 /// A map of a generation, if there is one: of a policy that counts nothing, or that an older sockc put in force, there is none, and one
 /// that others removed is told by its pin.
-fn open(state: &State, generation: u32, name: &str) -> io::Result<Option<OwnedFd>> {
-    match bpffs::open(&state.map(generation, name)) {
+fn open(state: &State, generation: u32, name: &str) -> Result<Option<OwnedFd>, Error> {
+    let path = state.map(generation, name);
+    match bpffs::open(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some),
+        opened => opened.map(Some).map_err(|cause| unreadable(&path, cause)),
     }
 }
 
 /// Brings the numbers of the newest of the stale generations over to the one of `record`, once.
 pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result<(), Error> {
     let before = stale.iter().rev().find(|other| **other < record.generation);
-    let carried = open(state, record.generation, CARRIED).map_err(at(CARRY))?;
+    let carried = open(state, record.generation, CARRIED)?;
     let (Some(before), Some(carried)) = (before, carried) else {
         return Ok(());
     };
@@ -108,7 +109,11 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
     let Ok((old, _)) = Record::read(&state.record(*before)) else {
         return Ok(());
     };
-    let old = destinations(state, &old)?;
+    let old = match destinations(state, &old) {
+        // What somebody else removed has no numbers any more; `status` told so as long as it was in force.
+        Err(Error::State { .. }) => Vec::new(),
+        old => old?,
+    };
     for (index, one) in rows(&record.manifest) {
         let same = |old: &&Destination| old.socket == one.socket && old.slot.is_of_kind(&one.slot);
         if let Some(old) = old.iter().find(same) {
@@ -148,7 +153,7 @@ fn first_slots(socket: &SocketSlots) -> impl Iterator<Item = &Slot> {
 pub(crate) fn destinations(state: &State, record: &Record) -> Result<Vec<Destination>, Error> {
     let mut maps = Vec::new();
     for name in [destination::MAP, CARRIED] {
-        maps.extend(open(state, record.generation, name).map_err(at(READ))?);
+        maps.extend(open(state, record.generation, name)?);
     }
     if maps.is_empty() {
         return Ok(Vec::new());
