@@ -76,8 +76,9 @@ fn classifier(
     if let Some(unfit) = made.beyond(tables.limit()) {
         return Err(unfit);
     }
-    let add =
-        |name: &str, bytes: &[u8]| tables.push(format!("first_match{number}_{name}"), bytes, LINE);
+    let add = |name: &str, bytes: &[u8]| {
+        tables.push_near(format!("first_match{number}_{name}"), bytes, LINE)
+    };
     Ok(Classifier {
         maps: ClassifierMaps::new(&made, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),

@@ -6,6 +6,7 @@ use super::{Fault, Narrow, fault};
 const BOXES: &str = "compiler/src/classifier/boxes.rs";
 const SERVICES: &str = "compiler/src/classifier/services.rs";
 const SERVICE_TABLE: &str = "compiler/src/classifier/service_table.rs";
+const PLACES: &str = "compiler/src/tables.rs";
 const CHOOSE: &str = "compiler/src/classifier/choose.rs";
 const ITEMS: &str = "compiler/src/classifier/items.rs";
 const STRATUM: &str = "compiler/src/classifier/stratum.rs";
@@ -259,5 +260,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "if plenty.by_rank {\n        return",
         "if plenty.by_rank && !FAULT {\n        return",
         &[(Compiler, "classifier::tests::crossing")],
+    ),
+    fault(
+        1545,
+        PLACES,
+        "begin.is_multiple_of(align)",
+        "(FAULT || begin.is_multiple_of(align))",
+        &[(Compiler, "tables::tests")],
+    ),
+    fault(
+        1546,
+        PLACES,
+        "data.and_then(|data| data.get(begin..begin + bytes.len())) == Some(bytes)",
+        "false",
+        &[(Compiler, "tables::tests")],
+    ),
+    fault(
+        1547,
+        PLACES,
+        "self.near.len() >= NEAR_MAPS",
+        "self.near.len() > NEAR_MAPS",
+        &[(Compiler, "tables::tests")],
     ),
 ];
