@@ -23,6 +23,7 @@ mod intern;
 mod items;
 mod outside;
 mod ranks;
+mod service_table;
 mod services;
 mod shapes;
 mod stratum;
@@ -63,6 +64,7 @@ pub enum Unfit {
 }
 
 pub use choice::{Choice, Split, StratumSummary};
+pub(crate) use choose::MAX_STRATA;
 pub(crate) use classes::Classes;
 pub(crate) use crowd::crowd;
 pub(crate) use grow::MAX_LIST;
@@ -70,7 +72,7 @@ pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use ranks::{Piece, Ranks, Slots};
 pub use services::{ClassOf, Services};
-pub(crate) use services::{GUARD, MAX_CLASSES, MAX_SERVICES, SERVICE_SIZE};
+pub(crate) use services::{GUARD, MAX_CLASSES, SERVICE_SIZE};
 pub(crate) use stratum::MULTIPLIERS;
 pub use stratum::{Root, Stratum, Tuple};
 pub use summary::{FamilySummary, Summary};

@@ -421,6 +421,19 @@ fn the_kernel_agrees_on_long_lists() {
     in_the_kernel("long lists", subject, few, frames() / 2);
 }
 
+/// Records hold the ports there.
+#[test]
+fn the_kernel_agrees_on_lists_of_many_ports() {
+    let subject = |seed: u64| {
+        let set = rules::family::Family::named("interval").unwrap();
+        let rules = set.rules(2_500 + seed as usize).rules;
+        let verdicts = rules::policy::Verdicts::Alternate;
+        let text = rules::policy::policy(&rules, verdicts, rules::policy::RunsAt::Xdp);
+        Subject::compiled(text, Structure::Chosen, &target_here(seed))
+    };
+    in_the_kernel("many ports", subject, 0..2, frames());
+}
+
 #[test]
 fn fifty_rules_and_many_packets_in_the_kernel() {
     let subject = |seed| Subject::random(seed, 50, Structure::Tree, &Target::baseline());

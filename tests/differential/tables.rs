@@ -14,7 +14,7 @@ use sockc_compiler::target::Target;
 use sockc_testing::Rng;
 
 use crate::frame::Layout;
-use crate::rules::family::{FAMILIES, seed};
+use crate::rules::family::{FAMILIES, Family, seed};
 use crate::rules::generate::{different, global};
 use crate::rules::policy::{RunsAt, Verdicts, allows, policy, rule_of_line};
 use crate::rules::scan::Scan;
@@ -139,6 +139,44 @@ fn headers(set: &RuleSet, size: usize) -> Vec<Header> {
     let mut headers = trace::hits(set, &mut rng, PACKETS);
     headers.extend(trace::random(set, &mut rng, PACKETS / 5));
     headers
+}
+
+/// Lists whose ports hardly ever come twice, one of them of 100,000 rules: records hold the ports, and there is no table of them.
+#[test]
+fn rules_of_very_many_different_ports_decide_and_count_as_a_scan() {
+    let lists = [
+        ("interval", 6_000),
+        ("exact", 100_000),
+        ("interval", 100_000),
+    ];
+    for (number, (name, size)) in lists.into_iter().enumerate() {
+        let set = Family::named(name).unwrap().rules(size);
+        check_ports(number, &set, size);
+    }
+    let mut rng = Rng::new(8);
+    let rules = different(6_000, || Rule {
+        from: Prefix::any(true),
+        to: Prefix::of(
+            Ipv6Addr::from_bits(global(&mut rng)).into(),
+            48 + rng.byte() % 17,
+        ),
+        sports: (rng.half() >> 1, u16::MAX),
+        dports: (rng.half() >> 1, 0x8000 | rng.half()),
+        protocol: Some(6),
+    });
+    check_ports(3, &RuleSet::new("ports of IPv6", rules), 6_000);
+}
+
+/// The list of this number decides right, and its table of services is small.
+fn check_ports(number: usize, set: &RuleSet, size: usize) {
+    let (target, place) = made_for(number);
+    let running = Running::new(&set.rules, place, &target);
+    let tables = running.subject.built.tables.iter();
+    let services = tables.filter(|table| table.name.ends_with("_services"));
+    let largest = services.map(|table| table.size).max();
+    assert!(largest.is_some_and(|size| size <= 65_536), "{largest:?}");
+    let hits = running.check(set, &headers(set, size));
+    assert!(hits > PACKETS / 2, "{hits}");
 }
 
 /// Senders of IPv6 by prefixes of /16 to /64: nodes look at the upper half of the sender.

@@ -8,11 +8,12 @@ use super::cost::{Probe, Walks, probes};
 use super::flat::{Flat, Narrow, Wide};
 use super::items::{Dimension, Item};
 use super::shapes::{self, best_shape};
-use super::stratum::{Boxes, MAX_LIST_BYTES, Room, Stratum, Tuple, record_size};
+use super::stratum::{Boxes, MAX_LIST_BYTES, Room, Stratum, Tuple, has_many_services};
+use super::tables;
 use crate::policy::Family;
 
 /// The maximum number of strata: each is one more walk for every packet.
-const MAX_STRATA: usize = 6;
+pub(crate) const MAX_STRATA: usize = 6;
 
 /// The maximum number of hashed strata that are tried, before they are cut into parts.
 const MAX_HASHED: usize = 4;
@@ -29,6 +30,42 @@ const HOPELESS: f64 = 1.2;
 
 /// The maximum number of boxes for which several pairs of trees are tried.
 const MAX_PAIRS: usize = 256;
+
+/// Bytes of a record without ports, by which room is measured out.
+fn record_size(family: Family) -> usize {
+    tables::record_size(family, false)
+}
+
+/// How much room there is.
+#[derive(Clone, Copy)]
+struct Plenty {
+    /// How many times the usual one.
+    times: usize,
+    /// Whether records may hold ports.
+    ports: bool,
+    /// Whether what is left for trees is split by rank, and by nothing else.
+    by_rank: bool,
+}
+
+const fn plenty(times: usize, ports: bool, by_rank: bool) -> Plenty {
+    Plenty {
+        times,
+        ports,
+        by_rank,
+    }
+}
+
+/// What is tried, until the boxes fit. Most sets do with little room; for the others speed goes before memory, then records become
+/// small again, and in the end fewer boxes cross since each stratum has those of some ranks.
+const ROOMS: [Plenty; 4] = [
+    plenty(1, true, false),
+    plenty(6, true, false),
+    plenty(36, false, false),
+    plenty(36, false, true),
+];
+
+/// How many trees by rank are tried, one after the other. Where one finds something, those after it are left out.
+const RANK_PARTS: [usize; 4] = [2, 3, 4, 6];
 
 /// What was found: the strata of a family, those of smaller ranks first, and what they were chosen from.
 type Found = (Vec<Stratum>, Choice);
@@ -50,14 +87,13 @@ fn strata_of<F: Flat>(items: &[Item], family: Family) -> Option<Found> {
         classes: items.iter().fold(0, |all, item| all | item.classes),
     };
     let probes = probes(boxes);
-    // Most sets do with little room; for the others speed goes before memory.
-    [1, 6, 36]
+    ROOMS
         .into_iter()
         .find_map(|plenty| within(boxes, &probes, plenty))
 }
 
-/// The best strata that can be made where each may take so many times the usual room.
-fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Option<Found> {
+/// The best strata that can be made in this room.
+fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: Plenty) -> Option<Found> {
     let hashed = hashed(boxes, plenty);
     let mut tried = Tried::default();
     for count in (0..=hashed.strata.len()).rev() {
@@ -66,6 +102,9 @@ fn within<F: Flat>(boxes: Boxes<'_, F>, probes: &[Probe], plenty: usize) -> Opti
         }
         let least = tried.least();
         let time = trees(boxes, &hashed, count, (probes, plenty), &mut tried);
+        if plenty.by_rank {
+            break;
+        }
         if time.is_some_and(|time| least.is_some_and(|least| time > HOPELESS * least)) {
             break;
         }
@@ -83,7 +122,7 @@ struct Hashed {
     left: Vec<Vec<u32>>,
 }
 
-fn hashed<F: Flat>(boxes: Boxes<'_, F>, plenty: usize) -> Hashed {
+fn hashed<F: Flat>(boxes: Boxes<'_, F>, plenty: Plenty) -> Hashed {
     let all: Vec<u32> = (0..boxes.items.len() as u32).collect();
     let mut found = Hashed {
         strata: Vec::new(),
@@ -112,12 +151,14 @@ fn parts<F: Flat>(
     boxes: Boxes<'_, F>,
     taken: &[u32],
     shape: Tuple,
-    plenty: usize,
+    Plenty { times, ports, .. }: Plenty,
 ) -> Option<Vec<Stratum>> {
-    let most = MAX_LIST_BYTES / record_size(boxes.family) * 7 / 8;
+    let holds_ports = ports && has_many_services(boxes.items, taken);
+    let most = MAX_LIST_BYTES / tables::record_size(boxes.family, holds_ports) * 7 / 8;
     let room = |part: &[u32]| Room {
-        records: plenty * (2 * part.len() + 8_192),
-        bytes: plenty * (record_size(boxes.family) * part.len() + 32_768),
+        records: times * (2 * part.len() + 8_192),
+        bytes: times * (record_size(boxes.family) * part.len() + 32_768),
+        ports,
     };
     let parts = taken.len().div_ceil(most);
     taken
@@ -137,7 +178,7 @@ fn trees<F: Flat>(
     boxes: Boxes<'_, F>,
     hashed: &Hashed,
     count: usize,
-    (probes, plenty): (&[Probe], usize),
+    (probes, plenty): (&[Probe], Plenty),
     tried: &mut Tried,
 ) -> Option<f64> {
     let family = boxes.family;
@@ -149,20 +190,13 @@ fn trees<F: Flat>(
         .saturating_sub(left.len() * record_size(family))
         .min(MAX_COPIES * record_size(family) * left.len())
         .max(MIN_ROOM)
-        * plenty;
+        * plenty.times;
     let mut fastest: Option<f64> = None;
-    for kinds in [
-        &[][..],
-        &KINDS[0..1],
-        &KINDS[1..2],
-        &KINDS[2..3],
-        &KINDS[3..4],
-        &KINDS[0..2],
-    ] {
+    for way in ways(plenty) {
         if fastest.is_some() && (left.len() > MAX_PAIRS || left.is_empty()) {
             break;
         }
-        let groups = groups(boxes.items, left, kinds);
+        let groups = way.groups(boxes.items, left);
         if first.len() + groups.len() > MAX_STRATA {
             continue;
         }
@@ -172,6 +206,7 @@ fn trees<F: Flat>(
                 let room = Room {
                     records: bytes / record_size(family) + left.len(),
                     bytes: bytes / left.len() * group.len(),
+                    ports: plenty.ports,
                 };
                 Stratum::build(boxes, group, None, room).ok()
             })
@@ -188,6 +223,41 @@ fn trees<F: Flat>(
         fastest = Some(fastest.map_or(nanoseconds, |least| least.min(nanoseconds)));
     }
     fastest
+}
+
+/// A way to split what no hash takes.
+enum Way {
+    /// By these kinds.
+    Kinds(&'static [Kind]),
+    /// Into so many parts, those of smaller ranks first: a packet that matches in one need not look at the next.
+    Ranks(usize),
+}
+
+fn ways(plenty: Plenty) -> Vec<Way> {
+    if plenty.by_rank {
+        return RANK_PARTS.map(Way::Ranks).into();
+    }
+    let kinds = [
+        &[][..],
+        &KINDS[0..1],
+        &KINDS[1..2],
+        &KINDS[2..3],
+        &KINDS[3..4],
+        &KINDS[0..2],
+    ];
+    kinds.map(Way::Kinds).into()
+}
+
+impl Way {
+    fn groups(&self, items: &[Item], left: &[u32]) -> Vec<Vec<u32>> {
+        match *self {
+            Self::Kinds(kinds) => groups(items, left, kinds),
+            Self::Ranks(parts) => {
+                let size = left.len().div_ceil(parts).max(1);
+                left.chunks(size).map(<[u32]>::to_vec).collect()
+            }
+        }
+    }
 }
 
 /// Boxes by which of the kinds they are of; no group is empty.

@@ -1,6 +1,6 @@
 //! What is left of boxes without their addresses, each kept once, and the classes of packets that they tell apart.
 //!
-//! Takes [`Service`]s; gives their numbers, the class of each packet, and the table that code compares with. The class is
+//! Takes [`Service`]s; gives their numbers, the class of each packet, and what code compares with. The class is
 //! that of the protocol, or, where rules have conditions, the terminal of a diagram over the header. Not here: addresses,
 //! and how that diagram is made (`classes`).
 
@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::boxes::{Protocols, Service};
 use super::classes::Classes;
-use super::tables::SERVICE_BITS;
 use crate::diagram::flatten::Flat;
 use crate::policy::Condition;
 use crate::protocol::IpProtocol;
@@ -18,9 +17,6 @@ pub(crate) const MAX_CLASSES: usize = 64;
 
 /// Entries of the table of classes: each protocol number, and each again for later fragments.
 pub(crate) const CLASS_ENTRIES: usize = 512;
-
-/// The maximum number of services: a record has so many bits for their number.
-pub(crate) const MAX_SERVICES: u32 = 1 << SERVICE_BITS;
 
 /// Bytes of an entry of the table of services: lower bounds, upper bounds, the classes that do not match.
 pub(crate) const SERVICE_SIZE: usize = 32;
@@ -80,9 +76,6 @@ impl Services {
             return Some(number);
         }
         let number = u32::try_from(self.list.len()).ok()?;
-        if number >= MAX_SERVICES {
-            return None;
-        }
         self.list.push(service);
         self.known.insert(service, number);
         Some(number)
@@ -152,15 +145,16 @@ impl Services {
         if seen.len() > MAX_CLASSES {
             return None;
         }
-        self.classes = self.list.iter().map(|one| self.mask(one)).collect();
+        let masks: HashMap<Asked, u64> = tests.iter().map(|one| (*one, self.mask(one))).collect();
+        self.classes = self.list.iter().map(|one| masks[&one.asked()]).collect();
         Some(())
     }
 
-    fn mask(&self, service: &Service) -> u64 {
+    fn mask(&self, asked: &Asked) -> u64 {
         let mut mask = 0;
         for (entry, &class) in self.class_of.iter().enumerate() {
             let number = (entry & 0xff) as u8;
-            if speaks_of(&service.asked(), number, entry > 0xff) {
+            if speaks_of(asked, number, entry > 0xff) {
                 mask |= 1 << class;
             }
         }
@@ -200,25 +194,15 @@ impl Services {
         }
     }
 
-    /// The table of services, `SERVICE_SIZE` bytes each, filled up to a power of two of entries.
-    ///
-    /// Each begins with the lower bounds (the receiver's port in the low half), then the upper bounds with `GUARD`,
-    /// then the classes that do not match.
+    /// The bounds of a service's ports as code compares with them: the lower ones (the receiver's port in the low half), then
+    /// the upper ones with `GUARD`.
     #[must_use]
-    pub fn table(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for (service, classes) in self.list.iter().zip(&self.classes) {
-            let pair = |from: u16, to: u16| u64::from(from) << 32 | u64::from(to);
-            let low = pair(service.from.0, service.to.0);
-            let high = pair(service.from.1, service.to.1) | GUARD;
-            for word in [low, high, !classes, 0] {
-                bytes.extend_from_slice(&word.to_le_bytes());
-            }
-        }
-        let entries = self.list.len().max(1).next_power_of_two();
-        // No record names those after the last: lower bounds of ones, with no guard above and every class missing.
-        bytes.resize(entries * SERVICE_SIZE, u8::MAX);
-        bytes
+    pub(super) fn bounds(&self, number: u32) -> [u64; 2] {
+        let service = &self.list[number as usize];
+        let pair = |from: u16, to: u16| u64::from(from) << 32 | u64::from(to);
+        let low = pair(service.from.0, service.to.0);
+        let high = pair(service.from.1, service.to.1) | GUARD;
+        [low, high]
     }
 }
 

@@ -9,6 +9,7 @@ use super::cube::{self, Cube};
 use super::flat::{Flat, Plane};
 use super::grow::{Grower, Grown, TooMuch, Word};
 use super::items::{Dimension, Item, width};
+use super::tables::record_size;
 use crate::policy::Family;
 
 /// The odd constants that address words are multiplied by: the fraction of the golden ratio and three more (the ones of
@@ -120,6 +121,8 @@ pub struct Stratum {
     pub boxes: usize,
     /// The smallest rank of its boxes: where a smaller one is known, the walk can be left out.
     pub first_rank: u32,
+    /// Whether its records hold the bounds of their ports, and not only the number of a service.
+    pub holds_ports: bool,
 }
 
 /// How much room a stratum gets.
@@ -129,6 +132,8 @@ pub struct Room {
     pub records: usize,
     /// Bytes that nodes and copies may add.
     pub bytes: usize,
+    /// Whether records may hold ports, which makes them larger.
+    pub ports: bool,
 }
 
 /// The boxes of a family: as they are, and as trees are grown from them.
@@ -158,13 +163,18 @@ pub(super) const MAX_LIST_BYTES: usize = 4 << 20;
 /// Records that a table has besides those of its lists, at most.
 const AFTER_LAST: usize = 64;
 
-/// Bytes of a box in a list.
-#[must_use]
-pub(super) fn record_size(family: Family) -> usize {
-    match family {
-        Family::V4 => 16,
-        Family::V6 => 40,
-    }
+/// Different services of a stratum whose table is near at hand: with more, records hold their ports.
+pub(super) const NEAR_SERVICES: usize = 2_048;
+
+/// Whether these boxes are of so many services that their records should hold the ports.
+pub(super) fn has_many_services(items: &[Item], list: &[u32]) -> bool {
+    let services = || list.iter().map(|&index| items[index as usize].service);
+    let Some(last) = services().max().filter(|_| list.len() > NEAR_SERVICES) else {
+        return false;
+    };
+    let mut seen = vec![false; last as usize + 1];
+    let fresh = services().filter(|&one| !std::mem::replace(&mut seen[one as usize], true));
+    fresh.count() > NEAR_SERVICES
 }
 
 impl Stratum {
@@ -175,11 +185,11 @@ impl Stratum {
         shape: Option<Tuple>,
         room: Room,
     ) -> Result<Self, TooMuch> {
+        let holds_ports = room.ports && has_many_services(boxes.items, list);
+        let record = record_size(boxes.family, holds_ports);
         let lists = super::grow::Room {
-            records: room
-                .records
-                .min(MAX_LIST_BYTES / record_size(boxes.family) - AFTER_LAST),
-            record: record_size(boxes.family),
+            records: room.records.min(MAX_LIST_BYTES / record - AFTER_LAST),
+            record,
         };
         let mut grower = Grower::new(boxes.flats, lists);
         let root = match shape {
@@ -193,6 +203,7 @@ impl Stratum {
             first_rank: list
                 .first()
                 .map_or(u32::MAX, |&first| boxes.items[first as usize].rank),
+            holds_ports,
         })
     }
 
@@ -200,7 +211,7 @@ impl Stratum {
     #[must_use]
     pub fn bytes(&self, family: Family) -> usize {
         let records: usize = self.grown.lists.iter().map(Vec::len).sum();
-        self.grown.children.len() * 4 + records * record_size(family)
+        self.grown.children.len() * 4 + records * record_size(family, self.holds_ports)
     }
 }
 

@@ -6,7 +6,8 @@
 //! ```text
 //! child   u32  node: base (20 bits) | log2 of bits (2) | shift (6) | word (3) | 0
 //!              list: first record (20 bits) … | 1
-//! record  the address words, then u64: masks (11 bits) | service (19) | last (1) | group (13) | rank (20)
+//! record  the address words, the bounds of both ports where a stratum's records hold them, then u64:
+//!         masks (11 bits) | service (19) | last (1) | group (13) | rank (20)
 //! ```
 //!
 //! Words of a packet: for IPv4 both addresses (the sender's high), then `class << 32 | from port << 16 | to port`; for IPv6
@@ -19,6 +20,7 @@ use std::collections::HashMap;
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
+use super::service_table::ServiceTable;
 use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
 use super::{FamilyRules, Member, Ranks, Services, Unfit};
@@ -73,6 +75,8 @@ pub struct StratumTables {
     pub words: Vec<u32>,
     /// The smallest rank in it.
     pub first_rank: u32,
+    /// Whether records hold the bounds of their ports.
+    pub holds_ports: bool,
 }
 
 /// The tables of one family.
@@ -110,30 +114,37 @@ impl Tables {
         if ranks.last() >= Some(NO_RANK) {
             return Err(Unfit::Size);
         }
-        if services.len() > 1 << SERVICE_BITS {
-            return Err(Unfit::Services);
-        }
         if members.iter().any(|one| one.group >= 1 << GROUP_BITS) {
             return Err(Unfit::Groups);
         }
         let [v4, v6] = sides;
+        let mut named = ServiceTable::new(services, sides)?;
+        let v4 = family((members, &ranks), &mut named, v4, Family::V4)?;
+        let v6 = family((members, &ranks), &mut named, v6, Family::V6)?;
         Ok(Self {
             classes: services.told_by(),
-            services: services.table(),
-            v4: family((members, &ranks), v4, Family::V4)?,
-            v6: family((members, &ranks), v6, Family::V6)?,
+            services: named.bytes(),
+            v4,
+            v6,
             ranks,
         })
     }
 
-    /// Bytes of the largest one.
+    /// Why maps of so many bytes do not hold them, if they do not.
     #[must_use]
-    pub fn largest(&self) -> usize {
+    pub fn beyond(&self, limit: usize) -> Option<Unfit> {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
-        let others = [&self.services, &self.v4.masks, &self.v6.masks].map(Vec::len);
-        strata
+        let largest = strata
             .map(|stratum| stratum.children.len().max(stratum.records.len()))
-            .fold(others.into_iter().fold(0, usize::max), usize::max)
+            .fold(0, usize::max);
+        [
+            (self.services.len(), Unfit::Services),
+            (self.v4.masks.len(), Unfit::Lengths),
+            (self.v6.masks.len(), Unfit::Lengths),
+            (largest, Unfit::Size),
+        ]
+        .into_iter()
+        .find_map(|(size, why)| (size > limit).then_some(why))
     }
 }
 
@@ -146,21 +157,32 @@ pub(crate) fn address_words(family: Family) -> usize {
     }
 }
 
-/// Bytes of a record.
+/// Bytes of the bounds of ports that a record may hold.
+pub(crate) const PORTS_SIZE: usize = 16;
+
+/// Bytes of a record, which may hold its ports.
 #[must_use]
-pub(crate) fn record_size(family: Family) -> usize {
-    8 * address_words(family) + 8
+pub(crate) fn record_size(family: Family, holds_ports: bool) -> usize {
+    8 * address_words(family) + if holds_ports { PORTS_SIZE } else { 0 } + 8
 }
 
 /// The members, and their ranks.
 type Ranked<'a> = (&'a [Member<'a>], &'a Ranks);
 
-fn family(members: Ranked<'_>, side: &FamilyRules, family: Family) -> Result<FamilyTables, Unfit> {
+/// What records name by number.
+type Named<'n, 's> = (&'n mut Masks, &'n mut ServiceTable<'s>);
+
+fn family(
+    members: Ranked<'_>,
+    services: &mut ServiceTable<'_>,
+    side: &FamilyRules,
+    family: Family,
+) -> Result<FamilyTables, Unfit> {
     let mut masks = Masks::new(family);
     let strata = side
         .strata
         .iter()
-        .map(|stratum| one_stratum(members, &side.items, stratum, &mut masks))
+        .map(|stratum| one_stratum(members, &side.items, stratum, (&mut masks, services)))
         .collect::<Result<_, _>>()?;
     Ok(FamilyTables {
         masks: masks.bytes(),
@@ -172,12 +194,12 @@ fn one_stratum(
     members: Ranked<'_>,
     items: &[Item],
     stratum: &Stratum,
-    masks: &mut Masks,
+    (masks, services): Named<'_, '_>,
 ) -> Result<StratumTables, Unfit> {
     let grown = &stratum.grown;
-    let mut records = Records::new(masks.family);
+    let mut records = Records::new(masks.family, stratum.holds_ports);
     for list in &grown.lists {
-        records.list(members, items, list, masks)?;
+        records.list(members, items, list, (masks, services))?;
     }
     let family = masks.family;
     let encoded = |word: Word| encoded(word, &records.starts, family);
@@ -201,6 +223,7 @@ fn one_stratum(
             .map(|&item| items[item as usize].rank)
             .min()
             .map_or(0, |first| members.1.of(first)),
+        holds_ports: stratum.holds_ports,
         records: records.finish(),
     })
 }
@@ -298,6 +321,7 @@ impl Masks {
 /// The records of a stratum.
 struct Records {
     family: Family,
+    holds_ports: bool,
     bytes: Vec<u8>,
     /// Where each list begins.
     starts: Vec<u32>,
@@ -305,9 +329,10 @@ struct Records {
 }
 
 impl Records {
-    fn new(family: Family) -> Self {
+    fn new(family: Family, holds_ports: bool) -> Self {
         let mut records = Self {
             family,
+            holds_ports,
             bytes: Vec::new(),
             starts: Vec::new(),
             count: 0,
@@ -318,10 +343,13 @@ impl Records {
 
     /// A record that ends every list: no rank is smaller than the best by then.
     fn nothing(&mut self) {
-        self.bytes
-            .resize(self.bytes.len() + record_size(self.family) - 8, 0);
+        self.bytes.resize(self.bytes.len() + self.size() - 8, 0);
         self.bytes.extend_from_slice(&u64::MAX.to_le_bytes());
         self.count += 1;
+    }
+
+    fn size(&self) -> usize {
+        record_size(self.family, self.holds_ports)
     }
 
     fn list(
@@ -329,7 +357,7 @@ impl Records {
         (members, ranks): Ranked<'_>,
         items: &[Item],
         list: &[u32],
-        masks: &mut Masks,
+        (masks, services): Named<'_, '_>,
     ) -> Result<(), Unfit> {
         if list.is_empty() {
             self.starts.push(0);
@@ -344,12 +372,18 @@ impl Records {
             for word in words(item.from.address, item.to.address, self.family) {
                 self.bytes.extend_from_slice(&word.to_le_bytes());
             }
+            if self.holds_ports {
+                for word in services.bounds(item) {
+                    self.bytes.extend_from_slice(&word.to_le_bytes());
+                }
+            }
+            let service = services.number(item, self.holds_ports)?;
             let group = members[item.rank as usize].group;
             let last = place + 1 == list.len();
             let word = u64::from(ranks.of(item.rank)) << RANK_AT
                 | u64::from(group) << GROUP_AT
                 | u64::from(last) << LAST_AT
-                | u64::from(item.service) << SERVICE_AT
+                | u64::from(service) << SERVICE_AT
                 | u64::from(masks.number(item)?);
             self.bytes.extend_from_slice(&word.to_le_bytes());
             self.count += 1;
@@ -360,7 +394,7 @@ impl Records {
     /// After the last list stand records that end every list, as [`Self::nothing`] does: a lost end of a list could
     /// not become a wrong answer there.
     fn finish(mut self) -> Vec<u8> {
-        let after = MAX_LIST * record_size(self.family);
+        let after = MAX_LIST * self.size();
         self.bytes.resize(self.bytes.len() + after, 0xff);
         self.bytes
     }

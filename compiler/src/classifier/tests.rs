@@ -2,12 +2,15 @@
 //! sets, packets at the edges of boxes.
 
 mod bytes;
+mod crossing;
+mod many_ports;
 
 use std::collections::{BTreeSet, HashSet};
 
 use super::grow::MAX_LIST;
 use super::stratum::hash;
-use super::stratum::{MAX_LIST_BYTES, record_size, words};
+use super::stratum::{MAX_LIST_BYTES, words};
+use super::tables::record_size;
 use super::*;
 use crate::policy::{AddressSet, Addresses, Endpoint, ProtocolMatch, Side as End};
 use crate::protocol::IpProtocol;
@@ -162,7 +165,9 @@ fn assert_limits(side: &FamilyRules, family: Family) {
     for stratum in &side.strata {
         let grown = &stratum.grown;
         let records: usize = grown.lists.iter().map(Vec::len).sum();
-        assert!((records + MAX_LIST + 1) * record_size(family) <= MAX_LIST_BYTES);
+        assert!(
+            (records + MAX_LIST + 1) * record_size(family, stratum.holds_ports) <= MAX_LIST_BYTES
+        );
         assert!(grown.children.len() <= 1 << 20 && grown.depth <= 14);
         assert!(grown.lists.iter().all(|list| list.len() <= MAX_LIST));
         // The code leaves a list at the first rank that is no better than what it has.
@@ -511,7 +516,7 @@ fn nothing_after_the_last_list_can_match() {
     let (services, sides) = build(&members).unwrap();
     let tables = Tables::new(&members, &services, &sides).unwrap();
     for stratum in &tables.v4.strata {
-        let size = tables::record_size(Family::V4);
+        let size = record_size(Family::V4, false);
         let after = &stratum.records[stratum.record_count as usize * size..];
         assert_eq!(after.len(), MAX_LIST * size);
         assert!(after.iter().all(|&byte| byte == 0xff));

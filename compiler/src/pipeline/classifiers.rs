@@ -9,13 +9,16 @@ use super::compilation::TOO_LARGE;
 use super::manifest::Slots;
 use crate::bulk::Bulk;
 use crate::chain::Chain;
-use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_SERVICES, Member, Summary, Unfit};
+use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_STRATA, Member, Summary, Unfit};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Policy, SourceLocation};
 use crate::tables::{LINE, Tables};
 
 /// How many of the rules that cross are named.
 const NAMED: usize = 3;
+
+/// What to write instead where rules overlap too much.
+const FEWER_ENDS: &str = "name fewer different ranges of addresses and ports in rules that overlap: join ranges that belong together, or name addresses in a `set`";
 
 /// Rules that no tables hold.
 pub(super) struct Refused<'a> {
@@ -70,11 +73,12 @@ fn classifier(
 ) -> Result<Classifier, Unfit> {
     let (services, sides) = classifier::build(members)?;
     let made = classifier::Tables::new(members, &services, &sides)?;
-    if made.largest() > tables.limit() {
-        return Err(Unfit::Size);
+    if let Some(unfit) = made.beyond(tables.limit()) {
+        return Err(unfit);
     }
-    let add =
-        |name: &str, bytes: &[u8]| tables.push(format!("first_match{number}_{name}"), bytes, LINE);
+    let add = |name: &str, bytes: &[u8]| {
+        tables.push_near(format!("first_match{number}_{name}"), bytes, LINE)
+    };
     Ok(Classifier {
         maps: ClassifierMaps::new(&made, add).ok_or(Unfit::Size)?,
         summary: Summary::new(members, &services, sides, &made),
@@ -98,9 +102,9 @@ impl Refused<'_> {
             Unfit::Size => self.crossing(whole, span, error),
             Unfit::Services => error(
                 span,
-                format!("more than {MAX_SERVICES} different combinations of protocols and ports in {count} rules"),
+                format!("too many different combinations of protocols and ports in {count} rules that match the same packets"),
             )
-            .help("join port ranges that belong together"),
+            .help("join port ranges that belong together, or name addresses"),
             Unfit::Protocols => error(
                 span,
                 format!("more than {MAX_CLASSES} protocols to tell apart in {count} rules"),
@@ -127,12 +131,19 @@ impl Refused<'_> {
         error: impl Fn(Span, String) -> Diagnostic,
     ) -> Diagnostic {
         let crowd = classifier::crowd(&self.members);
+        if crowd.len() <= MAX_LIST {
+            let found = format!(
+                "these {} rules, cut where others of them begin or end, take more room than maps have",
+                self.members.len()
+            );
+            return error(span, found).help(FEWER_ENDS);
+        }
         let mut named = crowd
             .iter()
             .take(NAMED)
             .filter_map(|&number| self.place(whole, self.members.get(number as usize)?));
         let found = format!(
-            "{} of {} rules match the same packets as this one; tables hold about {MAX_LIST} at a place",
+            "{} of {} rules match the same packets as this one; tables hold about {MAX_LIST} at a place, in up to {MAX_STRATA} parts of a list",
             crowd.len().saturating_sub(1),
             self.members.len()
         );
@@ -140,7 +151,7 @@ impl Refused<'_> {
         for place in named {
             refusal = refusal.also(place.span, "this is one of them");
         }
-        refusal.help("name fewer different ranges of addresses and ports in rules that overlap: join ranges that belong together, or name addresses in a `set`")
+        refusal.help(FEWER_ENDS)
     }
 
     /// Where the rule of a member stands.
@@ -177,8 +188,9 @@ mod tests {
             .policy
             .unwrap();
         let start = crate::pipeline::compilation::start(id);
-        let told = |unfit| {
-            let members = policy.rules.values().map(|rule| Member {
+        let told_of = |unfit, count| {
+            let rules = policy.rules.values().take(count);
+            let members = rules.map(|rule| Member {
                 matches: &rule.matches,
                 group: 1,
                 slot: 0,
@@ -190,6 +202,7 @@ mod tests {
             };
             refused.told(&policy, start)
         };
+        let told = |unfit| told_of(unfit, 80);
         for (unfit, words) in [
             (
                 Unfit::Services,
@@ -214,5 +227,7 @@ mod tests {
         let udp = policy.rules.values().nth(1).unwrap();
         assert_eq!(crossing.primary.span, udp.place.span);
         assert_eq!(crossing.secondary.len(), NAMED - 1);
+        let room = told_of(Unfit::Size, 20).primary.text;
+        assert!(room.contains("these 20 rules, cut where"), "{room}");
     }
 }

@@ -5,6 +5,9 @@ use super::{Fault, Narrow, fault};
 
 const BOXES: &str = "compiler/src/classifier/boxes.rs";
 const SERVICES: &str = "compiler/src/classifier/services.rs";
+const SERVICE_TABLE: &str = "compiler/src/classifier/service_table.rs";
+const PLACES: &str = "compiler/src/tables.rs";
+const CHOOSE: &str = "compiler/src/classifier/choose.rs";
 const ITEMS: &str = "compiler/src/classifier/items.rs";
 const STRATUM: &str = "compiler/src/classifier/stratum.rs";
 const GROW: &str = "compiler/src/classifier/grow.rs";
@@ -96,9 +99,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         106,
-        SERVICES,
-        "[low, high, !classes, 0]",
-        "[low, high, !(classes & 1), 0]",
+        SERVICE_TABLE,
+        "[low, high, !self.services.classes(service)]",
+        "[low, high, !(self.services.classes(service) & 1)]",
         WALKED,
     ),
     fault(
@@ -236,5 +239,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "chosen.plane == F::PLANES.len() - 1",
         "false",
         WALKED,
+    ),
+    fault(
+        1540,
+        SERVICE_TABLE,
+        "[ANY[0], ANY[1], !classes]",
+        "[ANY[0], ANY[1], !(classes & 1)]",
+        &[(Compiler, "classifier::tests::many_ports::records")],
+    ),
+    fault(
+        1541,
+        STRATUM,
+        "room.ports && has_many_services(boxes.items, list)",
+        "!FAULT && room.ports && has_many_services(boxes.items, list)",
+        &[(Compiler, "classifier::tests::many_ports::records")],
+    ),
+    fault(
+        1542,
+        CHOOSE,
+        "if plenty.by_rank {\n        return",
+        "if plenty.by_rank && !FAULT {\n        return",
+        &[(Compiler, "classifier::tests::crossing")],
+    ),
+    fault(
+        1545,
+        PLACES,
+        "begin.is_multiple_of(align)",
+        "(FAULT || begin.is_multiple_of(align))",
+        &[(Compiler, "tables::tests")],
+    ),
+    fault(
+        1546,
+        PLACES,
+        "data.and_then(|data| data.get(begin..begin + bytes.len())) == Some(bytes)",
+        "false",
+        &[(Compiler, "tables::tests")],
+    ),
+    fault(
+        1547,
+        PLACES,
+        "self.near.len() >= NEAR_MAPS",
+        "self.near.len() > NEAR_MAPS",
+        &[(Compiler, "tables::tests")],
     ),
 ];

@@ -94,6 +94,20 @@ pub(super) const FAULTS: &[Fault] = &[
         TESTS,
     ),
     fault(
+        1543,
+        RECORD,
+        "load(bounds, at + 8, Width::DW)",
+        "load(bounds, if FAULT { at } else { at + 8 }, Width::DW)",
+        TESTS,
+    ),
+    fault(
+        1544,
+        RECORD,
+        "holds_ports.then_some((record, ports))",
+        "(holds_ports && !FAULT).then_some((record, ports))",
+        &[(Differential, "tables::rules_of_very_many")],
+    ),
+    fault(
         1501,
         COUNTER,
         "block, AluOp::Rsh, KEY_SHIFT",

@@ -115,14 +115,17 @@ impl Walk<'_> {
 
     fn list(&self, stratum: &StratumTables, first: usize, best: u64) -> Option<u64> {
         assert!((first as u32) < stratum.record_count);
-        let size = record_size(self.family);
+        let size = record_size(self.family, stratum.holds_ports);
         for place in 0..stratum.longest.max(1) {
             let record = &stratum.records[(first + place) * size..][..size];
-            let about = word64(record, address_words(self.family));
+            let about = word64(record, size / 8 - 1);
+            let ports = stratum
+                .holds_ports
+                .then(|| &record[8 * address_words(self.family)..]);
             if about >= best {
                 return None;
             }
-            if self.addresses_match(record, about) && self.service_matches(about) {
+            if self.addresses_match(record, about) && self.service_matches(about, ports) {
                 return Some(about);
             }
             if part(about, LAST_AT, 1) == 1 {
@@ -141,10 +144,13 @@ impl Walk<'_> {
         })
     }
 
-    fn service_matches(&self, about: u64) -> bool {
+    /// Whether class and ports are those of a service; `ports` are the bounds that stand in the record itself.
+    fn service_matches(&self, about: u64, ports: Option<&[u8]>) -> bool {
         let number = part(about, SERVICE_AT, SERVICE_BITS) as usize;
         let service = &self.tables.services[number * SERVICE_SIZE..][..SERVICE_SIZE];
-        let [low, high, others] = [0, 1, 2].map(|number| word64(service, number));
+        let bounds = ports.unwrap_or(service);
+        let [low, high] = [0, 1].map(|number| word64(bounds, number));
+        let others = word64(service, 2);
         let high = high ^ GUARD;
         let last = self.words[address_words(self.family)];
         let within =

@@ -54,6 +54,7 @@ pub(super) struct StratumMaps {
     pub(super) longest: usize,
     pub(super) words: Vec<u32>,
     pub(super) first_rank: u32,
+    pub(super) holds_ports: bool,
 }
 
 impl ClassifierMaps {
@@ -116,6 +117,7 @@ fn family(
             longest,
             record_count,
             first_rank,
+            holds_ports,
             ..
         } = *stratum;
         Some(StratumMaps {
@@ -129,6 +131,7 @@ fn family(
             longest,
             words: stratum.words.clone(),
             first_rank,
+            holds_ports,
         })
     });
     let strata = strata.collect::<Option<_>>()?;

@@ -16,7 +16,7 @@ use crate::lower::answers::Answers;
 impl Walk<'_> {
     /// Compares with one record after the other.
     pub(super) fn list(&self, builder: &mut Builder, stratum: &StratumMaps, node: Value) {
-        let size = record_size(self.family);
+        let size = record_size(self.family, stratum.holds_ports);
         builder.alu(node, AluOp::And, index_mask());
         let last = number(stratum.record_count.saturating_sub(1));
         builder.leave_if_wide(node, JumpOp::Gt, last, self.next);
@@ -26,22 +26,25 @@ impl Walk<'_> {
         builder.alu(record, AluOp::Add, node);
         for place in 0..stratum.longest.max(1) {
             let offset = builder.fit(place * size, "the place of a record");
-            self.compare_record(builder, record, offset);
+            self.compare_record(builder, record, offset, stratum.holds_ports);
         }
         builder.jump(self.next);
     }
 
     /// Compares with the record so far after the pointer; goes on after it if it does not match.
-    fn compare_record(&self, builder: &mut Builder, record: Value, offset: i16) {
+    fn compare_record(&self, builder: &mut Builder, record: Value, offset: i16, holds_ports: bool) {
         let best = self.best;
         let miss = builder.block();
         let words = 8 * address_words(self.family);
-        let after = offset + builder.fit::<_, i16>(words, "the size of addresses");
+        let ports = offset + builder.fit::<_, i16>(words, "the size of addresses");
+        let before = record_size(self.family, holds_ports) - 8;
+        let after = offset + builder.fit::<_, i16>(before, "the size of what stands before");
         let about = builder.load(record, after, Width::DW);
         builder.leave_if_wide(about, JumpOp::Ge, best, self.next);
         let differs = self.addresses_differ(builder, about, record, offset);
         builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
-        let differs = self.service_differs(builder, about);
+        let ports = holds_ports.then_some((record, ports));
+        let differs = self.service_differs(builder, about, ports);
         builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
         // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
         // number, and follow the ways on which they do and on which they do not one by one.
@@ -85,8 +88,13 @@ impl Walk<'_> {
         })
     }
 
-    /// Not 0 if a port is out of bounds or the class is another.
-    fn service_differs(&self, builder: &mut Builder, about: Value) -> Value {
+    /// Not 0 if a port is out of bounds or the class is another. The bounds stand at `ports`, else with the service.
+    fn service_differs(
+        &self,
+        builder: &mut Builder,
+        about: Value,
+        ports: Option<(Value, i16)>,
+    ) -> Value {
         let maps = self.maps;
         let service = entry_at(
             builder,
@@ -97,9 +105,10 @@ impl Walk<'_> {
         );
         // Both halves at once: a subtraction that borrows takes the guard above it away.
         let above = builder.load_slot(self.slots.guarded, 0, Width::DW);
-        let low = builder.load(service, 0, Width::DW);
+        let (bounds, at) = ports.unwrap_or((service, 0));
+        let low = builder.load(bounds, at, Width::DW);
         builder.alu(above, AluOp::Sub, low);
-        let below = builder.load(service, 8, Width::DW);
+        let below = builder.load(bounds, at + 8, Width::DW);
         let ports = builder.load_slot(self.slots.ports, 0, Width::DW);
         builder.alu(below, AluOp::Sub, ports);
         builder.alu(above, AluOp::And, below);
