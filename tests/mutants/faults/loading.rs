@@ -1,7 +1,7 @@
 //! Faults in how objects are loaded: what is read for it, what maps and programs are made with, and what a refusal says; and in
 //! what is saved on the way, since it is known already.
 
-use super::Suite::{Compiler, Kernel, Packets, Runtime, Verbs};
+use super::Suite::{Compiler, Grammar, Kernel, Packets, Runtime, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -88,5 +88,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "        sizes(artifact)?;",
         "        if !FAULT { sizes(artifact)?; }",
         &[(Runtime, "load::checked")],
+    ),
+    fault(
+        1567,
+        "grammar/src/tree/ahead.rs",
+        "let rule = plain::rule(plain.get(start..end)?, source, start);",
+        "let rule = plain::rule(plain.get(start..end)?, source, if FAULT { 0 } else { start });",
+        &[(Grammar, "plain::large_texts")],
+    ),
+    fault(
+        1568,
+        "compiler/src/pipeline/linted.rs",
+        "Ok(warnings) => warnings.into_iter().chain(lints).collect(),",
+        "Ok(warnings) if FAULT => warnings, Ok(warnings) => warnings.into_iter().chain(lints).collect(),",
+        &[(Compiler, "lint::tests::a_rule")],
     ),
 ];
