@@ -89,6 +89,7 @@ fn compiled_again(
         } else {
             Counters::LeftOut
         },
+        machine: &manifest.made.costly,
         ..Options::from(&target)
     };
     let outcome = pipeline::compile_again(&mut sources, id, &kept.stem, options, &mut texts);

@@ -74,6 +74,10 @@ pub struct Made {
     pub lookup_interface: bool,
     /// Whether rules count.
     pub counters: bool,
+    /// The policies that take what arrives at TC because of the interfaces they are for: `""` is this one, others are those
+    /// of its `for netns` blocks ([`crate::policy::Arriving::Costly`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costly: Vec<String>,
 }
 
 /// Where a program attaches.

@@ -7,6 +7,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 use super::compilation::start;
 use crate::bulk::Structure;
 use crate::lint::Care;
+use crate::policy::Policy;
 use crate::target::Target;
 
 /// What every stage after the resolver is told beside the policy.
@@ -52,6 +53,43 @@ pub struct Options<'a> {
     pub expects: Expects,
     /// Whether the passes over IR run.
     pub passes: Passes,
+    /// What is known of the interfaces.
+    pub machine: &'a dyn Machine,
+}
+
+/// What is known of the interfaces that a file's policies are for.
+pub trait Machine: std::fmt::Debug + Sync {
+    /// The policies on whose interfaces a program at XDP costs every packet that passes it: `""` is that of the file, others
+    /// are the names of its `for netns` blocks.
+    fn costly(&self, policy: &Policy) -> Vec<String>;
+}
+
+/// Nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyMachine;
+
+impl Machine for AnyMachine {
+    fn costly(&self, _: &Policy) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// All interfaces are such.
+#[derive(Clone, Copy, Debug)]
+pub struct CostlyMachine;
+
+impl Machine for CostlyMachine {
+    fn costly(&self, policy: &Policy) -> Vec<String> {
+        let blocks = policy.netns.iter().map(|block| block.name.clone());
+        std::iter::once(String::new()).chain(blocks).collect()
+    }
+}
+
+/// Those that an object says.
+impl Machine for Vec<String> {
+    fn costly(&self, _: &Policy) -> Vec<String> {
+        self.clone()
+    }
 }
 
 /// Whether the passes over IR run.
@@ -93,6 +131,7 @@ impl<'a> From<&'a Target> for Options<'a> {
             counters: Counters::default(),
             expects: Expects::default(),
             passes: Passes::default(),
+            machine: &AnyMachine,
         }
     }
 }
