@@ -75,11 +75,13 @@ pub use live::sets::{
     Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
 };
 pub use log::LogReader;
+pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
+pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
 pub use sockets::desk::{Caller, DeskCount, DeskEvent, socket_listen};

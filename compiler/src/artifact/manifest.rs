@@ -59,7 +59,7 @@ pub struct Manifest {
 }
 
 /// The compiler that this is: its version, and the first digits of a sum over its texts.
-pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
+pub const BUILD: &str = env!("SOCKC_BUILD");
 
 /// What made an object, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

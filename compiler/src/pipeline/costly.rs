@@ -104,7 +104,7 @@ mod tests {
             "default in drop\n",
             "default in drop\nallow tcp if length < 100\n",
             "default in allow\ndrop tcp if tcp flags syn\n",
-            "default in allow\ndrop udp above 5/second per source\n",
+            "default in allow\ndrop udp above 5 packets/second\n",
             "default in allow\ndrop udp at xdp\n",
         ] {
             assert_eq!(hooks(text), (vec![Hook::Xdp], Vec::new()), "{text}");
