@@ -205,6 +205,9 @@ pub(crate) struct Compile {
     /// Write this stage instead, as text on standard output unless -o says otherwise
     #[arg(long, value_name = "STAGE", default_value = "elf")]
     pub(crate) emit: Emit,
+    /// For interfaces that are veth: packets that arrive meet the rules at tc, as when `apply` finds such
+    #[arg(long)]
+    pub(crate) for_veth: bool,
     #[command(flatten)]
     pub(crate) counting: Counting,
     #[command(flatten)]

@@ -1,5 +1,6 @@
 //! Where the runtime works, from the command line; and how its refusals end the command.
 
+pub(crate) mod cards;
 pub(crate) mod clock;
 pub(crate) mod counted;
 pub(crate) mod destinations;

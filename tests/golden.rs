@@ -3,6 +3,7 @@
 //! `golden/code/`, small enough to be read (`tests/golden/code.rs`).
 
 mod code;
+mod listed;
 mod listing;
 
 use std::fmt::Write;

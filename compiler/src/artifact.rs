@@ -2,7 +2,7 @@
 
 mod manifest;
 
-pub(crate) use manifest::BUILD;
+pub use manifest::BUILD;
 pub use manifest::{
     Attach, AttachPoint, ClassPlan, Counter, CounterKind, EndPlan, GroupPlan, InterceptPlan,
     LiveEntryPlan, LiveMapPlan, MANIFEST_VERSION, Made, Manifest, PairsPlan, SEGMENT, SetPlan,

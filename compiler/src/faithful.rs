@@ -90,6 +90,7 @@ fn compiled_again(
             Counters::LeftOut
         },
         lints: Lints::LeftOut,
+        machine: &manifest.made.costly,
         ..Options::from(&target)
     };
     let outcome = pipeline::compile(&mut sources, id, &kept.stem, options, &mut texts);

@@ -7,6 +7,7 @@ mod analysis;
 mod asked;
 mod classifiers;
 mod compilation;
+mod costly;
 mod decided;
 mod emitted;
 mod emptiness;
@@ -42,8 +43,9 @@ use options::Job;
 pub(crate) use compilation::CODES;
 pub(crate) use compilation::too_much;
 pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
+pub use costly::why_not as why_not_costly;
 pub use manifest::Slots;
-pub use options::{Counters, Expects, Lints, Options, Passes};
+pub use options::{AnyMachine, CostlyMachine, Counters, Expects, Lints, Machine, Options, Passes};
 pub use size::MAX_TEXT;
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
@@ -57,6 +59,7 @@ pub fn compile<'a>(
 ) -> Compilation {
     let options = options.into();
     from_text(sources, id, stem, files, |policy, sources, observer| {
+        costly::arrange(policy, options.machine);
         stages::code(policy, Job::quick(sources, id, options), observer)
     })
 }
@@ -146,12 +149,14 @@ pub fn resolve(
 /// Compiles a policy that was resolved from a file.
 #[must_use]
 pub fn compile_policy<'a>(
-    policy: Policy,
+    mut policy: Policy,
     sources: &SourceMap,
     id: SourceId,
     options: impl Into<Options<'a>>,
 ) -> Compilation {
-    let job = Job::quick(sources, id, options.into());
+    let options = options.into();
+    costly::arrange(&mut policy, options.machine);
+    let job = Job::quick(sources, id, options);
     let done = stages::code(&policy, job, &mut Silent);
     Compilation::of(policy, Vec::new(), done)
 }
@@ -162,14 +167,14 @@ fn from_text(
     id: SourceId,
     stem: &str,
     files: &mut dyn Files,
-    then: impl FnOnce(&Policy, &SourceMap, &mut dyn Observer) -> Result<Done, Stop>,
+    then: impl FnOnce(&mut Policy, &SourceMap, &mut dyn Observer) -> Result<Done, Stop>,
 ) -> Compilation {
-    let text = match stages::meaning(sources, id, stem, files) {
+    let mut text = match stages::meaning(sources, id, stem, files) {
         Ok(text) => text,
         Err(found) => return Compilation::refused(found),
     };
     let done = emptiness::refuse(text.emptiness).and_then(|said| {
-        let mut done = then(&text.policy, sources, files)?;
+        let mut done = then(&mut text.policy, sources, files)?;
         done.warnings.extend(said);
         Ok(done)
     });

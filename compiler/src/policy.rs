@@ -89,6 +89,8 @@ pub struct Policy {
     pub rules: PrimaryMap<RuleId, Rule>,
     /// The `default` lines.
     pub defaults: Vec<Default>,
+    /// Where the list of what arrives runs, as far as its rules name no hook. It changes no verdict.
+    pub arriving: Arriving,
     /// The named sockets.
     pub sockets: PrimaryMap<SocketId, Socket>,
     /// The groups.
@@ -132,6 +134,7 @@ impl std::default::Default for Policy {
             name: String::new(),
             rules: PrimaryMap::new(),
             defaults: Vec::new(),
+            arriving: Arriving::default(),
             sockets: PrimaryMap::new(),
             groups: PrimaryMap::new(),
             pairs: PrimaryMap::new(),
@@ -207,6 +210,30 @@ impl Policy {
         self.rules
             .iter()
             .filter(move |(_, rule)| rule.direction == direction)
+    }
+}
+
+/// Where the list of what arrives runs, as far as its rules name no hook.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Arriving {
+    /// Each rule at the earliest hook that can evaluate it.
+    #[default]
+    Earliest,
+    /// At the hook that the `default` line names.
+    Named(Hook),
+    /// At TC, since its interfaces are such that a program at XDP costs every packet that passes it.
+    Costly,
+}
+
+impl Arriving {
+    /// The hook, if it is settled.
+    #[must_use]
+    pub fn hook(self) -> Option<Hook> {
+        match self {
+            Self::Earliest => None,
+            Self::Named(hook) => Some(hook),
+            Self::Costly => Some(Hook::TcIn),
+        }
     }
 }
 

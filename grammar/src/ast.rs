@@ -96,7 +96,7 @@ pub struct Zone {
     pub interfaces: Vec<Name>,
 }
 
-/// `default DIRECTION VERB [log …]`
+/// `default DIRECTION VERB [log …] [at HOOK]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultLine {
     /// Which list it ends.
@@ -105,6 +105,8 @@ pub struct DefaultLine {
     pub verb: Spanned<Verb>,
     /// Whether it logs.
     pub log: Option<Spanned<Log>>,
+    /// Where its list is to run.
+    pub at: Option<Spanned<HookName>>,
 }
 
 worded! {

@@ -76,11 +76,13 @@ pub use live::sets::{
 };
 pub use load::checked::Object;
 pub use log::LogReader;
+pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{Options, Standpoint, Watch};
 pub use prefix::Prefix;
+pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
 pub use sockets::desk::{Caller, DeskCount, DeskEvent, socket_listen};

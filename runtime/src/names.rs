@@ -4,6 +4,7 @@
 //! which of them bear something else or nothing. Not here: control groups, which are a room of their own, and the policies
 //! of `for netns` blocks.
 
+pub(crate) mod cards;
 pub(crate) mod classes;
 pub(crate) mod coverage;
 pub(crate) mod departed;

@@ -1,5 +1,6 @@
 //! What this kernel can do, found by trying it: versions say little about kernels that distributions patch.
 
+pub(crate) mod kept;
 pub(crate) mod streams;
 
 use std::os::fd::{AsFd, OwnedFd};

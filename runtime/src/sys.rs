@@ -11,6 +11,7 @@ pub(crate) mod caps;
 pub(crate) mod cgroup;
 pub(crate) mod clock;
 pub(crate) mod diag;
+pub(crate) mod driver;
 pub(crate) mod epoll;
 pub(crate) mod handed;
 pub(crate) mod inside;

@@ -13,12 +13,13 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Features, InForce, Object, Options, probe};
+use sockc_runtime::{Features, InForce, Object, Options, known_features};
 
 use crate::cli::Subject;
 use crate::exit::Exit;
 use crate::files::input::{self, ELF, Text};
 use crate::files::saved::{About, Saved, is_plan};
+use crate::machine::cards::Here;
 use crate::machine::options;
 use crate::output::Output;
 use crate::policies::compiled::Compiled;
@@ -60,10 +61,16 @@ impl Ready {
             return Self::of_object(&name, subject, bytes, Origin::Object, output);
         }
         let text = Text::new(file, bytes, output)?;
-        let features = probe();
+        let features = known_features();
         let target = features.target();
+        let place = Options {
+            interfaces: subject.interfaces.clone(),
+            ..options(&subject.place)
+        };
+        let here = Here::new(place, features);
         let options = pipeline::Options {
             counters: subject.counting.counters(),
+            machine: &here,
             ..pipeline::Options::from(&target)
         };
         let compiled = Compiled::new(text, options, &lints, output)?;

@@ -12,6 +12,7 @@ use sockc_runtime::{Applied, Error, Options};
 
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
 use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
@@ -137,9 +138,15 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     output.watch().stage("put in force");
     let mut applied =
         sockc_runtime::apply_object(&ready.object, manifest, &options).map_err(Failure::Refused)?;
+    if let Origin::Policy(_, features) = &ready.origin {
+        sockc_runtime::keep_features(*features);
+    }
     suggest(&mut applied, output);
     report(manifest, &applied, guarded.as_ref(), output);
     if let Ok(policy) = ready.policy() {
+        for note in cards::notes(&policy, &manifest.made.costly, &options) {
+            output.note(note);
+        }
         for note in local::notes(&policy, &options) {
             output.note(note);
         }

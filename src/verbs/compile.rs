@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
-use sockc_compiler::pipeline::{Options, Passes};
+use sockc_compiler::pipeline::{AnyMachine, CostlyMachine, Options, Passes};
 use sockc_compiler::target::Target;
 
 use crate::cli::{self, Emit};
@@ -51,6 +51,10 @@ fn compile(arguments: &cli::Compile, output: &mut Output) -> Result<(), Exit> {
         passes: match arguments.emit {
             Emit::IrLowered => Passes::LeftOut,
             _ => Passes::Run,
+        },
+        machine: match arguments.for_veth {
+            true => &CostlyMachine,
+            false => &AnyMachine,
         },
         ..Options::from(&baseline)
     };

@@ -30,6 +30,7 @@ use crate::exit::Exit;
 use crate::files::input::is_stream;
 use crate::files::saved::{About, Saved};
 use crate::files::written;
+use crate::machine::cards;
 use crate::machine::counted::is_left_out;
 use crate::machine::drift::{tell_drift, unverified};
 use crate::machine::local;
@@ -128,6 +129,9 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         others,
         notes: notes.iter().map(|note| output.suggested(note)).collect(),
     };
+    for note in cards::notes(&new, &ready.manifest.made.costly, &options) {
+        output.note(note);
+    }
     for note in local::notes(&new, &options) {
         output.note(note);
     }

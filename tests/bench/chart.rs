@@ -31,16 +31,20 @@ const BOTTOM: f64 = 48.0;
 /// Room for the names after the last panel.
 const NAMES: f64 = 150.0;
 /// Colours, dashes and widths, in the order in which systems come up: the controls, ours, and the others.
-const STYLES: [Style; 12] = [
+const STYLES: [Style; 16] = [
     Style(GREY, "", 1),
     Style(GREY, "6 3", 1),
     Style(VERMILION, "", 4),
     Style(VERMILION, "8 3", 4),
+    Style(VERMILION, "", 1),
+    Style(VERMILION, "8 3", 1),
     Style(BLUE, "", 2),
     Style(BLUE, "6 3", 2),
+    Style("#000000", "", 2),
     Style(GREEN, "", 2),
     Style(GREEN, "6 3", 2),
     Style(GREEN, "2 3", 2),
+    Style(GREEN, "9 2 2 2", 2),
     Style(PURPLE, "", 2),
     Style(PURPLE, "6 3", 2),
     Style("#000000", "2 3", 2),

@@ -52,6 +52,13 @@ impl Folder {
     }
 }
 
+impl Folder {
+    /// A file in it.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // A folder of temporary files that cannot be removed is the system's to clear away.

@@ -7,11 +7,13 @@
 //! Takes root and the commands `nft` and `iptables`; prints a table for each rule set, and writes JSON and a chart where asked
 //! to. The method is in `docs/speed.md`. Everything happens in network namespaces that go with it.
 
+mod applied;
 mod chart;
 mod code;
 mod compiled;
 #[allow(dead_code, reason = "other benchmarks use more of it")]
 mod frame;
+mod hardened;
 mod loaded;
 mod options;
 mod point;
@@ -37,6 +39,7 @@ use sockc_compiler::pipeline::Counters;
 use sockc_runtime::lab;
 
 use crate::compiled::Folder;
+use crate::hardened::Hardened;
 use crate::options::Options;
 use crate::point::Plan;
 use crate::report::Report;
@@ -76,6 +79,7 @@ fn run(options: &Options) -> Result<(), Problem> {
         .into());
     }
     let folder = Folder::new()?;
+    let _hardened = options.jit_harden.map(Hardened::set).transpose()?;
     let systems = options.systems()?;
     let mut reports = Vec::new();
     for (family, size) in options.points()? {

@@ -26,6 +26,9 @@ pub(crate) struct Options {
     /// Rounds that are kept of each point
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
+    /// Have `net.core.bpf_jit_harden` be N meanwhile; what it was is put back
+    #[arg(long, value_name = "N")]
+    pub(crate) jit_harden: Option<u8>,
     /// Write everything as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

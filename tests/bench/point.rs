@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 
+use crate::applied;
 use crate::compiled::{Folder, How};
 use crate::frame::Layout;
 use crate::loaded::Loaded;
@@ -13,6 +14,7 @@ use crate::rules::scan::Scan;
 use crate::rules::{Header, RuleSet, family, trace};
 use crate::sockc::{self, Asked};
 use crate::stage::{Problem, Stage};
+use crate::systems::bpfilter;
 use crate::systems::hash::{self, Table};
 use crate::systems::plain::drop_all;
 use crate::systems::{Filter, Layer, SYSTEMS, System, Unfit};
@@ -126,7 +128,8 @@ fn check(plan: &Plan<'_>, traffic: &Traffic, report: &mut Report) -> Result<Chec
             Err(problem) => return Ok(Err(problem.to_string())),
         };
         let rules = plan.set.rules.len();
-        let facts = sockc::facts(&made, &loaded, place, &scan, &asked, rules)?;
+        let mut facts = sockc::facts(&made, &loaded, place, &scan, &asked, rules)?;
+        facts.apply_ms = applied::milliseconds(plan.folder, plan.set, place).ok();
         report.sockc.push(facts);
         if layer == Layer::Xdp {
             at_xdp = Some(loaded);
@@ -145,7 +148,9 @@ impl Bench {
         refused: Option<&String>,
     ) -> Result<(), Problem> {
         let prepared = match (system, refused) {
-            (System::Sockc(_), Some(why)) => Err(Unfit::Refused(why.clone())),
+            (System::Sockc(_) | System::Uncounted(_), Some(why)) => {
+                Err(Unfit::Refused(why.clone()))
+            }
             _ => self.prepare(plan, traffic, name, system),
         };
         let (entrant, load_ms) = match prepared {
@@ -154,7 +159,7 @@ impl Bench {
             Err(Unfit::Refused(why)) => (Err(why), None),
         };
         let flooded = match (system, &entrant) {
-            (System::Sockc(_), Ok(entrant)) => Some(Row {
+            (System::Sockc(_) | System::Uncounted(_), Ok(entrant)) => Some(Row {
                 name: format!("{name}{FLOOD}"),
                 system: None,
                 entrant: Ok(entrant + 1),
@@ -187,7 +192,17 @@ impl Bench {
             System::Control(layer) => Some(drop_all(layer)?),
             System::Hash(_) if !hash_fits => return Err(Unfit::Unsayable),
             System::Hash(layer) => Some(Table::of_rules(&plan.set.rules)?.filter(layer)?),
-            System::Sockc(layer) => return self.prepare_sockc(plan, traffic, name, layer, stage),
+            System::Sockc(layer) | System::Uncounted(layer) => {
+                let counters = matches!(system, System::Sockc(_));
+                return self.prepare_sockc(plan, traffic, name, layer, stage, counters);
+            }
+            System::Bpfilter => {
+                let chain = bpfilter::Chain::load(plan.set)?;
+                load_ms = Some(chain.milliseconds);
+                let program = chain.program()?;
+                // Loaded programs stay without their pins as long as somebody has them.
+                Some(program)
+            }
             System::Nft(form) => {
                 load_ms = Some(form.load(plan.set, &stage)?);
                 None
@@ -225,12 +240,13 @@ impl Bench {
         name: &str,
         layer: Layer,
         mut stage: Stage,
+        counters: bool,
     ) -> Result<(usize, Option<f64>), Unfit> {
         let place = match layer {
             Layer::Xdp => RunsAt::Xdp,
             Layer::Stack => RunsAt::Tc,
         };
-        let how = How { counters: true };
+        let how = How { counters };
         let made = sockc::compiled(plan.folder, plan.set, Verdicts::Drop, place, how)?;
         let loaded = Loaded::new(&made)?;
         if layer == Layer::Stack {

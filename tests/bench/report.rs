@@ -119,7 +119,7 @@ impl Report {
         text.push('\n');
         let _ = writeln!(
             text,
-            "{:<18}{:>12}{:>10}{:>12}{:>12}{:>12}  note",
+            "{:<20}{:>12}{:>10}{:>12}{:>12}{:>12}  note",
             "system", "ns/packet", "net", "x sockc-xdp", "x sockc-tc", "load ms"
         );
         for cost in &self.costs {
@@ -150,7 +150,7 @@ impl Report {
             _ => String::new(),
         };
         format!(
-            "{:<18}{:>12}{:>10}{:>12}{:>12}{:>12}  {note}",
+            "{:<20}{:>12}{:>10}{:>12}{:>12}{:>12}  {note}",
             cost.system,
             number(cost.nanoseconds, 1),
             number(self.net(cost), 0),
@@ -190,11 +190,14 @@ impl Yardstick {
 
 fn facts_line(facts: &Facts) -> String {
     format!(
-        "sockc {:<4} compile {:.1} ms, load {:.1} ms, {} instructions, {} verified, {} bytes of tables, \
+        "sockc {:<4} compile {:.1} ms, load {:.1} ms, apply {} ms, {} instructions, {} verified, {} bytes of tables, \
          {:.1} bytes a rule, {} of {} packets wrong",
         facts.place,
         facts.compile_ms,
         facts.load_ms,
+        facts
+            .apply_ms
+            .map_or_else(|| "-".to_owned(), |took| format!("{took:.1}")),
         facts.instructions,
         facts.verified,
         facts.table_bytes,

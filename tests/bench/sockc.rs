@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) compile_ms: f64,
     /// From object to a loaded program.
     pub(crate) load_ms: f64,
+    /// `sockc apply` of the text as a whole, in a namespace where nothing is in force; where the command cannot be run, nothing.
+    pub(crate) apply_ms: Option<f64>,
     /// Instructions of the program.
     pub(crate) instructions: usize,
     /// Instructions that the verifier processed.
@@ -96,6 +98,7 @@ pub(crate) fn facts(
         },
         compile_ms: compiled.milliseconds,
         load_ms: loaded.milliseconds,
+        apply_ms: None,
         instructions,
         verified: loaded.verified,
         table_bytes,

@@ -3,6 +3,7 @@
 //! What a system cannot do, or does not do in time, is told as [`Unfit`] and shown in the table; nothing is left out in
 //! silence.
 
+pub(crate) mod bpfilter;
 pub(crate) mod hash;
 pub(crate) mod iptables;
 pub(crate) mod nft;
@@ -29,23 +30,30 @@ pub(crate) enum System {
     /// A program that drops everything: what all others cost at least.
     Control(Layer),
     Sockc(Layer),
+    /// Ours, compiled without counters.
+    Uncounted(Layer),
     Hash(Layer),
+    Bpfilter,
     Nft(nft::Form),
     Iptables(iptables::Tool),
 }
 
 /// Every system with its name, in the order of the table.
-pub(crate) const SYSTEMS: [(&str, System); 12] = [
+pub(crate) const SYSTEMS: [(&str, System); 16] = [
     ("xdp-drop-all", System::Control(Layer::Xdp)),
     ("tc-drop-all", System::Control(Layer::Stack)),
     ("sockc-xdp", System::Sockc(Layer::Xdp)),
     ("sockc-tc", System::Sockc(Layer::Stack)),
+    ("sockc-xdp-uncounted", System::Uncounted(Layer::Xdp)),
+    ("sockc-tc-uncounted", System::Uncounted(Layer::Stack)),
     ("hash-xdp", System::Hash(Layer::Xdp)),
     ("hash-tc", System::Hash(Layer::Stack)),
+    ("bpfilter-xdp", System::Bpfilter),
     ("nft-set", System::Nft(nft::Form::Set)),
     ("nft-vmap", System::Nft(nft::Form::Map)),
     ("nft-pipapo", System::Nft(nft::Form::Intervals)),
     ("nft-chain", System::Nft(nft::Form::Chain)),
+    ("nft-counter", System::Nft(nft::Form::Counted)),
     ("iptables-legacy", System::Iptables(iptables::Tool::Legacy)),
     ("iptables-nft", System::Iptables(iptables::Tool::Nft)),
 ];
@@ -54,7 +62,11 @@ impl System {
     /// Where it decides.
     pub(crate) fn layer(self) -> Layer {
         match self {
-            Self::Control(layer) | Self::Sockc(layer) | Self::Hash(layer) => layer,
+            Self::Control(layer)
+            | Self::Sockc(layer)
+            | Self::Uncounted(layer)
+            | Self::Hash(layer) => layer,
+            Self::Bpfilter => Layer::Xdp,
             Self::Nft(_) | Self::Iptables(_) => Layer::Stack,
         }
     }

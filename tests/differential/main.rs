@@ -80,7 +80,8 @@ pub(crate) struct Subject {
 
 impl Subject {
     fn random(seed: u64, rules: usize, structure: Structure, target: &Target) -> Self {
-        Self::placeable(closed(seed, Options::everything(rules)), structure, target)
+        let text = listed(seed, &closed(seed, Options::everything(rules)));
+        Self::placeable(text, structure, target)
     }
 
     fn whole(
@@ -94,7 +95,7 @@ impl Subject {
             features,
             ..Options::whole(rules)
         };
-        Self::placeable(closed(seed, options), structure, target)
+        Self::placeable(listed(seed, &closed(seed, options)), structure, target)
     }
 
     /// A policy without the rules that no hook can be found for.
@@ -208,6 +209,15 @@ pub(crate) fn points(direction: Direction) -> &'static [AttachPoint] {
     }
 }
 
+/// A policy as it is, or for one seed of three with its list of what arrives at TC.
+fn listed(seed: u64, text: &str) -> String {
+    let line = |line: &str| match seed % 3 == 1 && line.starts_with("default in ") {
+        true => format!("{line} at tc\n"),
+        false => format!("{line}\n"),
+    };
+    text.lines().map(line).collect()
+}
+
 fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Compilation) {
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text.to_owned());
@@ -218,6 +228,7 @@ fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Com
         expects: sockc_compiler::pipeline::Expects::Asked,
         passes: sockc_compiler::pipeline::Passes::Run,
         lints: sockc_compiler::pipeline::Lints::LeftOut,
+        machine: &sockc_compiler::pipeline::AnyMachine,
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

@@ -10,6 +10,7 @@ mod bulk;
 mod calls;
 mod classifier;
 mod compose;
+mod costly;
 mod datagrams;
 mod destinations;
 mod diff;
@@ -165,6 +166,7 @@ pub(crate) fn all() -> Vec<Fault> {
         handed::FAULTS,
         members::FAULTS,
         imported::FAULTS,
+        costly::FAULTS,
     ];
     parts.concat()
 }

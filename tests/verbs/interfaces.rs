@@ -357,7 +357,7 @@ fn what_a_pattern_covered_keeps_its_policy_under_another_name() {
             applied.stderr
         );
         assert!(!applied.stderr.contains("is left"), "{}", applied.stderr);
-        let rows = applied.stdout.lines().filter(|line| line.contains("xdp"));
+        let rows = applied.stdout.lines().filter(|line| line.contains("tc-in"));
         let names: Vec<_> = rows
             .filter_map(|row| row.split_whitespace().next())
             .collect();

@@ -43,6 +43,7 @@ mod told;
 mod transparent;
 mod trying;
 mod unread;
+mod veth;
 mod within;
 mod workers;
 mod zones;

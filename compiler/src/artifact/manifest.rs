@@ -59,7 +59,7 @@ pub struct Manifest {
 }
 
 /// The compiler that this is: its version, and the first digits of a sum over its texts.
-pub(crate) const BUILD: &str = env!("SOCKC_BUILD");
+pub const BUILD: &str = env!("SOCKC_BUILD");
 
 /// What made an object, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +74,10 @@ pub struct Made {
     pub lookup_interface: bool,
     /// Whether rules count.
     pub counters: bool,
+    /// The policies that take what arrives at TC because of the interfaces they are for: `""` is this one, others are those
+    /// of its `for netns` blocks ([`crate::policy::Arriving::Costly`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub costly: Vec<String>,
 }
 
 /// Where a program attaches.

@@ -297,6 +297,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         name: policy.name.clone(),
         rules,
         defaults: policy.defaults.clone(),
+        arriving: policy.arriving,
         sockets: policy.sockets.clone(),
         groups: policy.groups.clone(),
         pairs: policy.pairs.clone(),

@@ -11,7 +11,8 @@ use crate::field::Field;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{
-    Built, Compilation, Counters, Expects, Lints, Options, Passes, Slots, check, compile,
+    AnyMachine, Built, Compilation, Counters, Expects, Lints, Options, Passes, Slots, check,
+    compile,
 };
 use crate::place::place;
 use crate::target::Target;
@@ -28,6 +29,7 @@ fn compiled(text: &str, structure: Structure) -> Compilation {
         expects: Expects::Asked,
         passes: Passes::Run,
         lints: Lints::Asked,
+        machine: &AnyMachine,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

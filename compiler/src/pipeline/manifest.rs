@@ -7,6 +7,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap, entity_impl};
 use sockc_grammar::ast;
 
 use super::compilation::Decision;
+use super::costly;
 use super::intercepted;
 use super::live;
 use super::options::{Counters, Job};
@@ -431,6 +432,7 @@ pub(super) fn manifest(
             atomics: target.atomics,
             lookup_interface: target.lookup_interface,
             counters: slots.kept == Counters::Kept,
+            costly: costly::those(policy),
         },
     }
 }

@@ -7,6 +7,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span};
 use super::compilation::start;
 use crate::bulk::Structure;
 use crate::lint::Care;
+use crate::policy::Policy;
 use crate::target::Target;
 
 /// What every stage after the resolver is told beside the policy.
@@ -64,6 +65,8 @@ pub struct Options<'a> {
     pub passes: Passes,
     /// Whether lints are asked that search.
     pub lints: Lints,
+    /// What is known of the interfaces.
+    pub machine: &'a dyn Machine,
 }
 
 /// Whether lints are asked that search the policy. Those that read its text always are.
@@ -74,6 +77,41 @@ pub enum Lints {
     Asked,
     /// They are not: what was compiled before, or where nobody reads warnings.
     LeftOut,
+}
+
+/// What is known of the interfaces that a file's policies are for.
+pub trait Machine: std::fmt::Debug + Sync {
+    /// The policies on whose interfaces a program at XDP costs every packet that passes it: `""` is that of the file, others
+    /// are the names of its `for netns` blocks.
+    fn costly(&self, policy: &Policy) -> Vec<String>;
+}
+
+/// Nothing is known.
+#[derive(Clone, Copy, Debug)]
+pub struct AnyMachine;
+
+impl Machine for AnyMachine {
+    fn costly(&self, _: &Policy) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// All interfaces are such.
+#[derive(Clone, Copy, Debug)]
+pub struct CostlyMachine;
+
+impl Machine for CostlyMachine {
+    fn costly(&self, policy: &Policy) -> Vec<String> {
+        let blocks = policy.netns.iter().map(|block| block.name.clone());
+        std::iter::once(String::new()).chain(blocks).collect()
+    }
+}
+
+/// Those that an object says.
+impl Machine for Vec<String> {
+    fn costly(&self, _: &Policy) -> Vec<String> {
+        self.clone()
+    }
 }
 
 /// Whether the passes over IR run.
@@ -116,6 +154,7 @@ impl<'a> From<&'a Target> for Options<'a> {
             expects: Expects::default(),
             passes: Passes::default(),
             lints: Lints::default(),
+            machine: &AnyMachine,
         }
     }
 }

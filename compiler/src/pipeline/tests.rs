@@ -29,6 +29,7 @@ fn compiled_with(text: &str, structure: Structure, counters: Counters) -> Compil
         expects: Expects::Asked,
         passes: Passes::Run,
         lints: Lints::Asked,
+        machine: &AnyMachine,
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }

@@ -10,7 +10,7 @@ use sockc_grammar::diagnostic::Diagnostic;
 use super::{Chain, ChainDefault, ChainRule, Effect, Part, at_home, rules_on};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::hook::Hook;
-use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
+use crate::policy::{Action, Arriving, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
 use homes::Homes;
 pub(crate) use homes::changes_on_the_way;
 
@@ -68,7 +68,7 @@ impl Homes {
             return intercepted(id);
         }
         if home == Some(hook) {
-            return vec![at_home(id, rule, self.reason(rule, hook))];
+            return vec![at_home(id, rule, self.reason(rule, hook, policy.arriving))];
         }
         let entry = |effect, part, reason| ChainRule {
             rule: id,
@@ -121,11 +121,11 @@ impl Homes {
         }
     }
 
-    fn reason(&self, rule: &Rule, hook: Hook) -> &'static str {
+    fn reason(&self, rule: &Rule, hook: Hook, list: Arriving) -> &'static str {
         if rule.at == Some(hook) {
             hook.spec().reason
         } else if hook == LATE {
-            self.why_late(rule)
+            self.why_late(rule, list)
         } else {
             "xdp is the earliest hook, and can evaluate it"
         }

@@ -7,7 +7,7 @@ use sockc_grammar::diagnostic::Code;
 use super::*;
 use crate::header_field::HeaderField;
 use crate::hook::Ability;
-use crate::policy::{Condition, FieldTest, Match, Shortcut, Side, SocketId, SocketState};
+use crate::policy::{Arriving, Condition, FieldTest, Match, Shortcut, Side, SocketId, SocketState};
 use crate::tests::parts::{default, group, prefix, rule, socket, tcp};
 
 fn policy(rules: impl IntoIterator<Item = Rule>) -> Policy {
@@ -328,5 +328,32 @@ fn the_description_has_every_rule_and_reason() {
          \x20 xdp          allow     counts  xdp is the earliest hook, and can evaluate it\n\
          sample.sk:1  sample\n\
          \x20 xdp          drop      counts  xdp is the earliest hook\n"
+    );
+}
+
+#[test]
+fn a_list_that_is_for_tc_leaves_only_what_says_so_at_xdp() {
+    let of = |arriving, rules: Vec<Rule>| {
+        let placed_at = Policy {
+            arriving,
+            ..with_default(policy(rules), false)
+        };
+        sketch(&placed(&placed_at))
+    };
+    let late = Arriving::Named(Hook::TcIn);
+    let plain = || Rule {
+        matches: tcp(prefix(), 80),
+        ..rule(Action::Allow)
+    };
+    let early = || at(Hook::Xdp, rule(Action::Drop));
+    assert_eq!(of(late, vec![plain()]), ["TcIn: Allow+ | drop+"]);
+    assert_eq!(of(Arriving::Costly, vec![]), ["TcIn:  | drop+"]);
+    assert_eq!(
+        of(late, vec![plain(), early()]),
+        ["Xdp: Pass Drop+ | allow", "TcIn: Allow+ | drop+"]
+    );
+    assert_eq!(
+        of(Arriving::Named(Hook::Xdp), vec![plain()]),
+        ["Xdp: Allow+ | drop+"]
     );
 }

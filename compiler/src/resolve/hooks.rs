@@ -27,6 +27,30 @@ fn hook_of(name: HookName, direction: Direction) -> Result<Hook, &'static str> {
     }
 }
 
+/// The hook that a `default` line names for its list. Only what arrives as packets meets one of two, by what a list asks.
+pub(super) fn of_list(
+    at: &Spanned<HookName>,
+    direction: Direction,
+    report: &mut Report,
+) -> Option<Hook> {
+    let reason = match hook_of(at.value, direction) {
+        Ok(hook) if Hook::ARRIVING.contains(&hook) => return Some(hook),
+        Ok(_) if direction == Direction::In => {
+            "new flows come there, and the default is for all packets"
+        }
+        Ok(_) => "only a list of packets that arrive can run at one hook or another",
+        Err(reason) => reason,
+    };
+    let help = match direction {
+        Direction::In => "leave `at` out, or write `at xdp` or `at tc`",
+        _ => "leave `at` out",
+    };
+    let word = at.value.word();
+    let what = format!("the `default {}` cannot be at {word}", direction.word());
+    report.push(Diagnostic::error(codes::HOOK_CANNOT, what, at.span, reason).help(help));
+    None
+}
+
 /// What may stand in place of a hook that does not fit.
 fn hooks_that_fit(direction: Direction) -> String {
     let mut names: Vec<String> = Hook::of(direction)

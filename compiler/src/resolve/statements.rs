@@ -6,8 +6,8 @@ use sockc_grammar::ast::{
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::{Resolver, codes, groups, rates, sockets};
-use crate::policy::{Default as ResolvedDefault, DefaultVerdict, Direction};
+use super::{Resolver, codes, groups, hooks, rates, sockets};
+use crate::policy::{Arriving, Default as ResolvedDefault, DefaultVerdict, Direction};
 
 impl<'a> Resolver<'a> {
     /// Statements that declare nothing that rules refer to.
@@ -174,6 +174,10 @@ impl<'a> Resolver<'a> {
                 log,
                 place: self.places.place(span),
             }),
+        }
+        if let Some(at) = &line.at {
+            let hook = hooks::of_list(at, direction, &mut self.report);
+            self.policy.arriving = hook.map_or(Arriving::Earliest, Arriving::Named);
         }
     }
 

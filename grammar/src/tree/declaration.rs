@@ -87,6 +87,10 @@ impl Builder {
             }
             None => None,
         };
+        let at = match child(node, Rule::at_clause) {
+            Some(at) => Some(self.at(&at)?),
+            None => None,
+        };
         Some(DefaultLine {
             // `in` may be left out, as in rules.
             direction: self.direction(node).unwrap_or(Spanned {
@@ -95,6 +99,7 @@ impl Builder {
             }),
             verb: self.verb(&verb)?,
             log,
+            at,
         })
     }
 

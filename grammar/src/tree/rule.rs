@@ -127,13 +127,16 @@ impl Builder {
             Part::up_to_clause => Clause::UpTo(self.rate(&child(&inner, Part::rate)?)?),
             Part::mark_clause => Clause::Mark(self.number_in(&inner)?),
             Part::log_clause => Clause::Log(self.log(&inner)?),
-            Part::at_clause => {
-                let hook = child(&inner, Part::hook)?;
-                Clause::At(self.spanned(&hook, HookName::named(hook.as_str())?))
-            }
+            Part::at_clause => Clause::At(self.at(&inner)?),
             Part::note_clause => Clause::Note(self.string_in(&inner)?),
             _ => return None,
         })
+    }
+
+    /// The hook that an `at` names.
+    pub(super) fn at(&mut self, node: &Node<'_>) -> Option<Spanned<HookName>> {
+        let hook = child(node, Part::hook)?;
+        Some(self.spanned(&hook, HookName::named(hook.as_str())?))
     }
 
     fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {

@@ -13,6 +13,7 @@ use sockc_compiler::object;
 use sockc_compiler::policy::{Policy, Verb};
 use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSummary, Status};
 
+use crate::machine::cards;
 use crate::machine::clock::utc;
 use crate::machine::counted::is_left_out;
 use crate::machine::local;
@@ -37,6 +38,12 @@ pub(super) struct Facts {
     escaped: Vec<Escaped>,
     /// What a person should know of it.
     notes: Vec<String>,
+    /// The interfaces whose packets that arrive it meets.
+    #[serde(skip)]
+    on: Vec<String>,
+    /// Whether its list is at TC because of them.
+    #[serde(skip)]
+    costly: bool,
     /// What is not as sockc left it.
     #[serde(skip)]
     losses: Vec<String>,
@@ -74,6 +81,15 @@ struct Escaped {
     refused: bool,
 }
 
+/// The interfaces whose packets that arrive meet rules, as they are called now.
+fn arriving(status: &Status) -> Vec<String> {
+    let hooks = status.hooks.iter();
+    let ours = hooks.filter(|hook| ["xdp", "tc-in"].contains(&&*hook.hook));
+    let names = ours.map(|hook| hook.now.as_ref().unwrap_or(&hook.target).clone());
+    let names: BTreeSet<String> = names.collect();
+    names.into_iter().collect()
+}
+
 impl Facts {
     /// Looks at the policy in force.
     pub(super) fn look(status: &Status, options: &Options) -> Self {
@@ -99,6 +115,8 @@ impl Facts {
             rules: rules(manifest),
             counters: !manifest.counters.iter().any(is_left_out),
             pairs: status.pairs.iter().map(Pairs::of).collect(),
+            on: arriving(status),
+            costly: manifest.made.costly.iter().any(String::is_empty),
             ..Self::default()
         };
         facts.live(manifest, options);
@@ -178,6 +196,8 @@ impl Facts {
 
     fn text_of(&mut self, policy: &Policy, options: &Options) {
         self.rates = rates(policy);
+        let card = cards::own_note(policy, self.costly, &self.on, options);
+        self.notes.extend(card);
         let maps = self.maps.iter();
         let held: Result<Vec<_>, _> = maps
             .map(|map| sockc_runtime::map_list(options, &map.name))

@@ -15,6 +15,8 @@ use crate::systems::{Filter, Unfit, patient};
 pub(crate) enum Form {
     /// One rule after the other.
     Chain,
+    /// The same, each rule with a counter.
+    Counted,
     /// A set of addresses with ports, exact.
     Set,
     /// The same as a map to verdicts, with the protocol.
@@ -53,7 +55,8 @@ fn script(form: Form, set: &RuleSet) -> Option<String> {
     let rules = &set.rules;
     let exact = set.family == "exact";
     let (elements, rule) = match form {
-        Form::Chain => (String::new(), chain(rules, set.has_ipv6())),
+        Form::Chain => (String::new(), chain(rules, set.has_ipv6(), "drop")),
+        Form::Counted => (String::new(), chain(rules, set.has_ipv6(), "counter drop")),
         Form::Set if exact => (
             elements("set s { type ipv4_addr . inet_service;", rules, |rule| {
                 format!("{} . {}", rule.to.address, rule.dports.0)
@@ -97,10 +100,10 @@ fn elements(head: &str, rules: &[Rule], element: impl Fn(&Rule) -> String) -> St
     format!("{head} elements = {{ {} }} }}\n", all.join(", "))
 }
 
-fn chain(rules: &[Rule], both: bool) -> String {
+fn chain(rules: &[Rule], both: bool, verdict: &str) -> String {
     rules.iter().fold(String::new(), |mut text, rule| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "{} drop", matches(rule, both));
+        let _ = writeln!(text, "{} {verdict}", matches(rule, both));
         text
     })
 }

@@ -14,7 +14,9 @@ use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::pipeline::{Built, Counters, Expects, Lints, Options, Passes, compile_policy};
+use crate::pipeline::{
+    AnyMachine, Built, Counters, Expects, Lints, Options, Passes, compile_policy,
+};
 use crate::policy::{Action, Condition, Direction, Policy, Rule};
 use crate::target::Target;
 use crate::tests::dice::Dice;
@@ -51,6 +53,7 @@ fn in_tables(policy: Policy) -> Built {
         expects: Expects::Asked,
         passes: Passes::Run,
         lints: Lints::Asked,
+        machine: &AnyMachine,
     };
     let outcome = compile_policy(policy, &sources, id, options);
     assert!(!outcome.failed(), "{outcome:?}");

@@ -11,7 +11,7 @@ use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::{Bare, Input, Maps, SocketModel, run};
 use crate::packet::build::Frame;
-use crate::pipeline::{Counters, Expects, Lints, Options, Passes, compile};
+use crate::pipeline::{AnyMachine, Counters, Expects, Lints, Options, Passes, compile};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
@@ -32,6 +32,7 @@ fn built(text: &str) -> Artifact {
         expects: Expects::Asked,
         passes: Passes::Run,
         lints: Lints::Asked,
+        machine: &AnyMachine,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

@@ -5,7 +5,8 @@
 //! be asked too early. So do drops after a `count … at tc` of the same packets, since the count must see them, and the
 //! default. An allow by rate, length or TCP flags follows as soon as there is a chain at TC: tokens have been taken and
 //! segments joined by then, so TC could not tell whether it had matched.
-//! If no rule is left at XDP and some are at TC, there is no XDP chain.
+//! If no rule is left at XDP and some are at TC, there is no XDP chain. A list that is for TC as a whole begins there: only
+//! rules that say `at xdp` run ahead of it.
 
 use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
@@ -18,7 +19,7 @@ use crate::field::{Field, FieldKind};
 use crate::hook::Hook;
 use crate::place::needs::{can_unasked, fields, why_not};
 use crate::place::{codes, rules_on};
-use crate::policy::{Action, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
+use crate::policy::{Action, Arriving, ClassId, DefaultVerdict, Direction, Policy, Rule, RuleId};
 
 /// Where the rules for arriving packets, and their default, count.
 pub(super) struct Homes {
@@ -42,7 +43,7 @@ impl Homes {
     ) -> Result<Self, BudgetExceeded> {
         let mut rules = SecondaryMap::new();
         for (id, rule) in rules_on(policy, Direction::In, class) {
-            rules[id] = Some(first_choice(id, rule));
+            rules[id] = Some(first_choice(id, rule, policy.arriving.hook()));
         }
         loop {
             let mut found = Vec::new();
@@ -72,16 +73,20 @@ impl Homes {
     ) -> Self {
         let line = policy.default_of(Direction::In);
         let rejects = line.is_some_and(|line| line.verdict == DefaultVerdict::Reject);
-        let late = rejects || pass.default_waits || rules.values().any(|home| *home == Some(LATE));
         let watches = |rule: &Rule| matches!(rule.action, Action::Redirect(socket) if policy.sockets[socket].drop_if_absent);
         let waiting = || {
             line.is_some() || rules_on(policy, Direction::In, class).any(|(_, rule)| watches(rule))
         };
+        let wanted = policy.arriving.hook() == Some(LATE);
+        let late = rejects
+            || pass.default_waits
+            || rules.values().any(|home| *home == Some(LATE))
+            || wanted && waiting();
         let early = rules.values().any(|home| *home == Some(EARLY)) || !late && waiting();
         Self {
             early,
             late,
-            default_waits: pass.default_waits || rejects,
+            default_waits: pass.default_waits || rejects || wanted,
             default_twice: pass.default_twice,
             rules,
         }
@@ -105,10 +110,15 @@ impl Homes {
     }
 
     /// Why a rule that does not say `at tc` runs there.
-    pub(super) fn why_late(&self, rule: &Rule) -> &'static str {
+    pub(super) fn why_late(&self, rule: &Rule, list: Arriving) -> &'static str {
         // Which rule it is does not matter for what it wants.
-        why_not(RuleId::from_u32(0), rule, EARLY)
-            .unwrap_or("a rule at tc ahead of it must see these packets")
+        why_not(RuleId::from_u32(0), rule, EARLY).unwrap_or(match list {
+            Arriving::Named(LATE) => "the default names tc for the whole list",
+            Arriving::Costly => {
+                "a program at xdp costs every packet that passes on these interfaces"
+            }
+            _ => "a rule at tc ahead of it must see these packets",
+        })
     }
 }
 
@@ -129,9 +139,9 @@ fn push_new(errors: &mut Vec<Diagnostic>, found: Vec<Diagnostic>) {
     }
 }
 
-/// The hook that a rule by itself runs at.
-fn first_choice(id: RuleId, rule: &Rule) -> Hook {
-    match (rule.action, rule.at) {
+/// The hook that a rule by itself runs at, in a list that is for some hook.
+fn first_choice(id: RuleId, rule: &Rule, list: Option<Hook>) -> Hook {
+    match (rule.action, rule.at.or(list)) {
         (Action::Redirect(_), _) => Hook::LOOKUP,
         (_, Some(hook)) if hook != EARLY => hook,
         _ if can_unasked(id, rule, EARLY) => EARLY,

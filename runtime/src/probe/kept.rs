@@ -1,0 +1,208 @@
+//! What was found of this kernel, kept until the machine starts again: trying takes some dozen system calls.
+//!
+//! Takes a file; gives what it says, if it was written by this sockc, since this boot, on this kernel, by root alone. Anything
+//! else is no file, and the kernel is asked. What it says is never more than what to try first: a kernel that cannot do
+//! what the file says refuses the program or the link, and with it the apply. Not here: how the kernel is asked.
+
+use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sockc_compiler::artifact::BUILD;
+
+use super::{Features, probe};
+use crate::sys::caps;
+
+/// The folder and the file in it. Not in the bpf file system, which holds pins only; this one ends with the machine, too.
+const FOLDER: &str = "/run/sockc";
+const FILE: &str = "kernel";
+/// Longer is no file of ours.
+const MOST: u64 = 4_096;
+
+/// The features by name, in the order of the file. A feature more is a row more, and older files are none then.
+const ROWS: [(&str, fn(&mut Features) -> &mut bool); 9] = [
+    ("tcx", |all| &mut all.tcx),
+    ("sockmap_link", |all| &mut all.sockmap_link),
+    ("sk_skb_verdict", |all| &mut all.sk_skb_verdict),
+    ("segments", |all| &mut all.segments),
+    ("netns_cookie_in_sock_ops", |all| {
+        &mut all.netns_cookie_in_sock_ops
+    }),
+    ("gotol", |all| &mut all.gotol),
+    ("atomics", |all| &mut all.atomics),
+    ("lookup_interface", |all| &mut all.lookup_interface),
+    ("kernel_types", |all| &mut all.kernel_types),
+];
+
+/// What this kernel can do: as it was found since the machine started, else by trying it.
+#[must_use]
+pub fn known_features() -> Features {
+    if !caps::missing_to_load().is_empty() {
+        return probe();
+    }
+    let kept = head().and_then(|head| parse(&read(&place())?, &head));
+    kept.unwrap_or_else(probe)
+}
+
+/// Keeps what was found, unless the file says so already. What cannot be kept is found again next time.
+pub fn keep_features(features: Features) {
+    if !caps::missing_to_load().is_empty() {
+        return;
+    }
+    let Some(head) = head() else { return };
+    let text = text(features, &head);
+    if read(&place()).as_ref() != Some(&text) {
+        // Whoever cannot write there only asks the kernel again.
+        let _ = write(Path::new(FOLDER), &text);
+    }
+}
+
+fn place() -> PathBuf {
+    Path::new(FOLDER).join(FILE)
+}
+
+/// What the file holds for: this sockc, this boot, this kernel; `None` if the kernel does not tell.
+fn head() -> Option<String> {
+    let told = |path: &str| fs::read_to_string(path).ok();
+    let boot = told("/proc/sys/kernel/random/boot_id")?;
+    let release = told("/proc/sys/kernel/osrelease")?;
+    Some(format!(
+        "sockc {BUILD}\nboot {}\nkernel {}\n",
+        boot.trim(),
+        release.trim()
+    ))
+}
+
+fn text(mut features: Features, head: &str) -> String {
+    let rows = ROWS.iter();
+    let rows = rows.map(|(name, of)| format!("{name} {}\n", u8::from(*of(&mut features))));
+    rows.fold(head.to_owned(), |text, row| text + &row)
+}
+
+/// What a text says; nothing unless it is, byte for byte, one that is written for this head.
+fn parse(said: &str, head: &str) -> Option<Features> {
+    let mut features = Features {
+        tcx: false,
+        sockmap_link: false,
+        sk_skb_verdict: false,
+        segments: false,
+        netns_cookie_in_sock_ops: false,
+        gotol: false,
+        atomics: false,
+        lookup_interface: false,
+        kernel_types: false,
+    };
+    let rows = said.strip_prefix(head)?;
+    for ((name, of), row) in ROWS.iter().zip(rows.lines()) {
+        *of(&mut features) = row == format!("{name} 1");
+    }
+    (text(features, head) == said).then_some(features)
+}
+
+/// What a file holds that only root can have written, in a folder that only root can have changed.
+fn read(path: &Path) -> Option<String> {
+    let folder = fs::symlink_metadata(path.parent()?).ok()?;
+    let mut options = OpenOptions::new();
+    let options = options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    let file = options.open(path).ok()?;
+    let about = file.metadata().ok()?;
+    let ours = |about: &fs::Metadata| about.uid() == 0 && about.mode() & 0o022 == 0;
+    if !folder.is_dir() || !ours(&folder) || !about.is_file() || !ours(&about) {
+        return None;
+    }
+    let mut text = String::new();
+    file.take(MOST).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Writes the file next to the old one and moves it there.
+fn write(folder: &Path, text: &str) -> io::Result<()> {
+    match DirBuilder::new().mode(0o755).create(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    let draft = folder.join(format!("{FILE}.{}", std::process::id()));
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(&draft)
+        .and_then(|mut file| {
+            file.set_permissions(Permissions::from_mode(0o644))?;
+            file.write_all(text.as_bytes())
+        })
+        .and_then(|()| fs::rename(&draft, folder.join(FILE)));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "sockc 1\nboot b\nkernel k\n";
+
+    fn some() -> Features {
+        let rows: String = ROWS
+            .iter()
+            .enumerate()
+            .fold(HEAD.to_owned(), |text, (n, row)| {
+                text + &format!("{} {}\n", row.0, n % 2)
+            });
+        parse(&rows, HEAD).expect("it is as it is written")
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again() {
+        let features = some();
+        assert!(features.sockmap_link && features.segments && !features.tcx);
+        assert_eq!(parse(&text(features, HEAD), HEAD), Some(features));
+    }
+
+    #[test]
+    fn what_is_of_another_boot_kernel_or_sockc_or_damaged_is_nothing() {
+        let kept = text(some(), HEAD);
+        for (from, to) in [
+            ("boot b", "boot c"),
+            ("kernel k", "kernel l"),
+            ("sockc 1", "sockc 2"),
+            ("tcx 0", "tcx 2"),
+            ("tcx 0\n", ""),
+            ("kernel_types 0\n", "kernel_types 0\nmore 1\n"),
+            ("kernel_types 0\n", "kernel_types 0"),
+        ] {
+            let other = kept.replacen(from, to, 1);
+            assert_ne!(other, kept);
+            assert_eq!(parse(&other, HEAD), None, "{other}");
+        }
+        assert_eq!(parse("", HEAD), None);
+    }
+
+    #[test]
+    fn only_what_root_alone_can_write_is_read() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let folder = std::env::temp_dir().join(format!("sockc-kept-{}", std::process::id()));
+        write(&folder, "words").unwrap();
+        let path = folder.join(FILE);
+        assert_eq!(read(&path).as_deref(), Some("words"));
+        for open in [&path, &folder] {
+            let before = fs::metadata(open).unwrap().permissions();
+            fs::set_permissions(open, Permissions::from_mode(0o777)).unwrap();
+            assert_eq!(read(&path), None);
+            fs::set_permissions(open, before).unwrap();
+        }
+        assert!(read(&path).is_some());
+        fs::rename(&path, folder.join("there")).unwrap();
+        std::os::unix::fs::symlink(folder.join("there"), &path).unwrap();
+        assert_eq!(read(&path), None);
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

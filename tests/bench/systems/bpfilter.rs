@@ -1,0 +1,120 @@
+//! bpfilter, where its command is named by `SOCKC_BFCLI`: a chain of rules at XDP, in its own words.
+//!
+//! The chain is loaded and not attached; its program is taken from its pin and called as ours is. It counts what its policy
+//! decides, which cannot be left out, and no rule. Only rules that its matchers can say are written: IPv4, TCP and UDP.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use aya::programs::ProgramInfo;
+
+use crate::rules::{ANY_PORT, Prefix, Rule, RuleSet};
+use crate::stage::Problem;
+use crate::systems::{Unfit, patient};
+
+/// Where it pins.
+const PINS: &str = "/sys/fs/bpf/bpfilter";
+/// The name of the chain.
+const NAME: &str = "sockc_bench";
+
+/// A chain that is loaded; it goes with this.
+pub(crate) struct Chain {
+    command: PathBuf,
+    pub(crate) milliseconds: f64,
+}
+
+impl Chain {
+    /// Loads the rules; those that cannot be said in it, and a machine without it, are no row.
+    pub(crate) fn load(set: &RuleSet) -> Result<Self, Unfit> {
+        let named = env::var_os("SOCKC_BFCLI").ok_or(Unfit::Unsayable)?;
+        let chain = chain(&set.rules).ok_or(Unfit::Unsayable)?;
+        let mut loaded = Self {
+            command: PathBuf::from(named),
+            milliseconds: 0.0,
+        };
+        let file = env::temp_dir().join(format!("{NAME}.{}", std::process::id()));
+        fs::write(&file, chain)?;
+        let mut load = loaded.asked("load");
+        load.arg("--from-file").arg(&file);
+        let done = patient::run(&mut load, "");
+        fs::remove_file(&file)?;
+        loaded.milliseconds = done?.milliseconds;
+        Ok(loaded)
+    }
+
+    /// Its program.
+    pub(crate) fn program(&self) -> Result<OwnedFd, Problem> {
+        let found = program_in(&Path::new(PINS).join(NAME))?;
+        found.ok_or_else(|| format!("{PINS}/{NAME} has no program").into())
+    }
+
+    fn asked(&self, action: &str) -> Command {
+        let mut command = Command::new(&self.command);
+        command.args(["chain", action]);
+        command
+    }
+}
+
+impl Drop for Chain {
+    fn drop(&mut self) {
+        let mut flush = self.asked("flush");
+        flush.args(["--name", NAME]);
+        if let Err(unfit) = patient::run(&mut flush, "") {
+            eprintln!("the chain {NAME} of bpfilter stays: {unfit}");
+        }
+    }
+}
+
+/// The first pin in a folder that is a program.
+fn program_in(folder: &Path) -> Result<Option<OwnedFd>, Problem> {
+    for entry in fs::read_dir(folder)? {
+        if let Ok(info) = ProgramInfo::from_pin(entry?.path()) {
+            return Ok(Some(info.fd()?.as_fd().try_clone_to_owned()?));
+        }
+    }
+    Ok(None)
+}
+
+fn chain(rules: &[Rule]) -> Option<String> {
+    let mut text = format!("chain {NAME} BF_HOOK_XDP DROP\n");
+    for rule in rules {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "rule {} DROP", matches(rule)?);
+    }
+    Some(text)
+}
+
+fn matches(rule: &Rule) -> Option<String> {
+    let protocol = match rule.protocol {
+        Some(6) => "tcp",
+        Some(17) => "udp",
+        _ => return None,
+    };
+    if rule.is_ipv6() {
+        return None;
+    }
+    let mut words = Vec::new();
+    for (side, prefix) in [("s", rule.from), ("d", rule.to)] {
+        let Prefix { address, length } = prefix;
+        match length {
+            0 => {}
+            32 => words.push(format!("ip4.{side}addr eq {address}")),
+            _ => words.push(format!("ip4.{side}net eq {address}/{length}")),
+        }
+    }
+    for (side, (low, high)) in [("s", rule.sports), ("d", rule.dports)] {
+        match (low, high) {
+            ANY_PORT => {}
+            _ if low == high => words.push(format!("{protocol}.{side}port eq {low}")),
+            _ => words.push(format!("{protocol}.{side}port range {low}-{high}")),
+        }
+    }
+    if rule.sports == ANY_PORT && rule.dports == ANY_PORT {
+        words.push(format!("meta.l4_proto eq {protocol}"));
+    }
+    Some(words.join(" "))
+}

@@ -1,0 +1,129 @@
+//! Lists of what arrives on veths: where they run, what is said of it, and that they drop what they dropped.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use sockc_runtime::lab::{FRONT, Lab, SERVER};
+
+use super::interfaces::Place;
+use super::{Folder, root, run};
+
+/// A policy on the lab's veth.
+fn place(name: &str, default: &str, rules: &str) -> Place {
+    let text = format!("interfaces {FRONT}\ndefault in {default}\n{rules}");
+    Place::of(name, Lab::new().unwrap(), &text)
+}
+
+const SSH: &str = "ssh: allow tcp to port 22\n";
+
+/// Whether the policy's programs are at TC, and none is at XDP.
+fn is_at_tc(said: &str) -> bool {
+    said.contains("tc-in") && !said.contains("xdp ")
+}
+
+#[test]
+fn a_list_on_veths_runs_at_tc_and_says_so() {
+    if !root() {
+        return;
+    }
+    let place = place("veth", "drop", SSH);
+    let planned = place.done(&["plan", &place.policy]);
+    let why = format!("{FRONT} is a veth: packets that arrive meet the rules at tc");
+    let word = "`default in drop at xdp` has them meet the rules at xdp";
+    assert!(planned.stderr.contains(&why), "{}", planned.stderr);
+    let applied = place.done(&["apply", &place.policy]);
+    assert!(applied.stderr.contains(&why), "{}", applied.stderr);
+    assert!(applied.stderr.contains(word), "{}", applied.stderr);
+    assert!(is_at_tc(&applied.stdout), "{}", applied.stdout);
+    let said = place.status(0);
+    assert!(said.contains(&why) && is_at_tc(&said), "{said}");
+    // What is in force is put back as it is, and is what its text compiles to.
+    let again = place.done(&["apply", "--running"]);
+    assert!(is_at_tc(&again.stdout), "{}", again.stdout);
+}
+
+#[test]
+fn a_word_keeps_the_list_at_xdp_and_so_does_a_rule_that_could_drop_less_at_tc() {
+    if !root() {
+        return;
+    }
+    let asked = place("veth-asked", "drop at xdp", SSH);
+    let applied = asked.done(&["apply", &asked.policy]);
+    assert!(applied.stdout.contains("xdp"), "{}", applied.stdout);
+    assert!(!applied.stderr.contains("is a veth"), "{}", applied.stderr);
+    let short = "drop tcp to port 23 if length < 100\n";
+    let kept = place("veth-kept", "allow", short);
+    let applied = kept.done(&["apply", &kept.policy]);
+    assert!(!applied.stdout.contains("tc-in"), "{}", applied.stdout);
+    let why = "the rules run there: a rule asks for a rate, a length or tcp flags";
+    assert!(applied.stderr.contains(why), "{}", applied.stderr);
+}
+
+#[test]
+fn one_interface_that_is_no_veth_keeps_the_list_at_xdp() {
+    if !root() {
+        return;
+    }
+    let text = format!("interfaces {FRONT}, d0\ndefault in drop\n{SSH}");
+    let place = Place::of("veth-mixed", Lab::new().unwrap(), &text);
+    place.ip("link add d0 type dummy");
+    let applied = place.done(&["apply", &place.policy]);
+    assert!(!applied.stdout.contains("tc-in"), "{}", applied.stdout);
+    let why = "the rules run there since d0 is none";
+    assert!(applied.stderr.contains(why), "{}", applied.stderr);
+}
+
+#[test]
+fn an_object_for_veths_is_put_in_force_as_it_is() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("veth-object");
+    let object = folder.file("edge.o", "");
+    let place = place("veth-objects", "drop", SSH);
+    let made = run(&["compile", "--for-veth", &place.policy, "-o", &object]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    place.ip("link add d0 type dummy");
+    let applied = place.done(&["apply", &object, "--interface", "d0"]);
+    assert!(is_at_tc(&applied.stdout), "{}", applied.stdout);
+    let said = place.status(0);
+    assert!(said.contains("d0 is no veth"), "{said}");
+}
+
+#[test]
+fn what_xdp_drops_tc_drops_there() {
+    if !root() {
+        return;
+    }
+    for default in ["drop at xdp", "drop"] {
+        let lab = Lab::new().unwrap();
+        let rules = format!(
+            "interfaces {FRONT}\ndefault in {default}\nallow tcp to port 2222\nallow icmp6\n"
+        );
+        let folder = Folder::new("veth-dropped");
+        let policy = folder.file("edge.sk", &rules);
+        let listen = |port| TcpListener::bind(SocketAddr::new(SERVER[0], port)).unwrap();
+        let _listeners = lab.server.run(|| [listen(2222), listen(2223)]).unwrap();
+        let applied = lab
+            .server
+            .run(|| run(&["apply", "--yes", &policy]))
+            .unwrap();
+        assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+        for (port, passes) in [(2222, true), (2223, false)] {
+            let to = SocketAddr::new(SERVER[0], port);
+            // What is dropped is waited for: nothing tells that it is.
+            let wait = Duration::from_millis(if passes { 10_000 } else { 300 });
+            let met = lab
+                .client
+                .run(|| TcpStream::connect_timeout(&to, wait).is_ok());
+            assert_eq!(
+                met.unwrap(),
+                passes,
+                "{default}, {port}: {}",
+                applied.stdout
+            );
+        }
+        let gone = lab.server.run(|| run(&["unload", "--yes"])).unwrap();
+        assert_eq!(gone.code, Some(0), "{}", gone.stderr);
+    }
+}
