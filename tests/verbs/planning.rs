@@ -185,10 +185,8 @@ fn what_runs_is_read_from_the_kernel_and_not_from_files() {
     .unwrap();
     place.folder.file("common.sk", "include <essentials>\n");
     let object = place.path("edge.o");
-    assert_eq!(
-        run(&["compile", &place.policy, "-o", &object]).code,
-        Some(0)
-    );
+    let compile = ["compile", "--for-veth", &place.policy, "-o", &object];
+    assert_eq!(run(&compile).code, Some(0));
     let applied = place.run(&["apply", &object, "--interface", FRONT]);
     assert_eq!(applied.code, Some(0), "{}", applied.stderr);
     assert_eq!(place.verb("plan", &["--exit-code"]).code, Some(0));

@@ -3,9 +3,12 @@
 //! Takes patterns; gives the interfaces that they cover now, with their drivers. Not here: which interfaces a policy is put on.
 
 use super::classes::covers;
+use super::coverage;
+use super::interfaces::There;
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
+use crate::state::in_force::record_in_force;
 use crate::sys::{driver, netns};
 
 /// The driver of a pair of virtual interfaces.
@@ -35,12 +38,27 @@ impl Card {
 ///
 /// The namespace cannot be entered, or looked at.
 pub fn cards(options: &Options, wanted: &[String]) -> Result<Vec<Card>, Error> {
-    session::enter(options, |_| {
+    session::enter(options, |session| {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
-        let names = present.into_iter().map(|(_, name)| name);
-        let mine = names.filter(|name| wanted.iter().any(|one| covers(one, name)));
+        let renamed = match record_in_force(&session.state)? {
+            Some(before) => coverage::renamed(&session.state, &before)?,
+            None => Vec::new(),
+        };
+        let there = There {
+            present: &present,
+            renamed: &renamed,
+        };
+        // One that was renamed under a policy in force is still the one that it is for.
+        let is_meant = |index, name: &str| {
+            let known = there.known_as(index, name, wanted);
+            wanted.iter().any(|one| covers(one, known))
+        };
+        let mine = present
+            .iter()
+            .filter(|(index, name)| is_meant(*index, name));
         let mut cards = Vec::new();
-        for name in mine {
+        for (_, name) in mine {
+            let name = name.clone();
             let looked = at(format!("look at the interface \"{name}\""));
             if netns::carries_ethernet(&name).map_err(looked)? {
                 let asked = at(format!("ask the interface \"{name}\" for its driver"));

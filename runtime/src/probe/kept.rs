@@ -20,8 +20,11 @@ const FILE: &str = "kernel";
 /// Longer is no file of ours.
 const MOST: u64 = 4_096;
 
+/// A feature: its name, and where it stands.
+type Row = (&'static str, fn(&mut Features) -> &mut bool);
+
 /// The features by name, in the order of the file. A feature more is a row more, and older files are none then.
-const ROWS: [(&str, fn(&mut Features) -> &mut bool); 9] = [
+const ROWS: [Row; 9] = [
     ("tcx", |all| &mut all.tcx),
     ("sockmap_link", |all| &mut all.sockmap_link),
     ("sk_skb_verdict", |all| &mut all.sk_skb_verdict),
