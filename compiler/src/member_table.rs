@@ -14,11 +14,20 @@ use std::net::IpAddr;
 use crate::entry_table::{self, Key, Kind, Piece};
 
 /// Kinds of a family that a program tries.
-pub const KINDS: usize = 4;
+pub const KINDS: usize = 8;
 /// Nodes of a chain that a program looks at.
 pub const DEPTH: usize = 7;
-/// Live sets of a policy that have tables; a policy with more of them asks tries only, since the search of a table is much code.
-pub const MOST_SETS: usize = 16;
+/// Live sets of a policy whose sets have tables: the search of one is much code.
+const MOST_SETS: usize = 8;
+/// Maps of live sets with tables, and of live maps, in such a policy: a program may refer to 64 in all.
+const MOST_MAPS: usize = 44;
+
+/// Whether the live sets of a policy with so many of these and so many live maps have tables.
+#[must_use]
+pub fn is_worth_it(live_sets: usize, live_maps: usize) -> bool {
+    live_sets <= MOST_SETS && 5 * live_sets + 6 * live_maps <= MOST_MAPS
+}
+
 /// The most elements that a table is made for: all of its memory is taken at once.
 const MOST_ELEMENTS: u32 = 1 << 20;
 
@@ -110,6 +119,12 @@ mod tests {
         assert_eq!(nodes(u32::MAX), nodes(MOST_ELEMENTS));
         assert_eq!(heads(u32::MAX), 2 << head_bits(MOST_ELEMENTS));
         assert!(heads(100) >= 2 * 2 * 100);
+    }
+
+    #[test]
+    fn many_live_sets_or_maps_leave_no_room_for_tables() {
+        assert!(is_worth_it(8, 0) && is_worth_it(1, 6));
+        assert!(!is_worth_it(9, 0) && !is_worth_it(8, 1) && !is_worth_it(1, 7));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use crate::artifact::{ClassPlan, LiveEntryPlan, LiveMapPlan, SetPlan, SetTablePlan};
 use crate::bpf::limits::NAME;
-use crate::member_table::MOST_SETS;
+use crate::member_table::is_worth_it;
 use crate::policy::{Class, LiveMap, LiveMapId, Policy, Set, SetId, SetKind};
 
 /// The name of a constant set's table.
@@ -22,12 +22,12 @@ pub(crate) fn set_state(set: SetId, name: &str) -> String {
     titled("cur_", set.as_u32(), name)
 }
 
-/// The table of a live set, if the policy does not have too many of these.
+/// The table of a live set, if there is room for those of all.
 pub(super) fn set_table_plan(policy: &Policy, set: SetId) -> Option<SetTablePlan> {
     let is_live = |set: &&Set| matches!(set.kind, SetKind::Live { .. });
     let live = policy.sets.values().filter(is_live).count();
     let title = |kind: &str| titled(kind, set.as_u32(), &policy.sets[set].name);
-    (live <= MOST_SETS).then(|| SetTablePlan {
+    is_worth_it(live, policy.live_maps.len()).then(|| SetTablePlan {
         plans: title("spl_"),
         heads: title("shd_"),
         nodes: title("snd_"),

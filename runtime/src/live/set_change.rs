@@ -212,7 +212,7 @@ impl<'a> Change<'a> {
             }
             let (side, _, element) = read_due_key(&due).ok_or_else(foreign)?;
             let time = maps.time(side, element)?;
-            if time.is_some_and(|own| own == until) {
+            if time.is_some_and(|time| time == until) {
                 if !self.set_in_table(element, None)? {
                     map::delete(maps.trie.as_fd(), &key(side, element))?;
                 }

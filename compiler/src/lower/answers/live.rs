@@ -27,6 +27,15 @@ pub(crate) struct LiveSetMaps {
     pub table: Option<MemberTableMaps>,
 }
 
+impl LiveSetMaps {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<MapId> {
+        let table = self.table.into_iter();
+        let table = table.flat_map(|table| [table.plans, table.heads, table.nodes]);
+        [self.trie, self.state].into_iter().chain(table).collect()
+    }
+}
+
 /// A word of an address, in the family whose it is.
 type Word = (Field, Family);
 
