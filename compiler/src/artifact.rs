@@ -6,7 +6,7 @@ pub use manifest::BUILD;
 pub use manifest::{
     Attach, AttachPoint, ClassPlan, Counter, CounterKind, EndPlan, GroupPlan, InterceptPlan,
     LiveEntryPlan, LiveMapPlan, MANIFEST_VERSION, Made, Manifest, PairsPlan, SEGMENT, SetPlan,
-    Slot, SlotOrigin, SlotOwner, SocketSlots, in_slot, map_keys, set_keys,
+    SetTablePlan, Slot, SlotOrigin, SlotOwner, SocketSlots, in_slot, map_keys, set_keys,
 };
 
 use cranelift_entity::{PrimaryMap, entity_impl};

@@ -139,6 +139,12 @@ impl Kind {
         }
     }
 
+    /// What a key of no port has behind its address.
+    #[must_use]
+    pub fn meta(self) -> u32 {
+        self.number() << 16
+    }
+
     /// What a port with all bits set above it is cut to: its piece, and above it the number of the kind.
     fn cut(self) -> u32 {
         let mask = u16::MAX.checked_shl(16 - u32::from(self.bits));
@@ -146,7 +152,8 @@ impl Kind {
     }
 
     /// The mask of the addresses, as words as they stand in memory.
-    fn mask(self) -> [u32; 4] {
+    #[must_use]
+    pub fn mask(self) -> [u32; 4] {
         let all: u32 = if self.v6 { 128 } else { 32 };
         let length = u32::from(self.length).min(all);
         let bits = u128::MAX.checked_shl(128 - length).unwrap_or(0);

@@ -68,6 +68,7 @@ pub mod listing;
 pub mod location;
 pub mod log;
 pub mod lower;
+pub mod member_table;
 pub mod names;
 pub mod object;
 pub mod observer;

@@ -48,7 +48,9 @@ use crate::policy::{
 use crate::protocol::IpProtocol;
 
 use answers::Answers;
-pub(crate) use answers::{ClassifierMaps, LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
+pub(crate) use answers::{
+    ClassifierMaps, LiveMapMaps, LiveSetMaps, MemberTableMaps, SetMaps, SetTables,
+};
 pub use bucket::BUCKET_KEY;
 pub(crate) use bucket::Meters;
 pub(crate) use door::{GroupMaps, ReaderMaps, WayMaps, sock_ops};

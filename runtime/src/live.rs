@@ -11,6 +11,7 @@ mod entry_trie;
 mod entry_whole;
 mod image;
 pub(crate) mod maps;
+mod member_table;
 mod members;
 mod port_classes;
 mod set_change;

@@ -3,6 +3,9 @@
 //! Takes what stands between the braces of `map NAME = { … }`; gives what the runtime takes. Whether a socket is declared, and
 //! whether entries may stand next to each other, the runtime says, which knows the policy in force.
 
+mod plain;
+
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use sockc_compiler::artifact::LiveEntryPlan;
@@ -32,7 +35,7 @@ enum Mistake {
 
 /// Reads the entries of one argument: several if it lists ports.
 pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPlan>, Exit> {
-    read(text).map_err(|mistake| {
+    entry_of(text).map_err(|mistake| {
         match mistake {
             Mistake::Grammar(sources, mistakes) => output.diagnostics(&sources, &mistakes),
             Mistake::Meaning(mistake) => output.error(mistake),
@@ -45,13 +48,21 @@ pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPl
 /// with its number.
 pub(crate) fn lines(text: &str) -> Result<Vec<(usize, LiveEntryPlan)>, Vec<String>> {
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
+    let mut names = BTreeSet::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
             continue;
         }
-        match read(line) {
-            Ok(entries) => found.extend(entries.into_iter().map(|entry| (number, entry))),
+        if let Some(entry) = plain::read(line, &names) {
+            found.push((number, entry));
+            continue;
+        }
+        match entry_of(line) {
+            Ok(entries) => {
+                names.extend(entries.first().map(|entry| entry.socket.clone()));
+                found.extend(entries.into_iter().map(|entry| (number, entry)));
+            }
             Err(mistake) => mistakes.push(format!("line {number}: {}", mistake.text(line))),
         }
     }
@@ -78,7 +89,8 @@ impl Mistake {
     }
 }
 
-fn read(text: &str) -> Result<Vec<LiveEntryPlan>, Mistake> {
+/// What text means by the grammar.
+fn entry_of(text: &str) -> Result<Vec<LiveEntryPlan>, Mistake> {
     let mut sources = SourceMap::default();
     let id = sources.add("<entry>", format!("map entry = {{ {text} }}"));
     let (file, mistakes) = sockc_grammar::parse(&sources, id);

@@ -90,21 +90,22 @@ fn load(arguments: &MapLoad, output: &mut Output) -> Result<(), Exit> {
         output.note("nothing was changed");
         return Err(Exit::Policy);
     }
-    let entries: Vec<LiveEntryPlan> = all.iter().map(|(_, entry)| entry.clone()).collect();
+    let (lines, entries): (Vec<usize>, Vec<LiveEntryPlan>) = all.into_iter().unzip();
     let done = sockc_runtime::map_load(&options(&arguments.place), &arguments.map, &entries);
     let file = input::title(&arguments.file);
-    let done = done.map_err(|error| with_lines(error, &file, &all));
+    let done = done.map_err(|error| with_lines(error, &file, (&lines, &entries)));
     changed(&arguments.map, done, output)
 }
 
 /// Which lines of a file the entries stand in that a refusal names.
-fn with_lines(error: Error, file: &str, all: &[(usize, LiveEntryPlan)]) -> Error {
+fn with_lines(error: Error, file: &str, (numbers, entries): (&[usize], &[LiveEntryPlan])) -> Error {
     let (map, entry, cause) = match error {
         Error::Entry { map, entry, cause } => (map, entry, cause),
         error => return error,
     };
     let named = |text: &str| text == entry || cause.contains(&format!("`{text}`"));
-    let lines = all.iter().filter(|(_, one)| named(&entry_text(one)));
+    let all = numbers.iter().zip(entries);
+    let lines = all.filter(|(_, one)| named(&entry_text(one)));
     let lines: BTreeSet<usize> = lines.map(|(line, _)| *line).collect();
     let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
     let cause = match lines.as_slice() {

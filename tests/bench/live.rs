@@ -1,5 +1,5 @@
 //! What a change of one element of a live set or of one entry of a live map costs, as a whole command, by how many there are, and
-//! what a lookup in a live map costs next to one in a constant map.
+//! what a lookup in a live set or map costs next to one in a constant set or map.
 //!
 //! ```text
 //! cargo bench --bench live
@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Needs root, and makes network namespaces and bpf file systems of its own. Prints a table for sets: for 10 and for 1,000,000
-//! members the median time of `sockc set add`, `del` and `test`, in turns, and how much longer they take with more; then one for
-//! maps (`live/maps.rs`). Fails where a command takes 20 ms or longer with 1,000,000 of them, or a lookup too long.
+//! members the median time of `sockc set add`, `del` and `test`, in turns, and how much longer they take with more; one of lookups in
+//! sets (`live/sets.rs`); then one for maps (`live/maps.rs`). Fails where a command takes 20 ms or longer with 1,000,000 of them, or a lookup too long.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +21,8 @@
 mod lookups;
 #[path = "live/maps.rs"]
 mod maps;
+#[path = "live/sets.rs"]
+mod sets;
 #[path = "syscalls.rs"]
 mod syscalls;
 
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
     };
     let mut slow = 0;
     if wants("sets", "maps") {
+        slow += sets::measure(&folder);
         slow += measure(&folder);
     }
     if wants("maps", "sets") {

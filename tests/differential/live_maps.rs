@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use sockc_compiler::bulk::Structure;
 use sockc_compiler::decide::decide;
@@ -38,7 +39,7 @@ const SOCKETS: [(&str, u16, &[Type]); 3] = [
     ("t", 7003, &[Type::STREAM]),
 ];
 
-fn declarations() -> String {
+pub(crate) fn declarations() -> String {
     let socket = |(name, port, kinds): &(&str, u16, &[Type])| {
         let of = |kind: &Type| {
             let word = if *kind == Type::STREAM { "tcp" } else { "udp" };
@@ -53,10 +54,10 @@ fn declarations() -> String {
 /// What of an entry tells it from others: its packets. The rest is its socket.
 type Entries = BTreeMap<String, &'static str>;
 
-/// The map, in force.
-struct Live {
+/// A policy that is changed while it is in force.
+pub(crate) struct Live {
     space: Space,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// The names of the sockets by their cookies.
     names: BTreeMap<u64, &'static str>,
     _sockets: Vec<Socket>,
@@ -64,13 +65,17 @@ struct Live {
 }
 
 impl Live {
-    fn new() -> Self {
+    /// With the sockets, and this after them.
+    pub(crate) fn new(rest: &str) -> Self {
         let space = Space::with_bpffs().unwrap();
-        let folder = std::env::temp_dir().join(format!("sockc-entries-{}", std::process::id()));
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("sockc-entries-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let (names, sockets) = space.run(open).unwrap();
         let path = folder.join("live.sk");
-        let text = format!("{}live map ten max 200\nredirect by @ten\n", declarations());
+        let text = format!("{}{rest}", declarations());
         fs::write(&path, text).unwrap();
         assert!(sockc(&space, &["apply", path.to_str().unwrap()]));
         let program = space.run(|| calls::pinned(&lookup(Path::new(BPFFS))).unwrap());
@@ -84,11 +89,16 @@ impl Live {
     }
 
     fn map(&self, arguments: &[&str]) -> bool {
-        sockc(&self.space, &[&["map"], arguments].concat())
+        self.changes(&[&["map"], arguments].concat())
+    }
+
+    /// Whether a command is done.
+    pub(crate) fn changes(&self, arguments: &[&str]) -> bool {
+        sockc(&self.space, arguments)
     }
 
     /// The name of the socket that the program gives.
-    fn steers(&self, header: &Header) -> Option<&'static str> {
+    pub(crate) fn steers(&self, header: &Header) -> Option<&'static str> {
         let (_, cookie) = syscalls::run_lookup(self.program.as_fd(), &context(header)).unwrap();
         (cookie != 0).then(|| self.names[&cookie])
     }
@@ -245,7 +255,7 @@ fn constant(entries: &Entries) -> Option<Subject> {
 }
 
 /// What `decide` says.
-fn decided(subject: &Subject, header: &Header) -> Option<String> {
+pub(crate) fn decided(subject: &Subject, header: &Header) -> Option<String> {
     let policy = &subject.policy;
     let there = policy.sockets.keys().flat_map(|socket| {
         let families = [Family::V4, Family::V6].into_iter();
@@ -276,7 +286,7 @@ fn a_live_map_that_is_changed_one_by_one_means_what_is_in_it() {
     let mut steered = 0;
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
-        let live = Live::new();
+        let live = Live::new("live map ten max 200\nredirect by @ten\n");
         let (mut entries, mut packets) = (Entries::new(), Vec::new());
         for _ in 0..CHANGES {
             change(&live, &mut rng, seed % 2 == 1, &mut entries, &mut packets);

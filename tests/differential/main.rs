@@ -26,6 +26,7 @@ mod held;
 mod interpreted;
 mod kernel;
 mod live_maps;
+mod live_sets;
 mod made;
 mod policies;
 #[path = "../bench/rules/mod.rs"]

@@ -100,7 +100,7 @@ pub struct ClassPlan {
     pub patterns: Vec<String>,
 }
 
-/// A live set: an LPM trie and an array in the object.
+/// A live set: an LPM trie and an array in the object, and mostly a table.
 ///
 /// The trie has two sides, with room for `max` elements each. The array has one value of three `u64`: the side that holds, 0
 /// or 1, which programs read; how many elements are in that side; and whether a change of them was not finished (0 for no).
@@ -111,6 +111,9 @@ pub struct ClassPlan {
 /// A value is two `u64`, the time at which the element and everything that covers it has expired, and the element's own
 /// time, both in nanoseconds of CLOCK_MONOTONIC, `u64::MAX` for never; then a `u32` with the prefix's own length, and
 /// another that is 0. A packet's address is a member if the longest prefix's first time is to come.
+///
+/// With a table ([`SetTablePlan`]) an element is in the table or in the trie, the state has eight more bytes, and times of the trie
+/// are those of what is in it. An address is a member by either.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetPlan {
     /// Its name in the policy.
@@ -125,6 +128,22 @@ pub struct SetPlan {
     pub expires: Option<u64>,
     /// The prefixes it starts with.
     pub start: Vec<(std::net::IpAddr, u8)>,
+    /// Its table, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<SetTablePlan>,
+}
+
+/// The table of a live set: three arrays, made with `BPF_F_MMAPABLE`, whose layouts stand at
+/// [`member_table`](crate::member_table), with two sides each, of which the set's state says the one that holds. All zeros are a
+/// table without elements, next to a trie that programs ask.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetTablePlan {
+    /// The array of plans, one for each side.
+    pub plans: String,
+    /// The array of the beginnings of chains.
+    pub heads: String,
+    /// The array of keys.
+    pub nodes: String,
 }
 
 /// A live map: a table of keys, and for contents that it cannot hold a trie.

@@ -5,11 +5,13 @@
 //! field has a file for.
 
 mod boundaries;
+mod chain;
 mod entry;
 mod entry_trie;
 mod filled;
 mod live;
 mod member;
+mod member_table;
 mod meter;
 mod socket;
 mod walk;
@@ -30,6 +32,7 @@ pub(crate) use boundaries::SetTables;
 pub(crate) use entry::LiveMapMaps;
 pub(crate) use live::LiveSetMaps;
 pub(crate) use member::SetMaps;
+pub(crate) use member_table::MemberTableMaps;
 pub(super) use meter::{bucket_fields, has_buckets};
 pub(crate) use walk::ClassifierMaps;
 

@@ -16,6 +16,7 @@ mod layers;
 mod leaving;
 mod logs;
 mod made;
+mod member_table;
 mod members;
 mod origins;
 mod questions;

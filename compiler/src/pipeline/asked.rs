@@ -8,14 +8,15 @@ use sockc_grammar::diagnostic::Diagnostic;
 
 use super::compilation::{Decision, NO_INTERFACE};
 use super::live;
-use crate::artifact::{MapId, MapKind, MapSpec, map_keys, set_keys};
+use crate::artifact::{MapId, MapKind, MapSpec, SetTablePlan, map_keys, set_keys};
 use crate::bpf::constant::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC};
 use crate::chain::{Chain, Effect};
 use crate::diagram::flatten::Flat;
 use crate::entry_table;
 use crate::field::{Field, FieldKind, FieldSet};
 use crate::hook::Hook;
-use crate::lower::{LiveMapMaps, LiveSetMaps, SetMaps, SetTables};
+use crate::lower::{LiveMapMaps, LiveSetMaps, MemberTableMaps, SetMaps, SetTables};
+use crate::member_table;
 use crate::policy::{LiveMapId, Policy, SetId, SetKind};
 use crate::tables::Tables;
 use crate::target::Target;
@@ -111,16 +112,31 @@ pub(super) fn sets(
                 let name = live::set_trie(id, &set.name);
                 let trie = trie(&name, SET_KEY, SET_VALUE, set_keys(*max));
                 let state = live::set_state(id, &set.name);
-                let state = MapSpec::new(&state, MapKind::Array, 4, SET_STATE, 1);
+                let table = live::set_table_plan(policy, id);
+                let size = table.as_ref().map_or(SET_STATE, |_| member_table::STATE);
+                let state = MapSpec::new(&state, MapKind::Array, 4, size, 1);
                 let maps = tables.maps();
                 Some(SetMaps::Live(LiveSetMaps {
                     trie: maps.push(trie),
                     state: maps.push(state),
+                    table: table.map(|table| member_table(table, *max, maps)),
                 }))
             }
         };
     }
     asked
+}
+
+/// The table of a live set.
+fn member_table(plan: SetTablePlan, max: u32, maps: &mut Specs) -> MemberTableMaps {
+    let (heads, nodes) = (member_table::heads(max), member_table::nodes(max));
+    let plans = shared(plan.plans, member_table::PLAN, entry_table::SIDES);
+    MemberTableMaps {
+        plans: maps.push(plans),
+        heads: maps.push(shared(plan.heads, entry_table::HEAD, heads)),
+        head_bits: member_table::head_bits(max),
+        nodes: maps.push(shared(plan.nodes, entry_table::NODE, nodes)),
+    }
 }
 
 /// The tables, tries and port classes of the live maps.

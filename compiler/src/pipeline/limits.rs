@@ -188,7 +188,7 @@ impl Limited<'_> {
     fn declared(&self) -> impl Iterator<Item = (&SourceLocation, MapId)> {
         let sets = self.policy.sets.iter().flat_map(|(id, set)| {
             let maps = match &self.maps.sets[id] {
-                Some(SetMaps::Live(live)) => vec![live.trie, live.state],
+                Some(SetMaps::Live(live)) => live.all(),
                 Some(SetMaps::Tables(tables)) => tables.maps(),
                 None => Vec::new(),
             };

@@ -2,9 +2,10 @@
 //!
 //! Their maps are named after them, so that whoever looks at the kernel's maps finds the statement they come from.
 
-use crate::artifact::{ClassPlan, LiveEntryPlan, LiveMapPlan, SetPlan};
+use crate::artifact::{ClassPlan, LiveEntryPlan, LiveMapPlan, SetPlan, SetTablePlan};
 use crate::bpf::limits::NAME;
-use crate::policy::{Class, LiveMap, LiveMapId, Policy, SetId, SetKind};
+use crate::member_table::is_worth_it;
+use crate::policy::{Class, LiveMap, LiveMapId, Policy, Set, SetId, SetKind};
 
 /// The name of a constant set's table.
 pub(crate) fn set_table(set: SetId) -> String {
@@ -19,6 +20,18 @@ pub(crate) fn set_trie(set: SetId, name: &str) -> String {
 /// The name of the array that says which side of a live set's trie holds.
 pub(crate) fn set_state(set: SetId, name: &str) -> String {
     titled("cur_", set.as_u32(), name)
+}
+
+/// The table of a live set, if there is room for those of all.
+pub(super) fn set_table_plan(policy: &Policy, set: SetId) -> Option<SetTablePlan> {
+    let is_live = |set: &&Set| matches!(set.kind, SetKind::Live { .. });
+    let live = policy.sets.values().filter(is_live).count();
+    let title = |kind: &str| titled(kind, set.as_u32(), &policy.sets[set].name);
+    is_worth_it(live, policy.live_maps.len()).then(|| SetTablePlan {
+        plans: title("spl_"),
+        heads: title("shd_"),
+        nodes: title("snd_"),
+    })
 }
 
 /// The name of the array that says what of a live map holds.
@@ -94,6 +107,7 @@ pub(super) fn sets(policy: &Policy) -> Vec<SetPlan> {
             max: *max,
             expires: *expires,
             start: start.clone(),
+            table: set_table_plan(policy, id),
         }),
     });
     live.collect()

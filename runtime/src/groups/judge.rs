@@ -12,8 +12,9 @@ use sockc_compiler::protocol::IpProtocol;
 use super::asked::{ask, lacks, program};
 use super::connections::Connection;
 use crate::error::{Error, at};
-use crate::state::State;
+use crate::live::sets;
 use crate::state::record::Record;
+use crate::state::{Access, State};
 use crate::sys::{batch, clock, map};
 
 /// A state of sockets, of `net/tcp_states.h`.
@@ -37,7 +38,8 @@ impl Judge {
                 continue;
             }
             let live = state.open_map(record.generation, name, artifact.maps[id].kind)?;
-            let elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
+            let mut elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
+            elements.extend(in_table(&artifact, name, state, record)?);
             for (key, value) in elements {
                 let put = maps.update(id, &key, &value, 0);
                 put.map_err(|_| lacks("room for a live set"))?;
@@ -92,6 +94,21 @@ fn hand_over(
         }
     }
     Ok(())
+}
+
+/// The elements of a live set's table as its trie would have them: the programs that are asked here find them there too.
+fn in_table(
+    artifact: &Artifact,
+    trie: &str,
+    state: &State,
+    record: &Record,
+) -> Result<Vec<batch::Element>, Error> {
+    let mut sets = artifact.manifest.sets.iter();
+    let Some(plan) = sets.find(|set| set.map == trie && set.table.is_some()) else {
+        return Ok(Vec::new());
+    };
+    let maps = sets::open(plan, state, record, Access::Read)?;
+    maps.as_in_trie().map_err(at("read a live set"))
 }
 
 /// The maps of an object that commands change while it is in force and that decide about writes.

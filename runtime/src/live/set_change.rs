@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 
 use super::members::{Members, NEVER, Times, due_key, key, read_due_key, read_key};
-use super::set_maps::{Condition, SetMaps, foreign};
+use super::set_maps::{Condition, Home, SetMaps, foreign};
 use crate::prefix::Prefix;
 use crate::sys::map;
 
@@ -25,11 +25,19 @@ pub(crate) struct Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// Begins one: what a killed command left is set right, and what has expired goes.
-    pub(crate) fn begin(maps: &'a SetMaps, now: u64) -> io::Result<Self> {
+    /// Begins one: what a killed command left is set right, and what has expired goes. There is room for as many more in the table
+    /// as it can have.
+    pub(crate) fn begin(maps: &'a SetMaps, now: u64, coming: usize) -> io::Result<Self> {
+        let mut there = maps.mend()?;
+        if let Some(table) = &maps.table
+            && table.is_worn(there.side, coming)?
+        {
+            maps.replace(&maps.members(now)?)?;
+            there = maps.mend()?;
+        }
         let begun = Condition {
             unfinished: true,
-            ..maps.mend()?
+            ..there
         };
         maps.set_condition(begun)?;
         let mut change = Self {
@@ -57,22 +65,22 @@ impl<'a> Change<'a> {
 
     /// Whether this is an element.
     pub(crate) fn has(&self, element: Prefix) -> io::Result<bool> {
-        Ok(self.maps.times(self.condition.side, element)?.is_some())
+        Ok(self.maps.time(self.condition.side, element)?.is_some())
     }
 
     /// Puts an element in, or gives it another time.
     pub(crate) fn put(&mut self, element: Prefix, until: u64) -> io::Result<()> {
-        let before = self.maps.times(self.condition.side, element)?;
-        self.done.push((element, before.map(|times| times.own)));
+        let before = self.maps.time(self.condition.side, element)?;
+        self.done.push((element, before));
         self.set(element, Some(until))
     }
 
     /// Takes an element out; `false` if it was not in.
     pub(crate) fn take(&mut self, element: Prefix) -> io::Result<bool> {
-        let Some(times) = self.maps.times(self.condition.side, element)? else {
+        let Some(before) = self.maps.time(self.condition.side, element)? else {
             return Ok(false);
         };
-        self.done.push((element, Some(times.own)));
+        self.done.push((element, Some(before)));
         self.set(element, None)?;
         Ok(true)
     }
@@ -106,31 +114,65 @@ impl<'a> Change<'a> {
     /// Gives an element its own time, or takes it out.
     fn set(&mut self, element: Prefix, until: Option<u64>) -> io::Result<()> {
         let (maps, side) = (self.maps, self.condition.side);
-        let before = maps.times(side, element)?.map(|times| times.own);
-        let outer = maps.outer(side, element)?;
+        let before = maps.time(side, element)?;
         let due = maps.due.as_fd();
         if let Some(until) = until.filter(|until| *until != NEVER) {
             map::update(due, &due_key(side, until, element), &[0])?;
         }
-        let member = until.unwrap_or(0).max(outer);
-        // What is inside must have its times before what covers it goes.
-        match until {
-            Some(own) => {
-                maps.write(side, element, Times { member, own })?;
-                self.count(before.is_none(), 1);
-                self.inside(element, member)?;
-            }
-            None => {
-                self.inside(element, member)?;
-                map::delete(maps.trie.as_fd(), &key(side, element))?;
-                self.count(before.is_some(), -1);
-            }
+        if self.set_in_table(element, until)? {
+            self.count(until.is_some() && before.is_none(), 1);
+            self.count(until.is_none() && before.is_some(), -1);
+        } else {
+            self.set_in_trie(element, until, before)?;
         }
         match before {
             Some(before) if before != NEVER && Some(before) != until => {
                 map::delete(due, &due_key(side, before, element)).map(drop)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// The same in the table; `false` if the element is in the trie or has to go there.
+    fn set_in_table(&self, element: Prefix, until: Option<u64>) -> io::Result<bool> {
+        let side = self.condition.side;
+        let Some(table) = &self.maps.table else {
+            return Ok(false);
+        };
+        match (self.maps.home(side, element)?, until) {
+            (Home::Trie, _) => Ok(false),
+            (Home::Node(node), _) => {
+                table.set_time(side, node, until.unwrap_or(0))?;
+                Ok(true)
+            }
+            (Home::Nowhere, Some(until)) => table.put(side, (element, until)),
+            (Home::Nowhere, None) => Ok(true),
+        }
+    }
+
+    /// The same in the trie.
+    fn set_in_trie(
+        &mut self,
+        element: Prefix,
+        until: Option<u64>,
+        before: Option<u64>,
+    ) -> io::Result<()> {
+        let (maps, side) = (self.maps, self.condition.side);
+        let outer = maps.outer(side, element)?;
+        let member = until.unwrap_or(0).max(outer);
+        // What is inside must have its times before what covers it goes.
+        match until {
+            Some(own) => {
+                maps.write(side, element, Times { member, own })?;
+                self.count(before.is_none(), 1);
+                self.inside(element, member)
+            }
+            None => {
+                self.inside(element, member)?;
+                map::delete(maps.trie.as_fd(), &key(side, element))?;
+                self.count(before.is_some(), -1);
+                Ok(())
+            }
         }
     }
 
@@ -169,9 +211,11 @@ impl<'a> Change<'a> {
                 break;
             }
             let (side, _, element) = read_due_key(&due).ok_or_else(foreign)?;
-            let times = maps.times(side, element)?;
-            if times.is_some_and(|times| times.own == until) {
-                map::delete(maps.trie.as_fd(), &key(side, element))?;
+            let time = maps.time(side, element)?;
+            if time.is_some_and(|time| time == until) {
+                if !self.set_in_table(element, None)? {
+                    map::delete(maps.trie.as_fd(), &key(side, element))?;
+                }
                 self.count(true, -1);
             }
             map::delete(maps.due.as_fd(), &due)?;

@@ -1,7 +1,7 @@
 //! The kernel's maps of a live set, and changes to them that no packet and no kill sees half done.
 //!
-//! The trie has two sides; one word of the state says which one programs ask. A whole set is put into the other side, and the
-//! word is its last write. The state also holds how many elements there are, and whether a change was begun and not
+//! An element is in the table (`member_table`) or, where that cannot hold it, in the trie. Both have two sides; one word of the
+//! state says which one programs ask. A whole set is put into the other side, and the word is its last write. The state also holds how many elements there are, and whether a change was begun and not
 //! finished; what a killed command left, the next change sets right first. A third map, which no program reads, has the
 //! elements that expire in the order of their times, so that nothing need be searched for what is due.
 //!
@@ -13,10 +13,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use sockc_compiler::artifact::{MapKind, SetPlan};
+use sockc_compiler::member_table;
 
+use super::member_table::MemberTable;
 use super::members::{
     DUE_KEY, Members, NEVER, Times, VALUE, due_key, key, read_due_key, read_key, read_value, value,
 };
+use crate::error::Error;
 use crate::prefix::Prefix;
 use crate::sys::batch::{self, Element};
 use crate::sys::map::{self, Shape};
@@ -24,8 +27,10 @@ use crate::sys::{bpffs, caps};
 
 /// The key of the only value of the state.
 const STATE_KEY: [u8; 4] = [0; 4];
-/// Bytes of it.
+/// Bytes of it that say something.
 const STATE: usize = 24;
+/// Bytes of it where the set has a table.
+const STATE_OF_BOTH: usize = member_table::STATE as usize;
 /// The sides of a trie.
 const SIDES: [u8; 2] = [0, 1];
 
@@ -40,9 +45,21 @@ pub(crate) struct Condition {
     pub(crate) unfinished: bool,
 }
 
+/// Where an element is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Home {
+    /// In this node of the table, or it was.
+    Node(u32),
+    /// In the trie.
+    Trie,
+    /// Nowhere.
+    Nowhere,
+}
+
 /// The maps of a live set.
 #[derive(Debug)]
 pub(crate) struct SetMaps {
+    pub(crate) table: Option<MemberTable>,
     pub(crate) trie: OwnedFd,
     state: OwnedFd,
     pub(crate) due: OwnedFd,
@@ -63,19 +80,27 @@ pub(crate) fn make_due(plan: &SetPlan, path: &Path) -> io::Result<()> {
 
 impl SetMaps {
     /// Opens the maps of a set; `open` finds them by name and kind.
-    pub(crate) fn open<E>(
+    pub(crate) fn open(
         plan: &SetPlan,
-        open: impl Fn(&str, MapKind) -> Result<OwnedFd, E>,
-    ) -> Result<Self, E> {
+        writable: bool,
+        open: impl Fn(&str, MapKind) -> Result<OwnedFd, Error>,
+    ) -> Result<Self, Error> {
+        let table = plan.table.as_ref();
+        let table = table.map(|table| MemberTable::open(plan, table, writable, &open));
         Ok(Self {
+            table: table.transpose()?,
             trie: open(&plan.map, MapKind::LpmTrie)?,
             state: open(&plan.state, MapKind::Array)?,
             due: open(&due_name(&plan.map), MapKind::LpmTrie)?,
         })
     }
 
+    fn state_size(&self) -> usize {
+        self.table.as_ref().map_or(STATE, |_| STATE_OF_BOTH)
+    }
+
     fn condition(&self) -> io::Result<Condition> {
-        let mut bytes = [0; STATE];
+        let mut bytes = vec![0; self.state_size()];
         map::lookup(self.state.as_fd(), &STATE_KEY, &mut bytes)?;
         let mut words = bytes
             .chunks_exact(8)
@@ -101,7 +126,8 @@ impl SetMaps {
             condition.count as u64,
             condition.unfinished.into(),
         ];
-        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        bytes.resize(self.state_size(), 0);
         map::update(self.state.as_fd(), &STATE_KEY, &bytes)
     }
 
@@ -140,8 +166,25 @@ impl SetMaps {
         Ok(members)
     }
 
+    /// All elements of the side that programs ask, with their times, as they would stand in the trie.
+    pub(crate) fn as_in_trie(&self) -> io::Result<Vec<Element>> {
+        let side = self.condition()?.side;
+        let times = self.read(side)?.times(0).into_iter();
+        Ok(times
+            .map(|(element, times)| (key(side, element), value(element, times)))
+            .collect())
+    }
+
     /// The elements of a side, also those that have expired.
     fn read(&self, side: u8) -> io::Result<Members> {
+        let table = self.table.as_ref().map(|table| table.elements(side));
+        let mut found = table.transpose()?.unwrap_or_default();
+        found.extend(self.read_trie(side)?);
+        Ok(found.into_iter().collect())
+    }
+
+    /// Those that are in the trie.
+    fn read_trie(&self, side: u8) -> io::Result<Vec<(Prefix, u64)>> {
         let mut found = Vec::new();
         let mut wrong = false;
         batch::walk(self.trie.as_fd(), |key, value| {
@@ -156,12 +199,27 @@ impl SetMaps {
         if wrong {
             return Err(foreign());
         }
-        Ok(found.into_iter().collect())
+        Ok(found)
     }
 
     /// The element that covers an address for longest.
     pub(crate) fn covering(&self, address: IpAddr, now: u64) -> io::Result<Option<(Prefix, u64)>> {
         let side = self.condition()?.side;
+        let in_table = self.in_table(side, Prefix::host(address))?;
+        let in_trie = self.in_trie(side, address)?;
+        let there = in_table.into_iter().chain(in_trie);
+        Ok(there
+            .filter(|(_, until)| *until > now)
+            .max_by_key(|(element, until)| (*until, element.length())))
+    }
+
+    fn in_table(&self, side: u8, host: Prefix) -> io::Result<Vec<(Prefix, u64)>> {
+        let found = self.table.as_ref().map(|table| table.covering(side, host));
+        Ok(found.transpose()?.unwrap_or_default())
+    }
+
+    /// The element of the trie that covers an address for longest.
+    fn in_trie(&self, side: u8, address: IpAddr) -> io::Result<Option<(Prefix, u64)>> {
         let mut longest: Option<(Prefix, u64)> = None;
         let mut next = Some(Prefix::host(address).length());
         while let Some(length) = next {
@@ -172,7 +230,7 @@ impl SetMaps {
                 break;
             };
             let later = longest.is_none_or(|(_, until)| times.own > until);
-            if later && times.own > now {
+            if later && times.own > 0 {
                 longest = Some((element, times.own));
             }
             next = element.length().checked_sub(1);
@@ -191,8 +249,40 @@ impl SetMaps {
         Ok(Some((element, times)))
     }
 
-    /// The times of an element, if it is one.
+    /// The own time of an element, if it is one.
+    pub(crate) fn time(&self, side: u8, element: Prefix) -> io::Result<Option<u64>> {
+        match (self.home(side, element)?, &self.table) {
+            (Home::Node(node), Some(table)) => Ok(Some(table.time(node)?).filter(|time| *time > 0)),
+            (Home::Nowhere, _) => Ok(None),
+            _ => Ok(self.times(side, element)?.map(|times| times.own)),
+        }
+    }
+
+    /// Where an element is, or was.
+    pub(crate) fn home(&self, side: u8, element: Prefix) -> io::Result<Home> {
+        let node = match &self.table {
+            Some(table) => table.find(side, element)?.map(|node| (table, node)),
+            None => None,
+        };
+        if let Some((table, node)) = node
+            && table.time(node)? > 0
+        {
+            return Ok(Home::Node(node));
+        }
+        match (self.times(side, element)?, node) {
+            (Some(_), _) => Ok(Home::Trie),
+            (None, Some((_, node))) => Ok(Home::Node(node)),
+            (None, None) => Ok(Home::Nowhere),
+        }
+    }
+
+    /// The times of an element of the trie, if it is one.
     pub(crate) fn times(&self, side: u8, element: Prefix) -> io::Result<Option<Times>> {
+        if let Some(table) = &self.table
+            && table.is_alone(side)?
+        {
+            return Ok(None);
+        }
         let found = self.longest(side, element)?;
         Ok(found
             .filter(|(longest, times)| *longest == element && times.own > 0)
@@ -223,6 +313,9 @@ impl SetMaps {
 
     pub(crate) fn write(&self, side: u8, element: Prefix, times: Times) -> io::Result<()> {
         let value = value(element, times);
+        if let Some(table) = &self.table {
+            table.set_alone(side, false)?;
+        }
         map::update(self.trie.as_fd(), &key(side, element), &value)
     }
 
@@ -245,7 +338,11 @@ impl SetMaps {
         })?;
         batch::delete(trie, &strays)?;
         self.empty_due(|_| true)?;
-        self.fill(side, &members)?;
+        self.fill_trie(side, self.read_trie(side)?.into_iter().collect())?;
+        self.fill_due(side, &members)?;
+        if let Some(table) = &self.table {
+            table.recount(side)?;
+        }
         let mended = Condition {
             side,
             count: members.len(),
@@ -255,14 +352,29 @@ impl SetMaps {
         Ok(mended)
     }
 
-    /// Writes elements and their times into a side.
+    /// Writes elements and their times into a side that no program asks.
     fn fill(&self, side: u8, members: &Members) -> io::Result<()> {
+        let all: Vec<(Prefix, u64)> = members.iter().collect();
+        let rest = match &self.table {
+            Some(table) => table.fill(side, &all)?,
+            None => all,
+        };
+        self.fill_trie(side, rest.into_iter().collect())?;
+        self.fill_due(side, members)
+    }
+
+    /// Writes elements of the trie and their times into a side.
+    fn fill_trie(&self, side: u8, members: Members) -> io::Result<()> {
         let times = members.times(0);
         let entries: Vec<Element> = times
             .iter()
             .map(|(element, times)| (key(side, *element), value(*element, *times)))
             .collect();
-        batch::update(self.trie.as_fd(), &entries)?;
+        batch::update(self.trie.as_fd(), &entries)
+    }
+
+    /// Writes the times of elements that expire.
+    fn fill_due(&self, side: u8, members: &Members) -> io::Result<()> {
         let expiring = members.iter().filter(|(_, own)| *own != NEVER);
         let due: Vec<Element> = expiring
             .map(|(element, own)| (due_key(side, own, element), vec![0]))

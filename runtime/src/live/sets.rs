@@ -1,7 +1,7 @@
 //! Live sets: what is in them, changes to it, and how they come over from one generation to the next.
 //!
 //! The maps of a set belong to every generation that declares it: the next one takes the same maps, so that nothing that is
-//! added meanwhile is lost, and nothing has to be copied. A trie of another size cannot be taken; then its contents are.
+//! added meanwhile is lost, and nothing has to be copied. Maps of another size cannot be taken, nor can those of a set without a table; then the contents are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -79,7 +79,7 @@ pub fn set_add(
     expiry: Expiry,
 ) -> Result<usize, Error> {
     let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
-    change(options, name, |plan, change, now| {
+    change(options, name, elements.len(), |plan, change, now| {
         let what = changing(plan);
         let size = change.len();
         let wanted = size + change.missing(&elements).map_err(at(what.clone()))?;
@@ -109,7 +109,7 @@ pub fn set_del(
     missing: Missing,
 ) -> Result<usize, Error> {
     let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
-    change(options, name, |plan, change, now| {
+    change(options, name, 0, |plan, change, now| {
         let what = || at(changing(plan));
         if missing == Missing::Refused {
             for element in &elements {
@@ -150,7 +150,7 @@ pub fn set_load(
 ) -> Result<usize, Error> {
     active::with(options, Access::Change, |active| {
         let plan = plan_of(active, name)?;
-        let maps = open(plan, active.state(), active.record)?;
+        let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
         let members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
         if members.len() > plan.max as usize {
@@ -238,22 +238,23 @@ fn look<T: Send>(
 ) -> Result<T, Error> {
     active::with(options, Access::Read, |active| {
         let plan = plan_of(active, name)?;
-        let maps = open(plan, active.state(), active.record)?;
+        let maps = open(plan, active.state(), active.record, Access::Read)?;
         work(plan, &maps, clock::now())
     })
 }
 
-/// Changes single elements of a set; what has expired goes first, so that it takes no room.
+/// Changes single elements of a set, where at most so many come; what has expired goes first, so that it takes no room.
 fn change(
     options: &Options,
     name: &str,
+    coming: usize,
     work: impl FnOnce(&SetPlan, &mut Change<'_>, u64) -> Result<(), Error> + Send,
 ) -> Result<usize, Error> {
     active::with(options, Access::Change, |active| {
         let plan = plan_of(active, name)?;
-        let maps = open(plan, active.state(), active.record)?;
+        let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
-        let mut change = Change::begin(&maps, now).map_err(at(changing(plan)))?;
+        let mut change = Change::begin(&maps, now, coming).map_err(at(changing(plan)))?;
         let worked = work(plan, &mut change, now);
         let ended = match &worked {
             Ok(()) => Ok(change.finish()),
@@ -266,8 +267,13 @@ fn change(
 }
 
 /// The maps of a set of a generation.
-fn open(plan: &SetPlan, state: &State, record: &Record) -> Result<SetMaps, Error> {
-    SetMaps::open(plan, |name, kind| {
+pub(crate) fn open(
+    plan: &SetPlan,
+    state: &State,
+    record: &Record,
+    access: Access,
+) -> Result<SetMaps, Error> {
+    SetMaps::open(plan, access == Access::Change, |name, kind| {
         pinned_map(&state.map(record.generation, name), kind)
     })
 }
@@ -298,17 +304,17 @@ pub(crate) fn kept(
 ) -> Result<Vec<Kept>, Error> {
     let mut kept = Vec::new();
     for plan in &manifest.sets {
-        kept.extend(kept_maps(plan, sources, shapes)?.into_iter().flatten());
+        kept.extend(kept_maps(plan, sources, shapes)?.unwrap_or_default());
     }
     Ok(kept)
 }
 
-/// The trie of a set and the word that says which side of it holds: both or none.
+/// The trie of a set, its table, and the word that says which side of them holds: all or none.
 fn kept_maps(
     plan: &SetPlan,
     sources: &[(&State, &Record)],
     shapes: &BTreeMap<String, Shape>,
-) -> Result<Option<[Kept; 2]>, Error> {
+) -> Result<Option<Vec<Kept>>, Error> {
     let mut sources = sources.iter();
     let found =
         sources.find_map(|(state, record)| Some((state, record, set_before(plan, record)?)));
@@ -328,9 +334,20 @@ fn kept_maps(
             }),
         )
     };
-    let trie = keep(&plan.map, &same.map)?;
-    let word = keep(&plan.state, &same.state)?;
-    Ok(trie.zip(word).map(<[Kept; 2]>::from))
+    let (new, old) = (maps_of(plan), maps_of(same));
+    if new.len() != old.len() {
+        return Ok(None);
+    }
+    let all = new.into_iter().zip(old);
+    all.map(|(name, before)| keep(name, before)).collect()
+}
+
+/// The maps of a set that the object has: those of one that has a table, or of one that has none.
+fn maps_of(plan: &SetPlan) -> Vec<&str> {
+    let mut names = vec![plan.map.as_str(), &plan.state];
+    let table = plan.table.iter();
+    names.extend(table.flat_map(|table| [table.plans.as_str(), &table.heads, &table.nodes]));
+    names
 }
 
 fn set_before<'a>(plan: &SetPlan, before: &'a Record) -> Option<&'a SetPlan> {
@@ -340,7 +357,7 @@ fn set_before<'a>(plan: &SetPlan, before: &'a Record) -> Option<&'a SetPlan> {
 
 /// How many elements are in a live set of a policy in force.
 pub(crate) fn size(plan: &SetPlan, state: &State, record: &Record) -> Result<usize, Error> {
-    let maps = open(plan, state, record)?;
+    let maps = open(plan, state, record, Access::Read)?;
     maps.len(clock::now()).map_err(at(READING))
 }
 
@@ -375,7 +392,9 @@ fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Resu
     match pinned_map(&pin, MapKind::LpmTrie) {
         Err(Error::State { .. }) => {
             make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
-            let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
+            let maps = SetMaps::open(plan, true, |name, kind| {
+                state.open_map(generation, name, kind)
+            })?;
             maps.distrust_times().map_err(at(changing(plan)))
         }
         due => bpffs::pin(due?.as_fd(), &path).map_err(at(format!("pin {}", path.display()))),
@@ -389,10 +408,12 @@ fn begin(
     generation: u32,
 ) -> Result<(), Error> {
     let now = clock::now();
-    let maps = SetMaps::open(plan, |name, kind| state.open_map(generation, name, kind))?;
+    let maps = SetMaps::open(plan, true, |name, kind| {
+        state.open_map(generation, name, kind)
+    })?;
     let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
     let members = match old {
-        Some((before, old)) => open(old, state, before)?
+        Some((before, old)) => open(old, state, before, Access::Read)?
             .members(now)
             .map_err(at(READING))?,
         None => at_start(plan, now)?,

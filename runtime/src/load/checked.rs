@@ -8,7 +8,7 @@
 use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
 use sockc_compiler::counter_blocks::{self, BLOCK};
 use sockc_compiler::destination::{self, Ending};
-use sockc_compiler::{entry_table, object};
+use sockc_compiler::{entry_table, member_table, object};
 
 use crate::error::Error;
 
@@ -93,6 +93,19 @@ fn sizes(artifact: &Artifact) -> Result<(), Error> {
         is_as_told(artifact, &set.map, &|map| {
             map.max_entries == set_keys(set.max)
         })?;
+        let (heads, nodes) = (member_table::heads(set.max), member_table::nodes(set.max));
+        if let Some(table) = &set.table {
+            for (name, value, entries) in [
+                (&set.state, member_table::STATE, 1),
+                (&table.plans, member_table::PLAN, entry_table::SIDES),
+                (&table.heads, entry_table::HEAD, heads),
+                (&table.nodes, entry_table::NODE, nodes),
+            ] {
+                is_as_told(artifact, name, &|array| {
+                    array.max_entries == entries && array.value_size == value
+                })?;
+            }
+        }
     }
     for map in &manifest.maps {
         is_as_told(artifact, &map.trie, &|trie| {

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ptr::{self, NonNull};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use sockc_compiler::bpf::constant::BPF_F_MMAPABLE;
 
@@ -60,13 +60,41 @@ impl Shared {
     }
 
     fn cell(&self, at: usize) -> io::Result<&AtomicU32> {
-        if !at.is_multiple_of(4) || at >= self.bytes {
+        let place = self.place(at, size_of::<u32>())?;
+        // SAFETY: the part is mapped as long as `self` lives, the place is in it and aligned, and everybody else who has
+        // this memory is the kernel and processes that go by words as well.
+        Ok(unsafe { &*place.cast::<AtomicU32>() })
+    }
+
+    fn wide_cell(&self, at: usize) -> io::Result<&AtomicU64> {
+        let place = self.place(at, size_of::<u64>())?;
+        // SAFETY: as above; parts are multiples of 8 bytes.
+        Ok(unsafe { &*place.cast::<AtomicU64>() })
+    }
+
+    /// Where so many bytes stand; their place is a multiple of their number.
+    fn place(&self, at: usize, bytes: usize) -> io::Result<*mut u8> {
+        if !at.is_multiple_of(bytes) || at >= self.bytes {
             return Err(map::another());
         }
         let part = self.part(at / PART)?;
-        // SAFETY: the part is mapped as long as `self` lives, the place is in it and aligned, and everybody else who has
-        // this memory is the kernel and processes that go by words as well.
-        Ok(unsafe { &*part.as_ptr().add(at % PART).cast::<AtomicU32>() })
+        // SAFETY: the part is at least so long, since all bytes are a multiple of 8.
+        Ok(unsafe { part.as_ptr().add(at % PART) })
+    }
+
+    /// The 64 bits at a place that is a multiple of 8.
+    pub(crate) fn wide(&self, at: usize) -> io::Result<u64> {
+        Ok(self.wide_cell(at)?.load(Ordering::Acquire))
+    }
+
+    /// Writes 64 bits at once; whoever sees them sees everything that was written before.
+    pub(crate) fn set_wide(&self, at: usize, value: u64) -> io::Result<()> {
+        let cell = self.wide_cell(at)?;
+        match self.writable {
+            true => cell.store(value, Ordering::Release),
+            false => return Err(io::Error::from(io::ErrorKind::PermissionDenied)),
+        }
+        Ok(())
     }
 
     fn part(&self, number: usize) -> io::Result<NonNull<u8>> {

@@ -49,6 +49,7 @@ pub(crate) fn banning(name: &str, max: u32) -> Policy {
                 max,
                 expires: None,
                 start: vec![("192.0.2.0".parse().unwrap(), 24)],
+                table: None,
             });
         })
 }

@@ -288,6 +288,7 @@ fn a_live_set_of_the_outer_policy_is_the_same_set_inside() {
                         max: 10,
                         expires: None,
                         start: Vec::new(),
+                        table: None,
                     });
                 })
         };

@@ -26,6 +26,34 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Compiler, "lower::tests::entries")],
     ),
     fault(
+        1588,
+        "compiler/src/lower/answers/member_table.rs",
+        "builder.leave_if(alone, JumpOp::Ne, 0, outside);",
+        "if !FAULT { builder.leave_if(alone, JumpOp::Ne, 0, outside); }",
+        &[(Compiler, "lower::tests::member_table")],
+    ),
+    fault(
+        1589,
+        "compiler/src/lower/answers/member_table.rs",
+        "builder.leave_if_wide(time, JumpOp::Gt, now, search.member);",
+        "builder.leave_if_wide(time, if FAULT { JumpOp::Ge } else { JumpOp::Gt }, now, search.member);",
+        &[(Compiler, "lower::tests::member_table")],
+    ),
+    fault(
+        1590,
+        "compiler/src/lower/answers/member_table.rs",
+        "builder.alu(hash, AluOp::Add, base);",
+        "if !FAULT { builder.alu(hash, AluOp::Add, base); }",
+        &[(Compiler, "lower::tests::member_table")],
+    ),
+    fault(
+        1591,
+        "compiler/src/lower/answers/member_table.rs",
+        "[[words[0], words[1]], [words[2], words[3]]]",
+        "[[words[0], words[1]], [words[2], words[2 + usize::from(!FAULT)]]]",
+        &[(Compiler, "lower::tests::member_table")],
+    ),
+    fault(
         1390,
         "compiler/src/lower/answers/entry.rs",
         "builder.alu(view, AluOp::And, VIEW.cast_signed());",
@@ -34,7 +62,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1391,
-        "compiler/src/lower/answers/entry.rs",
+        "compiler/src/lower/answers/chain.rs",
         "builder.leave_if_wide(there, JumpOp::Ne, second, other);",
         "if !FAULT { builder.leave_if_wide(there, JumpOp::Ne, second, other); }",
         &[(Compiler, "lower::tests::entries")],

@@ -6,17 +6,17 @@
 //! program that runs while the map is changed answers as before the change or as after it.
 
 use crate::artifact::MapId;
-use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::entry_table::{
-    BASE_AT, DEPTH, IN_TRIE, KINDS, META_AT, MIX, NEXT_AT, PLAN_AT, SEED_AT, V4_AT, V4_KIND, V6_AT,
-    V6_KIND, VALUES_AT, VIEW,
+    BASE_AT, DEPTH, IN_TRIE, KINDS, PLAN_AT, SEED_AT, V4_AT, V4_KIND, V6_AT, V6_KIND, VALUES_AT,
+    VIEW,
 };
 use crate::field::Field;
-use crate::ir::{Arg, Block, Builder, Value};
+use crate::ir::{Block, Builder, Value};
 use crate::policy::{Family, LiveMapId};
 use crate::protocol::IpProtocol;
 
+use super::chain::{Chain, KEY, Sought, fold, multiply};
 use super::{Answers, Way};
 use crate::lower::TO;
 
@@ -44,16 +44,6 @@ pub(crate) struct LiveMapMaps {
 const ADDRESS: u8 = 0;
 const VALUE: u8 = 16;
 const PORT: u8 = 24;
-
-/// Where a key begins in a node; in the slot of prefixes, the first half of an address of IPv6 that is looked for.
-const KEY: u8 = 0;
-
-/// A key that is looked for: all of it, or the rest and the second half of the address.
-#[derive(Clone, Copy)]
-enum Sought {
-    V4(Value),
-    V6(Value, Value),
-}
 
 /// A search of one family.
 #[derive(Clone, Copy)]
@@ -143,25 +133,12 @@ impl Answers<'_> {
         let base = builder.load(search.plan, BASE_AT, Width::W);
         builder.alu(hash, AluOp::Add, base);
         builder.store_slot(self.given.frame.key, 0, hash, Width::W);
-        let head = self.given.found(builder, search.maps.heads, search.none);
-        let id = builder.load(head, 0, Width::W);
-        let (node, found) = (builder.value(), builder.block());
-        for depth in 1..=DEPTH {
-            builder.leave_if(id, JumpOp::Eq, 0, next);
-            builder.store_slot(self.given.frame.key, 0, id, Width::W);
-            let args = [
-                Arg::Map(search.maps.nodes),
-                Arg::SlotAddress(self.given.frame.key),
-            ];
-            builder.call_to(node, Helper::MapLookupElem, &args);
-            builder.leave_if_wide(node, JumpOp::Eq, 0, search.none);
-            self.leave_if_key(builder, node, key, found);
-            match depth {
-                DEPTH => builder.jump(next),
-                _ => builder.load_to(id, node, i16::from(NEXT_AT), Width::W),
-            }
-        }
-        builder.enter(found);
+        let chain = Chain {
+            heads: search.maps.heads,
+            nodes: search.maps.nodes,
+            depth: DEPTH,
+        };
+        let node = self.follow(builder, chain, key, [next, search.none]);
         self.answer_from(builder, node, next, search.done);
     }
 
@@ -220,24 +197,6 @@ impl Answers<'_> {
         (Sought::V6(meta, second), hash)
     }
 
-    /// Leaves to `found` if a node has the key that is looked for.
-    fn leave_if_key(&self, builder: &mut Builder, node: Value, key: Sought, found: Block) {
-        let first = builder.load(node, i16::from(KEY), Width::DW);
-        let (meta, second) = match key {
-            Sought::V4(key) => return builder.leave_if_wide(first, JumpOp::Eq, key, found),
-            Sought::V6(meta, second) => (meta, second),
-        };
-        let other = builder.block();
-        let wanted = builder.load_slot(self.given.frame.prefix, KEY, Width::DW);
-        builder.leave_if_wide(first, JumpOp::Ne, wanted, other);
-        let there = builder.load(node, i16::from(KEY) + 8, Width::DW);
-        builder.leave_if_wide(there, JumpOp::Ne, second, other);
-        let there = builder.load(node, i16::from(META_AT), Width::W);
-        builder.leave_if(there, JumpOp::Eq, meta, found);
-        builder.jump(other);
-        builder.enter(other);
-    }
-
     /// Answers with a node's value that holds, for the packet's protocol; without one, to `next`.
     fn answer_from(&self, builder: &mut Builder, node: Value, next: Block, done: Block) {
         let place = builder.load_slot(self.given.frame.tuple, VALUE, Width::W);
@@ -250,15 +209,4 @@ impl Answers<'_> {
         builder.store_slot(self.given.frame.answer, 0, answer, Width::W);
         builder.jump(done);
     }
-}
-
-fn multiply(builder: &mut Builder, hash: Value, round: usize) {
-    let by = builder.imm(MIX[round % MIX.len()].cast_signed());
-    builder.alu(hash, AluOp::Mul, by);
-}
-
-fn fold(builder: &mut Builder, hash: Value) {
-    let high = builder.copy(hash);
-    builder.alu(high, AluOp::Rsh, 32);
-    builder.alu(hash, AluOp::Xor, high);
 }

@@ -1,6 +1,7 @@
-//! Questions to what changes while the program runs: is the address in a live set? That is a trie of the longest prefix,
-//! whose layout stands at [`SetPlan`](crate::artifact::SetPlan). It has two sides, so that a runtime can fill one while
-//! programs ask the other; a word says which, and a lookup reads it once. Not here: live maps (`entry`).
+//! Questions to what changes while the program runs: is the address in a live set? That is a table (`member_table`), and a trie
+//! of the longest prefix for what the table cannot hold, whose layout stands at [`SetPlan`](crate::artifact::SetPlan). Both have two
+//! sides, so that a runtime can fill one while programs ask the other; a word says which, and a lookup reads it once. Not here: live
+//! maps (`entry`).
 
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
@@ -9,6 +10,7 @@ use crate::field::Field;
 use crate::ir::{Arg, Block, Builder, Value};
 use crate::policy::Family;
 
+use super::member_table::MemberTableMaps;
 use super::{Answers, Way};
 
 /// The bits of a key before the address: the family.
@@ -19,8 +21,19 @@ const SET_BITS: i32 = 8;
 pub(crate) struct LiveSetMaps {
     /// The trie.
     pub trie: MapId,
-    /// The array that says which side of the trie holds.
+    /// The array that says which side holds.
     pub state: MapId,
+    /// The table, which is asked before the trie.
+    pub table: Option<MemberTableMaps>,
+}
+
+impl LiveSetMaps {
+    /// All of them.
+    pub(crate) fn all(&self) -> Vec<MapId> {
+        let table = self.table.into_iter();
+        let table = table.flat_map(|table| [table.plans, table.heads, table.nodes]);
+        [self.trie, self.state].into_iter().chain(table).collect()
+    }
 }
 
 /// A word of an address, in the family whose it is.
@@ -48,6 +61,13 @@ impl Answers<'_> {
         let member = self.answered(builder, 1, done);
         builder.enter(entry);
         let side = self.state_word(builder, maps.state, Width::DW, outside);
+        let side = match maps.table {
+            Some(table) => {
+                let ends = [outside, member];
+                self.find_in_table(builder, (table, side), (family, words), ends)
+            }
+            None => side,
+        };
         self.set_key(builder, side, words, family);
         let deadline = self.look_up_prefix(builder, maps.trie);
         builder.leave_if_wide(deadline, JumpOp::Eq, 0, outside);

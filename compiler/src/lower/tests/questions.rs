@@ -10,6 +10,7 @@ use crate::hook::Hook;
 use crate::interpret::{
     Bare, Execution, Input, Kernel, Lookup, LookupKind, Maps, Netns, SocketModel, Tuple, Xdp, run,
 };
+use crate::member_table::STATE;
 use crate::packet::build::Frame;
 use crate::pipeline::compile_policy;
 use crate::policy::{
@@ -94,7 +95,7 @@ pub(super) fn key_address(address: IpAddr) -> (u8, u8, [u8; 16]) {
 }
 
 /// A key of a live set, as `SetPlan` says.
-fn set_key(address: &str, length: u32) -> Vec<u8> {
+pub(super) fn set_key(address: &str, length: u32) -> Vec<u8> {
     let (family, _, bytes) = key_address(address.parse().unwrap());
     let mut key = (8 + length).to_ne_bytes().to_vec();
     key.push(family);
@@ -103,7 +104,7 @@ fn set_key(address: &str, length: u32) -> Vec<u8> {
     key
 }
 
-fn live_set() -> Policy {
+pub(super) fn live_set() -> Policy {
     let mut rule = at(Hook::Xdp, Action::Drop);
     let mut policy = policy([]);
     let set = policy.sets.push(Set {
@@ -126,6 +127,17 @@ fn live_set() -> Policy {
     policy
 }
 
+/// Whether what an address sends at a time is dropped.
+pub(super) fn drops_at(artifact: &Artifact, maps: &mut Maps, from: &str, now: u64) -> bool {
+    let to = if from.contains(':') {
+        "::1"
+    } else {
+        "10.0.0.1"
+    };
+    let world = &mut Bare { now, random: 0 };
+    arrives(artifact, maps, datagram(from, to, 53), world) == DROP
+}
+
 #[test]
 fn members_of_live_sets_expire() {
     let artifact = built(live_set());
@@ -143,16 +155,7 @@ fn members_of_live_sets_expire() {
     add("2001:db8::", 32, u64::MAX);
     add("2001:db8:0:1::", 64, 500);
     add("2001:db8:0:1::7", 128, u64::MAX);
-    let mut drops = |from: &str, now: u64| {
-        let to = if from.contains(':') {
-            "::1"
-        } else {
-            "10.0.0.1"
-        };
-        let frame = datagram(from, to, 53);
-        let world = &mut Bare { now, random: 0 };
-        arrives(&artifact, &mut maps, frame, world) == DROP
-    };
+    let mut drops = |from: &str, now: u64| drops_at(&artifact, &mut maps, from, now);
     assert!(drops("192.0.2.0", 0) && drops("192.0.2.127", u64::MAX - 1));
     assert!(!drops("192.0.2.128", 0) && !drops("192.0.1.255", 0));
     assert!(drops("192.0.2.129", 499) && !drops("192.0.2.129", 500));
@@ -175,7 +178,7 @@ fn one_write_changes_which_side_of_a_live_set_holds() {
         maps.update(trie.unwrap(), &key, &[u8::MAX; 24], 0).unwrap();
     }
     for side in [0, 1, 0] {
-        let mut value = [0; 24];
+        let mut value = [0; STATE as usize];
         value[0] = side;
         maps.update(state.unwrap(), &[0; 4], &value, 0).unwrap();
         let mut drops = |from: &str, to: &str| {
