@@ -41,13 +41,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Packets, "refusals::a_program_that_the_verifier")],
     ),
     fault(
-        1560,
-        "runtime/src/state/heirs.rs",
-        "*first = self.next.get(taken).copied().flatten();",
-        "if !FAULT { *first = self.next.get(taken).copied().flatten(); }",
-        &[(Runtime, "heirs::")],
-    ),
-    fault(
         1561,
         "runtime/src/state/heirs.rs",
         "let by_verdict = unnamed && counter.kind != CounterKind::Escaped;",
