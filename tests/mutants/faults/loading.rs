@@ -48,13 +48,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Runtime, "retry::")],
     ),
     fault(
-        1560,
-        "runtime/src/state/heirs.rs",
-        "*first = self.next.get(taken).copied().flatten();",
-        "if !FAULT { *first = self.next.get(taken).copied().flatten(); }",
-        &[(Runtime, "heirs::")],
-    ),
-    fault(
         1561,
         "runtime/src/state/heirs.rs",
         "let by_verdict = unnamed && counter.kind != CounterKind::Escaped;",
