@@ -165,7 +165,7 @@ fn check_says_what_compile_says_of_the_size() {
     for n in 0..600u32 {
         let _ = writeln!(
             text,
-            "allow tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack and no socket",
+            "allow tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack log max 5/second",
             n % 251,
             n % 13,
             n % 240,
