@@ -151,7 +151,7 @@ fn what_is_asked_beside_the_header_is_bulk() {
         allow from not @some if socket established
         allow out to @some:7
         drop from not @some:7
-        drop from {@some, 10.0.0.1}
+        drop from @some, 10.0.0.1
         allow tcp if sock web absent
         allow out udp if any of { socket exists, mark 7 }";
     assert_eq!(lines_of(text), [vec![4, 5, 6, 7], vec![8, 12], vec![11]]);

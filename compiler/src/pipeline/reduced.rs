@@ -12,7 +12,7 @@ use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
 use super::compilation::{Stop, TOO_LARGE};
-use crate::bulk::{Breadth, Bulk, Conditions, Structure, Taking};
+use crate::bulk::{Breadth, Bulk, Conditions, MIN_RULES, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
 use crate::classifier::{MAX_BOXES, MAX_CLASSES, MAX_QUESTIONS, is_in_pieces};
@@ -96,6 +96,11 @@ fn in_classes(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
 fn in_questions(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
     let first = bulk.unasked.first()?;
     let count = Some(bulk.unasked.len()).filter(|count| *count >= FEW)?;
+    let others = bulk.groups.iter().map(|group| group.members.len());
+    // Fewer rules are in a tree whatever they ask.
+    if others.sum::<usize>() + count < MIN_RULES {
+        return None;
+    }
     let what = format!(
         "{count} rules ask for other sockets or sets than the {MAX_QUESTIONS} that most rules ask for"
     );
