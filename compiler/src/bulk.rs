@@ -16,6 +16,12 @@
 //!   ask more than it knows.
 //! - All their conditions together tell few enough classes of packets apart (`conditions`).
 //!
+//! Some ask what the header does not tell: whether there is a socket, whether an address is in a live set, whether a named socket
+//! is absent. Under the same rules they are bulk too, as far as they ask few different questions (`questions`): the answer of the
+//! first match is that of the first rule that matches with its question. Such questions change nothing, so it does not matter who
+//! else asks them; but where sockets are taken in by what rules say of them (`send`), no rule asks, since the answer may change. Rates
+//! take tokens where they are asked; a rule with one is no bulk.
+//!
 //! Takes a policy; gives a [`Bulk`], or nothing where there are few plain rules. `decide`, `expect`, `explain`, the lints,
 //! counters and the manifest keep to the whole policy. Not here: how the first match is found.
 //!
@@ -28,6 +34,7 @@
 mod conditions;
 mod grouping;
 mod members;
+mod questions;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
@@ -135,6 +142,8 @@ pub struct Bulk {
     pub groups: Vec<Group>,
     /// Rules that are in no group because of their conditions, with which there would be too many classes of packets.
     pub unclassed: Vec<RuleId>,
+    /// Rules that are in no group because of their questions: others ask too many different ones.
+    pub unasked: Vec<RuleId>,
     /// For each rule of the reduced policy one of the whole policy: itself, or the first of its group.
     origins: PrimaryMap<RuleId, RuleId>,
 }

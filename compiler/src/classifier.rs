@@ -1,14 +1,15 @@
 //! Classifiers: which of many rules is the first that matches a packet, from tables instead of code.
 //!
-//! Takes rules that ask for nothing but what stands in the header, in order; gives a [`Tables`]: constant tables and a
+//! Takes rules that ask for what stands in the header and little else, in order; gives a [`Tables`]: constant tables and a
 //! description of the short walk through them. Addresses and ports are ranges; protocols and conditions are *classes* of packets
-//! (`classes`). Not here: the code of the walk (`lower`), which rules are given to a classifier (`bulk`), and rules with
-//! other conditions, which stay in the diagram.
+//! (`classes`); what a rule asks beside the header is a *question* (`asked`). Not here: the code of the walk (`lower`), and which rules
+//! are given to a classifier (`bulk`).
 //!
 //! In the literature: HiCuts-like cut trees (P. Gupta, N. McKeown, "Packet Classification using Hierarchical Intelligent
 //! Cuttings", 1999) over a split of the tuple space (V. Srinivasan et al., "Packet Classification using Tuple Space Search",
 //! 1999); boxes are hyper-rectangles, and the first match is there called the best rule.
 
+mod asked;
 mod boxes;
 mod choice;
 mod choose;
@@ -32,7 +33,10 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use boxes::{MAX_BOXES, is_header_only, is_in_pieces, is_plain};
+pub(crate) use asked::{MAX_QUESTIONS, header_conditions, question};
+#[cfg(test)]
+pub(crate) use boxes::is_header_only;
+pub(crate) use boxes::{MAX_BOXES, is_answerable, is_in_pieces, is_plain};
 pub use boxes::{Prefix, Protocols, Service};
 
 use crate::policy::Match;
@@ -40,7 +44,7 @@ use crate::policy::Match;
 /// A rule that a classifier is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Member<'a> {
-    /// What it matches; `is_header_only` holds for it.
+    /// What it matches; `is_answerable` holds for it.
     pub matches: &'a Match,
     /// What [`crate::field::Field::FirstMatch`] is where this rule is the first that matches: 1 or more.
     pub group: u32,
@@ -59,6 +63,8 @@ pub enum Unfit {
     Lengths,
     /// Too many groups.
     Groups,
+    /// Too many different questions.
+    Questions,
     /// Too many rules, or rules that no split keeps small.
     Size,
 }
@@ -97,8 +103,12 @@ pub(crate) fn build(members: &[Member<'_>]) -> Result<(Services, [FamilyRules; 2
     let v4 = items::items(members, &mut services, Family::V4)?;
     let v6 = items::items(members, &mut services, Family::V6)?;
     services.classify().ok_or(Unfit::Protocols)?;
+    let questions = asked::Questions::of(members)?;
     let side = |found: &[_], family| {
-        let items = items::ranged(found, &services, family);
+        let mut items = items::ranged(found, &services, family);
+        for item in &mut items {
+            item.question = questions.number(item.rank);
+        }
         let (strata, choice) = choose::strata(&items, family).ok_or(Unfit::Size)?;
         Ok(FamilyRules {
             items,

@@ -207,6 +207,12 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
     let flats = [Some(source.decision), source.counts];
     let tested = flats.into_iter().flatten().flat_map(Flat::fields);
     let mut used: FieldSet = tested.collect();
+    used.extend(
+        source
+            .classifier
+            .into_iter()
+            .flat_map(ClassifierMaps::fields),
+    );
     let needed: FieldSet = used.iter().flat_map(question::needs).copied().collect();
     used.extend(needed.iter());
     for field in used.clone().iter() {
@@ -220,12 +226,6 @@ fn used_fields(source: &Source<'_>) -> FieldSet {
         used.extend(ends::log_fields());
     }
     used.extend(given::spread_fields(source).iter());
-    used.extend(
-        source
-            .classifier
-            .into_iter()
-            .flat_map(ClassifierMaps::fields),
-    );
     used
 }
 

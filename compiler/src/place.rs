@@ -18,7 +18,7 @@ mod tests;
 pub(crate) use arriving::changes_on_the_way;
 pub use describe::describe;
 pub(crate) use lookup::has_lookup;
-pub(crate) use needs::fields;
+pub(crate) use needs::{fields, fields_of_match};
 
 use sockc_grammar::diagnostic::Diagnostic;
 

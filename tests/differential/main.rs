@@ -50,13 +50,14 @@ use sockc_compiler::hook::Hook;
 use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Options as Compile, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
+use sockc_compiler::verifier_cost::VerifierCost;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
 use sockc_testing::Rng;
 use sockc_testing::{Features, Options};
 
 use drawn::Drawn;
-use policies::{closed, in_namespace, long};
+use policies::{closed, in_namespace, long, mixed};
 
 /// Socket lookups for each policy.
 const LOOKUPS: usize = 200;
@@ -321,6 +322,42 @@ fn the_interpreter_agrees_on_long_lists() {
     drawn.check("long lists");
 }
 
+/// Rules of a list of which nearly every one asks for more than addresses and ports.
+const MIXED: usize = 10_000;
+/// Steps of the verifier for its programs, estimated.
+const MIXED_STEPS: usize = 25_000;
+
+#[test]
+fn the_interpreter_agrees_on_ten_thousand_rules_that_ask() {
+    let subject = Subject::compiled(mixed(1, MIXED), Structure::Chosen, &Target::baseline());
+    let bulk = subject.built.bulk.as_ref().unwrap();
+    let grouped: usize = bulk.groups.iter().map(|group| group.members.len()).sum();
+    assert!(grouped + 8 > subject.policy.rules.len(), "{grouped}");
+    for function in &subject.built.functions {
+        let cost = VerifierCost::of(function, 1_000_000);
+        println!("{}: {} steps", function.name, cost.processed);
+        assert!(cost.processed <= MIXED_STEPS, "{}", function.name);
+    }
+    let (mut effective, mut drawn) = (BTreeSet::new(), Drawn::default());
+    simulated::check(&subject, 1, 8 * frames(), 0, &mut effective, &mut drawn);
+    println!("mixed: {drawn}");
+    for asked in [
+        "socket exists",
+        "no socket",
+        "@banned",
+        "flags syn",
+        "echo-request",
+        "on zone",
+        "from not",
+        "up to",
+    ] {
+        let found = effective.iter().filter(|rule| rule.contains(asked));
+        let found = found.count();
+        println!("{found} rules with {asked} decided");
+        assert!(found > 0, "no rule with {asked} decided");
+    }
+}
+
 #[test]
 fn the_interpreter_agrees_inside_of_blocks_for_namespaces() {
     let mut drawn = Drawn::default();
@@ -445,6 +482,18 @@ fn the_kernel_agrees_on_lists_of_many_ports() {
         Subject::compiled(text, Structure::Chosen, &target_here(seed))
     };
     in_the_kernel("many ports", subject, 0..2, frames());
+}
+
+#[test]
+fn the_kernel_agrees_on_ten_thousand_rules_that_ask() {
+    let subject = |seed: u64| {
+        Subject::compiled(
+            mixed(seed, MIXED),
+            Structure::Chosen,
+            &target_here(8 * seed),
+        )
+    };
+    in_the_kernel("mixed", subject, 1..3, frames());
 }
 
 #[test]

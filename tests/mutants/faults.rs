@@ -5,6 +5,7 @@
 
 mod around;
 mod arriving;
+mod asked;
 mod bounded;
 mod bulk;
 mod calls;
@@ -160,6 +161,7 @@ pub(crate) fn all() -> Vec<Fault> {
         reach::FAULTS,
         rates::FAULTS,
         around::FAULTS,
+        asked::FAULTS,
         entry::FAULTS,
         arriving::FAULTS,
         bounded::FAULTS,

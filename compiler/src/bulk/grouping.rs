@@ -6,9 +6,10 @@ use std::fmt::Write;
 use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use super::conditions::told_apart;
+use super::questions::most_asked;
 use super::{Breadth, Bulk, Conditions, Group, Taking, is_terminal};
 use crate::chain::Chain;
-use crate::classifier::{is_header_only, is_plain};
+use crate::classifier::{is_answerable, is_plain, question};
 use crate::field::{Field, FieldKind};
 use crate::hook::{Ability, Hook};
 use crate::place::{changes_on_the_way, fields, has_lookup};
@@ -36,7 +37,11 @@ type Kind<'p> = (
 
 /// The reduced policy; `None` if it would be the policy as it is.
 pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
-    let (taken, unclassed) = taken(policy, least, taking);
+    let Taken {
+        taken,
+        unclassed,
+        unasked,
+    } = taken(policy, least, taking);
     if taken.values().all(|&bulk| !bulk) {
         return None;
     }
@@ -50,7 +55,7 @@ pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<
     }
     // More groups than the field has values for could not be told apart.
     let last = grouping.groups.iter().map(|group| group.number).max()?;
-    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy, unclassed))
+    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy, unclassed, unasked))
 }
 
 /// How many rules of a direction could be bulk.
@@ -64,14 +69,16 @@ pub(crate) fn plain(policy: &Policy, direction: Direction) -> usize {
 }
 
 /// The bulk rules, and those that are none because of their conditions alone.
-fn taken(
-    policy: &Policy,
-    least: usize,
-    taking: &Taking,
-) -> (SecondaryMap<RuleId, bool>, Vec<RuleId>) {
+struct Taken {
+    taken: SecondaryMap<RuleId, bool>,
+    unclassed: Vec<RuleId>,
+    unasked: Vec<RuleId>,
+}
+
+fn taken(policy: &Policy, least: usize, taking: &Taking) -> Taken {
     let lookup = has_lookup(policy);
     let mut taken = SecondaryMap::with_default(false);
-    let mut unclassed = Vec::new();
+    let (mut unclassed, mut unasked) = (Vec::new(), Vec::new());
     for direction in directions() {
         let asked = (taking.of(direction), taking.conditions);
         let looked_up = lookup && direction == Direction::In;
@@ -82,13 +89,19 @@ fn taken(
             .map(|(id, _)| id)
             .collect();
         let bulk = of_usual_protocols(policy, bulk);
+        let (bulk, left) = most_asked(policy, bulk);
+        unasked.extend(left);
         let (bulk, others) = told_apart(policy, bulk);
         if bulk.len() >= least {
             bulk.into_iter().for_each(|id| taken[id] = true);
         }
         unclassed.extend(others);
     }
-    (taken, unclassed)
+    Taken {
+        taken,
+        unclassed,
+        unasked,
+    }
 }
 
 /// Protocols that a classifier tells apart, of at most [`crate::classifier::MAX_CLASSES`] classes: some have two, one of
@@ -132,7 +145,7 @@ fn is_bulk(
         && !rule.in_lookup()
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
-        && is_header_only(&rule.matches)
+        && is_answerable(&rule.matches)
         && (is_plain(&rule.matches) || may_ask(id, rule, conditions, looked_up))
 }
 
@@ -140,7 +153,10 @@ fn is_bulk(
 fn may_ask(id: RuleId, rule: &Rule, conditions: Conditions, looked_up: bool) -> bool {
     let asked = fields(id, rule).into_iter();
     let mut asked = asked.filter(|field| *field != Field::Interface);
+    // Whom a list is about is asked when a connection is made, and then again: the same one has to be found.
+    let lasts = question(&rule.matches).is_none() || !Hook::leave_alone(rule.direction);
     conditions != Conditions::Nothing
+        && lasts
         && asked.all(|field| {
             let moved = rule.direction == Direction::In && changes_on_the_way(field);
             !(moved && conditions == Conditions::Lasting)
@@ -258,7 +274,7 @@ impl<'p> Grouping<'p> {
         });
     }
 
-    fn finish(mut self, policy: &Policy, unclassed: Vec<RuleId>) -> Bulk {
+    fn finish(mut self, policy: &Policy, unclassed: Vec<RuleId>, unasked: Vec<RuleId>) -> Bulk {
         for group in &self.groups {
             let place = &mut self.rules[group.rule].place;
             place.location.text = title(group, &place.text).into();
@@ -267,6 +283,7 @@ impl<'p> Grouping<'p> {
             policy: with_rules(policy, self.rules),
             groups: self.groups,
             unclassed,
+            unasked,
             origins: self.origins,
         }
     }

@@ -4,8 +4,10 @@ use cranelift_entity::SecondaryMap;
 
 use super::{Bulk, Group, is_terminal};
 use crate::chain::Chain;
-use crate::classifier::Member;
+use crate::classifier::{Member, question};
+use crate::field::FieldSet;
 use crate::lower::CounterSlots;
+use crate::place::fields_of_match;
 use crate::policy::{Policy, Rule, RuleId};
 
 impl Bulk {
@@ -47,6 +49,15 @@ impl Bulk {
                 slot: counters.rules[id],
             })
             .collect()
+    }
+}
+
+impl Bulk {
+    /// What the rules in groups ask beside the header.
+    pub(crate) fn questions(&self, whole: &Policy) -> FieldSet {
+        let members = self.groups.iter().flat_map(|group| &group.members);
+        let questions = members.filter_map(|id| question(&whole.rules[*id].matches));
+        questions.flat_map(|one| fields_of_match(&one)).collect()
     }
 }
 

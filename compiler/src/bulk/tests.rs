@@ -94,7 +94,7 @@ fn rules_of_one_kind_with_no_other_between_them_are_one_group() {
         allow tcp to port 443
         allow out udp
         drop tcp
-        allow udp to port 53 if socket exists
+        allow udp to port 53 log max 1/second
         drop from 192.0.2.0/24";
     let expected: [&[u32]; 6] = [&[2, 4], &[3], &[6], &[7], &[8], &[10]];
     assert_eq!(lines_of(text), expected);
@@ -108,7 +108,7 @@ fn what_is_more_than_a_plain_decision_stays_a_rule() {
         allow tcp to port 2 log max 1/second
         allow tcp to port 3 mark 7
         audit drop tcp to port 4
-        allow tcp if socket exists
+        allow tcp if mark 8
         allow tcp if mark 7
         allow tcp on zone lan to port 5
         allow tcp to port 6";
@@ -140,6 +140,57 @@ fn what_is_asked_of_the_header_is_bulk() {
         allow out if vlan 7
         allow out if mark 0x10/0xff";
     assert_eq!(lines_of(text), [vec![2, 3, 4, 5, 6, 7, 8], vec![9, 10]]);
+}
+
+/// A live set with ports that are `not` some, or beside other addresses, is no question of its own.
+#[test]
+fn what_is_asked_beside_the_header_is_bulk() {
+    let text = "live set some max 10
+        socket web = tcp listen 127.0.0.1:80
+        default in drop default out drop
+        allow tcp to port 1 if socket exists
+        allow tcp to port 2 if no socket and ttl = 1
+        allow from @some to port 3
+        allow from not @some if socket established
+        allow out to @some:7
+        drop from not @some:7
+        drop from @some, 10.0.0.1
+        allow tcp if sock web absent
+        allow out udp if any of { socket exists, mark 7 }";
+    assert_eq!(lines_of(text), [vec![4, 5, 6, 7], vec![8, 12], vec![11]]);
+}
+
+#[test]
+fn what_few_rules_ask_stays_in_the_tree() {
+    let text = "live set one max 10
+        live set two max 10
+        default in drop
+        allow from @one
+        allow from not @two
+        allow to @one
+        allow from @two if ttl = 1
+        allow from @two if ttl = 2
+        allow to @one:7
+        allow tcp if socket exists
+        allow udp if socket exists";
+    let (policy, bulk) = bulk_of(text);
+    assert_eq!(lines(&policy, &bulk), [vec![4], vec![6, 7, 8, 9, 10, 11]]);
+    let left = bulk.unasked.iter();
+    let left: Vec<u32> = left.map(|id| policy.rules[*id].place.line).collect();
+    assert_eq!(left, [5]);
+}
+
+/// Sockets are taken in by what is true when they connect. A process that connects is asked once.
+#[test]
+fn what_changes_is_not_asked_of_what_processes_write() {
+    let text = "live set some max 10
+        group pods = cgroup \"/pods\"
+        default send allow default connect allow
+        drop send tcp to 192.0.2.1
+        drop send tcp to @some
+        drop connect tcp to @some
+        drop connect tcp to 192.0.2.1";
+    assert_eq!(lines_of(text), [vec![4], vec![6, 7]]);
 }
 
 /// XDP has no mark, and most drivers take the tag off first.
@@ -202,6 +253,7 @@ fn thousands_of_rules_with_conditions_are_short_programs() {
     for (what, condition) in [
         ("tcp", " if tcp flags syn no ack"),
         ("icmp echo-request", ""),
+        ("tcp", " if socket exists"),
     ] {
         let rules: String = (0..10_000)
             .map(|n| {

@@ -8,6 +8,7 @@
 
 use std::borrow::Cow;
 
+use super::asked::header_part;
 use super::outside::{MAX_WITH_PORTS, outside};
 use crate::policy::{
     AddressSet, Addresses, Condition, Endpoint, Family, IcmpMatch, Match, ProtocolMatch, Side,
@@ -102,6 +103,12 @@ pub(crate) struct Boxed {
     pub service: Service,
 }
 
+/// Whether a rule can be told apart by boxes, and by a question if it has one.
+#[must_use]
+pub(crate) fn is_answerable(matches: &Match) -> bool {
+    is_header_only(&header_part(matches))
+}
+
 /// Whether a rule can be told apart by boxes.
 #[must_use]
 pub(crate) fn is_header_only(matches: &Match) -> bool {
@@ -159,9 +166,10 @@ fn is_constant(side: &Side) -> bool {
     endpoints.iter().all(constant) && !(negated && endpoints.len() > MAX_WITH_PORTS && with_ports())
 }
 
-/// The boxes of a rule in one family; the number of its conditions is still to be told.
+/// The boxes of a rule in one family, without its question; the number of its conditions is still to be told.
 #[must_use]
 pub(crate) fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
+    let matches = &*header_part(matches);
     let kinds = kinds(matches, family);
     let mut found = Vec::new();
     let from = parts(matches.from.as_ref(), family);

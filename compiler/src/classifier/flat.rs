@@ -41,6 +41,9 @@ pub trait Flat: Copy + Send + Sync {
 
     /// The classes, one bit each.
     fn classes(&self) -> u64;
+
+    /// The number of its question; 0 for none.
+    fn question(&self) -> u8;
 }
 
 /// Bounds of an IPv4 box: one line of the cache.
@@ -49,6 +52,7 @@ pub trait Flat: Copy + Send + Sync {
 pub(super) struct Narrow {
     bounds: [(u32, u32); 5],
     classes: u64,
+    question: u8,
 }
 
 impl Flat for Narrow {
@@ -66,8 +70,11 @@ impl Flat for Narrow {
             let (low, high) = item.range(plane.dimension);
             *bounds = (low as u32, high as u32);
         }
-        let classes = item.classes;
-        Self { bounds, classes }
+        Self {
+            bounds,
+            classes: item.classes,
+            question: item.question,
+        }
     }
 
     #[inline]
@@ -79,6 +86,10 @@ impl Flat for Narrow {
     fn classes(&self) -> u64 {
         self.classes
     }
+
+    fn question(&self) -> u8 {
+        self.question
+    }
 }
 
 /// Bounds of an IPv6 box: two lines of the cache.
@@ -87,6 +98,7 @@ impl Flat for Narrow {
 pub(super) struct Wide {
     bounds: [(u64, u64); MAX_PLANES],
     classes: u64,
+    question: u8,
 }
 
 impl Flat for Wide {
@@ -110,8 +122,11 @@ impl Flat for Wide {
                 shift => ((low >> shift) as u64, (high >> shift) as u64),
             };
         }
-        let classes = item.classes;
-        Self { bounds, classes }
+        Self {
+            bounds,
+            classes: item.classes,
+            question: item.question,
+        }
     }
 
     #[inline]
@@ -121,5 +136,9 @@ impl Flat for Wide {
 
     fn classes(&self) -> u64 {
         self.classes
+    }
+
+    fn question(&self) -> u8 {
+        self.question
     }
 }

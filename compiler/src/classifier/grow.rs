@@ -290,8 +290,8 @@ impl<'a, F: Flat> Grower<'a, F> {
         Ok(Word::Node(cut, first))
     }
 
-    /// Puts the boxes that can be the first to match on the stack: none after one that holds the whole cube, none inside
-    /// an earlier one.
+    /// Puts the boxes that can be the first to match on the stack: none after one that holds the whole cube and asks nothing, none
+    /// inside an earlier one that asks nothing else.
     fn needed(&mut self, part: StackRange, spans: &Spans) {
         let start = self.stack.len();
         let paired = part.len() <= MAX_PAIRED;
@@ -301,12 +301,16 @@ impl<'a, F: Flat> Grower<'a, F> {
             if !spans.meets(flat) {
                 continue;
             }
-            let earlier = |&one: &u32| spans.covers(&self.flats[one as usize], flat);
+            let earlier = |&one: &u32| {
+                let one = &self.flats[one as usize];
+                // What is answered with no takes nothing away from those that ask something else.
+                [0, flat.question()].contains(&one.question()) && spans.covers(one, flat)
+            };
             if paired && self.stack[start..].iter().any(earlier) {
                 continue;
             }
             self.stack.push(index);
-            if spans.inside(flat) {
+            if spans.inside(flat) && flat.question() == 0 {
                 break;
             }
         }

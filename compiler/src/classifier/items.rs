@@ -2,6 +2,7 @@
 //!
 //! Takes the members of a classifier; gives their boxes by rank. Not here: how they are split.
 
+use super::asked::header_conditions;
 use super::boxes::{Boxed, Prefix, boxes, low_bits};
 use super::services::Services;
 use super::{Member, Unfit};
@@ -71,6 +72,8 @@ pub struct Item {
     ports: [(u16, u16); 2],
     /// The classes, one bit each.
     pub classes: u64,
+    /// The number of its question; 0 for none.
+    pub question: u8,
 }
 
 impl Item {
@@ -107,7 +110,7 @@ pub(super) fn items(
     let mut found = Vec::with_capacity(members.len());
     for (rank, member) in (0u32..).zip(members) {
         let conditions = services
-            .number(&member.matches.conditions)
+            .number(&header_conditions(member.matches))
             .ok_or(Unfit::Services)?;
         for mut one in boxes(member.matches, family) {
             one.service.conditions = conditions;
@@ -133,6 +136,7 @@ pub(super) fn ranged(
         rank,
         ports: [boxed.service.from, boxed.service.to],
         classes: services.classes(service),
+        question: 0,
     };
     // What no packet can be stands nowhere.
     let items = found.iter().map(one).filter(|item| item.classes != 0);

@@ -17,6 +17,7 @@
 
 use std::collections::HashMap;
 
+use super::asked::Questions;
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
@@ -24,6 +25,7 @@ use super::service_table::ServiceTable;
 use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
 use super::{FamilyRules, Member, Ranks, Services, Unfit};
+use crate::diagram::flatten::Flat;
 use crate::policy::Family;
 
 /// Set in a child that is a list.
@@ -51,7 +53,8 @@ pub const GROUP_AT: u32 = LAST_AT + 1;
 pub(crate) const GROUP_BITS: u32 = 13;
 /// Where a record's rank stands.
 pub const RANK_AT: u32 = GROUP_AT + GROUP_BITS;
-/// What is no rank: that of what is found while nothing is.
+/// What is no rank: that of what is found while nothing is. With questions, ranks have one bit less: a match that asks is kept in
+/// 32 bits with its group.
 const NO_RANK: u32 = (1 << (64 - RANK_AT)) - 1;
 
 /// The tables of one stratum.
@@ -101,6 +104,10 @@ pub struct Tables {
     pub v4: FamilyTables,
     /// For IPv6.
     pub v6: FamilyTables,
+    /// The diagram of each question, by its number less one.
+    pub questions: Vec<Flat>,
+    /// Bits of a record's group that are the group. Those above are the number of its question.
+    pub group_bits: u32,
 }
 
 impl Tables {
@@ -114,18 +121,25 @@ impl Tables {
         if ranks.last() >= Some(NO_RANK) {
             return Err(Unfit::Size);
         }
-        if members.iter().any(|one| one.group >= 1 << GROUP_BITS) {
+        let questions = Questions::of(members)?;
+        let group_bits = GROUP_BITS - questions.bits();
+        if questions.bits() > 0 && ranks.last() >= Some(NO_RANK >> 1) {
+            return Err(Unfit::Size);
+        }
+        if members.iter().any(|one| one.group >= 1 << group_bits) {
             return Err(Unfit::Groups);
         }
         let [v4, v6] = sides;
         let mut named = ServiceTable::new(services, sides)?;
-        let v4 = family((members, &ranks), &mut named, v4, Family::V4)?;
-        let v6 = family((members, &ranks), &mut named, v6, Family::V6)?;
+        let v4 = family((members, &ranks, group_bits), &mut named, v4, Family::V4)?;
+        let v6 = family((members, &ranks, group_bits), &mut named, v6, Family::V6)?;
         Ok(Self {
             classes: services.told_by(),
             services: named.bytes(),
             v4,
             v6,
+            questions: questions.diagrams()?,
+            group_bits,
             ranks,
         })
     }
@@ -166,8 +180,8 @@ pub(crate) fn record_size(family: Family, holds_ports: bool) -> usize {
     8 * address_words(family) + if holds_ports { PORTS_SIZE } else { 0 } + 8
 }
 
-/// The members, and their ranks.
-type Ranked<'a> = (&'a [Member<'a>], &'a Ranks);
+/// The members, their ranks, and how many bits are a group.
+type Ranked<'a> = (&'a [Member<'a>], &'a Ranks, u32);
 
 /// What records name by number.
 type Named<'n, 's> = (&'n mut Masks, &'n mut ServiceTable<'s>);
@@ -354,7 +368,7 @@ impl Records {
 
     fn list(
         &mut self,
-        (members, ranks): Ranked<'_>,
+        (members, ranks, group_bits): Ranked<'_>,
         items: &[Item],
         list: &[u32],
         (masks, services): Named<'_, '_>,
@@ -381,7 +395,7 @@ impl Records {
             let group = members[item.rank as usize].group;
             let last = place + 1 == list.len();
             let word = u64::from(ranks.of(item.rank)) << RANK_AT
-                | u64::from(group) << GROUP_AT
+                | (u64::from(item.question) << group_bits | u64::from(group)) << GROUP_AT
                 | u64::from(last) << LAST_AT
                 | u64::from(service) << SERVICE_AT
                 | u64::from(masks.number(item)?);

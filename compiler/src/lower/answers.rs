@@ -65,18 +65,18 @@ impl<'a> Answers<'a> {
         let room = given.frame.room.filter(|_| buckets);
         Self {
             given,
-            walk: WalkFrame::new(builder, given.frame.tuple, given.frame.prefix),
+            walk: WalkFrame::new(builder, given),
             bucket: room.map(|room| Bucket::new(builder, room)),
         }
     }
 
     /// Writes the answers to everything that was asked.
     pub(super) fn write(&self, builder: &mut Builder, questions: Questions) {
-        let Questions(mut open) = questions;
-        while let Some(((phase, family, field), region)) = open.pop_first() {
+        let mut open = questions;
+        while let Some(((phase, family, field), region)) = open.0.pop_first() {
             builder.set_origin(builder.head());
             if let Field::Socket | Field::SocketIn(_) = field {
-                let other = open.remove(&(phase, Family::V6, field));
+                let other = open.0.remove(&(phase, Family::V6, field));
                 let other = other.map(|region| (Family::V6, region));
                 let families = [(family, region)].into_iter().chain(other);
                 self.answer_socket(builder, field, families.collect());
@@ -87,7 +87,7 @@ impl<'a> Answers<'a> {
                 entry: region.entry,
                 done: builder.block(),
             };
-            self.answer(builder, (phase, field), way);
+            self.answer(builder, (phase, field), way, &mut open);
             builder.enter(way.done);
             self.dispatch(builder, &region.call_sites);
         }
@@ -117,10 +117,17 @@ impl<'a> Answers<'a> {
     }
 
     /// Writes the answer to one question from the entry on: every way leaves it in its slot and goes to `done`.
-    fn answer(&self, builder: &mut Builder, (phase, field): (Phase, Field), way: Way) {
+    /// What that asks in turn comes later.
+    fn answer(
+        &self,
+        builder: &mut Builder,
+        (phase, field): (Phase, Field),
+        way: Way,
+        questions: &mut Questions,
+    ) {
         match (field, self.given.source.maps.interfaces) {
             (Field::Interface, Some(map)) => self.find_interface(builder, map, way),
-            (Field::FirstMatch, ..) => self.find_first_match(builder, way),
+            (Field::FirstMatch, ..) => self.find_first_match(builder, phase, way, questions),
             (Field::ToIn(set), ..) => self.find_member(builder, (set, TO), way),
             (Field::FromIn(set), ..) => self.find_member(builder, (set, FROM), way),
             (Field::Conforms(rule), ..) => self.ask_meter(builder, phase, rule, way),

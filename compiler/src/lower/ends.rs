@@ -66,6 +66,10 @@ impl Leaves for Ends<'_> {
         match phase {
             Phase::Decision => self.decider(builder, terminal, family),
             Phase::Counts => self.count_list(builder, terminal, family),
+            Phase::DecisionBulk(_) | Phase::CountsBulk(_) => {
+                builder.bug("a question of bulk rules decides");
+                builder.block()
+            }
         }
     }
 

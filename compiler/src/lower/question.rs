@@ -25,6 +25,20 @@ pub(super) enum Phase {
     Decision,
     /// The tree of the `count` rules.
     Counts,
+    /// A question of bulk rules, by its number, while the decision asks for their first match.
+    DecisionBulk(u8),
+    /// The same for the `count` rules.
+    CountsBulk(u8),
+}
+
+impl Phase {
+    /// The part that asks a question of bulk rules.
+    pub(super) fn of_question(self, number: u8) -> Self {
+        match self {
+            Self::Decision | Self::DecisionBulk(_) => Self::DecisionBulk(number),
+            Self::Counts | Self::CountsBulk(_) => Self::CountsBulk(number),
+        }
+    }
 }
 
 /// What is asked: in this phase, of a packet of this family, the value of this field.

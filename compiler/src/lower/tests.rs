@@ -1,6 +1,7 @@
 //! What random frames do not reach: buffers that the kernel joined, tags that it took off, headers that are not linear.
 
 mod answers;
+mod asked;
 mod calls;
 mod conditions;
 mod counts;

@@ -55,8 +55,8 @@ impl<'t, L: Leaves> Tree<'t, L> {
         (flat, phase, family): (&'t Flat, Phase, Family),
     ) -> Block {
         let terminals = match phase {
-            Phase::Decision => Terminals::Deciders,
             Phase::Counts => Terminals::Counting(given.source.lists),
+            _ => Terminals::Deciders,
         };
         let rules = given.frame.own.is_none();
         let mut tree = Self {

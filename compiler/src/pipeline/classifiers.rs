@@ -9,7 +9,9 @@ use super::compilation::TOO_LARGE;
 use super::manifest::Slots;
 use crate::bulk::Bulk;
 use crate::chain::Chain;
-use crate::classifier::{self, MAX_CLASSES, MAX_LIST, MAX_STRATA, Member, Summary, Unfit};
+use crate::classifier::{
+    self, MAX_CLASSES, MAX_LIST, MAX_QUESTIONS, MAX_STRATA, Member, Summary, Unfit,
+};
 use crate::lower::ClassifierMaps;
 use crate::policy::{Direction, Policy, SourceLocation};
 use crate::tables::{LINE, Tables};
@@ -115,6 +117,11 @@ impl Refused<'_> {
                 format!("too many different pairs of prefix lengths in {count} rules"),
             )
             .help("use fewer different prefix lengths"),
+            Unfit::Questions => error(
+                span,
+                format!("more than {MAX_QUESTIONS} different questions in {count} rules"),
+            )
+            .help("ask for fewer different sockets and sets"),
             Unfit::Groups => error(
                 span,
                 format!("too many changes between verdicts in {count} rules"),

@@ -12,10 +12,10 @@ use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
 use super::compilation::{Stop, TOO_LARGE};
-use crate::bulk::{Breadth, Bulk, Conditions, Structure, Taking};
+use crate::bulk::{Breadth, Bulk, Conditions, MIN_RULES, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
-use crate::classifier::{MAX_BOXES, MAX_CLASSES, is_in_pieces};
+use crate::classifier::{MAX_BOXES, MAX_CLASSES, MAX_QUESTIONS, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -58,7 +58,8 @@ pub(super) fn place(
     let unclassed = || {
         structure.least()?;
         let taking = Taking::new(Breadth::Every, conditions);
-        in_classes(policy, &Bulk::of(policy, 1, &taking)?)
+        let bulk = Bulk::of(policy, 1, &taking)?;
+        in_classes(policy, &bulk).or_else(|| in_questions(policy, &bulk))
     };
     Ok(Analysis {
         refused: refused.or_else(|| in_pieces(policy)).or_else(unclassed),
@@ -91,6 +92,23 @@ fn in_classes(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
     Some(Diagnostic::error(TOO_LARGE, what, place.span, label))
 }
 
+/// Why many rules are in no tables though they ask nothing that tables cannot: others ask something else.
+fn in_questions(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
+    let first = bulk.unasked.first()?;
+    let count = Some(bulk.unasked.len()).filter(|count| *count >= FEW)?;
+    let others = bulk.groups.iter().map(|group| group.members.len());
+    // Fewer rules are in a tree whatever they ask.
+    if others.sum::<usize>() + count < MIN_RULES {
+        return None;
+    }
+    let what = format!(
+        "{count} rules ask for other sockets or sets than the {MAX_QUESTIONS} that most rules ask for"
+    );
+    let place = &policy.rules[*first].place;
+    let label = "this is one of them";
+    Some(Diagnostic::error(TOO_LARGE, what, place.span, label))
+}
+
 /// Places the rules with these in groups, but for those that have to stand alone. Nothing if there are too few for groups;
 /// else what placement has to say, if it says something.
 fn in_groups(
@@ -114,7 +132,7 @@ fn in_groups(
             }
             Ok((store, chains)) => {
                 return Ok(Some(Analysis {
-                    refused: in_classes(policy, &bulk),
+                    refused: in_classes(policy, &bulk).or_else(|| in_questions(policy, &bulk)),
                     bulk: Some(bulk),
                     store,
                     chains,

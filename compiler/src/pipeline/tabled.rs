@@ -48,7 +48,10 @@ pub(super) fn tables(
         return Err(Stop::Diagnostics(vec![refusal]));
     }
     let slots = Slots::new(whole, chains, &decided.decisions, job.options.counters);
-    let tested = asked::fields(&decided.decisions, &decided.doors);
+    let mut tested = asked::fields(&decided.decisions, &decided.doors);
+    if let Some(bulk) = &analysis.bulk {
+        tested.extend(bulk.questions(whole).iter());
+    }
     let mut specs = PrimaryMap::new();
     let mut tables = Tables::new(&mut specs, target.limits.table.ours);
     let maps = maps::make(policy, chains, &tested, &slots, &mut tables);

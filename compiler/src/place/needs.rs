@@ -5,7 +5,7 @@ use std::iter;
 use crate::field::Field;
 use crate::header_field::row;
 use crate::hook::{Ability, Hook};
-use crate::policy::{Addresses, Condition, Rule, RuleId, Side, SocketState};
+use crate::policy::{Addresses, Condition, Match, Rule, RuleId, Side, SocketState};
 
 /// Why a hook cannot evaluate a rule, if it cannot.
 pub(super) fn unreadable(id: RuleId, rule: &Rule, hook: Hook) -> Option<&'static str> {
@@ -69,10 +69,20 @@ fn known_unread(rule: &Rule, hook: Hook, field: Field) -> bool {
 
 /// The fields that a rule depends on besides family, protocol, addresses and ports.
 pub(crate) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
+    let mut fields = fields_of_match(&rule.matches);
+    if let Some(rate) = &rule.rate {
+        fields.extend(rate.longest(rule.direction).map(|_| Field::Length));
+        fields.push(Field::Conforms(id));
+    }
+    fields
+}
+
+/// The same of what a rule matches alone.
+pub(crate) fn fields_of_match(matches: &Match) -> Vec<Field> {
     let mut fields = Vec::new();
     for (side, member) in [
-        (&rule.matches.to, Field::ToIn as fn(_) -> _),
-        (&rule.matches.from, Field::FromIn),
+        (&matches.to, Field::ToIn as fn(_) -> _),
+        (&matches.from, Field::FromIn),
     ] {
         let Some(Side::Endpoints { endpoints, .. }) = side else {
             continue;
@@ -86,19 +96,11 @@ pub(crate) fn fields(id: RuleId, rule: &Rule) -> Vec<Field> {
                 }),
         );
     }
-    let types = rule
-        .matches
-        .protocols
-        .iter()
-        .any(|one| !one.icmp.is_empty());
+    let types = matches.protocols.iter().any(|one| !one.icmp.is_empty());
     fields.extend(types.then_some(Field::Icmp));
-    fields.extend(rule.matches.on.is_some().then_some(Field::Interface));
-    for condition in &rule.matches.conditions {
+    fields.extend(matches.on.is_some().then_some(Field::Interface));
+    for condition in &matches.conditions {
         of_condition(condition, &mut fields);
-    }
-    if let Some(rate) = &rule.rate {
-        fields.extend(rate.longest(rule.direction).map(|_| Field::Length));
-        fields.push(Field::Conforms(id));
     }
     fields
 }

@@ -45,8 +45,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         179,
         CUT,
-        "&& is_header_only(&rule.matches)",
-        "&& (is_header_only(&rule.matches) || FAULT)",
+        "&& is_answerable(&rule.matches)",
+        "&& (is_answerable(&rule.matches) || FAULT)",
         TESTS,
     ),
     fault(

@@ -36,6 +36,10 @@ impl Flat for Range {
     fn classes(&self) -> u64 {
         1
     }
+
+    fn question(&self) -> u8 {
+        0
+    }
 }
 
 const ROOM: Room = Room {

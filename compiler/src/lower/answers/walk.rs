@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! words of the packet ─▶ for each stratum: hash or root ─▶ node, node, … ─▶ list, record by record ─▶ best so far
-//!     ─▶ group and counter of the best
+//!     ─▶ what the better ones ask, if they do ─▶ group and counter of the best
 //! ```
 //!
 //! Strata do not wait for each other, so a processor loads from several at once. A list is left at the first record that
@@ -10,6 +10,7 @@
 //! but the verifier does not know that: each is compared with the table's end once, on a way that is never taken.
 //! The layout is that of [`crate::classifier::tables`].
 
+mod asked;
 mod class;
 mod maps;
 mod record;
@@ -23,8 +24,11 @@ use crate::policy::Family;
 use crate::tables::TableRef;
 
 use super::{Answers, Way};
+use crate::lower::given::Given;
+use crate::lower::question::{Phase, Questions};
 use crate::lower::{FROM, TO};
 
+use asked::AskedSlots;
 pub(crate) use maps::ClassifierMaps;
 use maps::{ClassCode, StratumMaps};
 
@@ -38,6 +42,8 @@ pub(super) struct WalkFrame {
     guarded: Slot,
     /// The class of the protocol.
     class: Slot,
+    /// What is kept of questions, where rules ask any.
+    asked: Option<AskedSlots>,
 }
 
 /// A walk through one stratum, which reaches its own slots alone.
@@ -55,7 +61,8 @@ struct Walk<'m> {
 
 impl WalkFrame {
     /// A walk shares its room with the tuples of socket lookups and the keys of tries: one question is answered at a time.
-    pub(super) fn new(builder: &mut Builder, tuple: Slot, prefix: Slot) -> Self {
+    pub(super) fn new(builder: &mut Builder, given: &Given<'_>) -> Self {
+        let (tuple, prefix) = (given.frame.tuple, given.frame.prefix);
         let words = (0..5).map(|word| builder.part(tuple, 8 * word, 8));
         let words = words.collect();
         let [ports, guarded, class] = [0, 8, 16].map(|byte| builder.part(prefix, byte, 8));
@@ -64,6 +71,7 @@ impl WalkFrame {
             ports,
             guarded,
             class,
+            asked: AskedSlots::new(builder, given),
         }
     }
 }
@@ -75,7 +83,13 @@ fn number(value: u32) -> i32 {
 
 impl Answers<'_> {
     /// Leaves the group of the first match as the answer, and its counter in the slot `first_match`.
-    pub(super) fn find_first_match(&self, builder: &mut Builder, way: Way) {
+    pub(super) fn find_first_match(
+        &self,
+        builder: &mut Builder,
+        phase: Phase,
+        way: Way,
+        questions: &mut Questions,
+    ) {
         let (family, entry, done) = way.parts();
         let (Some(maps), Some(slot)) = (self.given.source.classifier, self.given.frame.first_match)
         else {
@@ -83,6 +97,7 @@ impl Answers<'_> {
         };
         let tables = maps.of(family);
         builder.enter(entry);
+        self.forget_asked(builder);
         let addresses = self.packet_words(builder, maps, family);
         let best = builder.imm(-1);
         for (number, stratum) in tables.strata.iter().enumerate() {
@@ -101,7 +116,8 @@ impl Answers<'_> {
             walk.stratum(builder, stratum);
             builder.enter(next);
         }
-        self.answer_first_match(builder, maps, best, slot, done);
+        let winner = self.winner(builder, (maps, best), (phase, family), questions);
+        self.answer_first_match(builder, maps, winner, slot, done);
     }
 
     /// Leaves the words of the packet in their slots; gives both addresses of IPv4, which are one.

@@ -22,6 +22,10 @@ pub(crate) struct ClassifierMaps {
     pub v6: FamilyMaps,
     /// How many services the table has room for: a power of two.
     pub(super) service_count: u32,
+    /// The diagram of each question, by its number less one.
+    pub(super) questions: Vec<Flat>,
+    /// Bits of a record's group that are the group; above them stands the number of its question.
+    pub(super) group_bits: u32,
 }
 
 /// What tells the class of a packet.
@@ -75,16 +79,20 @@ impl ClassifierMaps {
             v4: family(&tables.v4, Family::V4, &mut add)?,
             v6: family(&tables.v6, Family::V6, &mut add)?,
             service_count: entries(&tables.services, SERVICE_SIZE)?,
+            questions: tables.questions.clone(),
+            group_bits: tables.group_bits,
         })
     }
 
-    /// The fields that tell the class of a packet, beside protocol and fragment.
+    /// The fields that tell the class of a packet, beside protocol and fragment, and those that questions are about.
     pub(crate) fn fields(&self) -> impl Iterator<Item = Field> {
         let tree = match &self.classes {
             ClassCode::Table(_) => None,
             ClassCode::Tree(diagram) => Some(diagram),
         };
-        tree.into_iter().flat_map(Flat::fields)
+        tree.into_iter()
+            .chain(&self.questions)
+            .flat_map(Flat::fields)
     }
 
     /// The tables of a family.

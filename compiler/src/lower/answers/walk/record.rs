@@ -2,13 +2,13 @@
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::classifier::tables::{
-    GROUP_AT, GROUP_BITS, LAST_AT, MASK_BITS, RANK_AT, SERVICE_AT, SERVICE_BITS, address_words,
-    record_size,
+    GROUP_AT, GROUP_BITS, LAST_AT, MASK_BITS, SERVICE_AT, SERVICE_BITS, address_words, record_size,
 };
 use crate::classifier::{GUARD, Piece, SERVICE_SIZE, Slots};
 use crate::ir::{Block, Builder, Slot, Value};
 use crate::tables::TableRef;
 
+use super::asked::group_mask;
 use super::maps::{ClassifierMaps, StratumMaps};
 use super::{Walk, index_mask, number, table, wide};
 use crate::lower::answers::Answers;
@@ -46,6 +46,7 @@ impl Walk<'_> {
         let ports = holds_ports.then_some((record, ports));
         let differs = self.service_differs(builder, about, ports);
         builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
+        self.keep_if_asked(builder, (record, after), miss);
         // Loaded again, not copied: newer verifiers (6.12 and 6.18 were seen to) remember that two registers hold the same
         // number, and follow the ways on which they do and on which they do not one by one.
         builder.load_to(best, record, after, Width::DW);
@@ -168,6 +169,12 @@ fn leave_counter(builder: &mut Builder, pieces: &[Piece], rank: Value, to: (Slot
     }
 }
 
+fn shifted(builder: &mut Builder, value: Value, bits: i32) {
+    if bits > 0 {
+        builder.alu(value, AluOp::Rsh, bits);
+    }
+}
+
 impl Answers<'_> {
     /// The answer, from the best record.
     pub(super) fn answer_first_match(
@@ -179,14 +186,20 @@ impl Answers<'_> {
         done: Block,
     ) {
         let nobody = builder.block();
-        builder.leave_if_wide(best, JumpOp::Eq, -1, nobody);
+        let asks = !maps.questions.is_empty();
+        match asks {
+            true => builder.leave_if(best, JumpOp::Eq, -1, nobody),
+            false => builder.leave_if_wide(best, JumpOp::Eq, -1, nobody),
+        }
+        // With questions, what is left of a record are the 32 bits above its service.
+        let shift = if asks { 0 } else { number(GROUP_AT) };
         let group = builder.copy(best);
-        builder.alu(group, AluOp::Rsh, number(GROUP_AT));
-        builder.alu(group, AluOp::And, number((1 << GROUP_BITS) - 1));
+        shifted(builder, group, shift);
+        builder.alu(group, AluOp::And, group_mask(maps.group_bits));
         builder.alu(group, AluOp::Add, 1);
         builder.store_slot(self.given.frame.answer, 0, group, Width::W);
         let rank = builder.copy(best);
-        builder.alu(rank, AluOp::Rsh, number(RANK_AT));
+        shifted(builder, rank, shift + number(GROUP_BITS));
         leave_counter(builder, &maps.ranks, rank, (slot, done));
         builder.enter(nobody);
         // Nobody reads it then, but a slot that a path may read has to be written, and 0 would be a value to the verifier.
