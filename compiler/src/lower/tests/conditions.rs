@@ -136,10 +136,8 @@ fn check(policy: &Policy, built: &Built, direction: Direction, dice: &mut Dice) 
         };
         wanted_counts[slot] += 1;
     }
-    let counters = maps.named("counters").unwrap();
     for (slot, wanted) in (0u32..).zip(wanted_counts) {
-        let value = maps.get(counters, &slot.to_ne_bytes()).unwrap();
-        let counted = u64::from_ne_bytes(value[..8].try_into().unwrap());
+        let [counted, _] = maps.counted(slot).unwrap();
         assert_eq!(counted, wanted, "{slot} of {policy:#?}");
     }
     hits
