@@ -48,7 +48,7 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     reject: Refusal::Answer,
     codes: CODES,
     ends: Ends {
-        first: "every rule of a packet hook says `at tc`",
+        first: "every rule of a packet hook is at tc",
         after: "a count at tc must see these packets",
         uncounted: "xdp has decided these already",
     },
