@@ -24,7 +24,7 @@ const MOST_MAPS: usize = 44;
 
 /// Whether the live sets of a policy with so many of these and so many live maps have tables.
 #[must_use]
-pub fn is_worth_it(live_sets: usize, live_maps: usize) -> bool {
+pub(crate) fn is_worth_it(live_sets: usize, live_maps: usize) -> bool {
     live_sets <= MOST_SETS && 5 * live_sets + 6 * live_maps <= MOST_MAPS
 }
 
@@ -42,13 +42,13 @@ pub const NODES_AT: usize = 16;
 /// The second of these.
 pub const ELEMENTS_AT: usize = 20;
 /// Where the kinds of IPv4 begin, and bytes of one: a mask, then the number of the kind as keys have it, 0 for none.
-pub const V4_AT: usize = 24;
+const V4_AT: usize = 24;
 /// Bytes of one.
-pub const V4_KIND: usize = 8;
+const V4_KIND: usize = 8;
 /// The same of IPv6.
-pub const V6_AT: usize = V4_AT + V4_KIND * KINDS;
+const V6_AT: usize = V4_AT + V4_KIND * KINDS;
 /// Bytes of one.
-pub const V6_KIND: usize = 24;
+const V6_KIND: usize = 24;
 /// Bytes of a plan.
 pub const PLAN: u32 = (V6_AT + V6_KIND * KINDS) as u32;
 

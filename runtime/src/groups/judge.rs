@@ -12,9 +12,8 @@ use sockc_compiler::protocol::IpProtocol;
 use super::asked::{ask, lacks, program};
 use super::connections::Connection;
 use crate::error::{Error, at};
-use crate::live::sets;
+use crate::state::State;
 use crate::state::record::Record;
-use crate::state::{Access, State};
 use crate::sys::{batch, clock, map};
 
 /// A state of sockets, of `net/tcp_states.h`.
@@ -38,9 +37,12 @@ impl Judge {
                 continue;
             }
             let live = state.open_map(record.generation, name, artifact.maps[id].kind)?;
-            let mut elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
-            elements.extend(in_table(&artifact, name, state, record)?);
-            for (key, value) in elements {
+            let elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
+            // Arrays are large, and zeros where nothing is, as they begin here.
+            let said = elements
+                .into_iter()
+                .filter(|(_, value)| value.iter().any(|byte| *byte != 0));
+            for (key, value) in said {
                 let put = maps.update(id, &key, &value, 0);
                 put.map_err(|_| lacks("room for a live set"))?;
             }
@@ -96,25 +98,15 @@ fn hand_over(
     Ok(())
 }
 
-/// The elements of a live set's table as its trie would have them: the programs that are asked here find them there too.
-fn in_table(
-    artifact: &Artifact,
-    trie: &str,
-    state: &State,
-    record: &Record,
-) -> Result<Vec<batch::Element>, Error> {
-    let mut sets = artifact.manifest.sets.iter();
-    let Some(plan) = sets.find(|set| set.map == trie && set.table.is_some()) else {
-        return Ok(Vec::new());
-    };
-    let maps = sets::open(plan, state, record, Access::Read)?;
-    maps.as_in_trie().map_err(at("read a live set"))
-}
-
 /// The maps of an object that commands change while it is in force and that decide about writes.
 fn changing(artifact: &Artifact) -> impl Iterator<Item = &str> {
     let sets = artifact.manifest.sets.iter();
-    sets.flat_map(|set| [set.map.as_str(), set.state.as_str()])
+    sets.flat_map(|set| {
+        let table = set.table.iter();
+        let table = table.flat_map(|table| [&table.plans, &table.heads, &table.nodes]);
+        [&set.map, &set.state].into_iter().chain(table)
+    })
+    .map(String::as_str)
 }
 
 /// Whether a program for writes asks this map.

@@ -15,7 +15,7 @@ use sockc_compiler::member_table::{
     kind, place, room,
 };
 
-use super::set_maps::foreign;
+use super::members::foreign;
 use crate::error::{Error, at};
 use crate::prefix::Prefix;
 use crate::sys::shared::{Shared, Words};

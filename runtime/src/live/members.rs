@@ -5,6 +5,7 @@
 //! prefix. Not here: the kernel's maps.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use crate::prefix::Prefix;
 
@@ -148,6 +149,14 @@ pub(crate) fn read_due_key(key: &[u8]) -> Option<(u8, u64, Prefix)> {
     let length = u32::from(*rest.first()?);
     let element = Prefix::from_bytes(*family, *address, length)?;
     Some((*side, u64::from_be_bytes(*until), element))
+}
+
+/// What is said of maps that hold something else.
+pub(crate) fn foreign() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "what the live set holds is none of sockc's",
+    )
 }
 
 #[cfg(test)]

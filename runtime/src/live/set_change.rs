@@ -10,8 +10,8 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 
-use super::members::{Members, NEVER, Times, due_key, key, read_due_key, read_key};
-use super::set_maps::{Condition, Home, SetMaps, foreign};
+use super::members::{Members, NEVER, Times, due_key, foreign, key, read_due_key, read_key};
+use super::set_maps::{Condition, Home, SetMaps};
 use crate::prefix::Prefix;
 use crate::sys::map;
 

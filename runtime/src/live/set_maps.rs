@@ -17,7 +17,8 @@ use sockc_compiler::member_table;
 
 use super::member_table::MemberTable;
 use super::members::{
-    DUE_KEY, Members, NEVER, Times, VALUE, due_key, key, read_due_key, read_key, read_value, value,
+    DUE_KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
+    read_value, value,
 };
 use crate::error::Error;
 use crate::prefix::Prefix;
@@ -164,15 +165,6 @@ impl SetMaps {
         let mut members = self.read(side)?;
         members.purge(now);
         Ok(members)
-    }
-
-    /// All elements of the side that programs ask, with their times, as they would stand in the trie.
-    pub(crate) fn as_in_trie(&self) -> io::Result<Vec<Element>> {
-        let side = self.condition()?.side;
-        let times = self.read(side)?.times(0).into_iter();
-        Ok(times
-            .map(|(element, times)| (key(side, element), value(element, times)))
-            .collect())
     }
 
     /// The elements of a side, also those that have expired.
@@ -448,10 +440,3 @@ impl SetMaps {
 
 #[cfg(test)]
 mod tests;
-
-pub(crate) fn foreign() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::InvalidData,
-        "what the live set holds is none of sockc's",
-    )
-}

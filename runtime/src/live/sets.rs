@@ -267,12 +267,7 @@ fn change(
 }
 
 /// The maps of a set of a generation.
-pub(crate) fn open(
-    plan: &SetPlan,
-    state: &State,
-    record: &Record,
-    access: Access,
-) -> Result<SetMaps, Error> {
+fn open(plan: &SetPlan, state: &State, record: &Record, access: Access) -> Result<SetMaps, Error> {
     SetMaps::open(plan, access == Access::Change, |name, kind| {
         pinned_map(&state.map(record.generation, name), kind)
     })
