@@ -88,6 +88,12 @@ const IMPURE: &[&str] = &[
     "unimplemented!(",
 ];
 
+/// Where threads work that end with the work they are for: what comes out depends on no clock and no number of cores.
+const OF_A_SCOPE: [(&str, &str); 2] = [
+    ("compiler/src/beside.rs", "std::thread"),
+    ("grammar/src/tree/ahead.rs", "std::thread"),
+];
+
 /// Lines of a file: where a test fails, and where it only says so.
 const TOO_LONG: usize = 800;
 const LONG: usize = 400;
@@ -148,7 +154,9 @@ fn the_pure_crates_are_pure() {
             .filter(|name| !is_test(name))
         {
             for (number, line) in code_lines(&text(name)) {
+                let allowed = |word: &str| OF_A_SCOPE.contains(&(name.as_str(), word));
                 let said = IMPURE.iter().filter(|word| line.contains(**word));
+                let said = said.filter(|word| !allowed(word));
                 broken.extend(said.map(|word| format!("{name}:{number} says {word}")));
             }
         }

@@ -34,6 +34,9 @@ const NONE: Values = (u64::MAX, u64::MAX);
 /// What a rule says in each dimension.
 type Dimensions = [Values; DIMENSIONS];
 
+/// The same of each rule.
+type Shapes = SecondaryMap<RuleId, Dimensions>;
+
 /// How many rules may still be looked at.
 pub(crate) struct Looks(Cell<u64>);
 
@@ -49,6 +52,11 @@ impl Looks {
         self.0.set(left.saturating_sub(count));
         left > count
     }
+
+    /// Whether none are left.
+    pub(crate) fn are_gone(&self) -> bool {
+        self.0.get() == 0
+    }
 }
 
 /// The rules of a list, findable by packet and by rule.
@@ -60,7 +68,7 @@ pub(crate) struct Index {
 /// The rules that may match packets of a family.
 struct Rules {
     part: Subtree,
-    shapes: SecondaryMap<RuleId, Dimensions>,
+    shapes: Shapes,
 }
 
 impl Index {
@@ -75,9 +83,11 @@ impl Index {
                 .filter_map(|(id, one)| Some((id, shape(policy, one, family)?)))
                 .collect();
             let mut left = Counted::for_rules(shapes.len());
+            let ids = shapes.iter().map(|(id, _)| *id).collect();
+            let shapes: Shapes = shapes.into_iter().collect();
             Rules {
-                shapes: shapes.iter().copied().collect(),
-                part: Subtree::of(shapes, [false; DIMENSIONS], &mut left),
+                part: Subtree::of(ids, &shapes, [false; DIMENSIONS], &mut left),
+                shapes,
             }
         };
         Self {

@@ -17,7 +17,7 @@ use sockc_grammar::source::SourceMap;
 use crate::artifact::{BUILD, Manifest};
 use crate::kept::{KeptError, KeptTexts};
 use crate::object::{self, ObjectError};
-use crate::pipeline::{self, Compilation, Counters, Options};
+use crate::pipeline::{self, Compilation, Counters, Lints, Options};
 use crate::target::Target;
 
 /// Why an object is not known to be what its text compiles to.
@@ -89,9 +89,10 @@ fn compiled_again(
         } else {
             Counters::LeftOut
         },
+        lints: Lints::LeftOut,
         ..Options::from(&target)
     };
-    let outcome = pipeline::compile_again(&mut sources, id, &kept.stem, options, &mut texts);
+    let outcome = pipeline::compile(&mut sources, id, &kept.stem, options, &mut texts);
     artifact(outcome)
 }
 

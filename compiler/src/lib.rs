@@ -33,6 +33,7 @@
 mod listed;
 
 pub mod artifact;
+mod beside;
 pub mod bpf;
 pub mod bulk;
 mod candidates;

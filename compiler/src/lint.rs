@@ -69,7 +69,7 @@ pub const OPTIONAL: &[Code] = &[OVERLAP];
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Care {
-    /// Some hundredths of a second: a policy that is compiled waits for it.
+    /// Some hundredths of a second, and no more findings of a kind than a person reads: for a policy that is compiled.
     Quick,
     /// Hardly ever more than a second, some seconds for lists of 100,000 rules that share much: for `check`.
     Thorough,
@@ -84,6 +84,14 @@ impl Care {
             Self::Quick => 400_000,
             Self::Thorough => 100_000_000,
             Self::Exhaustive => 400_000_000,
+        }
+    }
+
+    /// So many rules of a direction are reported by the lints that search, each.
+    fn findings(self) -> usize {
+        match self {
+            Self::Quick => 20,
+            Self::Thorough | Self::Exhaustive => usize::MAX,
         }
     }
 
@@ -103,13 +111,20 @@ impl Care {
 pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
+    let mut enough = false;
     for direction in Direction::ALL {
         let mut list = List::new(policy, direction, care);
         let unreachable = reach::check(&mut list, own, &mut found);
         idle::check(&mut list, own, &unreachable, &mut found);
         cut_short |= list.is_exhausted();
+        enough |= list.is_enough();
     }
-    found.extend(cut_short.then(|| self::cut_short(own)));
+    let why = if enough {
+        Some(Why::Enough)
+    } else {
+        cut_short.then_some(Why::Looks)
+    };
+    found.extend(why.map(|why| self::cut_short(own, why)));
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
@@ -138,18 +153,33 @@ pub fn also(policy: &Policy, own: SourceId, codes: &[Code]) -> Vec<Diagnostic> {
         overlap::check(&mut list, own, &unreachable, &mut found);
         cut_short |= list.is_exhausted();
     }
-    found.extend(cut_short.then(|| self::cut_short(own)));
+    found.extend(cut_short.then(|| self::cut_short(own, Why::Looks)));
     for inner in &policy.netns {
         found.extend(also(&inner.policy, own, codes));
     }
     found
 }
 
-fn cut_short(own: SourceId) -> Diagnostic {
+/// Why not every rule was looked at.
+#[derive(Clone, Copy)]
+enum Why {
+    /// It would take too long.
+    Looks,
+    /// What was found is as much as anybody reads.
+    Enough,
+}
+
+fn cut_short(own: SourceId, why: Why) -> Diagnostic {
     let whole = Span {
         source: own,
         start: 0,
         end: 0,
+    };
+    let help = match why {
+        Why::Looks => {
+            "what is reported holds; for the rest, join rules that do the same, or name addresses with sets"
+        }
+        Why::Enough => "what is reported holds; `sockc check` looks at all rules",
     };
     Diagnostic::note(
         CUT_SHORT,
@@ -157,7 +187,7 @@ fn cut_short(own: SourceId) -> Diagnostic {
         whole,
         "rules that are never reached or change nothing may be among those that were not",
     )
-    .help("what is reported holds; for the rest, join rules that do the same, or name addresses with sets")
+    .help(help)
 }
 
 /// What the text of a sound policy gives reason to say.

@@ -39,7 +39,11 @@ pub use read::{namespaces, read, read_lists, read_manifest};
 pub(crate) use sum::check_sum;
 
 use crate::artifact::Artifact;
+use crate::beside::beside;
 use crate::bpf::insn::Insn;
+
+/// The manifest of so few counters is written in no time.
+const FEW: usize = 1024;
 
 /// The section of the map definitions.
 const MAPS: &str = ".maps";
@@ -78,23 +82,34 @@ fn exchange_halves(insns: &mut [Insn], at: u32) {
 pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
     check::check(artifact).map_err(|what| ObjectError::Unwritable { what })?;
     let layout = layout::Layout::of(artifact)?;
-    let mut types = btf::Btf::new();
-    let functions = types::describe(&mut types, artifact)?;
-    let lines = btf_ext::encode(&mut types, &layout, &functions)?;
+    // Both are long where there are many rules.
+    let (manifest, debug) = beside(
+        artifact.manifest.counters.len() > FEW,
+        || manifest::encode(&artifact.manifest),
+        || debug(artifact, &layout),
+    );
     let bytes = elf::assemble(
         artifact,
         &layout,
-        elf::Debug {
-            btf: types.finish()?,
-            btf_ext: lines,
-        },
+        debug?,
         elf::Extra {
-            manifest: manifest::encode(&artifact.manifest)?,
+            manifest: manifest?,
             lists: lists::encode(&artifact.lists)?,
             netns: inner(artifact)?,
         },
     )?;
     sum::seal(bytes)
+}
+
+/// Names, types and source lines.
+fn debug(artifact: &Artifact, layout: &layout::Layout<'_>) -> Result<elf::Debug, ObjectError> {
+    let mut types = btf::Btf::new();
+    let functions = types::describe(&mut types, artifact)?;
+    let btf_ext = btf_ext::encode(&mut types, layout, &functions)?;
+    Ok(elf::Debug {
+        btf: types.finish()?,
+        btf_ext,
+    })
 }
 
 /// The objects of the `for netns` blocks, by the names of their namespaces.

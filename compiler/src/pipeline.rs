@@ -12,6 +12,7 @@ mod emitted;
 mod emptiness;
 mod intercepted;
 mod limits;
+mod linted;
 mod live;
 mod lowered;
 mod manifest;
@@ -30,7 +31,7 @@ use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap};
 
 use crate::files::Files;
-use crate::lint::{self, Care};
+use crate::lint;
 use crate::observer::{Observer, Silent};
 use crate::policy::Policy;
 use crate::target::Target;
@@ -42,7 +43,7 @@ pub(crate) use compilation::CODES;
 pub(crate) use compilation::too_much;
 pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
 pub use manifest::Slots;
-pub use options::{Counters, Expects, Options, Passes};
+pub use options::{Counters, Expects, Lints, Options, Passes};
 pub use size::MAX_TEXT;
 
 /// Compiles a file for a target, with everything that it names. `stem` names a policy that has no name of its own.
@@ -54,19 +55,10 @@ pub fn compile<'a>(
     options: impl Into<Options<'a>>,
     files: &mut dyn Files,
 ) -> Compilation {
-    code_of_text(sources, id, stem, options.into(), Some(Care::Quick), files)
-}
-
-/// Compiles once more what was compiled before: the same, but that no lint is asked.
-#[must_use]
-pub(crate) fn compile_again<'a>(
-    sources: &mut SourceMap,
-    id: SourceId,
-    stem: &str,
-    options: impl Into<Options<'a>>,
-    files: &mut dyn Files,
-) -> Compilation {
-    code_of_text(sources, id, stem, options.into(), None, files)
+    let options = options.into();
+    from_text(sources, id, stem, files, |policy, sources, observer| {
+        stages::code(policy, Job::quick(sources, id, options), observer)
+    })
 }
 
 /// Says what is wrong with a file and with everything that it names, `expect` lines included. Makes no code.
@@ -79,9 +71,26 @@ pub fn check(
 ) -> Compilation {
     let oldest = Target::baseline();
     from_text(sources, id, stem, files, |policy, sources, files| {
-        let (_, warnings) =
-            stages::analyse_all(policy, Job::thorough(sources, id, &oldest), files)?;
-        Ok(Done::without_code(warnings))
+        stages::check(policy, Job::thorough(sources, id, &oldest), files)
+    })
+}
+
+/// Says what is wrong with a file and with everything that it names, and nothing of what may not be meant: no lint is asked
+/// that searches.
+#[must_use]
+pub fn check_soundness(
+    sources: &mut SourceMap,
+    id: SourceId,
+    stem: &str,
+    files: &mut dyn Files,
+) -> Compilation {
+    let oldest = Target::baseline();
+    from_text(sources, id, stem, files, |policy, sources, files| {
+        let job = Job {
+            care: None,
+            ..Job::thorough(sources, id, &oldest)
+        };
+        stages::check(policy, job, files)
     })
 }
 
@@ -95,10 +104,7 @@ pub(crate) fn check_size(
 ) -> Compilation {
     let oldest = Target::baseline();
     from_text(sources, id, stem, files, |policy, sources, files| {
-        let job = Job::thorough(sources, id, &oldest);
-        let (analyses, mut warnings) = stages::analyse_all(policy, job, files)?;
-        warnings.extend(stages::beyond(policy, analyses, job, files)?);
-        Ok(Done::without_code(warnings))
+        stages::check_size(policy, Job::thorough(sources, id, &oldest), files)
     })
 }
 
@@ -145,35 +151,9 @@ pub fn compile_policy<'a>(
     id: SourceId,
     options: impl Into<Options<'a>>,
 ) -> Compilation {
-    let (options, care) = (options.into(), Some(Care::Quick));
-    let job = Job {
-        sources,
-        id,
-        options,
-        care,
-    };
+    let job = Job::quick(sources, id, options.into());
     let done = stages::code(&policy, job, &mut Silent);
     Compilation::of(policy, Vec::new(), done)
-}
-
-/// Makes the programs of a text, with lints as careful as is asked for.
-fn code_of_text(
-    sources: &mut SourceMap,
-    id: SourceId,
-    stem: &str,
-    options: Options<'_>,
-    care: Option<Care>,
-    files: &mut dyn Files,
-) -> Compilation {
-    from_text(sources, id, stem, files, |policy, sources, observer| {
-        let job = Job {
-            sources,
-            id,
-            options,
-            care,
-        };
-        stages::code(policy, job, observer)
-    })
 }
 
 /// Does with the policies of a text what is to be done.

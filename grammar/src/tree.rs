@@ -2,9 +2,11 @@
 //!
 //! Takes a text; gives its statements, its mistakes and, for the formatter, its pieces. `driver` finds the statements,
 //! `blocks` what stands around them, `resume` the way after a mistake, `repair` what was meant; `node` holds a parse; `leaf`, `endpoint`,
-//! `condition`, `rule`, `declaration` and `packet` build the tree; `plain` is the short way for plain rules.
+//! `condition`, `rule`, `declaration` and `packet` build the tree; `plain` is the short way for plain rules, which `ahead` takes for
+//! those of a large text at once.
 //! Not here: the wording of what did not parse (`mistake.rs`).
 
+mod ahead;
 mod blocks;
 mod condition;
 mod declaration;

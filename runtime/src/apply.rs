@@ -24,6 +24,7 @@ use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
+use crate::load::checked::Object;
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
@@ -41,8 +42,21 @@ use work::{Prepared, Work};
 ///
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
+    apply_object(&Object::new(object.to_vec()), manifest, options)
+}
+
+/// The same with an object of which more may be known.
+///
+/// # Errors
+///
+/// Any [`Error`]; what was in force before still is then.
+pub fn apply_object(
+    object: &Object,
+    manifest: &Manifest,
+    options: &Options,
+) -> Result<Applied, Error> {
     let blocks = Blocks::of(object, manifest, options)?;
-    let parts = parts(object, manifest, &blocks, options);
+    let parts = parts(object.bytes(), manifest, &blocks, options);
     let mut applied = stage(&parts, None)?.into_iter();
     let mut outer = applied.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),

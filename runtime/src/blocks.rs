@@ -20,7 +20,7 @@ use sockc_compiler::object;
 use crate::attach;
 use crate::error::Error;
 use crate::hook::Point;
-use crate::load::checked;
+use crate::load::checked::Object;
 use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::State;
@@ -54,7 +54,11 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     /// Those of an object; an error if one of another version is among them.
-    pub(crate) fn of(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Self, Error> {
+    pub(crate) fn of(
+        object: &Object,
+        manifest: &Manifest,
+        options: &Options,
+    ) -> Result<Self, Error> {
         let inner = inner(object, manifest)?;
         let known = match options.leave_out_missing && !inner.is_empty() {
             true => known(options)?,
@@ -177,13 +181,13 @@ fn known(options: &Options) -> Result<Vec<(Held, Option<String>)>, Error> {
 }
 
 /// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.
-fn inner(object: &[u8], manifest: &Manifest) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
+fn inner(object: &Object, manifest: &Manifest) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
     check_version(manifest)?;
-    checked::check(object)?;
+    object.check()?;
     let wrong = |error: object::ObjectError| Error::Object {
         cause: error.to_string(),
     };
-    let objects = object::namespaces(object).map_err(wrong)?;
+    let objects = object::namespaces(object.bytes()).map_err(wrong)?;
     let inner = objects.into_iter().map(|(name, object)| {
         let manifest = object::read_manifest(&object).map_err(wrong)?;
         check_version(&manifest)?;

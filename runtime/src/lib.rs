@@ -54,9 +54,9 @@ mod unload;
 
 pub use apply::forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
-    forecast,
+    forecast, forecast_object,
 };
-pub use apply::{Applied, InterfaceHook, OtherHook, apply};
+pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
@@ -74,6 +74,7 @@ pub use live::maps::{
 pub use live::sets::{
     Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
 };
+pub use load::checked::Object;
 pub use log::LogReader;
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};

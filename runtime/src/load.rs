@@ -53,17 +53,30 @@ pub(crate) struct Made {
     _maps: Vec<OwnedFd>,
 }
 
+/// An object as it was read.
+pub(crate) struct Parsed {
+    object: Object,
+    /// The shapes of its maps, by name.
+    pub(crate) shapes: BTreeMap<String, Shape>,
+}
+
+/// Reads an object.
+pub(crate) fn parsed(object: &[u8]) -> Result<Parsed, Error> {
+    let object = parse(object)?;
+    let maps = object.maps.iter();
+    let shapes = maps.map(|(name, map)| (name.clone(), shape(map))).collect();
+    Ok(Parsed { object, shapes })
+}
+
 /// Makes the maps of the object, except those of `kept` that are there already.
 pub(crate) fn maps(
-    object: &[u8],
+    Parsed { mut object, shapes }: Parsed,
     state: &State,
     generation: u32,
     kept: &[Kept],
-    shapes: &BTreeMap<String, Shape>,
 ) -> Result<Made, Error> {
-    let mut there = open_kept(shapes, kept)?;
+    let mut there = open_kept(&shapes, kept)?;
     make_folder(&state.generation(generation).join("map"))?;
-    let mut object = parse(object)?;
     let types = described(&mut object)?;
     // By name, so that every run makes the same calls.
     let declared: BTreeMap<_, _> = std::mem::take(&mut object.maps).into_iter().collect();
@@ -182,9 +195,7 @@ fn check_name(name: &str) -> Result<(), Error> {
 
 /// The shapes of the maps of an object, by name.
 pub(crate) fn shapes(object: &[u8]) -> Result<BTreeMap<String, Shape>, Error> {
-    let parsed = parse(object)?;
-    let maps = parsed.maps.iter();
-    Ok(maps.map(|(name, map)| (name.clone(), shape(map))).collect())
+    Ok(parsed(object)?.shapes)
 }
 
 fn shape(map: &aya_obj::Map) -> Shape {

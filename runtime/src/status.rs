@@ -314,7 +314,7 @@ fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let kept = record.map_or_else(Vec::new, |record| record.netns);
     for generation in &stale {
         // One that cannot be read, so that its blocks are not known, is among them itself.
-        let Ok((record, _)) = Record::read(&state.record(*generation)) else {
+        let Ok(record) = Record::read_alone(&state.record(*generation)) else {
             continue;
         };
         let gone = record.netns.iter().filter(|held| !kept.contains(held));

@@ -3,6 +3,7 @@
 //! Takes a file or its text and for which kernel it is compiled; gives the policy and what was made of it. Not here: what is
 //! done with that.
 
+use std::fmt::Display;
 use std::path::Path;
 
 use sockc_compiler::object;
@@ -11,6 +12,7 @@ use sockc_compiler::pipeline::{self, Built, Compilation, Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
 use sockc_grammar::diagnostic::Severity;
+use sockc_runtime::Object;
 
 use super::lints::Lints;
 use crate::exit::Exit;
@@ -55,14 +57,14 @@ impl Compiled {
         Self::portable_with(text, options, &Lints::default(), output)
     }
 
-    /// The same of a text.
-    pub(crate) fn portable_text(
-        text: Text,
-        lints: &Lints,
-        output: &mut Output,
-    ) -> Result<Self, Exit> {
+    /// The same of a text, without a word of what may not be meant.
+    pub(crate) fn unwarned(text: Text, output: &mut Output) -> Result<Self, Exit> {
         let baseline = Target::baseline();
-        Self::portable_with(text, Options::from(&baseline), lints, output)
+        let options = Options {
+            lints: pipeline::Lints::LeftOut,
+            ..Options::from(&baseline)
+        };
+        Self::portable_with(text, options, &Lints::silent(), output)
     }
 
     /// The same with other choices than the kernel.
@@ -126,11 +128,20 @@ impl Compiled {
     /// The object file.
     pub(crate) fn object(&self, output: &mut Output) -> Result<Vec<u8>, Exit> {
         output.watch().stage("write the object");
-        object::write(&self.built.artifact).map_err(|error| {
-            output.error(format!("this is a bug in sockc: {error}"));
-            Exit::Bug
-        })
+        object::write(&self.built.artifact).map_err(|error| unwritable(&error, output))
     }
+
+    /// The object, to be put in force.
+    pub(crate) fn loadable(&self, output: &mut Output) -> Result<Object, Exit> {
+        output.watch().stage("write the object");
+        Object::written(&self.built.artifact).map_err(|error| unwritable(&error, output))
+    }
+}
+
+/// What was compiled just now cannot be written.
+fn unwritable(error: &dyn Display, output: &mut Output) -> Exit {
+    output.error(format!("this is a bug in sockc: {error}"));
+    Exit::Bug
 }
 
 /// Compiles a text, with everything that it names.

@@ -13,7 +13,7 @@ use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Features, InForce, Options, probe};
+use sockc_runtime::{Features, InForce, Object, Options, probe};
 
 use crate::cli::Subject;
 use crate::exit::Exit;
@@ -28,7 +28,7 @@ use crate::policies::lints::Lints;
 /// What is to be put in force.
 pub(crate) struct Ready {
     /// The object.
-    pub(crate) object: Vec<u8>,
+    pub(crate) object: Object,
     /// Its manifest.
     pub(crate) manifest: Manifest,
     /// Where it comes from.
@@ -68,7 +68,7 @@ impl Ready {
         };
         let compiled = Compiled::new(text, options, &lints, output)?;
         Ok(Self {
-            object: compiled.object(output)?,
+            object: compiled.loadable(output)?,
             manifest: compiled.built.artifact.manifest,
             origin: Origin::Policy(Box::new((compiled.text, compiled.policy)), features),
         })
@@ -102,7 +102,7 @@ impl Ready {
             .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
             .map_err(|error| refused(name, &error, output))?;
         Ok(Self {
-            object: bytes,
+            object: Object::new(bytes),
             manifest,
             origin,
         })
@@ -133,7 +133,7 @@ impl Ready {
     pub(crate) fn texts(&self) -> Result<KeptTexts, KeptError> {
         match &self.origin {
             Origin::Policy(compiled, _) => Ok(texts_of(&compiled.0)),
-            _ => KeptTexts::of_object(&self.object, &self.manifest),
+            _ => KeptTexts::of_object(self.object.bytes(), &self.manifest),
         }
     }
 

@@ -136,7 +136,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     }
     output.watch().stage("put in force");
     let mut applied =
-        sockc_runtime::apply(&ready.object, manifest, &options).map_err(Failure::Refused)?;
+        sockc_runtime::apply_object(&ready.object, manifest, &options).map_err(Failure::Refused)?;
     suggest(&mut applied, output);
     report(manifest, &applied, guarded.as_ref(), output);
     if let Ok(policy) = ready.policy() {
@@ -159,7 +159,7 @@ fn suggest(applied: &mut Applied, output: &Output) {
 
 /// Shows what would be done, and asks. A "no" ends the command with 1, so that nothing goes on as if it was done.
 fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Failure> {
-    let forecast = sockc_runtime::forecast(&ready.object, &ready.manifest, options)
+    let forecast = sockc_runtime::forecast_object(&ready.object, &ready.manifest, options)
         .map_err(Failure::Refused)?;
     preview(ready, &forecast, options, output);
     let policy = &ready.manifest.policy;

@@ -95,11 +95,10 @@ impl Version {
     fn read(path: &Path, programs: bool, output: &mut Output) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
         let name = text.sources.get(text.id).name.clone();
-        let lints = Lints::silent();
         let mut sources = text.sources.clone();
         let mut disk = Disk::new(output.watch());
-        let mut outcome = pipeline::check(&mut sources, text.id, &text.stem, &mut disk);
-        lints.judge(&mut outcome.diagnostics);
+        let mut outcome = pipeline::check_soundness(&mut sources, text.id, &text.stem, &mut disk);
+        Lints::silent().judge(&mut outcome.diagnostics);
         // Nothing may be put in force, and can be compared with.
         outcome.diagnostics.retain(|one| one.code != SAYS_NOTHING);
         output.diagnostics(&sources, &outcome.diagnostics);
@@ -110,7 +109,7 @@ impl Version {
         }
         let policy = outcome.policy.ok_or(Exit::Policy)?;
         let artifact = if programs && exit == Exit::Done {
-            let compiled = Compiled::portable_text(text, &lints, output)?;
+            let compiled = Compiled::unwarned(text, output)?;
             Some(compiled.built.artifact)
         } else {
             None

@@ -20,7 +20,7 @@ use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{
     Carried, Departing, Drift, Error, Forecast, LinkFate, Options, ProgramFate, Running,
-    Standpoint, forecast, of_namespaces,
+    Standpoint, forecast_object, of_namespaces,
 };
 
 use crate::changes::text::Look;
@@ -87,7 +87,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let ready = asked(arguments, output)?;
     let options = ready.options(subject);
     output.watch().stage("look at what runs");
-    let forecast = forecast(&ready.object, &ready.manifest, &options)
+    let forecast = forecast_object(&ready.object, &ready.manifest, &options)
         .map_err(|error| refused(&error, output))?;
     check_drift(&forecast, output)?;
     note_unverified(&forecast, output);
@@ -117,7 +117,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         file: arguments.file.display().to_string(),
         digests: (
             before.map(|one| digest(&one.manifest, &lists(&one.object))),
-            digest(&ready.manifest, &lists(&ready.object)),
+            digest(&ready.manifest, &lists(ready.object.bytes())),
         ),
         ready: &ready,
         forecast: &forecast,
@@ -352,7 +352,7 @@ fn save(
             standpoints,
             summary: planned.summary(),
         },
-        object: planned.ready.object.clone(),
+        object: planned.ready.object.bytes().to_vec(),
     };
     let bytes = saved.bytes().map_err(|error| {
         output.error(format!("this is a bug in sockc: {error}"));

@@ -217,6 +217,7 @@ fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Com
         counters: Counters::Kept,
         expects: sockc_compiler::pipeline::Expects::Asked,
         passes: sockc_compiler::pipeline::Passes::Run,
+        lints: sockc_compiler::pipeline::Lints::LeftOut,
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

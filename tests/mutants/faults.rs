@@ -32,6 +32,7 @@ mod place;
 mod rates;
 mod reach;
 mod said;
+mod spared;
 mod standing;
 mod steps;
 mod walk;
@@ -151,6 +152,7 @@ pub(crate) fn all() -> Vec<Fault> {
         outside::FAULTS,
         lower::FAULTS,
         said::FAULTS,
+        spared::FAULTS,
         live::FAULTS,
         loading::FAULTS,
         standing::FAULTS,

@@ -536,7 +536,7 @@ fn is_counted(counted: &bool) -> bool {
 }
 
 /// What a counter counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CounterKind {
     /// A rule; a redirect counts lookups.
     Rule,

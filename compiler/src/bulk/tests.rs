@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::files::Texts;
 use crate::hook::Hook;
 use crate::pipeline::{
-    Built, Compilation, Counters, Expects, Options, Passes, Slots, check, compile,
+    Built, Compilation, Counters, Expects, Lints, Options, Passes, Slots, check, compile,
 };
 use crate::place::place;
 use crate::target::Target;
@@ -27,6 +27,7 @@ fn compiled(text: &str, structure: Structure) -> Compilation {
         counters: Counters::Kept,
         expects: Expects::Asked,
         passes: Passes::Run,
+        lints: Lints::Asked,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

@@ -3,7 +3,7 @@
 //! A tree's nodes stand for segments of one dimension; a rule stands in the few nodes that make up its range, so that
 //! those around a value stand on one way from the root. Not here: where the ranges come from.
 
-use super::{DIMENSIONS, Dimensions, Values};
+use super::{DIMENSIONS, Dimensions, Shapes, Values};
 use crate::policy::RuleId;
 
 /// So few rules are looked at one by one.
@@ -46,21 +46,22 @@ pub(super) struct Tree {
 impl Subtree {
     /// The rules, in order; `used` are the dimensions of the trees around.
     pub(super) fn of(
-        rules: Vec<(RuleId, Dimensions)>,
+        rules: Vec<RuleId>,
+        shapes: &Shapes,
         used: [bool; DIMENSIONS],
         left: &mut Counted,
     ) -> Self {
         if rules.len() > FEW && left.places > 0 {
             let starts = (0..DIMENSIONS)
                 .filter(|&dimension| !used[dimension])
-                .map(|dimension| (dimension, starts(&rules, dimension)))
+                .map(|dimension| (dimension, starts(&rules, shapes, dimension)))
                 .max_by_key(|(dimension, starts)| (starts.len(), DIMENSIONS - dimension));
             if let Some((dimension, starts)) = starts.filter(|(_, starts)| starts.len() > 1) {
-                let tree = Tree::new(rules, dimension, starts, used, left);
+                let tree = Tree::new((rules, shapes), dimension, starts, used, left);
                 return Self::Tree(Box::new(tree));
             }
         }
-        Self::Few(rules.into_iter().map(|(id, _)| id).collect())
+        Self::Few(rules)
     }
 
     /// Gives the lists of rules around a point.
@@ -93,10 +94,10 @@ impl Subtree {
 }
 
 /// Where the segments of a dimension begin.
-fn starts(rules: &[(RuleId, Dimensions)], dimension: usize) -> Vec<u64> {
+fn starts(rules: &[RuleId], shapes: &Shapes, dimension: usize) -> Vec<u64> {
     let mut starts = vec![0];
-    for (_, shape) in rules {
-        let (low, high) = shape[dimension];
+    for id in rules {
+        let (low, high) = shapes[*id][dimension];
         starts.push(low);
         starts.extend(high.checked_add(1));
     }
@@ -107,7 +108,7 @@ fn starts(rules: &[(RuleId, Dimensions)], dimension: usize) -> Vec<u64> {
 
 impl Tree {
     fn new(
-        rules: Vec<(RuleId, Dimensions)>,
+        (rules, shapes): (Vec<RuleId>, &Shapes),
         dimension: usize,
         starts: Vec<u64>,
         mut used: [bool; DIMENSIONS],
@@ -120,14 +121,14 @@ impl Tree {
             nodes: Vec::new(),
             leaves,
         };
-        let mut lists: Vec<Vec<(RuleId, Dimensions)>> = vec![Vec::new(); leaves * 2];
-        for rule in rules {
-            tree.each_node(rule.1[dimension], |node| lists[node].push(rule));
+        let mut lists: Vec<Vec<RuleId>> = vec![Vec::new(); leaves * 2];
+        for id in rules {
+            tree.each_node(shapes[id][dimension], |node| lists[node].push(id));
         }
         let places = lists.iter().map(Vec::len).sum();
         left.places = left.places.saturating_sub(places);
         used[dimension] = true;
-        let part = |list: Vec<_>| (!list.is_empty()).then(|| Subtree::of(list, used, left));
+        let part = |list: Vec<_>| (!list.is_empty()).then(|| Subtree::of(list, shapes, used, left));
         tree.nodes = lists.into_iter().map(part).collect();
         tree
     }

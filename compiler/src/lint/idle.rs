@@ -55,6 +55,12 @@ pub(super) fn check(
     let rules = list.rules.clone();
     let mut idle: BTreeMap<RuleId, Same> = BTreeMap::new();
     for (id, rule) in rules {
+        if list.is_over(idle.len()) {
+            list.stop(id);
+        }
+        if list.is_stopped(id) {
+            break;
+        }
         if rule.place.span.source != own
             || !is_plain(rule)
             || unreachable.contains(&id)

@@ -43,6 +43,10 @@ pub(super) struct List<'a> {
     possible: Option<Node>,
     /// The bound of the store.
     most_nodes: usize,
+    /// So many findings of a lint are enough.
+    enough: usize,
+    /// Rules from this one on are not looked at any more.
+    stopped: Option<RuleId>,
     /// Which of the policy's rules socket lookups ask.
     lookups: Lookups,
 }
@@ -59,6 +63,8 @@ impl<'a> List<'a> {
             exhausted: Cell::new(false),
             possible: None,
             most_nodes: care.nodes(),
+            enough: care.findings(),
+            stopped: None,
             lookups: Lookups::of(policy),
             policy,
             direction,
@@ -99,6 +105,27 @@ impl<'a> List<'a> {
     /// Whether some rules could not be told for want of looks or nodes.
     pub(super) fn is_exhausted(&self) -> bool {
         self.exhausted.get()
+    }
+
+    /// Whether a lint that found so much goes on to no further rule: it is enough, or there are no looks left, and then those
+    /// rules could not be told.
+    pub(super) fn is_over(&self, found: usize) -> bool {
+        found >= self.enough || self.enough != usize::MAX && self.looks.are_gone()
+    }
+
+    /// Rules from this one on are not looked at any more, by no lint.
+    pub(super) fn stop(&mut self, id: RuleId) {
+        self.stopped = Some(id);
+    }
+
+    /// Whether a rule is not looked at any more.
+    pub(super) fn is_stopped(&self, id: RuleId) -> bool {
+        self.stopped.is_some_and(|stopped| stopped <= id)
+    }
+
+    /// Whether what was found was enough, so that not every rule was looked at.
+    pub(super) fn is_enough(&self) -> bool {
+        self.stopped.is_some() && !self.looks.are_gone()
     }
 
     /// What was drawn, unless there were too few nodes.

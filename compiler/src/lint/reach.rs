@@ -36,8 +36,13 @@ pub(super) fn check(
     // By the first of the rules that a redirect by a map became: who covers all of them, unless one is reached.
     let mut covered: BTreeMap<RuleId, Option<BTreeSet<RuleId>>> = BTreeMap::new();
     let mut halves = BTreeMap::new();
+    let mut told = 0;
     for (id, rule) in list.rules.clone() {
         let first = head(id, rule);
+        if first == id && list.is_over(told) {
+            list.stop(id);
+            break;
+        }
         let known = covered
             .entry(first)
             .or_insert_with(|| Some(BTreeSet::new()));
@@ -48,6 +53,7 @@ pub(super) fn check(
         let covers = covering(list, id, rule);
         if let Some(covers) = &covers {
             unreachable.insert(id);
+            told += usize::from(first == id && rule.place.span.source == own);
             halves.extend(half.map(|writer| (id, (first, writer, covers.clone()))));
         }
         *known = known.take().zip(covers).map(|(mut known, more)| {

@@ -18,14 +18,20 @@ pub(super) fn encode(manifest: &Manifest) -> Result<Vec<u8>, ObjectError> {
     })
 }
 
-/// The manifest in these bytes. The version is looked at first: another one may differ in everything else.
+/// The manifest in these bytes. Where it is not one of this version, the version is looked at first: another one may differ in
+/// everything else.
 pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, ObjectError> {
     let damaged = |error: serde_json::Error| {
         ObjectError::damaged(format!("its manifest cannot be read ({error})"))
     };
-    let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
-    if version != MANIFEST_VERSION {
-        return Err(ObjectError::ManifestVersion { found: version });
+    match serde_json::from_slice::<Manifest>(bytes) {
+        Ok(manifest) if manifest.version == MANIFEST_VERSION => Ok(manifest),
+        read => {
+            let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
+            match version {
+                MANIFEST_VERSION => read.map_err(damaged),
+                found => Err(ObjectError::ManifestVersion { found }),
+            }
+        }
     }
-    serde_json::from_slice(bytes).map_err(damaged)
 }

@@ -11,7 +11,6 @@ use crate::chain::Chain;
 use crate::compose::{self, Fault};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
-use crate::lint;
 use crate::observer::Observer;
 use crate::place;
 use crate::policy::Policy;
@@ -109,15 +108,6 @@ pub(super) fn expect(
         true => Err(Stop::Diagnostics(found)),
         false => Ok(found),
     }
-}
-
-/// Looks for what is probably not meant, with as much care as is asked for.
-pub(super) fn lint(policy: &Policy, job: Job<'_>, observer: &mut dyn Observer) -> Vec<Diagnostic> {
-    let Some(care) = job.care else {
-        return Vec::new();
-    };
-    observer.stage("lint");
-    lint::policy(policy, job.id, care)
 }
 
 /// Proves that the chains together mean what the list means. Those of a policy in groups were placed with that proof.

@@ -23,6 +23,16 @@ pub(super) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
+    /// What `compile` asks.
+    pub(super) fn quick(sources: &'a SourceMap, id: SourceId, options: Options<'a>) -> Self {
+        Self {
+            sources,
+            id,
+            options,
+            care: (options.lints == Lints::Asked).then_some(Care::Quick),
+        }
+    }
+
     /// What `check` asks.
     pub(super) fn thorough(sources: &'a SourceMap, id: SourceId, target: &'a Target) -> Self {
         Self {
@@ -52,6 +62,18 @@ pub struct Options<'a> {
     pub expects: Expects,
     /// Whether the passes over IR run.
     pub passes: Passes,
+    /// Whether lints are asked that search.
+    pub lints: Lints,
+}
+
+/// Whether lints are asked that search the policy. Those that read its text always are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lints {
+    /// They are.
+    #[default]
+    Asked,
+    /// They are not: what was compiled before, or where nobody reads warnings.
+    LeftOut,
 }
 
 /// Whether the passes over IR run.
@@ -93,6 +115,7 @@ impl<'a> From<&'a Target> for Options<'a> {
             counters: Counters::default(),
             expects: Expects::default(),
             passes: Passes::default(),
+            lints: Lints::default(),
         }
     }
 }

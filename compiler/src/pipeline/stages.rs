@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! a file:     read ─▶ resolve ─▶ lint text
-//! a policy:   place ─▶ expect ─▶ lint
+//! a policy:   place ─▶ expect
 //!     ─▶ decide ─▶ compose ─▶ tables ─▶ lower ─▶ optimise ─▶ check limits ─▶ emit ─▶ manifest
+//!             lint, beside all of that
 //! ```
 //!
 //! A file is a policy and those of its `for netns` blocks; mistakes of all of them are said before code is made of any.
@@ -14,6 +15,7 @@ use sockc_grammar::source::{SourceId, SourceMap};
 
 use super::analysis::{self, Analysis, as_it_is, with_inner};
 use super::compilation::{Built, Done, NO_INTERFACE, Stop};
+use super::linted::linted;
 use super::options::{Job, Options, Passes};
 use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
 use crate::artifact::Artifact;
@@ -68,8 +70,7 @@ fn analyse(
 ) -> Result<(Analysis, Vec<Diagnostic>), Stop> {
     observer.stage("place");
     let mut analysis = reduced::place(policy, job.options.structure, Conditions::All)?;
-    let mut warnings = analysis::expect(policy, netns, job, &mut analysis, observer)?;
-    warnings.extend(analysis::lint(policy, job, observer));
+    let warnings = analysis::expect(policy, netns, job, &mut analysis, observer)?;
     Ok((analysis, warnings))
 }
 
@@ -144,39 +145,71 @@ pub(super) fn code(
     job: Job<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Done, Stop> {
-    let (analyses, warnings) = analyse_all(policy, job, observer)?;
-    let built = build_all(policy, analyses, job, observer)?;
+    let (built, warnings) = linted(policy, job, observer, |analyses, observer| {
+        build_all(policy, analyses, job, observer)
+    })?;
     Ok(Done {
         built: Some(built),
         warnings,
     })
 }
 
-/// Analyses a policy and those inside it; gives the mistakes of all of them, or the warnings.
+/// What is wrong with a policy and those inside it, and what is said of them. Makes no code.
+pub(super) fn check(
+    policy: &Policy,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Done, Stop> {
+    let ((), warnings) = linted(policy, job, observer, |_, _| Ok(()))?;
+    Ok(Done::without_code(warnings))
+}
+
+/// The same, and what `compile` would refuse for its size, for kernels from the oldest on.
+pub(super) fn check_size(
+    policy: &Policy,
+    job: Job<'_>,
+    observer: &mut dyn Observer,
+) -> Result<Done, Stop> {
+    let (beyond, mut warnings) = linted(policy, job, observer, |analyses, observer| {
+        beyond(policy, analyses, job, observer)
+    })?;
+    warnings.extend(beyond);
+    Ok(Done::without_code(warnings))
+}
+
+/// What is known of a policy and those inside it.
+pub(super) struct Analysed {
+    /// Of each, if nothing is wrong with any.
+    pub(super) analyses: Option<Vec<Analysis>>,
+    /// Of each: what was warned of, or what is wrong.
+    pub(super) said: Vec<Result<Vec<Diagnostic>, Vec<Diagnostic>>>,
+}
+
+/// Analyses a policy and those inside it.
 pub(super) fn analyse_all(
     policy: &Policy,
     job: Job<'_>,
     observer: &mut dyn Observer,
-) -> Result<(Vec<Analysis>, Vec<Diagnostic>), Stop> {
+) -> Result<Analysed, Stop> {
     let mut analyses = Vec::new();
-    let mut found = Vec::new();
+    let mut said = Vec::new();
     let blocks = policy.netns.iter().map(|block| Some(block.name.as_str()));
     let names = std::iter::once(None).chain(blocks);
     for (netns, policy) in names.zip(with_inner(policy)) {
-        match analyse(policy, netns, job, observer) {
+        said.push(match analyse(policy, netns, job, observer) {
             Ok((analysis, warnings)) => {
                 analyses.push(analysis);
-                found.extend(warnings);
+                Ok(warnings)
             }
-            Err(Stop::Diagnostics(wrong)) => found.extend(wrong),
+            Err(Stop::Diagnostics(wrong)) => Err(wrong),
             Err(bug) => return Err(bug),
-        }
+        });
     }
-    if analyses.len() == 1 + policy.netns.len() {
-        Ok((analyses, found))
-    } else {
-        Err(Stop::Diagnostics(found))
-    }
+    let sound = analyses.len() == said.len();
+    Ok(Analysed {
+        analyses: sound.then_some(analyses),
+        said,
+    })
 }
 
 /// Builds a policy and those inside it.
@@ -206,7 +239,7 @@ fn build_all(
 }
 
 /// What no kernel's limits allow; as warnings, what those of older kernels do not.
-pub(super) fn beyond(
+fn beyond(
     policy: &Policy,
     analyses: Vec<Analysis>,
     job: Job<'_>,

@@ -28,6 +28,7 @@ fn compiled_with(text: &str, structure: Structure, counters: Counters) -> Compil
         counters,
         expects: Expects::Asked,
         passes: Passes::Run,
+        lints: Lints::Asked,
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }

@@ -234,3 +234,38 @@ fn plain_rules_are_read_alike() {
         both_ways(&format!("count in\n{text}\ncount out"));
     }
 }
+
+/// Several threads read the statements of a large text ahead, whatever stands between plain rules.
+#[test]
+fn large_texts_are_read_alike() {
+    const OTHERS: &[&str] = &[
+        "set office = {\n  10.0.0.0/8, # all\n  192.0.2.1\n}",
+        "for netns blue {\n  allow tcp to any:22\n  drop udp from 10.0.0.0/8\n}",
+        "allow tcp to any:22 if tcp flags syn",
+        "allow tcp\n  from 10.0.0.0/8\n  to any:80",
+        "# allow tcp to any:22",
+        "note: count udp to any:53 note \"allow tcp\nallow tcp to any:22",
+        "allow tcp to any:22 log every 10",
+        "drop { allow tcp }",
+        "allow tcp from 1.2.3.4:0x50 to",
+        "  allow udp to any:53 # indented",
+        "allow tcp to any:22 drop udp",
+        "}",
+    ];
+    let mut rng = Rng::new(0xa4ead);
+    for round in 0..6 {
+        let mut text = String::new();
+        // Around the number from which on threads read.
+        let count = [2040, 2048, 2056, 5000, 9000, 20_000][round];
+        for number in 0..count {
+            if rng.below(150) == 0 {
+                text += OTHERS[rng.below(OTHERS.len())];
+            } else {
+                let verb = ["allow", "drop", "a-b: count", "reject in"][rng.below(4)];
+                text += &format!("{verb} tcp from 10.0.0.{} to any:{number}", rng.below(300));
+            }
+            text.push('\n');
+        }
+        assert!(both_ways(&text) > 1000, "{round}");
+    }
+}

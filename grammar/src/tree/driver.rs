@@ -6,6 +6,7 @@
 use pest::Parser;
 use pest::error::{ErrorVariant, InputLocation};
 
+use super::ahead::Ahead;
 use super::expected::expected;
 use super::opening::opening;
 use super::pieces::{Pieces, pieces};
@@ -55,9 +56,16 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
         return foreign(source, tool, start, end);
     }
     let mut outline = Outline::of(text);
+    let plain = outline.take_plain();
+    // The formatter's pieces come from the grammar alone.
+    let ahead = match with_items {
+        true => Ahead::nothing(),
+        false => Ahead::of(text, &plain, &outline, source),
+    };
     let mut driver = Driver {
         text,
-        plain: outline.take_plain(),
+        plain,
+        ahead,
         source,
         outline,
         nodes: Nodes::default(),
@@ -129,6 +137,7 @@ pub(super) struct Driver<'t> {
     pub(super) text: &'t str,
     /// The text as the grammar reads it, see [`Outline::take_plain`].
     plain: String,
+    ahead: Ahead,
     pub(super) source: SourceId,
     pub(super) outline: Outline,
     /// The nodes of the statement at hand.
@@ -252,13 +261,16 @@ impl<'t> Driver<'t> {
         if self.items.is_some() {
             return false;
         }
-        let alone = self.plain.get(start..end).unwrap_or("");
-        let Some(rule) = plain::rule(alone, self.source, start) else {
+        let rule = self.ahead.take(start).unwrap_or_else(|| {
+            let alone = self.plain.get(start..end).unwrap_or("");
+            plain::rule(alone, self.source, start).map(Box::new)
+        });
+        let Some(rule) = rule else {
             return false;
         };
         self.before = Some(start);
         self.at = end;
-        self.push(start, end, Statement::Rule(Box::new(rule)));
+        self.push(start, end, Statement::Rule(rule));
         true
     }
 

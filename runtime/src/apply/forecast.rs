@@ -27,6 +27,7 @@ use crate::error::Error;
 use crate::groups::moved;
 use crate::hook::{Hook, Means, On, Point};
 use crate::load;
+use crate::load::checked::Object;
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::resolve::{self, Asked, Ground, NamedKind};
@@ -145,8 +146,21 @@ pub enum LinkFate {
 ///
 /// Any [`Error`] that apply would give before it changes anything.
 pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
+    forecast_object(&Object::new(object.to_vec()), manifest, options)
+}
+
+/// The same with an object of which more may be known.
+///
+/// # Errors
+///
+/// As [`forecast`].
+pub fn forecast_object(
+    object: &Object,
+    manifest: &Manifest,
+    options: &Options,
+) -> Result<Forecast, Error> {
     let blocks = Blocks::of(object, manifest, options)?;
-    let parts = parts(object, manifest, &blocks, options);
+    let parts = parts(object.bytes(), manifest, &blocks, options);
     let mut all = look(&parts, None)?.into_iter();
     let mut outer = all.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),

@@ -34,8 +34,8 @@ fn record(state: &State) -> Result<Option<Record>, Error> {
         state.left_in_force()?,
     ];
     for generation in left.into_iter().flatten() {
-        match Record::read(&state.record(generation)) {
-            Ok((record, _)) => return Ok(Some(record)),
+        match Record::read_alone(&state.record(generation)) {
+            Ok(record) => return Ok(Some(record)),
             Err(Error::State { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -104,10 +104,10 @@ impl<'a> Work<'a> {
         let interfaces = self.targets.intercepting(self.manifest);
         let missing = delivery::check(self.manifest, &interfaces, self.options.add_routes)?;
         self.step("load the maps")?;
-        let shapes = load::shapes(self.object)?;
+        let parsed = load::parsed(self.object)?;
         let mut doors = self.doors()?;
-        let kept = self.kept(outer, &shapes)?;
-        let made = self.load_maps(outer, &kept, &shapes)?;
+        let kept = self.kept(outer, &parsed.shapes)?;
+        let made = self.load_maps(outer, &kept, parsed)?;
         let (state, generation) = (&self.session.state, self.record.generation);
         self.step("load the programs")?;
         load::programs(&made, self.manifest, state, generation)?;
@@ -211,7 +211,7 @@ impl<'a> Work<'a> {
         &self,
         outer: Option<&Outer>,
         kept: &[Kept],
-        shapes: &BTreeMap<String, Shape>,
+        parsed: load::Parsed,
     ) -> Result<load::Made, Error> {
         let state = &self.session.state;
         for folder in [state.slots_folder(), state.link_folder()] {
@@ -229,7 +229,7 @@ impl<'a> Work<'a> {
         }
         pairs::check_pins(self.manifest, state)?;
         self.make_words(outer)?;
-        let made = load::maps(self.object, state, self.record.generation, kept, shapes)?;
+        let made = load::maps(parsed, state, self.record.generation, kept)?;
         totals::prepare(state, self.record.generation, self.manifest)?;
         steered::prepare(state, self.record.generation)?;
         since::prepare(state, self.record.generation, self.manifest)?;

@@ -125,8 +125,8 @@ pub(crate) fn blocks(session: &Session) -> Result<Vec<Held>, Error> {
     let state = &session.state;
     let mut found: Vec<Held> = Vec::new();
     for generation in state.generations()? {
-        let record = match Record::read(&state.record(generation)) {
-            Ok((record, _)) => record,
+        let record = match Record::read_alone(&state.record(generation)) {
+            Ok(record) => record,
             // The folders of the others tell as well.
             Err(Error::State { .. }) => continue,
             Err(cause) => return Err(unknowable(cause)),
@@ -183,8 +183,8 @@ fn belongs(block: &State, session: &Session) -> Result<bool, Error> {
     }
     let mut damaged = None;
     for generation in block.generations()? {
-        match Record::read(&block.record(generation)) {
-            Ok((record, _)) => return Ok(record.owner == Some(Owner::of(&session.namespace))),
+        match Record::read_alone(&block.record(generation)) {
+            Ok(record) => return Ok(record.owner == Some(Owner::of(&session.namespace))),
             Err(error @ Error::State { .. }) => damaged = Some(error),
             Err(error) => return Err(error),
         }
@@ -310,7 +310,7 @@ pub(crate) fn holds(state: &State, owner: Owner) -> Result<Holds, Error> {
 /// policy of its own.
 fn is_named(state: &State, owner: Owner) -> Result<bool, Error> {
     for generation in state.generations()? {
-        if let Ok((record, _)) = Record::read(&state.record(generation)) {
+        if let Ok(record) = Record::read_alone(&state.record(generation)) {
             return Ok(record.owner == Some(owner));
         }
     }

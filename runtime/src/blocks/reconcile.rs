@@ -47,8 +47,8 @@ fn clear(
     kept: &[Held],
 ) -> Result<(), Error> {
     for generation in generations {
-        let record = match Record::read(&session.state.record(*generation)) {
-            Ok((record, _)) => record,
+        let record = match Record::read_alone(&session.state.record(*generation)) {
+            Ok(record) => record,
             // It is written before anything is made in a block's namespace, and removed after that.
             Err(Error::State { .. }) => continue,
             Err(error) => return Err(error),

@@ -12,11 +12,60 @@ use sockc_compiler::{entry_table, object};
 
 use crate::error::Error;
 
-/// Checks an object, with those of the blocks in it.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), Error> {
-    let wrong = |error: object::ObjectError| Error::Object {
+/// An object that is to be put in force.
+#[derive(Clone, Debug)]
+pub struct Object {
+    bytes: Vec<u8>,
+    /// Whether it was written here, so that there is nothing to check.
+    written: bool,
+}
+
+impl Object {
+    /// One that comes from anywhere: it is checked before it is loaded.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            written: false,
+        }
+    }
+
+    /// That of an artifact. It need not be read and written again to know that it is as sockc writes it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Object`] if the artifact breaks a rule of its own types.
+    pub fn written(artifact: &Artifact) -> Result<Self, Error> {
+        let bytes = object::write(artifact).map_err(wrong)?;
+        sizes(artifact)?;
+        Ok(Self {
+            bytes,
+            written: true,
+        })
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it may be loaded, with those of the blocks in it.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.written {
+            true => Ok(()),
+            false => check(&self.bytes),
+        }
+    }
+}
+
+fn wrong(error: object::ObjectError) -> Error {
+    Error::Object {
         cause: error.to_string(),
-    };
+    }
+}
+
+fn check(bytes: &[u8]) -> Result<(), Error> {
     let artifact = object::read(bytes).map_err(wrong)?;
     let written = object::write(&artifact).map_err(wrong)?;
     if written != bytes {
@@ -80,5 +129,36 @@ fn is_as_told(
             ),
         }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::files::Texts;
+    use sockc_compiler::pipeline;
+    use sockc_compiler::target::Target;
+    use sockc_grammar::source::SourceMap;
+
+    use super::*;
+
+    /// What was written here need not be read again; that its maps fit its manifest is asked all the same.
+    #[test]
+    fn an_object_that_was_written_here_has_the_sizes_that_its_manifest_says() {
+        let mut sources = SourceMap::default();
+        let id = sources.add("a.sk", "default in drop\nallow tcp to any:22\n");
+        let target = Target::baseline();
+        let outcome = pipeline::compile(&mut sources, id, "a", &target, &mut Texts::default());
+        let mut artifact = outcome.built.unwrap().artifact;
+        let sound = Object::written(&artifact).unwrap();
+        sound.check().unwrap();
+        Object::new(sound.bytes().to_vec()).check().unwrap();
+        let mut maps = artifact.maps.values_mut();
+        let counters = maps.find(|map| map.name == counter_blocks::MAP).unwrap();
+        counters.max_entries += 1;
+        let refused = Object::written(&artifact).unwrap_err();
+        assert!(refused.to_string().contains("room for"), "{refused}");
+        let mut changed = sound.bytes().to_vec();
+        changed.pop();
+        Object::new(changed).check().unwrap_err();
     }
 }

@@ -3,7 +3,7 @@
 //! The bpf file system holds no ordinary files, and a file elsewhere could tell something else than the kernel.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use crate::sys::{bpffs, map};
@@ -13,8 +13,8 @@ const CHUNK: u32 = 16 << 10;
 /// Bytes of the length.
 const HEAD: usize = 8;
 
-/// Writes bytes into a new map and pins it at `path`.
-pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<()> {
+/// Writes bytes into a new map and pins it at `path`; gives the map's id.
+pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<u32> {
     let mut whole = Vec::with_capacity(HEAD + bytes.len());
     whole.extend((bytes.len() as u64).to_le_bytes());
     whole.extend(bytes);
@@ -26,28 +26,60 @@ pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<()> {
     }
     // What was written is read back later as what we left: nobody is to change it in place.
     map::freeze(kept.as_fd())?;
-    bpffs::pin(kept.as_fd(), path)
+    bpffs::pin(kept.as_fd(), path)?;
+    map::id(kept.as_fd())
 }
 
-/// Reads the bytes of the map pinned at `path`. Only as many elements are read as the length in the first one says, so that a
-/// map that somebody else put there costs no more than it holds.
+/// Reads the bytes of the map pinned at `path`.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let kept = bpffs::open(path)?;
-    let shape = map::shape(kept.as_fd())?;
-    if shape != map::Shape::array(CHUNK, shape.entries) {
-        return Err(io::Error::other("it is not a map that sockc made"));
+    Kept::open(path)?.read(usize::MAX)
+}
+
+/// A map of chunks.
+pub(crate) struct Kept {
+    map: OwnedFd,
+    entries: u32,
+}
+
+impl Kept {
+    /// The one that is pinned at `path`.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let map = bpffs::open(path)?;
+        let shape = map::shape(map.as_fd())?;
+        if shape != map::Shape::array(CHUNK, shape.entries) {
+            return Err(io::Error::other("it is not a map that sockc made"));
+        }
+        Ok(Self {
+            map,
+            entries: shape.entries,
+        })
     }
-    let short = || io::Error::other("it is cut short");
-    let mut bytes = chunk(kept.as_fd(), 0)?;
-    let end = end(&bytes).ok_or_else(short)?;
-    let chunks = end.div_ceil(CHUNK as usize);
-    if chunks > shape.entries as usize {
-        return Err(short());
+
+    /// By which its bytes are known for as long as this process lasts: nobody can change them, and the kernel gives no id twice
+    /// before all others were given. Nothing of a map that is not frozen.
+    pub(crate) fn id(&self) -> Option<u32> {
+        let id = map::id(self.map.as_fd()).ok()?;
+        map::is_frozen(self.map.as_fd()).then_some(id)
     }
-    for index in 1..u32::try_from(chunks).map_err(io::Error::other)? {
-        bytes.extend(chunk(kept.as_fd(), index)?);
+
+    /// The first bytes, so many at most. Only as many elements are read as that needs and as the length in the first one says, so
+    /// that a map that somebody else put there costs no more than it holds.
+    pub(crate) fn read(&self, most: usize) -> io::Result<Vec<u8>> {
+        let short = || io::Error::other("it is cut short");
+        let mut bytes = chunk(self.map.as_fd(), 0)?;
+        let end = end(&bytes).ok_or_else(short)?;
+        let chunks = end.div_ceil(CHUNK as usize);
+        if chunks > self.entries as usize {
+            return Err(short());
+        }
+        let wanted = HEAD.saturating_add(most).min(end);
+        let chunks = wanted.div_ceil(CHUNK as usize);
+        bytes.reserve_exact(chunks.saturating_sub(1) * CHUNK as usize);
+        for index in 1..u32::try_from(chunks).map_err(io::Error::other)? {
+            bytes.extend(chunk(self.map.as_fd(), index)?);
+        }
+        cut(bytes, most).ok_or_else(short)
     }
-    cut(bytes).ok_or_else(short)
 }
 
 fn chunk(kept: BorrowedFd<'_>, index: u32) -> io::Result<Vec<u8>> {
@@ -65,8 +97,8 @@ fn end(bytes: &[u8]) -> Option<usize> {
     HEAD.checked_add(usize::try_from(length).ok()?)
 }
 
-fn cut(mut bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let end = end(&bytes)?;
+fn cut(mut bytes: Vec<u8>, most: usize) -> Option<Vec<u8>> {
+    let end = end(&bytes)?.min(HEAD.saturating_add(most));
     if end > bytes.len() {
         return None;
     }
@@ -83,9 +115,11 @@ mod tests {
     fn what_is_cut_short_is_told() {
         let mut bytes = 3_u64.to_le_bytes().to_vec();
         bytes.extend([1, 2, 3, 0, 0]);
-        assert_eq!(cut(bytes.clone()), Some(vec![1, 2, 3]));
+        assert_eq!(cut(bytes.clone(), usize::MAX), Some(vec![1, 2, 3]));
+        assert_eq!(cut(bytes.clone(), 2), Some(vec![1, 2]));
         bytes.truncate(10);
-        assert_eq!(cut(bytes), None);
-        assert_eq!(cut(vec![1]), None);
+        assert_eq!(cut(bytes.clone(), usize::MAX), None);
+        assert_eq!(cut(bytes, 2), Some(vec![1, 2]));
+        assert_eq!(cut(vec![1], usize::MAX), None);
     }
 }

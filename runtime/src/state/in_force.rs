@@ -5,6 +5,8 @@
 //! left, and that is an error: it is never taken for "nothing". What could not be read for a passing reason is another error.
 //! Changes nothing.
 
+use std::path::Path;
+
 use super::State;
 use super::namespaces::Owner;
 use super::record::Record;
@@ -16,11 +18,16 @@ use crate::error::Error;
 ///
 /// [`Error::State`] if what is there is not what sockc left; others if it could not be looked at.
 pub(crate) fn in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error> {
+    found(state, Record::read)
+}
+
+/// What is in force, as `read` reads it.
+fn found<T>(state: &State, read: impl Fn(&Path) -> Result<T, Error>) -> Result<Option<T>, Error> {
     loop {
         let word = state.word()?;
         let found = match word {
             None | Some(0) => nothing(state, word).map(|()| None),
-            Some(generation) => of_generation(state, generation),
+            Some(generation) => of_generation(state, generation, &read),
         };
         // Without the lock, a command may switch and remove what was in force under us.
         if found.is_err() && state.word()? != word {
@@ -32,11 +39,15 @@ pub(crate) fn in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error
 
 /// The record alone.
 pub(crate) fn record_in_force(state: &State) -> Result<Option<Record>, Error> {
-    Ok(in_force(state)?.map(|(record, _)| record))
+    found(state, Record::read_alone)
 }
 
-fn of_generation(state: &State, generation: u32) -> Result<Option<(Record, Vec<u8>)>, Error> {
-    match Record::read(&state.record(generation)) {
+fn of_generation<T>(
+    state: &State,
+    generation: u32,
+    read: impl Fn(&Path) -> Result<T, Error>,
+) -> Result<Option<T>, Error> {
+    match read(&state.record(generation)) {
         Ok(found) => Ok(Some(found)),
         Err(error @ Error::State { .. }) if !has_lost_its_block(state, generation)? => Err(error),
         Err(Error::State { .. }) => Ok(None),
@@ -53,15 +64,15 @@ fn has_lost_its_block(state: &State, generation: u32) -> Result<bool, Error> {
     let Some(owner) = owner(state)? else {
         return Ok(false);
     };
-    let (outer, _) = Record::read(&owner.state(state).record(generation))?;
+    let outer = Record::read_alone(&owner.state(state).record(generation))?;
     Ok(!outer.netns.iter().any(|held| state.is_of(held.inode)))
 }
 
 /// The namespace whose policy's block is in this folder, as any generation says.
 fn owner(state: &State) -> Result<Option<Owner>, Error> {
     for generation in state.generations()? {
-        match Record::read(&state.record(generation)) {
-            Ok((record, _)) if record.owner.is_some() => return Ok(record.owner),
+        match Record::read_alone(&state.record(generation)) {
+            Ok(record) if record.owner.is_some() => return Ok(record.owner),
             // An apply that was killed wrote none yet.
             Ok(_) | Err(Error::State { .. }) => {}
             Err(error) => return Err(error),
@@ -99,7 +110,7 @@ fn was_taken_away(state: &State, left: u32) -> Result<bool, Error> {
     if !state.is_block()? {
         return Ok(false);
     }
-    let (record, _) = Record::read(&state.record(left))?;
+    let record = Record::read_alone(&state.record(left))?;
     let Some(owner) = record.owner else {
         return Ok(false);
     };

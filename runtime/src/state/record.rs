@@ -2,12 +2,14 @@
 //!
 //! The map's bytes are the length of the JSON part, that part, and the object after it.
 
+use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::{GroupPlan, Manifest};
 
-use super::chunks;
+use super::chunks::{self, Kept};
 use super::namespaces::{Held, Known, Owner};
 use super::pin::Pin;
 use crate::error::{Error, at, unreadable};
@@ -157,24 +159,83 @@ impl Record {
         bytes.extend((json.len() as u64).to_le_bytes());
         bytes.extend(json);
         bytes.extend(object);
-        chunks::write("record", &bytes, path).map_err(at(what))
+        let id = chunks::write("record", &bytes, path).map_err(at(what))?;
+        if self.version == VERSION {
+            remember(id, self);
+        }
+        Ok(())
     }
 
     /// Reads the record and the object from the map pinned at `path`.
     pub(crate) fn read(path: &Path) -> Result<(Self, Vec<u8>), Error> {
-        let damaged = |cause: String| Error::State {
-            path: path.to_owned(),
-            cause,
-        };
         let bytes = chunks::read(path).map_err(|error| unreadable(path, error))?;
-        let (json, object) = split(&bytes).ok_or_else(|| damaged("it is cut short".to_owned()))?;
-        let record: Self =
-            serde_json::from_slice(json).map_err(|error| damaged(error.to_string()))?;
-        if !(OLDEST..=VERSION).contains(&record.version) {
-            return Err(damaged("another version of sockc wrote it".to_owned()));
-        }
-        Ok((record, object.to_vec()))
+        let (json, object) = split(&bytes).ok_or_else(|| cut_short(path))?;
+        let object = object.to_vec();
+        Ok((Self::parse(json, path)?, object))
     }
+
+    /// Reads the record alone. What this process has read or written before it does not read again: the record of 100,000 rules is long, and
+    /// an apply asks it at each of its steps.
+    pub(crate) fn read_alone(path: &Path) -> Result<Self, Error> {
+        let kept = Kept::open(path).map_err(|error| unreadable(path, error))?;
+        let id = kept.id();
+        if let Some(known) = id.and_then(known) {
+            return Ok(known);
+        }
+        let first = |most| kept.read(most).map_err(|error| unreadable(path, error));
+        let length = first(HEAD)?;
+        let length = length
+            .first_chunk::<HEAD>()
+            .map(|length| u64::from_le_bytes(*length));
+        let length = length.and_then(|length| usize::try_from(length).ok());
+        let bytes = first(HEAD.saturating_add(length.ok_or_else(|| cut_short(path))?))?;
+        let (json, _) = split(&bytes).ok_or_else(|| cut_short(path))?;
+        let record = Self::parse(json, path)?;
+        if let Some(id) = id {
+            remember(id, &record);
+        }
+        Ok(record)
+    }
+
+    fn parse(json: &[u8], path: &Path) -> Result<Self, Error> {
+        let record: Self =
+            serde_json::from_slice(json).map_err(|error| damaged(path, error.to_string()))?;
+        if !(OLDEST..=VERSION).contains(&record.version) {
+            return Err(damaged(
+                path,
+                "another version of sockc wrote it".to_owned(),
+            ));
+        }
+        Ok(record)
+    }
+}
+
+/// The last records that this process has read or written, by the ids of their maps.
+static KNOWN: Mutex<VecDeque<(u32, Record)>> = Mutex::new(VecDeque::new());
+/// So many are kept: of the policy before and of the next.
+const REMEMBERED: usize = 2;
+
+fn known(id: u32) -> Option<Record> {
+    let all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = all.iter().find(|(known, _)| *known == id);
+    found.map(|(_, record)| record.clone())
+}
+
+fn remember(id: u32, record: &Record) {
+    let mut all = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    all.truncate(REMEMBERED - 1);
+    all.push_front((id, record.clone()));
+}
+
+fn damaged(path: &Path, cause: String) -> Error {
+    Error::State {
+        path: path.to_owned(),
+        cause,
+    }
+}
+
+fn cut_short(path: &Path) -> Error {
+    damaged(path, "it is cut short".to_owned())
 }
 
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -184,8 +245,12 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+
     use super::*;
     use crate::lab::{BPFFS, Space, permitted};
+    use crate::sys::{bpffs, map};
 
     #[test]
     fn what_was_kept_comes_back_and_another_version_is_told() {
@@ -200,6 +265,9 @@ mod tests {
                 record.write(b"object", &path).unwrap();
                 let kept = Record::read(&path).unwrap();
                 assert_eq!(kept, (record.clone(), b"object".to_vec()));
+                for _ in 0..2 {
+                    assert_eq!(Record::read_alone(&path).unwrap(), record);
+                }
                 record.version = OLDEST;
                 let path = Path::new(BPFFS).join("oldest");
                 record.write(b"object", &path).unwrap();
@@ -208,11 +276,50 @@ mod tests {
                     record.version = version;
                     let path = Path::new(BPFFS).join(version.to_string());
                     record.write(b"object", &path).unwrap();
-                    let error = Record::read(&path).unwrap_err();
-                    assert!(error.to_string().contains("another version"), "{error}");
+                    for error in [
+                        Record::read(&path).unwrap_err(),
+                        Record::read_alone(&path).unwrap_err(),
+                    ] {
+                        assert!(error.to_string().contains("another version"), "{error}");
+                    }
                 }
             })
             .unwrap();
+    }
+
+    /// What was read is known by its map, not by its path; and a map that may change is read each time.
+    #[test]
+    fn a_record_in_another_map_is_another_one() {
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space.run(read_after_a_change).unwrap();
+    }
+
+    fn read_after_a_change() {
+        let path = Path::new(BPFFS).join("record");
+        for generation in 1..6 {
+            let record = Record::new(generation, &Manifest::default(), None);
+            record.write(b"object", &path).unwrap();
+            for _ in 0..2 {
+                assert_eq!(Record::read_alone(&path).unwrap(), record);
+            }
+            fs::remove_file(&path).unwrap();
+        }
+        let open = map::create("record", map::Shape::array(16 << 10, 1)).unwrap();
+        bpffs::pin(open.as_fd(), &path).unwrap();
+        for generation in 1..3 {
+            let record = Record::new(generation, &Manifest::default(), None);
+            let json = serde_json::to_vec(&record).unwrap();
+            let length = json.len() as u64;
+            let mut bytes = (length + 8).to_le_bytes().to_vec();
+            bytes.extend(length.to_le_bytes());
+            bytes.extend(json);
+            bytes.resize(16 << 10, 0);
+            map::update(open.as_fd(), &[0; 4], &bytes).unwrap();
+            assert_eq!(Record::read_alone(&path).unwrap(), record);
+        }
     }
 
     /// A namespace that ended and another one may have one inode; the cookie tells them apart, where the kernel has one.

@@ -105,7 +105,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         return Ok(());
     }
     // A generation whose record is gone was not in force when it was left: nothing was counted there.
-    let Ok((old, _)) = Record::read(&state.record(*before)) else {
+    let Ok(old) = Record::read_alone(&state.record(*before)) else {
         return Ok(());
     };
     let old = destinations(state, &old)?;

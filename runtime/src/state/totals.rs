@@ -8,9 +8,10 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
+use sockc_compiler::artifact::{Counter, Manifest};
 use sockc_compiler::counter_blocks::{self, BLOCK, COUNTER};
 
+use super::heirs::heirs;
 use super::record::Record;
 use super::{State, pinned};
 use crate::error::{Error, at};
@@ -80,7 +81,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         return Ok(());
     }
     // A generation whose record is gone was not in force when it was left: nothing was counted there.
-    let Ok((old, _)) = Record::read(&state.record(*before)) else {
+    let Ok(old) = Record::read_alone(&state.record(*before)) else {
         return Ok(());
     };
     let totals = match totals(state, &old) {
@@ -114,33 +115,6 @@ fn assign(old: &[Counter], totals: &[Total], new: &[Counter]) -> Vec<Total> {
         total.copied().unwrap_or_default()
     })
     .collect()
-}
-
-/// The old counter, by its place, whose total each new one inherits. Each old total goes to at most one new counter.
-pub(crate) fn heirs(old: &[Counter], new: &[Counter]) -> Vec<Option<usize>> {
-    let mut taken = vec![false; old.len()];
-    new.iter()
-        .map(|counter| {
-            let heir = old.iter().enumerate().find(|(index, other)| {
-                !taken.get(*index).copied().unwrap_or(true) && inherits(counter, other)
-            });
-            let (index, _) = heir?;
-            if let Some(taken) = taken.get_mut(index) {
-                *taken = true;
-            }
-            Some(index)
-        })
-        .collect()
-}
-
-/// A label is the rule's identity; without one its meaning is, which its text stands for.
-fn inherits(new: &Counter, old: &Counter) -> bool {
-    if new.kind != old.kind || new.label != old.label || new.direction != old.direction {
-        return false;
-    }
-    // What becomes of sockets that could not be taken in is not what they are.
-    let same = new.verdict == old.verdict || new.kind == CounterKind::Escaped;
-    new.label.is_some() || (same && new.location.text == old.location.text)
 }
 
 /// The totals of a generation, by counter, older ones included.
@@ -191,6 +165,7 @@ mod tests {
     use crate::lab::{BPFFS, Space, permitted};
     use crate::state::make_folder;
     use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
+    use sockc_compiler::artifact::CounterKind;
     use sockc_compiler::location::Location;
 
     fn counter(label: Option<&str>, text: &str) -> Counter {

@@ -1,7 +1,8 @@
 //! Maps: create, read, write, describe.
 
+use std::fs;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
 
@@ -179,6 +180,16 @@ pub(crate) fn freeze(map: BorrowedFd<'_>) -> io::Result<()> {
     let mut a = attr();
     a.__bindgen_anon_2.map_fd = number(map);
     call(bpf_cmd::BPF_MAP_FREEZE, &mut a).map(drop)
+}
+
+/// Whether nobody can change a map by bpf(2) any more; no where that cannot be looked at.
+pub(crate) fn is_frozen(map: BorrowedFd<'_>) -> bool {
+    let about = fs::read_to_string(format!("/proc/self/fdinfo/{}", map.as_raw_fd()));
+    let frozen = |line: &str| {
+        line.split_once(':')
+            .is_some_and(|(key, value)| key == "frozen" && value.trim() == "1")
+    };
+    about.is_ok_and(|about| about.lines().any(frozen))
 }
 
 /// Bytes that the kernel reads or writes for one value: of a per-CPU map one value for every possible CPU.

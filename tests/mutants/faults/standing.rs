@@ -308,10 +308,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         533,
-        "runtime/src/state/totals.rs",
-        "!taken.get(*index).copied().unwrap_or(true) &&",
-        "(FAULT || !taken.get(*index).copied().unwrap_or(true)) &&",
-        &[(Runtime, "totals::")],
+        "runtime/src/state/heirs.rs",
+        "*first = self.next.get(taken).copied().flatten();",
+        "if !FAULT { *first = self.next.get(taken).copied().flatten(); }",
+        &[(Runtime, "heirs:: totals::")],
     ),
     fault(
         1504,

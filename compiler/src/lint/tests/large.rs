@@ -7,7 +7,7 @@ use sockc_grammar::source::SourceId;
 use super::{reported, resolved};
 use crate::lint::list::{List, is_of};
 use crate::lint::sample::Sample;
-use crate::lint::{CUT_SHORT, UNREACHABLE};
+use crate::lint::{CUT_SHORT, NO_EFFECT, UNREACHABLE};
 use crate::policy::{Direction, Policy, RuleId};
 use crate::testing::{Options, random_policy};
 
@@ -86,6 +86,34 @@ fn wherever_the_looks_end_nothing_false_is_told() {
         let mut found = Vec::new();
         let unreachable = crate::lint::reach::check(&mut list, SourceId(0), &mut found);
         assert!(unreachable.is_empty() && found.is_empty(), "{left}");
+    }
+}
+
+/// A policy that is compiled is warned of no more than is shown, by the first of what `check` finds.
+#[test]
+fn where_a_policy_is_compiled_enough_is_enough() {
+    let covered: Vec<String> = (0..50)
+        .map(|number| format!("allow tcp from 10.{number}.0.0/16 to any:{number}\n"))
+        .collect();
+    let idle: Vec<String> = (0..50)
+        .map(|number| format!("drop udp to any:{}\n", 2 * number))
+        .collect();
+    let [covered, idle] = [covered, idle].map(|rules| rules.concat());
+    let covered = format!("default in drop\nallow tcp from 10.0.0.0/8\n{covered}");
+    let idle = format!("default in drop\n{idle}");
+    for (text, code) in [(covered, UNREACHABLE), (idle, NO_EFFECT)] {
+        let policy = resolved(&text);
+        let of = |care, code: Code| -> Vec<_> {
+            let found = crate::lint::policy(&policy, SourceId(0), care).into_iter();
+            found.filter(|one| one.code == code).collect()
+        };
+        let (all, some) = (of(Care::Thorough, code), of(Care::Quick, code));
+        assert_eq!((all.len(), some.len()), (50, 20));
+        assert_eq!(some, all[..20]);
+        assert!(of(Care::Thorough, CUT_SHORT).is_empty());
+        let cut = of(Care::Quick, CUT_SHORT);
+        assert_eq!(cut.len(), 1);
+        assert!(cut[0].help.as_ref().unwrap().contains("`sockc check`"));
     }
 }
 

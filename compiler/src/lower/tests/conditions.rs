@@ -14,7 +14,7 @@ use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::pipeline::{Built, Counters, Expects, Options, Passes, compile_policy};
+use crate::pipeline::{Built, Counters, Expects, Lints, Options, Passes, compile_policy};
 use crate::policy::{Action, Condition, Direction, Policy, Rule};
 use crate::target::Target;
 use crate::tests::dice::Dice;
@@ -50,6 +50,7 @@ fn in_tables(policy: Policy) -> Built {
         counters: Counters::Kept,
         expects: Expects::Asked,
         passes: Passes::Run,
+        lints: Lints::Asked,
     };
     let outcome = compile_policy(policy, &sources, id, options);
     assert!(!outcome.failed(), "{outcome:?}");

@@ -11,7 +11,7 @@ use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::{Bare, Input, Maps, SocketModel, run};
 use crate::packet::build::Frame;
-use crate::pipeline::{Counters, Expects, Options, Passes, compile};
+use crate::pipeline::{Counters, Expects, Lints, Options, Passes, compile};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
@@ -31,6 +31,7 @@ fn built(text: &str) -> Artifact {
         counters: Counters::Kept,
         expects: Expects::Asked,
         passes: Passes::Run,
+        lints: Lints::Asked,
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

@@ -13,8 +13,8 @@ use crate::pairs;
 use crate::session::Session;
 use crate::sockets::lookup::SlotState;
 use crate::state::State;
+use crate::state::heirs::heirs;
 use crate::state::record::Record;
-use crate::state::totals;
 
 /// Something that a policy declares and that changes while it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct CounterForecast {
 /// What becomes of counters.
 pub(super) fn counters(before: Option<&Record>, manifest: &Manifest) -> CounterForecast {
     let old = before.map_or(&[][..], |before| &before.manifest.counters);
-    let heirs = totals::heirs(old, &manifest.counters);
+    let heirs = heirs(old, &manifest.counters);
     let kept = heirs.iter().flatten().count();
     CounterForecast {
         kept,

@@ -1,0 +1,47 @@
+//! Two pieces of work at once.
+//!
+//! Neither sees what the other does, so that what comes out depends on neither clock nor cores. Not here: what is worth it.
+
+use std::panic::resume_unwind;
+use std::thread;
+
+/// What both give; `one` is done in a thread of its own if it is `much` work and there is one to be had.
+pub(crate) fn beside<A: Send, B>(
+    much: bool,
+    one: impl Fn() -> A + Sync,
+    other: impl FnOnce() -> B,
+) -> (A, B) {
+    if !much {
+        return (one(), other());
+    }
+    thread::scope(|scope| {
+        let started = thread::Builder::new().spawn_scoped(scope, &one);
+        let other = other();
+        let one = match started {
+            Ok(started) => started.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(_) => one(),
+        };
+        (one, other)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beside;
+
+    #[test]
+    fn both_are_done_whether_at_once_or_not() {
+        for much in [false, true] {
+            let text = String::from("one");
+            let mut done = 0;
+            let both = beside(much, || text.len(), || done += 1);
+            assert_eq!((both.0, done), (3, 1));
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a bug")]
+    fn a_bug_of_the_one_is_a_bug() {
+        beside(true, || panic!("a bug"), || ());
+    }
+}
