@@ -34,6 +34,7 @@ mod place;
 mod rates;
 mod reach;
 mod said;
+mod spared;
 mod standing;
 mod steps;
 mod walk;
@@ -153,6 +154,7 @@ pub(crate) fn all() -> Vec<Fault> {
         outside::FAULTS,
         lower::FAULTS,
         said::FAULTS,
+        spared::FAULTS,
         live::FAULTS,
         loading::FAULTS,
         standing::FAULTS,
