@@ -149,7 +149,7 @@ fn what_is_asked_beside_the_header_is_bulk() {
         socket web = tcp listen 127.0.0.1:80
         default in drop default out drop
         allow tcp to port 1 if socket exists
-        allow tcp to port 2 if no socket and ttl = 1
+        allow tcp to port 2 if socket exists and ttl = 1
         allow from @some to port 3
         allow from not @some if socket established
         allow out to @some:7
