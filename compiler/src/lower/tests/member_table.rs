@@ -16,6 +16,9 @@ use super::questions::{drops_at, live_set, set_key};
 
 const MAX: u32 = 100;
 
+/// A prefix and until when it is there, by its key.
+type There = BTreeMap<Key, ((IpAddr, u8), u64)>;
+
 /// A program and the maps of its set.
 struct Banned {
     artifact: Artifact,
@@ -151,7 +154,7 @@ fn an_address_is_a_member_while_anything_that_covers_it_has_not_expired() {
     for seed in 0..60 {
         let mut rng = Rng::new(seed);
         let mut banned = Banned::new();
-        let mut there: [BTreeMap<Key, ((IpAddr, u8), u64)>; 2] = Default::default();
+        let mut there: [There; 2] = Default::default();
         for _ in 0..40 {
             let (prefix, side) = (drawn(&mut rng), rng.below(2));
             let until = [0, 500, 600, u64::MAX][rng.below(4)];
