@@ -7,8 +7,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1561,
         "runtime/src/state/heirs.rs",
-        "let by_verdict = unnamed && counter.kind != CounterKind::Escaped;",
-        "let by_verdict = unnamed;",
+        "counter.kind != CounterKind::Escaped",
+        "(FAULT || counter.kind != CounterKind::Escaped)",
         &[(Runtime, "heirs::")],
     ),
     fault(
