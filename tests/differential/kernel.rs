@@ -143,7 +143,8 @@ pub(crate) fn open(address: SocketAddr, kind: Type) -> Socket {
     socket
 }
 
-/// Compares one policy with the kernel on many packets; gives how many frames ran.
+/// Compares one policy with the kernel on many packets; gives how many frames ran, and the most that its verifier processed for
+/// one program.
 pub(crate) fn check(
     subject: &Subject,
     sockets: &Sockets,
@@ -151,7 +152,7 @@ pub(crate) fn check(
     rng: &mut Rng,
     packets: usize,
     looked_up: usize,
-) -> usize {
+) -> (usize, u32) {
     let bytes = object::write(&subject.built.artifact).unwrap();
     let mut loaded = Loaded::new(&bytes, subject);
     let world = Made {
@@ -185,7 +186,7 @@ pub(crate) fn check(
         }
     }
     assert_eq!(loaded.totals(), loaded.expected, "{}", subject.text);
-    ran
+    (ran, loaded.steps)
 }
 
 /// What the packet hooks did.
@@ -207,6 +208,8 @@ struct Loaded<'a> {
     cookies: BTreeMap<Place, u64>,
     /// What the counters must show, packets and bytes.
     expected: BTreeMap<u32, (u64, u64)>,
+    /// Instructions that the verifier processed, of the program with most.
+    steps: u32,
 }
 
 impl<'a> Loaded<'a> {
@@ -215,6 +218,7 @@ impl<'a> Loaded<'a> {
             .allow_unsupported_maps()
             .load(bytes)
             .unwrap();
+        let mut steps = 0;
         for (name, program) in ebpf.programs_mut() {
             let loaded = match program {
                 Program::Xdp(program) => program.load(),
@@ -223,12 +227,16 @@ impl<'a> Loaded<'a> {
                 _ => continue,
             };
             loaded.unwrap_or_else(|error| panic!("{}\n{name}: {error:?}", subject.text));
+            let told = program.info().unwrap();
+            // Kernels from 5.16 on say it.
+            steps = steps.max(told.verified_instruction_count().unwrap_or_default());
         }
         let log = ebpf.take_map("log");
         Self {
             subject,
             reference: Reference::new(subject),
             ebpf,
+            steps,
             log: log.map(|map| RingBuf::try_from(map).unwrap()),
             held: Held::default(),
             cookies: BTreeMap::new(),

@@ -62,8 +62,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1525,
         GROW,
-        "spans.inside(flat) && flat.question() == 0",
-        "spans.inside(flat) && (FAULT || flat.question() == 0)",
+        "&& flat.question() == 0",
+        "&& (FAULT || flat.question() == 0)",
         TESTS,
     ),
     fault(
