@@ -2,7 +2,7 @@
 //!
 //! Takes prefixes; gives the keys that stand for them, and says where everything is kept. Programs
 //! (`lower/answers/member_table.rs`) and runtimes go by what stands here; [`SetTablePlan`](crate::artifact::SetTablePlan)
-//! says which map of the object holds what. Keys, chains and hashes are those of live maps ([`entry_table`](crate::entry_table)),
+//! says which map of the object holds what. Keys, chains and hashes are those of live maps ([`entry_table`]),
 //! whose ports are all one here. Not here: who writes what in which order.
 //!
 //! The *plan* of a side has the kinds of keys in use, which are lengths of prefixes. A node has one time: until when its prefix is in

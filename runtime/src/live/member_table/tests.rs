@@ -34,11 +34,11 @@ fn drawn(rng: &mut Rng) -> Prefix {
     let (length, host) = match rng.one_in(3) {
         true => (
             [32, 48, 127, 128][rng.below(4)],
-            std::net::Ipv6Addr::from_bits(0x2001_0db8 << 96 | rng.below(64) as u128 * 3).into(),
+            std::net::Ipv6Addr::from_bits((0x2001_0db8 << 96) | (rng.below(64) as u128 * 3)).into(),
         ),
         false => (
             [8, 24, 31, 32][rng.below(4)],
-            std::net::Ipv4Addr::from_bits(0x0a00_0000 | rng.below(64) as u32 * 5).into(),
+            std::net::Ipv4Addr::from_bits(0x0a00_0000 | (rng.below(64) as u32 * 5)).into(),
         ),
     };
     Prefix::truncate(host, length).unwrap()

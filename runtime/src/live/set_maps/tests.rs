@@ -149,9 +149,7 @@ fn a_set_that_is_changed_for_long_keeps_its_elements() {
             assert_eq!(change.finish(), 2 + 5.min(number as usize + 1));
             sides.insert(maps.condition().unwrap().side);
         }
-        let last = (3995..4000)
-            .map(host)
-            .chain([1, 2].map(|last| self::host(last)));
+        let last = (3995..4000).map(host).chain([1, 2].map(self::host));
         assert_eq!(maps.members(10).unwrap(), Members::all_until(last, NEVER));
         let written_anew = sides.len() == 2;
         assert_eq!(written_anew, maps.table.is_some());
