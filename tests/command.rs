@@ -151,6 +151,26 @@ fn a_bad_policy_gives_no_object() {
     assert!(!folder.0.join("bad.o").exists());
 }
 
+/// What only an old kernel refuses has a meaning all the same.
+#[test]
+fn explain_decides_what_the_oldest_kernel_cannot_hold() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/codes/E0401.md"));
+    let page = page.unwrap();
+    let bad = page.split("## Bad").nth(1).unwrap();
+    let block = bad.split("```").nth(1).unwrap();
+    let (_, text) = block.split_once('\n').unwrap();
+    let folder = Folder::new("far");
+    folder.write("far.sk", text);
+    let packet = "udp from 60.0.0.1:20000 to 94.0.0.1:20000";
+    let explained = folder.sockc(&["explain", "far.sk", packet], b"");
+    let said = stderr(&explained);
+    assert_eq!(code(&explained), 0, "{said}");
+    assert!(said.contains("compiled for linux-6.6"), "{said}");
+    let decided = stdout(&explained);
+    assert!(decided.contains("=> allow"), "{decided}");
+    assert_eq!(code(&folder.sockc(&["compile", "far.sk"], b"")), 1);
+}
+
 #[test]
 fn every_stage_has_a_text_form() {
     let folder = Folder::new("emit");

@@ -44,6 +44,7 @@ pub(crate) use compilation::CODES;
 pub(crate) use compilation::too_much;
 pub use compilation::{Built, Compilation, Decision, NO_INTERFACE, SAYS_NOTHING, TOO_LARGE};
 pub use costly::why_not as why_not_costly;
+pub use limits::is_far;
 pub use manifest::Slots;
 pub use options::{AnyMachine, CostlyMachine, Counters, Expects, Lints, Machine, Options, Passes};
 pub use size::MAX_TEXT;

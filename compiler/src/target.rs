@@ -105,6 +105,15 @@ impl Target {
             .unwrap_or_else(Self::baseline)
     }
 
+    /// Linux 6.6, the first whose programs may jump as far as they like (`gotol`).
+    #[must_use]
+    pub fn linux_6_6() -> Self {
+        let mut releases = Self::releases();
+        releases
+            .find(|release| release.gotol)
+            .unwrap_or_else(Self::newest)
+    }
+
     /// Named by the first release that has as much of this one as any release, and by what this one has beyond it: so the
     /// name says what code for it may use.
     fn renamed(mut self) -> Self {

@@ -3,6 +3,8 @@
 //! Takes a policy and where it is to be; says so to the compiler, and to a person what became of it. Not here: what the
 //! compiler makes of it.
 
+use sockc_compiler::artifact::{AttachPoint, Manifest};
+use sockc_compiler::object;
 use sockc_compiler::pipeline::{Machine, why_not_costly};
 use sockc_compiler::policy::{Arriving, Direction, Policy};
 use sockc_runtime::{Card, Features, Options, cards};
@@ -68,12 +70,45 @@ fn cards_of(policy: &Policy, options: &Options) -> Vec<Card> {
     cards(options, wanted).unwrap_or_default()
 }
 
-/// What a person should know of where the lists of an object run: `costly` is what its manifest says.
-pub(crate) fn notes(policy: &Policy, costly: &[String], options: &Options) -> Vec<String> {
+/// At which hooks a policy has programs for packets that arrive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    /// At XDP.
+    pub(crate) xdp: bool,
+    /// At TC.
+    pub(crate) tc: bool,
+}
+
+impl At {
+    fn of(manifest: &Manifest) -> Self {
+        let has = |point| manifest.programs.iter().any(|one| one.point == point);
+        Self {
+            xdp: has(AttachPoint::Xdp),
+            tc: has(AttachPoint::TcIn),
+        }
+    }
+}
+
+/// What a person should know of where the lists of an object run, which its manifest says.
+pub(crate) fn notes(
+    policy: &Policy,
+    (object, manifest): (&[u8], &Manifest),
+    options: &Options,
+) -> Vec<String> {
+    // What cannot be read is told by whoever puts it in force.
+    let blocks = object::namespaces(object).unwrap_or_default();
+    let at = |netns: Option<&str>| match netns {
+        None => Some(At::of(manifest)),
+        Some(netns) => {
+            let (_, block) = blocks.iter().find(|(name, _)| name == netns)?;
+            Some(At::of(&object::read_manifest(block).ok()?))
+        }
+    };
+    let costly = &manifest.made.costly;
     let all = each(policy, options);
     let notes = all.filter_map(|(netns, policy, options)| {
         let moved = costly.iter().any(|one| one == netns.unwrap_or_default());
-        let note = note(policy, moved, &cards_of(policy, &options))?;
+        let note = note(policy, moved, at(netns)?, &cards_of(policy, &options))?;
         Some(match netns {
             Some(netns) => in_netns(netns, &note),
             None => note,
@@ -86,6 +121,7 @@ pub(crate) fn notes(policy: &Policy, costly: &[String], options: &Options) -> Ve
 pub(crate) fn own_note(
     policy: &Policy,
     moved: bool,
+    at: At,
     on: &[String],
     options: &Options,
 ) -> Option<String> {
@@ -93,24 +129,26 @@ pub(crate) fn own_note(
         [] => Vec::new(),
         _ => cards(options, on).unwrap_or_default(),
     };
-    note(policy, moved, &cards)
+    note(policy, moved, at, &cards)
 }
 
-/// The same of one policy on these interfaces.
-fn note(policy: &Policy, moved: bool, cards: &[Card]) -> Option<String> {
+/// The same of one policy on these interfaces. Where rules need a hook, a list may be there whatever its interfaces are: nothing is
+/// said of a hook that it has no program at.
+fn note(policy: &Policy, moved: bool, at: At, cards: &[Card]) -> Option<String> {
     let (veths, others): (Vec<&Card>, Vec<&Card>) = cards.iter().partition(|card| card.is_costly());
-    let said = matches!(policy.arriving, Arriving::Named(_));
-    if said || moved && cards.is_empty() || !moved && veths.is_empty() {
+    let named = matches!(policy.arriving, Arriving::Named(_));
+    let there = if moved { at.tc } else { at.xdp };
+    if named || !there || cards.is_empty() || !moved && veths.is_empty() {
         return None;
     }
     let default = match policy.default_of(Direction::In) {
         Some(line) => format!("`default in {} at", line.verdict.word()),
         None => "`default in allow at".to_owned(),
     };
-    let why = "a program at xdp costs every packet that passes there";
+    let cost = "a program at xdp costs every packet that passes there";
     Some(match (moved, others.is_empty()) {
         (true, true) => format!(
-            "{}: packets that arrive meet the rules at tc, since {why}; {default} xdp` has them meet the rules at xdp",
+            "{}: packets that arrive meet the rules at tc, since {cost}; with {default} xdp` rules run at xdp where they can",
             are(&veths)
         ),
         (true, false) => format!(
@@ -118,12 +156,12 @@ fn note(policy: &Policy, moved: bool, cards: &[Card]) -> Option<String> {
             listed(&others, "is", "are")
         ),
         (false, true) => format!(
-            "{}: {why}, and the rules run there: {}; {default} tc` has packets meet the rules at tc",
+            "{}: {cost}, and rules run there: {}; with {default} tc` all run at tc that can",
             are(&veths),
             why_not_costly(policy).unwrap_or("the policy was compiled without knowing it")
         ),
         (false, false) => format!(
-            "{}: {why}, and the rules run there since {} none; {default} tc`, or a policy without the others, has packets meet the rules at tc",
+            "{}: {cost}, and rules run there since {} none; with {default} tc`, or in a policy without the others, all run at tc that can",
             are(&veths),
             listed(&others, "is", "are")
         ),
@@ -162,7 +200,11 @@ mod tests {
     fn a_note_says_where_and_why() {
         let mut policy = Policy::default();
         let both = [card("v0", "veth"), card("eth0", "virtio_net")];
-        let said = |policy: &Policy, moved, cards: &[Card]| note(policy, moved, cards);
+        let both_hooks = At {
+            xdp: true,
+            tc: true,
+        };
+        let said = |policy: &Policy, moved, cards: &[Card]| note(policy, moved, both_hooks, cards);
         let words = |note: Option<String>| note.unwrap_or_default();
         assert!(
             words(said(&policy, true, &both[..1]))
@@ -172,6 +214,10 @@ mod tests {
         assert!(words(said(&policy, false, &both)).contains("run there since eth0 is none"));
         assert_eq!(said(&policy, false, &both[1..]), None);
         assert_eq!(said(&policy, true, &[]), None);
+        // Rules that need tc are there anyway, and a policy may have none for packets.
+        for (moved, xdp, tc) in [(true, true, false), (false, false, true)] {
+            assert_eq!(note(&policy, moved, At { xdp, tc }, &both[..1]), None);
+        }
         policy.arriving = Arriving::Named(sockc_compiler::hook::Hook::Xdp);
         assert_eq!(said(&policy, false, &both[..1]), None);
     }

@@ -11,7 +11,7 @@ use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline::{self, Built, Compilation, Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_compiler::target::Target;
-use sockc_grammar::diagnostic::Severity;
+use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_runtime::Object;
 
 use super::lints::Lints;
@@ -42,7 +42,7 @@ impl Compiled {
         output: &mut Output,
     ) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
-        Self::portable_with(text, options, lints, output)
+        Self::portable_with(text, options, lints, For::Kernels, output)
     }
 
     /// The same for whoever looks at single packets: `expect` lines are not asked, since one that does not hold is what
@@ -54,7 +54,7 @@ impl Compiled {
             expects: Expects::LeftOut,
             ..Options::from(&baseline)
         };
-        Self::portable_with(text, options, &Lints::default(), output)
+        Self::portable_with(text, options, &Lints::default(), For::Looking, output)
     }
 
     /// The same of a text, without a word of what may not be meant.
@@ -64,7 +64,7 @@ impl Compiled {
             lints: pipeline::Lints::LeftOut,
             ..Options::from(&baseline)
         };
-        Self::portable_with(text, options, &Lints::silent(), output)
+        Self::portable_with(text, options, &Lints::silent(), For::Looking, output)
     }
 
     /// The same with other choices than the kernel.
@@ -72,22 +72,14 @@ impl Compiled {
         text: Text,
         options: Options<'_>,
         lints: &Lints,
+        purpose: For,
         output: &mut Output,
     ) -> Result<Self, Exit> {
         let (kept, outcome) = outcome(text.clone(), options, output.watch());
-        let mut errors = outcome
-            .diagnostics
-            .iter()
-            .filter(|one| one.severity == Severity::Error)
-            .peekable();
-        if errors.peek().is_none() || !errors.all(|one| one.code == pipeline::NO_INTERFACE) {
+        let Some((newer, why)) = newer(&outcome.diagnostics, purpose) else {
             return Self::of(kept, outcome, lints, output);
-        }
-        let newer = Target::linux_5_17();
-        output.note(format!(
-            "compiled for {}: older kernels do not tell a socket lookup the interface",
-            newer.name
-        ));
+        };
+        output.note(format!("compiled for {}: {why}", newer.name));
         let options = Options {
             target: &newer,
             ..options
@@ -169,4 +161,30 @@ pub(crate) fn outcome_exit(outcome: &Compilation, output: &mut Output) -> Exit {
     } else {
         Exit::Done
     }
+}
+
+/// What programs are compiled for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// Kernels, from the oldest on: what that refuses is said.
+    Kernels,
+    /// Whoever looks at what they do: a kernel that takes them is enough.
+    Looking,
+}
+
+/// The oldest kernel that can do what older ones were refused for, and what that is; `None` where there is none, or nothing was.
+fn newer(found: &[Diagnostic], purpose: For) -> Option<(Target, &'static str)> {
+    let errors = || found.iter().filter(|one| one.severity == Severity::Error);
+    errors().next()?;
+    if errors().all(|one| one.code == pipeline::NO_INTERFACE) {
+        let why = "older kernels do not tell a socket lookup the interface";
+        return Some((Target::linux_5_17(), why));
+    }
+    let far = purpose == For::Looking && errors().all(pipeline::is_far);
+    far.then(|| {
+        (
+            Target::linux_6_6(),
+            "in older kernels a program of this length cannot jump as far as it has to",
+        )
+    })
 }

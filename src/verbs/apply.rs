@@ -144,7 +144,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     suggest(&mut applied, output);
     report(manifest, &applied, guarded.as_ref(), output);
     if let Ok(policy) = ready.policy() {
-        for note in cards::notes(&policy, &manifest.made.costly, &options) {
+        for note in cards::notes(&policy, (ready.object.bytes(), manifest), &options) {
             output.note(note);
         }
         for note in local::notes(&policy, &options) {

@@ -129,7 +129,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         others,
         notes: notes.iter().map(|note| output.suggested(note)).collect(),
     };
-    for note in cards::notes(&new, &ready.manifest.made.costly, &options) {
+    for note in cards::notes(&new, (ready.object.bytes(), &ready.manifest), &options) {
         output.note(note);
     }
     for note in local::notes(&new, &options) {

@@ -1,8 +1,11 @@
 //! SIGKILL at the calls of each command that changes what is in force.
 
-use crate::campaign::Campaign;
+use std::net::UdpSocket;
+
+use crate::campaign::{Campaign, points};
 use crate::root;
 use crate::scene::Scene;
+use crate::trace::{self, Ended, Fate, Which};
 
 pub(crate) fn old(scene: &Scene) {
     scene.must(&["apply", &scene.path("old.sk")]);
@@ -261,4 +264,57 @@ fn apply_and_register_with_a_connected_socket() {
     let (pid, fd) = (std::process::id().to_string(), scene.kept().to_string());
     let register = ["socket", "register", "kept", "--pid", &pid, "--fd", &fd];
     kill(&scene, "register, connected", &unregistered, &register);
+}
+
+/// How often the rule `seen` has counted, as `counters` says, right after whatever happened.
+fn seen(scene: &Scene) -> u64 {
+    let told = scene.must(&["counters", "--json"]).stdout;
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    let rules = told["rules"].as_array().unwrap();
+    let seen = rules.iter().find(|one| one["rule"] == "seen").unwrap();
+    seen["packets"].as_u64().unwrap()
+}
+
+/// What a rule has counted before an apply that ends early is there after it, for whoever asks next.
+#[test]
+fn what_was_counted_is_there_wherever_an_apply_ends() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    let text = "interfaces lo\ndefault in allow\nseen: count udp to 127.0.0.1:4242\n";
+    let files = [
+        scene.file("seen.sk", text),
+        scene.file("more.sk", &format!("{text}count tcp to port 4243\n")),
+    ];
+    scene.must(&["apply", &files[0]]);
+    let whole = apply_with(&scene, &files[1], |_| Fate::Go).calls.len();
+    let mut counted = seen(&scene);
+    for fate in [Fate::Kill, Fate::Refuse(libc::ENOMEM)] {
+        let taken = points(whole, |point| {
+            scene.must(&["apply", &files[0]]);
+            scene.space.run(send).unwrap();
+            counted += 1;
+            let ended = apply_with(&scene, &files[1], |number| match number == point {
+                true => fate,
+                false => Fate::Go,
+            });
+            let met = ended.calls.get(point).map_or("none", |call| call.as_str());
+            let at = format!("call {point} of {whole}, {met}: {}", ended.stderr);
+            assert_eq!(seen(&scene), counted, "{at}");
+        });
+        println!("counters: {taken} of {whole} points");
+    }
+}
+
+fn apply_with(scene: &Scene, file: &str, fate: impl Fn(usize) -> Fate + Sync) -> Ended {
+    let mut command = scene.command(&["apply", "--yes", file]);
+    let run = || trace::run(&mut command, Which::All, |number, _| fate(number));
+    scene.space.run(run).unwrap()
+}
+
+fn send() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Nobody listens there: it is counted all the same.
+    socket.send_to(b"seen", "127.0.0.1:4242").unwrap();
 }

@@ -135,7 +135,9 @@ fn a_live_set_that_a_block_shares_is_one_set_for_plan_too() {
     let (said, json) = place.plan(&shared(20, USES));
     assert_eq!(inner(&json)[0]["fate"], "copied", "{json}");
     assert!(
-        said.contains("gets another size, with 2 elements; commands that change it wait"),
+        said.contains(
+            "gets maps of another size or kind, with 2 elements; commands that change it wait"
+        ),
         "{said}"
     );
 }

@@ -31,7 +31,7 @@ fn a_list_on_veths_runs_at_tc_and_says_so() {
     let place = place("veth", "drop", SSH);
     let planned = place.done(&["plan", &place.policy]);
     let why = format!("{FRONT} is a veth: packets that arrive meet the rules at tc");
-    let word = "`default in drop at xdp` has them meet the rules at xdp";
+    let word = "with `default in drop at xdp` rules run at xdp where they can";
     assert!(planned.stderr.contains(&why), "{}", planned.stderr);
     let applied = place.done(&["apply", &place.policy]);
     assert!(applied.stderr.contains(&why), "{}", applied.stderr);
@@ -57,8 +57,33 @@ fn a_word_keeps_the_list_at_xdp_and_so_does_a_rule_that_could_drop_less_at_tc() 
     let kept = place("veth-kept", "allow", short);
     let applied = kept.done(&["apply", &kept.policy]);
     assert!(!applied.stdout.contains("tc-in"), "{}", applied.stdout);
-    let why = "the rules run there: a rule asks for a rate, a length or tcp flags";
+    let why = "rules run there: a rule asks for a rate, a length or tcp flags";
     assert!(applied.stderr.contains(why), "{}", applied.stderr);
+}
+
+#[test]
+fn nothing_is_said_of_a_hook_that_has_no_program() {
+    if !root() {
+        return;
+    }
+    let steered =
+        "socket web = tcp listen 127.0.0.1:1234\nredirect tcp to 192.0.2.7:* to sock web\n";
+    let texts = [
+        "default in drop\nreject tcp to port 22\n".to_owned(),
+        "default in allow\ndrop tcp to port 22 if vlan 12 and length > 100\n".to_owned(),
+        steered.to_owned(),
+    ];
+    for text in texts {
+        let text = format!("interfaces {FRONT}\n{text}");
+        let place = Place::of("veth-none", Lab::new().unwrap(), &text);
+        let planned = place.done(&["plan", &place.policy]);
+        let applied = place.done(&["apply", &place.policy]);
+        let said = place.status(0);
+        assert!(!applied.stdout.contains("xdp"), "{}", applied.stdout);
+        for said in [planned.stderr, applied.stderr, said] {
+            assert!(!said.contains("is a veth"), "{text}{said}");
+        }
+    }
 }
 
 #[test]
@@ -71,7 +96,7 @@ fn one_interface_that_is_no_veth_keeps_the_list_at_xdp() {
     place.ip("link add d0 type bridge");
     let applied = place.done(&["apply", &place.policy]);
     assert!(!applied.stdout.contains("tc-in"), "{}", applied.stdout);
-    let why = "the rules run there since d0 is none";
+    let why = "rules run there since d0 is none";
     assert!(applied.stderr.contains(why), "{}", applied.stderr);
 }
 

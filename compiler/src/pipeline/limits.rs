@@ -23,7 +23,8 @@ use crate::verifier_cost::{self, VerifierCost};
 const FAR: &str = "further than a kernel without `gotol` (Linux 6.6) can go";
 
 /// Whether a refusal is about a jump that newer kernels have.
-pub(super) fn is_far(refusal: &Diagnostic) -> bool {
+#[must_use]
+pub fn is_far(refusal: &Diagnostic) -> bool {
     refusal.code == TOO_LARGE && refusal.primary.text.contains(FAR)
 }
 
@@ -152,10 +153,7 @@ impl Limited<'_> {
 
     fn too_far(&self, function: &Function) -> Diagnostic {
         let what = format!("program `{}` needs a jump {FAR}", function.name);
-        let help = format!(
-            "{}; or compile with `--target linux-6.6`, or apply there",
-            INSTRUCTIONS.help
-        );
+        let help = format!("{}; or apply it on Linux 6.6 or newer", INSTRUCTIONS.help);
         self.of_code(function, &what, &help)
     }
 

@@ -82,8 +82,9 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         return Ok(());
     }
     // A generation whose record is gone was not in force when it was left: nothing was counted there.
-    let Ok(old) = Record::read_alone(&state.record(*before)) else {
-        return Ok(());
+    let old = match Record::read_alone(&state.record(*before)) {
+        Err(Error::State { .. }) => return Ok(()),
+        old => old?,
     };
     let totals = match totals(state, &old) {
         // What somebody else removed has no total any more; `status` told so as long as it was in force.

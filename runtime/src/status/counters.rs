@@ -32,6 +32,10 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
+    if is_left_half(options)? {
+        // What an apply that ended early did not carry over is mended first: else totals would seem to fall.
+        super::status(options)?;
+    }
     let Some(own) = own_counters(options)? else {
         let refuse = |session: &Session| elsewhere::refuse(session, &options.bpffs);
         return session::enter(options, refuse).map(|()| Vec::new());
@@ -59,6 +63,14 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
         }));
     }
     Ok(values)
+}
+
+/// Whether generations are there that are not in force: their numbers may not have been carried over.
+fn is_left_half(options: &Options) -> Result<bool, Error> {
+    session::enter(options, |session| {
+        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
+        Ok(session.state.generations()?.len() > 1)
+    })
 }
 
 /// What the policy of one namespace has counted.

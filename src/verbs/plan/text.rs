@@ -192,7 +192,7 @@ fn data(data: &DataForecast) -> Vec<String> {
         (_, Carried::Kept) => format!("goes on with {elements}"),
         (_, Carried::Copied) => {
             format!(
-                "gets another size, with {elements}; commands that change it wait for the apply"
+                "gets maps of another size or kind, with {elements}; commands that change it wait for the apply"
             )
         }
         (_, Carried::Begins) => format!("begins with {elements}"),

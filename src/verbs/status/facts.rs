@@ -44,6 +44,9 @@ pub(super) struct Facts {
     /// Whether its list is at TC because of them.
     #[serde(skip)]
     costly: bool,
+    /// At which hooks they do.
+    #[serde(skip)]
+    at: Option<cards::At>,
     /// What is not as sockc left it.
     #[serde(skip)]
     losses: Vec<String>,
@@ -90,6 +93,15 @@ fn arriving(status: &Status) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// Where they meet them.
+fn met_at(status: &Status) -> cards::At {
+    let has = |hook| status.hooks.iter().any(|one| one.hook == hook);
+    cards::At {
+        xdp: has("xdp"),
+        tc: has("tc-in"),
+    }
+}
+
 impl Facts {
     /// Looks at the policy in force.
     pub(super) fn look(status: &Status, options: &Options) -> Self {
@@ -117,6 +129,7 @@ impl Facts {
             pairs: status.pairs.iter().map(Pairs::of).collect(),
             on: arriving(status),
             costly: manifest.made.costly.iter().any(String::is_empty),
+            at: Some(met_at(status)),
             ..Self::default()
         };
         facts.live(manifest, options);
@@ -196,7 +209,9 @@ impl Facts {
 
     fn text_of(&mut self, policy: &Policy, options: &Options) {
         self.rates = rates(policy);
-        let card = cards::own_note(policy, self.costly, &self.on, options);
+        let card = self
+            .at
+            .and_then(|at| cards::own_note(policy, self.costly, at, &self.on, options));
         self.notes.extend(card);
         let maps = self.maps.iter();
         let held: Result<Vec<_>, _> = maps
