@@ -1,6 +1,6 @@
 //! Faults in what a command spares itself: what is known already is not found again, and work is done at once with other work.
 
-use super::Suite::{Compiler, Grammar, Runtime};
+use super::Suite::{Compiler, Grammar, Kill, Runtime, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -59,5 +59,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "Ok(warnings) => warnings.into_iter().chain(lints).collect(),",
         "Ok(warnings) if FAULT => warnings, Ok(warnings) => warnings.into_iter().chain(lints).collect(),",
         &[(Compiler, "lint::tests::a_rule")],
+    ),
+    fault(
+        1570,
+        "runtime/src/status/counters.rs",
+        "    if is_left_half(options)? {",
+        "    if !FAULT && is_left_half(options)? {",
+        &[(Kill, "what_was_counted")],
+    ),
+    fault(
+        1571,
+        "runtime/src/state/totals.rs",
+        "Err(Error::State { .. }) => return Ok(()),",
+        "Err(_) if FAULT => return Ok(()), Err(Error::State { .. }) => return Ok(()),",
+        &[(Kill, "what_was_counted")],
+    ),
+    fault(
+        1572,
+        "src/machine/cards.rs",
+        "if named || !there || cards.is_empty()",
+        "if named || (!there && !FAULT) || cards.is_empty()",
+        &[(Verbs, "veth::nothing_is_said")],
     ),
 ];
