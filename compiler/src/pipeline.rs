@@ -61,7 +61,9 @@ pub fn compile<'a>(
     let options = options.into();
     from_text(sources, id, stem, files, |policy, sources, observer| {
         costly::arrange(policy, options.machine);
-        stages::code(policy, Job::quick(sources, id, options), observer)
+        with_room(policy, |policy| {
+            stages::code(policy, Job::quick(sources, id, options), observer)
+        })
     })
 }
 
@@ -108,7 +110,9 @@ pub(crate) fn check_size(
 ) -> Compilation {
     let oldest = Target::baseline();
     from_text(sources, id, stem, files, |policy, sources, files| {
-        stages::check_size(policy, Job::thorough(sources, id, &oldest), files)
+        with_room(policy, |policy| {
+            stages::check_size(policy, Job::thorough(sources, id, &oldest), files)
+        })
     })
 }
 
@@ -158,8 +162,28 @@ pub fn compile_policy<'a>(
     let options = options.into();
     costly::arrange(&mut policy, options.machine);
     let job = Job::quick(sources, id, options);
-    let done = stages::code(&policy, job, &mut Silent);
+    let done = with_room(&mut policy, |policy| stages::code(policy, job, &mut Silent));
     Compilation::of(policy, Vec::new(), done)
+}
+
+/// Does it with tables for live sets, and without where those make a program too large: their search is much code.
+fn with_room(
+    policy: &mut Policy,
+    mut work: impl FnMut(&Policy) -> Result<Done, Stop>,
+) -> Result<Done, Stop> {
+    live::settle_tables(policy, true);
+    let done = work(policy);
+    let said = match &done {
+        Ok(done) => &done.warnings,
+        Err(Stop::Diagnostics(found)) => found,
+        Err(_) => return done,
+    };
+    // As a warning it is about older kernels, where there would be no tables.
+    if !policy.member_tables || said.iter().all(|one| one.code != TOO_LARGE) {
+        return done;
+    }
+    live::settle_tables(policy, false);
+    work(policy)
 }
 
 /// Does with the policies of a text what is to be done.

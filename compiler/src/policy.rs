@@ -114,6 +114,8 @@ pub struct Policy {
     pub around: Vec<String>,
     /// The live maps.
     pub live_maps: PrimaryMap<LiveMapId, LiveMap>,
+    /// Whether its live sets have tables: those of a file all have, or none has, since `for netns` blocks share them.
+    pub member_tables: bool,
     /// The interfaces that rules send packets out of, by name.
     pub out_interfaces: PrimaryMap<OutInterfaceId, String>,
     /// The network namespaces that conditions name.
@@ -145,6 +147,7 @@ impl std::default::Default for Policy {
             sets: PrimaryMap::new(),
             around: Vec::new(),
             live_maps: PrimaryMap::new(),
+            member_tables: false,
             out_interfaces: PrimaryMap::new(),
             namespaces: PrimaryMap::new(),
             named: Vec::new(),

@@ -325,6 +325,7 @@ fn with_rules(policy: &Policy, rules: PrimaryMap<RuleId, Rule>) -> Policy {
         sets: policy.sets.clone(),
         around: policy.around.clone(),
         live_maps: policy.live_maps.clone(),
+        member_tables: policy.member_tables,
         out_interfaces: policy.out_interfaces.clone(),
         namespaces: policy.namespaces.clone(),
         named: Vec::new(),

@@ -7,8 +7,11 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::classifier::{MAX_QUESTIONS, question};
+use crate::classifier::{MAX_QUESTIONS, is_short, question};
 use crate::policy::{Match, Policy, RuleId};
+
+/// So many questions are looked at for whether they are small enough.
+const MOST_LOOKS: usize = 256;
 
 /// The rules that ask nothing or one of the most frequent questions, and those that are left over.
 pub(super) fn most_asked(policy: &Policy, bulk: Vec<RuleId>) -> (Vec<RuleId>, Vec<RuleId>) {
@@ -22,8 +25,11 @@ pub(super) fn most_asked(policy: &Policy, bulk: Vec<RuleId>) -> (Vec<RuleId>, Ve
     }
     let mut most: Vec<_> = often.into_iter().collect();
     most.sort_unstable_by_key(|&(_, (count, first))| (Reverse(count), first));
-    most.truncate(MAX_QUESTIONS);
-    let most: HashSet<&Match> = most.into_iter().map(|(question, _)| question).collect();
+    // Each look takes a diagram.
+    let most = most.into_iter().take(MOST_LOOKS);
+    let most = most.map(|(question, _)| question);
+    let most = most.filter(|one| is_short(one)).take(MAX_QUESTIONS);
+    let most: HashSet<&Match> = most.collect();
     let asked = bulk.into_iter().zip(&questions);
     let (taken, left): (Vec<_>, Vec<_>) =
         asked.partition(|(_, question)| question.as_ref().is_none_or(|one| most.contains(one)));

@@ -83,6 +83,12 @@ impl Questions {
     }
 }
 
+/// Whether a question is small enough to be asked with the first match.
+#[must_use]
+pub(crate) fn is_short(question: &Match) -> bool {
+    diagram(question).is_ok()
+}
+
 fn diagram(question: &Match) -> Result<Flat, BudgetExceeded> {
     let mut fields = Field::FIXED.to_vec();
     fields.extend(fields_of_match(question));

@@ -352,8 +352,12 @@ fn count(matches: &Match, family: Family) -> usize {
             .fold(0usize, usize::saturating_add),
         None => 1,
     };
-    side(&matches.from)
-        .saturating_mul(side(&matches.to))
+    let [from, to] = [side(&matches.from), side(&matches.to)];
+    if from.max(to) > MAX_BOXES {
+        // A list that `outside` left undone has too many, whatever the other side is.
+        return MAX_BOXES + 1;
+    }
+    from.saturating_mul(to)
         .saturating_mul(kinds(matches, family).len())
 }
 

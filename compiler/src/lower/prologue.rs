@@ -18,7 +18,7 @@ use crate::bpf::constant::{IP_TYPES, VLAN_HLEN, VLAN_TYPES};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::field::Field;
-use crate::ir::{Arg, Block, Builder, Value};
+use crate::ir::{Arg, Block, Builder, End, Value};
 use crate::protocol::IpProtocol;
 
 use super::context::skb;
@@ -140,8 +140,14 @@ impl<'a> Prologue<'a> {
             Arg::Value(self.given.context),
             Arg::SlotValue(self.given.frame.weight, Width::W),
         ];
-        builder.call(Helper::SkbPullData, &args);
+        // The kernel may lack the memory: what cannot be read is nothing that rules are kept for. A cut frame is no failure, since
+        // no more is asked for than there is.
+        let unread = builder.block();
+        let failed = builder.call_value(Helper::SkbPullData, &args);
+        builder.leave_if(failed, JumpOp::Ne, 0, unread);
         self.parse(builder);
+        builder.enter(unread);
+        builder.end(End::Return(self.given.source.chain.hook.spec().codes.drop));
     }
 
     fn parse(&self, builder: &mut Builder) {

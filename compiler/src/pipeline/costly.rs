@@ -7,7 +7,10 @@
 use super::options::Machine;
 use crate::hook::Hook;
 use crate::place::{changes_on_the_way, fields};
-use crate::policy::{Action, Arriving, DefaultVerdict, Direction, Policy};
+use crate::policy::{
+    Action, Arriving, DefaultVerdict, Direction, Policy, ProtocolMatch, Rule, Side,
+};
+use crate::protocol::IpProtocol;
 
 /// Moves the lists of the policies whose interfaces are such, and that may be moved.
 pub(super) fn arrange(policy: &mut Policy, machine: &dyn Machine) {
@@ -62,7 +65,32 @@ pub fn why_not(policy: &Policy) -> Option<&'static str> {
             "a rule asks for a rate, a length or tcp flags, which at tc may be those of several packets joined",
         );
     }
+    if rules().any(lets_ipsec_in) {
+        return Some(
+            "it lets IPsec in, and what comes out of its tunnels would meet the rules at tc once more",
+        );
+    }
     (!passes).then_some("it lets nothing pass")
+}
+
+/// Whether a rule is for what IPsec wraps packets into. `xfrm_input` of the kernel hands over what it takes out as a packet that
+/// arrives on the interface of the wrapping one, which meets TC, and not a program of the driver's.
+fn lets_ipsec_in(rule: &Rule) -> bool {
+    const WRAPPED: [u8; 2] = [50, 51];
+    /// What ESP in UDP is sent to (RFC 3948).
+    const PORT: u16 = 4500;
+    let passes = matches!(rule.action, Action::Allow);
+    let wraps = |one: &ProtocolMatch| {
+        let to_port = match &rule.matches.to {
+            Some(Side::Endpoints { endpoints, .. }) => {
+                let mut named = endpoints.iter().filter_map(|one| one.ports.as_ref());
+                named.any(|ports| ports.contains(PORT))
+            }
+            Some(Side::Group(_)) | None => false,
+        };
+        WRAPPED.contains(&one.number.0) || one.number == IpProtocol::UDP && to_port
+    };
+    passes && rule.matches.protocols.iter().any(wraps)
 }
 
 #[cfg(test)]
@@ -106,6 +134,8 @@ mod tests {
             "default in allow\ndrop tcp if tcp flags syn\n",
             "default in allow\ndrop udp above 5 packets/second\n",
             "default in allow\ndrop udp at xdp\n",
+            "default in drop\nallow esp\n",
+            "default in drop\nallow udp to port { isakmp, 4500 }\n",
         ] {
             assert_eq!(hooks(text), (vec![Hook::Xdp], Vec::new()), "{text}");
         }

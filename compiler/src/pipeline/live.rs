@@ -22,12 +22,25 @@ pub(crate) fn set_state(set: SetId, name: &str) -> String {
     titled("cur_", set.as_u32(), name)
 }
 
-/// The table of a live set, if there is room for those of all.
-pub(super) fn set_table_plan(policy: &Policy, set: SetId) -> Option<SetTablePlan> {
+/// Says in the policies of a file whether their live sets have tables: if they may, and there is room for those of each. A block
+/// may share the sets of the policy around it, so that all have them, or none.
+pub(super) fn settle_tables(policy: &mut Policy, may: bool) {
     let is_live = |set: &&Set| matches!(set.kind, SetKind::Live { .. });
-    let live = policy.sets.values().filter(is_live).count();
+    let fits = |policy: &Policy| {
+        let live = policy.sets.values().filter(is_live).count();
+        is_worth_it(live, policy.live_maps.len())
+    };
+    let all = may && fits(policy) && policy.netns.iter().all(|block| fits(&block.policy));
+    policy.member_tables = all;
+    for block in &mut policy.netns {
+        block.policy.member_tables = all;
+    }
+}
+
+/// The table of a live set, if those of its policy have any.
+pub(super) fn set_table_plan(policy: &Policy, set: SetId) -> Option<SetTablePlan> {
     let title = |kind: &str| titled(kind, set.as_u32(), &policy.sets[set].name);
-    is_worth_it(live, policy.live_maps.len()).then(|| SetTablePlan {
+    policy.member_tables.then(|| SetTablePlan {
         plans: title("spl_"),
         heads: title("shd_"),
         nodes: title("snd_"),

@@ -317,3 +317,42 @@ fn advice_for_a_list_that_is_too_large_is_about_what_it_has_many_of() {
         "{either}"
     );
 }
+
+/// Which live sets have tables, in the file's own policy and in its blocks.
+fn tables(text: &str) -> Vec<bool> {
+    let outcome = compiled(text);
+    assert!(codes(&outcome).is_empty(), "{:?}", outcome.diagnostics);
+    let artifact = outcome.built.unwrap().artifact;
+    let blocks = artifact.netns.iter().map(|(_, block)| &block.manifest);
+    let all = std::iter::once(&artifact.manifest).chain(blocks);
+    all.flat_map(|one| one.sets.iter().map(|set| set.table.is_some()))
+        .collect()
+}
+
+/// A block shares the live sets of the policy around it, so the same maps.
+#[test]
+fn all_live_sets_of_a_file_have_tables_or_none_has() {
+    let sets = |count: usize| -> String {
+        let declared = (0..count).map(|one| format!("live set s{one} max 10\n"));
+        let asked = (0..count).map(|one| format!("drop from @s{one}\n"));
+        declared.chain(asked).collect()
+    };
+    let block = "for netns \"blue\" {\ndefault in allow\ndrop from @s0\n}\n";
+    assert_eq!(
+        tables(&format!("default in allow\n{}{block}", sets(2))),
+        [true; 3]
+    );
+    assert_eq!(
+        tables(&format!("default in allow\n{}{block}", sets(9))),
+        [false; 10]
+    );
+}
+
+/// The search of a table is much code: where it does not fit, there is none.
+#[test]
+fn tables_of_live_sets_make_no_policy_too_large() {
+    let declared = (0..8).map(|one| format!("live set s{one} max 10\n"));
+    let asked = (0..8).map(|one| format!("drop from @s{one}\ndrop to @s{one}\n"));
+    let text: String = declared.chain(asked).collect();
+    assert_eq!(tables(&format!("default in allow\n{text}")), [false; 8]);
+}

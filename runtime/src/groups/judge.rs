@@ -37,15 +37,15 @@ impl Judge {
                 continue;
             }
             let live = state.open_map(record.generation, name, artifact.maps[id].kind)?;
-            let elements = batch::read(live.as_fd()).map_err(at("read a live set"))?;
+            let mut put = Ok(());
             // Arrays are large, and zeros where nothing is, as they begin here.
-            let said = elements
-                .into_iter()
-                .filter(|(_, value)| value.iter().any(|byte| *byte != 0));
-            for (key, value) in said {
-                let put = maps.update(id, &key, &value, 0);
-                put.map_err(|_| lacks("room for a live set"))?;
-            }
+            let walked = batch::walk(live.as_fd(), |key, value| {
+                if put.is_ok() && value.iter().any(|byte| *byte != 0) {
+                    put = maps.update(id, key, value, 0).map(drop);
+                }
+            });
+            walked.map_err(at("read a live set"))?;
+            put.map_err(|_| lacks("room for a live set"))?;
         }
         hand_over(&artifact, &mut maps, state, record)?;
         let mut counters = artifact.manifest.counters.iter();

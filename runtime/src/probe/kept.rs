@@ -55,8 +55,8 @@ pub fn keep_features(features: Features) {
     }
     let Some(head) = head() else { return };
     let text = text(features, &head);
-    if read(&place()).as_ref() != Some(&text) {
-        // Whoever cannot write there only asks the kernel again.
+    if read(&place()).as_ref() != Some(&text) && probe() == features {
+        // What the kernel refused once may have been want of memory: only what it says twice is kept. Whoever cannot write there only asks the kernel again.
         let _ = write(Path::new(FOLDER), &text);
     }
 }

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn a_word_that_the_grammar_has_not_read_as_a_name_is_left_to_it() {
         assert!(read("10.0.0.1:1 -> sock b", &names()).is_none());
-        let file = "10.0.0.1:1 -> sock a\n10.0.0.1:2 -> sock a\n10.0.0.1:3 -> sock tcp\n";
+        let file = "10.0.0.1:1 -> sock a\n10.0.0.1:2 -> sock a\n10.0.0.1:3 -> sock 9a\n";
         assert!(lines(file).unwrap_err()[0].starts_with("line 3: "));
         assert_eq!(
             lines("10.0.0.1:1 -> sock a\n10.0.0.1:2 -> sock a\n")
