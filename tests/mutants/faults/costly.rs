@@ -89,4 +89,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "libc::O_NONBLOCK | if FAULT { 0 } else { libc::O_NOFOLLOW }",
         FILE,
     ),
+    fault(
+        1611,
+        COSTLY,
+        "    if rules().any(lets_ipsec_in) {",
+        "    if !FAULT && rules().any(lets_ipsec_in) {",
+        MOVED,
+    ),
+    fault(
+        1612,
+        "compiler/src/pipeline/live.rs",
+        "fits(policy) && policy.netns.iter().all(|block| fits(&block.policy))",
+        "(FAULT || fits(policy)) && policy.netns.iter().all(|block| fits(&block.policy))",
+        &[(Compiler, "pipeline::tests::all_live_sets")],
+    ),
+    fault(
+        1613,
+        "compiler/src/pipeline.rs",
+        "    live::settle_tables(policy, false);",
+        "    live::settle_tables(policy, FAULT);",
+        &[(Compiler, "pipeline::tests::tables_of_live_sets")],
+    ),
 ];

@@ -147,8 +147,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         732,
         "runtime/src/groups/judge.rs",
-        "let put = maps.update(id, &key, &value, 0);",
-        "let put = if FAULT { Ok(()) } else { maps.update(id, &key, &value, 0) };",
+        "put = maps.update(id, key, value, 0).map(drop);",
+        "if !FAULT { put = maps.update(id, key, value, 0).map(drop); }",
         &[(Streams, "relaxed::what_a_live_set")],
     ),
     fault(
