@@ -299,10 +299,22 @@ pub(crate) fn socket(space: &Space, kind: Type, local: SocketAddr) -> Socket {
         } else {
             socket.set_freebind_v4(true).unwrap();
         }
-        socket.bind(&local.into()).unwrap();
+        bind(&socket, local);
         socket
     };
     space.run(make).unwrap()
+}
+
+/// Binds a socket. An address that was let go may be taken for a moment: a process that is just being started by another test
+/// has copies of all descriptors until it has become its program.
+pub(crate) fn bind(socket: &Socket, local: SocketAddr) {
+    wait_for("a free address", || match socket.bind(&local.into()) {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => false,
+        bound => {
+            bound.unwrap();
+            true
+        }
+    });
 }
 
 /// A TCP listener.

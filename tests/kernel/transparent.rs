@@ -21,7 +21,7 @@ use sockc_runtime::{Error, Fill, Handover, Maker, Options};
 use socket2::{Domain, Socket, Type};
 
 use crate::stage::{
-    PATIENCE, accept, assert_talks, at, compile, connect, listener, permitted, udp, wait_for,
+    PATIENCE, accept, assert_talks, at, bind, compile, connect, listener, permitted, udp, wait_for,
 };
 
 /// A policy of a proxy on the way to the server's network, which other ports go through.
@@ -187,7 +187,7 @@ fn transparent(space: &Space, kind: Type, local: SocketAddr) -> Socket {
         }
         let (fd, one) = (socket.as_fd(), true);
         nix::sys::socket::setsockopt(&fd, nix::sys::socket::sockopt::IpTransparent, &one).unwrap();
-        socket.bind(&local.into()).unwrap();
+        bind(&socket, local);
         socket
     };
     space.run(make).unwrap()
