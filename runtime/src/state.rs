@@ -343,6 +343,14 @@ pub(crate) fn pinned(path: &Path) -> Result<OwnedFd, Error> {
     bpffs::open(path).map_err(|cause| unreadable(path, cause))
 }
 
+/// Opens what may be pinned at a path; `None` if nothing is.
+pub(crate) fn pinned_there(path: &Path) -> Result<Option<OwnedFd>, Error> {
+    match bpffs::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        pinned => pinned.map(Some).map_err(|cause| unreadable(path, cause)),
+    }
+}
+
 /// The generation in force by the words of a namespace. That of a block begins with the outer policy's generation at which it was
 /// made, and is 0 after it was removed; from then on the outer word decides.
 fn in_force(own: u32, outer: Option<u32>) -> u32 {
@@ -364,9 +372,8 @@ pub(crate) const WORD: map::Shape = map::Shape::array(4, 1);
 
 /// The map of a word that is pinned at a path; `None` if nothing is pinned there.
 fn open_word(path: &Path) -> Result<Option<OwnedFd>, Error> {
-    let pinned = match bpffs::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        pinned => pinned.map_err(|cause| unreadable(path, cause))?,
+    let Some(pinned) = pinned_there(path)? else {
+        return Ok(None);
     };
     let shape = map::shape(pinned.as_fd()).map_err(|cause| unreadable(path, cause))?;
     if shape != WORD {

@@ -95,11 +95,11 @@ pub(crate) fn notes(
     (object, manifest): (&[u8], &Manifest),
     options: &Options,
 ) -> Vec<String> {
-    // What cannot be read is told by whoever puts it in force.
-    let blocks = object::namespaces(object).unwrap_or_default();
     let at = |netns: Option<&str>| match netns {
         None => Some(At::of(manifest)),
+        // What cannot be read is told by whoever puts it in force.
         Some(netns) => {
+            let blocks = object::namespaces(object).ok()?;
             let (_, block) = blocks.iter().find(|(name, _)| name == netns)?;
             Some(At::of(&object::read_manifest(block).ok()?))
         }

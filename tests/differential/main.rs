@@ -47,7 +47,7 @@ use sockc_compiler::artifact::{AttachPoint, Program};
 use sockc_compiler::bulk::Structure;
 use sockc_compiler::files::Texts;
 use sockc_compiler::hook::Hook;
-use sockc_compiler::pipeline::{self, Built, Compilation, Counters, Options as Compile, TOO_LARGE};
+use sockc_compiler::pipeline::{self, Built, Compilation, Options as Compile, TOO_LARGE};
 use sockc_compiler::policy::{ClassId, Direction, GroupId, Policy};
 use sockc_compiler::target::Target;
 use sockc_compiler::verifier_cost::VerifierCost;
@@ -224,13 +224,9 @@ fn compile(text: &str, structure: Structure, target: &Target) -> (SourceMap, Com
     let mut sources = SourceMap::default();
     let id = sources.add("random.sk", text.to_owned());
     let options = Compile {
-        target,
         structure,
-        counters: Counters::Kept,
-        expects: sockc_compiler::pipeline::Expects::Asked,
-        passes: sockc_compiler::pipeline::Passes::Run,
         lints: sockc_compiler::pipeline::Lints::LeftOut,
-        machine: &sockc_compiler::pipeline::AnyMachine,
+        ..Compile::from(target)
     };
     let outcome = pipeline::compile(&mut sources, id, "random", options, &mut Texts::default());
     (sources, outcome)

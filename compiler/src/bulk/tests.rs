@@ -10,10 +10,7 @@ use crate::diagram::{Node, Store};
 use crate::field::Field;
 use crate::files::Texts;
 use crate::hook::Hook;
-use crate::pipeline::{
-    AnyMachine, Built, Compilation, Counters, Expects, Lints, Options, Passes, Slots, check,
-    compile,
-};
+use crate::pipeline::{Built, Compilation, Counters, Options, Slots, check, compile};
 use crate::place::place;
 use crate::target::Target;
 use crate::verifier_cost::VerifierCost;
@@ -23,13 +20,8 @@ fn compiled(text: &str, structure: Structure) -> Compilation {
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
-        target: &target,
         structure,
-        counters: Counters::Kept,
-        expects: Expects::Asked,
-        passes: Passes::Run,
-        lints: Lints::Asked,
-        machine: &AnyMachine,
+        ..Options::from(&target)
     };
     let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
     assert!(!outcome.failed(), "{outcome:?}");

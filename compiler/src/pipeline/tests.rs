@@ -23,13 +23,9 @@ fn compiled_with(text: &str, structure: Structure, counters: Counters) -> Compil
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
     let options = Options {
-        target: &target,
         structure,
         counters,
-        expects: Expects::Asked,
-        passes: Passes::Run,
-        lints: Lints::Asked,
-        machine: &AnyMachine,
+        ..Options::from(&target)
     };
     compile(&mut sources, id, "t", options, &mut Texts::default())
 }

@@ -22,10 +22,10 @@ use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
 use super::fill::slots_map;
 use super::lookup::{Fill, SlotState};
 use crate::code::{Code, Label};
-use crate::error::{Error, at, unreadable};
-use crate::state::State;
+use crate::error::{Error, at};
 use crate::state::pin::SINCE;
 use crate::state::record::Record;
+use crate::state::{State, pinned_there};
 use crate::sys::{bpffs, clock, map};
 
 /// What is being done.
@@ -85,11 +85,7 @@ pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Re
 
 /// The map of a generation; one that an older sockc put in force has none.
 pub(crate) fn open(state: &State, generation: u32) -> Result<Option<OwnedFd>, Error> {
-    let path = state.map(generation, SINCE);
-    match bpffs::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some).map_err(|cause| unreadable(&path, cause)),
-    }
+    pinned_there(&state.map(generation, SINCE))
 }
 
 impl<'a> Since<'a> {

@@ -6,15 +6,14 @@
 //! rules ([`super::totals`]).
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use sockc_compiler::artifact::{Manifest, Slot, SocketSlots};
 use sockc_compiler::destination::{self, Ending};
 
-use super::State;
 use super::record::Record;
-use crate::error::{Error, at, unreadable};
+use super::{State, pinned_there};
+use crate::error::{Error, at};
 use crate::sys::{bpffs, map};
 
 /// The map of the runtime that holds older numbers.
@@ -85,11 +84,7 @@ pub(crate) fn prepare(state: &State, generation: u32) -> Result<(), Error> {
 /// A map of a generation, if there is one: of a policy that counts nothing, or that an older sockc put in force, there is none, and one
 /// that others removed is told by its pin.
 fn open(state: &State, generation: u32, name: &str) -> Result<Option<OwnedFd>, Error> {
-    let path = state.map(generation, name);
-    match bpffs::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        opened => opened.map(Some).map_err(|cause| unreadable(&path, cause)),
-    }
+    pinned_there(&state.map(generation, name))
 }
 
 /// Brings the numbers of the newest of the stale generations over to the one of `record`, once.

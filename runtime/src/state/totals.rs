@@ -14,7 +14,7 @@ use sockc_compiler::counter_blocks::{self, BLOCK, COUNTER};
 use super::heirs::heirs;
 use super::record::Record;
 use super::{State, pinned};
-use crate::error::{Error, at, unreadable};
+use crate::error::{Error, at};
 use crate::sys::{bpffs, map};
 
 /// The map of the object that counts.
@@ -72,8 +72,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         return Ok(());
     };
     let what = "carry the counters over";
-    let path = state.map(record.generation, CARRIED);
-    let carried = bpffs::open(&path).map_err(|cause| unreadable(&path, cause))?;
+    let carried = pinned(&state.map(record.generation, CARRIED))?;
     let shape = map::shape(carried.as_fd()).map_err(at(what))?;
     let last = shape.entries.saturating_sub(1);
     let mut mark = vec![0; map::buffer_size(shape).map_err(at(what))?];

@@ -41,14 +41,14 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1590,
-        "compiler/src/lower/answers/member_table.rs",
+        "compiler/src/lower/answers/chain.rs",
         "builder.alu(hash, AluOp::Add, base);",
         "if !FAULT { builder.alu(hash, AluOp::Add, base); }",
         &[(Compiler, "lower::tests::member_table")],
     ),
     fault(
         1591,
-        "compiler/src/lower/answers/member_table.rs",
+        "compiler/src/lower/answers/chain.rs",
         "[[words[0], words[1]], [words[2], words[3]]]",
         "[[words[0], words[1]], [words[2], words[2 + usize::from(!FAULT)]]]",
         &[(Compiler, "lower::tests::member_table")],

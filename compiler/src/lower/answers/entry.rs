@@ -16,7 +16,7 @@ use crate::ir::{Block, Builder, Value};
 use crate::policy::{Family, LiveMapId};
 use crate::protocol::IpProtocol;
 
-use super::chain::{Chain, KEY, Sought, fold, multiply};
+use super::chain::Table;
 use super::{Answers, Way};
 use crate::lower::TO;
 
@@ -39,18 +39,16 @@ pub(crate) struct LiveMapMaps {
     pub classes: MapId,
 }
 
-/// In the slot of tuples, which no lookup uses meanwhile: the packet's address where it is of IPv6, where in a node its value stands, and
-/// its port with all bits set above it.
-const ADDRESS: u8 = 0;
+/// In the slot of tuples, after the address (`chain`): where in a node its value stands, and the packet's port with all bits set above
+/// it.
 const VALUE: u8 = 16;
 const PORT: u8 = 24;
 
 /// A search of one family.
 #[derive(Clone, Copy)]
 struct Search {
-    maps: LiveMapMaps,
+    table: Table,
     family: Family,
-    plan: Value,
     /// Where there is no entry, and where the answer stands in its slot.
     none: Block,
     done: Block,
@@ -75,9 +73,16 @@ impl Answers<'_> {
         builder.store_slot(self.given.frame.key, 0, word, Width::W);
         let plan = self.given.found(builder, maps.plans, none);
         let search = Search {
-            maps,
+            table: Table {
+                plan,
+                seed_at: SEED_AT,
+                base_at: BASE_AT,
+                heads: maps.heads,
+                head_bits: maps.head_bits,
+                nodes: maps.nodes,
+                depth: DEPTH,
+            },
             family,
-            plan,
             none,
             done,
         };
@@ -112,89 +117,36 @@ impl Answers<'_> {
         let port = self.given.read(builder, Field::ToPort, family);
         builder.alu(port, AluOp::Or, !0xffff);
         builder.store_slot(tuple, PORT, port, Width::W);
-        if family == Family::V6 {
-            for (half, words) in (0u8..).zip([[TO[0], TO[1]], [TO[2], TO[3]]]) {
-                let [low, high] = words.map(|word| self.given.read_raw(builder, word, family));
-                builder.alu(high, AluOp::Lsh, 32);
-                builder.alu(low, AluOp::Or, high);
-                builder.store_slot(tuple, ADDRESS + 8 * half, low, Width::DW);
-            }
-        }
+        self.keep_address(builder, TO, family);
     }
 
     /// Looks for the packet as a key of one kind.
     fn search_kind(&self, builder: &mut Builder, search: Search, number: u32, next: Block) {
-        let (key, hash) = match search.family {
-            Family::V4 => self.key_of_v4(builder, search, number),
-            Family::V6 => self.key_of_v6(builder, search, number),
+        let table = search.table;
+        let found = match search.family {
+            Family::V4 => {
+                let at = V4_AT + V4_KIND * number;
+                let key = self.cut_port(builder, search, at + 4);
+                self.key_of_v4(builder, table, (TO[0], at as usize), key)
+            }
+            Family::V6 => {
+                let at = V6_AT + V6_KIND * number;
+                let meta = self.cut_port(builder, search, at + 16);
+                self.key_of_v6(builder, table, at as usize, meta)
+            }
         };
-        let shift = 64 - search.maps.head_bits.cast_signed();
-        builder.alu(hash, AluOp::Rsh, shift);
-        let base = builder.load(search.plan, BASE_AT, Width::W);
-        builder.alu(hash, AluOp::Add, base);
-        builder.store_slot(self.given.frame.key, 0, hash, Width::W);
-        let chain = Chain {
-            heads: search.maps.heads,
-            nodes: search.maps.nodes,
-            depth: DEPTH,
-        };
-        let node = self.follow(builder, chain, key, [next, search.none]);
+        let node = self.find_key(builder, table, found, [next, search.none]);
         self.answer_from(builder, node, next, search.done);
     }
 
     /// The piece of the packet's port and the number of a kind; where there is no such kind, nor is one after it.
     fn cut_port(&self, builder: &mut Builder, search: Search, at: u32) -> Value {
         let at = builder.fit(at, "the offset of a kind");
-        let cut = builder.load(search.plan, at, Width::W);
+        let cut = builder.load(search.table.plan, at, Width::W);
         builder.leave_if(cut, JumpOp::Eq, 0, search.none);
         let port = builder.load_slot(self.given.frame.tuple, PORT, Width::W);
         builder.alu(cut, AluOp::And, port);
         cut
-    }
-
-    /// The key of a packet of IPv4 and its hash.
-    fn key_of_v4(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
-        let at = V4_AT + V4_KIND * number;
-        let key = self.cut_port(builder, search, at + 4);
-        let address = self.given.read_raw(builder, TO[0], Family::V4);
-        let at = builder.fit(at, "the offset of a kind");
-        let mask = builder.load(search.plan, at, Width::W);
-        builder.alu(address, AluOp::And, mask);
-        builder.alu(key, AluOp::Lsh, 32);
-        builder.alu(key, AluOp::Or, address);
-        let hash = builder.copy(key);
-        let seed = builder.load(search.plan, SEED_AT, Width::DW);
-        builder.alu(hash, AluOp::Xor, seed);
-        multiply(builder, hash, 0);
-        fold(builder, hash);
-        multiply(builder, hash, 1);
-        (Sought::V4(key), hash)
-    }
-
-    /// The same of IPv6. The first half of the address is left in its slot: so many values live over no call.
-    fn key_of_v6(&self, builder: &mut Builder, search: Search, number: u32) -> (Sought, Value) {
-        let at = V6_AT + V6_KIND * number;
-        let meta = self.cut_port(builder, search, at + 16);
-        let half = |builder: &mut Builder, number: u8| {
-            let at = builder.fit(at + 8 * u32::from(number), "the offset of a kind");
-            let half = builder.load_slot(self.given.frame.tuple, ADDRESS + 8 * number, Width::DW);
-            let mask = builder.load(search.plan, at, Width::DW);
-            builder.alu(half, AluOp::And, mask);
-            half
-        };
-        let first = half(builder, 0);
-        builder.store_slot(self.given.frame.prefix, KEY, first, Width::DW);
-        let hash = builder.load(search.plan, SEED_AT, Width::DW);
-        builder.alu(hash, AluOp::Xor, first);
-        multiply(builder, hash, 0);
-        fold(builder, hash);
-        let second = half(builder, 1);
-        builder.alu(hash, AluOp::Xor, second);
-        multiply(builder, hash, 1);
-        fold(builder, hash);
-        builder.alu(hash, AluOp::Xor, meta);
-        multiply(builder, hash, 0);
-        (Sought::V6(meta, second), hash)
     }
 
     /// Answers with a node's value that holds, for the packet's protocol; without one, to `next`.

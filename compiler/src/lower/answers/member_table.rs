@@ -4,14 +4,14 @@
 
 use crate::artifact::MapId;
 use crate::bpf::helper::Helper;
-use crate::bpf::opcode::{AluOp, JumpOp, Width};
+use crate::bpf::opcode::{JumpOp, Width};
 use crate::field::Field;
 use crate::ir::{Block, Builder, Value};
 use crate::member_table::{ALONE_AT, BASE_AT, DEPTH, KINDS, SEED_AT, TIME_AT, place};
 use crate::policy::Family;
 
 use super::Answers;
-use super::chain::{Chain, KEY, Sought, fold, multiply};
+use super::chain::Table;
 
 /// The maps of the table of a live set.
 #[derive(Clone, Copy, Debug)]
@@ -26,17 +26,18 @@ pub(crate) struct MemberTableMaps {
     pub nodes: MapId,
 }
 
-/// In the slot of tuples, which no lookup uses meanwhile: the address where it is of IPv6, and the side that holds.
-const ADDRESS: u8 = 0;
+/// In the slot of tuples, after the address (`chain`): the side that holds.
 const SIDE: u8 = 16;
+
+/// What does not fit where it is too far.
+const PLACE: &str = "a place in a plan";
 
 /// A search of one family.
 #[derive(Clone, Copy)]
 struct Search {
-    maps: MemberTableMaps,
+    table: Table,
     family: Family,
     words: [Field; 4],
-    plan: Value,
     /// Where the address is no member, and where it is one.
     outside: Block,
     member: Block,
@@ -56,19 +57,19 @@ impl Answers<'_> {
         let tuple = self.given.frame.tuple;
         builder.store_slot(tuple, SIDE, side, Width::DW);
         builder.store_slot(self.given.frame.key, 0, side, Width::W);
-        if family == Family::V6 {
-            for (half, words) in (0u8..).zip([[words[0], words[1]], [words[2], words[3]]]) {
-                let [low, high] = words.map(|word| self.given.read_raw(builder, word, family));
-                builder.alu(high, AluOp::Lsh, 32);
-                builder.alu(low, AluOp::Or, high);
-                builder.store_slot(tuple, ADDRESS + 8 * half, low, Width::DW);
-            }
-        }
+        self.keep_address(builder, words, family);
         let search = Search {
-            maps,
+            table: Table {
+                plan: self.given.found(builder, maps.plans, outside),
+                seed_at: builder.fit(SEED_AT, PLACE),
+                base_at: builder.fit(BASE_AT, PLACE),
+                heads: maps.heads,
+                head_bits: maps.head_bits,
+                nodes: maps.nodes,
+                depth: DEPTH,
+            },
             family,
             words,
-            plan: self.given.found(builder, maps.plans, outside),
             outside,
             member,
             rest: builder.block(),
@@ -80,7 +81,7 @@ impl Answers<'_> {
         }
         builder.jump(search.rest);
         builder.enter(search.rest);
-        let alone = self.of_plan(builder, search, ALONE_AT, Width::W);
+        let alone = self.of_plan(builder, search, ALONE_AT);
         builder.leave_if(alone, JumpOp::Ne, 0, outside);
         builder.load_slot(tuple, SIDE, Width::DW)
     }
@@ -88,23 +89,14 @@ impl Answers<'_> {
     /// Looks for the address as a key of one kind.
     fn search_length(&self, builder: &mut Builder, search: Search, number: usize, next: Block) {
         let (at, bytes) = place(search.family == Family::V6, number);
-        let meta = self.of_plan(builder, search, at + bytes, Width::W);
+        let meta = self.of_plan(builder, search, at + bytes);
         builder.leave_if(meta, JumpOp::Eq, 0, search.rest);
-        let (key, hash) = match search.family {
-            Family::V4 => self.member_of_v4(builder, search, at, meta),
-            Family::V6 => self.member_of_v6(builder, search, at, meta),
+        let table = search.table;
+        let found = match search.family {
+            Family::V4 => self.key_of_v4(builder, table, (search.words[0], at), meta),
+            Family::V6 => self.key_of_v6(builder, table, at, meta),
         };
-        let shift = 64 - search.maps.head_bits.cast_signed();
-        builder.alu(hash, AluOp::Rsh, shift);
-        let base = self.of_plan(builder, search, BASE_AT, Width::W);
-        builder.alu(hash, AluOp::Add, base);
-        builder.store_slot(self.given.frame.key, 0, hash, Width::W);
-        let chain = Chain {
-            heads: search.maps.heads,
-            nodes: search.maps.nodes,
-            depth: DEPTH,
-        };
-        let node = self.follow(builder, chain, key, [next, search.outside]);
+        let node = self.find_key(builder, table, found, [next, search.outside]);
         let at = builder.fit(TIME_AT, "the place of a time");
         let time = builder.load(node, at, Width::DW);
         builder.leave_if_wide(time, JumpOp::Eq, 0, next);
@@ -114,60 +106,8 @@ impl Answers<'_> {
         builder.jump(next);
     }
 
-    fn of_plan(&self, builder: &mut Builder, search: Search, at: usize, width: Width) -> Value {
-        let at = builder.fit(at, "a place in a plan");
-        builder.load(search.plan, at, width)
-    }
-
-    /// The key of an address of IPv4 and its hash.
-    fn member_of_v4(
-        &self,
-        builder: &mut Builder,
-        search: Search,
-        at: usize,
-        key: Value,
-    ) -> (Sought, Value) {
-        let address = self.given.read_raw(builder, search.words[0], Family::V4);
-        let mask = self.of_plan(builder, search, at, Width::W);
-        builder.alu(address, AluOp::And, mask);
-        builder.alu(key, AluOp::Lsh, 32);
-        builder.alu(key, AluOp::Or, address);
-        let hash = builder.copy(key);
-        let seed = self.of_plan(builder, search, SEED_AT, Width::DW);
-        builder.alu(hash, AluOp::Xor, seed);
-        multiply(builder, hash, 0);
-        fold(builder, hash);
-        multiply(builder, hash, 1);
-        (Sought::V4(key), hash)
-    }
-
-    /// The same of IPv6. The first half of the address is left in its slot.
-    fn member_of_v6(
-        &self,
-        builder: &mut Builder,
-        search: Search,
-        at: usize,
-        meta: Value,
-    ) -> (Sought, Value) {
-        let half = |builder: &mut Builder, number: u8| {
-            let slot = self.given.frame.tuple;
-            let half = builder.load_slot(slot, ADDRESS + 8 * number, Width::DW);
-            let mask = self.of_plan(builder, search, at + 8 * usize::from(number), Width::DW);
-            builder.alu(half, AluOp::And, mask);
-            half
-        };
-        let first = half(builder, 0);
-        builder.store_slot(self.given.frame.prefix, KEY, first, Width::DW);
-        let hash = self.of_plan(builder, search, SEED_AT, Width::DW);
-        builder.alu(hash, AluOp::Xor, first);
-        multiply(builder, hash, 0);
-        fold(builder, hash);
-        let second = half(builder, 1);
-        builder.alu(hash, AluOp::Xor, second);
-        multiply(builder, hash, 1);
-        fold(builder, hash);
-        builder.alu(hash, AluOp::Xor, meta);
-        multiply(builder, hash, 0);
-        (Sought::V6(meta, second), hash)
+    fn of_plan(&self, builder: &mut Builder, search: Search, at: usize) -> Value {
+        let at = builder.fit(at, PLACE);
+        builder.load(search.table.plan, at, Width::W)
     }
 }

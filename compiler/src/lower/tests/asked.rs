@@ -1,27 +1,22 @@
 //! Bulk rules that ask what the header does not tell: random lists of them, found in tables, against the reference meaning, in
 //! a world whose sockets follow from the packet.
 
-use sockc_grammar::source::SourceMap;
-
-use crate::bulk::Structure;
 use crate::classifier::{is_answerable, question};
 use crate::decide::decide;
 use crate::event::{Decider, Event, Header, Parsed, SocketAnswer, Verdict, World};
-use crate::hook::Hook;
-use crate::interpret::{Input, Kernel, LookupKind, Maps, Netns, Skb, SocketModel, Tuple, Xdp, run};
+use crate::interpret::{Kernel, LookupKind, Maps, Netns, SocketModel, Tuple};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::pipeline::{
-    AnyMachine, Built, Counters, Expects, Lints, Options, Passes, compile_policy,
-};
+use crate::pipeline::Built;
 use crate::policy::{
     Action, Addresses, Condition, Direction, Endpoint, Family, NetnsId, Policy, Rule, Set, SetId,
     SetKind, Side, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
-use crate::target::Target;
 use crate::tests::dice::Dice;
 use crate::tests::parts::{default, rule, socket};
+
+use super::made::{drops, in_tables};
 
 /// One socket, or none, whoever asks; and how often somebody did.
 struct Found {
@@ -109,51 +104,6 @@ fn some_policy(dice: &mut Dice, direction: Direction, rules: usize) -> Policy {
     }
     policy.defaults.push(default(direction, dice.below(2) == 0));
     policy
-}
-
-fn in_tables(policy: Policy) -> Built {
-    let mut sources = SourceMap::default();
-    let id = sources.add("t.sk", "");
-    let target = Target::baseline();
-    let options = Options {
-        target: &target,
-        structure: Structure::Tables,
-        counters: Counters::Kept,
-        expects: Expects::Asked,
-        passes: Passes::Run,
-        lints: Lints::LeftOut,
-        machine: &AnyMachine,
-    };
-    let outcome = compile_policy(policy, &sources, id, options);
-    assert!(!outcome.failed(), "{outcome:?}");
-    outcome.built.unwrap()
-}
-
-/// Runs a packet through the program of a direction; gives whether it is dropped.
-fn drops(
-    (built, maps): (&Built, &mut Maps),
-    direction: Direction,
-    (frame, mark): (&[u8], u32),
-    world: &mut Found,
-) -> bool {
-    let mut hooks = Hook::of(direction).filter(|hook| hook.is_packet());
-    hooks.any(|hook| {
-        let spec = hook.spec();
-        let mut programs = built.artifact.programs.iter();
-        let Some(program) = programs.find(|one| one.name == spec.program) else {
-            return false;
-        };
-        let input = match hook {
-            Hook::Xdp => Input::Xdp(Xdp::new(frame.to_vec())),
-            _ => Input::Skb(Skb {
-                mark,
-                egress: direction == Direction::Out,
-                ..Skb::new(frame.to_vec())
-            }),
-        };
-        let ran = run(program, maps, input, world).unwrap();
-        ran.code() == spec.codes.drop
-    })
 }
 
 /// Compares verdicts and counters; gives how many packets a rule decided that is in tables and asks something.

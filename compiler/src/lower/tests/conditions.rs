@@ -3,26 +3,20 @@
 
 use std::collections::BTreeSet;
 
-use sockc_grammar::source::SourceMap;
-
-use crate::bulk::Structure;
 use crate::classifier::{is_header_only, is_plain};
 use crate::decide::decide;
 use crate::event::{Decider, Event, Parsed, Verdict};
 use crate::header_field::HeaderField;
-use crate::hook::Hook;
-use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
+use crate::interpret::{Bare, Maps};
 use crate::packet::build::Frame;
 use crate::packet::parse::{Layout, parse};
-use crate::pipeline::{
-    AnyMachine, Built, Counters, Expects, Lints, Options, Passes, compile_policy,
-};
+use crate::pipeline::Built;
 use crate::policy::{Action, Condition, Direction, Policy, Rule};
-use crate::target::Target;
 use crate::tests::dice::Dice;
 use crate::tests::parts::{default, rule};
 
 use super::headers::Nothing;
+use super::made::{drops, in_tables};
 
 /// Rules that ask for the header alone, in tables.
 fn some_policy(dice: &mut Dice, direction: Direction, rules: usize) -> Policy {
@@ -40,24 +34,6 @@ fn some_policy(dice: &mut Dice, direction: Direction, rules: usize) -> Policy {
     let allows = dice.below(2) == 0;
     policy.defaults.push(default(direction, allows));
     policy
-}
-
-fn in_tables(policy: Policy) -> Built {
-    let mut sources = SourceMap::default();
-    let id = sources.add("t.sk", "");
-    let target = Target::baseline();
-    let options = Options {
-        target: &target,
-        structure: Structure::Tables,
-        counters: Counters::Kept,
-        expects: Expects::Asked,
-        passes: Passes::Run,
-        lints: Lints::Asked,
-        machine: &AnyMachine,
-    };
-    let outcome = compile_policy(policy, &sources, id, options);
-    assert!(!outcome.failed(), "{outcome:?}");
-    outcome.built.unwrap()
 }
 
 /// The rules that are found in tables and are not plain.
@@ -79,33 +55,6 @@ fn fields(condition: &Condition, found: &mut BTreeSet<HeaderField>) {
     }
 }
 
-/// Runs a packet through the programs of a direction; gives whether it is dropped.
-fn drops(
-    built: &Built,
-    maps: &mut Maps,
-    direction: Direction,
-    (frame, mark): (&[u8], u32),
-) -> bool {
-    let hooks = Hook::of(direction).filter(|hook| hook.is_packet());
-    hooks.into_iter().any(|hook| {
-        let spec = hook.spec();
-        let mut programs = built.artifact.programs.iter();
-        let Some(program) = programs.find(|one| one.name == spec.program) else {
-            return false;
-        };
-        let input = match hook {
-            Hook::Xdp => Input::Xdp(Xdp::new(frame.to_vec())),
-            _ => Input::Skb(Skb {
-                mark,
-                egress: direction == Direction::Out,
-                ..Skb::new(frame.to_vec())
-            }),
-        };
-        let ran = run(program, maps, input, &mut Bare::default());
-        ran.unwrap().code() == spec.codes.drop
-    })
-}
-
 /// Compares verdicts and counters of one policy; gives how many packets a rule decided that is in tables and not plain.
 fn check(policy: &Policy, built: &Built, direction: Direction, dice: &mut Dice) -> usize {
     let mut maps = Maps::new(&built.artifact.maps);
@@ -125,7 +74,12 @@ fn check(policy: &Policy, built: &Built, direction: Direction, dice: &mut Dice) 
             packet,
         };
         let decision = decide(policy, &event, &Nothing);
-        let said = drops(built, &mut maps, direction, (&frame, header.mark));
+        let said = drops(
+            (built, &mut maps),
+            direction,
+            (&frame, header.mark),
+            &mut Bare::default(),
+        );
         let wanted = decision.verdict == Verdict::Drop;
         assert_eq!(said, wanted, "{policy:#?}\n{event:?}\n{decision:?}");
         let rules = policy.rules.len();

@@ -6,16 +6,15 @@ use sockc_grammar::source::SourceMap;
 
 use crate::artifact::{Artifact, Section};
 use crate::bpf::constant::SK_DROP;
-use crate::bulk::Structure;
 use crate::event::{Fragment, Header, Transport};
 use crate::files::Texts;
 use crate::interpret::{Bare, Input, Maps, SocketModel, run};
 use crate::packet::build::Frame;
-use crate::pipeline::{AnyMachine, Counters, Expects, Lints, Options, Passes, compile};
+use crate::pipeline::compile;
 use crate::protocol::IpProtocol;
 use crate::target::Target;
 
-use super::made::run_on;
+use super::made::{run_on, tables};
 use super::questions::{looked_up, lookup};
 
 const DROP: i32 = 1;
@@ -25,16 +24,13 @@ fn built(text: &str) -> Artifact {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", text);
     let target = Target::baseline();
-    let options = Options {
-        target: &target,
-        structure: Structure::Tables,
-        counters: Counters::Kept,
-        expects: Expects::Asked,
-        passes: Passes::Run,
-        lints: Lints::Asked,
-        machine: &AnyMachine,
-    };
-    let outcome = compile(&mut sources, id, "t", options, &mut Texts::default());
+    let outcome = compile(
+        &mut sources,
+        id,
+        "t",
+        tables(&target),
+        &mut Texts::default(),
+    );
     assert!(!outcome.failed(), "{outcome:?}");
     let built = outcome.built.unwrap();
     assert!(built.bulk.is_some());
