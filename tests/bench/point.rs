@@ -196,8 +196,8 @@ impl Bench {
                 let counters = matches!(system, System::Sockc(_));
                 return self.prepare_sockc(plan, traffic, name, layer, stage, counters);
             }
-            System::Bpfilter => {
-                let chain = bpfilter::Chain::load(plan.set)?;
+            System::Bpfilter(form) => {
+                let chain = bpfilter::Chain::load(form, plan.set)?;
                 load_ms = Some(chain.milliseconds);
                 let program = chain.program()?;
                 // Loaded programs stay without their pins as long as somebody has them.

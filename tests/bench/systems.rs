@@ -33,13 +33,13 @@ pub(crate) enum System {
     /// Ours, compiled without counters.
     Uncounted(Layer),
     Hash(Layer),
-    Bpfilter,
+    Bpfilter(bpfilter::Form),
     Nft(nft::Form),
     Iptables(iptables::Tool),
 }
 
 /// Every system with its name, in the order of the table.
-pub(crate) const SYSTEMS: [(&str, System); 16] = [
+pub(crate) const SYSTEMS: [(&str, System); 17] = [
     ("xdp-drop-all", System::Control(Layer::Xdp)),
     ("tc-drop-all", System::Control(Layer::Stack)),
     ("sockc-xdp", System::Sockc(Layer::Xdp)),
@@ -48,7 +48,8 @@ pub(crate) const SYSTEMS: [(&str, System); 16] = [
     ("sockc-tc-uncounted", System::Uncounted(Layer::Stack)),
     ("hash-xdp", System::Hash(Layer::Xdp)),
     ("hash-tc", System::Hash(Layer::Stack)),
-    ("bpfilter-xdp", System::Bpfilter),
+    ("bpfilter-xdp", System::Bpfilter(bpfilter::Form::Chain)),
+    ("bpfilter-set", System::Bpfilter(bpfilter::Form::Set)),
     ("nft-set", System::Nft(nft::Form::Set)),
     ("nft-vmap", System::Nft(nft::Form::Map)),
     ("nft-pipapo", System::Nft(nft::Form::Intervals)),
@@ -66,7 +67,7 @@ impl System {
             | Self::Sockc(layer)
             | Self::Uncounted(layer)
             | Self::Hash(layer) => layer,
-            Self::Bpfilter => Layer::Xdp,
+            Self::Bpfilter(_) => Layer::Xdp,
             Self::Nft(_) | Self::Iptables(_) => Layer::Stack,
         }
     }

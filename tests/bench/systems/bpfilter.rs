@@ -1,4 +1,4 @@
-//! bpfilter, where its command is named by `SOCKC_BFCLI`: a chain of rules at XDP, in its own words.
+//! bpfilter, where its command is named by `SOCKC_BFCLI`: a chain at XDP, of rules or with a set, in its own words.
 //!
 //! The chain is loaded and not attached; its program is taken from its pin and called as ours is. It counts what its policy
 //! decides, which cannot be left out, and no rule. Only rules that its matchers can say are written: IPv4, TCP and UDP.
@@ -20,6 +20,17 @@ use crate::systems::{Unfit, patient};
 const PINS: &str = "/sys/fs/bpf/bpfilter";
 /// The name of the chain.
 const NAME: &str = "sockc_bench";
+/// The name of its program's pin.
+const PROGRAM: &str = "bf_prog";
+
+/// How the rules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// One rule after the other.
+    Chain,
+    /// One rule that asks a set of addresses with ports, which it keeps in one hash table.
+    Set,
+}
 
 /// A chain that is loaded; it goes with this.
 pub(crate) struct Chain {
@@ -29,9 +40,13 @@ pub(crate) struct Chain {
 
 impl Chain {
     /// Loads the rules; those that cannot be said in it, and a machine without it, are no row.
-    pub(crate) fn load(set: &RuleSet) -> Result<Self, Unfit> {
+    pub(crate) fn load(form: Form, set: &RuleSet) -> Result<Self, Unfit> {
         let named = env::var_os("SOCKC_BFCLI").ok_or(Unfit::Unsayable)?;
-        let chain = chain(&set.rules).ok_or(Unfit::Unsayable)?;
+        let chain = match form {
+            Form::Chain => chain(&set.rules),
+            Form::Set => (set.family == "exact").then(|| with_set(&set.rules)),
+        };
+        let chain = chain.ok_or(Unfit::Unsayable)?;
         let mut loaded = Self {
             command: PathBuf::from(named),
             milliseconds: 0.0,
@@ -48,8 +63,10 @@ impl Chain {
 
     /// Its program.
     pub(crate) fn program(&self) -> Result<OwnedFd, Problem> {
-        let found = program_in(&Path::new(PINS).join(NAME))?;
-        found.ok_or_else(|| format!("{PINS}/{NAME} has no program").into())
+        // Other pins of the chain are maps, of which the kernel would say by the same command what looks like a program.
+        let pin = Path::new(PINS).join(NAME).join(PROGRAM);
+        let info = ProgramInfo::from_pin(pin)?;
+        Ok(info.fd()?.as_fd().try_clone_to_owned()?)
     }
 
     fn asked(&self, action: &str) -> Command {
@@ -69,16 +86,6 @@ impl Drop for Chain {
     }
 }
 
-/// The first pin in a folder that is a program.
-fn program_in(folder: &Path) -> Result<Option<OwnedFd>, Problem> {
-    for entry in fs::read_dir(folder)? {
-        if let Ok(info) = ProgramInfo::from_pin(entry?.path()) {
-            return Ok(Some(info.fd()?.as_fd().try_clone_to_owned()?));
-        }
-    }
-    Ok(None)
-}
-
 fn chain(rules: &[Rule]) -> Option<String> {
     let mut text = format!("chain {NAME} BF_HOOK_XDP DROP\n");
     for rule in rules {
@@ -86,6 +93,16 @@ fn chain(rules: &[Rule]) -> Option<String> {
         let _ = writeln!(text, "rule {} DROP", matches(rule)?);
     }
     Some(text)
+}
+
+fn with_set(rules: &[Rule]) -> String {
+    const KEY: &str = "(ip4.daddr, udp.dport)";
+    let element = |rule: &Rule| format!("{}, {}", rule.to.address, rule.dports.0);
+    let elements: Vec<String> = rules.iter().map(element).collect();
+    let elements = elements.join("; ");
+    format!(
+        "chain {NAME} BF_HOOK_XDP DROP\nset s {KEY} in {{ {elements} }}\nrule {KEY} in s DROP\n"
+    )
 }
 
 fn matches(rule: &Rule) -> Option<String> {
