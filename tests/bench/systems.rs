@@ -49,7 +49,7 @@ pub(crate) const SYSTEMS: [(&str, System); 17] = [
     ("hash-xdp", System::Hash(Layer::Xdp)),
     ("hash-tc", System::Hash(Layer::Stack)),
     ("bpfilter-xdp", System::Bpfilter(bpfilter::Form::Chain)),
-    ("bpfilter-set", System::Bpfilter(bpfilter::Form::Set)),
+    ("bpfilter-xdp-set", System::Bpfilter(bpfilter::Form::Set)),
     ("nft-set", System::Nft(nft::Form::Set)),
     ("nft-vmap", System::Nft(nft::Form::Map)),
     ("nft-pipapo", System::Nft(nft::Form::Intervals)),

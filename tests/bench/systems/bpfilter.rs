@@ -47,18 +47,18 @@ impl Chain {
             Form::Set => (set.family == "exact").then(|| with_set(&set.rules)),
         };
         let chain = chain.ok_or(Unfit::Unsayable)?;
-        let mut loaded = Self {
-            command: PathBuf::from(named),
-            milliseconds: 0.0,
-        };
         let file = env::temp_dir().join(format!("{NAME}.{}", std::process::id()));
         fs::write(&file, chain)?;
-        let mut load = loaded.asked("load");
+        let command = PathBuf::from(named);
+        let mut load = asked(&command, "load");
         load.arg("--from-file").arg(&file);
         let done = patient::run(&mut load, "");
         fs::remove_file(&file)?;
-        loaded.milliseconds = done?.milliseconds;
-        Ok(loaded)
+        let milliseconds = done?.milliseconds;
+        Ok(Self {
+            command,
+            milliseconds,
+        })
     }
 
     /// Its program.
@@ -68,17 +68,17 @@ impl Chain {
         let info = ProgramInfo::from_pin(pin)?;
         Ok(info.fd()?.as_fd().try_clone_to_owned()?)
     }
+}
 
-    fn asked(&self, action: &str) -> Command {
-        let mut command = Command::new(&self.command);
-        command.args(["chain", action]);
-        command
-    }
+fn asked(bfcli: &Path, action: &str) -> Command {
+    let mut command = Command::new(bfcli);
+    command.args(["chain", action]);
+    command
 }
 
 impl Drop for Chain {
     fn drop(&mut self) {
-        let mut flush = self.asked("flush");
+        let mut flush = asked(&self.command, "flush");
         flush.args(["--name", NAME]);
         if let Err(unfit) = patient::run(&mut flush, "") {
             eprintln!("the chain {NAME} of bpfilter stays: {unfit}");
