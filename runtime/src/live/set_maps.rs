@@ -15,6 +15,7 @@ use std::path::Path;
 use sockc_compiler::artifact::{MapKind, SetPlan};
 use sockc_compiler::member_table;
 
+use super::beside::Beside;
 use super::member_table::MemberTable;
 use super::members::{
     DUE_KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
@@ -66,16 +67,17 @@ pub(crate) struct SetMaps {
     pub(crate) due: OwnedFd,
 }
 
-/// The name of the map of due times, next to that of a set's trie.
-pub(crate) fn due_name(trie: &str) -> String {
-    format!("{trie}_due")
-}
+/// The map of due times, beside a set's trie.
+pub(crate) const DUE: Beside = Beside {
+    word: "due",
+    title: "due_",
+};
 
 /// Makes the map of due times of a set and pins it.
 pub(crate) fn make_due(plan: &SetPlan, path: &Path) -> io::Result<()> {
     let room = plan.max.saturating_mul(2).saturating_add(1);
     let shape = Shape::trie(DUE_KEY as u32, 1, room);
-    let due = map::create(&format!("due_{}", plan.name), shape)?;
+    let due = map::create(&DUE.titled(&plan.name), shape)?;
     bpffs::pin(due.as_fd(), path)
 }
 
@@ -92,7 +94,7 @@ impl SetMaps {
             table: table.transpose()?,
             trie: open(&plan.map, MapKind::LpmTrie)?,
             state: open(&plan.state, MapKind::Array)?,
-            due: open(&due_name(&plan.map), MapKind::LpmTrie)?,
+            due: DUE.open(&plan.map, |name| open(name, MapKind::LpmTrie))?,
         })
     }
 
