@@ -18,7 +18,7 @@ use sockc_compiler::member_table;
 use super::beside::Beside;
 use super::member_table::MemberTable;
 use super::members::{
-    DUE_KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
+    DUE_KEY, KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
     read_value, value,
 };
 use crate::error::Error;
@@ -311,6 +311,18 @@ impl SetMaps {
             table.set_alone(side, false)?;
         }
         map::update(self.trie.as_fd(), &key(side, element), &value)
+    }
+
+    /// Has programs ask the table alone once nothing is in the trie any more, on whichever side.
+    pub(crate) fn settle_trie(&self, side: u8) -> io::Result<()> {
+        let Some(table) = &self.table else {
+            return Ok(());
+        };
+        let mut first = [0; KEY];
+        if !table.is_alone(side)? && !map::key_after(self.trie.as_fd(), None, &mut first)? {
+            table.set_alone(side, true)?;
+        }
+        Ok(())
     }
 
     /// Sets right what a killed command left: elements of the side that nobody asks, times and numbers.
