@@ -14,6 +14,7 @@ mod image;
 pub(crate) mod maps;
 mod member_table;
 mod members;
+mod nodes;
 mod port_classes;
 mod set_change;
 mod set_maps;
