@@ -20,6 +20,7 @@ mod lowered;
 mod manifest;
 mod maps;
 mod options;
+mod outside;
 mod program_names;
 mod reduced;
 mod size;
