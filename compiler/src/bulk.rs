@@ -44,7 +44,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 use crate::lower::CounterSlots;
 use crate::policy::{Action, Direction, Policy, RuleId};
 
-pub(crate) use grouping::plain;
+pub(crate) use grouping::{obstacle, plain};
 
 /// Plain rules of a direction from which on they are bulk.
 ///

@@ -15,6 +15,7 @@ mod labels;
 mod limits;
 mod list;
 mod literal;
+mod mapped;
 mod members;
 mod names;
 mod outside;
@@ -128,6 +129,7 @@ pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnost
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);
+    mapped::check(policy, &mut found);
     owner::check(policy, &mut found);
     members::check(policy, &mut found);
     limits::live(policy, &mut found);

@@ -20,7 +20,7 @@ use sockc_grammar::source::{SourceId, SourceMap, Span, Spanned};
 use crate::files::{BUILTINS, Files, next_to, normal, title_of_builtin};
 use crate::names::nearest;
 
-pub(crate) use list::List;
+pub(crate) use list::{List, place_of, read as read_list};
 
 /// The lists that sets are made of, by the place of the path that names them; `None` for those that are wrong.
 pub(crate) type Lists = BTreeMap<Span, Option<Rc<List>>>;

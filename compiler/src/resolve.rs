@@ -38,6 +38,8 @@ mod targets;
 mod tests;
 mod through;
 
+pub(crate) use live::prefixes_of_list;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 

@@ -53,7 +53,7 @@ pub(crate) struct Callers {
 }
 
 impl Callers {
-    /// Listens; a socket at the path that nobody listens at is replaced. Of several that begin at once one does.
+    /// Listens; a file at the path that no socket is bound to any more is replaced. Of several that begin at once one does.
     pub(crate) fn listen((path, mode): (&Path, u32), room: usize) -> Result<Self, Error> {
         let listening = || at(format!("listen at {}", path.display()));
         let _alone = alone(path).map_err(listening())?;
@@ -70,6 +70,11 @@ impl Callers {
             Ok(_) if unix::answers(path) => {
                 return Err(taken(
                     "somebody listens there already; name another path, or end who does (`ss -xlp` shows it)",
+                ));
+            }
+            Ok(_) if unix::is_bound(path).map_err(listening())? => {
+                return Err(taken(
+                    "a socket is bound there that does not listen yet; name another path, or end who has it (`ss -xap` shows it)",
                 ));
             }
             Ok(_) => fs::remove_file(path).map_err(listening())?,
@@ -182,6 +187,7 @@ fn alone(path: &Path) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
@@ -253,6 +259,41 @@ mod tests {
             assert_eq!(ones.len(), 1);
             assert!(unix::answers(&path));
         }
+    }
+
+    /// Somebody who has bound the path and is about to listen does so undisturbed.
+    #[test]
+    fn a_path_that_a_socket_is_bound_to_is_left_alone() {
+        use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, socket};
+        let folder = Folder::new("bound");
+        let path = folder.0.join("a path");
+        for kind in [SockType::SeqPacket, SockType::Stream, SockType::Datagram] {
+            let unix = AddressFamily::Unix;
+            let first = socket(unix, kind, SockFlag::SOCK_CLOEXEC, None).unwrap();
+            bind(first.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+            let Err(Error::Path { why, .. }) = begins(&path, 0o600) else {
+                panic!("what {kind:?} is bound to is replaced");
+            };
+            assert!(
+                why.starts_with("somebody") || why.starts_with("a socket"),
+                "{why}"
+            );
+            drop(first);
+            drop(begins(&path, 0o600).unwrap());
+        }
+    }
+
+    /// Who listened there is gone, and a connection that came by it is not.
+    #[test]
+    fn a_path_that_was_listened_at_is_replaced_beside_its_connections() {
+        let folder = Folder::new("accepted");
+        let path = folder.0.join("path");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let accepted = listener.accept().unwrap();
+        drop(listener);
+        drop(begins(&path, 0o600).unwrap());
+        drop((client, accepted));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! hold, and in which order these are written, so that every packet meets all of a change or nothing of it. Not here: sockets
 //! that entries lead to.
 
+mod beside;
 pub(crate) mod entries;
 mod entry_change;
 mod entry_trie;
@@ -13,6 +14,7 @@ mod image;
 pub(crate) mod maps;
 mod member_table;
 mod members;
+mod nodes;
 mod port_classes;
 mod set_change;
 mod set_maps;

@@ -4,6 +4,9 @@
 
 use std::net::IpAddr;
 
+use sockc_compiler::pipeline::list_of_live_set;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::SourceMap;
 use sockc_runtime::Prefix;
 
 /// Reads an address or a prefix; what is wrong with it is said with what to write.
@@ -80,23 +83,23 @@ fn wrong(text: &str) -> String {
     )
 }
 
-/// Reads the elements of a file, one a line; `#` begins a comment. Every wrong line is told, with its number.
+/// Reads the elements of a file as a policy that names it does. Every wrong line is told, with its number.
 pub(crate) fn elements(text: &str) -> Result<Vec<Prefix>, Vec<String>> {
-    let (mut found, mut mistakes) = (Vec::new(), Vec::new());
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.split('#').next().unwrap_or_default().trim();
-        if line.is_empty() {
-            continue;
+    let mut sources = SourceMap::default();
+    let id = sources.add_list("list", text);
+    let line = |wrong: &Diagnostic| {
+        let help = wrong.help.iter().map(|help| format!("; {help}"));
+        let (line, _) = sources.place(wrong.primary.span);
+        format!("line {line}: {}{}", wrong.message, help.collect::<String>())
+    };
+    match list_of_live_set(&sources, id) {
+        Err(wrong) => Err(wrong.iter().map(line).collect()),
+        Ok(found) => {
+            let prefixes = found.into_iter().map(|(address, length)| {
+                Prefix::new(address, length).ok_or_else(|| vec![host_bits(address, length)])
+            });
+            prefixes.collect()
         }
-        match element(line) {
-            Ok(one) => found.push(one),
-            Err(mistake) => mistakes.push(format!("line {number}: {mistake}")),
-        }
-    }
-    if mistakes.is_empty() {
-        Ok(found)
-    } else {
-        Err(mistakes)
     }
 }
 
@@ -145,5 +148,34 @@ mod tests {
         let mistakes = elements("10.0.0.1\nx\n::1\n10.0.0.1/8\n").unwrap_err();
         assert!(mistakes[0].starts_with("line 2: `x`"), "{mistakes:?}");
         assert!(mistakes[1].starts_with("line 4: "), "{mistakes:?}");
+    }
+
+    /// What a policy takes from a file, `set load` takes from it.
+    #[test]
+    fn files_are_read_as_policies_read_them() {
+        let text = "\u{feff}10.0.0.0-10.0.0.255 # a prefix\r\n\r\n\t2001:db8::/32 \r\n# none\r\n";
+        let texts = |found: Vec<Prefix>| found.iter().map(Prefix::to_string).collect::<Vec<_>>();
+        assert_eq!(
+            elements(text).map(texts),
+            Ok(vec!["10.0.0.0/24".to_owned(), "2001:db8::/32".to_owned()])
+        );
+        for (text, line, said) in [
+            (
+                "\u{feff}::1\r\n10.0.0.1-10.0.0.3",
+                2,
+                "write its prefixes: 10.0.0.1/32, 10.0.0.2/31",
+            ),
+            ("::1\n::ffff:192.0.2.7\n", 2, "matches no IPv4 packet"),
+            ("[::1]\n", 1, "no address"),
+            ("10.0.0.9-10.0.0.1", 1, "reversed"),
+        ] {
+            let mistakes = elements(text).unwrap_err();
+            assert_eq!(mistakes.len(), 1);
+            assert!(
+                mistakes[0].starts_with(&format!("line {line}: ")),
+                "{mistakes:?}"
+            );
+            assert!(mistakes[0].contains(said), "{mistakes:?}");
+        }
     }
 }

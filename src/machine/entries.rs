@@ -49,6 +49,8 @@ pub(crate) fn entries(text: &str, output: &mut Output) -> Result<Vec<LiveEntryPl
 pub(crate) fn lines(text: &str) -> Result<Vec<(usize, LiveEntryPlan)>, Vec<String>> {
     let (mut found, mut mistakes) = (Vec::new(), Vec::new());
     let mut names = BTreeSet::new();
+    // Editors of other systems put a byte order mark at the start.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
@@ -251,6 +253,8 @@ mod tests {
     fn every_wrong_line_of_a_file_is_told() {
         let file = "# tenants\n10.0.0.0/8:53 -> sock a # why\n\nudp [::1]:{1, 2} -> sock b\n";
         assert_eq!(lines(file).unwrap().len(), 3);
+        let marked = format!("\u{feff}{}", file.replace('\n', "\r\n"));
+        assert_eq!(lines(&marked).unwrap(), lines(file).unwrap());
         let mistakes = lines("x\n10.0.0.0/8:53 -> sock a\n10.0.0.1/8:53 -> sock a\n").unwrap_err();
         assert!(mistakes[0].starts_with("line 1: `x`: "), "{mistakes:?}");
         assert!(mistakes[1].starts_with("line 3: "), "{mistakes:?}");

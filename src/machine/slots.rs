@@ -15,6 +15,11 @@ use crate::output::Output;
 /// How a slot stands that is filled.
 const LISTENING: &str = "listening";
 
+/// Whether somebody is where a slot is filled from, and was not taken.
+pub(crate) fn is_not_taken(state: &SlotState) -> bool {
+    !matches!(state.state, Fill::Filled | Fill::Absent | Fill::Free)
+}
+
 /// How a place of a name with members stands that nobody is in, while others are in other places.
 const FREE: &str = "free";
 

@@ -230,13 +230,17 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
     let place = options(&arguments.place);
     let refreshed = sockc_runtime::socket_refresh(&place, arguments.socket.as_deref())
         .map_err(|error| refused(&error, output))?;
+    let taken = match refreshed.states.iter().any(slots::is_not_taken) {
+        true => Err(Exit::Refused),
+        false => Ok(()),
+    };
     if output.is_json() {
         output.value(&Refreshed {
             format: "sockc.socket-refresh/1",
             sockets: slots::slots(&refreshed.states),
             notes: &refreshed.notes,
         });
-        return Ok(());
+        return taken;
     }
     if refreshed.states.is_empty() {
         output.line(format_args!("{NONE} that could be looked for"));
@@ -245,7 +249,7 @@ fn refresh(arguments: &SocketRefresh, output: &mut Output) -> Result<(), Exit> {
     for note in &refreshed.notes {
         output.note(note);
     }
-    Ok(())
+    taken
 }
 
 fn list(place: &Deployment, output: &mut Output) -> Result<(), Exit> {

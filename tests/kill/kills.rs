@@ -119,6 +119,51 @@ fn set_add_and_del() {
     }
 }
 
+/// More lengths of prefixes than the set's table has: what is added and taken out is in the trie, also inside others.
+#[test]
+fn set_in_trie() {
+    for with_block in both() {
+        let scene = Scene::new(with_block);
+        let file = nested(&scene);
+        let again = in_trie(&file);
+        let add = [
+            "set",
+            "add",
+            "banned",
+            "127.0.0.12/30",
+            "--expires",
+            "never",
+        ];
+        kill(&scene, "set add, trie", &again, &add);
+        let del = ["set", "del", "banned", "127.0.0.11"];
+        kill(&scene, "set del, trie", &again, &del);
+    }
+}
+
+/// A file with two elements of each of nine lengths and one of two others, which are none of the eight that the table of a set has.
+pub(crate) fn nested(scene: &Scene) -> String {
+    let both =
+        (9..18).flat_map(|length| [64, 128].map(|first| format!("{first}.0.0.0/{length}\n")));
+    let text = format!("127.0.0.11\n127.0.0.14/31\n{}", both.collect::<String>());
+    scene.file("nested-set.txt", &text)
+}
+
+/// Loads it, with times, and has something inside that expires at another one, so that a change looks inside prefixes.
+pub(crate) fn in_trie(file: &str) -> impl Fn(&Scene) {
+    move |scene| {
+        if scene
+            .sockc(&["set", "load", "banned", file, "--expires", "1h"])
+            .code
+            != Some(0)
+        {
+            old(scene);
+            scene.must(&["set", "load", "banned", file, "--expires", "1h"]);
+        }
+        scene.must(&["set", "add", "banned", "127.0.0.1", "--expires", "2h"]);
+        scene.must(&["set", "del", "banned", "127.0.0.1"]);
+    }
+}
+
 #[test]
 fn map_load() {
     for with_block in both() {

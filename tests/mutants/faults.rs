@@ -27,6 +27,7 @@ mod loading;
 mod lower;
 mod meaning;
 mod members;
+mod mended;
 mod outside;
 mod parser;
 mod passes;
@@ -169,6 +170,7 @@ pub(crate) fn all() -> Vec<Fault> {
         bounded::FAULTS,
         handed::FAULTS,
         members::FAULTS,
+        mended::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
     ];

@@ -249,6 +249,14 @@ fn what_cannot_stand_behind_a_name_is_refused_in_words_and_changes_nothing() {
         "before"
     );
     place.says(&["apply", &place.policy], 0);
+    let path = place.folder.0.join("other.sock");
+    let listen = ["socket", "listen", path.to_str().unwrap()];
+    let mistyped = place.says(
+        &[&listen[..], &["--only", "web", "--only", "wbe"]].concat(),
+        64,
+    );
+    assert!(mistyped.contains("did you mean \"web\"?"), "{mistyped}");
+    assert!(!path.exists(), "{mistyped}");
     let cases: [(Vec<u8>, Vec<RawFd>, &str); 13] = [
         (
             message("nobody"),

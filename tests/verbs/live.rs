@@ -541,6 +541,13 @@ fn a_socket_that_packets_do_not_find_is_told_with_the_reason() {
         setfsuid(Uid::from_raw(65_536));
         shared(None)
     };
+    let strange = lab.server.run(|| shared(None)).unwrap();
+    let left = on_server(&lab, &["socket", "refresh", "dns"]);
+    assert_eq!(left.code, Some(3), "{}", left.stderr);
+    assert!(left.stdout.contains("is not the owner"), "{}", left.stdout);
+    drop(strange);
+    let nobody = on_server(&lab, &["socket", "refresh", "dns"]);
+    assert_eq!(nobody.code, Some(0), "{}", nobody.stderr);
     let own = lab.server.run(owners).unwrap();
     told(
         &lab,

@@ -161,7 +161,7 @@ fn entries_that_are_gone_are_told_as_damage() {
     for wrong in ["rm $0", "ln -sf /etc/passwd $0"] {
         done(&lab, &["apply", &path]);
         let damage = || {
-            let find = "find /sys/fs/bpf/sockc -name '*_entries'";
+            let find = "find /sys/fs/bpf/sockc -name '*-entries'";
             let found = Command::new("sh").args(["-c", find]).output().unwrap();
             let pin = String::from_utf8(found.stdout).unwrap();
             let ran = Command::new("sh").args(["-c", wrong, pin.trim()]).status();

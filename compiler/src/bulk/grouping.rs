@@ -9,7 +9,7 @@ use super::conditions::told_apart;
 use super::questions::most_asked;
 use super::{Breadth, Bulk, Conditions, Group, Taking, is_terminal};
 use crate::chain::Chain;
-use crate::classifier::{is_answerable, is_plain, question};
+use crate::classifier::{is_answerable, is_in_pieces, is_plain, question};
 use crate::field::{Field, FieldKind};
 use crate::hook::{Ability, Hook};
 use crate::place::{changes_on_the_way, fields, has_lookup};
@@ -126,9 +126,33 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
         .collect()
 }
 
+/// What keeps a rule out of all tables, whatever the others are; in words that follow how many there are. A shortcut stands by
+/// itself: whom it is about is asked from the other end too ([`crate::chain::concern`]).
+pub(crate) fn obstacle(rule: &Rule) -> Option<&'static str> {
+    if !asks(rule.direction) {
+        return Some("of a list that has none");
+    }
+    let obstacles = [
+        (!rule.action.decides(), "with `count`"),
+        (
+            matches!(rule.action, Action::Shortcut(_)),
+            "with `shortcut`",
+        ),
+        (rule.rate.is_some(), "with a rate"),
+        (rule.mark.is_some(), "with a mark"),
+        (rule.log.is_some(), "with `log`"),
+        (rule.in_lookup(), "for new flows alone"),
+        (
+            !is_answerable(&rule.matches) && !is_in_pieces(&rule.matches),
+            "with conditions that no tables answer",
+        ),
+    ];
+    let mut there = obstacles.into_iter().filter(|(there, _)| *there);
+    there.next().map(|(_, why)| why)
+}
+
 /// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it
-/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk. A
-/// shortcut stands by itself: whom it is about is asked from the other end too ([`crate::chain::concern`]).
+/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk.
 fn is_bulk(
     id: RuleId,
     rule: &Rule,
@@ -137,15 +161,10 @@ fn is_bulk(
 ) -> bool {
     let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
     breadth != Breadth::Nothing
-        && rule.action.decides()
-        && !matches!(rule.action, Action::Shortcut(_))
-        && rule.rate.is_none()
-        && rule.mark.is_none()
-        && rule.log.is_none()
-        && !rule.in_lookup()
+        && obstacle(rule).is_none()
+        && is_answerable(&rule.matches)
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
-        && is_answerable(&rule.matches)
         && (is_plain(&rule.matches) || may_ask(id, rule, conditions, looked_up))
 }
 

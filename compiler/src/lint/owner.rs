@@ -2,12 +2,15 @@
 //!
 //! Not here: `registered` sockets, which a command hands over, and those that a process or systemd is named for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::Span;
 
 use super::ANYBODYS_SOCKET;
-use crate::policy::{Direction, Endpoint, Listen, Policy, Rule, Side, Socket, SocketOrigin};
+use crate::policy::{
+    Direction, Endpoint, Listen, Policy, Rule, Side, Socket, SocketId, SocketOrigin,
+};
 use crate::protocol::IpProtocol;
 
 /// The first port that any user may bind (`net.ipv4.ip_unprivileged_port_start`, as kernels start).
@@ -15,7 +18,7 @@ const UNPRIVILEGED: u16 = 1024;
 
 /// Reports redirects of such ports to a socket without an owner that any user may bind.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
-    let mut told = BTreeSet::new();
+    let mut told: BTreeMap<SocketId, (Diagnostic, BTreeSet<Span>)> = BTreeMap::new();
     for (_, rule) in policy.rules_of(Direction::In) {
         let Some(id) = rule.action.receiver() else {
             continue;
@@ -24,12 +27,31 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
         let Some(listen) = anybodys(socket, rule) else {
             continue;
         };
+        if !takes_low_ports(rule) {
+            continue;
+        }
+        let first = || (report(rule, socket, listen), BTreeSet::new());
+        let (first, others) = told.entry(id).or_insert_with(first);
         // The entries of a map are one redirect.
-        let span = rule.place.span;
-        if takes_low_ports(rule) && told.insert((span.source, span.start, id)) {
-            found.push(report(rule, socket, listen));
+        if rule.place.span != first.primary.span {
+            others.insert(rule.place.span);
         }
     }
+    let all = told.into_values();
+    found.extend(all.map(|(first, others)| with_others(first, &others)));
+}
+
+/// The report of the first rule, with how many do the same.
+fn with_others(first: Diagnostic, others: &BTreeSet<Span>) -> Diagnostic {
+    let Some(span) = others.first() else {
+        return first;
+    };
+    let label = match others.len() - 1 {
+        0 => "so does this rule".to_owned(),
+        1 => "so do this rule and 1 more".to_owned(),
+        more => format!("so do this rule and {more} more"),
+    };
+    first.also(*span, label)
 }
 
 /// The address of a socket that any user may bind to get what the rule takes.

@@ -6,6 +6,7 @@ use sockc_grammar::diagnostic::{Diagnostic, Severity};
 
 use super::compilation::{Stop, too_much};
 use super::options::{Expects, Job};
+use super::outside;
 use crate::bulk::Bulk;
 use crate::chain::Chain;
 use crate::compose::{self, Fault};
@@ -13,7 +14,7 @@ use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
 use crate::observer::Observer;
 use crate::place;
-use crate::policy::Policy;
+use crate::policy::{Direction, Policy};
 
 /// What is known of a policy before code is made of it.
 pub(super) struct Analysis {
@@ -26,6 +27,8 @@ pub(super) struct Analysis {
     /// Why plain rules for packets that arrive are not in tables: what placement said of the groups that are no groups
     /// because of it, or why no tables hold them.
     pub(super) refused: Option<Diagnostic>,
+    /// Why rules of a list are in no tables whatever the others are.
+    pub(super) outside: Vec<(Direction, Diagnostic)>,
 }
 
 impl Analysis {
@@ -42,14 +45,18 @@ impl Analysis {
         self.bulk.as_ref().map_or(whole, |bulk| &bulk.policy)
     }
 
-    /// The same refusal, with why the rules are not in tables, where that is why.
-    pub(super) fn without_tables(&self, mut refusal: Diagnostic) -> Diagnostic {
-        if let Some(why) = &self.refused {
-            let text = format!("tables were not possible: {}", why.message);
-            refusal = refusal.also(why.primary.span, text);
-            refusal.secondary.extend(why.secondary.iter().cloned());
-        }
-        refusal
+    /// The same refusal, of a list if it is of one, with why rules are not in tables, where that is why.
+    pub(super) fn without_tables(&self, of: Option<Direction>, refusal: Diagnostic) -> Diagnostic {
+        let arriving = self
+            .refused
+            .iter()
+            .filter(|_| of.is_none_or(|of| of == Direction::In));
+        let outside = self.outside.iter();
+        let outside = outside.filter(|(list, _)| of.is_none_or(|of| of == *list));
+        let why = arriving.chain(outside.map(|(_, why)| why));
+        why.fold(refusal, |told, why| {
+            with_reason(told, why, self.bulk.is_some())
+        })
     }
 
     /// Why there is no more.
@@ -60,8 +67,32 @@ impl Analysis {
         job: Job<'_>,
     ) -> Stop {
         let refusal = too_much(policy, exceeded, job.whole());
-        Stop::Diagnostics(vec![self.without_tables(refusal)])
+        Stop::Diagnostics(vec![self.without_tables(None, refusal)])
     }
+}
+
+impl Stop {
+    /// The same, where it is a refusal, with why there are no tables.
+    pub(super) fn without_tables(self, why: &Diagnostic) -> Self {
+        let Self::Diagnostics(mut found) = self else {
+            return self;
+        };
+        if let Some(first) = found.first_mut() {
+            *first = with_reason(first.clone(), why, false);
+        }
+        Self::Diagnostics(found)
+    }
+}
+
+/// A refusal with why rules are not in tables: these, where others are.
+fn with_reason(refusal: Diagnostic, why: &Diagnostic, others: bool) -> Diagnostic {
+    let text = match others {
+        true => format!("tables were not possible for these: {}", why.message),
+        false => format!("tables were not possible: {}", why.message),
+    };
+    let mut refusal = refusal.also(why.primary.span, text);
+    refusal.secondary.extend(why.secondary.iter().cloned());
+    refusal
 }
 
 /// A policy and those inside it, in order.
@@ -79,6 +110,7 @@ pub(super) fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
         store,
         chains,
         refused: None,
+        outside: outside::of(policy),
     })
 }
 

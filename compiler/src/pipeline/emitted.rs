@@ -12,7 +12,7 @@ use super::tabled::Tabled;
 use crate::artifact::Program;
 use crate::emit;
 use crate::ir::Function;
-use crate::policy::{Direction, Policy};
+use crate::policy::Policy;
 
 /// Refuses what would be beyond a limit, as far as can be said before code is made of it.
 pub(super) fn check_limits(
@@ -58,7 +58,7 @@ fn limited<'a>(
     }
 }
 
-/// Does something with each function. What is refused of packets that arrive may be so for want of tables.
+/// Does something with each function. What is refused of a list may be so for want of tables.
 fn each<'a, T>(
     analysis: &'a Analysis,
     lowered: &'a Lowered,
@@ -67,13 +67,15 @@ fn each<'a, T>(
     let functions = lowered.functions.iter().enumerate();
     functions.map(move |(number, function)| {
         let chain = analysis.chains.get(number);
-        let arrives = chain.is_some_and(|chain| chain.hook.direction() == Direction::In);
-        work(function).map_err(|stop| match stop {
-            Stop::Diagnostics(found) if arrives => {
-                let found = found.into_iter().map(|one| analysis.without_tables(one));
+        work(function).map_err(|stop| match (stop, chain) {
+            (Stop::Diagnostics(found), Some(chain)) => {
+                let of = Some(chain.hook.direction());
+                let found = found
+                    .into_iter()
+                    .map(|one| analysis.without_tables(of, one));
                 Stop::Diagnostics(found.collect())
             }
-            other => other,
+            (other, _) => other,
         })
     })
 }

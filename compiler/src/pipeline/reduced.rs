@@ -12,6 +12,7 @@ use sockc_grammar::source::Span;
 
 use super::analysis::{Analysis, as_it_is};
 use super::compilation::{Stop, TOO_LARGE};
+use super::outside;
 use crate::bulk::{Breadth, Bulk, Conditions, MIN_RULES, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
@@ -85,7 +86,7 @@ fn in_classes(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
     let first = bulk.unclassed.first()?;
     let count = Some(bulk.unclassed.len()).filter(|count| *count >= FEW)?;
     let what = format!(
-        "the conditions of {count} rules tell more than {MAX_CLASSES} classes of packets apart, together with those of the others"
+        "with the conditions of {count} rules, tables would tell more than {MAX_CLASSES} kinds of packets apart"
     );
     let place = &policy.rules[*first].place;
     let label = "this is one of them";
@@ -133,6 +134,7 @@ fn in_groups(
             Ok((store, chains)) => {
                 return Ok(Some(Analysis {
                     refused: in_classes(policy, &bulk).or_else(|| in_questions(policy, &bulk)),
+                    outside: outside::of(policy),
                     bulk: Some(bulk),
                     store,
                     chains,

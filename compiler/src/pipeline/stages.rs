@@ -90,7 +90,10 @@ fn build(
         match tabled::tables(policy, &analysis, &decided, job)? {
             Ok(tabled) => break (decided, tabled),
             // A compare tree may hold what no tables do.
-            Err(why) => analysis = with_less(policy, &analysis, job)?.because(why),
+            Err(why) => {
+                let less = with_less(policy, &analysis, job);
+                analysis = less.map_err(|stop| stop.without_tables(&why))?.because(why);
+            }
         }
     };
     observer.stage("lower");

@@ -66,44 +66,62 @@ struct Gathered {
 }
 
 /// Reads a list; it is of use only if no error was found.
-pub(super) fn read(
+pub(crate) fn read(
     source: &Source,
     id: SourceId,
     observer: &mut dyn Observer,
 ) -> (List, Vec<Diagnostic>) {
     let mut gathered = Gathered::default();
-    let text = &source.text;
-    // Editors of other systems put a byte order mark at the start.
-    let mut start = if text.starts_with('\u{feff}') { 3 } else { 0 };
     let mut told = 0;
-    while start < text.len() {
-        let end = text[start..].find('\n').map_or(text.len(), |at| start + at);
-        gathered.line(&text[start..end], start, id);
-        start = end + 1;
-        if start - told >= STEP {
-            told = start;
-            observer.progress(start.min(text.len()) as u64, text.len() as u64);
+    for (element, span) in written(source, id) {
+        gathered.take(element, span);
+        let at = span.end as usize;
+        if at - told >= STEP {
+            told = at;
+            observer.progress(at as u64, source.text.len() as u64);
         }
     }
     gathered.finish()
 }
 
-impl Gathered {
-    /// Takes a line that begins at this byte.
-    fn line(&mut self, line: &str, at: usize, source: SourceId) {
+/// Where the first element stands that goes from one address to another.
+pub(crate) fn place_of(source: &Source, id: SourceId, ends: (IpAddr, IpAddr)) -> Option<Span> {
+    let mut all = written(source, id);
+    all.find(|(element, span)| bounds(element, *span).is_ok_and(|found| found == ends))
+        .map(|(_, span)| span)
+}
+
+/// The elements of a list as they are written, one a line, without comments.
+fn written(source: &Source, id: SourceId) -> impl Iterator<Item = (&str, Span)> {
+    // Editors of other systems put a byte order mark at the start.
+    let mark = if source.text.starts_with('\u{feff}') {
+        3
+    } else {
+        0
+    };
+    let mut at = mark;
+    let lines = source.text[mark..].split('\n').map(move |line| {
+        let start = at;
+        at += line.len() + 1;
+        (line, start)
+    });
+    lines.filter_map(move |(line, at)| {
         let element = line.split_once('#').map_or(line, |(before, _)| before);
-        let blank = element.len() - element.trim_start().len();
+        let start = at + element.len() - element.trim_start().len();
         let element = element.trim();
-        if element.is_empty() {
-            return;
-        }
         let position = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        let start = at + blank;
         let span = Span {
-            source,
+            source: id,
             start: position(start),
             end: position(start + element.len()),
         };
+        (!element.is_empty()).then_some((element, span))
+    })
+}
+
+impl Gathered {
+    /// Takes an element.
+    fn take(&mut self, element: &str, span: Span) {
         self.elements += 1;
         match bounds(element, span) {
             Ok((IpAddr::V4(low), IpAddr::V4(high))) => {

@@ -104,7 +104,7 @@ fn start(
             // One that is wrong has been reported.
             let list = lists.get(&path.span)?.as_ref()?;
             list_fits(list, max.as_ref(), report)?;
-            return of_list(list, path.span, report);
+            return report.checked(prefixes_of_list(list, |_| path.span));
         }
         SetValue::Addresses {
             first: SetTerm::Elements(elements),
@@ -164,17 +164,16 @@ pub(super) fn list_fits(
     None
 }
 
-/// The prefixes of a file, each as a line of it says.
-fn of_list(list: &List, span: Span, report: &mut Report) -> Option<Vec<(IpAddr, u8)>> {
-    let mut found = Vec::new();
-    for (low, high) in list.written() {
-        let [one] = prefixes_of(low, high)[..] else {
-            report.push(no_range(low, high, span));
-            return None;
-        };
-        found.push(one);
-    }
-    Some(found)
+/// The prefixes of a list, each as a line of it says; or the first line that is none, of which `place` says where it stands.
+pub(crate) fn prefixes_of_list(
+    list: &List,
+    place: impl Fn((IpAddr, IpAddr)) -> Span,
+) -> Result<Vec<(IpAddr, u8)>, Box<Diagnostic>> {
+    let prefix = |(low, high)| match prefixes_of(low, high)[..] {
+        [one] => Ok(one),
+        _ => Err(Box::new(no_range(low, high, place((low, high))))),
+    };
+    list.written().map(prefix).collect()
 }
 
 /// The prefixes of an element: one, or for `any` one of each family.

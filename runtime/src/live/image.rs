@@ -9,12 +9,13 @@ use std::io;
 
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::entry_table::{
-    HEAD, IN_TRIE, Key, META_AT, NEXT_AT, NODE, PLAN, PLAN_AT, PLANS, Piece, Plan, TRIE_SIDE,
-    VALUES_AT, VIEW, head_bits, side_nodes,
+    HEAD, IN_TRIE, Key, PLAN, PLAN_AT, PLANS, Piece, Plan, TRIE_SIDE, VALUES_AT, VIEW, head_bits,
+    side_nodes,
 };
 use sockc_compiler::protocol::IpProtocol;
 
 use super::entries::Entry;
+use super::nodes::{self, node_at};
 use crate::prefix::Prefix;
 use crate::sys::shared::Words;
 
@@ -233,31 +234,18 @@ impl Image {
 
     /// The node that has a key, and how many there are in its chain.
     pub(crate) fn find(&self, plan: &Plan, key: &Key) -> io::Result<(Option<u32>, usize)> {
-        let mut id = self.heads.word(self.head_at(plan, key))?;
-        let (mut found, mut length) = (None, 0);
-        while id != 0 {
-            if self.node(id)?.key == *key {
-                found = Some(id);
-            }
-            length += 1;
-            id = self.nodes.word(node_at(id) + usize::from(NEXT_AT))?;
-            if length > side_nodes(self.max) as usize {
-                return Err(foreign());
-            }
-        }
-        Ok((found, length))
+        let first = self.heads.word(self.head_at(plan, key))?;
+        let most = side_nodes(self.max) as usize;
+        let chain = nodes::find(&*self.nodes, first, key, most)?;
+        let chain = chain.ok_or_else(foreign)?;
+        Ok((chain.node, chain.length))
     }
 
     pub(crate) fn node(&self, id: u32) -> io::Result<Node> {
-        let at = node_at(id);
-        let word = |place: usize| self.nodes.word(at + place);
-        let values = usize::from(VALUES_AT);
+        let values = node_at(id) + usize::from(VALUES_AT);
         Ok(Node {
-            key: Key {
-                words: [word(0)?, word(4)?, word(8)?, word(12)?],
-                meta: word(usize::from(META_AT))?,
-            },
-            values: [word(values)?, word(values + 4)?],
+            key: nodes::key(&*self.nodes, id)?,
+            values: [self.nodes.word(values)?, self.nodes.word(values + 4)?],
         })
     }
 
@@ -387,10 +375,6 @@ impl Image {
         let chain = Key::new(prefix.address(), prefix.length(), every).hash(0, bits);
         4 * ((side as usize) << bits | chain as usize)
     }
-}
-
-fn node_at(id: u32) -> usize {
-    (id * NODE) as usize
 }
 
 fn read(words: &dyn Words, at: usize, length: usize) -> io::Result<Vec<u8>> {

@@ -13,6 +13,7 @@ use sockc_compiler::artifact::{LiveEntryPlan, LiveMapPlan, Manifest, MapKind};
 use sockc_compiler::entry_table::{HEAD, NODE, PLAN, STATE};
 
 use super::Missing;
+use super::beside::Beside;
 use super::entries::{Entry, Names, packets, text};
 use super::entry_change::{Edit, settle};
 use super::entry_trie::{TrieMaps, check_keys};
@@ -194,10 +195,11 @@ fn change(
     })
 }
 
-/// The name of the array of entries, next to that of the keys.
-fn entries_name(nodes: &str) -> String {
-    format!("{nodes}_entries")
-}
+/// The array of entries, beside that of the keys.
+const ENTRIES: Beside = Beside {
+    word: "entries",
+    title: "ent_",
+};
 
 /// The kernel's maps of a live map.
 struct Opened<'a> {
@@ -223,12 +225,14 @@ impl<'a> Opened<'a> {
         (state, generation): (&State, u32),
         access: Access,
     ) -> Result<Self, Error> {
-        let words = |name: &str, value: u32| -> Result<Box<dyn Words>, Error> {
-            let array = state.open_map(generation, name, MapKind::Array)?;
+        let array = |name: &str| state.open_map(generation, name, MapKind::Array);
+        let shared = |name: &str, array, value| -> Result<Box<dyn Words>, Error> {
             let writable = access == Access::Change;
             let shared = Shared::new(array, value, writable).map_err(at(format!("open {name}")))?;
             Ok(Box::new(shared))
         };
+        let words = |name: &str, value| shared(name, array(name)?, value);
+        let entries = ENTRIES.open(&plan.nodes, array)?;
         Ok(Self {
             plan,
             names: Names::new(&plan.name, manifest),
@@ -238,7 +242,7 @@ impl<'a> Opened<'a> {
                 plans: words(&plan.plans, PLAN)?,
                 heads: words(&plan.heads, HEAD)?,
                 nodes: words(&plan.nodes, NODE)?,
-                records: words(&entries_name(&plan.nodes), RECORD as u32)?,
+                records: shared(&ENTRIES.name(&plan.nodes), entries, RECORD as u32)?,
                 wait: caps::wait_for_running_programs,
             },
             trie: TrieMaps::open(plan, state, generation)?,
@@ -382,9 +386,9 @@ pub(crate) fn fill(
     generation: u32,
 ) -> Result<(), Error> {
     for (plan, of_plan) in carried(manifest, before, (state, netns))? {
-        let name = entries_name(&plan.nodes);
+        let name = ENTRIES.name(&plan.nodes);
         let path = state.map(generation, &name);
-        let title = format!("ent_{}", plan.name);
+        let title = ENTRIES.titled(&plan.name);
         Shared::create(&title, RECORD as u32, record_elements(plan.max))
             .and_then(|array| bpffs::pin(array.as_fd(), &path))
             .map_err(at(format!("make {}", path.display())))?;

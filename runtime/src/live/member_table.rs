@@ -9,13 +9,14 @@ use std::collections::BTreeMap;
 use std::io;
 
 use sockc_compiler::artifact::{MapKind, SetPlan, SetTablePlan};
-use sockc_compiler::entry_table::{HEAD, Key, Kind, META_AT, NEXT_AT, NODE, side_nodes};
+use sockc_compiler::entry_table::{HEAD, Key, Kind, NODE, side_nodes};
 use sockc_compiler::member_table::{
     ALONE_AT, BASE_AT, DEPTH, ELEMENTS_AT, KINDS, NODES_AT, PLAN, SEED_AT, TIME_AT, head_bits, key,
     kind, place, room,
 };
 
 use super::members::foreign;
+use super::nodes::{self, Chain, node_at};
 use crate::error::{Error, at};
 use crate::prefix::Prefix;
 use crate::sys::shared::{Shared, Words};
@@ -36,13 +37,6 @@ pub(crate) struct MemberTable {
     plans: Shared,
     heads: Shared,
     nodes: Shared,
-}
-
-/// A chain, and the node in it that was looked for.
-struct Chain {
-    head: usize,
-    length: usize,
-    node: Option<u32>,
 }
 
 impl MemberTable {
@@ -119,30 +113,16 @@ impl MemberTable {
         Ok(true)
     }
 
-    /// The chain of a key; what is beyond what programs look at is none of it.
-    fn chain(&self, side: u8, key: &Key) -> io::Result<Chain> {
+    /// The place of the head of a key's chain.
+    fn head_at(&self, side: u8, key: &Key) -> io::Result<usize> {
         let hash = key.hash(self.seed(side)?, head_bits(self.max));
-        let head = (self.word(side, BASE_AT)? | hash) as usize * HEAD as usize;
-        let (mut id, mut length, mut node) = (self.heads.word(head)?, 0, None);
-        while id != 0 {
-            if length == DEPTH {
-                return Err(foreign());
-            }
-            if self.key(id)? == *key {
-                node = Some(id);
-            }
-            length += 1;
-            id = self.nodes.word(node_at(id) + usize::from(NEXT_AT))?;
-        }
-        Ok(Chain { head, length, node })
+        Ok((self.word(side, BASE_AT)? | hash) as usize * HEAD as usize)
     }
 
-    fn key(&self, id: u32) -> io::Result<Key> {
-        let word = |place: usize| self.nodes.word(node_at(id) + place);
-        Ok(Key {
-            words: [word(0)?, word(4)?, word(8)?, word(12)?],
-            meta: word(usize::from(META_AT))?,
-        })
+    /// The chain of a key; what is beyond what programs look at is none of it.
+    fn chain(&self, side: u8, key: &Key) -> io::Result<Chain> {
+        let first = self.heads.word(self.head_at(side, key)?)?;
+        nodes::find(&self.nodes, first, key, DEPTH)?.ok_or_else(foreign)
     }
 
     /// The node of a prefix, whether it is an element or was one.
@@ -179,11 +159,11 @@ impl MemberTable {
         if chain.length >= DEPTH {
             return Ok(false);
         }
-        let id = self.first(side) + count;
-        self.write(id, &key, self.heads.word(chain.head)?)?;
+        let (id, head) = (self.first(side) + count, self.head_at(side, &key)?);
+        self.write(id, &key, self.heads.word(head)?)?;
         // What is in a chain is counted: its number is not given out again. It is an element from its time on.
         self.set_word(side, NODES_AT, count + 1)?;
-        self.heads.set_word(chain.head, id)?;
+        self.heads.set_word(head, id)?;
         self.set_time(side, id, until)?;
         Ok(true)
     }
@@ -220,7 +200,10 @@ impl MemberTable {
         for id in self.first(side)..self.first(side) + count {
             match self.time(id)? {
                 0 => {}
-                until => found.push((prefix_of(&self.key(id)?).ok_or_else(foreign)?, until)),
+                until => found.push((
+                    prefix_of(&nodes::key(&self.nodes, id)?).ok_or_else(foreign)?,
+                    until,
+                )),
             }
         }
         Ok(found)
@@ -309,10 +292,6 @@ fn most_used(elements: &[Timed]) -> Vec<Kind> {
     let of = |v6: bool| kinds.iter().filter(move |(kind, _)| kind.v6 == v6);
     let both = of(false).take(KINDS).chain(of(true).take(KINDS));
     both.map(|(kind, _)| *kind).collect()
-}
-
-fn node_at(id: u32) -> usize {
-    id as usize * NODE as usize
 }
 
 fn key_of(element: Prefix) -> Key {

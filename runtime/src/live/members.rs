@@ -14,7 +14,7 @@ pub(crate) const NEVER: u64 = u64::MAX;
 /// Bits of a key before the address: family and side.
 const HEAD: u32 = 8;
 /// Bytes of a key: prefix length, family and side, address, and three zeros.
-const KEY: usize = 24;
+pub(crate) const KEY: usize = 24;
 /// Bytes of a value.
 pub(crate) const VALUE: usize = 24;
 /// Bytes of the key of a time: its length in bits, side, time, family, address, length of the prefix, and one zero.

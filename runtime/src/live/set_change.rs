@@ -87,6 +87,8 @@ impl<'a> Change<'a> {
 
     /// Ends the change. Gives how many elements there are.
     pub(crate) fn finish(mut self) -> usize {
+        // Where this is refused, programs ask a trie in which nothing is.
+        let _ = self.maps.settle_trie(self.condition.side);
         self.condition.unfinished = false;
         // Packets meet the change already. Where this is refused, the next change looks at all of it once more.
         let _ = self.maps.set_condition(self.condition);

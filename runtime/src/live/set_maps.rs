@@ -15,9 +15,10 @@ use std::path::Path;
 use sockc_compiler::artifact::{MapKind, SetPlan};
 use sockc_compiler::member_table;
 
+use super::beside::Beside;
 use super::member_table::MemberTable;
 use super::members::{
-    DUE_KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
+    DUE_KEY, KEY, Members, NEVER, Times, VALUE, due_key, foreign, key, read_due_key, read_key,
     read_value, value,
 };
 use crate::error::Error;
@@ -66,16 +67,17 @@ pub(crate) struct SetMaps {
     pub(crate) due: OwnedFd,
 }
 
-/// The name of the map of due times, next to that of a set's trie.
-pub(crate) fn due_name(trie: &str) -> String {
-    format!("{trie}_due")
-}
+/// The map of due times, beside a set's trie.
+pub(crate) const DUE: Beside = Beside {
+    word: "due",
+    title: "due_",
+};
 
 /// Makes the map of due times of a set and pins it.
 pub(crate) fn make_due(plan: &SetPlan, path: &Path) -> io::Result<()> {
     let room = plan.max.saturating_mul(2).saturating_add(1);
     let shape = Shape::trie(DUE_KEY as u32, 1, room);
-    let due = map::create(&format!("due_{}", plan.name), shape)?;
+    let due = map::create(&DUE.titled(&plan.name), shape)?;
     bpffs::pin(due.as_fd(), path)
 }
 
@@ -92,7 +94,7 @@ impl SetMaps {
             table: table.transpose()?,
             trie: open(&plan.map, MapKind::LpmTrie)?,
             state: open(&plan.state, MapKind::Array)?,
-            due: open(&due_name(&plan.map), MapKind::LpmTrie)?,
+            due: DUE.open(&plan.map, |name| open(name, MapKind::LpmTrie))?,
         })
     }
 
@@ -309,6 +311,18 @@ impl SetMaps {
             table.set_alone(side, false)?;
         }
         map::update(self.trie.as_fd(), &key(side, element), &value)
+    }
+
+    /// Has programs ask the table alone once nothing is in the trie any more, on whichever side.
+    pub(crate) fn settle_trie(&self, side: u8) -> io::Result<()> {
+        let Some(table) = &self.table else {
+            return Ok(());
+        };
+        let mut first = [0; KEY];
+        if !table.is_alone(side)? && !map::key_after(self.trie.as_fd(), None, &mut first)? {
+            table.set_alone(side, true)?;
+        }
+        Ok(())
     }
 
     /// Sets right what a killed command left: elements of the side that nobody asks, times and numbers.

@@ -13,7 +13,7 @@ use sockc_compiler::artifact::{Manifest, MapKind, SetPlan};
 use super::Missing;
 use super::members::{Members, NEVER};
 use super::set_change::Change;
-use super::set_maps::{SetMaps, due_name, make_due};
+use super::set_maps::{DUE, SetMaps, make_due};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared, unless_passing};
 use crate::groups::refused;
@@ -366,7 +366,7 @@ pub(crate) fn fill(
     kept: &[Kept],
 ) -> Result<(), Error> {
     for plan in &manifest.sets {
-        let due = state.map(generation, &due_name(&plan.map));
+        let due = state.map(generation, &DUE.name(&plan.map));
         match kept.iter().find(|kept| kept.name == plan.map) {
             Some(kept) => keep_due(plan, kept, state, generation)?,
             None => {
@@ -381,10 +381,12 @@ pub(crate) fn fill(
 /// Pins the due times of a set that is taken over. No program reads them: where their pin is gone they are gone, and the next
 /// change takes them from the elements again.
 fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Result<(), Error> {
-    let path = state.map(generation, &due_name(&plan.map));
+    let path = state.map(generation, &DUE.name(&plan.map));
     let name = kept.pin.file_name().and_then(|name| name.to_str());
-    let pin = kept.pin.with_file_name(due_name(name.unwrap_or_default()));
-    match pinned_map(&pin, MapKind::LpmTrie) {
+    let before = DUE.open(name.unwrap_or_default(), |name| {
+        pinned_map(&kept.pin.with_file_name(name), MapKind::LpmTrie)
+    });
+    match before {
         Err(Error::State { .. }) => {
             make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
             let maps = SetMaps::open(plan, true, |name, kind| {

@@ -1,7 +1,7 @@
 //! What was found of this kernel, kept until the machine starts again: trying takes some dozen system calls.
 //!
-//! Takes a file; gives what it says, if it was written by this sockc, since this boot, on this kernel, by root alone. Anything
-//! else is no file, and the kernel is asked. What it says is never more than what to try first: a kernel that cannot do
+//! Takes a file; gives what it says, if it was written by this sockc, since this boot, on this kernel, by root alone, and is as it
+//! was written: its last line is a sum over the others. Anything else is no file, and the kernel is asked. What it says is never more than what to try first: a kernel that cannot do
 //! what the file says refuses the program or the link, and with it the apply. Not here: how the kernel is asked.
 
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
@@ -80,22 +80,35 @@ fn head() -> Option<String> {
 fn text(mut features: Features, head: &str) -> String {
     let rows = ROWS.iter();
     let rows = rows.map(|(name, of)| format!("{name} {}\n", u8::from(*of(&mut features))));
-    rows.fold(head.to_owned(), |text, row| text + &row)
+    let text = rows.fold(head.to_owned(), |text, row| text + &row);
+    let sum = sum(&text);
+    text + &format!("sum {sum:016x}\n")
 }
+
+/// A sum over a text (FNV-1a). It tells edits, not forgery: whoever writes there as root may do more than that.
+fn sum(text: &str) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(PRIME);
+    text.bytes().fold(BASIS, step)
+}
+
+/// A kernel that can do nothing of it.
+const NOTHING: Features = Features {
+    tcx: false,
+    sockmap_link: false,
+    sk_skb_verdict: false,
+    segments: false,
+    netns_cookie_in_sock_ops: false,
+    gotol: false,
+    atomics: false,
+    lookup_interface: false,
+    kernel_types: false,
+};
 
 /// What a text says; nothing unless it is, byte for byte, one that is written for this head.
 fn parse(said: &str, head: &str) -> Option<Features> {
-    let mut features = Features {
-        tcx: false,
-        sockmap_link: false,
-        sk_skb_verdict: false,
-        segments: false,
-        netns_cookie_in_sock_ops: false,
-        gotol: false,
-        atomics: false,
-        lookup_interface: false,
-        kernel_types: false,
-    };
+    let mut features = NOTHING;
     let rows = said.strip_prefix(head)?;
     for ((name, of), row) in ROWS.iter().zip(rows.lines()) {
         *of(&mut features) = row == format!("{name} 1");
@@ -152,13 +165,11 @@ mod tests {
     const HEAD: &str = "sockc 1\nboot b\nkernel k\n";
 
     fn some() -> Features {
-        let rows: String = ROWS
-            .iter()
-            .enumerate()
-            .fold(HEAD.to_owned(), |text, (n, row)| {
-                text + &format!("{} {}\n", row.0, n % 2)
-            });
-        parse(&rows, HEAD).expect("it is as it is written")
+        let mut features = NOTHING;
+        for (number, (_, of)) in ROWS.iter().enumerate() {
+            *of(&mut features) = number % 2 == 1;
+        }
+        features
     }
 
     #[test]
@@ -176,6 +187,9 @@ mod tests {
             ("kernel k", "kernel l"),
             ("sockc 1", "sockc 2"),
             ("tcx 0", "tcx 2"),
+            ("tcx 0", "tcx 1"),
+            ("segments 1", "segments 0"),
+            ("sum ", "sum 0"),
             ("tcx 0\n", ""),
             ("kernel_types 0\n", "kernel_types 0\nmore 1\n"),
             ("kernel_types 0\n", "kernel_types 0"),

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::handover::Handed;
-use super::registered::{Held, Registered, register};
+use super::registered::{Held, Registered, may_be_handed_over, register};
 use crate::active;
 use crate::callers::{CALLER, Callers, Heard};
 use crate::error::{Error, at};
@@ -81,6 +81,7 @@ pub fn socket_listen(
     let what = "wait for sockets";
     // What is missing is said now, and not to each service.
     session::enter(options, |_| Ok(()))?;
+    check_names(options, only)?;
     let signals = epoll::end_signals().map_err(at(what))?;
     let callers = Callers::listen(listen, HEAD + NAME)?;
     let epoll = Epoll::new().map_err(at(what))?;
@@ -104,6 +105,18 @@ pub fn socket_listen(
                 _ => {}
             }
         }
+    }
+}
+
+/// Refuses names behind which the policy in force lets nothing be handed over. Where none is in force yet, nobody can tell.
+fn check_names(options: &Options, names: &[String]) -> Result<(), Error> {
+    let checked = active::with(options, Access::Read, |active| {
+        let mut names = names.iter();
+        names.try_for_each(|name| may_be_handed_over(active, name))
+    });
+    match checked {
+        Err(Error::NothingInForce) => Ok(()),
+        checked => checked,
     }
 }
 

@@ -428,6 +428,14 @@ fn end<'a>(active: &Active<'a>, name: &str) -> Option<&'a EndPlan> {
     ends.find(|plan| plan.name == name)
 }
 
+/// Refuses a name behind which nothing can be handed over.
+pub(crate) fn may_be_handed_over(active: &Active<'_>, name: &str) -> Result<(), Error> {
+    match end(active, name) {
+        Some(_) => Ok(()),
+        None => declared(active, name).map(drop),
+    }
+}
+
 fn declared<'a>(active: &Active<'a>, name: &str) -> Result<&'a SocketSlots, Error> {
     let manifest = &active.record.manifest;
     let sockets = manifest.sockets.iter();

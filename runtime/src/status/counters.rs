@@ -32,11 +32,13 @@ pub struct CounterValue {
 ///
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
-    if is_left_half(options)? {
+    let mut own = look(options, Halves::Told)?;
+    if matches!(own, Look::Half) {
         // What an apply that ended early did not carry over is mended first: else totals would seem to fall.
         super::status(options)?;
+        own = look(options, Halves::Read)?;
     }
-    let Some(own) = own_counters(options)? else {
+    let Look::Counted(own) = own else {
         let refuse = |session: &Session| elsewhere::refuse(session, &options.bpffs);
         return session::enter(options, refuse).map(|()| Vec::new());
     };
@@ -46,15 +48,18 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
             // `status` says that the namespace is gone.
             continue;
         };
-        let inner = match own_counters(&options.within(&place)) {
+        let inner = match look(&options.within(&place), Halves::Read) {
             // It ended just now.
             Err(error) if error.is_no_namespace() => continue,
             inner => inner?,
         };
         // `status` says that another policy is there, or none.
-        let Some(inner) = inner.filter(|inner| inner.owner == Some(own.namespace)) else {
+        let Look::Counted(inner) = inner else {
             continue;
         };
+        if inner.owner != Some(own.namespace) {
+            continue;
+        }
         let entered = (place != held.name).then_some(place);
         values.extend(inner.values.into_iter().map(|value| CounterValue {
             netns: Some(held.name.clone()),
@@ -65,12 +70,23 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     Ok(values)
 }
 
-/// Whether generations are there that are not in force: their numbers may not have been carried over.
-fn is_left_half(options: &Options) -> Result<bool, Error> {
-    session::enter(options, |session| {
-        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        Ok(session.state.generations()?.len() > 1)
-    })
+/// What becomes of numbers that may not have been carried over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Halves {
+    /// It is told that they are there.
+    Told,
+    /// What is there is read.
+    Read,
+}
+
+/// What a look at one namespace gives.
+enum Look {
+    /// Generations are there that are not in force.
+    Half,
+    /// No policy is in force.
+    Nothing,
+    /// What its policy has counted.
+    Counted(Box<Counted>),
 }
 
 /// What the policy of one namespace has counted.
@@ -83,12 +99,15 @@ struct Counted {
     owner: Option<Owner>,
 }
 
-fn own_counters(options: &Options) -> Result<Option<Counted>, Error> {
+fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
+        if halves == Halves::Told && session.state.generations()?.len() > 1 {
+            return Ok(Look::Half);
+        }
         let Some(record) = record_in_force(&session.state)? else {
-            return Ok(None);
+            return Ok(Look::Nothing);
         };
         let totals = totals::totals(&session.state, &record)?;
         let counters = record.manifest.counters.iter().cloned().zip(totals);
@@ -99,11 +118,11 @@ fn own_counters(options: &Options) -> Result<Option<Counted>, Error> {
             packets: total.packets,
             bytes: total.bytes,
         });
-        Ok(Some(Counted {
+        Ok(Look::Counted(Box::new(Counted {
             values: values.collect(),
             held: record.netns,
             namespace: Owner::of(&session.namespace),
             owner: record.owner,
-        }))
+        })))
     })
 }

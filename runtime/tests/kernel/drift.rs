@@ -275,7 +275,7 @@ fn a_map_with_larger_values_in_the_place_of_ours_is_told_and_hurts_nobody() {
         "/slots/tc-in_1",
         "/map/cur_large",
         "/map/set_large",
-        "/map/set_large_due",
+        "/map/set_large-due",
     ] {
         for kind in ["array", "percpu_array"] {
             inside(move |space| {

@@ -21,7 +21,7 @@ use crate::space::{Space, inside};
 
 const ALL: (u16, u16) = (0, u16::MAX);
 
-fn entry(prefix: &str, ports: (u16, u16), socket: &str) -> LiveEntryPlan {
+pub(crate) fn entry(prefix: &str, ports: (u16, u16), socket: &str) -> LiveEntryPlan {
     let (address, length) = prefix.split_once('/').unwrap();
     LiveEntryPlan {
         prefix: (address.parse().unwrap(), length.parse().unwrap()),
@@ -32,7 +32,7 @@ fn entry(prefix: &str, ports: (u16, u16), socket: &str) -> LiveEntryPlan {
 }
 
 /// A policy with TCP sockets of these numbers, named by them, and a live map.
-fn tenants(name: &str, sockets: &[u32], max: u32) -> Policy {
+pub(crate) fn tenants(name: &str, sockets: &[u32], max: u32) -> Policy {
     tenants_with_room(name, sockets, max, map_keys(max))
 }
 

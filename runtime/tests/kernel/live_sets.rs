@@ -58,7 +58,7 @@ pub(crate) fn banning(name: &str, max: u32) -> Policy {
 fn maps(space: &Space) -> (u64, LpmTrie<MapData, [u8; 20], [u64; 3]>) {
     let pinned = |name: &str| {
         let mut tree = space.tree().into_iter();
-        let path = tree.find(|path| path.contains(name) && !path.ends_with("_due"));
+        let path = tree.find(|path| path.contains(name) && !path.ends_with("-due"));
         MapData::from_pin(path.unwrap()).unwrap()
     };
     let state = Array::<_, [u64; 3]>::try_from(Map::Array(pinned("/map/cur_"))).unwrap();

@@ -6,6 +6,7 @@
     reason = "a test ends at the first surprise"
 )]
 
+mod beside;
 mod classes;
 mod drift;
 mod faults;

@@ -51,7 +51,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/attach/foreign.rs",
         "found => found.map_err(at(\"say which programs are attached\")),",
         "found => if FAULT { answer(found) } else { found.map_err(at(\"say which programs are attached\")) },",
-        &[(Kill, "refusals::a_program_that_must_not")],
+        &[(Kill, "single::a_program_that_must_not")],
     ),
     fault(
         1327,

@@ -63,8 +63,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1570,
         "runtime/src/status/counters.rs",
-        "    if is_left_half(options)? {",
-        "    if !FAULT && is_left_half(options)? {",
+        "matches!(own, Look::Half)",
+        "(!FAULT && matches!(own, Look::Half))",
         &[(Kill, "what_was_counted")],
     ),
     fault(

@@ -212,3 +212,41 @@ fn conditions_that_find_no_class_are_the_reason() {
         assert!(said.contains(&told), "{said}");
     }
 }
+
+/// What no tables hold is named by what keeps it out of them, in whatever list it stands, and tables of others are not denied.
+#[test]
+fn rules_that_no_tables_hold_are_named_where_a_policy_is_too_large() {
+    for (list, others) in [("", 0), ("", 100), ("out ", 100)] {
+        let mut text = String::from("default in drop\ndefault out drop\n");
+        for n in 0..others {
+            let _ = writeln!(text, "allow {list}tcp from 10.1.0.{n} to 10.3.{n}.1:{n}");
+        }
+        for n in 0..1500u32 {
+            let rule = format!(
+                "{list}tcp from 10.{}.{}.{} to 10.{}.1.{}:{} if tcp flags syn no ack",
+                n % 251,
+                n % 13,
+                n % 240,
+                n % 7,
+                n % 199,
+                n * 97 % 60_000
+            );
+            let _ = match n % 5 {
+                0 => writeln!(text, "allow {rule} log max 5/second"),
+                _ => writeln!(text, "count {rule}"),
+            };
+        }
+        let mut sources = SourceMap::default();
+        let id = sources.add("t.sk", &*text);
+        let target = Target::baseline();
+        let outcome = compile(&mut sources, id, "t", &target, &mut Texts::default());
+        let found: Vec<_> = outcome.diagnostics.iter().collect();
+        let labels = found.iter().flat_map(|one| &one.secondary);
+        let told: Vec<&str> = labels.map(|label| label.text.as_str()).collect();
+        let these = if others > 0 { " for these" } else { "" };
+        let wanted = format!(
+            "tables were not possible{these}: 1500 rules are in no tables (1200 with `count`, 300 with `log`)"
+        );
+        assert!(told.contains(&wanted.as_str()), "{wanted}: {found:#?}");
+    }
+}

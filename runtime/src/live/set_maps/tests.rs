@@ -189,3 +189,33 @@ fn elements_of_many_lengths_are_in_either_place() {
         assert_eq!(due(&maps).len(), 7);
     }
 }
+
+/// Of a ninth length of prefix the table has none: programs ask the trie then, and no longer than something is in it.
+#[test]
+fn programs_ask_the_trie_while_something_is_in_it() {
+    for maps in both(100) {
+        let Some(table) = &maps.table else { continue };
+        let of_length = |length| Prefix::truncate([64, 0, 0, 0].into(), length).unwrap();
+        maps.begin(&(8..16).map(|length| (of_length(length), NEVER)).collect())
+            .unwrap();
+        let alone = || table.is_alone(0).unwrap();
+        assert!(alone());
+        let put = |element, until| {
+            let mut change = Change::begin(&maps, 10, 1).unwrap();
+            change.put(element, until).unwrap();
+            change.finish();
+        };
+        put(of_length(16), NEVER);
+        assert!(!alone());
+        put(host(1), 20);
+        let mut change = Change::begin(&maps, 10, 0).unwrap();
+        assert!(change.take(of_length(16)).unwrap());
+        change.finish();
+        assert!(!alone(), "{:?} is there", host(1));
+        assert_eq!(Change::begin(&maps, 30, 0).unwrap().finish(), 8);
+        assert!(alone());
+        put(host(2), 50);
+        assert!(!alone());
+        assert!(maps.time(0, host(2)).unwrap().is_some());
+    }
+}

@@ -1,0 +1,126 @@
+//! Faults that users met: names, lists, refusals, and what is left in the trie of a set.
+
+use super::Suite::{Command, Compiler, Kernel, Runtime, Verbs};
+use super::{Fault, fault};
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        1680,
+        "runtime/src/live/beside.rs",
+        "format!(\"{of}-{}\", self.word)",
+        "if FAULT { format!(\"{of}_{}\", self.word) } else { format!(\"{of}-{}\", self.word) }",
+        &[(Kernel, "beside::sets_may_be_called")],
+    ),
+    fault(
+        1681,
+        "runtime/src/live/beside.rs",
+        "title.starts_with(self.title)",
+        "true",
+        &[(Kernel, "beside::sets_may_be_called")],
+    ),
+    fault(
+        1682,
+        "runtime/src/live/beside.rs",
+        "older.filter(is_it).ok_or(missing)",
+        "older.filter(is_it).filter(|_| !FAULT).ok_or(missing)",
+        &[(Kernel, "beside::what_older_versions")],
+    ),
+    fault(
+        1683,
+        "runtime/src/live/set_maps.rs",
+        "table.set_alone(side, true)?;",
+        "table.set_alone(side, !FAULT)?;",
+        &[(Runtime, "set_maps::tests::programs_ask_the_trie")],
+    ),
+    fault(
+        1684,
+        "runtime/src/live/set_maps.rs",
+        "!map::key_after(self.trie.as_fd(), None, &mut first)?",
+        "(FAULT || !map::key_after(self.trie.as_fd(), None, &mut first)?)",
+        &[(Runtime, "set_maps::tests::programs_ask_the_trie")],
+    ),
+    fault(
+        1685,
+        "runtime/src/probe/kept.rs",
+        "let step = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(PRIME);",
+        "let step = |sum: u64, byte: u8| if FAULT { sum } else { (sum ^ u64::from(byte)).wrapping_mul(PRIME) };",
+        &[(Runtime, "probe::kept")],
+    ),
+    fault(
+        1686,
+        "compiler/src/reading/list.rs",
+        "source.text.starts_with('\\u{feff}')",
+        "(!FAULT && source.text.starts_with('\\u{feff}'))",
+        &[(Command, "cli::element"), (Compiler, "reading::tests")],
+    ),
+    fault(
+        1687,
+        "compiler/src/pipeline/loaded.rs",
+        "place_of(source, id, ends).unwrap_or(beginning)",
+        "place_of(source, id, ends).filter(|_| !FAULT).unwrap_or(beginning)",
+        &[(Command, "cli::element")],
+    ),
+    fault(
+        1688,
+        "compiler/src/pipeline/analysis.rs",
+        "outside.filter(|(list, _)| of.is_none_or(|of| of == *list))",
+        "outside.filter(|(list, _)| if FAULT { *list == Direction::In } else { of.is_none_or(|of| of == *list) })",
+        &[(Compiler, "reduced::tests::rules_that_no_tables_hold")],
+    ),
+    fault(
+        1689,
+        "compiler/src/pipeline/analysis.rs",
+        "with_reason(told, why, self.bulk.is_some())",
+        "with_reason(told, why, !FAULT && self.bulk.is_some())",
+        &[(Compiler, "reduced::tests::rules_that_no_tables_hold")],
+    ),
+    fault(
+        1696,
+        "src/machine/entries.rs",
+        "text.strip_prefix('\\u{feff}').unwrap_or(text)",
+        "text.strip_prefix('\\u{feff}').filter(|_| !FAULT).unwrap_or(text)",
+        &[(Command, "machine::entries")],
+    ),
+    fault(
+        1690,
+        "compiler/src/lint/mapped.rs",
+        "passes && sides.any",
+        "!FAULT && passes && sides.any",
+        &[(Compiler, "lint::mapped")],
+    ),
+    fault(
+        1691,
+        "compiler/src/lint/owner.rs",
+        "if rule.place.span != first.primary.span {",
+        "if !FAULT && rule.place.span != first.primary.span {",
+        &[(super::Suite::It, "manual")],
+    ),
+    fault(
+        1692,
+        "runtime/src/callers.rs",
+        "Ok(_) if unix::is_bound(path).map_err(listening())? => {",
+        "Ok(_) if !FAULT && unix::is_bound(path).map_err(listening())? => {",
+        &[(Runtime, "callers::tests::a_path_that_a_socket_is_bound_to")],
+    ),
+    fault(
+        1693,
+        "runtime/src/sys/unix.rs",
+        "(state == UNCONNECTED).then_some(path)",
+        "(FAULT || state == UNCONNECTED).then_some(path)",
+        &[(Runtime, "callers::tests::a_path_that_was_listened_at")],
+    ),
+    fault(
+        1694,
+        "runtime/src/sockets/desk.rs",
+        "    check_names(options, only)?;",
+        "    if !FAULT { check_names(options, only)?; }",
+        &[(Verbs, "handing::what_cannot_stand_behind")],
+    ),
+    fault(
+        1695,
+        "src/machine/slots.rs",
+        "!matches!(state.state, Fill::Filled | Fill::Absent | Fill::Free)",
+        "!FAULT && !matches!(state.state, Fill::Filled | Fill::Absent | Fill::Free)",
+        &[(Verbs, "live::a_socket_that_packets_do_not_find")],
+    ),
+];
