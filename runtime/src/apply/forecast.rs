@@ -7,6 +7,8 @@
 mod code;
 mod data;
 
+use std::sync::Arc;
+
 use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::object;
 use sockc_compiler::policy::{Deed, Family};
@@ -92,7 +94,7 @@ pub struct Running {
     /// The object.
     pub object: Vec<u8>,
     /// Its manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
     /// Why its code was not compared with its text; `None` if it was.
@@ -146,7 +148,8 @@ pub enum LinkFate {
 ///
 /// Any [`Error`] that apply would give before it changes anything.
 pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
-    forecast_object(&Object::new(object.to_vec()), manifest, options)
+    let manifest = Arc::new(manifest.clone());
+    forecast_object(&Object::new(object.to_vec()), &manifest, options)
 }
 
 /// The same with an object of which more may be known.
@@ -156,11 +159,11 @@ pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result
 /// As [`forecast`].
 pub fn forecast_object(
     object: &Object,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     options: &Options,
 ) -> Result<Forecast, Error> {
     let blocks = Blocks::of(object, manifest, options)?;
-    let parts = parts(object.bytes(), manifest, &blocks, options);
+    let parts = parts(object, manifest, &blocks, options);
     let mut all = look(&parts, None)?.into_iter();
     let mut outer = all.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),

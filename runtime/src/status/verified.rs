@@ -24,7 +24,9 @@ impl Verified {
     /// Compares the object of a record with its text. That of a `for netns` block has no text of its own: it is compared
     /// with its part of the outer object, by [`within`].
     pub(crate) fn of(state: &State, record: &Record, object: &[u8]) -> Self {
-        let of_other_object = object::read_manifest(object).is_ok_and(|one| one != record.manifest);
+        // One that was read from the object is its own.
+        let of_other_object = record.in_object.is_none()
+            && object::read_manifest(object).is_ok_and(|one| one != *record.manifest);
         if of_other_object {
             return Self::drifted(
                 state,
@@ -134,10 +136,10 @@ mod tests {
                 let state = State::at(Path::new(BPFFS), 1).unwrap();
                 let object = object("default in drop allow tcp to port 22");
                 let mut manifest = object::read_manifest(&object).unwrap();
-                let same = Record::new(1, &manifest, None);
+                let same = Record::new(1, manifest.clone(), None);
                 assert_eq!(Verified::of(&state, &same, &object).drift, None);
                 manifest.interfaces.push("eth7".to_owned());
-                let other = Record::new(1, &manifest, None);
+                let other = Record::new(1, manifest.clone(), None);
                 let told = Verified::of(&state, &other, &object).drift.unwrap();
                 assert!(told.found.contains("a manifest"), "{told}");
             })
@@ -160,12 +162,12 @@ mod tests {
                 let mut artifact = object::read(&made).unwrap();
                 artifact.manifest.version -= 1;
                 let earlier = object::write(&artifact).unwrap();
-                let record = Record::new(1, &artifact.manifest, None);
+                let record = Record::new(1, artifact.manifest.clone(), None);
                 let found = Verified::of(&state, &record, &earlier);
                 assert_eq!(found.drift, None);
                 let unknown = found.unknown.unwrap();
                 assert!(unknown.contains("another sockc"), "{unknown}");
-                let record = Record::new(1, &of_this, None);
+                let record = Record::new(1, of_this, None);
                 assert!(Verified::of(&state, &record, &earlier).drift.is_some());
             })
             .unwrap();
