@@ -10,7 +10,6 @@ use sockc_compiler::artifact::Manifest;
 use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
-use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
@@ -107,9 +106,7 @@ impl Ready {
         }
         // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
         output.watch().stage("compare the object with its text");
-        let manifest = faithful::check(&bytes)
-            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
-            .map_err(|error| refused(name, &error, output))?;
+        let manifest = faithful::read(&bytes).map_err(|error| refused(name, &error, output))?;
         Ok(Self {
             object: Object::new(bytes),
             manifest: Arc::new(manifest),

@@ -265,6 +265,9 @@ fn running(running: Option<&Running>) -> Result<Policy, String> {
     let Some(running) = running else {
         return Ok(Policy::default());
     };
+    if let Some(policy) = &running.text {
+        return Ok(attached(Cow::Borrowed(policy), &running.interfaces).into_owned());
+    }
     let kept = KeptTexts::of_object(&running.object, &running.manifest);
     let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
         format!(

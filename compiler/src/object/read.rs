@@ -11,7 +11,9 @@ mod little_endian;
 mod types;
 
 use super::{BTF, BTF_EXT, LISTS, MANIFEST, NETNS, ObjectError, check, lists, manifest};
-use crate::artifact::{Artifact, Manifest};
+use cranelift_entity::PrimaryMap;
+
+use crate::artifact::{Artifact, Manifest, MapId, MapSpec, Program};
 use file::File;
 
 /// The manifest of an object.
@@ -49,17 +51,9 @@ pub fn read_lists(bytes: &[u8]) -> Result<Vec<(String, String)>, ObjectError> {
 pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
     let file = File::open(bytes)?;
     let manifest = manifest_of(&file)?;
-    let types = types::Types::parse(file.section(BTF)?)?;
-    let symbols = code::symbols(&file)?;
-    let mut maps = cranelift_entity::PrimaryMap::new();
-    for map in &symbols.maps {
-        maps.push(map.spec(&file, &types)?);
-    }
-    let mut functions = code::functions(&file, &symbols)?;
-    code::add_relocations(&file, &symbols, &mut functions)?;
-    lines::add_lines(file.section(BTF_EXT)?, &types, &mut functions)?;
+    let Code { programs, maps } = code_of(&file)?;
     let artifact = Artifact {
-        programs: functions.into_programs(),
+        programs,
         maps,
         manifest,
         lists: lists_of(&file)?,
@@ -67,6 +61,40 @@ pub fn read(bytes: &[u8]) -> Result<Artifact, ObjectError> {
     };
     check::check(&artifact).map_err(ObjectError::damaged)?;
     Ok(artifact)
+}
+
+/// The programs of an object and its maps: of 100,000 rules the smaller part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// The programs.
+    pub programs: Vec<Program>,
+    /// The maps that they name.
+    pub maps: PrimaryMap<MapId, MapSpec>,
+}
+
+/// Programs and maps alone, without asking what else [`read`] asks.
+///
+/// # Errors
+///
+/// The bytes are no object, or are damaged.
+pub fn read_code(bytes: &[u8]) -> Result<Code, ObjectError> {
+    code_of(&File::open(bytes)?)
+}
+
+fn code_of(file: &File<'_>) -> Result<Code, ObjectError> {
+    let types = types::Types::parse(file.section(BTF)?)?;
+    let symbols = code::symbols(file)?;
+    let mut maps = PrimaryMap::new();
+    for map in &symbols.maps {
+        maps.push(map.spec(file, &types)?);
+    }
+    let mut functions = code::functions(file, &symbols)?;
+    code::add_relocations(file, &symbols, &mut functions)?;
+    lines::add_lines(file.section(BTF_EXT)?, &types, &mut functions)?;
+    Ok(Code {
+        programs: functions.into_programs(),
+        maps,
+    })
 }
 
 /// The objects of the `for netns` blocks that travel in this one, by the names of their namespaces: each an object of its

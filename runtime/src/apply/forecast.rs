@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::object;
-use sockc_compiler::policy::{Deed, Family};
+use sockc_compiler::policy::{Deed, Family, Policy};
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
@@ -97,6 +97,8 @@ pub struct Running {
     pub manifest: Arc<Manifest>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// The policy that its text says, if that was compiled and compared.
+    pub text: Option<Arc<Policy>>,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
 }
@@ -288,15 +290,17 @@ impl One<'_> {
             object: self.standing.object.clone(),
             manifest: record.manifest.clone(),
             interfaces: record.interfaces.clone(),
+            text: self.standing.text.clone(),
             unverified: self.standing.unverified.clone(),
         })
     }
 
     fn hooks(&self) -> Result<Vec<HookForecast>, Error> {
-        let new = object::read(self.part.object).map_err(|error| Error::Object {
+        let new = object::read_code(self.part.object).map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let programs = Programs::new(&self.session.state, self.standing, &new);
+        let new = (&new, &**self.part.manifest);
+        let programs = Programs::new(&self.session.state, self.standing, new);
         let points = steps::points(self.part.manifest, self.targets, self.session)?;
         let mut there = Vec::new();
         let mut found = Vec::new();

@@ -6,6 +6,7 @@
 
 use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::object::{self, ObjectError};
+use sockc_compiler::policy::Policy;
 
 use super::drift::Drift;
 use crate::state::State;
@@ -16,6 +17,8 @@ use crate::state::record::Record;
 pub(crate) struct Verified {
     /// What is not what its text compiles to.
     pub(crate) drift: Option<Drift>,
+    /// The policy that its text says, where both are the same.
+    pub(crate) text: Option<Policy>,
     /// Why that was not looked at.
     pub(crate) unknown: Option<String>,
 }
@@ -37,20 +40,29 @@ impl Verified {
         if record.owner.is_some() {
             return Self::default();
         }
-        match faithful::check(object) {
-            Ok(()) => Self::default(),
+        let compared = match record.in_object {
+            Some(_) => faithful::policy_of(object, &record.manifest),
+            None => object::read_manifest(object)
+                .map_err(Unfaithful::Object)
+                .and_then(|manifest| faithful::policy_of(object, &manifest)),
+        };
+        match compared {
+            Ok(policy) => Self {
+                text: Some(policy),
+                ..Self::default()
+            },
             Err(error @ (Unfaithful::OtherBuild { .. } | Unfaithful::Texts(_))) => Self {
-                drift: None,
                 unknown: Some(reason(&error)),
+                ..Self::default()
             },
             Err(Unfaithful::Object(ObjectError::ManifestVersion { found }))
                 if found == record.manifest.version =>
             {
                 Self {
-                    drift: None,
                     unknown: Some(format!(
                         "another sockc put it in force (manifest version {found})"
                     )),
+                    ..Self::default()
                 }
             }
             Err(Unfaithful::Differs { what }) => Self::drifted(state, record, what),
@@ -61,7 +73,7 @@ impl Verified {
     fn drifted(state: &State, record: &Record, what: String) -> Self {
         Self {
             drift: Some(changed(state, record.generation, what)),
-            unknown: None,
+            ..Self::default()
         }
     }
 }
