@@ -128,7 +128,7 @@ fn lookup_run(array: BorrowedFd<'_>, from: u32, run: &mut [u8], size: usize) -> 
         .map_or(0, |key| address(std::slice::from_ref(key)));
     a.batch.out_batch = address(next.as_mut_slice());
     a.batch.keys = address(keys.as_mut_slice());
-    a.batch.values = address(&mut *run);
+    a.batch.values = address(run.as_mut_ptr());
     a.batch.count = count;
     match call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut a) {
         // The end of the array; what was found on the way is told all the same.
