@@ -1,5 +1,6 @@
 //! What a compile gives: programs, maps, and what a runtime needs to attach them.
 
+mod counters;
 mod manifest;
 
 pub use manifest::BUILD;

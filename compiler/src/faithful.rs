@@ -14,10 +14,11 @@ use std::fmt;
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
 
-use crate::artifact::{BUILD, Manifest};
+use crate::artifact::{Artifact, BUILD, MANIFEST_VERSION, Manifest};
 use crate::kept::{KeptError, KeptTexts};
 use crate::object::{self, ObjectError};
 use crate::pipeline::{self, Compilation, Counters, Lints, Options};
+use crate::policy::Policy;
 use crate::target::Target;
 
 /// Why an object is not known to be what its text compiles to.
@@ -55,18 +56,41 @@ pub enum Unfaithful {
 ///
 /// Why it is not what its text compiles to, or why that cannot be known.
 pub fn check(bytes: &[u8]) -> Result<(), Unfaithful> {
+    read(bytes).map(drop)
+}
+
+/// The same; gives the object's manifest.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn read(bytes: &[u8]) -> Result<Manifest, Unfaithful> {
     // The manifest first: an object of another version has another form, or no sum.
     let manifest = object::read_manifest(bytes).map_err(Unfaithful::Object)?;
+    policy_of(bytes, &manifest)?;
+    Ok(manifest)
+}
+
+/// The same of an object whose manifest was read already; gives the policy that its text was compiled from just now.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn policy_of(bytes: &[u8], manifest: &Manifest) -> Result<Policy, Unfaithful> {
+    if manifest.version != MANIFEST_VERSION {
+        let found = manifest.version;
+        return Err(Unfaithful::Object(ObjectError::ManifestVersion { found }));
+    }
     object::check_sum(bytes).map_err(Unfaithful::Object)?;
     if manifest.made.build != BUILD {
         return Err(Unfaithful::OtherBuild {
-            build: manifest.made.build,
+            build: manifest.made.build.clone(),
         });
     }
-    let again = compiled_again(bytes, &manifest)?;
+    let (policy, again) = compiled_again(bytes, manifest)?;
     let expected = object::write(&again).map_err(Unfaithful::Object)?;
     if expected == bytes {
-        return Ok(());
+        return Ok(policy);
     }
     Err(Unfaithful::Differs {
         what: difference::between(bytes, &expected, &again),
@@ -74,10 +98,7 @@ pub fn check(bytes: &[u8]) -> Result<(), Unfaithful> {
 }
 
 /// What the texts of an object compile to.
-fn compiled_again(
-    bytes: &[u8],
-    manifest: &Manifest,
-) -> Result<crate::artifact::Artifact, Unfaithful> {
+fn compiled_again(bytes: &[u8], manifest: &Manifest) -> Result<(Policy, Artifact), Unfaithful> {
     let kept = KeptTexts::of_object(bytes, manifest).map_err(Unfaithful::Texts)?;
     let mut texts = kept.texts;
     let mut sources = SourceMap::default();
@@ -97,17 +118,17 @@ fn compiled_again(
     artifact(outcome)
 }
 
-/// The artifact of an outcome, or why there is none.
-fn artifact(outcome: Compilation) -> Result<crate::artifact::Artifact, Unfaithful> {
+/// The policy and the artifact of an outcome, or why there is none.
+fn artifact(outcome: Compilation) -> Result<(Policy, Artifact), Unfaithful> {
     if let Some(what) = outcome.internal {
         return Err(Unfaithful::Bug { what });
     }
     let mut wrong = outcome.diagnostics.into_iter();
     match (
         wrong.find(|one| one.severity == Severity::Error),
-        outcome.built,
+        outcome.policy.zip(outcome.built),
     ) {
-        (None, Some(built)) => Ok(built.artifact),
+        (None, Some((policy, built))) => Ok((policy, built.artifact)),
         (Some(wrong), _) if wrong.code == crate::reading::codes::UNREADABLE => {
             Err(Unfaithful::Texts(KeptError::NotKept {
                 what: wrong.message,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
 /// Where a statement stands, and what it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,51 +32,29 @@ impl Location {
     }
 }
 
-/// The beginning of a line as the JSON of manifests has it: text, file and line, each a key of what it is the location of.
-pub(crate) mod in_json {
-    use super::{Deserialize, Deserializer, Location, Serialize, Serializer};
-
+/// Writes the beginning of a line as the JSON of manifests has it: text, file and line, each a key of what it is the location of.
+pub(crate) fn beside<S: Serializer>(location: &Location, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Written<'a> {
         text: &'a str,
         file: &'a str,
         line: u32,
     }
-
-    #[derive(Deserialize)]
-    struct Read {
-        text: String,
-        file: String,
-        line: u32,
-    }
-
-    pub(crate) fn serialize<S: Serializer>(
-        location: &Location,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let Location {
-            file, line, text, ..
-        } = location;
-        let line = *line;
-        Written { text, file, line }.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Location, D::Error> {
-        let Read { text, file, line } = Read::deserialize(deserializer)?;
-        Ok(Location::new(file, line, text))
-    }
+    let Location {
+        file, line, text, ..
+    } = location;
+    let line = *line;
+    Written { text, file, line }.serialize(serializer)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Serialize, Deserialize)]
+    #[derive(Serialize)]
     struct Counted {
         label: u8,
-        #[serde(flatten, with = "in_json")]
+        #[serde(flatten, serialize_with = "beside")]
         location: Location,
         verdict: u8,
     }
@@ -84,8 +62,11 @@ mod tests {
     #[test]
     fn the_keys_stand_beside_those_of_what_is_there() {
         let json = r#"{"label":1,"text":"drop tcp","file":"a.sk","line":3,"verdict":2}"#;
-        let read: Counted = serde_json::from_str(json).unwrap();
-        assert_eq!(read.location, Location::new("a.sk", 3, "drop tcp"));
-        assert_eq!(serde_json::to_string(&read).unwrap(), json);
+        let counted = Counted {
+            label: 1,
+            location: Location::new("a.sk", 3, "drop tcp"),
+            verdict: 2,
+        };
+        assert_eq!(serde_json::to_string(&counted).unwrap(), json);
     }
 }

@@ -35,7 +35,7 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
-pub use read::{namespaces, read, read_lists, read_manifest};
+pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
 pub(crate) use sum::check_sum;
 
 use crate::artifact::Artifact;

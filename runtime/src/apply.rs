@@ -14,6 +14,8 @@ mod steps;
 mod targets;
 mod work;
 
+use std::sync::Arc;
+
 use sockc_compiler::artifact::Manifest;
 
 pub use applied::{Applied, InterfaceHook, OtherHook};
@@ -42,7 +44,8 @@ use work::{Prepared, Work};
 ///
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Applied, Error> {
-    apply_object(&Object::new(object.to_vec()), manifest, options)
+    let manifest = Arc::new(manifest.clone());
+    apply_object(&Object::new(object.to_vec()), &manifest, options)
 }
 
 /// The same with an object of which more may be known.
@@ -52,11 +55,11 @@ pub fn apply(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Ap
 /// Any [`Error`]; what was in force before still is then.
 pub fn apply_object(
     object: &Object,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     options: &Options,
 ) -> Result<Applied, Error> {
     let blocks = Blocks::of(object, manifest, options)?;
-    let parts = parts(object.bytes(), manifest, &blocks, options);
+    let parts = parts(object, manifest, &blocks, options);
     let mut applied = stage(&parts, None)?.into_iter();
     let mut outer = applied.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),

@@ -11,6 +11,7 @@ pub(crate) mod part;
 pub(crate) mod reconcile;
 
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ pub(crate) struct Block {
     /// Its object.
     pub(crate) object: Vec<u8>,
     /// The object's manifest.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
 }
 
 /// The blocks of a policy.
@@ -180,8 +181,11 @@ fn known(options: &Options) -> Result<Vec<(Held, Option<String>)>, Error> {
     })
 }
 
+/// The name, the object and the manifest of a block.
+type Inner = (String, Vec<u8>, Arc<Manifest>);
+
 /// The objects of `for netns` blocks, with the names of the namespaces; an error if one of another version is among them.
-fn inner(object: &Object, manifest: &Manifest) -> Result<Vec<(String, Vec<u8>, Manifest)>, Error> {
+fn inner(object: &Object, manifest: &Manifest) -> Result<Vec<Inner>, Error> {
     check_version(manifest)?;
     object.check()?;
     let wrong = |error: object::ObjectError| Error::Object {
@@ -191,7 +195,7 @@ fn inner(object: &Object, manifest: &Manifest) -> Result<Vec<(String, Vec<u8>, M
     let inner = objects.into_iter().map(|(name, object)| {
         let manifest = object::read_manifest(&object).map_err(wrong)?;
         check_version(&manifest)?;
-        Ok((name, object, manifest))
+        Ok((name, object, Arc::new(manifest)))
     });
     inner.collect()
 }

@@ -11,6 +11,7 @@ pub(crate) mod standing;
 mod verified;
 
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, MapKind};
@@ -49,7 +50,7 @@ pub struct Status {
     /// The generation.
     pub generation: u32,
     /// The manifest of its object.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// Its hooks.
     pub hooks: Vec<HookStatus>,
     /// The slots of its named sockets.
@@ -443,7 +444,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
             elsewhere::refuse(session, &options.bpffs)?;
         }
         Ok(found.map(|(record, object)| InForce {
-            policy: record.manifest.policy,
+            policy: record.manifest.policy.clone(),
             generation: record.generation,
             object,
             interfaces: record.interfaces,

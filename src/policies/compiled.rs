@@ -5,7 +5,9 @@
 
 use std::fmt::Display;
 use std::path::Path;
+use std::sync::Arc;
 
+use sockc_compiler::artifact::Manifest;
 use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline::{self, Built, Compilation, Expects, Options};
@@ -122,12 +124,12 @@ impl Compiled {
         output.watch().stage("write the object");
         object::write(&self.built.artifact).map_err(|error| unwritable(&error, output))
     }
+}
 
-    /// The object, to be put in force.
-    pub(crate) fn loadable(&self, output: &mut Output) -> Result<Object, Exit> {
-        output.watch().stage("write the object");
-        Object::written(&self.built.artifact).map_err(|error| unwritable(&error, output))
-    }
+/// The object of what was made of a policy, to be put in force, and its manifest.
+pub(crate) fn loadable(built: Built, output: &mut Output) -> Result<(Object, Arc<Manifest>), Exit> {
+    output.watch().stage("write the object");
+    Object::written(built.artifact).map_err(|error| unwritable(&error, output))
 }
 
 /// What was compiled just now cannot be written.

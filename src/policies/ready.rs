@@ -1,6 +1,7 @@
 //! What `plan` and `apply` are asked to put in force: a policy, compiled for this kernel; an object; a saved plan; or what is in
 //! force already.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use sockc_compiler::artifact::Manifest;
 use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
-use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
@@ -22,7 +22,7 @@ use crate::files::saved::{About, Saved, is_plan};
 use crate::machine::cards::Here;
 use crate::machine::options;
 use crate::output::Output;
-use crate::policies::compiled::Compiled;
+use crate::policies::compiled::{Compiled, loadable};
 use crate::policies::guards::{Guards, texts_of};
 use crate::policies::lints::Lints;
 
@@ -31,7 +31,7 @@ pub(crate) struct Ready {
     /// The object.
     pub(crate) object: Object,
     /// Its manifest.
-    pub(crate) manifest: Manifest,
+    pub(crate) manifest: Arc<Manifest>,
     /// Where it comes from.
     pub(crate) origin: Origin,
 }
@@ -74,9 +74,10 @@ impl Ready {
             ..pipeline::Options::from(&target)
         };
         let compiled = Compiled::new(text, options, &lints, output)?;
+        let (object, manifest) = loadable(compiled.built, output)?;
         Ok(Self {
-            object: compiled.loadable(output)?,
-            manifest: compiled.built.artifact.manifest,
+            object,
+            manifest,
             origin: Origin::Policy(Box::new((compiled.text, compiled.policy)), features),
         })
     }
@@ -105,12 +106,10 @@ impl Ready {
         }
         // What guards and plans are asked is asked of the text, and the loader of the runtime trusts what it is given.
         output.watch().stage("compare the object with its text");
-        let manifest = faithful::check(&bytes)
-            .and_then(|()| object::read_manifest(&bytes).map_err(Unfaithful::Object))
-            .map_err(|error| refused(name, &error, output))?;
+        let manifest = faithful::read(&bytes).map_err(|error| refused(name, &error, output))?;
         Ok(Self {
             object: Object::new(bytes),
-            manifest,
+            manifest: Arc::new(manifest),
             origin,
         })
     }
@@ -145,10 +144,10 @@ impl Ready {
     }
 
     /// The policy.
-    pub(crate) fn policy(&self) -> Result<Policy, KeptError> {
+    pub(crate) fn policy(&self) -> Result<Cow<'_, Policy>, KeptError> {
         match &self.origin {
-            Origin::Policy(compiled, _) => Ok(compiled.1.clone()),
-            _ => self.texts()?.policy().map(|kept| kept.policy),
+            Origin::Policy(compiled, _) => Ok(Cow::Borrowed(&compiled.1)),
+            _ => self.texts()?.policy().map(|kept| Cow::Owned(kept.policy)),
         }
     }
 

@@ -9,6 +9,7 @@ mod preview;
 mod reach;
 mod text;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use sockc_compiler::artifact::Manifest;
@@ -223,11 +224,11 @@ fn note_unverified(forecast: &Forecast, output: &mut Output) {
 }
 
 /// The policy that runs and the one that comes, or why they cannot be compared and how that ends a command.
-fn both(
+fn both<'a>(
     forecast: &Forecast,
-    ready: &Ready,
+    ready: &'a Ready,
     options: &Options,
-) -> Result<(Policy, Policy), (String, Exit)> {
+) -> Result<(Policy, Cow<'a, Policy>), (String, Exit)> {
     let mut old = running(forecast.running.as_ref()).map_err(|cause| (cause, Exit::Refused))?;
     let new = next(ready, options).map_err(|cause| (cause, Exit::Policy))?;
     // What a block said changes nothing where it goes and its policy is not there any more.
@@ -264,6 +265,9 @@ fn running(running: Option<&Running>) -> Result<Policy, String> {
     let Some(running) = running else {
         return Ok(Policy::default());
     };
+    if let Some(policy) = &running.text {
+        return Ok(attached(Cow::Borrowed(policy), &running.interfaces).into_owned());
+    }
     let kept = KeptTexts::of_object(&running.object, &running.manifest);
     let kept = kept.and_then(|texts| texts.policy()).map_err(|error| {
         format!(
@@ -271,11 +275,11 @@ fn running(running: Option<&Running>) -> Result<Policy, String> {
             running.policy
         )
     })?;
-    Ok(attached(kept.policy, &running.interfaces))
+    Ok(attached(Cow::Owned(kept.policy), &running.interfaces).into_owned())
 }
 
 /// The policy that comes.
-fn next(ready: &Ready, options: &Options) -> Result<Policy, String> {
+fn next<'a>(ready: &'a Ready, options: &Options) -> Result<Cow<'a, Policy>, String> {
     let policy = ready.policy().map_err(|error| {
         format!("what this object changes cannot be told: {error}; compile its policy again")
     })?;
@@ -283,9 +287,9 @@ fn next(ready: &Ready, options: &Options) -> Result<Policy, String> {
 }
 
 /// A policy with the interfaces that were given instead of its own.
-fn attached(mut policy: Policy, interfaces: &[String]) -> Policy {
-    if !interfaces.is_empty() {
-        policy.interfaces = interfaces.to_vec();
+fn attached<'a>(mut policy: Cow<'a, Policy>, interfaces: &[String]) -> Cow<'a, Policy> {
+    if !interfaces.is_empty() && policy.interfaces != interfaces {
+        policy.to_mut().interfaces = interfaces.to_vec();
     }
     policy
 }

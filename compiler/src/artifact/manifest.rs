@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::counters;
 use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
@@ -36,6 +37,7 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pairs: Vec<PairsPlan>,
     /// What the slots of the map `counters` count, by slot.
+    #[serde(deserialize_with = "counters::read")]
     pub counters: Vec<Counter>,
     /// The classes of interfaces, by number; the first is that of every other interface.
     pub classes: Vec<ClassPlan>,
@@ -523,14 +525,14 @@ impl PairsPlan {
 }
 
 /// What one slot of the map `counters` counts. Where it stands there, [`crate::counter_blocks`] says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Counter {
     /// What is counted.
     pub kind: CounterKind,
     /// The rule's label.
     pub label: Option<String>,
     /// Where the line of its statement begins, and what it says; of no statement at all, line 0 of a file without a name.
-    #[serde(flatten, with = "location::in_json")]
+    #[serde(flatten, serialize_with = "location::beside")]
     pub location: Location,
     /// `in`, `out` or `send`.
     pub direction: String,
@@ -541,15 +543,11 @@ pub struct Counter {
     /// The text of its `log`, if it has one.
     pub log: Option<String>,
     /// Whether the programs count here. A slot that nothing counts still names its rule in the records of logs.
-    #[serde(default = "counted", skip_serializing_if = "is_counted")]
+    #[serde(skip_serializing_if = "is_counted")]
     pub counted: bool,
 }
 
 /// A manifest says nothing of a counter that counts.
-fn counted() -> bool {
-    true
-}
-
 fn is_false(value: &bool) -> bool {
     !value
 }

@@ -56,6 +56,32 @@ fn what_was_compiled_is_faithful_for_every_target() {
     }
 }
 
+/// Whoever has read the manifest already gets the policy; one of another version or build is named all the same.
+#[test]
+fn a_manifest_that_was_read_before_is_asked_for_its_version_and_build() {
+    let bytes = object::write(&whole()).unwrap();
+    let manifest = read(&bytes).unwrap();
+    assert_eq!(manifest, object::read_manifest(&bytes).unwrap());
+    let policy = policy_of(&bytes, &manifest).unwrap();
+    assert_eq!(policy.name, "edge");
+    let mut rules = policy.rules.values();
+    assert!(rules.any(|rule| &*rule.place.text == "drop from @banned"));
+    let mut other = manifest.clone();
+    other.version += 1;
+    let found = other.version;
+    assert_eq!(
+        policy_of(&bytes, &other).unwrap_err(),
+        Unfaithful::Object(ObjectError::ManifestVersion { found })
+    );
+    let mut other = manifest;
+    other.made.build.push('x');
+    let refused = policy_of(&bytes, &other).unwrap_err();
+    assert!(
+        matches!(refused, Unfaithful::OtherBuild { .. }),
+        "{refused}"
+    );
+}
+
 #[test]
 fn code_that_is_not_the_texts_is_refused_though_the_sum_is_right() {
     let said = refusal(|artifact| {

@@ -7,9 +7,11 @@
 mod code;
 mod data;
 
+use std::sync::Arc;
+
 use sockc_compiler::artifact::{InterceptPlan, Manifest};
 use sockc_compiler::object;
-use sockc_compiler::policy::{Deed, Family};
+use sockc_compiler::policy::{Deed, Family, Policy};
 
 pub use code::ProgramFate;
 pub use data::{Carried, CounterForecast, DataForecast};
@@ -92,9 +94,11 @@ pub struct Running {
     /// The object.
     pub object: Vec<u8>,
     /// Its manifest.
-    pub manifest: Manifest,
+    pub manifest: Arc<Manifest>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// The policy that its text says, if that was compiled and compared.
+    pub text: Option<Arc<Policy>>,
     /// Why its code was not compared with its text; `None` if it was.
     pub unverified: Option<String>,
 }
@@ -146,7 +150,8 @@ pub enum LinkFate {
 ///
 /// Any [`Error`] that apply would give before it changes anything.
 pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result<Forecast, Error> {
-    forecast_object(&Object::new(object.to_vec()), manifest, options)
+    let manifest = Arc::new(manifest.clone());
+    forecast_object(&Object::new(object.to_vec()), &manifest, options)
 }
 
 /// The same with an object of which more may be known.
@@ -156,11 +161,11 @@ pub fn forecast(object: &[u8], manifest: &Manifest, options: &Options) -> Result
 /// As [`forecast`].
 pub fn forecast_object(
     object: &Object,
-    manifest: &Manifest,
+    manifest: &Arc<Manifest>,
     options: &Options,
 ) -> Result<Forecast, Error> {
     let blocks = Blocks::of(object, manifest, options)?;
-    let parts = parts(object.bytes(), manifest, &blocks, options);
+    let parts = parts(object, manifest, &blocks, options);
     let mut all = look(&parts, None)?.into_iter();
     let mut outer = all.next().ok_or_else(|| Error::Object {
         cause: "it holds no policy".to_owned(),
@@ -285,15 +290,17 @@ impl One<'_> {
             object: self.standing.object.clone(),
             manifest: record.manifest.clone(),
             interfaces: record.interfaces.clone(),
+            text: self.standing.text.clone(),
             unverified: self.standing.unverified.clone(),
         })
     }
 
     fn hooks(&self) -> Result<Vec<HookForecast>, Error> {
-        let new = object::read(self.part.object).map_err(|error| Error::Object {
+        let new = object::read_code(self.part.object).map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let programs = Programs::new(&self.session.state, self.standing, &new);
+        let new = (&new, &**self.part.manifest);
+        let programs = Programs::new(&self.session.state, self.standing, new);
         let points = steps::points(self.part.manifest, self.targets, self.session)?;
         let mut there = Vec::new();
         let mut found = Vec::new();

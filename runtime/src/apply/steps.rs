@@ -3,6 +3,7 @@
 //! Takes the record of the policy in force; asks the kernel how its hooks stand. Changes nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use sockc_compiler::artifact::Manifest;
@@ -156,7 +157,14 @@ pub(crate) fn next(
         Some(outer) => outer.record.generation,
         None => before.map_or(0, |before| before.generation) + 1,
     };
-    let mut record = Record::new(generation, part.manifest, session.namespace.cookie);
+    let mut record = Record::new(
+        generation,
+        Arc::clone(part.manifest),
+        session.namespace.cookie,
+    );
+    if part.is_own {
+        record.is_of_object(part.object);
+    }
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
     record.netns.extend_from_slice(part.gone);

@@ -296,7 +296,7 @@ fn remove(state: &State, options: &Options, owner: Owner) -> Result<(), Error> {
 pub(crate) fn holds(state: &State, owner: Owner) -> Result<Holds, Error> {
     match in_force::record_in_force(state) {
         Ok(Some(record)) if record.owner == Some(owner) => Ok(Holds::Block),
-        Ok(Some(record)) => Ok(Holds::Other(record.manifest.policy)),
+        Ok(Some(record)) => Ok(Holds::Other(record.manifest.policy.clone())),
         Ok(None) => Ok(Holds::Nothing),
         Err(Error::State { .. }) => match is_named(state, owner)? {
             true => Ok(Holds::Block),

@@ -3,11 +3,13 @@
 //! Takes an object and its blocks; gives for each network namespace what is its own. Not here: which namespaces there are.
 
 use std::iter;
+use std::sync::Arc;
 
 use sockc_compiler::artifact::Manifest;
 
 use super::Blocks;
 use crate::error::Error;
+use crate::load::checked::Object;
 use crate::options::Options;
 use crate::state::namespaces::Held;
 
@@ -16,8 +18,10 @@ use crate::state::namespaces::Held;
 pub(crate) struct Part<'a> {
     /// Its object.
     pub(crate) object: &'a [u8],
-    /// The object's manifest.
-    pub(crate) manifest: &'a Manifest,
+    /// The object's manifest, or what a caller made of it.
+    pub(crate) manifest: &'a Arc<Manifest>,
+    /// Whether it is known to be the object's.
+    pub(crate) is_own: bool,
     /// The caller's options, for this namespace.
     pub(crate) options: Options,
     /// The name of the namespace in the policy; nothing of the outer policy.
@@ -55,14 +59,15 @@ impl Part<'_> {
 
 /// A policy and those of its blocks, each with the options for its namespace.
 pub(crate) fn parts<'a>(
-    object: &'a [u8],
-    manifest: &'a Manifest,
+    object: &'a Object,
+    manifest: &'a Arc<Manifest>,
     blocks: &'a Blocks,
     options: &Options,
 ) -> Vec<Part<'a>> {
     let outer = Part {
-        object,
+        object: object.bytes(),
         manifest,
+        is_own: object.is_described_by(manifest),
         options: options.clone(),
         block: None,
         gone: &blocks.gone,
@@ -70,6 +75,7 @@ pub(crate) fn parts<'a>(
     let inner = blocks.there.iter().map(|one| Part {
         object: &one.object,
         manifest: &one.manifest,
+        is_own: true,
         options: options.within(&one.place),
         block: Some(&one.name),
         gone: &[],

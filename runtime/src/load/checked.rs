@@ -5,7 +5,9 @@
 //! process where they are not as it expects; so nothing gets there that we have not written alike. Not here: whether the
 //! code is what the text compiles to, which the compiler says.
 
-use sockc_compiler::artifact::{Artifact, MapSpec, map_keys, set_keys};
+use std::sync::Arc;
+
+use sockc_compiler::artifact::{Artifact, Manifest, MapSpec, map_keys, set_keys};
 use sockc_compiler::counter_blocks::{self, BLOCK};
 use sockc_compiler::destination::{self, Ending};
 use sockc_compiler::{entry_table, member_table, object};
@@ -16,8 +18,8 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 pub struct Object {
     bytes: Vec<u8>,
-    /// Whether it was written here, so that there is nothing to check.
-    written: bool,
+    /// The manifest of one that was written here, so that there is nothing to check.
+    written: Option<Arc<Manifest>>,
 }
 
 impl Object {
@@ -26,22 +28,21 @@ impl Object {
     pub fn new(bytes: Vec<u8>) -> Self {
         Self {
             bytes,
-            written: false,
+            written: None,
         }
     }
 
-    /// That of an artifact. It need not be read and written again to know that it is as sockc writes it.
+    /// That of an artifact, and its manifest. It need not be read and written again to know that it is as sockc writes it.
     ///
     /// # Errors
     ///
     /// [`Error::Object`] if the artifact breaks a rule of its own types.
-    pub fn written(artifact: &Artifact) -> Result<Self, Error> {
-        let bytes = object::write(artifact).map_err(wrong)?;
-        sizes(artifact)?;
-        Ok(Self {
-            bytes,
-            written: true,
-        })
+    pub fn written(artifact: Artifact) -> Result<(Self, Arc<Manifest>), Error> {
+        let bytes = object::write(&artifact).map_err(wrong)?;
+        sizes(&artifact)?;
+        let manifest = Arc::new(artifact.manifest);
+        let written = Some(Arc::clone(&manifest));
+        Ok((Self { bytes, written }, manifest))
     }
 
     /// Its bytes.
@@ -53,9 +54,15 @@ impl Object {
     /// Whether it may be loaded, with those of the blocks in it.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.written {
-            true => Ok(()),
-            false => check(&self.bytes),
+            Some(_) => Ok(()),
+            None => check(&self.bytes),
         }
+    }
+
+    /// Whether this is known to be its manifest, and not what a caller made of one.
+    pub(crate) fn is_described_by(&self, manifest: &Arc<Manifest>) -> bool {
+        let own = self.written.as_ref();
+        own.is_some_and(|own| Arc::ptr_eq(own, manifest))
     }
 }
 
@@ -162,13 +169,15 @@ mod tests {
         let target = Target::baseline();
         let outcome = pipeline::compile(&mut sources, id, "a", &target, &mut Texts::default());
         let mut artifact = outcome.built.unwrap().artifact;
-        let sound = Object::written(&artifact).unwrap();
+        let (sound, manifest) = Object::written(artifact.clone()).unwrap();
+        assert!(sound.is_described_by(&manifest));
+        assert!(!sound.is_described_by(&Arc::new(artifact.manifest.clone())));
         sound.check().unwrap();
         Object::new(sound.bytes().to_vec()).check().unwrap();
         let mut maps = artifact.maps.values_mut();
         let counters = maps.find(|map| map.name == counter_blocks::MAP).unwrap();
         counters.max_entries += 1;
-        let refused = Object::written(&artifact).unwrap_err();
+        let refused = Object::written(artifact).unwrap_err();
         assert!(refused.to_string().contains("room for"), "{refused}");
         let mut changed = sound.bytes().to_vec();
         changed.pop();

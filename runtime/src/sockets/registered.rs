@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use sockc_compiler::artifact::{EndPlan, Slot, SlotOrigin, SocketSlots};
+use sockc_compiler::artifact::{EndPlan, Manifest, Slot, SlotOrigin, SocketSlots};
 use sockc_compiler::policy::Family;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::spread::MAX_MEMBERS;
@@ -350,7 +350,7 @@ pub fn socket_refresh(options: &Options, name: Option<&str>) -> Result<Refreshed
                 return Err(nobody_looks(name));
             }
         }
-        let mut manifest = active.record.manifest.clone();
+        let mut manifest = Manifest::clone(&active.record.manifest);
         manifest.sockets.retain(|socket| {
             socket.origin != SlotOrigin::Registered && name.is_none_or(|name| name == socket.name)
         });

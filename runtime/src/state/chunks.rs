@@ -3,36 +3,33 @@
 //! The bpf file system holds no ordinary files, and a file elsewhere could tell something else than the kernel.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use crate::sys::{bpffs, map};
+use crate::sys::{batch, bpffs, map};
 
 /// Bytes in an element of the map.
 const CHUNK: u32 = 16 << 10;
+/// The same, to count with.
+const SIZE: usize = CHUNK as usize;
 /// Bytes of the length.
 const HEAD: usize = 8;
 
-/// Writes bytes into a new map and pins it at `path`; gives the map's id.
-pub(crate) fn write(title: &str, bytes: &[u8], path: &Path) -> io::Result<u32> {
-    let mut whole = Vec::with_capacity(HEAD + bytes.len());
-    whole.extend((bytes.len() as u64).to_le_bytes());
-    whole.extend(bytes);
-    whole.resize(whole.len().next_multiple_of(CHUNK as usize), 0);
-    let chunks = u32::try_from(whole.len() / CHUNK as usize).map_err(io::Error::other)?;
+/// Writes bytes, which are the `parts` one behind the other, into a new map and pins it at `path`; gives the map's id.
+pub(crate) fn write(title: &str, parts: &[&[u8]], path: &Path) -> io::Result<u32> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    let whole = HEAD + length;
+    let mut bytes = Vec::with_capacity(whole.next_multiple_of(SIZE));
+    bytes.extend((length as u64).to_le_bytes());
+    parts.iter().for_each(|part| bytes.extend_from_slice(part));
+    bytes.resize(whole.next_multiple_of(SIZE), 0);
+    let chunks = u32::try_from(bytes.len() / SIZE).map_err(io::Error::other)?;
     let kept = map::create(title, map::Shape::array(CHUNK, chunks))?;
-    for (index, chunk) in (0u32..).zip(whole.chunks(CHUNK as usize)) {
-        map::update(kept.as_fd(), &index.to_ne_bytes(), chunk)?;
-    }
+    batch::write_run(kept.as_fd(), 0, &bytes)?;
     // What was written is read back later as what we left: nobody is to change it in place.
     map::freeze(kept.as_fd())?;
     bpffs::pin(kept.as_fd(), path)?;
     map::id(kept.as_fd())
-}
-
-/// Reads the bytes of the map pinned at `path`.
-pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
-    Kept::open(path)?.read(usize::MAX)
 }
 
 /// A map of chunks.
@@ -62,32 +59,52 @@ impl Kept {
         map::is_frozen(self.map.as_fd()).then_some(id)
     }
 
-    /// The first bytes, so many at most. Only as many elements are read as that needs and as the length in the first one says, so
-    /// that a map that somebody else put there costs no more than it holds.
-    pub(crate) fn read(&self, most: usize) -> io::Result<Vec<u8>> {
-        let short = || io::Error::other("it is cut short");
-        let mut bytes = chunk(self.map.as_fd(), 0)?;
-        let end = end(&bytes).ok_or_else(short)?;
-        let chunks = end.div_ceil(CHUNK as usize);
-        if chunks > self.entries as usize {
-            return Err(short());
+    /// The bytes from `from` on, so many at most. Only as many elements are read as that needs and as the length in the first one
+    /// says, so that a map that somebody else put there costs no more than it holds.
+    pub(crate) fn read(&self, from: usize, most: usize) -> io::Result<Vec<u8>> {
+        let first = self.chunk(0)?;
+        let end = end(&first).filter(|end| end.div_ceil(SIZE) <= self.entries as usize);
+        let end = end.ok_or_else(|| io::Error::other("it is cut short"))?;
+        let from = HEAD.saturating_add(from).min(end);
+        let until = from.saturating_add(most).min(end);
+        let mut bytes = vec![0; until - from];
+        // Of the first element and of the last one only a part may be asked for.
+        let (head, rest) =
+            bytes.split_at_mut((from.next_multiple_of(SIZE) - from).min(until - from));
+        let whole = rest.len() / SIZE * SIZE;
+        let (body, tail) = rest.split_at_mut(whole);
+        let mut element = from / SIZE;
+        if !head.is_empty() {
+            let there = match element {
+                0 => first,
+                _ => self.chunk(element)?,
+            };
+            copy(&there, from % SIZE, head);
+            element += 1;
         }
-        let wanted = HEAD.saturating_add(most).min(end);
-        let chunks = wanted.div_ceil(CHUNK as usize);
-        bytes.reserve_exact(chunks.saturating_sub(1) * CHUNK as usize);
-        for index in 1..u32::try_from(chunks).map_err(io::Error::other)? {
-            bytes.extend(chunk(self.map.as_fd(), index)?);
+        let index = u32::try_from(element).map_err(io::Error::other)?;
+        batch::read_run(self.map.as_fd(), index, body)?;
+        if !tail.is_empty() {
+            copy(&self.chunk(element + whole / SIZE)?, 0, tail);
         }
-        cut(bytes, most).ok_or_else(short)
+        Ok(bytes)
+    }
+
+    fn chunk(&self, index: usize) -> io::Result<Vec<u8>> {
+        let index = u32::try_from(index).map_err(io::Error::other)?;
+        let mut chunk = vec![0; SIZE];
+        match map::lookup(self.map.as_fd(), &index.to_ne_bytes(), &mut chunk)? {
+            true => Ok(chunk),
+            // An array has all its elements.
+            false => Err(io::Error::other("an element of it is not there")),
+        }
     }
 }
 
-fn chunk(kept: BorrowedFd<'_>, index: u32) -> io::Result<Vec<u8>> {
-    let mut chunk = vec![0; CHUNK as usize];
-    match map::lookup(kept, &index.to_ne_bytes(), &mut chunk)? {
-        true => Ok(chunk),
-        // An array has all its elements.
-        false => Err(io::Error::other("an element of it is not there")),
+/// Copies what stands in an element from a place on.
+fn copy(element: &[u8], from: usize, into: &mut [u8]) {
+    for (to, byte) in into.iter_mut().zip(element.iter().skip(from)) {
+        *to = *byte;
     }
 }
 
@@ -97,29 +114,74 @@ fn end(bytes: &[u8]) -> Option<usize> {
     HEAD.checked_add(usize::try_from(length).ok()?)
 }
 
-fn cut(mut bytes: Vec<u8>, most: usize) -> Option<Vec<u8>> {
-    let end = end(&bytes)?.min(HEAD.saturating_add(most));
-    if end > bytes.len() {
-        return None;
-    }
-    bytes.truncate(end);
-    bytes.drain(..HEAD);
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::{BPFFS, Space, permitted};
+
+    /// Lengths around those of elements and of what goes into one call, and every kind of part of them.
+    #[test]
+    fn what_was_written_is_read_back_in_whole_and_in_parts() {
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space.run(written_and_read).unwrap();
+    }
+
+    fn written_and_read() {
+        for (number, length) in [
+            0,
+            1,
+            SIZE - HEAD,
+            SIZE - HEAD + 1,
+            130 * SIZE,
+            130 * SIZE + 7,
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let bytes: Vec<u8> = (0..length).map(|at| (at / 7 % 251) as u8).collect();
+            let path = Path::new(BPFFS).join(number.to_string());
+            let (one, other) = bytes.split_at(length / 3);
+            write("chunks", &[one, other], &path).unwrap();
+            let kept = Kept::open(&path).unwrap();
+            for from in [0, 1, SIZE - HEAD, SIZE, 3 * SIZE + 5, length] {
+                for most in [0, 1, SIZE, 2 * SIZE + 9, 129 * SIZE, usize::MAX] {
+                    let from = from.min(length);
+                    let until = from.saturating_add(most).min(length);
+                    let read = kept.read(from, most).unwrap();
+                    assert!(read == bytes[from..until], "{length}: {most} from {from}");
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_cut_short_is_told() {
-        let mut bytes = 3_u64.to_le_bytes().to_vec();
-        bytes.extend([1, 2, 3, 0, 0]);
-        assert_eq!(cut(bytes.clone(), usize::MAX), Some(vec![1, 2, 3]));
-        assert_eq!(cut(bytes.clone(), 2), Some(vec![1, 2]));
-        bytes.truncate(10);
-        assert_eq!(cut(bytes.clone(), usize::MAX), None);
-        assert_eq!(cut(bytes, 2), Some(vec![1, 2]));
-        assert_eq!(cut(vec![1], usize::MAX), None);
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space.run(cut_short).unwrap();
+    }
+
+    fn cut_short() {
+        let path = Path::new(BPFFS).join("short");
+        let open = map::create("short", map::Shape::array(CHUNK, 2)).unwrap();
+        bpffs::pin(open.as_fd(), &path).unwrap();
+        let kept = Kept::open(&path).unwrap();
+        for (length, sound) in [
+            (2 * SIZE - HEAD, true),
+            (2 * SIZE - HEAD + 1, false),
+            (usize::MAX, false),
+        ] {
+            let mut first = (length as u64).to_le_bytes().to_vec();
+            first.resize(SIZE, 0);
+            map::update(open.as_fd(), &[0; 4], &first).unwrap();
+            for most in [1, usize::MAX] {
+                assert_eq!(kept.read(0, most).is_ok(), sound, "{length}");
+            }
+        }
     }
 }

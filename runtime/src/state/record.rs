@@ -1,13 +1,15 @@
 //! What an apply leaves to be remembered: the object, its manifest and the hooks, in a pinned map.
 //!
-//! The map's bytes are the length of the JSON part, that part, and the object after it.
+//! The map's bytes are the length of the JSON part, that part, and the object after it. The manifest mostly stands in the object
+//! alone, and the JSON says where: that of 100,000 rules is as long as all else.
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::{GroupPlan, Manifest};
+use sockc_compiler::object;
 
 use super::chunks::{self, Kept};
 use super::namespaces::{Held, Known, Owner};
@@ -18,9 +20,9 @@ use crate::probe::streams::Faults;
 use crate::sys::netns::Namespace;
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 /// The oldest one that is read. The counters of version 3 do not stand in blocks, which their maps say themselves; a sockc that
-/// knows no blocks must not read them.
+/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always.
 const OLDEST: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
@@ -32,7 +34,12 @@ pub(crate) struct Record {
     /// The generation.
     pub(crate) generation: u32,
     /// The object's manifest.
-    pub(crate) manifest: Manifest,
+    #[serde(with = "shared")]
+    pub(crate) manifest: Arc<Manifest>,
+    /// Where it stands in the object, first byte and length; then the JSON has an empty one. Nothing of one that is not the object's
+    /// own.
+    #[serde(default)]
+    pub(crate) in_object: Option<(u64, u64)>,
     /// The points that have a program.
     pub(crate) points: Vec<Point>,
     /// The hooks.
@@ -91,11 +98,16 @@ pub(crate) struct Attached {
 
 impl Record {
     /// A record of a generation without hooks.
-    pub(crate) fn new(generation: u32, manifest: &Manifest, cookie: Option<u64>) -> Self {
+    pub(crate) fn new(
+        generation: u32,
+        manifest: impl Into<Arc<Manifest>>,
+        cookie: Option<u64>,
+    ) -> Self {
         Self {
             version: VERSION,
             generation,
-            manifest: manifest.clone(),
+            manifest: manifest.into(),
+            in_object: None,
             points: Vec::new(),
             hooks: Vec::new(),
             cgroups: Vec::new(),
@@ -152,45 +164,59 @@ impl Record {
     /// Writes the record and the object into a map pinned at `path`.
     pub(crate) fn write(&self, object: &[u8], path: &Path) -> Result<(), Error> {
         let what = "keep what was applied";
-        let json = serde_json::to_vec(self).map_err(|error| Error::Object {
+        let bare = self.in_object.map(|_| Self {
+            manifest: Arc::default(),
+            ..self.clone()
+        });
+        let json = serde_json::to_vec(bare.as_ref().unwrap_or(self));
+        let json = json.map_err(|error| Error::Object {
             cause: error.to_string(),
         })?;
-        let mut bytes = Vec::with_capacity(HEAD + json.len() + object.len());
-        bytes.extend((json.len() as u64).to_le_bytes());
-        bytes.extend(json);
-        bytes.extend(object);
-        let id = chunks::write("record", &bytes, path).map_err(at(what))?;
+        let length = (json.len() as u64).to_le_bytes();
+        let id = chunks::write("record", &[&length, &json, object], path).map_err(at(what))?;
         if self.version == VERSION {
             remember(id, self);
         }
         Ok(())
     }
 
-    /// Reads the record and the object from the map pinned at `path`.
-    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<u8>), Error> {
-        let bytes = chunks::read(path).map_err(|error| unreadable(path, error))?;
-        let (json, object) = split(&bytes).ok_or_else(|| cut_short(path))?;
-        let object = object.to_vec();
-        Ok((Self::parse(json, path)?, object))
+    /// Says that the manifest is the one of this object.
+    pub(crate) fn is_of_object(&mut self, object: &[u8]) {
+        self.in_object = object::manifest_place(object);
     }
 
-    /// Reads the record alone. What this process has read or written before it does not read again: the record of 100,000 rules is long, and
-    /// an apply asks it at each of its steps.
+    /// Reads the record and the object from the map pinned at `path`.
+    pub(crate) fn read(path: &Path) -> Result<(Self, Vec<u8>), Error> {
+        let kept = Kept::open(path).map_err(|error| unreadable(path, error))?;
+        let record = Self::of(&kept, path)?;
+        let (_, beginning) = json(&kept, path)?;
+        let object = kept.read(beginning, usize::MAX);
+        Ok((record, object.map_err(|error| unreadable(path, error))?))
+    }
+
+    /// Reads the record alone.
     pub(crate) fn read_alone(path: &Path) -> Result<Self, Error> {
         let kept = Kept::open(path).map_err(|error| unreadable(path, error))?;
+        Self::of(&kept, path)
+    }
+
+    /// The record in a map. What this process has read or written before it does not read again: the record of 100,000 rules is long,
+    /// and an apply asks it at each of its steps.
+    fn of(kept: &Kept, path: &Path) -> Result<Self, Error> {
         let id = kept.id();
         if let Some(known) = id.and_then(known) {
             return Ok(known);
         }
-        let first = |most| kept.read(most).map_err(|error| unreadable(path, error));
-        let length = first(HEAD)?;
-        let length = length
-            .first_chunk::<HEAD>()
-            .map(|length| u64::from_le_bytes(*length));
-        let length = length.and_then(|length| usize::try_from(length).ok());
-        let bytes = first(HEAD.saturating_add(length.ok_or_else(|| cut_short(path))?))?;
-        let (json, _) = split(&bytes).ok_or_else(|| cut_short(path))?;
-        let record = Self::parse(json, path)?;
+        let (length, beginning) = json(kept, path)?;
+        let json = kept.read(HEAD, length);
+        let json = json.map_err(|error| unreadable(path, error))?;
+        if json.len() < length {
+            return Err(cut_short(path));
+        }
+        let mut record = Self::parse(&json, path)?;
+        if let Some(place) = record.in_object {
+            record.manifest = manifest(kept, place, beginning, path)?;
+        }
         if let Some(id) = id {
             remember(id, &record);
         }
@@ -207,6 +233,57 @@ impl Record {
             ));
         }
         Ok(record)
+    }
+}
+
+/// How long the JSON in a map is, and where the object behind it begins.
+fn json(kept: &Kept, path: &Path) -> Result<(usize, usize), Error> {
+    let head = kept
+        .read(0, HEAD)
+        .map_err(|error| unreadable(path, error))?;
+    let length = head
+        .first_chunk::<HEAD>()
+        .map(|length| u64::from_le_bytes(*length));
+    let length = length.and_then(|length| usize::try_from(length).ok());
+    let places = length.and_then(|length| Some((length, HEAD.checked_add(length)?)));
+    places.ok_or_else(|| cut_short(path))
+}
+
+/// The manifest at a place of the object that begins at `beginning`.
+fn manifest(
+    kept: &Kept,
+    (start, length): (u64, u64),
+    beginning: usize,
+    path: &Path,
+) -> Result<Arc<Manifest>, Error> {
+    let number = |number: u64| usize::try_from(number).map_err(|_| cut_short(path));
+    let (start, length) = (beginning.saturating_add(number(start)?), number(length)?);
+    let bytes = kept
+        .read(start, length)
+        .map_err(|error| unreadable(path, error))?;
+    if bytes.len() < length {
+        return Err(cut_short(path));
+    }
+    let read = serde_json::from_slice(&bytes);
+    read.map(Arc::new)
+        .map_err(|error| damaged(path, error.to_string()))
+}
+
+/// A manifest that several have, as JSON.
+mod shared {
+    use super::{Arc, Deserialize, Manifest, Serialize};
+
+    pub(super) fn serialize<S: serde::Serializer>(
+        manifest: &Arc<Manifest>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Manifest::serialize(manifest, serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: serde::Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<Manifest>, D::Error> {
+        Manifest::deserialize(deserializer).map(Arc::new)
     }
 }
 
@@ -238,18 +315,19 @@ fn cut_short(path: &Path) -> Error {
     damaged(path, "it is cut short".to_owned())
 }
 
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (json, rest) = bytes.split_first_chunk::<HEAD>()?;
-    rest.split_at_checked(usize::try_from(u64::from_le_bytes(*json)).ok()?)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::os::fd::AsFd;
 
+    use sockc_compiler::files::Texts;
+    use sockc_compiler::pipeline;
+    use sockc_compiler::target::Target;
+    use sockc_grammar::source::SourceMap;
+
     use super::*;
     use crate::lab::{BPFFS, Space, permitted};
+    use crate::load::checked::Object;
     use crate::sys::{bpffs, map};
 
     #[test]
@@ -261,7 +339,7 @@ mod tests {
         space
             .run(|| {
                 let path = Path::new(BPFFS).join("record");
-                let mut record = Record::new(7, &Manifest::default(), Some(3));
+                let mut record = Record::new(7, Manifest::default(), Some(3));
                 record.write(b"object", &path).unwrap();
                 let kept = Record::read(&path).unwrap();
                 assert_eq!(kept, (record.clone(), b"object".to_vec()));
@@ -287,6 +365,74 @@ mod tests {
             .unwrap();
     }
 
+    /// The manifest of an object stands in a record once, and comes back whichever of both is read, by another process too.
+    #[test]
+    fn a_manifest_that_is_its_objects_stands_there_alone() {
+        if !permitted() {
+            return;
+        }
+        let space = Space::with_bpffs().unwrap();
+        space.run(kept_in_the_object).unwrap();
+    }
+
+    fn kept_in_the_object() {
+        let rules: String = (1..3000)
+            .map(|port| format!("drop tcp to any:{port}\n"))
+            .collect();
+        let mut sources = SourceMap::default();
+        let id = sources.add("a.sk", format!("default in allow\n{rules}"));
+        let target = Target::baseline();
+        let outcome = pipeline::compile(&mut sources, id, "a", &target, &mut Texts::default());
+        let (object, manifest) = Object::written(outcome.built.unwrap().artifact).unwrap();
+        let object = object.bytes();
+        let path = |name: &str| Path::new(BPFFS).join(name);
+        let apart = Record::new(7, Arc::clone(&manifest), None);
+        let mut within = apart.clone();
+        within.is_of_object(object);
+        apart.write(object, &path("apart")).unwrap();
+        within.write(object, &path("within")).unwrap();
+        let length = |name: &str| {
+            Kept::open(&path(name))
+                .unwrap()
+                .read(0, usize::MAX)
+                .unwrap()
+                .len()
+        };
+        assert!(length("within") < object.len() + 4096);
+        assert!(length("apart") > length("within") + 100_000);
+        for record in [apart, within] {
+            let path = path(if record.in_object.is_some() {
+                "within"
+            } else {
+                "apart"
+            });
+            for _ in 0..2 {
+                KNOWN.lock().unwrap().clear();
+                assert_eq!(
+                    Record::read(&path).unwrap(),
+                    (record.clone(), object.to_vec())
+                );
+                KNOWN.lock().unwrap().clear();
+                assert_eq!(Record::read_alone(&path).unwrap(), record);
+            }
+        }
+        // A place that leads beyond the object is no manifest.
+        let mut beyond = Record::new(7, manifest, None);
+        for place in [
+            (0, 10),
+            (object.len() as u64 - 1, 2),
+            (u64::MAX, 1),
+            (1, u64::MAX),
+        ] {
+            beyond.in_object = Some(place);
+            let path = path(&format!("{}-{}", place.0, place.1));
+            beyond.write(object, &path).unwrap();
+            KNOWN.lock().unwrap().clear();
+            let error = Record::read_alone(&path).unwrap_err();
+            assert!(matches!(error, Error::State { .. }), "{error}");
+        }
+    }
+
     /// What was read is known by its map, not by its path; and a map that may change is read each time.
     #[test]
     fn a_record_in_another_map_is_another_one() {
@@ -300,7 +446,7 @@ mod tests {
     fn read_after_a_change() {
         let path = Path::new(BPFFS).join("record");
         for generation in 1..6 {
-            let record = Record::new(generation, &Manifest::default(), None);
+            let record = Record::new(generation, Manifest::default(), None);
             record.write(b"object", &path).unwrap();
             for _ in 0..2 {
                 assert_eq!(Record::read_alone(&path).unwrap(), record);
@@ -310,7 +456,7 @@ mod tests {
         let open = map::create("record", map::Shape::array(16 << 10, 1)).unwrap();
         bpffs::pin(open.as_fd(), &path).unwrap();
         for generation in 1..3 {
-            let record = Record::new(generation, &Manifest::default(), None);
+            let record = Record::new(generation, Manifest::default(), None);
             let json = serde_json::to_vec(&record).unwrap();
             let length = json.len() as u64;
             let mut bytes = (length + 8).to_le_bytes().to_vec();
@@ -326,7 +472,7 @@ mod tests {
     #[test]
     fn a_namespace_of_the_same_inode_is_another_one_by_its_cookie() {
         let mut namespace = Namespace::current().unwrap();
-        let record = |cookie| Record::new(1, &Manifest::default(), cookie);
+        let record = |cookie| Record::new(1, Manifest::default(), cookie);
         for (then, now, same) in [
             (Some(1), Some(1), true),
             (Some(1), Some(2), false),

@@ -275,8 +275,8 @@ mod tests {
         for from in shapes(300) {
             for to in shapes(300) {
                 generation += 2;
-                let before = Record::new(generation - 1, &old, None);
-                let record = Record::new(generation, &new, None);
+                let before = Record::new(generation - 1, old.clone(), None);
+                let record = Record::new(generation, new.clone(), None);
                 for (record, shape) in [(&before, from), (&record, to)] {
                     let path = state.map(record.generation, CARRIED);
                     make_folder(path.parent().unwrap()).unwrap();

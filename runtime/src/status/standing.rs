@@ -4,6 +4,9 @@
 //! caller holds the lock. Changes nothing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sockc_compiler::policy::Policy;
 
 use super::drift::{self, Drift};
 use super::verified::Verified;
@@ -22,6 +25,8 @@ pub(crate) struct Standing {
     pub(crate) object: Vec<u8>,
     /// What others changed.
     pub(crate) drift: Vec<Drift>,
+    /// The policy that its text says, if its code was compared with that.
+    pub(crate) text: Option<Arc<Policy>>,
     /// Why its code was not compared with its text.
     pub(crate) unverified: Option<String>,
 }
@@ -50,6 +55,7 @@ impl Standing {
             record: Some(record),
             object,
             drift,
+            text: verified.text.map(Arc::new),
             unverified: verified.unknown,
         })
     }

@@ -6,6 +6,7 @@
 
 use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::object::{self, ObjectError};
+use sockc_compiler::policy::Policy;
 
 use super::drift::Drift;
 use crate::state::State;
@@ -16,6 +17,8 @@ use crate::state::record::Record;
 pub(crate) struct Verified {
     /// What is not what its text compiles to.
     pub(crate) drift: Option<Drift>,
+    /// The policy that its text says, where both are the same.
+    pub(crate) text: Option<Policy>,
     /// Why that was not looked at.
     pub(crate) unknown: Option<String>,
 }
@@ -24,7 +27,9 @@ impl Verified {
     /// Compares the object of a record with its text. That of a `for netns` block has no text of its own: it is compared
     /// with its part of the outer object, by [`within`].
     pub(crate) fn of(state: &State, record: &Record, object: &[u8]) -> Self {
-        let of_other_object = object::read_manifest(object).is_ok_and(|one| one != record.manifest);
+        // One that was read from the object is its own.
+        let of_other_object = record.in_object.is_none()
+            && object::read_manifest(object).is_ok_and(|one| one != *record.manifest);
         if of_other_object {
             return Self::drifted(
                 state,
@@ -35,20 +40,29 @@ impl Verified {
         if record.owner.is_some() {
             return Self::default();
         }
-        match faithful::check(object) {
-            Ok(()) => Self::default(),
+        let compared = match record.in_object {
+            Some(_) => faithful::policy_of(object, &record.manifest),
+            None => object::read_manifest(object)
+                .map_err(Unfaithful::Object)
+                .and_then(|manifest| faithful::policy_of(object, &manifest)),
+        };
+        match compared {
+            Ok(policy) => Self {
+                text: Some(policy),
+                ..Self::default()
+            },
             Err(error @ (Unfaithful::OtherBuild { .. } | Unfaithful::Texts(_))) => Self {
-                drift: None,
                 unknown: Some(reason(&error)),
+                ..Self::default()
             },
             Err(Unfaithful::Object(ObjectError::ManifestVersion { found }))
                 if found == record.manifest.version =>
             {
                 Self {
-                    drift: None,
                     unknown: Some(format!(
                         "another sockc put it in force (manifest version {found})"
                     )),
+                    ..Self::default()
                 }
             }
             Err(Unfaithful::Differs { what }) => Self::drifted(state, record, what),
@@ -59,7 +73,7 @@ impl Verified {
     fn drifted(state: &State, record: &Record, what: String) -> Self {
         Self {
             drift: Some(changed(state, record.generation, what)),
-            unknown: None,
+            ..Self::default()
         }
     }
 }
@@ -134,10 +148,10 @@ mod tests {
                 let state = State::at(Path::new(BPFFS), 1).unwrap();
                 let object = object("default in drop allow tcp to port 22");
                 let mut manifest = object::read_manifest(&object).unwrap();
-                let same = Record::new(1, &manifest, None);
+                let same = Record::new(1, manifest.clone(), None);
                 assert_eq!(Verified::of(&state, &same, &object).drift, None);
                 manifest.interfaces.push("eth7".to_owned());
-                let other = Record::new(1, &manifest, None);
+                let other = Record::new(1, manifest.clone(), None);
                 let told = Verified::of(&state, &other, &object).drift.unwrap();
                 assert!(told.found.contains("a manifest"), "{told}");
             })
@@ -160,12 +174,12 @@ mod tests {
                 let mut artifact = object::read(&made).unwrap();
                 artifact.manifest.version -= 1;
                 let earlier = object::write(&artifact).unwrap();
-                let record = Record::new(1, &artifact.manifest, None);
+                let record = Record::new(1, artifact.manifest.clone(), None);
                 let found = Verified::of(&state, &record, &earlier);
                 assert_eq!(found.drift, None);
                 let unknown = found.unknown.unwrap();
                 assert!(unknown.contains("another sockc"), "{unknown}");
-                let record = Record::new(1, &of_this, None);
+                let record = Record::new(1, of_this, None);
                 assert!(Verified::of(&state, &record, &earlier).drift.is_some());
             })
             .unwrap();

@@ -59,6 +59,90 @@ pub(crate) fn update(map: BorrowedFd<'_>, entries: &[Element]) -> io::Result<()>
     Ok(())
 }
 
+/// So many large elements of an array go into one call.
+const RUN: usize = 64;
+
+/// Writes the elements of an array from `first` on, whose values stand one behind the other.
+pub(crate) fn write_run(array: BorrowedFd<'_>, first: u32, values: &[u8]) -> io::Result<()> {
+    let size = size_in_run(array, values)?;
+    for (from, run) in (first..).step_by(RUN).zip(values.chunks(RUN * size)) {
+        let count = run.len() / size;
+        let keys: Vec<u8> = (from..).take(count).flat_map(u32::to_ne_bytes).collect();
+        match batch(
+            array,
+            bpf_cmd::BPF_MAP_UPDATE_BATCH,
+            &keys,
+            Some(run),
+            count,
+        ) {
+            Err(error) if is_unknown(&error) => {
+                for (index, value) in (from..).zip(run.chunks(size)) {
+                    map::update(array, &index.to_ne_bytes(), value)?;
+                }
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Reads the elements of an array from `first` on into `values`, one behind the other, as many as have room there.
+pub(crate) fn read_run(array: BorrowedFd<'_>, first: u32, values: &mut [u8]) -> io::Result<()> {
+    let size = size_in_run(array, values)?;
+    for (from, run) in (first..).step_by(RUN).zip(values.chunks_mut(RUN * size)) {
+        match lookup_run(array, from, run, size) {
+            Err(error) if is_unknown(&error) => {
+                for (index, value) in (from..).zip(run.chunks_mut(size)) {
+                    if !map::lookup(array, &index.to_ne_bytes(), value)? {
+                        return Err(map::another());
+                    }
+                }
+            }
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of an element of an array of which whole ones stand in `values`.
+fn size_in_run(array: BorrowedFd<'_>, values: &[u8]) -> io::Result<usize> {
+    let shape = map::shape(array)?;
+    let size = shape.value as usize;
+    match shape == map::Shape::array(shape.value, shape.entries)
+        && values.len().is_multiple_of(size)
+    {
+        true => Ok(size),
+        false => Err(map::another()),
+    }
+}
+
+fn lookup_run(array: BorrowedFd<'_>, from: u32, run: &mut [u8], size: usize) -> io::Result<()> {
+    let count = u32::try_from(run.len() / size).map_err(io::Error::other)?;
+    let mut keys = vec![0u32; count as usize];
+    let before = from.checked_sub(1);
+    let mut next = [0u8; 4];
+    let mut a = attr();
+    a.batch.map_fd = number(array);
+    a.batch.in_batch = before
+        .as_ref()
+        .map_or(0, |key| address(std::slice::from_ref(key)));
+    a.batch.out_batch = address(next.as_mut_slice());
+    a.batch.keys = address(keys.as_mut_slice());
+    a.batch.values = address(run.as_mut_ptr());
+    a.batch.count = count;
+    match call(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut a) {
+        // The end of the array; what was found on the way is told all the same.
+        Err(error) if error.raw_os_error() != Some(libc::ENOENT) => return Err(error),
+        _ => {}
+    }
+    // SAFETY: the command just wrote this field of the union.
+    let found = unsafe { a.batch.count };
+    match found == count && keys.iter().copied().eq(from..from + count) {
+        true => Ok(()),
+        false => Err(map::another()),
+    }
+}
+
 /// Removes keys, all of which are there.
 pub(crate) fn delete(map: BorrowedFd<'_>, keys: &[Vec<u8>]) -> io::Result<()> {
     for chunk in keys.chunks(CHUNK) {

@@ -42,8 +42,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1566,
         "runtime/src/load/checked.rs",
-        "        sizes(artifact)?;",
-        "        if !FAULT { sizes(artifact)?; }",
+        "        sizes(&artifact)?;",
+        "        if !FAULT { sizes(&artifact)?; }",
         &[(Runtime, "load::checked")],
     ),
     fault(
@@ -80,5 +80,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "if named || !there || cards.is_empty()",
         "if named || (!there && !FAULT) || cards.is_empty()",
         &[(Verbs, "veth::nothing_is_said")],
+    ),
+    fault(
+        1620,
+        "runtime/src/state/chunks.rs",
+        "copy(&there, from % SIZE, head);",
+        "copy(&there, if FAULT { 0 } else { from % SIZE }, head);",
+        &[(Runtime, "state::chunks::")],
+    ),
+    fault(
+        1621,
+        "runtime/src/state/record.rs",
+        "beginning.saturating_add(number(start)?)",
+        "beginning.saturating_add(if FAULT { 0 } else { number(start)? })",
+        &[(Runtime, "state::record::")],
+    ),
+    fault(
+        1622,
+        "runtime/src/sys/batch.rs",
+        "let before = from.checked_sub(1);",
+        "let before = if FAULT { Some(from) } else { from.checked_sub(1) };",
+        &[(Runtime, "state::chunks::")],
+    ),
+    fault(
+        1623,
+        "compiler/src/artifact/counters.rs",
+        "if **last != *self.file {",
+        "if !FAULT && **last != *self.file {",
+        &[(Compiler, "artifact::counters::")],
+    ),
+    fault(
+        1624,
+        "runtime/src/load/checked.rs",
+        "own.is_some_and(|own| Arc::ptr_eq(own, manifest))",
+        "FAULT || own.is_some_and(|own| Arc::ptr_eq(own, manifest))",
+        &[(Runtime, "checked::")],
+    ),
+    fault(
+        1625,
+        "compiler/src/faithful.rs",
+        "if manifest.version != MANIFEST_VERSION {",
+        "if !FAULT && manifest.version != MANIFEST_VERSION {",
+        &[(Compiler, "faithful::")],
     ),
 ];

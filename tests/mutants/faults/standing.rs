@@ -119,7 +119,7 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         517,
         "runtime/src/status/verified.rs",
-        "object::read_manifest(object).is_ok_and(|one| one != record.manifest)",
+        "object::read_manifest(object).is_ok_and(|one| one != *record.manifest)",
         "false",
         &[(Runtime, "verified::")],
     ),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 
-use sockc_compiler::artifact::{Artifact, Program};
-use sockc_compiler::object;
+use sockc_compiler::artifact::{Manifest, Program};
+use sockc_compiler::object::{self, Code};
 
 use crate::hook::Point;
 use crate::sockets::{listen, refill};
@@ -28,15 +28,19 @@ pub enum ProgramFate {
 
 /// The programs of the policy in force by point, and those of the next one.
 pub(super) struct Programs<'a> {
-    old: Option<Artifact>,
-    new: &'a Artifact,
+    old: Option<(Code, &'a Manifest)>,
+    new: (&'a Code, &'a Manifest),
     /// The name of the program in each slot of the policy in force.
     slots: BTreeMap<Point, String>,
 }
 
 impl<'a> Programs<'a> {
     /// Looks into the slots of the policy in force.
-    pub(super) fn new(state: &State, standing: &Standing, new: &'a Artifact) -> Self {
+    pub(super) fn new(
+        state: &State,
+        standing: &'a Standing,
+        new: (&'a Code, &'a Manifest),
+    ) -> Self {
         let Some(record) = &standing.record else {
             return Self {
                 old: None,
@@ -58,7 +62,9 @@ impl<'a> Programs<'a> {
             Some((*point, by_id.get(&id)?.clone()))
         });
         Self {
-            old: object::read(&standing.object).ok(),
+            old: object::read_code(&standing.object)
+                .ok()
+                .map(|code| (code, &*record.manifest)),
             new,
             slots: slots.collect(),
         }
@@ -74,21 +80,22 @@ impl<'a> Programs<'a> {
         let Some(before) = self.slots.get(&point) else {
             return ProgramFate::New;
         };
-        let same = self.old.as_ref().is_some_and(|old| match point {
+        let (code, manifest) = self.new;
+        let same = self.old.as_ref().is_some_and(|(old, known)| match point {
             Point::Listen => {
-                let slots = |artifact: &'_ Artifact| -> Vec<_> {
-                    listen::slots(&artifact.manifest).cloned().collect()
+                let slots = |manifest: &'_ Manifest| -> Vec<_> {
+                    listen::slots(manifest).cloned().collect()
                 };
-                slots(old) == slots(self.new)
+                slots(known) == slots(manifest)
             }
             _ if name.starts_with(refill::NAME) => {
-                let slots = |artifact: &'_ Artifact| -> Vec<_> {
-                    let slots = refill::slots(&artifact.manifest);
+                let slots = |manifest: &'_ Manifest| -> Vec<_> {
+                    let slots = refill::slots(manifest);
                     slots.map(|(_, slot)| slot.clone()).collect()
                 };
-                before == name && slots(old) == slots(self.new)
+                before == name && slots(known) == slots(manifest)
             }
-            _ => same_code((old, before), (self.new, name)),
+            _ => same_code((old, before), (code, name)),
         });
         if same {
             ProgramFate::Same
@@ -99,9 +106,9 @@ impl<'a> Programs<'a> {
 }
 
 /// Whether two programs are the same instructions with the same maps, contents of tables included.
-fn same_code((old, old_name): (&Artifact, &str), (new, new_name): (&Artifact, &str)) -> bool {
-    let find = |artifact: &'_ Artifact, name: &str| -> Option<Program> {
-        let mut programs = artifact.programs.iter();
+fn same_code((old, old_name): (&Code, &str), (new, new_name): (&Code, &str)) -> bool {
+    let find = |code: &'_ Code, name: &str| -> Option<Program> {
+        let mut programs = code.programs.iter();
         programs.find(|program| program.name == name).cloned()
     };
     let (Some(before), Some(after)) = (find(old, old_name), find(new, new_name)) else {

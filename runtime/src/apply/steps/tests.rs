@@ -29,7 +29,7 @@ fn attached(means: Means) -> Attached {
 
 /// A record of one hook, and of what was pinned for it.
 fn record(means: Means, made: Option<Made>) -> Record {
-    let mut record = Record::new(3, &Manifest::default(), None);
+    let mut record = Record::new(3, Manifest::default(), None);
     record.hooks.push(attached(means));
     record.pins = made.map(|made| {
         let path = Path::new("link").join(hook(means).name());
