@@ -128,6 +128,9 @@ impl Checking<'_, '_> {
                 }
                 let case = Case::new(self.joint, &self.lists.meters, self.topic, &values);
                 let [old, new] = Which::BOTH.map(|which| self.outcome(&case, which));
+                let asked = Which::BOTH.map(|which| case.decide(which));
+                let in_full = Which::BOTH.map(|which| case.decide_in_full(which));
+                assert_eq!(asked, in_full, "{name}: {:?} {header:?}", self.topic);
                 let differs = old != new;
                 tally.cases += 1;
                 tally.differing += usize::from(differs);
@@ -176,7 +179,7 @@ impl Checking<'_, '_> {
     }
 
     fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Disposition {
-        let Some(decision) = case.decide(which) else {
+        let Some(decision) = case.decide_in_full(which) else {
             assert!(!self.topic.is_met(self.joint, which));
             return Disposition {
                 verdict: Verdict::Allow,
