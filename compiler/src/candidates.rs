@@ -7,6 +7,7 @@
 //!
 //! In the literature: range trees (J. L. Bentley, "Decomposable searching problems", 1979).
 
+mod flat;
 mod tree;
 
 use std::cell::Cell;
@@ -14,6 +15,8 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use cranelift_entity::SecondaryMap;
+
+pub(crate) use self::flat::Flat;
 
 use self::tree::{Counted, Subtree};
 use crate::decide::{from_port, to_port};
@@ -104,14 +107,7 @@ impl Index {
         looks: &Looks,
         take: &mut dyn FnMut(RuleId) -> bool,
     ) -> bool {
-        let port = |port: Option<u16>| port.map_or(NONE, |port| (port.into(), port.into()));
-        let point = [
-            point(header.to),
-            point(header.from),
-            port(to_port(header)),
-            port(from_port(header)),
-            (header.protocol.0.into(), header.protocol.0.into()),
-        ];
+        let point = place(header);
         let Rules { part, shapes } = &self.families[usize::from(header.to.is_ipv6())];
         let mut sufficed = true;
         part.around(&point, &mut |list| {
@@ -157,6 +153,18 @@ fn meet(one: &Dimensions, other: &Dimensions) -> bool {
     one.iter()
         .zip(other)
         .all(|(one, other)| one.0 <= other.1 && other.0 <= one.1)
+}
+
+/// What a packet has in each dimension.
+fn place(header: &Header) -> Dimensions {
+    let port = |port: Option<u16>| port.map_or(NONE, |port| (port.into(), port.into()));
+    [
+        point(header.to),
+        point(header.from),
+        port(to_port(header)),
+        port(from_port(header)),
+        (header.protocol.0.into(), header.protocol.0.into()),
+    ]
 }
 
 /// The rules of a list in order that are among `ids`.

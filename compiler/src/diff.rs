@@ -15,6 +15,7 @@ mod edits;
 mod example;
 mod groups;
 mod joint;
+mod judge;
 mod lists;
 mod malformed;
 mod reasons;

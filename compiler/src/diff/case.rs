@@ -11,7 +11,6 @@ use cranelift_entity::PrimaryMap;
 use super::joint::{Joint, Which};
 use super::report::{About, Unsaid};
 use super::topic::Topic;
-use crate::decide::decide;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
@@ -95,9 +94,17 @@ impl<'a, 'p> Case<'a, 'p> {
 
     /// What the reference meaning of a policy says of it.
     pub(super) fn decide(&self, which: Which) -> Option<Decision> {
-        let policy = self.joint.side(which).policy;
         let event = self.event(which)?;
-        Some(decide(policy, &event, &Seen { case: self, which }))
+        let seen = Seen { case: self, which };
+        Some(self.joint.side(which).judge.decide(&event, &seen))
+    }
+
+    /// The same from every rule, as it is written in the language page.
+    #[cfg(test)]
+    pub(super) fn decide_in_full(&self, which: Which) -> Option<Decision> {
+        let policy = self.joint.side(which).policy;
+        let (event, seen) = (self.event(which)?, Seen { case: self, which });
+        Some(crate::decide::decide(policy, &event, &seen))
     }
 
     /// The case in words, as short as both policies decide of the words what they decide here; and what decides besides
@@ -112,7 +119,7 @@ impl<'a, 'p> Case<'a, 'p> {
             |out| out.contents = true,
             |out| out.members = true,
         ];
-        // Asking both policies takes long where they are large.
+        // Asking both policies again and again takes long where they are large.
         let leave: &[fn(&mut LeftOut)] = if self.is_plain() { &[] } else { &leave };
         for leave in leave {
             let mut shorter = left_out;
@@ -208,7 +215,9 @@ impl<'a, 'p> Case<'a, 'p> {
             };
             let policy = self.joint.side(which).policy;
             self.described(which, left_out).is_some_and(|said| {
-                let found = decide(policy, &said.event, &DescribedWorld::new(policy, &said));
+                let world = DescribedWorld::new(policy, &said);
+                let judge = &self.joint.side(which).judge;
+                let found = judge.decide(&said.event, &world);
                 (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
             })
         })
@@ -270,9 +279,8 @@ impl<'a, 'p> Case<'a, 'p> {
     fn rates(&self) -> Vec<bool> {
         let of = |which| {
             let seen = Seen { case: self, which };
-            let policy = self.joint.side(which).policy;
-            let rated = policy.rules.iter().filter(|(_, rule)| rule.rate.is_some());
-            rated.map(move |(id, _)| seen.conforms(id, &self.header))
+            let rated = self.joint.side(which).judge.rated.iter();
+            rated.map(move |&id| seen.conforms(id, &self.header))
         };
         Which::BOTH.into_iter().flat_map(of).collect()
     }

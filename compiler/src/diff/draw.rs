@@ -4,6 +4,8 @@
 //! Rules that cannot meet the region are left out, and what is the same in both lists is drawn once. Not here: where the
 //! region comes from.
 
+mod changing;
+
 use cranelift_entity::PrimaryMap;
 
 use super::block::{Block, Cover};

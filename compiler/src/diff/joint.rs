@@ -14,6 +14,7 @@ use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
 use super::groups;
+use super::judge::Judge;
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
 use crate::policy::{
@@ -31,6 +32,14 @@ pub(super) enum Which {
 
 impl Which {
     pub(super) const BOTH: [Self; 2] = [Self::Old, Self::New];
+
+    /// The other one.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Old => Self::New,
+            Self::New => Self::Old,
+        }
+    }
 }
 
 /// Two policies in one space of ids.
@@ -57,6 +66,8 @@ pub(super) struct Version<'p> {
     pub(super) actions: PrimaryMap<RuleId, Action>,
     /// From its own ids to shared ones.
     pub(super) ids: Ids,
+    /// What it decides.
+    pub(super) judge: Judge<'p>,
     /// Which of its rules socket lookups ask.
     pub(super) lookups: Lookups,
     /// For each shared class its own.

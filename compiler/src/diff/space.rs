@@ -370,9 +370,8 @@ fn fields(joint: &Joint<'_>, meters: &PrimaryMap<RuleId, RuleId>) -> Vec<Field> 
 pub(super) fn metered(joint: &Joint<'_>, meters: &PrimaryMap<RuleId, RuleId>) -> Vec<RuleId> {
     let mut all = Vec::new();
     for which in Which::BOTH {
-        let rules = joint.side(which).policy.rules.iter();
-        let rated = rules.filter(|(_, rule)| rule.rate.is_some());
-        all.extend(rated.map(|(id, _)| match which {
+        let rated = joint.side(which).judge.rated.iter().copied();
+        all.extend(rated.map(|id| match which {
             Which::Old => id,
             Which::New => meters[id],
         }));

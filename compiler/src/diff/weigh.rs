@@ -4,6 +4,8 @@
 //! share and one case; and what changes hands without changing its fate. The pairs are looked at one by one, the largest
 //! first, each within what it matches and none before it did. Not here: words.
 
+use std::collections::BTreeSet;
+
 use super::draw::{Covers, Decided, Drawing, Fates, Owner, Region};
 use super::edits::Delta;
 use super::joint::Which;
@@ -184,7 +186,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         let changed = self.drawing().changed(&region)?;
         let mut changes = Vec::new();
         if changed != Node::FALSE {
-            changes = self.told_apart(part.edit, &region, changed, state.whole)?;
+            changes = self.changes(part.edit, &region, changed, state.whole)?;
         }
         let most = MAX_TOLD[usize::from(changes.is_empty())];
         state.found.changed.extend(changes);
@@ -194,6 +196,38 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             state.found.same.extend(same.into_iter().flatten());
         }
         Ok(())
+    }
+
+    /// Who decides what changes.
+    fn changes(
+        &mut self,
+        edit: Option<usize>,
+        region: &Region,
+        changed: Node,
+        whole: f64,
+    ) -> Result<Vec<Finding>, BudgetExceeded> {
+        let region = Region {
+            packets: changed,
+            cover: region.cover.clone(),
+        };
+        let mut changing = self.drawing().changing(&region)?;
+        in_order(&mut changing.parts);
+        let mut findings = Vec::new();
+        for (fates, packets) in changing.parts {
+            let share = self.space.store.shares(packets).remove(&1);
+            findings.extend(share.map(|share| Finding {
+                topic: self.topic,
+                edit,
+                fates,
+                within: (packets, 1),
+                share: share.part / whole,
+                values: share.values,
+            }));
+        }
+        if changing.rest != Node::FALSE {
+            findings.extend(self.told_apart(edit, &region, changing.rest, whole)?);
+        }
+        Ok(findings)
     }
 
     /// Who decides what keeps its fate.
@@ -333,4 +367,17 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         let decided = self.space.store.any(&nodes)?;
         self.space.without(base, decided)
     }
+}
+
+/// Puts parts in the order of the list that decides by more rules, then in that of the other.
+fn in_order(parts: &mut [(Fates, Node)]) {
+    let deciders = |which| -> BTreeSet<Decided> {
+        let all = parts.iter().map(|(fates, _)| fates.of(which));
+        all.collect()
+    };
+    let first = match deciders(Which::Old).len() < deciders(Which::New).len() {
+        true => Which::New,
+        false => Which::Old,
+    };
+    parts.sort_unstable_by_key(|(fates, _)| (fates.of(first), fates.of(first.other())));
 }

@@ -7,11 +7,14 @@ const WEIGH: &str = "compiler/src/diff/weigh.rs";
 const BLOCK: &str = "compiler/src/diff/block.rs";
 const SCOPE: &str = "compiler/src/diff/scope.rs";
 const REPORT: &str = "compiler/src/diff/report.rs";
+const CHANGING: &str = "compiler/src/diff/draw/changing.rs";
 
 const TESTS: &[Narrow] = &[
     (Compiler, "diff::tests::words diff::block"),
     (Compiler, "diff::tests::oracle diff::tests::examples"),
 ];
+
+const WIDE: &[Narrow] = &[(Compiler, "diff::tests::oracle::who_decides")];
 
 const GROUPS: &[Narrow] = &[(Compiler, "diff::tests::groups")];
 
@@ -122,5 +125,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "to: both(self.to, other.to)?",
         "to: if FAULT { self.to } else { both(self.to, other.to)? }",
         TESTS,
+    ),
+    fault(
+        1640,
+        CHANGING,
+        "&pairs[index + 1..]",
+        "&pairs[(index + 1 + usize::from(FAULT)).min(pairs.len())..]",
+        WIDE,
+    ),
+    fault(
+        1641,
+        CHANGING,
+        "self.space.store.terminal_of(outcome) == Some(but)",
+        "FAULT || self.space.store.terminal_of(outcome) == Some(but)",
+        WIDE,
+    ),
+    fault(
+        1642,
+        CHANGING,
+        "self.space.without(hit, both)?",
+        "if FAULT { hit } else { self.space.without(hit, both)? }",
+        WIDE,
+    ),
+    fault(
+        1643,
+        CHANGING,
+        "self.space.without(changing.rest, hit)?",
+        "if FAULT { changing.rest } else { self.space.without(changing.rest, hit)? }",
+        WIDE,
+    ),
+    fault(
+        1644,
+        "compiler/src/candidates/flat.rs",
+        "usize::from(header.to.is_ipv6())",
+        "usize::from(FAULT || header.to.is_ipv6())",
+        WIDE,
+    ),
+    fault(
+        1645,
+        "compiler/src/diff/judge.rs",
+        "self.candidates(Direction::In, header)",
+        "self.candidates(Direction::Out, header)",
+        WIDE,
     ),
 ];

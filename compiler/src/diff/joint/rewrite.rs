@@ -8,6 +8,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::{Ids, Version};
 use crate::decide::Lookups;
+use crate::diff::judge::Judge;
 use crate::policy::{
     Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End, SocketId,
 };
@@ -41,6 +42,7 @@ pub(super) fn side<'p>(
         matches,
         actions,
         ids,
+        judge: Judge::of(policy),
         lookups: Lookups::of(policy),
         own_classes,
     }

@@ -6,14 +6,14 @@ use crate::diagram::values::values_of;
 use crate::diagram::{FieldValues, Node};
 use crate::diff::block::Cover;
 use crate::diff::case::Case;
-use crate::diff::draw::{Covers, Drawing, Region};
+use crate::diff::draw::{Covers, Drawing, Owner, Region};
 use crate::diff::edits::Edits;
 use crate::diff::joint::{Joint, Which};
-use crate::diff::lists::Lists;
+use crate::diff::lists::{Lists, Pair};
 use crate::diff::space::{Disposition, Space};
 use crate::diff::topic::Topic;
 use crate::diff::weigh::{Found, Weighing};
-use crate::event::{SocketAnswer, Verdict};
+use crate::event::{Decider, SocketAnswer, Verdict};
 use crate::field::Field;
 use crate::observer::Silent;
 use crate::policy::{Direction, Match, Policy};
@@ -80,8 +80,9 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &st
         let checking = Checking {
             joint: &joint,
             lists: &lists,
+            pairs: &list.pairs,
             topic,
-            base: found.base,
+            found: &found,
             changed,
         };
         checking.brute_force(&space, rng, tally, name);
@@ -105,8 +106,9 @@ fn union(space: &mut Space<'_, '_>, found: &Found) -> Node {
 struct Checking<'a, 'p> {
     joint: &'a Joint<'p>,
     lists: &'a Lists,
+    pairs: &'a [Pair],
     topic: Topic,
-    base: Node,
+    found: &'a Found,
     changed: Node,
 }
 
@@ -123,11 +125,14 @@ impl Checking<'_, '_> {
                 ][rng.below(3)];
                 let mut values = values_of(&header, answer);
                 self.answers(rng, &mut values);
-                if space.store.evaluate(self.base, &values) == 0 {
+                if space.store.evaluate(self.found.base, &values) == 0 {
                     continue;
                 }
                 let case = Case::new(self.joint, &self.lists.meters, self.topic, &values);
                 let [old, new] = Which::BOTH.map(|which| self.outcome(&case, which));
+                let asked = Which::BOTH.map(|which| case.decide(which));
+                let in_full = Which::BOTH.map(|which| case.decide_in_full(which));
+                assert_eq!(asked, in_full, "{name}: {:?} {header:?}", self.topic);
                 let differs = old != new;
                 tally.cases += 1;
                 tally.differing += usize::from(differs);
@@ -137,8 +142,52 @@ impl Checking<'_, '_> {
                     "{name}: {:?} {header:?} {values:?}\n{old:?}\n{new:?}",
                     self.topic
                 );
+                self.fates(space, &case, &values, differs, name);
             }
         }
+    }
+
+    /// What was found of a case says who decides it: of one that changes one finding, of others at most one.
+    fn fates(
+        &self,
+        space: &Space<'_, '_>,
+        case: &Case<'_, '_>,
+        values: &FieldValues,
+        differs: bool,
+        name: &str,
+    ) {
+        let findings = match differs {
+            true => &self.found.changed,
+            false => &self.found.same,
+        };
+        let mut of_case = findings.iter().filter(|finding| {
+            let (node, number) = finding.within;
+            space.store.evaluate(node, values) == number
+        });
+        let finding = of_case.next();
+        assert!(of_case.next().is_none(), "{name}: {values:?}");
+        assert!(finding.is_some() || !differs, "{name}: {values:?}");
+        let Some(finding) = finding else { return };
+        for which in Which::BOTH {
+            let (owner, number) = finding.fates.of(which);
+            let wanted = (self.owner(case, which), Some(self.outcome(case, which)));
+            let topic = self.topic;
+            assert_eq!(
+                (owner, space.outcomes.value(number)),
+                wanted,
+                "{name}: {topic:?} {which:?} {values:?}"
+            );
+        }
+    }
+
+    fn owner(&self, case: &Case<'_, '_>, which: Which) -> Owner {
+        let decider = case.decide_in_full(which).map(|decision| decision.decider);
+        let Some(Decider::Rule(id)) = decider else {
+            return Owner::Default;
+        };
+        let mut pairs = self.pairs.iter();
+        let place = pairs.position(|pair| pair.of(which) == Some(id));
+        Owner::Pair(place.unwrap())
     }
 
     fn answers(&self, rng: &mut Rng, values: &mut FieldValues) {
@@ -176,7 +225,7 @@ impl Checking<'_, '_> {
     }
 
     fn outcome(&self, case: &Case<'_, '_>, which: Which) -> Disposition {
-        let Some(decision) = case.decide(which) else {
+        let Some(decision) = case.decide_in_full(which) else {
             assert!(!self.topic.is_met(self.joint, which));
             return Disposition {
                 verdict: Verdict::Allow,
@@ -287,6 +336,37 @@ fn quarter(number: u64) {
         "{tally:?}"
     );
     assert!(tally.cases > 100 * tally.pairs, "{tally:?}");
+}
+
+/// Rules that match much put among those of random policies, taken away, and moved.
+#[test]
+fn who_decides_what_wide_rules_change_is_who_is_found() {
+    const WIDE: [&str; 6] = [
+        "drop tcp",
+        "allow udp to any:0-32767",
+        "reject tcp from 0.0.0.0/1",
+        "drop from 128.0.0.0/1 to 0.0.0.0/2",
+        "allow tcp from any:1024-65535 to ::/1",
+        "allow",
+    ];
+    let mut tally = Tally::default();
+    for seed in 0..400 {
+        let mut rng = Rng::new(seed);
+        let text = random_policy(seed, Options::whole(1 + rng.below(50)));
+        let mut wide = || {
+            let mut lines: Vec<&str> = text.lines().collect();
+            for _ in 0..1 + rng.below(3) {
+                lines.insert(rng.below(lines.len() + 1), WIDE[rng.below(WIDE.len())]);
+            }
+            lines.join("\n")
+        };
+        let [old, new] = [wide(), wide()].map(|text| resolved(&text));
+        if let (Some(old), Some(new)) = (old, new) {
+            let name = format!("wide, seed {seed}");
+            check(&old, &new, &mut rng, &mut tally, &name);
+        }
+    }
+    assert!(tally.pairs > 200 && tally.differing > 5_000, "{tally:?}");
 }
 
 #[test]
