@@ -19,8 +19,10 @@
 //! Some ask what the header does not tell: whether there is a socket, whether an address is in a live set, whether a named socket
 //! is absent. Under the same rules they are bulk too, as far as they ask few different questions (`questions`): the answer of the
 //! first match is that of the first rule that matches with its question. Such questions change nothing, so it does not matter who
-//! else asks them; but where sockets are taken in by what rules say of them (`send`), no rule asks, since the answer may change. Rates
-//! take tokens where they are asked; a rule with one is no bulk.
+//! else asks them; but where sockets are taken in by what rules say of them (`send`), no rule asks, since the answer may change.
+//!
+//! Rates take tokens where they are asked. So rules for packets that have one are bulk where one hook alone asks for the first match, and
+//! where nothing but bulk rules could keep their packets from them (`rated`).
 //!
 //! Takes a policy; gives a [`Bulk`], or nothing where there are few plain rules. `decide`, `expect`, `explain`, the lints,
 //! counters and the manifest keep to the whole policy. Not here: how the first match is found.
@@ -35,6 +37,7 @@ mod conditions;
 mod grouping;
 mod members;
 mod questions;
+mod rated;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tree;
@@ -144,6 +147,11 @@ pub struct Bulk {
     pub unclassed: Vec<RuleId>,
     /// Rules that are in no group because of their questions: others ask too many different ones.
     pub unasked: Vec<RuleId>,
+    /// Rules that are in no group because of their rates: they stand behind rules for the same packets that are in none, or
+    /// behind too many with rates.
+    pub unmetered: Vec<RuleId>,
+    /// For each rule in a group that has a rate the level on which it is asked (`rated`); 0 for the others.
+    levels: SecondaryMap<RuleId, u8>,
     /// For each rule of the reduced policy one of the whole policy: itself, or the first of its group.
     origins: PrimaryMap<RuleId, RuleId>,
 }
@@ -172,6 +180,13 @@ impl Bulk {
     #[must_use]
     pub fn origin(&self, rule: RuleId) -> RuleId {
         self.origins[rule]
+    }
+
+    /// The rules in groups that have a rate, with the levels on which they are asked, from 1.
+    pub fn metered(&self) -> impl Iterator<Item = (RuleId, u8)> {
+        let members = self.groups.iter().flat_map(|group| &group.members);
+        let levels = members.map(|&id| (id, self.levels[id]));
+        levels.filter(|(_, level)| *level > 0)
     }
 
     /// The counters of the rules of the reduced policy. That of a group is never looked at: its rules have their own.

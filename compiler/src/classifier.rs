@@ -24,6 +24,7 @@ mod intern;
 mod items;
 mod outside;
 mod ranks;
+mod rated;
 mod service_table;
 mod services;
 mod shapes;
@@ -33,13 +34,13 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asked::{MAX_QUESTIONS, header_conditions, is_short, question};
+pub(crate) use asked::{MAX_LEVELS, MAX_QUESTIONS, header_conditions, is_short, question};
 #[cfg(test)]
 pub(crate) use boxes::is_header_only;
 pub(crate) use boxes::{MAX_BOXES, is_answerable, is_in_pieces, is_plain};
 pub use boxes::{Prefix, Protocols, Service};
 
-use crate::policy::Match;
+use crate::policy::{Match, Rate};
 
 /// A rule that a classifier is made of.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,19 @@ pub struct Member<'a> {
     pub group: u32,
     /// Its slot in the map `counters`, by which [`Ranks`] go.
     pub slot: u32,
+    /// Its rate, if it has one; then it has no question.
+    pub rate: Option<Metered>,
+}
+
+/// The rate of a member.
+#[derive(Clone, Copy, Debug)]
+pub struct Metered {
+    /// What it is.
+    pub rate: Rate,
+    /// The number of its bucket, among those of its kind.
+    pub bucket: u32,
+    /// From 1. Members of one level match no packet in common, and of two that do the one behind has the greater level.
+    pub level: u8,
 }
 
 /// Why rules cannot be made a classifier of.
@@ -77,6 +91,8 @@ pub(crate) use grow::MAX_LIST;
 pub use grow::Word;
 pub use items::{Dimension, Item};
 pub use ranks::{Piece, Ranks, Slots};
+pub(crate) use rated::ROW_SIZE;
+pub use rated::{Level, Mix, Rated, Row};
 pub use services::{ClassOf, Services};
 pub(crate) use services::{GUARD, MAX_CLASSES, SERVICE_SIZE};
 pub(crate) use stratum::MULTIPLIERS;

@@ -196,7 +196,7 @@ pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
 fn wants(source: &Source<'_>) -> Wants {
     let answers = ends::answers(source.policy, source.chain);
     Wants {
-        room: answers || answers::has_buckets(source.policy) || ends::logs(source),
+        room: answers || answers::has_buckets(source) || ends::logs(source),
         answers,
         first_match: source.classifier.is_some(),
     }

@@ -32,6 +32,7 @@ mod outside;
 mod parser;
 mod passes;
 mod place;
+mod rated;
 mod rates;
 mod reach;
 mod said;
@@ -162,6 +163,7 @@ pub(crate) fn all() -> Vec<Fault> {
         calls::FAULTS,
         passes::FAULTS,
         reach::FAULTS,
+        rated::FAULTS,
         rates::FAULTS,
         around::FAULTS,
         asked::FAULTS,

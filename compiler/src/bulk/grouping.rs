@@ -7,6 +7,7 @@ use cranelift_entity::{PrimaryMap, SecondaryMap};
 
 use super::conditions::told_apart;
 use super::questions::most_asked;
+use super::rated::in_levels;
 use super::{Breadth, Bulk, Conditions, Group, Taking, is_terminal};
 use crate::chain::Chain;
 use crate::classifier::{is_answerable, is_in_pieces, is_plain, question};
@@ -37,11 +38,8 @@ type Kind<'p> = (
 
 /// The reduced policy; `None` if it would be the policy as it is.
 pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<Bulk> {
-    let Taken {
-        taken,
-        unclassed,
-        unasked,
-    } = taken(policy, least, taking);
+    let found = taken(policy, least, taking);
+    let taken = &found.taken;
     if taken.values().all(|&bulk| !bulk) {
         return None;
     }
@@ -55,7 +53,7 @@ pub(super) fn reduced(policy: &Policy, least: usize, taking: &Taking) -> Option<
     }
     // More groups than the field has values for could not be told apart.
     let last = grouping.groups.iter().map(|group| group.number).max()?;
-    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy, unclassed, unasked))
+    (last < Field::FirstMatch.max()).then(|| grouping.finish(policy, found))
 }
 
 /// How many rules of a direction could be bulk.
@@ -73,12 +71,15 @@ struct Taken {
     taken: SecondaryMap<RuleId, bool>,
     unclassed: Vec<RuleId>,
     unasked: Vec<RuleId>,
+    unmetered: Vec<RuleId>,
+    levels: SecondaryMap<RuleId, u8>,
 }
 
 fn taken(policy: &Policy, least: usize, taking: &Taking) -> Taken {
     let lookup = has_lookup(policy);
     let mut taken = SecondaryMap::with_default(false);
-    let (mut unclassed, mut unasked) = (Vec::new(), Vec::new());
+    let (mut unclassed, mut unasked, mut unmetered) = (Vec::new(), Vec::new(), Vec::new());
+    let mut levels = SecondaryMap::new();
     for direction in directions() {
         let asked = (taking.of(direction), taking.conditions);
         let looked_up = lookup && direction == Direction::In;
@@ -92,15 +93,19 @@ fn taken(policy: &Policy, least: usize, taking: &Taking) -> Taken {
         let (bulk, left) = most_asked(policy, bulk);
         unasked.extend(left);
         let (bulk, others) = told_apart(policy, bulk);
+        unclassed.extend(others);
+        let (bulk, others) = in_levels(policy, direction, bulk, &mut levels);
+        unmetered.extend(others);
         if bulk.len() >= least {
             bulk.into_iter().for_each(|id| taken[id] = true);
         }
-        unclassed.extend(others);
     }
     Taken {
         taken,
         unclassed,
         unasked,
+        unmetered,
+        levels,
     }
 }
 
@@ -138,7 +143,7 @@ pub(crate) fn obstacle(rule: &Rule) -> Option<&'static str> {
             matches!(rule.action, Action::Shortcut(_)),
             "with `shortcut`",
         ),
-        (rule.rate.is_some(), "with a rate"),
+        (rule.rate.is_some() && !may_be_metered(rule), "with a rate"),
         (rule.mark.is_some(), "with a mark"),
         (rule.log.is_some(), "with `log`"),
         (rule.in_lookup(), "for new flows alone"),
@@ -165,7 +170,17 @@ fn is_bulk(
         && is_answerable(&rule.matches)
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
-        && (is_plain(&rule.matches) || may_ask(id, rule, conditions, looked_up))
+        && (asks_header_alone(rule) || may_ask(id, rule, conditions, looked_up))
+}
+
+/// Whether code that asks for the first match can take the tokens of a rule's rate.
+fn may_be_metered(rule: &Rule) -> bool {
+    !rule.direction.of_processes() && question(&rule.matches).is_none()
+}
+
+/// Whether a rule asks for nothing but addresses, ports and protocols.
+fn asks_header_alone(rule: &Rule) -> bool {
+    rule.rate.is_none() && is_plain(&rule.matches)
 }
 
 /// Whether all who ask for the first match find the same one with a rule that is not plain.
@@ -222,7 +237,7 @@ impl Bulk {
     #[must_use]
     pub(crate) fn asks_more(&self, whole: &Policy) -> bool {
         let mut members = self.groups.iter().flat_map(|group| &group.members);
-        members.any(|id| !is_plain(&whole.rules[*id].matches))
+        members.any(|id| !asks_header_alone(&whole.rules[*id]))
     }
 }
 
@@ -293,7 +308,7 @@ impl<'p> Grouping<'p> {
         });
     }
 
-    fn finish(mut self, policy: &Policy, unclassed: Vec<RuleId>, unasked: Vec<RuleId>) -> Bulk {
+    fn finish(mut self, policy: &Policy, found: Taken) -> Bulk {
         for group in &self.groups {
             let place = &mut self.rules[group.rule].place;
             place.location.text = title(group, &place.text).into();
@@ -301,8 +316,10 @@ impl<'p> Grouping<'p> {
         Bulk {
             policy: with_rules(policy, self.rules),
             groups: self.groups,
-            unclassed,
-            unasked,
+            unclassed: found.unclassed,
+            unasked: found.unasked,
+            unmetered: found.unmetered,
+            levels: found.levels,
             origins: self.origins,
         }
     }

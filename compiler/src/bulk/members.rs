@@ -4,11 +4,11 @@ use cranelift_entity::SecondaryMap;
 
 use super::{Bulk, Group, is_terminal};
 use crate::chain::Chain;
-use crate::classifier::{Member, question};
-use crate::field::FieldSet;
-use crate::lower::CounterSlots;
+use crate::classifier::{Member, Metered, question};
+use crate::field::{Field, FieldSet};
+use crate::lower::{CounterSlots, Meters};
 use crate::place::fields_of_match;
-use crate::policy::{Policy, Rule, RuleId};
+use crate::policy::{Policy, RateUnit, Rule, RuleId};
 
 impl Bulk {
     /// The bulk rules among which a chain of the reduced policy asks for the first match, in order; none if it does not ask.
@@ -39,6 +39,7 @@ impl Bulk {
                 numbers[rule] = group.number;
             }
         }
+        let meters = Meters::new(whole, 0);
         whole
             .rules_of(direction)
             .filter(|(id, rule)| numbers[*id] > 0 && holds(chain, rule))
@@ -47,6 +48,13 @@ impl Bulk {
                 matches: &rule.matches,
                 group: numbers[id],
                 slot: counters.rules[id],
+                rate: rule.rate.and_then(|rate| {
+                    Some(Metered {
+                        rate,
+                        bucket: meters.rule(id)?,
+                        level: self.levels[id],
+                    })
+                }),
             })
             .collect()
     }
@@ -55,9 +63,15 @@ impl Bulk {
 impl Bulk {
     /// What the rules in groups ask beside the header.
     pub(crate) fn questions(&self, whole: &Policy) -> FieldSet {
-        let members = self.groups.iter().flat_map(|group| &group.members);
-        let questions = members.filter_map(|id| question(&whole.rules[*id].matches));
-        questions.flat_map(|one| fields_of_match(&one)).collect()
+        let members = || self.groups.iter().flat_map(|group| &group.members);
+        let questions = members().filter_map(|id| question(&whole.rules[*id].matches));
+        let mut fields: FieldSet = questions.flat_map(|one| fields_of_match(&one)).collect();
+        let mut rates = members().filter_map(|id| whole.rules[*id].rate);
+        // Which packets begin a connection is asked of sockets.
+        if rates.any(|rate| rate.unit == RateUnit::Connections) {
+            fields.extend([Field::Socket]);
+        }
+        fields
     }
 }
 

@@ -103,8 +103,51 @@ fn what_is_more_than_a_plain_decision_stays_a_rule() {
         allow tcp if mark 8
         allow tcp if mark 7
         allow tcp on zone lan to port 5
-        allow tcp to port 6";
-    assert_eq!(lines_of(text), [[9], [10]]);
+        allow tcp to port 6
+        allow tcp to port 2 up to 3 packets/second";
+    assert_eq!(lines_of(text), [[3], [9], [10]]);
+}
+
+/// Those for the same packets one after the other; none where too many are, or behind one that is in no table.
+#[test]
+fn rates_for_the_same_packets_are_on_different_levels() {
+    let text = "live set some max 10
+        default in drop default send allow
+        drop tcp from 10.0.0.0/24 above 5 packets/second
+        drop tcp from 10.0.1.0/24 above 5 packets/second per source
+        allow tcp to port 80
+        drop tcp above 100 packets/second
+        allow udp up to 7 packets/second
+        drop tcp from 10.0.1.7 to port 7 above 9_000 bytes/second
+        drop tcp from 10.0.1.7 above 2 packets/second
+        drop udp from 10.0.0.0/8 to port 7 above 2 packets/second
+        drop from 10.0.1.7 above 3 packets/second
+        drop from @some above 3 packets/second";
+    let (policy, bulk) = bulk_of(text);
+    let line = |id: RuleId| policy.rules[id].place.line;
+    let levels: Vec<_> = bulk
+        .metered()
+        .map(|(id, level)| (line(id), level))
+        .collect();
+    assert_eq!(levels, [(3, 1), (4, 1), (6, 2), (8, 3), (7, 1), (10, 2)]);
+    let left: Vec<u32> = bulk.unmetered.iter().map(|&id| line(id)).collect();
+    assert_eq!(left, [9, 11]);
+}
+
+/// Where two hooks ask for the first match, both would take the tokens.
+#[test]
+fn a_rate_is_asked_in_the_tables_of_one_hook_only() {
+    let text = "default in drop
+        drop tcp to port 1 above 5 packets/second
+        allow tcp to port 3";
+    let of = |text: &str| {
+        let outcome = compiled(text, Structure::Tables);
+        let bulk = outcome.built.unwrap().bulk.unwrap();
+        lines(&outcome.policy.unwrap(), &bulk)
+    };
+    assert_eq!(of(text), [[2], [3]]);
+    let both = format!("{text}\n drop tcp to port 4 at tc");
+    assert_eq!(of(&both), [[3], [4]]);
 }
 
 #[test]
@@ -246,6 +289,8 @@ fn thousands_of_rules_with_conditions_are_short_programs() {
         ("tcp", " if tcp flags syn no ack"),
         ("icmp echo-request", ""),
         ("tcp", " if socket exists"),
+        ("tcp", " up to 5 packets/second"),
+        ("udp", " up to 9 connections/second per source/24 burst 20"),
     ] {
         let rules: String = (0..10_000)
             .map(|n| {
@@ -264,6 +309,46 @@ fn thousands_of_rules_with_conditions_are_short_programs() {
         assert!(built.classifiers[0].is_some());
         let work = VerifierCost::of(&built.functions[0], 1_000_000).processed;
         assert!(work <= 25_000, "{what}: {work}");
+    }
+}
+
+/// Rules of which each asks something of another kind, and rates of every kind on all levels.
+#[test]
+fn whatever_thousands_of_rules_ask_they_are_short_programs() {
+    let asked = [
+        "tcp from HOST if tcp flags syn no ack",
+        "tcp from HOST if socket exists",
+        "tcp from HOST on zone lan",
+        "icmp echo-request from HOST",
+        "from not HOST to any:7",
+        "udp from HOST above 5_000 bytes/second per source burst 9_000",
+        "tcp from HOST above 5 connections/second",
+        "tcp from HOST to port 80 above 50 packets/second per destination",
+    ];
+    let rules: String = (0..10_000usize)
+        .map(|n| {
+            // One that is for nearly everything is not in the same place as hundreds of them.
+            let kind = if n % 8 == 4 && n % 1000 != 4 {
+                5
+            } else {
+                n % 8
+            };
+            let asked = asked[kind];
+            let host = format!("10.7.{}.{}", n / 250, n % 250);
+            format!("drop {}\n", asked.replace("HOST", &host))
+        })
+        .collect();
+    let text = format!(
+        "zone lan = \"lan*\" default in allow\n{rules}drop tcp above 900 connections/second\n\
+         drop above 9_999 packets/second\n"
+    );
+    let built = built(&text, Structure::Chosen);
+    let bulk = built.bulk.as_ref().unwrap();
+    assert_eq!((bulk.unmetered.len(), bulk.unasked.len()), (0, 0));
+    for (function, program) in built.functions.iter().zip(&built.artifact.programs) {
+        assert!(program.insns.len() < 4_000, "{}", program.insns.len());
+        let work = VerifierCost::of(function, 1_000_000).processed;
+        assert!(work <= 25_000, "{}: {work}", program.name);
     }
 }
 

@@ -19,13 +19,16 @@ use std::collections::HashMap;
 use super::{Member, Unfit};
 use crate::diagram::classify::{Scope, match_diagram};
 use crate::diagram::flatten::{Flat, flatten_within};
-use crate::diagram::{BudgetExceeded, Store};
+use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::place::fields_of_match;
 use crate::policy::{AddressSet, Addresses, Condition, Endpoint, Match, Side};
 
 /// The maximum number of questions of a classifier: code remembers the first match of each.
 pub(crate) const MAX_QUESTIONS: usize = 4;
+
+/// The maximum number of levels of rates: code remembers a match of each.
+pub(crate) const MAX_LEVELS: usize = 3;
 
 /// Nodes that the diagram of a question may have.
 const MAX_NODES: usize = 100_000;
@@ -38,7 +41,9 @@ const MAX_ARMS: usize = 64;
 pub(super) struct Questions {
     /// They themselves; the number of the first is 1.
     list: Vec<Match>,
-    /// For each member the number of its question; 0 for none.
+    /// How many levels of rates there are, whose numbers come after those.
+    levels: usize,
+    /// For each member the number of its question, or of its rate's level; 0 for none.
     of: Vec<u8>,
 }
 
@@ -59,10 +64,22 @@ impl Questions {
             }
             of.push(number);
         }
-        match list.len() > MAX_QUESTIONS {
-            true => Err(Unfit::Questions),
-            false => Ok(Self { list, of }),
+        if list.len() > MAX_QUESTIONS {
+            return Err(Unfit::Questions);
         }
+        let levels = levels(members)?;
+        for (member, number) in members.iter().zip(&mut of) {
+            if let Some(metered) = member.rate {
+                let place = levels.binary_search(&metered.level);
+                let place = place.map_err(|_| Unfit::Questions)?;
+                *number = u8::try_from(list.len() + 1 + place).map_err(|_| Unfit::Questions)?;
+            }
+        }
+        Ok(Self {
+            levels: levels.len(),
+            list,
+            of,
+        })
     }
 
     /// The number of a member's question; 0 for none.
@@ -72,7 +89,7 @@ impl Questions {
 
     /// Bits that a number takes.
     pub(super) fn bits(&self) -> u32 {
-        usize::BITS - self.list.len().leading_zeros()
+        usize::BITS - (self.list.len() + self.levels).leading_zeros()
     }
 
     /// The diagram of each, with the terminals 0 and 1.
@@ -83,6 +100,20 @@ impl Questions {
     }
 }
 
+/// The levels of the members with rates, in order.
+pub(super) fn levels(members: &[Member<'_>]) -> Result<Vec<u8>, Unfit> {
+    let mut levels: Vec<u8> = members
+        .iter()
+        .filter_map(|member| Some(member.rate?.level))
+        .collect();
+    levels.sort_unstable();
+    levels.dedup();
+    match levels.len() > MAX_LEVELS {
+        true => Err(Unfit::Questions),
+        false => Ok(levels),
+    }
+}
+
 /// Whether a question is small enough to be asked with the first match.
 #[must_use]
 pub(crate) fn is_short(question: &Match) -> bool {
@@ -90,13 +121,23 @@ pub(crate) fn is_short(question: &Match) -> bool {
 }
 
 fn diagram(question: &Match) -> Result<Flat, BudgetExceeded> {
+    flat_of((&fields_of_match(question), MAX_ARMS), |store| {
+        match_diagram(store, question, Scope::default())
+    })
+}
+
+/// A diagram of the fields that every policy has, and these, of so many arms.
+pub(super) fn flat_of(
+    (own, arms): (&[Field], usize),
+    built: impl FnOnce(&mut Store) -> Result<Node, BudgetExceeded>,
+) -> Result<Flat, BudgetExceeded> {
     let mut fields = Field::FIXED.to_vec();
-    fields.extend(fields_of_match(question));
+    fields.extend(own);
     fields.sort_unstable();
     fields.dedup();
     let mut store = Store::with(MAX_NODES, &fields);
-    let root = match_diagram(&mut store, question, Scope::default())?;
-    flatten_within(&store, root, MAX_ARMS)
+    let root = built(&mut store)?;
+    flatten_within(&store, root, arms)
 }
 
 /// What a rule asks beside the header, as a match that says nothing else; `None` if it asks nothing.

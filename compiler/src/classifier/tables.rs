@@ -24,7 +24,7 @@ use super::items::{Dimension, Item};
 use super::service_table::ServiceTable;
 use super::services::ClassOf;
 use super::stratum::{Root, Stratum, words};
-use super::{FamilyRules, Member, Ranks, Services, Unfit};
+use super::{FamilyRules, Member, Ranks, Rated, Services, Unfit};
 use crate::diagram::flatten::Flat;
 use crate::policy::Family;
 
@@ -106,8 +106,10 @@ pub struct Tables {
     pub v6: FamilyTables,
     /// The diagram of each question, by its number less one.
     pub questions: Vec<Flat>,
-    /// Bits of a record's group that are the group. Those above are the number of its question.
+    /// Bits of a record's group that are the group. Those above are the number of its question, or of its rate's level.
     pub group_bits: u32,
+    /// The rates of the members, whose levels have the numbers after those of questions.
+    pub rated: Rated,
 }
 
 impl Tables {
@@ -140,6 +142,7 @@ impl Tables {
             v6,
             questions: questions.diagrams()?,
             group_bits,
+            rated: Rated::new(members, &ranks)?,
             ranks,
         })
     }
@@ -150,7 +153,7 @@ impl Tables {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
         let largest = strata
             .map(|stratum| stratum.children.len().max(stratum.records.len()))
-            .fold(0, usize::max);
+            .fold(self.rated.largest(), usize::max);
         [
             (self.services.len(), Unfit::Services),
             (self.v4.masks.len(), Unfit::Lengths),

@@ -77,6 +77,7 @@ fn members(matches: &[Match]) -> Vec<Member<'_>> {
         matches,
         group: 1 + rank % 3,
         slot: slot_of(rank),
+        rate: None,
     };
     (0..).zip(matches).map(member).collect()
 }

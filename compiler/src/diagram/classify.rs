@@ -150,7 +150,7 @@ fn below_longest(length: u64) -> Option<u32> {
 }
 
 /// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.
-fn connection_starts(store: &mut Store) -> Built {
+pub(crate) fn connection_starts(store: &mut Store) -> Built {
     const SYN: u32 = 0x02;
     const ACK: u32 = 0x10;
     let begins = FieldTest::bits(SYN, ACK);

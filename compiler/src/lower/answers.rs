@@ -61,7 +61,7 @@ impl Way {
 
 impl<'a> Answers<'a> {
     pub(super) fn new(builder: &mut Builder, given: &'a Given<'a>) -> Self {
-        let buckets = has_buckets(given.source.policy);
+        let buckets = has_buckets(&given.source);
         let room = given.frame.room.filter(|_| buckets);
         Self {
             given,

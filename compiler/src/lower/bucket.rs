@@ -26,10 +26,13 @@ use super::given::Given;
 mod numbers;
 
 pub(crate) use numbers::Meters;
-pub(super) use numbers::Pace;
+pub(super) use numbers::{Pace, Row, mask};
 
 /// Size of a key of the map `buckets`: the rate's number, the family (4 or 6), 16 bytes of address.
 pub const BUCKET_KEY: u32 = 24;
+
+/// Bytes of room that a bucket that is looked for takes.
+pub(super) const BUCKET_ROOM: u8 = 32;
 
 /// How often a packet tries to take its tokens while others take theirs.
 pub(super) const TRIES: usize = 8;
@@ -55,11 +58,46 @@ impl Bucket {
     }
 }
 
+/// Where the numbers of a rate stand.
+#[derive(Clone, Copy)]
+pub(super) enum Paced {
+    /// In the code.
+    Here(Pace),
+    /// In a row of a table, at this address.
+    In(Value),
+}
+
+impl Paced {
+    /// What the whole part of a token costs.
+    pub(super) fn whole(self, builder: &mut Builder) -> Value {
+        match self {
+            Self::Here(pace) => builder.imm(pace.whole),
+            Self::In(row) => builder.load(row, Row::WHOLE, Width::DW),
+        }
+    }
+
+    /// The rest, in parts of 2^32.
+    fn fraction(self, builder: &mut Builder) -> Value {
+        match self {
+            Self::Here(pace) => builder.imm(i64::from(pace.fraction)),
+            Self::In(row) => builder.load(row, Row::FRACTION, Width::W),
+        }
+    }
+
+    /// How far a bucket may be ahead.
+    fn limit(self, builder: &mut Builder) -> Value {
+        match self {
+            Self::Here(pace) => builder.imm(pace.limit),
+            Self::In(row) => builder.load(row, Row::LIMIT, Width::DW),
+        }
+    }
+}
+
 /// How tokens are taken.
 #[derive(Clone, Copy)]
 pub(super) struct Meter<'a> {
     pub(super) given: &'a Given<'a>,
-    pub(super) pace: Pace,
+    pub(super) pace: Paced,
     /// How often it is tried while others take theirs.
     pub(super) tries: usize,
     /// Where a packet goes that conforms, and whose tokens are taken.
@@ -96,6 +134,17 @@ impl Meter<'_> {
         Some(self.given.found(builder, map, self.excess))
     }
 
+    /// The same of the bucket whose number stands in a row.
+    pub(super) fn bucket_of_row(self, builder: &mut Builder, row: Value) -> Option<Value> {
+        let Some(map) = self.given.source.maps.rates else {
+            builder.bug("a bucket without its map");
+            return None;
+        };
+        let number = builder.load(row, Row::BUCKET, Width::W);
+        builder.store_slot(self.given.frame.key, 0, number, Width::W);
+        Some(self.given.found(builder, map, self.excess))
+    }
+
     /// The address of the bucket whose key is there. If there is none, what is due is taken from a new one.
     pub(super) fn bucket_in(
         self,
@@ -127,6 +176,28 @@ impl Meter<'_> {
         bucket
     }
 
+    /// Turns a number of tokens into their cost; to the excess with more than ever fit.
+    pub(super) fn price(self, builder: &mut Builder, cost: Value) {
+        match self.pace {
+            Paced::Here(pace) => {
+                if let Ok(most) = i32::try_from(pace.most) {
+                    builder.leave_if_wide(cost, JumpOp::Gt, most, self.excess);
+                }
+            }
+            Paced::In(row) => {
+                let most = builder.load(row, Row::MOST, Width::DW);
+                builder.leave_if_wide(cost, JumpOp::Gt, most, self.excess);
+            }
+        }
+        let fraction = builder.copy(cost);
+        let part = self.pace.fraction(builder);
+        builder.alu(fraction, AluOp::Mul, part);
+        builder.alu(fraction, AluOp::Rsh, 32);
+        let whole = self.pace.whole(builder);
+        builder.alu(cost, AluOp::Mul, whole);
+        builder.alu(cost, AluOp::Add, fraction);
+    }
+
     /// Takes what is due from the bucket at this address.
     pub(super) fn take(self, builder: &mut Builder, bucket: Value, due: Due) {
         let now = due.now;
@@ -141,7 +212,7 @@ impl Meter<'_> {
             builder.alu(new, AluOp::Add, due.cost);
             let distance = builder.copy(new);
             builder.alu(distance, AluOp::Sub, now);
-            let limit = builder.imm(self.pace.limit);
+            let limit = self.pace.limit(builder);
             builder.leave_if_wide(distance, JumpOp::Gt, limit, self.excess);
             if !self.given.source.atomics {
                 builder.store(bucket, 0, new, Width::DW);
@@ -160,7 +231,7 @@ impl Meter<'_> {
         let Some(bucket) = self.global_bucket(builder, number) else {
             return;
         };
-        let cost = builder.imm(self.pace.whole);
+        let cost = self.pace.whole(builder);
         self.take(builder, bucket, Due { cost, now });
     }
 }

@@ -21,6 +21,7 @@ mod member_table;
 mod members;
 mod origins;
 mod questions;
+mod rated;
 mod rates;
 mod reject;
 mod sent;

@@ -12,6 +12,7 @@ use crate::chain::Chain;
 use crate::compose::{self, Fault};
 use crate::diagram::{BudgetExceeded, Store};
 use crate::expect::{self, Whereabouts};
+use crate::lower::Meters;
 use crate::observer::Observer;
 use crate::place;
 use crate::policy::{Direction, Policy};
@@ -43,6 +44,15 @@ impl Analysis {
     /// The policy that the chains speak of: the whole one, or the reduced one.
     pub(super) fn placed<'a>(&'a self, whole: &'a Policy) -> &'a Policy {
         self.bulk.as_ref().map_or(whole, |bulk| &bulk.policy)
+    }
+
+    /// The numbers of the whole policy's rates, for the rules of the placed one; with those of so many kinds of answers.
+    pub(super) fn meters(&self, whole: &Policy, kinds: u32) -> Meters {
+        let meters = Meters::new(whole, kinds);
+        match &self.bulk {
+            Some(bulk) => meters.placed(&bulk.policy, |rule| bulk.origin(rule)),
+            None => meters,
+        }
     }
 
     /// The same refusal, of a list if it is of one, with why rules are not in tables, where that is why.

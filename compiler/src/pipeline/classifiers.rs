@@ -201,6 +201,7 @@ mod tests {
                 matches: &rule.matches,
                 group: 1,
                 slot: 0,
+                rate: None,
             });
             let refused = Refused {
                 unfit,

@@ -21,12 +21,13 @@ use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMa
 use crate::policy::{GroupId, Policy};
 use crate::tables::Tables;
 
-/// Makes the maps of a policy. Tables of rules are pushed after them.
+/// Makes the maps of a policy; `meters` gives the numbers of its rates with those of so many kinds of answers. Tables of rules are
+/// pushed after them.
 pub(super) fn make(
     policy: &Policy,
-    chains: &[Chain],
-    tested: &FieldSet,
+    (chains, tested): (&[Chain], &FieldSet),
     slots: &Slots,
+    meters: impl Fn(u32) -> Meters,
     tables: &mut Tables<'_>,
 ) -> Maps {
     let maps = tables.maps();
@@ -85,7 +86,7 @@ pub(super) fn make(
     let out_interfaces =
         (out_count > 0).then(|| maps.push(MapSpec::new("ports", MapKind::DevMap, 4, 8, out_count)));
     let answering = chains.iter().any(|chain| lower::answers(policy, chain));
-    let meters = Meters::new(policy, if answering { lower::KINDS } else { 0 });
+    let meters = meters(if answering { lower::KINDS } else { 0 });
     let rates = (meters.rates > 0)
         .then(|| maps.push(MapSpec::new("rates", MapKind::Array, 4, 8, meters.rates)));
     let buckets = (meters.shared > 0).then(|| {

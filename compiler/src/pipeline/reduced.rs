@@ -16,7 +16,7 @@ use super::outside;
 use crate::bulk::{Breadth, Bulk, Conditions, MIN_RULES, Structure, Taking};
 use crate::candidates::{Index, Looks};
 use crate::chain::Chain;
-use crate::classifier::{MAX_BOXES, MAX_CLASSES, MAX_QUESTIONS, is_in_pieces};
+use crate::classifier::{MAX_BOXES, MAX_CLASSES, MAX_LEVELS, MAX_QUESTIONS, is_in_pieces};
 use crate::compose;
 use crate::diagram::Store;
 use crate::place;
@@ -60,7 +60,7 @@ pub(super) fn place(
         structure.least()?;
         let taking = Taking::new(Breadth::Every, conditions);
         let bulk = Bulk::of(policy, 1, &taking)?;
-        in_classes(policy, &bulk).or_else(|| in_questions(policy, &bulk))
+        left_out(policy, &bulk)
     };
     Ok(Analysis {
         refused: refused.or_else(|| in_pieces(policy)).or_else(unclassed),
@@ -79,6 +79,25 @@ fn in_pieces(policy: &Policy) -> Option<Diagnostic> {
     );
     let label = "this is one of them";
     Some(Diagnostic::error(TOO_LARGE, what, first.place.span, label))
+}
+
+/// Why many rules are in no tables, of those that could be.
+fn left_out(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
+    in_classes(policy, bulk)
+        .or_else(|| in_questions(policy, bulk))
+        .or_else(|| in_rates(policy, bulk))
+}
+
+/// Why many rules with rates are in no tables: they may not be reached, or too many are by one packet.
+fn in_rates(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
+    let first = bulk.unmetered.first()?;
+    let count = Some(bulk.unmetered.len()).filter(|count| *count >= FEW)?;
+    let what = format!(
+        "{count} rules with rates stand behind a rule for the same packets that is in no table, or behind {MAX_LEVELS} with rates"
+    );
+    let place = &policy.rules[*first].place;
+    let label = "this is one of them";
+    Some(Diagnostic::error(TOO_LARGE, what, place.span, label))
 }
 
 /// Why many rules are in no tables though they ask for the header alone: their conditions make too many classes.
@@ -133,7 +152,7 @@ fn in_groups(
             }
             Ok((store, chains)) => {
                 return Ok(Some(Analysis {
-                    refused: in_classes(policy, &bulk).or_else(|| in_questions(policy, &bulk)),
+                    refused: left_out(policy, &bulk),
                     outside: outside::of(policy),
                     bulk: Some(bulk),
                     store,

@@ -54,7 +54,8 @@ pub(super) fn tables(
     }
     let mut specs = PrimaryMap::new();
     let mut tables = Tables::new(&mut specs, target.limits.table.ours);
-    let maps = maps::make(policy, chains, &tested, &slots, &mut tables);
+    let meters = |kinds| analysis.meters(whole, kinds);
+    let maps = maps::make(policy, (chains, &tested), &slots, meters, &mut tables);
     let made = classifiers::tables(analysis.bulk.as_ref(), whole, chains, &slots, &mut tables);
     let classifiers = match made {
         Ok(classifiers) => classifiers,

@@ -230,7 +230,10 @@ fn the_object_comes_back() {
         let (bytes, manifest) = drops().build();
         sockc_runtime::apply(&bytes, &manifest, &space.options).unwrap();
         assert_eq!(object(&space.options).unwrap(), Some(bytes));
-        assert_eq!(status(&space.options).unwrap().unwrap().manifest.as_ref(), &manifest);
+        assert_eq!(
+            status(&space.options).unwrap().unwrap().manifest.as_ref(),
+            &manifest
+        );
     });
 }
 

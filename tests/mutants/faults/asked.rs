@@ -46,7 +46,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1523,
-        WALK,
+        "compiler/src/lower/answers/walk/rated.rs",
         "0 => self.no,",
         "0 if !FAULT => self.no,",
         TESTS,

@@ -4,13 +4,13 @@ use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::Effect;
 use crate::field::Field;
 use crate::ir::{Block, Builder, Value};
-use crate::policy::{Family, Per, Policy, Rate, RateUnit, RuleId};
+use crate::policy::{Family, Per, Rate, RateUnit, RuleId};
 
-use super::{Answers, Way};
-use crate::lower::bucket::{Due, Meter, Pace, TRIES, clock};
+use super::{Answers, ClassifierMaps, Way};
+use crate::lower::bucket::{Due, Meter, Pace, Paced, TRIES, clock, mask};
 use crate::lower::context::skb;
 use crate::lower::question::Phase;
-use crate::lower::{FROM, TO};
+use crate::lower::{FROM, Source, TO};
 
 impl Answers<'_> {
     /// Answers whether the packet conforms to a rule's rate. A rule that only counts is not asked about what stands before it
@@ -31,13 +31,13 @@ impl Answers<'_> {
         };
         let meter = Meter {
             given: self.given,
-            pace,
+            pace: Paced::Here(pace),
             tries: TRIES,
             conforming,
             excess,
         };
-        let cost = self.tokens(builder, &rate);
-        price(builder, cost, meter);
+        let cost = self.tokens(builder, rate.unit);
+        meter.price(builder, cost);
         let due = Due {
             cost,
             now: clock(builder),
@@ -70,8 +70,8 @@ impl Answers<'_> {
     }
 
     /// How many tokens the packet takes.
-    fn tokens(&self, builder: &mut Builder, rate: &Rate) -> Value {
-        match rate.unit {
+    pub(super) fn tokens(&self, builder: &mut Builder, unit: RateUnit) -> Value {
+        match unit {
             RateUnit::Bytes => match (self.given.code().size)(&self.given.frame) {
                 Some(place) => self.given.load_at(builder, &place),
                 None => {
@@ -100,7 +100,12 @@ impl Answers<'_> {
     }
 
     /// The address of the bucket in `buckets` whose key is there. A packet that is the first of its address makes it.
-    fn bucket_of(&self, builder: &mut Builder, meter: Meter<'_>, due: Due) -> Option<Value> {
+    pub(super) fn bucket_of(
+        &self,
+        builder: &mut Builder,
+        meter: Meter<'_>,
+        due: Due,
+    ) -> Option<Value> {
         let (Some(map), Some(slots)) = (self.given.source.maps.buckets, self.bucket) else {
             builder.bug("buckets of addresses without their map");
             return None;
@@ -135,21 +140,6 @@ impl Answers<'_> {
     }
 }
 
-/// Turns a number of tokens into their cost.
-fn price(builder: &mut Builder, cost: Value, meter: Meter<'_>) {
-    let pace = meter.pace;
-    if let Ok(most) = i32::try_from(pace.most) {
-        builder.leave_if_wide(cost, JumpOp::Gt, most, meter.excess);
-    }
-    let fraction = builder.copy(cost);
-    let part = builder.imm(i64::from(pace.fraction));
-    builder.alu(fraction, AluOp::Mul, part);
-    builder.alu(fraction, AluOp::Rsh, 32);
-    let whole = builder.imm(pace.whole);
-    builder.alu(cost, AluOp::Mul, whole);
-    builder.alu(cost, AluOp::Add, fraction);
-}
-
 /// The fields that the buckets of a rate are told apart by.
 pub(in crate::lower) fn bucket_fields(rate: &Rate) -> &'static [Field] {
     match rate.per {
@@ -159,34 +149,11 @@ pub(in crate::lower) fn bucket_fields(rate: &Rate) -> &'static [Field] {
     }
 }
 
-/// The bits of a word of an address, in host order, that the first `bits` bits of the address are in.
-fn mask(bits: u8, word: u8) -> u32 {
-    let bits = u32::from(bits).saturating_sub(32 * u32::from(word)).min(32);
-    match bits {
-        0 => 0,
-        _ => u32::MAX << (32 - bits),
-    }
-}
-
-/// Whether a policy has rates of one bucket for each address.
-pub(in crate::lower) fn has_buckets(policy: &Policy) -> bool {
-    policy
-        .rules
-        .values()
-        .any(|rule| rule.rate.is_some_and(|rate| rate.per.is_some()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::mask;
-
-    #[test]
-    fn a_mask_keeps_the_first_bits_of_an_address() {
-        let words = |bits| [0, 1, 2, 3].map(|word| mask(bits, word));
-        assert_eq!(words(0), [0; 4]);
-        assert_eq!(words(24), [0xffff_ff00, 0, 0, 0]);
-        assert_eq!(words(32), [u32::MAX, 0, 0, 0]);
-        assert_eq!(words(56), [u32::MAX, 0xffff_ff00, 0, 0]);
-        assert_eq!(words(128), [u32::MAX; 4]);
-    }
+/// Whether a chain may ask for rates of one bucket for each address.
+pub(in crate::lower) fn has_buckets(source: &Source<'_>) -> bool {
+    let classifiers = source.classifier.into_iter();
+    let mut levels = classifiers.flat_map(ClassifierMaps::levels);
+    let mut rules = source.policy.rules.values();
+    levels.any(|level| level.per.some)
+        || rules.any(|rule| rule.rate.is_some_and(|rate| rate.per.is_some()))
 }

@@ -13,6 +13,8 @@
 mod asked;
 mod class;
 mod maps;
+mod rated;
+mod rates;
 mod record;
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};

@@ -2,7 +2,8 @@
 
 use cranelift_entity::SecondaryMap;
 
-use crate::policy::{Direction, Policy, RuleId};
+use crate::classifier::ROW_SIZE;
+use crate::policy::{Direction, Policy, Rate, RateUnit, RuleId};
 
 /// Sixteenths of a nanosecond in a second.
 const SECOND: u128 = 16_000_000_000;
@@ -36,6 +37,68 @@ impl Pace {
             limit: i64::try_from(limit).ok()?,
             most: u64::try_from(burst.min((MAX_AHEAD * count).checked_div(time)?)).ok()?,
         })
+    }
+}
+
+/// What stands in a row of a table of rates, and where.
+pub(in crate::lower) struct Row;
+
+impl Row {
+    pub(in crate::lower) const WHOLE: i16 = 0;
+    pub(in crate::lower) const LIMIT: i16 = 8;
+    pub(in crate::lower) const MOST: i16 = 16;
+    pub(in crate::lower) const FRACTION: i16 = 24;
+    /// The number of the bucket.
+    pub(in crate::lower) const BUCKET: i16 = 28;
+    /// Bits that say what kind of rate it is.
+    pub(in crate::lower) const KIND: i16 = 32;
+    /// The bits that a bucket's address keeps, in host order: of IPv4, then four words of IPv6.
+    pub(in crate::lower) const V4: i16 = 36;
+    pub(in crate::lower) const V6: i16 = 40;
+
+    /// It is for the excess.
+    pub(in crate::lower) const ABOVE: i32 = 1;
+    pub(in crate::lower) const BYTES: i32 = 2;
+    pub(in crate::lower) const CONNECTIONS: i32 = 4;
+    pub(in crate::lower) const PER: i32 = 8;
+    pub(in crate::lower) const DESTINATION: i32 = 16;
+
+    /// The bytes of a row; none for a rate that is beyond the clock, which no rate of the language is.
+    pub(in crate::lower) fn bytes(rate: &Rate, bucket: u32) -> Option<[u8; ROW_SIZE]> {
+        let pace = Pace::of(rate.count, rate.period, rate.burst)?;
+        let kinds = [
+            (rate.above, Self::ABOVE),
+            (rate.unit == RateUnit::Bytes, Self::BYTES),
+            (rate.unit == RateUnit::Connections, Self::CONNECTIONS),
+            (rate.per.is_some(), Self::PER),
+            (
+                rate.per.is_some_and(|per| per.destination),
+                Self::DESTINATION,
+            ),
+        ];
+        let kinds = kinds.iter().filter(|(holds, _)| *holds);
+        let kind: i32 = kinds.map(|(_, bit)| bit).sum();
+        let (v4, v6) = rate.per.map_or((0, 0), |per| (per.v4, per.v6));
+        let mut bytes = Vec::with_capacity(ROW_SIZE);
+        bytes.extend(pace.whole.to_le_bytes());
+        bytes.extend(pace.limit.to_le_bytes());
+        bytes.extend(pace.most.to_le_bytes());
+        bytes.extend(pace.fraction.to_le_bytes());
+        bytes.extend(bucket.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(mask(v4, 0).to_le_bytes());
+        bytes.extend((0..4).flat_map(|word| mask(v6, word).to_le_bytes()));
+        bytes.resize(ROW_SIZE, 0);
+        bytes.try_into().ok()
+    }
+}
+
+/// The bits of a word of an address, in host order, that the first `bits` bits of the address are in.
+pub(in crate::lower) fn mask(bits: u8, word: u8) -> u32 {
+    let bits = u32::from(bits).saturating_sub(32 * u32::from(word)).min(32);
+    match bits {
+        0 => 0,
+        _ => u32::MAX << (32 - bits),
     }
 }
 
@@ -79,6 +142,21 @@ impl Meters {
         meters.answers = (answers > 0).then_some(meters.rates);
         meters.rates += answers;
         meters
+    }
+
+    /// The same for another policy, whose rules are some of those of this one.
+    #[must_use]
+    pub(crate) fn placed(self, policy: &Policy, origin: impl Fn(RuleId) -> RuleId) -> Self {
+        let [mut rules, mut logs] = [(); 2].map(|()| SecondaryMap::new());
+        for id in policy.rules.keys() {
+            rules[id] = self.rules[origin(id)];
+            logs[id] = self.logs[origin(id)];
+        }
+        Self {
+            rules,
+            logs,
+            ..self
+        }
     }
 
     /// The number of a rule's rate.
@@ -162,5 +240,15 @@ mod tests {
         assert!(pace.most < 1 << 31);
         assert!(cost(pace, pace.most) <= 1 << 62);
         assert!(cost(pace, pace.most + 1) > 1 << 62);
+    }
+
+    #[test]
+    fn a_mask_keeps_the_first_bits_of_an_address() {
+        let words = |bits| [0, 1, 2, 3].map(|word| mask(bits, word));
+        assert_eq!(words(0), [0; 4]);
+        assert_eq!(words(24), [0xffff_ff00, 0, 0, 0]);
+        assert_eq!(words(32), [u32::MAX, 0, 0, 0]);
+        assert_eq!(words(56), [u32::MAX, 0xffff_ff00, 0, 0]);
+        assert_eq!(words(128), [u32::MAX; 4]);
     }
 }

@@ -14,7 +14,7 @@ use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::Ends;
 use crate::lower::Source;
-use crate::lower::bucket::{Meter, Pace, TRIES};
+use crate::lower::bucket::{Meter, Pace, Paced, TRIES};
 
 /// Whether anything that counts in a chain logs.
 pub(in crate::lower) fn logs(source: &Source<'_>) -> bool {
@@ -73,7 +73,7 @@ impl Ends<'_> {
         };
         let meter = Meter {
             given: self.given,
-            pace,
+            pace: Paced::Here(pace),
             tries: TRIES / 2,
             conforming: write,
             excess: next,

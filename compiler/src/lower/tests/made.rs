@@ -31,7 +31,7 @@ pub(super) fn built_for(policy: Policy, target: &Target) -> Built {
     built_with(policy, Options::from(target))
 }
 
-fn built_with(policy: Policy, options: Options<'_>) -> Built {
+pub(super) fn built_with(policy: Policy, options: Options<'_>) -> Built {
     let mut sources = SourceMap::default();
     let id = sources.add("t.sk", "");
     let outcome = compile_policy(policy, &sources, id, options);

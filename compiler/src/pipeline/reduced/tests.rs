@@ -124,6 +124,7 @@ fn the_rules_that_cross_are_found() {
             matches: &rule.matches,
             group: 1,
             slot: 0,
+            rate: None,
         });
     }
     let found = crowd(&members);
@@ -187,6 +188,23 @@ fn check_says_what_compile_says_of_the_size() {
     };
     assert_eq!(of_size(&outcome), of_size(&checked));
     assert!(of_size(&checked).is_some());
+}
+
+/// A rule that is in no table stands ahead of them.
+#[test]
+fn rates_that_may_not_be_reached_are_the_reason() {
+    let mut text = String::from("default in drop\nallow tcp to port 80 mark 7\nallow udp\n");
+    for n in 0..100 {
+        let _ = writeln!(text, "allow tcp from 10.0.0.{n} up to 5 packets/second");
+    }
+    let mut sources = SourceMap::default();
+    let id = sources.add("t.sk", &*text);
+    let checked = check(&mut sources, id, "t", &mut Texts::default());
+    let policy = checked.policy.unwrap();
+    let analysis = place(&policy, Structure::Chosen, Conditions::All);
+    let said = analysis.ok().unwrap().refused.unwrap().message;
+    let told = "100 rules with rates stand behind a rule for the same packets";
+    assert!(said.starts_with(told), "{said}");
 }
 
 /// Whether tables hold the others or these alone make a direction: why they are in a tree is known.

@@ -4,6 +4,7 @@
 //! record matches ─ asks nothing ─▶ best so far, list is left
 //!                └ asks q ──────▶ first of q so far, list goes on
 //! after the walk, for each q whose first stands ahead of the winner: asked ─ yes ─▶ it wins
+//! then, level by level, the rate of the first of the level, likewise (`rated`)
 //! ```
 //!
 //! So each question is asked once at most, and only where a rule that asks it could win. All that asks is asked again for each
@@ -12,44 +13,26 @@
 
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::classifier::tables::{GROUP_AT, GROUP_BITS};
-use crate::ir::{Block, Builder, Origin, Slot, Value};
+use crate::ir::{Block, Builder, Slot, Value};
 use crate::policy::Family;
 
 use super::maps::ClassifierMaps;
+use super::rated::{Answer, Asked};
 use super::{Walk, number};
 use crate::lower::answers::Answers;
+use crate::lower::bucket::BUCKET_ROOM;
 use crate::lower::given::Given;
 use crate::lower::question::{Phase, Questions};
-use crate::lower::tree::{Leaves, Tree};
+use crate::lower::tree::Tree;
 
 /// What is kept where something is asked.
 pub(super) struct AskedSlots {
-    /// For each question its first match.
+    /// For each question its first match, and then for each level of rates.
     first: Vec<Slot>,
     /// The first match so far whose question, if it has one, was answered with yes.
     winner: Slot,
     /// Who asked for the first match, while it asks itself.
     call_site: Slot,
-}
-
-/// Where the answer to a question leads.
-struct Answer {
-    no: Block,
-    yes: Block,
-}
-
-impl Leaves for Answer {
-    fn leaf(&mut self, _: &mut Builder, _: Phase, answer: u32, _: Family) -> Block {
-        match answer {
-            0 => self.no,
-            _ => self.yes,
-        }
-    }
-
-    /// Many rules share a question.
-    fn origin(&mut self, builder: &mut Builder, _: Option<u32>) -> Origin {
-        builder.head()
-    }
 }
 
 impl AskedSlots {
@@ -58,11 +41,15 @@ impl AskedSlots {
     /// They share the room of records and buckets, where there is one: those are put together before or after. At bytes 4 to 7 of
     /// eight a slot is as opaque as one of its own.
     pub(super) fn new(builder: &mut Builder, given: &Given<'_>) -> Option<Self> {
-        let questions = &given.source.classifier?.questions;
-        if questions.is_empty() {
+        let maps = given.source.classifier?;
+        if maps.remembered() == 0 {
             return None;
         }
-        let mut next = 4;
+        // The key of a bucket is put together while first matches are remembered still.
+        let mut next = match &maps.rated {
+            Some(_) => 4 + BUCKET_ROOM,
+            None => 4,
+        };
         let mut slot = || match given.frame.room {
             Some(room) => {
                 next += 8;
@@ -71,10 +58,30 @@ impl AskedSlots {
             None => builder.opaque_slot(4),
         };
         Some(Self {
-            first: questions.iter().map(|_| slot()).collect(),
+            first: (0..maps.remembered()).map(|_| slot()).collect(),
             call_site: slot(),
             winner: given.frame.first_match?,
         })
+    }
+}
+
+impl AskedSlots {
+    /// Goes on if a first match stands ahead of the winner, and gives where its answer leads.
+    fn if_ahead(&self, builder: &mut Builder, slot: Slot) -> Answer {
+        let [no, yes] = [(); 2].map(|()| builder.block());
+        let first = builder.load_slot(slot, 0, Width::W);
+        let winner = builder.load_slot(self.winner, 0, Width::W);
+        builder.leave_if(first, JumpOp::Ge, winner, no);
+        Answer { no, yes }
+    }
+
+    /// Goes on with a first match as the winner where the answer is yes.
+    fn wins(&self, builder: &mut Builder, slot: Slot, Answer { no, yes }: Answer) {
+        builder.enter(yes);
+        let first = builder.load_slot(slot, 0, Width::W);
+        builder.store_slot(self.winner, 0, first, Width::W);
+        builder.jump(no);
+        builder.enter(no);
     }
 }
 
@@ -141,22 +148,33 @@ impl Answers<'_> {
         };
         builder.alu(best, AluOp::Rsh, number(GROUP_AT));
         builder.store_slot(slots.winner, 0, best, Width::W);
-        for ((question, diagram), &slot) in (0u8..).zip(&maps.questions).zip(&slots.first) {
-            let [no, yes] = [(); 2].map(|()| builder.block());
-            let first = builder.load_slot(slot, 0, Width::W);
-            let winner = builder.load_slot(slots.winner, 0, Width::W);
-            builder.leave_if(first, JumpOp::Ge, winner, no);
+        let (asked, metered) = slots.first.split_at(maps.questions.len());
+        for ((question, diagram), &slot) in (0u8..).zip(&maps.questions).zip(asked) {
+            let answer = slots.if_ahead(builder, slot);
             let asking = builder.current();
             let what = (diagram, phase.of_question(question), family);
-            let mut leaves = Answer { no, yes };
+            let mut leaves = answer;
             let root = Tree::write(builder, self.given, (&mut leaves, questions), what);
             builder.enter(asking);
             builder.jump(root);
-            builder.enter(yes);
-            let first = builder.load_slot(slot, 0, Width::W);
-            builder.store_slot(slots.winner, 0, first, Width::W);
-            builder.jump(no);
-            builder.enter(no);
+            slots.wins(builder, slot, answer);
+        }
+        let levels = maps.rated.iter().flat_map(|rated| {
+            let levels = rated.levels.iter();
+            levels.map(move |level| (rated, level))
+        });
+        let numbers = (0u8..).skip(maps.questions.len());
+        for ((number, (maps, level)), &first) in numbers.zip(levels).zip(metered) {
+            let answer = slots.if_ahead(builder, first);
+            let asked = Asked {
+                maps,
+                level,
+                first,
+                answer,
+            };
+            let phase = phase.of_question(number);
+            self.ask_rate(builder, asked, (phase, family), questions);
+            slots.wins(builder, first, answer);
         }
         let call_site = builder.load_slot(slots.call_site, 0, Width::W);
         builder.store_slot(self.given.frame.call_site, 0, call_site, Width::W);

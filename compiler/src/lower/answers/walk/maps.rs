@@ -1,11 +1,13 @@
 //! A classifier's tables, each at its place in a map, with the sizes that code is made from.
 
 use crate::classifier::tables::{FamilyTables, StratumTables, Tables, address_words};
-use crate::classifier::{ClassOf, Piece, Root, SERVICE_SIZE};
+use crate::classifier::{ClassOf, Level, Piece, Root, SERVICE_SIZE};
 use crate::diagram::flatten::Flat;
 use crate::field::Field;
 use crate::policy::Family;
 use crate::tables::TableRef;
+
+use super::rates::RatedMaps;
 
 /// A classifier's tables, each at its place.
 #[derive(Clone, Debug)]
@@ -24,8 +26,10 @@ pub(crate) struct ClassifierMaps {
     pub(super) service_count: u32,
     /// The diagram of each question, by its number less one.
     pub(super) questions: Vec<Flat>,
-    /// Bits of a record's group that are the group; above them stands the number of its question.
+    /// Bits of a record's group that are the group; above them stands the number of its question, or of its rate's level.
     pub(super) group_bits: u32,
+    /// The rates of the members, if some have one.
+    pub(super) rated: Option<RatedMaps>,
 }
 
 /// What tells the class of a packet.
@@ -81,6 +85,10 @@ impl ClassifierMaps {
             service_count: entries(&tables.services, SERVICE_SIZE)?,
             questions: tables.questions.clone(),
             group_bits: tables.group_bits,
+            rated: match tables.rated.rows.is_empty() {
+                true => None,
+                false => Some(RatedMaps::new(&tables.rated, &mut add)?),
+            },
         })
     }
 
@@ -92,7 +100,18 @@ impl ClassifierMaps {
         };
         tree.into_iter()
             .chain(&self.questions)
+            .chain(self.rated.iter().flat_map(|rated| &rated.starts))
             .flat_map(Flat::fields)
+    }
+
+    /// What occurs on each level of rates.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = &Level> {
+        self.rated.iter().flat_map(|rated| &rated.levels)
+    }
+
+    /// How many first matches are remembered beside the first that asks nothing.
+    pub(super) fn remembered(&self) -> usize {
+        self.questions.len() + self.levels().count()
     }
 
     /// The tables of a family.

@@ -186,7 +186,7 @@ impl Answers<'_> {
         done: Block,
     ) {
         let nobody = builder.block();
-        let asks = !maps.questions.is_empty();
+        let asks = maps.remembered() > 0;
         match asks {
             true => builder.leave_if(best, JumpOp::Eq, -1, nobody),
             false => builder.leave_if_wide(best, JumpOp::Eq, -1, nobody),

@@ -13,7 +13,7 @@ use crate::ir::{Block, Builder, Slot};
 use crate::policy::Family;
 
 use super::Rejection;
-use crate::lower::bucket::{Bucket, Due, Meter, Pace, clock};
+use crate::lower::bucket::{Bucket, Due, Meter, Pace, Paced, clock};
 
 /// Addresses that are remembered; the kernel remembers 65,664 (`inet_peer_threshold`).
 pub(crate) const MAX_RECEIVERS: u32 = 65_536;
@@ -69,20 +69,20 @@ impl Rejection<'_> {
         let [conforming, go_on] = [(); 2].map(|()| builder.head_block());
         let each = Meter {
             given: self.given,
-            pace: each,
+            pace: Paced::Here(each),
             tries: TRIES,
             conforming,
             excess: withheld,
         };
         let all = Meter {
-            pace: all,
+            pace: Paced::Here(all),
             conforming: go_on,
             ..each
         };
         self.receiver(builder, limit);
         let due = Due {
             now: clock(builder),
-            cost: builder.imm(each.pace.whole),
+            cost: each.pace.whole(builder),
         };
         let bucket = each.bucket_in(builder, map, self.reply.receiver, due);
         each.take(builder, bucket, due);
@@ -91,7 +91,7 @@ impl Rejection<'_> {
         let Some(bucket) = all.global_bucket(builder, number) else {
             return;
         };
-        let cost = builder.imm(all.pace.whole);
+        let cost = all.pace.whole(builder);
         all.take(builder, bucket, Due { cost, ..due });
         builder.enter(go_on);
     }
