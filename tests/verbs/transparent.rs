@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Lab, Space};
 use socket2::{Domain, Socket, Type};
@@ -10,6 +12,8 @@ use super::spaces::Place;
 use super::{Folder, Ran, ip, root, run};
 
 const AT: &str = "127.0.0.1:7001";
+/// How long what the kernel does by itself may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn policy() -> String {
     format!(
@@ -42,6 +46,28 @@ fn shown(lab: &Lab, line: &str) -> String {
     String::from_utf8(lab.server.run(show).unwrap().stdout).unwrap()
 }
 
+/// Waits for the routes of IPv6 that the kernel adds by itself to links that are up: to each address, and for many.
+fn settled(lab: &Lab) {
+    let began = Instant::now();
+    loop {
+        let addresses = shown(lab, "-6 -o addr show");
+        let routes = shown(lab, "-6 route show table local");
+        let has = |start: String| routes.lines().any(|route| route.starts_with(&start));
+        let is_there = |line: &str| {
+            let mut words = line.split_whitespace().skip(1);
+            let (link, address) = (words.next().unwrap(), words.nth(1).unwrap());
+            let address = address.split('/').next().unwrap();
+            let for_many = link == "lo" || has(format!("multicast ff00::/8 dev {link} "));
+            for_many && has(format!("local {address} "))
+        };
+        if addresses.lines().all(is_there) {
+            return;
+        }
+        assert!(began.elapsed() < PATIENCE, "{addresses}{routes}");
+        thread::yield_now();
+    }
+}
+
 fn said(lab: &Lab, arguments: &[&str], code: i32) -> String {
     let ran: Ran = lab.server.run(|| run(arguments)).unwrap();
     let said = ran.stdout + &ran.stderr;
@@ -59,6 +85,7 @@ fn what_a_redirect_at_tc_needs_is_told_made_and_taken_back() {
     // Somebody else's rule and table stay whatever happens.
     ip(&lab.server, "rule add fwmark 0x7 lookup 777");
     ip(&lab.server, "route add local default dev lo table 777");
+    settled(&lab);
     let others = (
         shown(&lab, "rule show"),
         shown(&lab, "route show table all"),
