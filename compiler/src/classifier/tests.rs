@@ -104,11 +104,15 @@ fn walked(side: &FamilyRules, family: Family, packet: &Packet) -> Option<u32> {
         let children = &stratum.grown.children;
         let mut word = match stratum.root {
             Root::Tree(word) => word,
-            Root::Hash { shape, bits, first } => {
+            Root::Hash {
+                shape,
+                count,
+                first,
+            } => {
                 let [from, to] = [Dimension::From, Dimension::To].map(|one| packet[one.index()]);
                 let all = words(from, to, family);
                 let kept: Vec<u64> = all.iter().zip(shape.masks()).map(|(a, b)| a & b).collect();
-                children[(first + hash(&kept, bits)) as usize]
+                children[(first + hash(&kept, count)) as usize]
             }
         };
         while let Word::Node(cut, first) = word {
