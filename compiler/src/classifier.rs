@@ -39,8 +39,8 @@ pub(crate) use asked::{MAX_QUESTIONS, header_conditions, is_short, question};
 #[cfg(test)]
 pub(crate) use boxes::is_header_only;
 pub(crate) use boxes::{MAX_BOXES, is_answerable, is_in_pieces, is_plain};
-pub(crate) use bucket::{HELD, size as bucket_size};
 pub use boxes::{Prefix, Protocols, Service};
+pub(crate) use bucket::{HELD, size as bucket_size};
 
 use crate::policy::Match;
 

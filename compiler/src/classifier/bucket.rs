@@ -9,7 +9,7 @@
 //! names. Buckets take more room, so they are for keys that hardly share theirs. Takes the hashes of boxes; gives how many buckets
 //! there should be, if any. Not here: the bytes (`tables`), and what time costs (`cost`).
 
-use super::cost::{Entries, slots};
+use super::cost::{Entries, WORTH, slots};
 use super::grow::{Grown, Word};
 use super::stratum::{MAX_LIST_BYTES, place};
 use super::tables::record_size;
@@ -61,7 +61,7 @@ pub(super) fn count(family: Family, hashes: &[(u64, u32)], children: u32) -> Opt
         met: together.met,
         elsewhere: left as f64 / together.records.max(1) as f64,
     };
-    (slots(together) < slots(apart)).then_some(count)
+    (slots(together) + WORTH < slots(apart)).then_some(count)
 }
 
 /// What stands in so many entries.

@@ -8,12 +8,12 @@
 //! a tree is all that is left, so that its child stands in the first place. An empty bucket begins with a record that ends a list. Not
 //! here: which boxes get buckets ([`super::bucket`]).
 
+use super::Unfit;
 use super::bucket::{self, HELD, held};
 use super::grow::Word;
 use super::items::Item;
 use super::stratum::{Root, Stratum};
 use super::tables::{LIST, Named, Ranked, Records, encoded};
-use super::Unfit;
 use crate::policy::Family;
 
 /// The buckets of a stratum.

@@ -1,6 +1,7 @@
 //! Walks through strata, and through the bytes of their tables, against a linear scan of the boxes: random sets, hostile
 //! sets, packets at the edges of boxes.
 
+mod buckets;
 mod bytes;
 mod crossing;
 mod many_ports;
