@@ -49,19 +49,17 @@ pub(super) fn count(family: Family, hashes: &[(u64, u32)], children: u32) -> Opt
     let most = MAX_LIST_BYTES / size(family);
     let count = (keys * BUCKETS).div_ceil(KEYS).clamp(1, most) as u32;
     let (apart, together) = (filled(hashes, children), filled(hashes, count));
-    let record = record_size(family, false);
+    let bytes = children as usize * 4 + apart.records * record_size(family, false);
     let apart = Entries {
-        bytes: children as usize * 4 + apart.records * record,
         met: apart.met,
         elsewhere: 1.0,
     };
     let left = together.records - together.held;
     let together = Entries {
-        bytes: count as usize * size(family) + left * record,
         met: together.met,
         elsewhere: left as f64 / together.records.max(1) as f64,
     };
-    (slots(together) + WORTH < slots(apart)).then_some(count)
+    (slots(together, bytes) + WORTH < slots(apart, bytes)).then_some(count)
 }
 
 /// What stands in so many entries.

@@ -9,7 +9,8 @@ fn hosts(dice: &mut Rng, count: usize, family: Family) -> Vec<Match> {
     let mut rules = Vec::new();
     for number in 0..count {
         let host = match family {
-            Family::V4 => Block::V4(dice.word(), 32),
+            // In a /14: less than all of the address is no good hash.
+            Family::V4 => Block::V4(0x0a00_0000 | dice.word() & 0x3_ffff, 32),
             Family::V6 => Block::V6(u128::from(dice.bits()) << 64 | 1, 128),
         };
         let same = match number % 1_000 {
