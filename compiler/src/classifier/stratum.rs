@@ -90,7 +90,7 @@ pub(crate) fn hash(words: &[u64], count: u32) -> u32 {
 /// The same of a hash that was calculated: its upper half as a fraction of all there is. Of a power of two these are its first bits.
 #[must_use]
 pub(super) fn place(mixed: u64, count: u32) -> u32 {
-    ((mixed >> 32) * u64::from(count) >> 32) as u32
+    (((mixed >> 32) * u64::from(count)) >> 32) as u32
 }
 
 /// The hash before it is cut to a number of bits.
