@@ -11,6 +11,8 @@
 
 mod asked;
 mod boxes;
+mod bucket;
+mod bucket_table;
 mod choice;
 mod choose;
 mod classes;
@@ -39,6 +41,7 @@ pub(crate) use asked::{MAX_LEVELS, MAX_QUESTIONS, header_conditions, is_short, q
 pub(crate) use boxes::is_header_only;
 pub(crate) use boxes::{MAX_BOXES, is_answerable, is_in_pieces, is_plain};
 pub use boxes::{Prefix, Protocols, Service};
+pub(crate) use bucket::{HELD, size as bucket_size};
 
 use crate::policy::{Match, Rate};
 

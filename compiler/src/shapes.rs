@@ -161,9 +161,11 @@ fn stratum(text: &mut String, part: &StratumSummary) {
 /// How a stratum's walk begins.
 fn way(part: &StratumSummary) -> String {
     match part.hash {
-        Some((shape, bits)) => format!(
-            "hash of from/{} to/{} (2^{bits} entries)",
-            shape.from, shape.to
+        Some((shape, count)) => format!(
+            "hash of from/{} to/{} ({count} {})",
+            shape.from,
+            shape.to,
+            if part.buckets { "buckets" } else { "entries" }
         ),
         None => "tree".to_owned(),
     }

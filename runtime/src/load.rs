@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use aya_obj::btf::BtfFeatures;
 use aya_obj::{EbpfSectionKind, Object};
 use sockc_compiler::artifact::Manifest;
+use sockc_compiler::bpf::constant::BPF_F_MMAPABLE;
 
 use crate::error::{Error, at, is_machine, reasons, unreadable};
 use crate::hook::Points;
@@ -139,7 +140,7 @@ fn make(
     let made = map::create_typed(
         name,
         shape(declared),
-        declared.map_flags(),
+        declared.map_flags() | in_line(declared),
         typed(declared, types),
     )?;
     if !declared.data().is_empty() {
@@ -153,6 +154,20 @@ fn make(
     }
     Ok(made)
 }
+
+/// A large table begins at a page, so that no bucket of it lies in two lines of the cache. The kernel puts the value of an array after
+/// its own head, of which nothing is a multiple of a line, unless the array can be mapped (`array_map_alloc` in
+/// kernel/bpf/arraymap.c). Small tables stay where the kernel has large pages, which it has for none that can be mapped.
+fn in_line(declared: &aya_obj::Map) -> u32 {
+    let table = declared.section_kind() == EbpfSectionKind::Rodata;
+    match table && declared.value_size() > KMALLOC {
+        true => BPF_F_MMAPABLE,
+        false => 0,
+    }
+}
+
+/// Bytes that the kernel takes from its large pages, at most.
+const KMALLOC: u32 = 32 << 10;
 
 /// What its keys and values are, where the object says so: of maps that take no types it does not.
 fn typed<'a>(declared: &aya_obj::Map, types: &'a OwnedFd) -> Option<Typed<'a>> {

@@ -179,6 +179,42 @@ fn check_ports(number: usize, set: &RuleSet, size: usize) {
     assert!(hits > PACKETS / 2, "{hits}");
 }
 
+/// So many hosts that they stand in buckets, some with several rules and some with so many that a tree tells them apart.
+#[test]
+fn hosts_in_buckets_decide_and_count_as_a_scan() {
+    let mut rng = Rng::new(9);
+    let mut rules = Vec::new();
+    for number in 0..90_000 {
+        // In a /14: less than all of the address is no good hash.
+        let host = Ipv4Addr::from_bits(0x0a00_0000 | rng.word() & 0x3_ffff);
+        let host = Prefix::of(host.into(), 32);
+        let same = match number % 1_000 {
+            0 => 30,
+            1..50 => 3,
+            _ => 1,
+        };
+        for _ in 0..same {
+            let port = rng.half() & 0x3ff;
+            rules.push(Rule {
+                from: Prefix::any(false),
+                to: host,
+                sports: ANY_PORT,
+                dports: (port, port),
+                protocol: Some(6),
+            });
+        }
+    }
+    let set = RuleSet::new("hosts", rules);
+    for number in 0..2 {
+        let (target, place) = made_for(number);
+        let running = Running::new(&set.rules, place, &target);
+        let tables = &running.subject.built.tables;
+        assert!(tables.iter().any(|table| table.name.contains("_buckets_")));
+        let hits = running.check(&set, &headers(&set, 90_000));
+        assert!(hits > PACKETS / 2, "{hits}");
+    }
+}
+
 /// Senders of IPv6 by prefixes of /16 to /64: nodes look at the upper half of the sender.
 #[test]
 fn senders_of_ipv6_are_told_apart_by_the_walk() {

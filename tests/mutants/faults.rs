@@ -7,6 +7,7 @@ mod around;
 mod arriving;
 mod asked;
 mod bounded;
+mod buckets;
 mod bulk;
 mod calls;
 mod classifier;
@@ -141,6 +142,7 @@ pub(crate) fn all() -> Vec<Fault> {
         classifier::FAULTS,
         walk::FAULTS,
         bulk::FAULTS,
+        buckets::FAULTS,
         place::FAULTS,
         compose::FAULTS,
         datagrams::FAULTS,

@@ -27,8 +27,10 @@ pub struct Split {
 /// What is known of a stratum.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StratumSummary {
-    /// What is hashed, and the logarithm of the number of entries; `None` for a tree.
+    /// What is hashed, and the number of entries; `None` for a tree.
     pub hash: Option<(Tuple, u32)>,
+    /// Whether these entries are buckets.
+    pub buckets: bool,
     /// How many boxes there are.
     pub boxes: usize,
     /// Different nodes.
@@ -52,9 +54,10 @@ impl StratumSummary {
         let Stratum { root, grown, .. } = stratum;
         Self {
             hash: match *root {
-                Root::Hash { shape, bits, .. } => Some((shape, bits)),
+                Root::Hash { shape, count, .. } => Some((shape, count)),
                 Root::Tree(_) => None,
             },
+            buckets: stratum.buckets,
             boxes: stratum.boxes,
             nodes: grown.nodes,
             lists: grown.lists.len().saturating_sub(1),

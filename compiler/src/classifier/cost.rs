@@ -2,6 +2,7 @@
 //!
 //! Takes strata and packets that their boxes match; gives nanoseconds by measured costs. Not here: the choice.
 
+use super::bucket::held;
 use super::cube::low_bits;
 use super::flat::{Flat, MAX_PLANES};
 use super::grow::Word;
@@ -22,8 +23,9 @@ const BEYOND: [(usize, f64); 4] = [
     (2 << 20, 10.0),
 ];
 
-/// Loads of a walk that are likely not to be in the nearest cache: the root's child and the list.
+/// Loads of a walk that are likely not to be in the nearest cache: the root's child and the list; or one bucket.
 const FAR_LOADS: f64 = 1.5;
+const BUCKET: f64 = 1.0;
 
 /// Packets that boxes match, and other packets.
 const MATCHING: usize = 384;
@@ -65,6 +67,33 @@ pub(super) fn probes<F: Flat>(boxes: Boxes<'_, F>) -> Vec<Probe> {
     found
 }
 
+/// What is found by a hash.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entries {
+    /// Records that a packet meets, on average.
+    pub met: f64,
+    /// The share of packets whose record stands elsewhere, where the entry says.
+    pub elsewhere: f64,
+}
+
+/// Nanoseconds from a hash to the record that matches, beside what is the same for all; tables take so many bytes without buckets. The
+/// code of a bucket takes as long as loading a child that is near, so that only far loads and records count. That buckets take more
+/// room does not: tables that are far without them were measured to be faster with them, at twice the size.
+#[must_use]
+pub(super) fn slots(entries: Entries, bytes: usize) -> f64 {
+    let far = BUCKET + entries.elsewhere * (FAR_LOADS - BUCKET);
+    far * miss(bytes) + COMPARE * entries.met
+}
+
+/// Nanoseconds that buckets have to save: of tables that are near, measured programs were no faster with them.
+pub(super) const WORTH: f64 = 1.5;
+
+/// Nanoseconds of each load that may miss, where tables take so many bytes.
+fn miss(bytes: usize) -> f64 {
+    let beyond = BEYOND.iter().rev().find(|(size, _)| bytes > *size);
+    beyond.map_or(0.0, |(_, miss)| *miss)
+}
+
 /// Strata whose walks are tried.
 pub(super) struct Walks<'a, F> {
     boxes: Boxes<'a, F>,
@@ -79,11 +108,10 @@ impl<'a, F: Flat> Walks<'a, F> {
     pub(super) fn new(boxes: Boxes<'a, F>, mut strata: Vec<&'a Stratum>) -> Self {
         strata.sort_by_key(|stratum| stratum.first_rank);
         let bytes: usize = strata.iter().map(|one| one.bytes(boxes.family)).sum();
-        let beyond = BEYOND.iter().rev().find(|(size, _)| bytes > *size);
         Self {
             boxes,
             strata,
-            miss: beyond.map_or(0.0, |(_, miss)| *miss),
+            miss: miss(bytes),
         }
     }
 
@@ -101,7 +129,7 @@ impl<'a, F: Flat> Walks<'a, F> {
             if best < stratum.first_rank {
                 break;
             }
-            time += START + FAR_LOADS * self.miss + self.through(stratum, probe, &mut best);
+            time += START + BUCKET * self.miss + self.through(stratum, probe, &mut best);
         }
         time
     }
@@ -109,11 +137,19 @@ impl<'a, F: Flat> Walks<'a, F> {
     /// One stratum.
     fn through(&self, stratum: &Stratum, probe: &Probe, best: &mut u32) -> f64 {
         let children = &stratum.grown.children;
+        let more = NODE + (FAR_LOADS - BUCKET) * self.miss;
         let mut time = 0.0;
         let mut word = match stratum.root {
-            Root::Tree(word) => word,
-            Root::Hash { shape, bits, first } => {
-                time += HASH + NODE;
+            Root::Tree(word) => {
+                time += more - NODE;
+                word
+            }
+            Root::Hash {
+                shape,
+                count,
+                first,
+            } => {
+                time += HASH + if stratum.buckets { NODE } else { more };
                 let kept = words(
                     address::<F>(probe, Dimension::From),
                     address::<F>(probe, Dimension::To),
@@ -123,9 +159,12 @@ impl<'a, F: Flat> Walks<'a, F> {
                 .zip(shape.masks())
                 .map(|(word, mask)| word & mask);
                 let kept: Vec<u64> = kept.collect();
-                children[(first + hash(&kept, bits)) as usize]
+                children[(first + hash(&kept, count)) as usize]
             }
         };
+        if stratum.buckets && matches!(word, Word::Node(..)) {
+            time += more;
+        }
         while let Word::Node(cut, first) = word {
             time += NODE;
             let value = value::<F>(probe, cut.dimension, cut.shift);
@@ -135,10 +174,15 @@ impl<'a, F: Flat> Walks<'a, F> {
         let Word::List(list) = word else {
             return time;
         };
-        for &index in &stratum.grown.lists[list as usize] {
+        let list = &stratum.grown.lists[list as usize];
+        let within = if stratum.buckets { held(list.len()) } else { 0 };
+        for (place, &index) in list.iter().enumerate() {
             let rank = self.boxes.items[index as usize].rank;
             if rank >= *best {
                 break;
+            }
+            if place > 0 && place == within {
+                time += more;
             }
             time += COMPARE;
             if holds(&self.boxes.flats[index as usize], probe) {

@@ -5,6 +5,7 @@
 //! A stratum is a partition of the tuple space (Srinivasan et al., 1999): boxes whose prefixes are long enough for its hash.
 
 use super::boxes::low_bits;
+use super::bucket;
 use super::cube::{self, Cube};
 use super::flat::{Flat, Plane};
 use super::grow::{Grower, Grown, TooMuch, Word};
@@ -80,10 +81,16 @@ pub(super) fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
     }
 }
 
-/// The place in a table of two to the power of `bits` entries.
+/// The place in a table of `count` entries.
 #[must_use]
-pub(crate) fn hash(words: &[u64], bits: u32) -> u32 {
-    (mixed(words) >> (64 - bits)) as u32
+pub(crate) fn hash(words: &[u64], count: u32) -> u32 {
+    place(mixed(words), count)
+}
+
+/// The same of a hash that was calculated: its upper half as a fraction of all there is. Of a power of two these are its first bits.
+#[must_use]
+pub(super) fn place(mixed: u64, count: u32) -> u32 {
+    (((mixed >> 32) * u64::from(count)) >> 32) as u32
 }
 
 /// The hash before it is cut to a number of bits.
@@ -101,8 +108,8 @@ pub enum Root {
     Hash {
         /// What is hashed.
         shape: Tuple,
-        /// The logarithm of the number of children.
-        bits: u32,
+        /// The number of children.
+        count: u32,
         /// The first child.
         first: u32,
     },
@@ -123,6 +130,8 @@ pub struct Stratum {
     pub first_rank: u32,
     /// Whether its records hold the bounds of their ports, and not only the number of a service.
     pub holds_ports: bool,
+    /// Whether what is found by the hash are buckets, and not children.
+    pub buckets: bool,
 }
 
 /// How much room a stratum gets.
@@ -192,9 +201,10 @@ impl Stratum {
             record,
         };
         let mut grower = Grower::new(boxes.flats, lists);
-        let root = match shape {
-            Some(shape) => hashed(&mut grower, boxes, list, shape, room.bytes)?,
-            None => Root::Tree(grower.tree(list, &Cube::whole(boxes.classes), room.bytes)?),
+        let whole = Cube::whole(boxes.classes);
+        let (root, buckets) = match shape {
+            Some(shape) => hashed(&mut grower, boxes, list, shape, (room.bytes, !holds_ports))?,
+            None => (Root::Tree(grower.tree(list, &whole, room.bytes)?), false),
         };
         Ok(Self {
             root,
@@ -204,12 +214,16 @@ impl Stratum {
                 .first()
                 .map_or(u32::MAX, |&first| boxes.items[first as usize].rank),
             holds_ports,
+            buckets,
         })
     }
 
     /// Bytes of its nodes and lists.
     #[must_use]
     pub fn bytes(&self, family: Family) -> usize {
+        if let (true, Root::Hash { count, .. }) = (self.buckets, self.root) {
+            return bucket::bytes(&self.grown, count, family);
+        }
         let records: usize = self.grown.lists.iter().map(Vec::len).sum();
         self.grown.children.len() * 4 + records * record_size(family, self.holds_ports)
     }
@@ -223,8 +237,8 @@ fn hashed<F: Flat>(
     boxes: Boxes<'_, F>,
     list: &[u32],
     shape: Tuple,
-    budget: usize,
-) -> Result<Root, TooMuch> {
+    (budget, may_be_buckets): (usize, bool),
+) -> Result<(Root, bool), TooMuch> {
     let key = |&index: &u32| shape.key(&boxes.items[index as usize]);
     let mut keyed: Vec<(u64, u32)> = list
         .iter()
@@ -236,12 +250,15 @@ fn hashed<F: Flat>(
     keyed.sort_unstable();
     let distinct = keyed.chunk_by(|a, b| a.0 == b.0).count();
     // As many entries as keys, up to twice as many: shorter lists would cost cache.
-    let bits = distinct
-        .next_power_of_two()
-        .trailing_zeros()
-        .clamp(1, MAX_BITS);
-    let first = grower.reserve(1 << bits)?;
-    let place = |mixed: u64| (mixed >> (64 - bits)) as u32;
+    let children = 1
+        << distinct
+            .next_power_of_two()
+            .trailing_zeros()
+            .clamp(1, MAX_BITS);
+    let buckets = bucket::count(boxes.family, &keyed, children).filter(|_| may_be_buckets);
+    let count = buckets.unwrap_or(children);
+    let first = grower.reserve(count as usize)?;
+    let place = |mixed| place(mixed, count);
     let mut slot = Vec::new();
     for same in keyed.chunk_by(|a, b| place(a.0) == place(b.0)) {
         slot.clear();
@@ -257,7 +274,12 @@ fn hashed<F: Flat>(
         let word = grower.tree(&slot, &region, share)?;
         grower.set(first + place(same[0].0), word);
     }
-    Ok(Root::Hash { shape, bits, first })
+    let root = Root::Hash {
+        shape,
+        count,
+        first,
+    };
+    Ok((root, buckets.is_some()))
 }
 
 /// Makes it the region of one key: packets of other keys match nothing there, so what holds for this key alone is as good

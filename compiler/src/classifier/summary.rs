@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::choice::Choice;
 use super::services::ClassOf;
-use super::tables::FamilyTables;
+use super::tables::{FamilyTables, StratumTables};
 use super::{FamilyRules, Member, Services, Tables};
 
 /// A classifier in numbers.
@@ -75,6 +75,6 @@ fn bytes(tables: &Tables) -> usize {
 
 fn of_family(tables: &FamilyTables) -> usize {
     let strata = tables.strata.iter();
-    let strata = strata.map(|one| one.children.len() + one.records.len());
+    let strata = strata.flat_map(StratumTables::tables).map(<[u8]>::len);
     tables.masks.len() + strata.sum::<usize>()
 }

@@ -18,6 +18,8 @@
 use std::collections::HashMap;
 
 use super::asked::Questions;
+use super::bucket::in_buckets;
+use super::bucket_table::{self, Buckets};
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
 use super::items::{Dimension, Item};
@@ -64,8 +66,10 @@ pub struct StratumTables {
     pub root: Root,
     /// The child that a walk through a tree begins with.
     pub start: u32,
-    /// The children of all nodes.
+    /// The children of all nodes; those that a hash finds first, unless these are buckets.
     pub children: Vec<u8>,
+    /// The buckets that a hash finds.
+    pub buckets: Option<Buckets>,
     /// The records of all lists, and as many after them as a list may have.
     pub records: Vec<u8>,
     /// How many records begin a list or stand in one.
@@ -80,6 +84,14 @@ pub struct StratumTables {
     pub first_rank: u32,
     /// Whether records hold the bounds of their ports.
     pub holds_ports: bool,
+}
+
+impl StratumTables {
+    /// Each of its tables.
+    pub fn tables(&self) -> impl Iterator<Item = &[u8]> {
+        let buckets = self.buckets.iter().map(|buckets| &*buckets.bytes);
+        [&*self.children, &*self.records].into_iter().chain(buckets)
+    }
 }
 
 /// The tables of one family.
@@ -152,7 +164,7 @@ impl Tables {
     pub fn beyond(&self, limit: usize) -> Option<Unfit> {
         let strata = self.v4.strata.iter().chain(&self.v6.strata);
         let largest = strata
-            .map(|stratum| stratum.children.len().max(stratum.records.len()))
+            .map(|stratum| stratum.tables().map(<[u8]>::len).max().unwrap_or(0))
             .fold(self.rated.largest(), usize::max);
         [
             (self.services.len(), Unfit::Services),
@@ -184,10 +196,10 @@ pub(crate) fn record_size(family: Family, holds_ports: bool) -> usize {
 }
 
 /// The members, their ranks, and how many bits are a group.
-type Ranked<'a> = (&'a [Member<'a>], &'a Ranks, u32);
+pub(super) type Ranked<'a> = (&'a [Member<'a>], &'a Ranks, u32);
 
 /// What records name by number.
-type Named<'n, 's> = (&'n mut Masks, &'n mut ServiceTable<'s>);
+pub(super) type Named<'n, 's> = (&'n mut Masks, &'n mut ServiceTable<'s>);
 
 fn family(
     members: Ranked<'_>,
@@ -215,16 +227,22 @@ fn one_stratum(
 ) -> Result<StratumTables, Unfit> {
     let grown = &stratum.grown;
     let mut records = Records::new(masks.family, stratum.holds_ports);
-    for list in &grown.lists {
-        records.list(members, items, list, (masks, services))?;
+    let slots = bucket_table::count(stratum);
+    let within = in_buckets(grown, slots);
+    for (list, &within) in grown.lists.iter().zip(&within) {
+        records.list(members, items, &list[within..], (masks, services))?;
     }
     let family = masks.family;
-    let encoded = |word: Word| encoded(word, &records.starts, family);
+    let lists = (&*records.starts, &*within);
+    let of = (members, items);
+    let buckets = bucket_table::buckets(stratum, of, family, lists, (masks, services))?;
+    let encoded = |word: Word| encoded(word, &records.starts, family, slots);
     let start = match stratum.root {
         Root::Tree(word) => encoded(word),
         Root::Hash { .. } => LIST,
     };
-    let children = grown.children.iter().map(|&word| encoded(word));
+    let children = grown.children.iter().skip(slots as usize);
+    let children = children.map(|&word| encoded(word));
     let words = used_words(stratum, family);
     let listed = grown.lists.iter().flatten();
     Ok(StratumTables {
@@ -234,7 +252,8 @@ fn one_stratum(
         record_count: records.count,
         // A node all of whose children became the same is none: where no node is left, no step is made.
         depth: if words.is_empty() { 0 } else { grown.depth },
-        longest: longest(grown),
+        longest: longest(grown, &within),
+        buckets,
         words,
         first_rank: listed
             .map(|&item| items[item as usize].rank)
@@ -245,8 +264,11 @@ fn one_stratum(
     })
 }
 
-fn longest(grown: &Grown) -> usize {
-    grown.lists.iter().map(Vec::len).max().unwrap_or(0)
+/// The longest of what is left of lists.
+fn longest(grown: &Grown, within: &[usize]) -> usize {
+    let lists = grown.lists.iter().zip(within);
+    let left = lists.map(|(list, within)| list.len() - within);
+    left.max().unwrap_or(0)
 }
 
 fn used_words(stratum: &Stratum, family: Family) -> Vec<u32> {
@@ -266,10 +288,12 @@ fn used_words(stratum: &Stratum, family: Family) -> Vec<u32> {
     used
 }
 
-fn encoded(word: Word, starts: &[u32], family: Family) -> u32 {
+/// The first so many children are no children but buckets.
+pub(super) fn encoded(word: Word, starts: &[u32], family: Family, slots: u32) -> u32 {
     match word {
         Word::List(list) => LIST | starts[list as usize],
         Word::Node(cut, base) => {
+            let base = base - slots;
             let (word, shift) = place(cut, family);
             let size = u32::from(cut.bits).trailing_zeros();
             base | size << SIZE_AT | shift << SHIFT_AT | word << WORD_AT
@@ -293,7 +317,7 @@ fn place(cut: Cut, family: Family) -> (u32, u32) {
 }
 
 /// The masks of pairs of prefix lengths.
-struct Masks {
+pub(super) struct Masks {
     family: Family,
     known: HashMap<(u8, u8), u16>,
     words: Vec<u64>,
@@ -336,10 +360,10 @@ impl Masks {
 }
 
 /// The records of a stratum.
-struct Records {
+pub(super) struct Records {
     family: Family,
     holds_ports: bool,
-    bytes: Vec<u8>,
+    pub(super) bytes: Vec<u8>,
     /// Where each list begins.
     starts: Vec<u32>,
     count: u32,
@@ -348,21 +372,40 @@ struct Records {
 impl Records {
     fn new(family: Family, holds_ports: bool) -> Self {
         let mut records = Self {
-            family,
             holds_ports,
-            bytes: Vec::new(),
-            starts: Vec::new(),
-            count: 0,
+            ..Self::none(family)
         };
         records.nothing();
         records
     }
 
+    /// None yet, of those without ports.
+    pub(super) fn none(family: Family) -> Self {
+        Self {
+            family,
+            holds_ports: false,
+            bytes: Vec::new(),
+            starts: Vec::new(),
+            count: 0,
+        }
+    }
+
     /// A record that ends every list: no rank is smaller than the best by then.
-    fn nothing(&mut self) {
+    pub(super) fn nothing(&mut self) {
         self.bytes.resize(self.bytes.len() + self.size() - 8, 0);
         self.bytes.extend_from_slice(&u64::MAX.to_le_bytes());
         self.count += 1;
+    }
+
+    /// Where a walk goes on, in the place of a record.
+    pub(super) fn child(&mut self, child: u32) {
+        self.bytes.extend_from_slice(&child.to_le_bytes());
+        self.fill(self.bytes.len() + self.size() - 4);
+    }
+
+    /// Zeros up to this number of bytes.
+    pub(super) fn fill(&mut self, bytes: usize) {
+        self.bytes.resize(bytes, 0);
     }
 
     fn size(&self) -> usize {
@@ -386,25 +429,36 @@ impl Records {
         self.starts.push(self.count);
         for (place, &index) in list.iter().enumerate() {
             let item = &items[index as usize];
-            for word in words(item.from.address, item.to.address, self.family) {
+            let last = place + 1 == list.len();
+            self.record((members, ranks, group_bits), item, last, (masks, services))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn record(
+        &mut self,
+        (members, ranks, group_bits): Ranked<'_>,
+        item: &Item,
+        last: bool,
+        (masks, services): Named<'_, '_>,
+    ) -> Result<(), Unfit> {
+        for word in words(item.from.address, item.to.address, self.family) {
+            self.bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        if self.holds_ports {
+            for word in services.bounds(item) {
                 self.bytes.extend_from_slice(&word.to_le_bytes());
             }
-            if self.holds_ports {
-                for word in services.bounds(item) {
-                    self.bytes.extend_from_slice(&word.to_le_bytes());
-                }
-            }
-            let service = services.number(item, self.holds_ports)?;
-            let group = members[item.rank as usize].group;
-            let last = place + 1 == list.len();
-            let word = u64::from(ranks.of(item.rank)) << RANK_AT
-                | (u64::from(item.question) << group_bits | u64::from(group)) << GROUP_AT
-                | u64::from(last) << LAST_AT
-                | u64::from(service) << SERVICE_AT
-                | u64::from(masks.number(item)?);
-            self.bytes.extend_from_slice(&word.to_le_bytes());
-            self.count += 1;
         }
+        let service = services.number(item, self.holds_ports)?;
+        let group = members[item.rank as usize].group;
+        let word = u64::from(ranks.of(item.rank)) << RANK_AT
+            | (u64::from(item.question) << group_bits | u64::from(group)) << GROUP_AT
+            | u64::from(last) << LAST_AT
+            | u64::from(service) << SERVICE_AT
+            | u64::from(masks.number(item)?);
+        self.bytes.extend_from_slice(&word.to_le_bytes());
+        self.count += 1;
         Ok(())
     }
 

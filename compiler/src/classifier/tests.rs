@@ -1,6 +1,7 @@
 //! Walks through strata, and through the bytes of their tables, against a linear scan of the boxes: random sets, hostile
 //! sets, packets at the edges of boxes.
 
+mod buckets;
 mod bytes;
 mod crossing;
 mod many_ports;
@@ -105,11 +106,15 @@ fn walked(side: &FamilyRules, family: Family, packet: &Packet) -> Option<u32> {
         let children = &stratum.grown.children;
         let mut word = match stratum.root {
             Root::Tree(word) => word,
-            Root::Hash { shape, bits, first } => {
+            Root::Hash {
+                shape,
+                count,
+                first,
+            } => {
                 let [from, to] = [Dimension::From, Dimension::To].map(|one| packet[one.index()]);
                 let all = words(from, to, family);
                 let kept: Vec<u64> = all.iter().zip(shape.masks()).map(|(a, b)| a & b).collect();
-                children[(first + hash(&kept, bits)) as usize]
+                children[(first + hash(&kept, count)) as usize]
             }
         };
         while let Word::Node(cut, first) = word {

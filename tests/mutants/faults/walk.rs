@@ -36,7 +36,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "alu(high, AluOp::Rsh, if FAULT { 28 } else { 29 })",
         TESTS,
     ),
-    fault(29, WALK, "number(64 - bits)", "number(65 - bits)", TESTS),
+    fault(
+        29,
+        WALK,
+        "number(64 - count.trailing_zeros())",
+        "number(65 - count.trailing_zeros())",
+        TESTS,
+    ),
     fault(131, WALK, "0xff0f_0301", "0xff0f_0f01", TESTS),
     fault(
         132,

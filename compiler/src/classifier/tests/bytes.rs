@@ -4,6 +4,8 @@
 //! [`crate::classifier::tables`] writes down and nothing else, so that a table that says something else than the strata
 //! it was made of is seen here.
 
+use super::super::bucket::HELD;
+use super::super::bucket_table::Buckets;
 use super::super::stratum::hash;
 use super::super::tables::{
     FamilyTables, GROUP_AT, GROUP_BITS, INDEX_BITS, LAST_AT, LIST, MASK_BITS, RANK_AT, SERVICE_AT,
@@ -83,10 +85,21 @@ impl Walk<'_> {
         }
         let mut child = match stratum.root {
             Root::Tree(_) => stratum.start,
-            Root::Hash { shape, bits, first } => {
+            Root::Hash {
+                shape,
+                count,
+                first,
+            } => {
                 let kept = self.words.iter().zip(shape.masks());
                 let kept: Vec<u64> = kept.map(|(word, mask)| word & mask).collect();
-                word32(&stratum.children, (first + hash(&kept, bits)) as usize)
+                let place = hash(&kept, count);
+                match &stratum.buckets {
+                    Some(buckets) => match self.bucket(buckets, place as usize, best) {
+                        Ok(found) => return found,
+                        Err(child) => child,
+                    },
+                    None => word32(&stratum.children, (first + place) as usize),
+                }
             }
         };
         let mut nodes = 0;
@@ -96,6 +109,23 @@ impl Walk<'_> {
             nodes += 1;
         }
         self.list(stratum, part(child.into(), 0, INDEX_BITS) as usize, best)
+    }
+
+    /// What is better than the best so far in a bucket, or where the walk goes on.
+    fn bucket(&self, buckets: &Buckets, number: usize, best: u64) -> Result<Option<u64>, u32> {
+        let size = record_size(self.family, false);
+        for place in 0..HELD {
+            let record = &buckets.bytes[(HELD * number + place) * size..][..size];
+            let about = word64(record, size / 8 - 1);
+            if about == 0 {
+                assert!(buckets.children[place], "the code looks for no child there");
+                return Err(word32(record, 0));
+            }
+            if let Some(end) = self.record(record, None, best) {
+                return Ok(end);
+            }
+        }
+        Ok(None)
     }
 
     fn child(&self, stratum: &StratumTables, node: u32) -> u32 {
@@ -118,21 +148,26 @@ impl Walk<'_> {
         let size = record_size(self.family, stratum.holds_ports);
         for place in 0..stratum.longest.max(1) {
             let record = &stratum.records[(first + place) * size..][..size];
-            let about = word64(record, size / 8 - 1);
             let ports = stratum
                 .holds_ports
                 .then(|| &record[8 * address_words(self.family)..]);
-            if about >= best {
-                return None;
-            }
-            if self.addresses_match(record, about) && self.service_matches(about, ports) {
-                return Some(about);
-            }
-            if part(about, LAST_AT, 1) == 1 {
-                return None;
+            if let Some(end) = self.record(record, ports, best) {
+                return end;
             }
         }
         None
+    }
+
+    /// What a list ends with at this record, if it does.
+    fn record(&self, record: &[u8], ports: Option<&[u8]>, best: u64) -> Option<Option<u64>> {
+        let about = word64(record, record.len() / 8 - 1);
+        if about >= best {
+            return Some(None);
+        }
+        if self.addresses_match(record, about) && self.service_matches(about, ports) {
+            return Some(Some(about));
+        }
+        (part(about, LAST_AT, 1) == 1).then_some(None)
     }
 
     fn addresses_match(&self, record: &[u8], about: u64) -> bool {

@@ -11,6 +11,7 @@
 //! The layout is that of [`crate::classifier::tables`].
 
 mod asked;
+mod bucket;
 mod class;
 mod maps;
 mod rated;
@@ -222,10 +223,20 @@ impl Walk<'_> {
 
     fn stratum(&self, builder: &mut Builder, stratum: &StratumMaps) {
         let node = match stratum.root {
-            Root::Hash { shape, bits, first } => {
-                let node = self.hash(builder, &shape.masks(), bits);
-                builder.alu(node, AluOp::Add, number(first));
-                self.child(builder, stratum, node);
+            Root::Hash {
+                shape,
+                count,
+                first,
+            } => {
+                let node = self.hash(builder, &shape.masks(), count);
+                match stratum.buckets {
+                    Some(buckets) if self.bucket(builder, buckets, node) => {}
+                    Some(_) => return,
+                    None => {
+                        builder.alu(node, AluOp::Add, number(first));
+                        self.child(builder, stratum, node);
+                    }
+                }
                 node
             }
             Root::Tree(_) => builder.imm(i64::from(stratum.start)),
@@ -242,7 +253,7 @@ impl Walk<'_> {
     }
 
     /// The hash of the masked addresses, as `stratum::hash` computes it.
-    fn hash(&self, builder: &mut Builder, masks: &[u64], bits: u32) -> Value {
+    fn hash(&self, builder: &mut Builder, masks: &[u64], count: u32) -> Value {
         let mut sum: Option<Value> = None;
         for (number, (&mask, multiplier)) in masks.iter().zip(MULTIPLIERS).enumerate() {
             if mask == 0 {
@@ -266,7 +277,14 @@ impl Walk<'_> {
         builder.alu(sum, AluOp::Xor, high);
         let multiplier = wide(builder, MULTIPLIERS[1]);
         builder.alu(sum, AluOp::Mul, multiplier);
-        builder.alu(sum, AluOp::Rsh, number(64 - bits));
+        match count.is_power_of_two() {
+            true => builder.alu(sum, AluOp::Rsh, number(64 - count.trailing_zeros())),
+            false => {
+                builder.alu(sum, AluOp::Rsh, 32);
+                builder.alu(sum, AluOp::Mul, number(count));
+                builder.alu(sum, AluOp::Rsh, 32);
+            }
+        }
         sum
     }
 

@@ -1,7 +1,7 @@
 //! A classifier's tables, each at its place in a map, with the sizes that code is made from.
 
 use crate::classifier::tables::{FamilyTables, StratumTables, Tables, address_words};
-use crate::classifier::{ClassOf, Level, Piece, Root, SERVICE_SIZE};
+use crate::classifier::{ClassOf, HELD, Level, Piece, Root, SERVICE_SIZE};
 use crate::diagram::flatten::Flat;
 use crate::field::Field;
 use crate::policy::Family;
@@ -63,6 +63,15 @@ pub(super) struct StratumMaps {
     pub(super) words: Vec<u32>,
     pub(super) first_rank: u32,
     pub(super) holds_ports: bool,
+    pub(super) buckets: Option<BucketMaps>,
+}
+
+/// The buckets of a stratum.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BucketMaps {
+    pub(super) table: TableRef,
+    /// Whether some have a child in this place.
+    pub(super) children: [bool; HELD],
 }
 
 impl ClassifierMaps {
@@ -150,6 +159,10 @@ fn family(
         Some(StratumMaps {
             root,
             start,
+            buckets: stratum.buckets.as_ref().map(|buckets| BucketMaps {
+                table: add(&format!("{name}_buckets_{number}"), &buckets.bytes),
+                children: buckets.children,
+            }),
             children: add(&format!("{name}_nodes_{number}"), &stratum.children),
             child_count: entries(&stratum.children, 4)?,
             records: add(&format!("{name}_lists_{number}"), &stratum.records),

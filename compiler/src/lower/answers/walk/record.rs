@@ -20,19 +20,25 @@ impl Walk<'_> {
         builder.alu(node, AluOp::And, index_mask());
         let last = number(stratum.record_count.saturating_sub(1));
         builder.leave_if_wide(node, JumpOp::Gt, last, self.next);
-        let bytes = builder.fit::<_, i32>(size, "the size of a record");
-        builder.alu(node, AluOp::Mul, bytes);
+        times(builder, node, size);
         let record = table(builder, stratum.records);
         builder.alu(record, AluOp::Add, node);
         for place in 0..stratum.longest.max(1) {
             let offset = builder.fit(place * size, "the place of a record");
-            self.compare_record(builder, record, offset, stratum.holds_ports);
+            self.compare_record(builder, record, offset, (stratum.holds_ports, None));
         }
         builder.jump(self.next);
     }
 
-    /// Compares with the record so far after the pointer; goes on after it if it does not match.
-    fn compare_record(&self, builder: &mut Builder, record: Value, offset: i16, holds_ports: bool) {
+    /// Compares with the record so far after the pointer; goes on after it if it does not match. What is no record but a child
+    /// leads to `child`, where there may be one.
+    pub(super) fn compare_record(
+        &self,
+        builder: &mut Builder,
+        record: Value,
+        offset: i16,
+        (holds_ports, child): (bool, Option<Block>),
+    ) {
         let best = self.best;
         let miss = builder.block();
         let words = 8 * address_words(self.family);
@@ -41,6 +47,9 @@ impl Walk<'_> {
         let after = offset + builder.fit::<_, i16>(before, "the size of what stands before");
         let about = builder.load(record, after, Width::DW);
         builder.leave_if_wide(about, JumpOp::Ge, best, self.next);
+        if let Some(child) = child {
+            builder.leave_if_wide(about, JumpOp::Eq, 0, child);
+        }
         let differs = self.addresses_differ(builder, about, record, offset);
         builder.leave_if_wide(differs, JumpOp::Ne, 0, miss);
         let ports = holds_ports.then_some((record, ports));
@@ -143,6 +152,17 @@ fn entry_at(
     let entry = table(builder, place);
     builder.alu(entry, AluOp::Add, index);
     entry
+}
+
+/// `value *= size`
+pub(super) fn times(builder: &mut Builder, value: Value, size: usize) {
+    match size.is_power_of_two() {
+        true => builder.alu(value, AluOp::Lsh, number(size.trailing_zeros())),
+        false => {
+            let size = builder.fit::<_, i32>(size, "the size of a record");
+            builder.alu(value, AluOp::Mul, size);
+        }
+    }
 }
 
 /// Leaves the slot of a rank's counter in a slot of the stack and goes on. Nearly always there is one piece, and the rank is that.
