@@ -63,7 +63,7 @@ impl Cover {
 
     /// Whether they may share packets.
     pub(super) fn meets(&self, other: &Self) -> bool {
-        let meets = |one: &Block| other.blocks.iter().any(|two| one.clip(two).is_some());
+        let meets = |one: &Block| other.blocks.iter().any(|two| one.meets(two));
         self.blocks.iter().any(meets)
     }
 
@@ -78,6 +78,14 @@ impl Cover {
 }
 
 impl Block {
+    /// Whether they may share packets. Most that do not are told by their ranges, before anything is made.
+    fn meets(&self, other: &Self) -> bool {
+        both(self.to, other.to).is_some()
+            && both(self.from, other.from).is_some()
+            && both(self.to_port, other.to_port).is_some()
+            && self.clip(other).is_some()
+    }
+
     /// What both have.
     fn clip(&self, other: &Self) -> Option<Self> {
         if self.family != other.family {

@@ -190,7 +190,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         }
         let most = MAX_TOLD[usize::from(changes.is_empty())];
         state.found.changed.extend(changes);
-        if self.topic.about != About::Lookup && self.meeting(&region) <= most {
+        if self.topic.about != About::Lookup && self.is_met_by_few(&region, most) {
             // What is not known of counters is left out; it changes no fate.
             let same = self.unchanged(part.edit, &region, changed, state.whole);
             state.found.same.extend(same.into_iter().flatten());
@@ -254,9 +254,10 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         }
     }
 
-    fn meeting(&self, region: &Region) -> usize {
+    /// Whether at most so many rules may meet a region.
+    fn is_met_by_few(&self, region: &Region, most: usize) -> bool {
         let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
-        self.list.pairs.iter().filter(meets).count()
+        self.list.pairs.iter().filter(meets).nth(most).is_none()
     }
 
     /// The packets of a region, by their fates and deciders.
