@@ -175,10 +175,11 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// What a part does where none before it matters.
     fn part(&mut self, part: Differing, state: &mut State) -> Result<(), BudgetExceeded> {
         let packets = self.space.without(part.region.packets, state.done)?;
-        state.done = self.space.store.or(state.done, part.region.packets)?;
         if packets == Node::FALSE {
             return Ok(());
         }
+        // Of a part that fails nothing is known: what lies in it is looked at again for the others.
+        let done = self.space.store.or(state.done, part.region.packets)?;
         let region = Region {
             packets,
             cover: part.region.cover,
@@ -188,6 +189,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         if changed != Node::FALSE {
             changes = self.changes(part.edit, &region, changed, state.whole)?;
         }
+        state.done = done;
         let most = MAX_TOLD[usize::from(changes.is_empty())];
         state.found.changed.extend(changes);
         if self.topic.about != About::Lookup && self.is_met_by_few(&region, most) {

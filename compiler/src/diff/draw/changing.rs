@@ -9,10 +9,13 @@ use crate::diagram::{BudgetExceeded, Node};
 use crate::diff::joint::Which;
 use crate::diff::lists::Pair;
 
+/// How many rules are looked at behind those that are not the same. Beyond that, one walk through each list is cheaper.
+const MAX_LOOKS: usize = 10_000_000;
+
 /// Packets by their fates, which share nothing.
 pub(in crate::diff) struct Changing {
     pub(in crate::diff) parts: Vec<(Fates, Node)>,
-    /// What no rule that is not the same matches. Nothing, where all of the region changes by a rule.
+    /// What no rule that is not the same matches, and what was not looked at any more. Mostly nothing.
     pub(in crate::diff) rest: Node,
 }
 
@@ -34,18 +37,23 @@ impl Drawing<'_, '_, '_> {
             parts: Vec::new(),
             rest: region.packets,
         };
+        let mut looks = 0;
         for (index, &(place, pair)) in pairs.iter().enumerate() {
-            if changing.rest == Node::FALSE {
+            if changing.rest == Node::FALSE || looks > MAX_LOOKS {
                 break;
             }
             if !matches!(pair, Pair::Same(..)) {
                 let behind = &pairs[index + 1..];
+                let before = changing.rest;
                 let turn = Turn {
                     place,
                     pair,
                     behind,
                 };
                 self.turn(&turn, region, &mut changing)?;
+                if changing.rest != before {
+                    looks += behind.len();
+                }
             }
         }
         Ok(changing)
@@ -159,11 +167,13 @@ impl Drawing<'_, '_, '_> {
                 return Ok(found);
             }
             let Some(id) = pair.of(which) else { continue };
+            // Asked first: it takes least, and most rules are elsewhere.
+            if !self.covers.rule(which, id).meets(&region.cover) {
+                continue;
+            }
             let outcome = self.space.outcome(self.topic, which, id)?;
             // What it matches is decided ahead of it, or would not change.
-            if self.space.store.terminal_of(outcome) == Some(but)
-                || !self.covers.rule(which, id).meets(&region.cover)
-            {
+            if self.space.store.terminal_of(outcome) == Some(but) {
                 continue;
             }
             let matched = self.matched(which, id, region)?;

@@ -387,6 +387,32 @@ fn what_was_found_before_the_budget_ended_is_told() {
     assert!(told.iter().all(|line| !line.contains("tcp")), "{told:#?}");
 }
 
+#[test]
+fn what_lies_in_a_rule_that_grew_past_the_budget_is_not_told_to_be_without_effect() {
+    let rules: String = (0..200)
+        .map(|number| {
+            format!(
+                "allow tcp from 10.{number}.0.0/16:{number} to 172.16.{number}.0/24:{number}-9000\n"
+            )
+        })
+        .collect();
+    let narrow = "odd: drop tcp from 203.0.113.7 to any:200\n";
+    let old = format!("default in drop\n{narrow}{rules}");
+    let wide = "allow tcp from any to any:100-8000\n";
+    let new = format!("default in drop\n{wide}{rules}");
+    let options = Options {
+        budget: 6_000,
+        ..Options::default()
+    };
+    let report = compare(&policy(&old), &policy(&new), options, &mut Silent);
+    assert!(report.differs() && !report.is_complete());
+    let scope = &report.scopes[0];
+    let effects: Vec<&Impact> = scope.edits.iter().map(|edit| &edit.impact).collect();
+    assert!(effects.contains(&&Impact::Unknown), "{effects:#?}");
+    let is_none = |effect: &&Impact| matches!(effect, Impact::None(_));
+    assert!(!effects.iter().any(is_none), "{effects:#?}");
+}
+
 /// Whatever the budget: where it is not known what a rule does, it is not known what is left to the default, and what is not
 /// told of a rule that changes something is said to be unknown.
 #[test]
