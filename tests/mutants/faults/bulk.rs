@@ -101,8 +101,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         708,
         CUT,
-        "!matches!(rule.action, Action::Shortcut(_))",
-        "true",
+        "matches!(rule.action, Action::Shortcut(_))",
+        "false",
         TESTS,
     ),
     fault(
