@@ -30,9 +30,9 @@ pub(super) const FAULTS: &[Fault] = &[
         "true",
         &[(Compiler, "bulk::tests::a_rate_is")],
     ),
-    fault(173, CUT, "rule.mark.is_none()", "true", TESTS),
-    fault(174, CUT, "rule.log.is_none()", "true", TESTS),
-    fault(175, CUT, "!rule.in_lookup()", "true", TESTS),
+    fault(173, CUT, "rule.mark.is_some()", "false", TESTS),
+    fault(174, CUT, "rule.log.is_some()", "false", TESTS),
+    fault(175, CUT, "rule.in_lookup()", "false", TESTS),
     fault(
         176,
         CUT,
@@ -107,8 +107,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         708,
         CUT,
-        "!matches!(rule.action, Action::Shortcut(_))",
-        "true",
+        "matches!(rule.action, Action::Shortcut(_))",
+        "false",
         TESTS,
     ),
     fault(
