@@ -83,7 +83,8 @@ fn wrong(text: &str) -> String {
     )
 }
 
-/// Reads the elements of a file as a policy that names it does. Every wrong line is told, with its number.
+/// Reads the elements of a file as a policy that names it does. Up to 20 wrong lines are told, with their
+/// numbers, and of ranges that are no prefix the first by address.
 pub(crate) fn elements(text: &str) -> Result<Vec<Prefix>, Vec<String>> {
     let mut sources = SourceMap::default();
     let id = sources.add_list("list", text);

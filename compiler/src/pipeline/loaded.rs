@@ -14,14 +14,15 @@ use crate::resolve::prefixes_of_list;
 ///
 /// # Errors
 ///
-/// What is wrong, in the order of the lines.
+/// What is wrong, up to 20 lines in their order, and how many more; of ranges that are no prefix the first by address.
 pub fn list_of_live_set(
     sources: &SourceMap,
     id: SourceId,
 ) -> Result<Vec<(IpAddr, u8)>, Vec<Diagnostic>> {
     let source = sources.get(id);
-    let (list, wrong) = read_list(source, id, &mut Silent);
+    let (list, mut wrong) = read_list(source, id, &mut Silent);
     if !wrong.is_empty() {
+        wrong.sort_by_key(|one| one.primary.span.start);
         return Err(wrong);
     }
     let beginning = Span {

@@ -38,9 +38,13 @@ impl Beside {
         let is_it = |map: &OwnedFd| {
             map::title(map.as_fd()).is_ok_and(|title| title.starts_with(self.title))
         };
-        open(&self.name(of)).or_else(|missing| {
-            let older = open(&format!("{of}_{}", self.word)).ok();
-            older.filter(is_it).ok_or(missing)
+        open(&self.name(of)).or_else(|missing| match open(&format!("{of}_{}", self.word)) {
+            Ok(map) if is_it(&map) => Ok(map),
+            // A refusal that passes says nothing of whether it is there.
+            Err(passing) if !matches!(passing, Error::State { .. } | Error::Object { .. }) => {
+                Err(passing)
+            }
+            _ => Err(missing),
         })
     }
 }

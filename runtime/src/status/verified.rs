@@ -27,9 +27,11 @@ impl Verified {
     /// Compares the object of a record with its text. That of a `for netns` block has no text of its own: it is compared
     /// with its part of the outer object, by [`within`].
     pub(crate) fn of(state: &State, record: &Record, object: &[u8]) -> Self {
-        // One that was read from the object is its own.
-        let of_other_object = record.in_object.is_none()
-            && object::read_manifest(object).is_ok_and(|one| one != *record.manifest);
+        // One that was read from its place in the object is its own.
+        let of_other_object = match record.in_object {
+            Some(place) => object::manifest_place(object) != Some(place),
+            None => object::read_manifest(object).is_ok_and(|one| one != *record.manifest),
+        };
         if of_other_object {
             return Self::drifted(
                 state,

@@ -1,14 +1,11 @@
 //! UNIX sockets that keep messages apart (SOCK_SEQPACKET).
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::thread;
 
+use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, getsockopt,
@@ -55,41 +52,16 @@ pub(crate) fn answers(path: &Path) -> bool {
     !connected.is_err_and(|error| error.raw_os_error() == Some(libc::ECONNREFUSED))
 }
 
-/// Whether a socket of this network namespace is bound to the file at a path, listening or not yet; one that was accepted has the
-/// address of its listener, and is none.
+/// Whether a socket is bound to the file at a path, of whatever kind and namespace. The kernel looks for it by the file's inode
+/// (`unix_find_bsd` of net/unix/af_unix.c): one of another kind is EPROTOTYPE, none is ECONNREFUSED.
 pub(crate) fn is_bound(path: &Path) -> io::Result<bool> {
-    let table = fs::read("/proc/thread-self/net/unix")?;
-    let there = number(path)?;
-    let mut lines = table.split(|byte| *byte == b'\n').skip(1);
-    Ok(lines.any(|line| bound(line).is_some_and(|bound| is_at(bound, path, there))))
-}
-
-/// The path that a line of the table says a socket is bound to which is not connected: address, references, protocol, flags,
-/// type, state and inode come first.
-fn bound(line: &[u8]) -> Option<&Path> {
-    const UNCONNECTED: &[u8] = b"01";
-    const STATE: usize = 5;
-    let mut fields = line.splitn(STATE + 2, |byte| *byte == b' ');
-    let state = fields.nth(STATE)?;
-    // Blanks fill up the inode.
-    let rest = fields.next()?.trim_ascii_start();
-    let end = rest.iter().position(|byte| *byte == b' ')?;
-    let path = Path::new(OsStr::from_bytes(rest.get(end + 1..)?));
-    (state == UNCONNECTED).then_some(path)
-}
-
-/// Whether a socket bound to one path may be bound to the file at another. Where a relative one began nobody knows.
-fn is_at(bound: &Path, path: &Path, there: (u64, u64)) -> bool {
-    match bound.is_absolute() {
-        true => number(bound).is_ok_and(|number| number == there),
-        false => bound.file_name() == path.file_name(),
-    }
-}
-
-/// A file by device and inode.
-fn number(path: &Path) -> io::Result<(u64, u64)> {
-    let file = fs::symlink_metadata(path)?;
-    Ok((file.dev(), file.ino()))
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
+    let connected = connect(fd.as_raw_fd(), &UnixAddr::new(path)?);
+    Ok(!matches!(
+        connected,
+        Err(Errno::ECONNREFUSED | Errno::ENOENT)
+    ))
 }
 
 fn open() -> io::Result<OwnedFd> {
