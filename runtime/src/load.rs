@@ -166,8 +166,8 @@ fn in_line(declared: &aya_obj::Map) -> u32 {
     }
 }
 
-/// Bytes that the kernel takes from its large pages, at most.
-const KMALLOC: u32 = 32 << 10;
+/// Bytes of a value that the kernel takes from its large pages, at most: its own head comes with it.
+const KMALLOC: u32 = (32 << 10) - 512;
 
 /// What its keys and values are, where the object says so: of maps that take no types it does not.
 fn typed<'a>(declared: &aya_obj::Map, types: &'a OwnedFd) -> Option<Typed<'a>> {

@@ -182,29 +182,7 @@ fn check_ports(number: usize, set: &RuleSet, size: usize) {
 /// So many hosts that they stand in buckets, some with several rules and some with so many that a tree tells them apart.
 #[test]
 fn hosts_in_buckets_decide_and_count_as_a_scan() {
-    let mut rng = Rng::new(9);
-    let mut rules = Vec::new();
-    for number in 0..90_000 {
-        // In a /14: less than all of the address is no good hash.
-        let host = Ipv4Addr::from_bits(0x0a00_0000 | rng.word() & 0x3_ffff);
-        let host = Prefix::of(host.into(), 32);
-        let same = match number % 1_000 {
-            0 => 30,
-            1..50 => 3,
-            _ => 1,
-        };
-        for _ in 0..same {
-            let port = rng.half() & 0x3ff;
-            rules.push(Rule {
-                from: Prefix::any(false),
-                to: host,
-                sports: ANY_PORT,
-                dports: (port, port),
-                protocol: Some(6),
-            });
-        }
-    }
-    let set = RuleSet::new("hosts", rules);
+    let set = Family::named("hosts").unwrap().rules(110_000);
     for number in 0..2 {
         let (target, place) = made_for(number);
         let running = Running::new(&set.rules, place, &target);

@@ -27,6 +27,9 @@ const MADE: [&str; 6] = ["acl", "firewall", "ipc", "dual", "ranges", "nested"];
 
 const SIZES: [usize; 2] = [1_000, 10_000];
 
+/// So many rules of `hosts` that records stand in buckets.
+const IN_BUCKETS: usize = 110_000;
+
 /// The size that is only asked for with `SOCKC_LARGE=1`. It is loaded at XDP only, and the compiler may refuse a quarter of
 /// the sets.
 const MAX_SIZE: usize = 100_000;
@@ -48,6 +51,8 @@ pub(crate) fn write(folder: &Path) -> Vec<Object> {
             }
         }
     }
+    let hosts = Family::named("hosts").unwrap().rules(IN_BUCKETS);
+    objects.push(object(folder, &hosts, IN_BUCKETS, RunsAt::Xdp, true).unwrap());
     if let Some(sets) = classbench::folder() {
         objects.extend(read(folder, &sets));
     }

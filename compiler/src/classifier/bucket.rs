@@ -9,7 +9,7 @@
 //! names. Buckets take more room, so they are for keys that hardly share theirs. Takes the hashes of boxes; gives how many buckets
 //! there should be, if any. Not here: the bytes (`tables`), and what time costs (`cost`).
 
-use super::cost::{Entries, WORTH, slots};
+use super::cost::{BEYOND, Entries, WORTH, slots};
 use super::grow::{Grown, Word};
 use super::stratum::{MAX_LIST_BYTES, place};
 use super::tables::record_size;
@@ -50,6 +50,10 @@ pub(super) fn count(family: Family, hashes: &[(u64, u32)], children: u32) -> Opt
     let count = (keys * BUCKETS).div_ceil(KEYS).clamp(1, most) as u32;
     let (apart, together) = (filled(hashes, children), filled(hashes, count));
     let bytes = children as usize * 4 + apart.records * record_size(family, false);
+    // Of near tables no load is saved; where many boxes share a hash, their entries are trees and not what is counted here.
+    if bytes <= BEYOND[0].0 || hashes.len() > HELD * keys {
+        return None;
+    }
     let apart = Entries {
         met: apart.met,
         elsewhere: 1.0,

@@ -16,7 +16,7 @@ const NODE: f64 = super::cut::NODE;
 const COMPARE: f64 = 3.5;
 
 /// Bytes of all tables, and what a load costs more where they take more than that (dependent loads of 64 KiB, 512 KiB, …).
-const BEYOND: [(usize, f64); 4] = [
+pub(super) const BEYOND: [(usize, f64); 4] = [
     (64 << 10, 1.5),
     (512 << 10, 3.0),
     (1 << 20, 6.0),
@@ -162,7 +162,8 @@ impl<'a, F: Flat> Walks<'a, F> {
                 children[(first + hash(&kept, count)) as usize]
             }
         };
-        if stratum.buckets && matches!(word, Word::Node(..)) {
+        let through_node = matches!(word, Word::Node(..));
+        if stratum.buckets && through_node {
             time += more;
         }
         while let Word::Node(cut, first) = word {
@@ -175,7 +176,11 @@ impl<'a, F: Flat> Walks<'a, F> {
             return time;
         };
         let list = &stratum.grown.lists[list as usize];
-        let within = if stratum.buckets { held(list.len()) } else { 0 };
+        // Behind a node nothing of a list stands in the bucket.
+        let within = match stratum.buckets && !through_node {
+            true => held(list.len()),
+            false => 0,
+        };
         for (place, &index) in list.iter().enumerate() {
             let rank = self.boxes.items[index as usize].rank;
             if rank >= *best {

@@ -18,11 +18,16 @@ pub(crate) struct Family {
 }
 
 /// Every family that is made here.
-pub(crate) const FAMILIES: [Family; 9] = [
+pub(crate) const FAMILIES: [Family; 10] = [
     Family {
         name: "exact",
         about: "udp to one address and one port",
         make: generate::exact,
+    },
+    Family {
+        name: "hosts",
+        about: "tcp to one address and one port, some addresses with several",
+        make: generate::hosts,
     },
     Family {
         name: "interval",

@@ -264,6 +264,35 @@ pub(crate) fn exact(rng: &mut Rng, size: usize) -> Vec<Rule> {
     })
 }
 
+/// `tcp to ADDRESS:PORT`: of a thousand addresses of a /14 one has thirty ports, and 49 have three. Of less than that, no hash is
+/// good that leaves out a part of the address.
+pub(crate) fn hosts(rng: &mut Rng, size: usize) -> Vec<Rule> {
+    let (mut number, mut left, mut host) = (0, 0, Prefix::any(false));
+    different(size, || {
+        if left == 0 {
+            host = Prefix::of(
+                Ipv4Addr::from_bits(0x0a00_0000 | rng.word() & 0x3_ffff).into(),
+                32,
+            );
+            left = match number % 1_000 {
+                0 => 30,
+                1..50 => 3,
+                _ => 1,
+            };
+            number += 1;
+        }
+        left -= 1;
+        let port = rng.half() & 0x3ff;
+        Rule {
+            from: Prefix::any(false),
+            to: host,
+            sports: ANY_PORT,
+            dports: (port, port),
+            protocol: Some(6),
+        }
+    })
+}
+
 /// `udp from PREFIX to PREFIX:RANGE`. No two overlap, which sets of intervals do not take: the destinations differ.
 pub(crate) fn intervals(rng: &mut Rng, size: usize) -> Vec<Rule> {
     let mut taken = HashSet::new();
