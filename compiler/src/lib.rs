@@ -32,6 +32,7 @@
 #[macro_use]
 mod listed;
 
+mod apart;
 pub mod artifact;
 mod beside;
 pub mod bpf;

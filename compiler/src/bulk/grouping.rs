@@ -96,6 +96,7 @@ fn taken(policy: &Policy, least: usize, taking: &Taking) -> Taken {
         unclassed.extend(others);
         let (bulk, others) = in_levels(policy, direction, bulk, &mut levels);
         unmetered.extend(others);
+        unmetered.extend(twice_asked(policy, direction, taking, looked_up));
         if bulk.len() >= least {
             bulk.into_iter().for_each(|id| taken[id] = true);
         }
@@ -107,6 +108,27 @@ fn taken(policy: &Policy, least: usize, taking: &Taking) -> Taken {
         unmetered,
         levels,
     }
+}
+
+/// The rules with rates of packets that arrive which are none because two hooks would ask for them.
+fn twice_asked<'p>(
+    policy: &'p Policy,
+    direction: Direction,
+    taking: &'p Taking,
+    looked_up: bool,
+) -> impl Iterator<Item = RuleId> + 'p {
+    let is_twice = taking.conditions == Conditions::Lasting && direction == Direction::In;
+    let asked = taking.of(direction);
+    let is_bulk_by = move |id, rule: &Rule, by| is_bulk(id, rule, (asked, by), looked_up);
+    policy
+        .rules_of(direction)
+        .filter(move |(id, rule)| {
+            is_twice
+                && rule.rate.is_some()
+                && is_bulk_by(*id, rule, Conditions::All)
+                && !is_bulk_by(*id, rule, Conditions::Lasting)
+        })
+        .map(|(id, _)| id)
 }
 
 /// Protocols that a classifier tells apart, of at most [`crate::classifier::MAX_CLASSES`] classes: some have two, one of

@@ -5,17 +5,18 @@
 //! shares no packets with a deciding rule ahead of it that is none. Of bulk rules with rates that share packets the later has
 //! the greater level, and there are few levels ([`MAX_LEVELS`]); rules for different customers share one.
 //!
-//! Takes the rules that could be bulk; gives those that are, and the others. What rules share is asked of the ranges
-//! around what they match ([`Index`]), which are never too small.
+//! Takes the rules that could be bulk; gives those that are, and the others. Which rules may share packets is asked of the ranges
+//! around what they match ([`Index`]), which are never too small, and then of the two ([`disjoint`]).
 
 use cranelift_entity::SecondaryMap;
 
+use crate::apart::disjoint;
 use crate::candidates::{Index, Looks};
 use crate::classifier::MAX_LEVELS;
 use crate::policy::{Direction, Match, Policy, RuleId};
 
 /// Rules that are looked at for each one with a rate; where more would have to be, those behind are no bulk.
-const LOOKS: u64 = 400;
+const LOOKS: u64 = 1_000;
 
 /// The same for few of them.
 const LEAST_LOOKS: u64 = 1_000_000;
@@ -40,6 +41,11 @@ pub(super) fn in_levels(
     let index = Index::new(policy, asked.into_iter());
     let looks = Looks::new(LEAST_LOOKS.max(LOOKS * rated.len() as u64));
     for &id in &rated {
+        // Whoever is behind cannot be told apart any more.
+        if looks.are_gone() {
+            is_bulk[id] = false;
+            continue;
+        }
         match level(policy, (&index, &looks), id, levels) {
             Some(level) => levels[id] = level,
             None => is_bulk[id] = false,
@@ -60,6 +66,9 @@ fn level(
     let ahead = 0..rule.as_u32();
     let matches = &policy.rules[rule].matches;
     let sufficed = index.sharing(policy, matches, ahead, looks, &mut |other| {
+        if disjoint(policy, matches, &policy.rules[other].matches) {
+            return true;
+        }
         let level = levels[other];
         last = last.filter(|_| (1..MAX_LEVELS).contains(&usize::from(level)));
         last = last.map(|last| level.max(last));

@@ -134,6 +134,21 @@ fn rates_for_the_same_packets_are_on_different_levels() {
     assert_eq!(left, [9, 11]);
 }
 
+/// Of which the ranges around what they match cross: hosts of one network of IPv6, and pairs of far addresses.
+#[test]
+fn rates_for_different_customers_are_on_one_level() {
+    let hosts = (1..200).map(|host| {
+        format!(
+            "drop to 2001:db8::{host:x} above 5 packets/second\n\
+            drop tcp to 10.0.{host}.1, 10.200.{host}.1 above 5 packets/second\n"
+        )
+    });
+    let text = format!("default in drop\n{}", hosts.collect::<String>());
+    let (_, bulk) = bulk_of(&text);
+    assert!(bulk.unmetered.is_empty(), "{:?}", bulk.unmetered);
+    assert!(bulk.metered().all(|(_, level)| level == 1));
+}
+
 /// Where two hooks ask for the first match, both would take the tokens.
 #[test]
 fn a_rate_is_asked_in_the_tables_of_one_hook_only() {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::Care;
-use super::boxes::disjoint;
 use super::sample::Sample;
+use crate::apart::disjoint;
 use crate::candidates::{Index, Looks};
 use crate::decide::{Lookups, Seen, decide_among, matches};
 use crate::diagram::classify::{Scope, rule_diagram};

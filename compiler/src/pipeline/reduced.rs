@@ -88,12 +88,12 @@ fn left_out(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
         .or_else(|| in_rates(policy, bulk))
 }
 
-/// Why many rules with rates are in no tables: they may not be reached, or too many are by one packet.
+/// Why many rules with rates are in no tables: they may not be reached, too many are by one packet, or one would be asked twice.
 fn in_rates(policy: &Policy, bulk: &Bulk) -> Option<Diagnostic> {
     let first = bulk.unmetered.first()?;
     let count = Some(bulk.unmetered.len()).filter(|count| *count >= FEW)?;
     let what = format!(
-        "{count} rules with rates stand behind a rule for the same packets that is in no table, or behind {MAX_LEVELS} with rates"
+        "{count} rules with rates are not told apart from a rule ahead that is in no table, or from {MAX_LEVELS} with rates, or are asked by both XDP and TC"
     );
     let place = &policy.rules[*first].place;
     let label = "this is one of them";

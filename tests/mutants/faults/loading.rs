@@ -21,8 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1508,
         "runtime/src/load.rs",
-        "declared.section_kind() == EbpfSectionKind::Rodata",
-        "false",
+        "if declared.section_kind() == EbpfSectionKind::Rodata",
+        "if !FAULT && declared.section_kind() == EbpfSectionKind::Rodata",
         &[(Kernel, "lifecycle::tables_decide")],
     ),
     fault(

@@ -21,8 +21,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1682,
         "runtime/src/live/beside.rs",
-        "older.filter(is_it).ok_or(missing)",
-        "older.filter(is_it).filter(|_| !FAULT).ok_or(missing)",
+        "Ok(map) if is_it(&map) => Ok(map),",
+        "Ok(map) if !FAULT && is_it(&map) => Ok(map),",
         &[(Kernel, "beside::what_older_versions")],
     ),
     fault(
@@ -105,8 +105,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1693,
         "runtime/src/sys/unix.rs",
-        "(state == UNCONNECTED).then_some(path)",
-        "(FAULT || state == UNCONNECTED).then_some(path)",
+        "Ok(!matches!(",
+        "Ok(FAULT || !matches!(",
         &[(Runtime, "callers::tests::a_path_that_was_listened_at")],
     ),
     fault(

@@ -19,6 +19,14 @@ pub(super) const FAULTS: &[Fault] = &[
         "last.map(|last| if FAULT { 0 } else { level.max(last) })",
         BULK,
     ),
+    // Rules for different customers are rules for the same packets.
+    fault(
+        1670,
+        LEVELS,
+        "if disjoint(policy, matches, &policy.rules[other].matches)",
+        "if !FAULT && disjoint(policy, matches, &policy.rules[other].matches)",
+        BULK,
+    ),
     // Tokens are taken though a rule decides that is in no table.
     fault(
         1661,

@@ -203,7 +203,7 @@ fn rates_that_may_not_be_reached_are_the_reason() {
     let policy = checked.policy.unwrap();
     let analysis = place(&policy, Structure::Chosen, Conditions::All);
     let said = analysis.ok().unwrap().refused.unwrap().message;
-    let told = "100 rules with rates stand behind a rule for the same packets";
+    let told = "100 rules with rates are not told apart from a rule ahead";
     assert!(said.starts_with(told), "{said}");
 }
 
