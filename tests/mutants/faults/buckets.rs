@@ -32,7 +32,7 @@ pub(super) const FAULTS: &[Fault] = &[
         1703,
         WALK,
         "AluOp::Mul, number(count)",
-        "AluOp::Mul, number(count - 1)",
+        "AluOp::Mul, number(count - u32::from(FAULT))",
         RUN,
     ),
     fault(
@@ -46,7 +46,7 @@ pub(super) const FAULTS: &[Fault] = &[
         1705,
         RECORD,
         "about, JumpOp::Eq, 0, child",
-        "about, JumpOp::Eq, 1, child",
+        "about, JumpOp::Eq, i32::from(FAULT), child",
         RUN,
     ),
 ];
