@@ -67,6 +67,12 @@ impl Cover {
         self.blocks.iter().any(meets)
     }
 
+    /// The ranges around its addresses.
+    pub(super) fn span(&self) -> Span {
+        let all = self.blocks.iter().map(Block::span);
+        all.fold(Span::NOTHING, Span::around)
+    }
+
     /// The parts of this one that are inside of another.
     pub(super) fn clipped(&self, other: &Self) -> Vec<Block> {
         let pairs = self
@@ -77,7 +83,48 @@ impl Cover {
     }
 }
 
+/// Ranges around addresses of both families, of IPv6 their upper halves: small, so that many are gone through quickly.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    to: Range<u64>,
+    from: Range<u64>,
+}
+
+impl Span {
+    const NOTHING: Self = Self {
+        to: (u64::MAX, 0),
+        from: (u64::MAX, 0),
+    };
+
+    fn around(self, other: Self) -> Self {
+        let around = |one: Range<u64>, two: Range<u64>| (one.0.min(two.0), one.1.max(two.1));
+        Self {
+            to: around(self.to, other.to),
+            from: around(self.from, other.from),
+        }
+    }
+
+    /// Whether they overlap; what does not shares no packet.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        let meets = |one: Range<u64>, two: Range<u64>| one.0 <= two.1 && two.0 <= one.1;
+        meets(self.to, other.to) && meets(self.from, other.from)
+    }
+}
+
 impl Block {
+    fn span(&self) -> Span {
+        // Addresses of IPv4 are ahead of those of IPv6, of which the lowest bit is lost.
+        let word = |address: u128| match self.family {
+            Family::V4 => address as u64,
+            Family::V6 => 1 << 63 | (address >> 65) as u64,
+        };
+        let range = |(low, high)| (word(low), word(high));
+        Span {
+            to: range(self.to),
+            from: range(self.from),
+        }
+    }
+
     /// Whether they may share packets. Most that do not are told by their ranges, before anything is made.
     fn meets(&self, other: &Self) -> bool {
         both(self.to, other.to).is_some()

@@ -8,7 +8,7 @@ mod changing;
 
 use cranelift_entity::PrimaryMap;
 
-use super::block::{Block, Cover};
+use super::block::{Block, Cover, Span};
 use super::joint::{Joint, Which};
 use super::lists::Pair;
 use super::space::{Built, Space};
@@ -19,11 +19,12 @@ use crate::policy::RuleId;
 /// What is inside of what, for the rules of both policies.
 pub(super) struct Covers {
     sides: [PrimaryMap<RuleId, Cover>; 2],
+    spans: [PrimaryMap<RuleId, Span>; 2],
 }
 
 impl Covers {
     pub(super) fn of(joint: &Joint<'_>) -> Self {
-        let sides = Which::BOTH.map(|which| {
+        let sides: [PrimaryMap<RuleId, Cover>; 2] = Which::BOTH.map(|which| {
             let side = joint.side(which);
             let covers = side.policy.rules.iter().map(|(id, rule)| {
                 let cover = Cover::of(&joint.tables, &side.matches[id]);
@@ -32,16 +33,23 @@ impl Covers {
             });
             covers.collect()
         });
-        Self { sides }
+        let spans =
+            Which::BOTH.map(|which| sides[which as usize].values().map(Cover::span).collect());
+        Self { sides, spans }
+    }
+
+    /// Whether a rule may share packets with a cover whose span is known.
+    fn meets(&self, which: Which, id: RuleId, cover: &Cover, span: &Span) -> bool {
+        self.spans[which as usize][id].meets(span) && self.rule(which, id).meets(cover)
     }
 
     pub(super) fn rule(&self, which: Which, id: RuleId) -> &Cover {
         &self.sides[which as usize][id]
     }
 
-    /// Whether a rule of a pair may share packets with a cover.
-    pub(super) fn meet(&self, pair: Pair, cover: &Cover) -> bool {
-        let meets = |id: RuleId, which: Which| self.rule(which, id).meets(cover);
+    /// Whether a rule of a pair may share packets with a cover, which has this span.
+    pub(super) fn meet(&self, pair: Pair, cover: &Cover, span: &Span) -> bool {
+        let meets = |id: RuleId, which: Which| self.meets(which, id, cover, span);
         let mut rules = Which::BOTH.into_iter();
         rules.any(|which| pair.of(which).is_some_and(|id| meets(id, which)))
     }
@@ -203,9 +211,10 @@ impl Drawing<'_, '_, '_> {
     /// The pairs that take part and may meet the region, with their places.
     fn meeting(&self, region: &Region) -> Vec<(usize, Pair)> {
         let joint = self.space.joint;
+        let span = region.cover.span();
         let asked = |which: Which, pair: Pair| {
             let id = pair.of(which)?;
-            let meets = self.covers.rule(which, id).meets(&region.cover);
+            let meets = self.covers.meets(which, id, &region.cover, &span);
             (meets && self.topic.asks(joint, which, id)).then_some(id)
         };
         let pairs = self.pairs.iter().enumerate().filter_map(|(place, &pair)| {

@@ -145,7 +145,10 @@ fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
     let direction = telling.edits.edits[edit].direction;
     let others =
         || deltas().filter(move |one| one.edit != Some(edit) && one.direction == direction);
-    let meets = |cover: &Cover| others().any(|other| telling.covers.meet(other.pair, cover));
+    let meets = |cover: &Cover| {
+        let span = cover.span();
+        others().any(|other| telling.covers.meet(other.pair, cover, &span))
+    };
     if own().any(|delta| meets(&telling.covers.pair(delta.pair))) {
         Looked::Rest
     } else {

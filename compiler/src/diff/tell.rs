@@ -198,7 +198,8 @@ impl Telling<'_, '_, '_> {
         };
         let end = place(fates.old.0).max(place(fates.new.0));
         let ahead = self.list.pairs.iter().take(end);
-        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
+        let span = region.cover.span();
+        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover, &span);
         ahead.filter(meets).take(MAX_CONTEXT).copied().collect()
     }
 

@@ -68,6 +68,8 @@ struct State {
     /// 1 for the packets of the parts before.
     done: Node,
     left: Vec<Differing>,
+    /// Nodes from which on what no longer matters is forgotten.
+    room: usize,
 }
 
 /// Weighs the edits of a topic.
@@ -90,6 +92,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             whole: self.space.store.share_of(base),
             done: Node::FALSE,
             left: Vec::new(),
+            room: MAX_GARBAGE,
             found: Found {
                 base,
                 changed: Vec::new(),
@@ -108,7 +111,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             let edit = part.edit;
             let failed = self.part(part, &mut state).is_err();
             state.found.unknown.extend(failed.then_some(edit));
-            if failed || self.space.store.len() >= MAX_GARBAGE {
+            if failed || self.space.store.len() >= state.room {
                 self.tidy(&mut state);
             }
         }
@@ -119,7 +122,11 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Forgets what no longer matters: small tables are quick, and what grew past the budget makes room.
     fn tidy(&mut self, state: &mut State) {
         let State {
-            done, left, found, ..
+            done,
+            left,
+            found,
+            room,
+            ..
         } = state;
         let findings = found.changed.iter_mut().chain(&mut found.same);
         let roots = findings
@@ -127,6 +134,8 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             .chain(left.iter_mut().map(|part| &mut part.region.packets))
             .chain([done, &mut found.base]);
         self.space.keep_only(roots);
+        // Where most of it matters still, going through it again after each part would take the square of the time.
+        *room = MAX_GARBAGE.max(2 * self.space.store.len());
     }
 
     fn parts(&mut self, found: &mut Found) -> Result<Vec<Differing>, BudgetExceeded> {
@@ -258,7 +267,8 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
 
     /// Whether at most so many rules may meet a region.
     fn is_met_by_few(&self, region: &Region, most: usize) -> bool {
-        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover);
+        let span = region.cover.span();
+        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover, &span);
         self.list.pairs.iter().filter(meets).nth(most).is_none()
     }
 

@@ -212,7 +212,7 @@ fn no_element(element: &str, span: Span) -> Box<Diagnostic> {
         span,
         "a list has one element a line",
     );
-    Box::new(error.help("write an address, a prefix such as `10.0.0.0/8` or a range such as `10.0.0.1-10.0.0.9`; put a `#` before comments"))
+    Box::new(error.help("write an address, a prefix such as `10.0.0.0/8` or, but for live sets, a range such as `10.0.0.1-10.0.0.9`; put a `#` before comments"))
 }
 
 /// Sorts ranges and counts those that begin inside another.
