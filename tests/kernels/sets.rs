@@ -1,4 +1,4 @@
-//! Compiles sets of thousands of rules, which become tables, and says by the linear scan what becomes of packets.
+//! Compiles sets of thousands of rules and one of 110,000, which become tables, and says by the linear scan what becomes of packets.
 //!
 //! Takes the benchmarks' families, and ClassBench's sets where they are next to the repository; gives objects like those of
 //! cases.rs, with what else is asked of them. `SOCKC_LARGE=1` takes in ClassBench's sets of 100,000 rules too.

@@ -16,8 +16,10 @@ pub(crate) fn new(scene: &Scene) {
     scene.must(&["apply", &scene.path("new.sk")]);
 }
 
+/// Nor is it known what the kernel can do: each command that is interrupted asks, so that all make the same calls.
 pub(crate) fn nothing(scene: &Scene) {
     scene.sockc(&["unload", "--yes"]);
+    scene.forget_kernel();
 }
 
 /// The old policy, with the connected socket in its slot.

@@ -177,6 +177,15 @@ impl Scene {
         }
     }
 
+    /// Has what is kept of the kernel be asked again.
+    pub(crate) fn forget_kernel(&self) {
+        let forget = || match Path::new("/run/sockc").exists() {
+            true => fs::remove_dir_all("/run/sockc"),
+            false => Ok(()),
+        };
+        self.space.run(forget).unwrap();
+    }
+
     /// Runs the command, which must succeed.
     pub(crate) fn must(&self, arguments: &[&str]) -> Ran {
         let ran = self.sockc(arguments);

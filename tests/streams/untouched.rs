@@ -205,7 +205,7 @@ fn is_wait(call: &str) -> bool {
         .any(|name| call.starts_with(name))
 }
 
-/// A line of strace without what differs from run to run: the process, numbers of descriptors, ports, addresses of the stack, dates.
+/// A line of strace without what differs from run to run: the process, numbers of descriptors, ports, addresses of the stack, dates, room.
 fn normal(line: &str) -> String {
     let line = line
         .split_once(char::is_whitespace)
@@ -227,7 +227,9 @@ fn normal(line: &str) -> String {
     }
     out.push_str(rest);
     let out = without(&without(&out, "htons(", ")"), "0x7f", ",)} ");
-    without(&out, "Date: ", "\\")
+    let out = without(&out, "Date: ", "\\");
+    // At the end of a stream: what room the program has depends on whether it has written what it read.
+    without(&out, "\"\", ", ",)")
 }
 
 /// A text without what stands between the words `from` and the next of the characters `to`.

@@ -7,7 +7,7 @@
 //!
 //! A packet whose bucket has all records of its key loads one line of memory, and not a child and then a record that the child
 //! names. Buckets take more room, so they are for keys that hardly share theirs. Takes the hashes of boxes; gives how many buckets
-//! there should be, if any. Not here: the bytes (`tables`), and what time costs (`cost`).
+//! there should be, if any. Not here: the bytes (`bucket_table`), and what time costs (`cost`).
 
 use super::cost::{BEYOND, Entries, WORTH, slots};
 use super::grow::{Grown, Word};

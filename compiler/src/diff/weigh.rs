@@ -2,7 +2,7 @@
 //!
 //! Takes the aligned lists and a topic; gives the regions whose fate changes, each with the deciders of both policies, its
 //! share and one case; and what changes hands without changing its fate. The pairs are looked at one by one, the largest
-//! first, each within what it matches and none before it did. Not here: words.
+//! first, each within what it matches and none before it that was looked at to its end. Not here: words.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! UNIX sockets that keep messages apart (SOCK_SEQPACKET).
+//! UNIX sockets that keep messages apart (SOCK_SEQPACKET), and whether a socket of any kind is bound to a path.
 
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

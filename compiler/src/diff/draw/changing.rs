@@ -1,8 +1,8 @@
 //! Who decides what changes, found from the rules that are not the same in both lists.
 //!
 //! The first rule of both lists that matches a packet decides it in each list that has it. If that rule is the same in
-//! both, so is the fate. So of what changes one decider is among the few rules that are not the same. The other one stands
-//! behind it, and does something else: all that do the same are not looked at. Not here: what changes.
+//! both, so is the fate. So of what changes one decider is among the few rules that are not the same. The other one is
+//! that of the same pair, or stands behind it, or is the default, and does something else: all that do the same are not looked at. Not here: what changes.
 
 use super::{Decided, Drawing, Fates, Owner, Region};
 use crate::diagram::{BudgetExceeded, Node};
