@@ -183,7 +183,7 @@ impl Scene {
             true => fs::remove_dir_all("/run/sockc"),
             false => Ok(()),
         };
-        self.space.run(forget).unwrap();
+        self.space.run(forget).unwrap().unwrap();
     }
 
     /// Runs the command, which must succeed.
