@@ -39,8 +39,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1662,
         "compiler/src/place/arriving/homes.rs",
-        "FieldKind::Rate | FieldKind::Length | FieldKind::TcpFlags",
-        "FieldKind::Length | FieldKind::TcpFlags",
+        "pub(crate) fn changes_on_the_way(field: Field) -> bool {\n    matches!(",
+        "pub(crate) fn changes_on_the_way(field: Field) -> bool {\n    (!FAULT || field.kind() != FieldKind::Rate) && matches!(",
         BULK,
     ),
     fault(
