@@ -33,7 +33,7 @@ pub(super) const FAULTS: &[Fault] = &[
         LEVELS,
         "rule.action.decides() && (!is_bulk[*id] || is_rated(id))",
         "rule.action.decides() && is_rated(id)",
-        BULK,
+        &[(Compiler, "reduced::tests::rates_that_may_not_be_reached")],
     ),
     // Both hooks take tokens.
     fault(
