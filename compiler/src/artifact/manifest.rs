@@ -547,11 +547,11 @@ pub struct Counter {
     pub counted: bool,
 }
 
-/// A manifest says nothing of a counter that counts.
 fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// A manifest says nothing of a counter that counts.
 fn is_counted(counted: &bool) -> bool {
     *counted
 }

@@ -159,16 +159,7 @@ impl Drawing<'_, '_, '_> {
             let Some(id) = pair.of(which).filter(|id| !left_out(*id)) else {
                 continue;
             };
-            let matched = self.matched(which, id, region)?;
-            if !self.space.store.intersects_unbuilt(left, matched) {
-                continue;
-            }
-            let hit = self.space.store.and(left, matched)?;
-            left = self.space.without(left, matched)?;
-            let outcome = self.space.outcome(self.topic, which, id)?;
-            for (number, packets) in self.by_outcome(outcome, hit)? {
-                found.push(((Owner::Pair(place), number), packets));
-            }
+            found.extend(self.taken((which, id), place, region, &mut left)?);
             if left == Node::FALSE {
                 return Ok(found);
             }
@@ -176,6 +167,28 @@ impl Drawing<'_, '_, '_> {
         let number = self.space.default(self.topic, which);
         found.push(((Owner::Default, number), left));
         Ok(found)
+    }
+
+    /// What a rule decides of what those ahead of it left of a region; nothing is left of that then.
+    fn taken(
+        &mut self,
+        (which, id): (Which, RuleId),
+        place: usize,
+        region: &Region,
+        left: &mut Node,
+    ) -> Result<Vec<(Decided, Node)>, BudgetExceeded> {
+        let matched = self.matched(which, id, region)?;
+        if !self.space.store.intersects_unbuilt(*left, matched) {
+            return Ok(Vec::new());
+        }
+        let hit = self.space.store.and(*left, matched)?;
+        *left = self.space.without(*left, matched)?;
+        let outcome = self.space.outcome(self.topic, which, id)?;
+        let by = self.by_outcome(outcome, hit)?.into_iter();
+        let owner = Owner::Pair(place);
+        Ok(by
+            .map(|(number, packets)| ((owner, number), packets))
+            .collect())
     }
 
     /// The packets by what becomes of them.

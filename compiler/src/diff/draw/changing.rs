@@ -176,15 +176,7 @@ impl Drawing<'_, '_, '_> {
             if self.space.store.terminal_of(outcome) == Some(but) {
                 continue;
             }
-            let matched = self.matched(which, id, region)?;
-            if !self.space.store.intersects_unbuilt(left, matched) {
-                continue;
-            }
-            let hit = self.space.store.and(left, matched)?;
-            left = self.space.without(left, matched)?;
-            for (number, packets) in self.by_outcome(outcome, hit)? {
-                found.push(((Owner::Pair(place), number), packets));
-            }
+            found.extend(self.taken((which, id), place, region, &mut left)?);
         }
         if left != Node::FALSE {
             let number = self.space.default(self.topic, which);
