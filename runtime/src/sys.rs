@@ -19,6 +19,8 @@ pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;
 pub(crate) mod nsid;
+#[cfg(test)]
+pub(crate) mod pelted;
 pub(crate) mod process;
 pub(crate) mod prog;
 pub(crate) mod retry;

@@ -12,6 +12,7 @@ use sockc_compiler::{object, pipeline};
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{BPFFS, FRONT, Lab, Space};
 use sockc_runtime::{Applied, Fill, Options};
+use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 /// How long anything that must come may take.
@@ -242,9 +243,8 @@ impl Stage {
         client.send_to(to.as_bytes(), at(to)).unwrap();
         server.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut buffer = [0; 100];
-        let (length, peer) = server
-            .recv_from(&mut buffer)
-            .unwrap_or_else(|error| panic!("{to}: {error}"));
+        let (length, peer) =
+            again(|| server.recv_from(&mut buffer)).unwrap_or_else(|error| panic!("{to}: {error}"));
         assert_eq!(&buffer[..length], to.as_bytes());
         assert_eq!(peer, client.local_addr().unwrap());
     }

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 
 use sockc_runtime::Means;
 use sockc_runtime::lab::{FRONT, Space};
+use sockc_testing::again;
 
 use crate::knock::{ACK, Answer, FIN, Knocker, SYN, header};
 use crate::stage::{
@@ -181,10 +182,10 @@ fn assert_echo(ours: &UdpSocket, peer: &UdpSocket) {
     let mut buffer = [0; 10];
     ours.send(b"question").unwrap();
     peer.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (_, from) = peer.recv_from(&mut buffer).unwrap();
+    let (_, from) = again(|| peer.recv_from(&mut buffer)).unwrap();
     peer.send_to(b"answer", from).unwrap();
     ours.set_read_timeout(Some(PATIENCE)).unwrap();
-    let length = ours.recv(&mut buffer).unwrap();
+    let length = again(|| ours.recv(&mut buffer)).unwrap();
     assert_eq!(&buffer[..length], b"answer");
 }
 

@@ -18,6 +18,7 @@ use nix::mount::{MsFlags, mount};
 use sockc_compiler::policy::Direction;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{BPFFS, Group, Netlink, Played, Space, play};
+use sockc_testing::again;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -346,13 +347,12 @@ fn arrivals() -> Vec<bool> {
         .send_to(&[0], (Ipv4Addr::LOCALHOST, OPEN))
         .unwrap();
     last.set_read_timeout(Some(PATIENCE)).unwrap();
-    last.recv_from(&mut [0; 8])
-        .expect("what nobody drops arrives");
+    again(|| last.recv_from(&mut [0; 8])).expect("what nobody drops arrives");
     let mut arrived = vec![false; packets.len()];
     for receiver in receivers {
         receiver.set_nonblocking(true).unwrap();
         let mut number = [0];
-        while receiver.recv_from(&mut number).is_ok() {
+        while again(|| receiver.recv_from(&mut number)).is_ok() {
             arrived[usize::from(number[0])] = true;
         }
     }

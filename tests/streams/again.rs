@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use aya::maps::{HashMap, Map, MapData};
 use nix::libc;
 use sockc_runtime::lab::Space;
+use sockc_testing::again;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::arrivals::until_reset;
@@ -369,7 +370,7 @@ fn a_reset_after_what_came_again_is_a_reset() {
             .unwrap();
         drop(pair.server);
         until_reset(&pair.client);
-        let error = pair.client.read(&mut [0]).unwrap_err();
+        let error = again(|| pair.client.read(&mut [0])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
 }

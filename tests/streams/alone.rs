@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
+use sockc_testing::again;
+
 use crate::egress::{TALK, arrives};
 use crate::place::*;
 use crate::writes::{DATA, is_refused};
@@ -53,7 +55,7 @@ fn read_after_shutdown(pair: &mut Pair) -> String {
 pub(crate) fn waiting(pair: &mut Pair) -> String {
     pair.server.write_all(DATA).unwrap();
     let mut seen = [0; DATA.len()];
-    wait_until(|| pair.client.peek(&mut seen).unwrap() == DATA.len());
+    wait_until(|| again(|| pair.client.peek(&mut seen)).unwrap() == DATA.len());
     format!("{}", fionread(&pair.client))
 }
 
@@ -102,7 +104,7 @@ fn low_water(pair: &mut Pair) -> String {
     let mut place = [0u8; 64];
     std::thread::scope(|scope| {
         scope.spawn(|| write_slowly(server));
-        format!("{:?}", client.read(&mut place).unwrap())
+        format!("{:?}", again(|| client.read(&mut place)).unwrap())
     })
 }
 

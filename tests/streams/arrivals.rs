@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
+use sockc_testing::again;
 use socket2::SockRef;
 
 use crate::change::{count_up, numbers};
@@ -104,7 +105,7 @@ fn read_pattern(stream: &mut TcpStream, piece: usize, mut pause: impl FnMut(usiz
     let mut buffer = vec![0; piece];
     let mut at = 0;
     loop {
-        let length = match stream.read(&mut buffer) {
+        let length = match again(|| stream.read(&mut buffer)) {
             Ok(0) => return at,
             Ok(length) => length,
             Err(error) if error.kind() == ErrorKind::WouldBlock => continue,
@@ -221,7 +222,7 @@ all: count receive tcp to group pods
                 .set_read_timeout(Some(Duration::from_millis(300)))
                 .unwrap();
             let mut read = [0; 16];
-            match accepted.read(&mut read) {
+            match again(|| accepted.read(&mut read)) {
                 Ok(length) => assert!(arrives && &read[..length] == DATA),
                 Err(error) => {
                     assert_eq!(error.kind(), ErrorKind::WouldBlock);
@@ -455,7 +456,7 @@ fn a_reset_is_told_after_what_was_read() {
             .unwrap();
         drop(server);
         until_reset(&client);
-        let error = client.read(&mut [0; 8]).unwrap_err();
+        let error = again(|| client.read(&mut [0; 8])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     });
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Group, Space};
+use sockc_testing::again;
 use socket2::{SockAddr, Socket};
 
 use crate::change::count_up;
@@ -226,7 +227,7 @@ fn until_an_end(stream: &mut TcpStream) -> (Vec<u8>, Option<ErrorKind>) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let (mut all, mut piece, started) = (Vec::new(), [0; 65536], Instant::now());
     loop {
-        match stream.read(&mut piece) {
+        match again(|| stream.read(&mut piece)) {
             Ok(0) => return (all, None),
             Ok(length) => all.extend_from_slice(&piece[..length]),
             Err(error) if error.kind() != ErrorKind::WouldBlock => {
@@ -275,7 +276,7 @@ fn short_ones(two: &Two<'_>, spaces: [&Space; 2], ends: [&str; 2]) {
 fn counted_up(stream: &mut TcpStream) -> u64 {
     let (mut expected, mut rest, mut piece) = (0u64, Vec::new(), [0; 4096]);
     loop {
-        match stream.read(&mut piece) {
+        match again(|| stream.read(&mut piece)) {
             Ok(0) => break,
             Ok(length) => rest.extend_from_slice(&piece[..length]),
             Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),

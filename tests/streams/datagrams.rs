@@ -10,6 +10,7 @@ use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::packet::build::{Extension, Frame};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{FRONT, MAC, PacketSocket, Space, drops};
+use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 use crate::place::*;
@@ -65,7 +66,7 @@ fn send(place: &Place, from: SocketAddr, bytes: &[u8], to: &UdpSocket) {
 fn delivered(reader: &UdpSocket, dropped_before: u32) -> bool {
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
-        if reader.recv(&mut [0; 2000]).is_ok() {
+        if again(|| reader.recv(&mut [0; 2000])).is_ok() {
             return true;
         }
         if drops(reader.as_fd()).unwrap() > dropped_before {
@@ -266,7 +267,7 @@ fn ipv6_that_looks_like_ipv4_is_dropped_whoever_sends_it() {
         let end = Instant::now() + PATIENCE;
         let (read, from) = loop {
             assert!(Instant::now() < end, "a datagram is gone");
-            match both.recv_from(&mut bytes) {
+            match again(|| both.recv_from(&mut bytes)) {
                 Ok(found) => break found,
                 Err(_) => thread::sleep(Duration::from_millis(1)),
             }
@@ -307,7 +308,7 @@ fn datagrams_that_are_joined_count_as_what_they_are() {
         let mut read = 0;
         let end = Instant::now() + PATIENCE;
         while read < 32 && Instant::now() < end {
-            match reader.recv(&mut [0; 100]) {
+            match again(|| reader.recv(&mut [0; 100])) {
                 Ok(bytes) => read += bytes,
                 Err(_) => thread::sleep(Duration::from_millis(1)),
             }

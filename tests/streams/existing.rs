@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use sockc_compiler::object;
 use sockc_runtime::{Carried, Options, apply};
+use sockc_testing::again;
 use socket2::SockAddr;
 
 use crate::alone::{wait_until, waiting};
@@ -82,7 +83,7 @@ fn what_is_written_to_them_is_decided_from_the_first_apply_on() {
             let Pair { client, mut server } = pair;
             drop(client);
             assert_eq!(
-                server.read(&mut [0; 1]).unwrap(),
+                again(|| server.read(&mut [0; 1])).unwrap(),
                 0,
                 "and nothing else came"
             );
@@ -150,7 +151,7 @@ fn one_whose_peer_has_ended_goes_on_and_is_counted() {
     inside(|place| {
         let mut pair = place.pair(CLIENT4, "192.0.2.5", CLIENT);
         pair.server.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(pair.client.read(&mut [0; 1]).unwrap(), 0);
+        assert_eq!(again(|| pair.client.read(&mut [0; 1])).unwrap(), 0);
         for _ in 0..2 {
             assert_eq!(place.apply(TALK).escaped, pods(1));
             assert!(goes(&mut pair));
@@ -236,7 +237,7 @@ impl Known {
         let (mut got, mut place) = (0, vec![0; 60_000]);
         let mut since = Instant::now();
         loop {
-            let bytes = match stream.read(&mut place) {
+            let bytes = match again(|| stream.read(&mut place)) {
                 Ok(0) => return got,
                 Ok(bytes) => bytes,
                 // A socket that was taken in says so before its time, as the manual tells.

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sockc_testing::again;
 use socket2::{SockRef, Socket};
 
 use crate::egress::{TALK, arrives};
@@ -209,7 +210,7 @@ fn slowly(mut server: TcpStream) -> Vec<u8> {
     let (mut all, mut piece) = (Vec::new(), vec![0; 200_003]);
     loop {
         thread::yield_now();
-        match server.read(&mut piece).unwrap() {
+        match again(|| server.read(&mut piece)).unwrap() {
             0 => return all,
             bytes => all.extend_from_slice(&piece[..bytes]),
         }
@@ -328,7 +329,7 @@ fn a_write_that_is_ended_says_how_much_went_in() {
 fn interrupt(server: &TcpStream, writer: &AtomicU64) {
     extern "C" fn nothing(_: c_int) {}
     server.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(server.peek(&mut [0]).unwrap(), 1);
+    assert_eq!(again(|| server.peek(&mut [0])).unwrap(), 1);
     let handler: extern "C" fn(c_int) = nothing;
     // SAFETY: all zeros are a valid `sigaction`, without SA_RESTART; the handler does nothing.
     unsafe {

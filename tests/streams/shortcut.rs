@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{FRONT, Space};
-use sockc_testing::Rng;
+use sockc_testing::{Rng, again};
 use socket2::{SockAddr, Socket};
 
 use crate::egress::arrives;
@@ -89,7 +89,7 @@ fn exchange_in_step(
         let reader = scope.spawn(move || {
             let (mut all, mut piece) = (Vec::new(), vec![0; 1 << 16]);
             loop {
-                match reading.read(&mut piece) {
+                match again(|| reading.read(&mut piece)) {
                     Ok(0) => return all,
                     Ok(count) => all.extend(&piece[..count]),
                     Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),

@@ -19,6 +19,7 @@ use nix::sys::socket::{
 };
 use sockc_compiler::artifact::PairsPlan;
 use sockc_runtime::probe;
+use sockc_testing::again;
 use socket2::SockRef;
 
 use crate::again::Segment;
@@ -165,7 +166,7 @@ impl Proxy<'_> {
 /// Waits until so many bytes can be read.
 pub(crate) fn arrived(stream: &TcpStream, count: usize) {
     let mut bytes = vec![0; count];
-    while count > 0 && stream.peek(&mut bytes).unwrap() < count {
+    while count > 0 && again(|| stream.peek(&mut bytes)).unwrap() < count {
         thread::yield_now();
     }
 }
@@ -207,7 +208,7 @@ fn read_pausing(mut stream: &TcpStream, mut pause: impl FnMut()) -> u64 {
     let (mut at, mut count) = (0, 0);
     let mut bytes = vec![0; 1 << 16];
     loop {
-        let read = stream.read(&mut bytes).unwrap();
+        let read = again(|| stream.read(&mut bytes)).unwrap();
         if read == 0 {
             return count;
         }

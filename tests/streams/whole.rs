@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sockc_testing::again;
 use socket2::SockRef;
 
 use crate::place::*;
@@ -381,13 +382,13 @@ fn next(
 }
 
 fn some(mut reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    reader.read(buffer)
+    again(|| reader.read(buffer))
 }
 
 fn little(mut reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     thread::yield_now();
     let room = buffer.len().min(1_000);
-    reader.read(&mut buffer[..room])
+    again(|| reader.read(&mut buffer[..room]))
 }
 
 fn by_splice(reader: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {

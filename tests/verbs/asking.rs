@@ -1,11 +1,12 @@
 //! What is asked on a terminal, after what was shown, and what each answer does: on a pseudo-terminal.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::process::Stdio;
 
 use sockc_runtime::lab::{FRONT, Lab};
+use sockc_testing::again;
 
 use super::{Folder, root, run, sockc};
 
@@ -40,10 +41,9 @@ fn on_terminal(lab: &Lab, arguments: &[&str], answer: &[u8]) -> (Option<i32>, St
     let (mut screen, mut typed) = (String::new(), false);
     let mut part = [0; 4096];
     loop {
-        match ours.read(&mut part) {
+        match again(|| ours.read(&mut part)) {
             Ok(0) => break,
             Ok(read) => screen += &String::from_utf8_lossy(&part[..read]),
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             // EIO: the terminal has hung up.
             Err(_) => break,
         }

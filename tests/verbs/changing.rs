@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{Netlink, Space};
+use sockc_testing::again;
 
 use super::{Folder, root, run};
 
@@ -45,7 +46,7 @@ impl Traffic {
         let mut byte = [0];
         while sent.elapsed() < PATIENCE {
             for (socket, name) in self.receivers.iter().zip(SOCKETS) {
-                if socket.recv(&mut byte).is_ok() {
+                if again(|| socket.recv(&mut byte)).is_ok() {
                     return Some(name);
                 }
             }

@@ -18,6 +18,7 @@ use nix::sys::socket::{
 };
 use nix::unistd::Pid;
 use sockc_runtime::lab::Lab;
+use sockc_testing::again;
 use socket2::SockRef;
 
 use super::{Folder, Ran, program_of_c, root, run, sockc};
@@ -77,7 +78,7 @@ impl Place {
         let out = child.stdout.as_mut().unwrap();
         while !said.ends_with(b"\n") {
             let mut byte = [0];
-            if out.read(&mut byte).unwrap() == 0 {
+            if again(|| out.read(&mut byte)).unwrap() == 0 {
                 let mut why = String::new();
                 child.stderr.unwrap().read_to_string(&mut why).unwrap();
                 panic!("it ended: {why}");

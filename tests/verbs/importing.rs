@@ -9,6 +9,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::time::Duration;
 
 use sockc_runtime::lab::Lab;
+use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 use super::{Folder, root, run, run_with_input};
@@ -116,7 +117,7 @@ impl Server {
         let client = UdpSocket::bind(any).unwrap();
         client.send_to(to.to_string().as_bytes(), to).unwrap();
         let mut data = [0; 64];
-        let received = self.udp[usize::from(to.is_ipv6())].recv(&mut data);
+        let received = again(|| self.udp[usize::from(to.is_ipv6())].recv(&mut data));
         received.is_ok_and(|length| data[..length] == *to.to_string().as_bytes())
     }
 }

@@ -14,6 +14,7 @@ use nix::sys::socket::{
 };
 use serde_json::Value;
 use sockc_runtime::lab::Lab;
+use sockc_testing::again;
 
 use super::{Folder, Ran, program_of_c, root, run, sockc};
 
@@ -74,7 +75,7 @@ impl Place {
         let out = keeper.stdout.as_mut().unwrap();
         while !said.ends_with(b"\n") {
             let mut byte = [0];
-            assert_eq!(out.read(&mut byte).unwrap(), 1, "it ended");
+            assert_eq!(again(|| out.read(&mut byte)).unwrap(), 1, "it ended");
             said.push(byte[0]);
         }
         assert!(String::from_utf8(said).unwrap().contains("are taken at"));
@@ -135,7 +136,7 @@ impl Joined {
     /// Both ends were reset.
     fn is_reset(&self) {
         for mut end in [&self.client, &self.upstream] {
-            let error = end.read(&mut [0]).unwrap_err();
+            let error = again(|| end.read(&mut [0])).unwrap_err();
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
         }
     }

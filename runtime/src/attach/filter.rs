@@ -16,6 +16,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
 use crate::hook::Point;
+use crate::sys::retry::again;
 
 type Message = NetlinkMessage<RouteNetlinkMessage>;
 
@@ -87,7 +88,7 @@ pub(crate) fn remove(interface: u64, point: Point, program: u32) -> io::Result<(
             RouteNetlinkMessage::DelTrafficFilter(message),
             NLM_F_REQUEST | NLM_F_ACK,
         )?;
-        let (answer, _) = socket.recv_from_full()?;
+        let (answer, _) = again(|| socket.recv_from_full())?;
         let answer = Message::deserialize(&answer).map_err(io::Error::other)?;
         if let NetlinkPayload::Error(error) = answer.payload
             && error.code.is_some()
@@ -118,7 +119,7 @@ fn filters(interface: u64, point: Point) -> io::Result<Vec<TcMessage>> {
     let socket = ask(request, NLM_F_REQUEST | NLM_F_DUMP)?;
     let mut found = Vec::new();
     loop {
-        let (answer, _) = socket.recv_from_full()?;
+        let (answer, _) = again(|| socket.recv_from_full())?;
         for message in messages(&answer) {
             match message.payload {
                 NetlinkPayload::Done(_) => return Ok(found),

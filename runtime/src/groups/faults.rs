@@ -259,7 +259,10 @@ fn ways(manifest: &Manifest) -> Vec<Way> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::sys::pelted::pelted;
 
     fn fault(word: &str, ways: &[Way]) -> Fault {
         Fault {
@@ -293,6 +296,26 @@ mod tests {
             ..before
         };
         assert!(told(&partly, &[Way::Send], Way::Send).is_none());
+    }
+
+    /// A signal ends a read that has a time limit, or one that waits for more; the kernel does neither.
+    #[test]
+    fn signals_change_nothing_of_what_is_found() {
+        if !crate::lab::permitted() {
+            return;
+        }
+        for way in [Way::Send, Way::Shortcut, Way::Receive] {
+            let quiet = apart(|| super::tried(way));
+            assert_eq!(quiet.untried, None, "{way:?}");
+            let disturbed = pelted(usize::MAX, Duration::from_micros(300), |target| {
+                apart(|| {
+                    let _signals = target.here();
+                    super::tried(way)
+                })
+            });
+            assert_eq!(disturbed.untried, None, "{way:?}");
+            assert_eq!(disturbed.found, quiet.found, "{way:?}");
+        }
     }
 
     #[test]

@@ -186,7 +186,7 @@ fn came_or_dropped(receiver: &OwnedFd) -> io::Result<Played> {
     let end = Instant::now() + Duration::from_millis(PATIENCE.into());
     while Instant::now() < end {
         let mut ready = [PollFd::new(receiver.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut ready, PollTimeout::from(1u8))? > 0 {
+        if waits(&mut ready, PollTimeout::from(1u8))? > 0 {
             return Ok(arrived(receiver, &[])?);
         }
         if drops(receiver.as_fd())? > 0 {
@@ -293,11 +293,21 @@ fn gives_words(place: BorrowedFd<'_>) -> nix::Result<bool> {
 fn first_readable(places: &[BorrowedFd<'_>]) -> nix::Result<Option<usize>> {
     let asked = places.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN));
     let mut asked: Vec<PollFd<'_>> = asked.collect();
-    poll(&mut asked, PollTimeout::from(PATIENCE))?;
+    waits(&mut asked, PollTimeout::from(PATIENCE))?;
     Ok(asked.iter().position(|one| one.any().unwrap_or(false)))
 }
 
 fn readable(fd: &OwnedFd) -> nix::Result<bool> {
     let mut ready = [PollFd::new(fd.as_fd(), PollFlags::POLLIN)];
-    poll(&mut ready, PollTimeout::from(PATIENCE)).map(|count| count > 0)
+    waits(&mut ready, PollTimeout::from(PATIENCE)).map(|count| count > 0)
+}
+
+/// poll(2), again where a signal ends it: that is no answer.
+fn waits(asked: &mut [PollFd<'_>], at_most: PollTimeout) -> nix::Result<libc::c_int> {
+    loop {
+        match poll(asked, at_most) {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
 }

@@ -16,6 +16,7 @@ use nix::sys::socket::{
 use nix::unistd::mkdtemp;
 
 use super::error::{Error, While};
+use crate::sys::retry::again;
 
 /// How long what is written may take to the other end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,7 +104,7 @@ fn hand_over(path: &Path, sides: [&TcpStream; 2]) -> io::Result<()> {
         None,
     )?;
     let mut answer = [0; 1024];
-    let length = recv(keeper.as_raw_fd(), &mut answer, MsgFlags::empty())?;
+    let length = again(|| Ok(recv(keeper.as_raw_fd(), &mut answer, MsgFlags::empty())?))?;
     match &answer[..length] {
         b"ok" => Ok(()),
         why => Err(io::Error::other(String::from_utf8_lossy(why).into_owned())),

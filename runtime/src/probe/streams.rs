@@ -23,6 +23,7 @@ use std::time::Duration;
 use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
 use nix::poll::PollFlags;
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::SigSet;
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, SockaddrIn, SockaddrStorage, bind, connect,
     getsockname, listen, socket,
@@ -33,6 +34,7 @@ use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::opcode::Register;
 
 use crate::code::Code;
+use crate::sys::retry::again;
 use crate::sys::{cgroup, inside, map, prog};
 
 /// `BPF_F_INGRESS`: into the queue of the socket, and not out of it.
@@ -143,7 +145,7 @@ impl Bench {
         // A connect waits as long as a write.
         far.set_write_timeout(Some(PATIENCE))?;
         let to: SockaddrStorage = getsockname(self.listener.as_raw_fd())?;
-        connect(far.as_raw_fd(), &to)?;
+        again(|| Ok(connect(far.as_raw_fd(), &to)?))?;
         calls::ready(self.listener.as_fd(), PollFlags::POLLIN)?;
         let (near, _) = self.listener.accept()?;
         // No trial waits for ever, whatever a kernel does.
@@ -203,9 +205,11 @@ fn redirect(code: &mut Code, sockets: &OwnedFd, flags: i32) {
 }
 
 /// Does something in a network namespace that ends with it, so that no rule of this one is in the way; where none may be made, in
-/// this one.
+/// this one. No signal comes to who does it: one that ends a read early would be taken for the kernel's way.
 pub(crate) fn apart<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let inside = || {
+        // Nothing but a set that is no address is refused.
+        let _ = SigSet::all().thread_block();
         if unshare(CloneFlags::CLONE_NEWNET).is_ok() {
             // Where it stays down nothing connects, and that is said.
             let _ = bring_up();

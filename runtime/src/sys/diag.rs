@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as NetlinkAddr};
 
+use super::retry::again;
+
 /// `SOCK_DIAG_BY_FAMILY`, and the kinds of netlink messages that end a dump.
 const BY_FAMILY: u16 = 20;
 const ERROR: u16 = 2;
@@ -99,7 +101,7 @@ fn dump(
 ) -> io::Result<()> {
     socket.send(&request((family, protocol, more), ALL, states), 0)?;
     loop {
-        let (answer, _) = socket.recv_from_full()?;
+        let (answer, _) = again(|| socket.recv_from_full())?;
         let mut rest = answer.as_slice();
         while let Some((kind, body, after)) = message(rest) {
             match kind {
@@ -170,7 +172,7 @@ impl Teller {
     /// The id of the control group that the socket of a connection was made in; `None` where the kernel does not tell.
     pub(crate) fn control_group(&self, asked: &Asked) -> io::Result<Option<u64>> {
         self.one.send(&question(asked), 0)?;
-        let (answer, _) = self.one.recv_from_full()?;
+        let (answer, _) = again(|| self.one.recv_from_full())?;
         match message(&answer) {
             Some((BY_FAMILY, body, _)) => {
                 Ok(open(IpProtocol::TCP, body).and_then(|one| one.cgroup))

@@ -7,6 +7,8 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use super::retry::again;
+
 /// Bytes of stack the child gets; it makes a few system calls.
 const STACK: usize = 64 * 1024;
 
@@ -52,7 +54,8 @@ pub(crate) fn sockets(
     // SAFETY: the child opened these descriptors in the table it shared with us, and nobody else knows of them.
     let made = made.map(|made| unsafe { OwnedFd::from_raw_fd(made) });
     let made: Vec<OwnedFd> = made.collect();
-    nix::sys::wait::waitpid(nix::unistd::Pid::from_raw(child), None)?;
+    let child = nix::unistd::Pid::from_raw(child);
+    again(|| Ok(nix::sys::wait::waitpid(child, None)?))?;
     match error {
         0 => Ok(made),
         error => Err(io::Error::from_raw_os_error(error)),

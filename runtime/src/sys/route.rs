@@ -11,6 +11,8 @@ use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 
+use super::retry::again;
+
 /// A socket to ask by, in the calling thread's network namespace.
 pub(crate) fn socket() -> io::Result<Socket> {
     let socket = Socket::new(NETLINK_ROUTE)?;
@@ -25,7 +27,7 @@ pub(crate) fn ask(
     flags: u16,
 ) -> io::Result<NetlinkPayload<RouteNetlinkMessage>> {
     send(socket, message, flags)?;
-    let (answer, _) = socket.recv_from_full()?;
+    let (answer, _) = again(|| socket.recv_from_full())?;
     let answer =
         NetlinkMessage::<RouteNetlinkMessage>::deserialize(&answer).map_err(io::Error::other)?;
     Ok(answer.payload)
@@ -47,7 +49,7 @@ pub(crate) fn list(
     send(socket, message, NLM_F_DUMP)?;
     let mut found = Vec::new();
     loop {
-        let (answer, _) = socket.recv_from_full()?;
+        let (answer, _) = again(|| socket.recv_from_full())?;
         let mut rest = answer.as_slice();
         while !rest.is_empty() {
             let one = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)

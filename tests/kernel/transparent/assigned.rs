@@ -13,6 +13,7 @@ use std::time::Duration;
 use aya_obj::generated::{bpf_cmd, bpf_stats_type};
 use nix::sys::socket::{setsockopt, sockopt};
 use sockc_runtime::lab::Space;
+use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 use super::{CLIENT, Line, SERVER, transparent};
@@ -145,21 +146,21 @@ fn by_udp(line: &Line, case: &Case) {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
     client.send_to(b"?", dialled).unwrap();
-    let (_, peer) = proxy.recv_from(&mut [0; 9]).expect(&context);
+    let (_, peer) = again(|| proxy.recv_from(&mut [0; 9])).expect(&context);
     assert_eq!(peer, client.local_addr().unwrap(), "{context}");
     assert_eq!(proxy.local_addr().unwrap(), case.bound(), "{context}");
     let away = (case.differs != Differs::Port)
         .then(|| -> UdpSocket { transparent(&line.router, Type::DGRAM, dialled).into() });
     let answerer = away.as_ref().unwrap_or(&bystander);
     answerer.send_to(b"me", peer).unwrap();
-    let answer = client.recv_from(&mut [0; 9]).expect(&context);
+    let answer = again(|| client.recv_from(&mut [0; 9])).expect(&context);
     assert_eq!(answer, (2, dialled), "{context}");
     drop(away);
     assert_eq!(line.counted("it"), 1, "{context}");
     line.unload();
     // It is the first that comes to the one who was dialled.
     client.send_to(b"later", dialled).unwrap();
-    let first = bystander.recv_from(&mut [0; 9]).expect(&context);
+    let first = again(|| bystander.recv_from(&mut [0; 9])).expect(&context);
     assert_eq!(first, (5, peer), "{context}");
 }
 
@@ -211,7 +212,7 @@ fn what_exists_stays_and_what_is_new_is_taken_though_somebody_listens_there() {
         for (sender, receiver) in [(&friend, &connected), (&stranger, &proxy)] {
             receiver.set_read_timeout(Some(PATIENCE)).unwrap();
             sender.send_to(b"?", to).unwrap();
-            let (_, peer) = receiver.recv_from(&mut [0; 9]).unwrap();
+            let (_, peer) = again(|| receiver.recv_from(&mut [0; 9])).unwrap();
             assert_eq!(peer, sender.local_addr().unwrap());
         }
     }
@@ -298,7 +299,7 @@ fn the_program_of_a_group_chooses_its_member() {
 fn has(socket: &Socket, kind: Type) -> bool {
     match kind {
         Type::STREAM => socket.accept().is_ok(),
-        _ => socket.recv(&mut [MaybeUninit::uninit(); 8]).is_ok(),
+        _ => again(|| socket.recv(&mut [MaybeUninit::uninit(); 8])).is_ok(),
     }
 }
 
@@ -322,7 +323,7 @@ fn failure(line: &Line, case: &Case, patience: Duration) -> ErrorKind {
     };
     client.set_read_timeout(Some(patience)).unwrap();
     let room = &mut [MaybeUninit::uninit(); 8];
-    match client.recv(room).unwrap_err().kind() {
+    match again(|| client.recv(room)).unwrap_err().kind() {
         ErrorKind::WouldBlock => ErrorKind::TimedOut,
         other => other,
     }

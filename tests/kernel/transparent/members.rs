@@ -12,6 +12,7 @@ use sockc_compiler::policy::Spread;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::spread::order;
 use sockc_runtime::Handover;
+use sockc_testing::again;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{CLIENT, Line, server, transparent};
@@ -76,7 +77,7 @@ fn has(member: &Socket, kind: Type) -> bool {
         return taken.is_ok_and(|(taken, _)| taken.set_linger(Some(Duration::ZERO)).is_ok());
     }
     let mut room = [std::mem::MaybeUninit::uninit(); 8];
-    member.recv(&mut room).is_ok()
+    again(|| member.recv(&mut room)).is_ok()
 }
 
 fn flows(line: &Line, kind: Type, six: usize, members: &[Option<Socket>]) -> Vec<u32> {

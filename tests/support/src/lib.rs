@@ -1,4 +1,4 @@
-//! What the tests of all crates share: random policies as text, and packets at the edges of a policy.
+//! What the tests of all crates share: random policies as text, packets at the edges of a policy, and calls that no signal ends.
 //!
 //! Nothing here is shipped. The unit tests of the compiler, which see its private parts, build these files into
 //! themselves (`crate::testing`), so that policies and headers are their own types; everything else depends on this crate.
@@ -11,10 +11,12 @@
 //! assert_eq!(text, random_policy(seed, Options::whole(20)));
 //! ```
 
+mod again;
 mod directed;
 mod edges;
 mod generate;
 
+pub use again::again;
 pub use directed::of_direction;
 pub use edges::{arbitrary_header, edge_headers};
 pub use generate::{Features, Options, random_policy};

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::Lab;
+use sockc_testing::again;
 use socket2::SockRef;
 
 use super::query::{answer, by_tcp, by_udp, question};
@@ -89,7 +90,7 @@ impl Load {
     fn receive(&self) {
         let mut room = [0; 512];
         loop {
-            match self.client.recv(&mut room) {
+            match again(|| self.client.recv(&mut room)) {
                 Ok(length) => {
                     let (number, _) = answer(&room[..length]).unwrap();
                     self.answered.lock().unwrap().push(number);

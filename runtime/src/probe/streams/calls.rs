@@ -1,4 +1,5 @@
-//! The calls that trials make on sockets, with flags and options that the library has no words for.
+//! The calls that trials make on sockets, with flags and options that the library has no words for. What a signal interrupts is
+//! made again: of a call that has a time limit the kernel leaves that to us, and an interrupted one says nothing of the kernel.
 //!
 //! Not here: what their answers mean.
 
@@ -7,6 +8,8 @@ use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::sys::retry::again;
 
 /// `SIOCOUTQ` of `linux/sockios.h`.
 const SIOCOUTQ: libc::c_ulong = 0x5411;
@@ -17,10 +20,8 @@ const TOLD: usize = 32;
 
 /// Waits until something is so of a socket.
 pub(super) fn ready(socket: BorrowedFd<'_>, what: PollFlags) -> io::Result<()> {
-    match poll(
-        &mut [PollFd::new(socket, what)],
-        PollTimeout::from(1_000u16),
-    )? {
+    let mut asked = [PollFd::new(socket, what)];
+    match again(|| Ok(poll(&mut asked, PollTimeout::from(1_000u16))?))? {
         0 => Err(io::ErrorKind::TimedOut.into()),
         _ => Ok(()),
     }
@@ -29,18 +30,22 @@ pub(super) fn ready(socket: BorrowedFd<'_>, what: PollFlags) -> io::Result<()> {
 /// recv(2).
 pub(super) fn read(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     let (to, length) = (buffer.as_mut_ptr().cast(), buffer.len());
-    // SAFETY: the kernel writes no more than the length that is passed with the buffer.
-    let read = unsafe { libc::recv(socket.as_raw_fd(), to, length, flags) };
-    usize::try_from(read).map_err(|_| io::Error::last_os_error())
+    again(|| {
+        // SAFETY: the kernel writes no more than the length that is passed with the buffer.
+        let read = unsafe { libc::recv(socket.as_raw_fd(), to, length, flags) };
+        usize::try_from(read).map_err(|_| io::Error::last_os_error())
+    })
 }
 
 /// send(2), without a signal.
 pub(super) fn write(socket: BorrowedFd<'_>, data: &[u8], flags: i32) -> io::Result<usize> {
     let (from, length) = (data.as_ptr().cast(), data.len());
-    // SAFETY: the kernel reads no more than the length that is passed with the data.
-    let written =
-        unsafe { libc::send(socket.as_raw_fd(), from, length, flags | libc::MSG_NOSIGNAL) };
-    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    let flags = flags | libc::MSG_NOSIGNAL;
+    again(|| {
+        // SAFETY: the kernel reads no more than the length that is passed with the data.
+        let written = unsafe { libc::send(socket.as_raw_fd(), from, length, flags) };
+        usize::try_from(written).map_err(|_| io::Error::last_os_error())
+    })
 }
 
 /// What is told beside the data of a read that does not wait; nothing where nothing is told, or there is no data.
@@ -120,5 +125,29 @@ pub(super) fn done(result: libc::c_int) -> io::Result<()> {
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::pelted::pelted;
+
+    /// The kernel makes a read that has a time limit not again by itself.
+    #[test]
+    fn a_read_that_a_signal_interrupts_ends_with_its_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        near.set_read_timeout(Some(Duration::from_millis(400)))
+            .unwrap();
+        let ended = pelted(5, Duration::from_millis(20), |target| {
+            let _signals = target.here();
+            read(near.as_fd(), &mut [0], 0).map_err(|error| error.kind())
+        });
+        assert_eq!(ended, Err(io::ErrorKind::WouldBlock));
     }
 }

@@ -44,7 +44,7 @@ pub(crate) fn half_close(pair: &Pair) -> io::Result<bool> {
             set(pair.far.as_fd(), libc::IPPROTO_TCP, libc::TCP_QUICKACK, 1)
         });
         let began = Instant::now();
-        let read = (&pair.near).read(&mut [0]);
+        let read = read(pair.near.as_fd(), &mut [0], 0);
         let again = read.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
         Ok(again && began.elapsed() < AT_ONCE)
     })
@@ -82,7 +82,16 @@ pub(crate) fn low_water(pair: &Pair) -> io::Result<bool> {
     returns_at_once(pair, 0)
 }
 
+/// Whether reads for more than there is come back at once. That the process is stopped for a moment ends one of them too.
 fn returns_at_once(pair: &Pair, flags: i32) -> io::Result<bool> {
+    let once = comes_back_at_once(pair, flags)?;
+    if once {
+        (&pair.far).write_all(DATA)?;
+    }
+    Ok(once && comes_back_at_once(pair, flags)?)
+}
+
+fn comes_back_at_once(pair: &Pair, flags: i32) -> io::Result<bool> {
     let began = Instant::now();
     match read(pair.near.as_fd(), &mut [0; 2 * DATA.len()], flags) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
