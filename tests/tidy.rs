@@ -3,6 +3,7 @@
 //! Each test names every place that breaks its rule, not only the first.
 
 mod circles;
+mod interrupted;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -23,6 +23,7 @@ mod handed;
 mod imported;
 mod intercepts;
 mod interpret;
+mod interrupted;
 mod live;
 mod loading;
 mod lower;
@@ -152,6 +153,7 @@ pub(crate) fn all() -> Vec<Fault> {
         ends::FAULTS,
         intercepts::FAULTS,
         interpret::FAULTS,
+        interrupted::FAULTS,
         diff::FAULTS,
         steps::FAULTS,
         meaning::FAULTS,

@@ -408,8 +408,12 @@ impl Edges {
     fn came(&self, patience: Duration) -> bool {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         let patience = i32::try_from(patience.as_millis()).unwrap();
-        // SAFETY: there is room for one event.
-        unsafe { libc::epoll_wait(self.0.as_raw_fd(), &raw mut event, 1, patience) == 1 }
+        let came = again(|| {
+            // SAFETY: there is room for one event.
+            let came = unsafe { libc::epoll_wait(self.0.as_raw_fd(), &raw mut event, 1, patience) };
+            Ok(nix::errno::Errno::result(came)?)
+        });
+        came.unwrap() == 1
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, recv};
 use sockc_runtime::{EndPhase, Error};
+use sockc_testing::again;
 
 use crate::place::*;
 use crate::shortcut::{PATIENCE, much, noise};
@@ -231,7 +232,7 @@ fn write(stream: &mut TcpStream, data: &[u8], manner: Manner) {
             for piece in data.chunks(60_013) {
                 let (one, other) = piece.split_at(7.min(piece.len()));
                 let slices = [one, other].map(std::io::IoSlice::new);
-                let written = stream.write_vectored(&slices).unwrap();
+                let written = again(|| stream.write_vectored(&slices)).unwrap();
                 stream.write_all(&piece[written..]).unwrap();
             }
         }

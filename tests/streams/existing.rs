@@ -227,13 +227,13 @@ impl Known {
     fn write(&self, stream: &mut TcpStream, stop: &AtomicBool) -> usize {
         let mut sent = 0;
         while sent < much() || !stop.load(Ordering::Acquire) {
-            sent += stream.write(self.at(sent)).unwrap();
+            sent += again(|| stream.write(self.at(sent))).unwrap();
         }
         stream.shutdown(Shutdown::Write).unwrap();
         sent
     }
 
-    fn read(&self, stream: &mut TcpStream, seen: &AtomicUsize) -> usize {
+    fn read_on(&self, stream: &mut TcpStream, seen: &AtomicUsize) -> usize {
         let (mut got, mut place) = (0, vec![0; 60_000]);
         let mut since = Instant::now();
         loop {
@@ -282,8 +282,8 @@ fn no_byte_is_lost_where_a_policy_comes_and_goes_in_the_middle_of_a_transfer() {
                     scope.spawn(|| down.write(&mut answers, &stop)),
                 ];
                 let got = [
-                    scope.spawn(|| up.read(&mut asks, &seen[0])),
-                    scope.spawn(|| down.read(&mut reads, &seen[1])),
+                    scope.spawn(|| up.read_on(&mut asks, &seen[0])),
+                    scope.spawn(|| down.read_on(&mut reads, &seen[1])),
                 ];
                 let end = Ends(&stop);
                 let go_on = || {

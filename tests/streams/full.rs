@@ -301,7 +301,8 @@ fn a_write_that_is_ended_says_how_much_went_in() {
                     id.store(unsafe { libc::pthread_self() }, Ordering::Release);
                     let mut written = 0;
                     loop {
-                        match client.write(&data[written..]) {
+                        let mut write = || client.write(&data[written..]);
+                        match if signal { write() } else { again(write) } {
                             Ok(bytes) => written += bytes,
                             Err(error) => return (written, error.kind()),
                         }

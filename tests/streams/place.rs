@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
+use nix::sys::signal::{SigSet, Signal};
 use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::files::Texts;
 use sockc_compiler::object;
@@ -83,6 +84,9 @@ fn in_place(ending: &str, test: impl FnOnce(&mut Place)) {
     if !nix::unistd::geteuid().is_root() || !missing_rights().is_empty() {
         return skip("root");
     }
+    // The end of another test's command is told to any thread that listens. Of a socket that is in a table the kernel ends a read
+    // then with EAGAIN, and on every socket one that waits for more with what has come.
+    SigSet::from(Signal::SIGCHLD).thread_block().unwrap();
     let lab = Lab::new().unwrap();
     for (prefix, length) in SERVED {
         lab.serve(ip(prefix), length).unwrap();

@@ -158,7 +158,7 @@ impl Proxy<'_> {
         let fd = self.keeper.as_raw_fd();
         sendmsg::<()>(fd, &part, &rights, MsgFlags::empty(), None).unwrap();
         let mut answer = [0; 4096];
-        let length = recv(fd, &mut answer, MsgFlags::empty()).unwrap();
+        let length = again(|| Ok(recv(fd, &mut answer, MsgFlags::empty())?)).unwrap();
         String::from_utf8(answer[..length].to_vec()).unwrap()
     }
 }
@@ -370,7 +370,7 @@ fn a_reader_that_stalls_stops_the_writer() {
         let pattern = pattern();
         let (mut count, mut at) = (0, 0);
         while count < 4 * MOST {
-            match (&client).write(&pattern[at..]) {
+            match again(|| (&client).write(&pattern[at..])) {
                 Ok(written) => {
                     count += written as u64;
                     at = (at + written) % pattern.len();

@@ -218,3 +218,35 @@ fn arrive(pair: &Pair) -> io::Result<()> {
     (&pair.far).write_all(DATA)?;
     ready(pair.near.as_fd(), PollFlags::POLLIN)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::super::apart;
+    use super::*;
+    use crate::sys::pelted::pelted;
+
+    fn in_no_table() -> Pair {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let near = listener.accept().unwrap().0;
+        near.set_read_timeout(Some(PATIENCE)).unwrap();
+        let way = Way::Send;
+        Pair { way, near, far }
+    }
+
+    /// A signal has a read for more than there is come back with what there is: as the kernel itself does on a socket in a table.
+    #[test]
+    fn a_socket_that_is_in_no_table_waits_whatever_signals_come() {
+        for trial in [half_close, wait_for_all, low_water] {
+            let found = pelted(100, Duration::from_millis(5), |target| {
+                apart(|| {
+                    let _signals = target.here();
+                    trial(&in_no_table()).unwrap()
+                })
+            });
+            assert!(!found);
+        }
+    }
+}
