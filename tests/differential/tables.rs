@@ -175,8 +175,20 @@ fn check_ports(number: usize, set: &RuleSet, size: usize) {
     let services = tables.filter(|table| table.name.ends_with("_services"));
     let largest = services.map(|table| table.size).max();
     assert!(largest.is_some_and(|size| size <= 65_536), "{largest:?}");
-    let hits = running.check(set, &headers(set, size));
+    let mut headers = headers(set, size);
+    // The addresses of a rule with other ports.
+    let others: Vec<Header> = headers.iter().map(with_other_ports).collect();
+    headers.extend(others);
+    let hits = running.check(set, &headers);
     assert!(hits > PACKETS / 2, "{hits}");
+}
+
+fn with_other_ports(header: &Header) -> Header {
+    Header {
+        sport: !header.sport,
+        dport: !header.dport,
+        ..*header
+    }
 }
 
 /// So many hosts that they stand in buckets, some with several rules and some with so many that a tree tells them apart.

@@ -16,7 +16,7 @@ use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 /// How long anything that must come may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a client waits for an answer that must not come.
 const SILENCE: Duration = Duration::from_millis(250);
 /// The client's addresses.

@@ -15,7 +15,7 @@ use socket2::{Domain, Socket, Type};
 use super::{Folder, root, run, run_with_input};
 
 /// How long an answer that must come may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Two networks of each family: all ports of the first go to one label, one port of it to another, and the same of one address
 /// in it the other way round; a port of the second, and of one half of it.

@@ -12,15 +12,19 @@ use super::{Folder, root, run};
 /// Where the kernel says it.
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
-/// Puts a copy there that keeps when it was read last.
+/// Where what was found out about the kernel is kept.
+const KEPT: &str = "/run/sockc";
+
+/// Puts a copy there that keeps when it was read last, and hides what others found out about this kernel.
 fn copy_types(lab: &Lab) {
     let types = fs::read(TYPES).unwrap();
     let copy = || {
-        let ran = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "strictatime"])
-            .args(["tmpfs", "/sys/kernel/btf"])
-            .status();
-        assert!(ran.unwrap().success());
+        fs::create_dir_all(KEPT).unwrap();
+        for (options, at) in [("strictatime", "/sys/kernel/btf"), ("mode=755", KEPT)] {
+            let mut mount = Command::new("mount");
+            mount.args(["-t", "tmpfs", "-o", options, "tmpfs", at]);
+            assert!(mount.status().unwrap().success());
+        }
         fs::write(TYPES, &types).unwrap();
     };
     lab.server.run(copy).unwrap();

@@ -342,6 +342,16 @@ fn all_live_sets_of_a_file_have_tables_or_none_has() {
         tables(&format!("default in allow\n{}{block}", sets(9))),
         [false; 10]
     );
+    // Nor where there would be room for the code.
+    let declared: String = (0..9)
+        .map(|one| format!("live set s{one} max 10\n"))
+        .collect();
+    assert_eq!(
+        tables(&format!(
+            "default in allow\n{declared}drop from @s0\n{block}"
+        )),
+        [false; 10]
+    );
 }
 
 /// The search of a table is much code: where it does not fit, there is none.

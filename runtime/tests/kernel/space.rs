@@ -270,6 +270,26 @@ pub(crate) fn datagram_arrives() -> bool {
     again(|| to.recv_from(&mut [0; 8])).is_ok()
 }
 
+/// Whether the datagram that a connected socket has sent over `lo` comes to any of some sockets.
+pub(crate) fn comes(from: &UdpSocket, sockets: &[&UdpSocket]) -> bool {
+    let has = |socket: &&UdpSocket| {
+        socket.set_nonblocking(true).unwrap();
+        again(|| socket.recv(&mut [0; 8])).is_ok()
+    };
+    let began = Instant::now();
+    while began.elapsed() < SILENCE {
+        if sockets.iter().any(has) {
+            return true;
+        }
+        // Nobody is there.
+        if from.take_error().unwrap().is_some() {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    false
+}
+
 /// The port of the listener that a connection reaches; `None` if it reaches none.
 pub(crate) fn reaches(address: &str, listeners: &[&TcpListener]) -> Option<u16> {
     let _stream = TcpStream::connect_timeout(&address.parse().unwrap(), 4 * SILENCE).ok()?;
