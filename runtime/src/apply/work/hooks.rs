@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use super::Work;
 use crate::apply::steps::{self, HookStep, Listening, hook_step};
 use crate::attach::whose::slots_title;
-use crate::attach::{self, Target};
+use crate::attach::{self, Target, asleep};
 use crate::error::{Error, at, is_machine};
 use crate::groups::{Group, bound};
 use crate::hook::Point;
@@ -36,7 +36,12 @@ impl Work<'_> {
         }
         self.place_bounds()?;
         self.place_listen()?;
-        self.place_fillers()
+        self.place_fillers()?;
+        // The first policy takes the place of none.
+        match self.before {
+            Some(_) => asleep::prepare(&self.session.state, generation, &self.record.points),
+            None => Ok(()),
+        }
     }
 
     /// What looks how much a shortcut has brought, for the groups where one begins.
@@ -169,10 +174,11 @@ impl Work<'_> {
 
     /// Attaches what is not attached yet: streams first, packets last.
     pub(super) fn attach_all(&mut self) -> Result<(), Error> {
+        let ahead = self.ahead.done()?;
         let mut points = self.record.points.clone();
         points.sort();
         for point in points {
-            match self.attach_point(point) {
+            match self.attach_point(point, &ahead) {
                 Err(error) if point == Point::Listen && lasts(&error) => {
                     self.do_without_listen(&error);
                 }
@@ -187,9 +193,17 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
+    /// The hooks of a point; `ahead` are those that are attached already.
+    fn attach_point(&self, point: Point, ahead: &[Attached]) -> Result<Vec<Attached>, Error> {
         let targets = self.targets.of(point, self.session)?;
-        let hooks = targets.iter().map(|target| self.attach_one(point, target));
+        let hooks = targets.iter().map(|target| {
+            let of =
+                |one: &&Attached| one.hook.point == point && one.hook.target == target.number();
+            match ahead.iter().find(of) {
+                Some(attached) => Ok(attached.clone()),
+                None => self.attach_one(point, target),
+            }
+        });
         let hooks: Result<Vec<Attached>, Error> = hooks.collect();
         let mut hooks = hooks?;
         // An interface that was renamed is found again by the name that the policy knows it by.
