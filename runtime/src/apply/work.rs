@@ -3,7 +3,6 @@
 //!
 //! The switch itself is not here: several policies may be switched together.
 
-mod ahead;
 mod doors;
 mod hooks;
 mod notes;
@@ -40,7 +39,6 @@ use crate::state::{WORD, make_folder, open_or_make};
 use crate::state::{steered, totals};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
-use ahead::Ahead;
 use doors::{Door, of_each};
 
 /// What is needed after the switch.
@@ -60,7 +58,6 @@ pub(crate) struct Work<'a> {
     before: Option<Record>,
     record: Record,
     owners: &'a Owners,
-    ahead: Ahead,
     notes: Vec<String>,
 }
 
@@ -83,7 +80,6 @@ impl<'a> Work<'a> {
             before,
             record,
             owners,
-            ahead: Ahead::default(),
             notes: Vec::new(),
         }
     }
@@ -112,7 +108,6 @@ impl<'a> Work<'a> {
         let mut doors = self.doors()?;
         let kept = self.kept(outer, &parsed.shapes)?;
         let made = self.load_maps(outer, &kept, parsed)?;
-        self.attach_ahead()?;
         let (state, generation) = (&self.session.state, self.record.generation);
         self.step("load the programs")?;
         load::programs(&made, self.manifest, state, generation)?;
@@ -271,9 +266,7 @@ impl<'a> Work<'a> {
     }
 
     /// Back to what was. What cannot be undone now is undone by the next command.
-    pub(crate) fn undo(&mut self) {
-        // Whatever becomes of them: what is attached after this would stay.
-        let _ = self.ahead.done();
+    pub(crate) fn undo(&self) {
         let state = &self.session.state;
         if let Ok(None) = reconcile(self.session, self.options) {
             state.remove_if_empty();

@@ -2,8 +2,8 @@
 //!
 //! It means what an empty slot means, and costs nobody a wait: the kernel makes a direct jump of a dispatcher's tail call, and
 //! takes a program out of a slot only with a grace period of RCU (`bpf_arch_poke_desc_update` of
-//! arch/x86/net/bpf_jit_comp.c), whereas another program takes its place at once. So an apply that follows another loads one for
-//! each kind of hook and pins it with its programs; it stands in the record as they do, and whoever finds another program in
+//! arch/x86/net/bpf_jit_comp.c), whereas another program takes its place at once. So an apply loads one for each kind of
+//! hook and pins it with its programs; it stands in the record as they do, and whoever finds another program in
 //! such a slot knows that somebody put it there. Slots of what fills sockets are emptied all the same: there the policy's own
 //! program comes next if nothing is in the slot.
 

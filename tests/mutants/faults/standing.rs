@@ -481,11 +481,4 @@ pub(super) const FAULTS: &[Fault] = &[
         "(FAULT || !version.contains(\"PREEMPT_RT\"))",
         &[(Runtime, "grace::")],
     ),
-    fault(
-        1806,
-        "runtime/src/apply/work.rs",
-        "let _ = self.ahead.done();",
-        "if !FAULT { let _ = self.ahead.done(); }",
-        &[(Kernel, "faults::")],
-    ),
 ];

@@ -37,11 +37,7 @@ impl Work<'_> {
         self.place_bounds()?;
         self.place_listen()?;
         self.place_fillers()?;
-        // The first policy takes the place of none.
-        match self.before {
-            Some(_) => asleep::prepare(&self.session.state, generation, &self.record.points),
-            None => Ok(()),
-        }
+        asleep::prepare(&self.session.state, generation, &self.record.points)
     }
 
     /// What looks how much a shortcut has brought, for the groups where one begins.
@@ -174,11 +170,10 @@ impl Work<'_> {
 
     /// Attaches what is not attached yet: streams first, packets last.
     pub(super) fn attach_all(&mut self) -> Result<(), Error> {
-        let ahead = self.ahead.done()?;
         let mut points = self.record.points.clone();
         points.sort();
         for point in points {
-            match self.attach_point(point, &ahead) {
+            match self.attach_point(point) {
                 Err(error) if point == Point::Listen && lasts(&error) => {
                     self.do_without_listen(&error);
                 }
@@ -193,17 +188,9 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The hooks of a point; `ahead` are those that are attached already.
-    fn attach_point(&self, point: Point, ahead: &[Attached]) -> Result<Vec<Attached>, Error> {
+    fn attach_point(&self, point: Point) -> Result<Vec<Attached>, Error> {
         let targets = self.targets.of(point, self.session)?;
-        let hooks = targets.iter().map(|target| {
-            let of =
-                |one: &&Attached| one.hook.point == point && one.hook.target == target.number();
-            match ahead.iter().find(of) {
-                Some(attached) => Ok(attached.clone()),
-                None => self.attach_one(point, target),
-            }
-        });
+        let hooks = targets.iter().map(|target| self.attach_one(point, target));
         let hooks: Result<Vec<Attached>, Error> = hooks.collect();
         let mut hooks = hooks?;
         // An interface that was renamed is found again by the name that the policy knows it by.
