@@ -1,9 +1,10 @@
 //! Attaches dispatchers to the kernel and takes them off again.
 //!
 //! Takes a point and a target; gives a pinned [`Attached`] hook. What is not ours is never touched: if another XDP program is
-//! there, that is an error which names it. [`dispatch`] writes the program that hangs there, [`guard`] what it asks of
+//! there, that is an error which names it. [`asleep`] is what stands in slots that are to be empty. [`dispatch`] writes the program that hangs there, [`guard`] what it asks of
 //! connections first, [`layered`] what of sockets that are written to; [`foreign`] and [`filter`] say who else is there, [`whose`] of which policy a dispatcher is. Not here: which hooks a policy needs.
 
+pub(crate) mod asleep;
 pub(crate) mod dispatch;
 mod filter;
 pub(crate) mod foreign;

@@ -320,6 +320,13 @@ impl Point {
         }
     }
 
+    /// Whether the point of this name is on an interface: its programs run where the kernel has switched off softirqs.
+    pub(crate) fn meets_packets(name: &str) -> bool {
+        let word = name.split('_').next();
+        let point = word.and_then(|word| Self::of(word, 0));
+        point.is_some_and(Self::is_packet)
+    }
+
     /// What a program on a control group is called that was attached with this type; of types that we do not use nothing.
     pub(crate) fn title_on_group(attach: u32) -> Option<String> {
         let points = Self::WORDS.iter().filter_map(|word| Self::of(word, 0));

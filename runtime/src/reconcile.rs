@@ -6,17 +6,18 @@
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use crate::attach;
+use crate::attach::{self, asleep};
 use crate::delivery;
 use crate::error::{Error, at, unreadable};
 use crate::groups;
 use crate::hook::{NEXT, Point, READERS};
 use crate::pairs;
+use crate::state::pin;
 use crate::state::record::Record;
 use crate::state::{SIDES, SLOTS, State, names, side};
 use crate::state::{steered, totals};
 use crate::sys::map::{self, Shape};
-use crate::sys::{bpffs, caps};
+use crate::sys::{bpffs, caps, grace};
 
 /// Makes the folder hold what is of a record and nothing else.
 pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> {
@@ -30,7 +31,12 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
         // A dispatcher that has read the word before the switch still calls the old program: in an empty slot it would find
         // none, and let everything go on. And what runs in the old programs counts into their maps. Where the kernel does
         // not let us wait, a packet that is being decided may be let go, or not be counted.
-        let _ = caps::wait_for_running_programs();
+        let _ = match names(&state.slots_folder())? {
+            points if points.iter().all(|point| Point::meets_packets(point)) => {
+                grace::wait_for_packet_programs()
+            }
+            _ => caps::wait_for_running_programs(),
+        };
     }
     empty_other_side(state, record)?;
     if !stale.is_empty() {
@@ -55,7 +61,8 @@ fn generations_but(state: &State, generation: u32) -> Result<Vec<u32>, Error> {
     Ok(generations)
 }
 
-/// Removes the slots of points without a program, and the programs of the other side.
+/// Removes the slots of points without a program, and the programs of the other side: what lets everything go on takes their
+/// place where the generation has such a program.
 fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
     let used: Vec<String> = record.points.iter().map(|point| point.name()).collect();
     for name in names(&state.slots_folder())? {
@@ -65,22 +72,28 @@ fn empty_other_side(state: &State, record: &Record) -> Result<(), Error> {
         }
     }
     for point in &record.points {
-        empty(state, *point, side(record.generation + 1))?;
+        empty(state, record, *point)?;
     }
     Ok(())
 }
 
-fn empty(state: &State, point: Point, side: u32) -> Result<(), Error> {
+fn empty(state: &State, record: &Record, point: Point) -> Result<(), Error> {
     let what = "empty a program slot";
     let path = state.slots(point);
     let kind = Shape::programs(SLOTS).kind;
     let slots = bpffs::open(&path).and_then(|pinned| map::of_kind(pinned, kind));
     let slots = slots.map_err(|cause| unreadable(&path, cause))?;
+    let side = side(record.generation + 1);
+    // An array of fewer slots is somebody else's, which is told where the ground is checked.
     for slot in [side, SIDES + side] {
-        match map::delete(slots.as_fd(), &slot.to_ne_bytes()) {
-            // An array of fewer slots is somebody else's, which is told where the ground is checked.
-            Err(error) if slot >= SIDES && error.raw_os_error() == Some(libc::E2BIG) => {}
-            emptied => drop(emptied.map_err(at(what))?),
+        let Some(program) = pin::slot(slots.as_fd(), slot).map_err(at(what))? else {
+            continue;
+        };
+        let sleeps = slot == side
+            && (asleep::id(record, point) == Some(program)
+                || asleep::lay(state, record.generation, point, (slots.as_fd(), slot)));
+        if !sleeps {
+            map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
         }
     }
     Ok(())

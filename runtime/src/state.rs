@@ -6,12 +6,12 @@
 //!     outer                of a `for netns` block: the same map as the outer policy's `control`, and the block's own only
 //!                          says since which generation of that one it is there
 //!     delivery             one u32: the families for which a rule and a route were made, where any were
-//!     slots/POINT          two programs: of even and of odd generations
+//!     slots/POINT          two programs: of even and of odd generations; one that sleeps for the side that is not in force
 //!     link/HOOK            one pin an attachment; its name says what it is
 //!     group/CGROUP-ID/MAP  maps that hold sockets, which survive generations
 //!     pairs/NUMBER/MAP     maps of pairs of connections, which survive generations
 //!     GENERATION/map/…     maps of the object and of the runtime
-//!     GENERATION/prog/…    programs of the object
+//!     GENERATION/prog/…    programs of the object and of the runtime
 //!     GENERATION/record    what was applied
 //!     GENERATION/entries   the entries of live maps
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts

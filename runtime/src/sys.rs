@@ -13,6 +13,7 @@ pub(crate) mod clock;
 pub(crate) mod diag;
 pub(crate) mod driver;
 pub(crate) mod epoll;
+pub(crate) mod grace;
 pub(crate) mod handed;
 pub(crate) mod inside;
 pub(crate) mod link;

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
-use crate::attach;
+use crate::attach::{self, asleep};
 use crate::error::{Error, at, unless_passing, unreadable};
 use crate::groups::moved;
 use crate::hook::{Hook, Point};
@@ -188,18 +188,26 @@ fn other_side(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     let mut found = Vec::new();
     let other = side(record.generation + 1);
     for point in &record.points {
+        let asleep = asleep::id(record, *point);
         // What fills slots would run, too, once the next policy is in force.
         for slot in [other, SIDES + other] {
-            found.extend(other_program(state, *point, slot)?);
+            let asleep = asleep.filter(|_| slot == other);
+            found.extend(other_program(state, *point, slot, asleep)?);
         }
     }
     Ok(found)
 }
 
-fn other_program(state: &State, point: Point, other: u32) -> Result<Option<Drift>, Error> {
+fn other_program(
+    state: &State,
+    point: Point,
+    other: u32,
+    asleep: Option<u32>,
+) -> Result<Option<Drift>, Error> {
     let path = state.slots(point);
     let slot = bpffs::open(&path).and_then(|slots| pin::slot(slots.as_fd(), other));
-    Ok(unless_passing(&path, slot)?.map(|program| Drift {
+    let program = unless_passing(&path, slot)?.filter(|program| Some(*program) != asleep);
+    Ok(program.map(|program| Drift {
         path,
         expected: format!("nothing in slot {other}"),
         found: format!("the program {program}"),

@@ -319,6 +319,32 @@ fn what_changes_while_a_policy_runs_is_no_drift() {
     });
 }
 
+/// From the second policy on a program stands there, which lets everything go on.
+#[test]
+fn a_program_in_the_place_of_the_one_that_sleeps_is_told() {
+    if !bpftool() {
+        return;
+    }
+    inside(|space| {
+        for _ in 0..2 {
+            drops().apply(&space.options).unwrap();
+        }
+        pin(space, "/2/prog/asleep_tc-in");
+        let dump = Command::new("bpftool")
+            .args(["map", "dump", "pinned", &pin(space, "/slots/tc-in_1")])
+            .output()
+            .unwrap();
+        let dump = String::from_utf8(dump.stdout).unwrap();
+        assert!(dump.contains("Found 2 elements"), "{dump}");
+        assert_eq!(drift(space), []);
+        other_program(space, 1);
+        let told = drift(space);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].expected.contains("nothing in slot 1"), "{told:?}");
+        assert!(!datagram_arrives());
+    });
+}
+
 #[test]
 fn nobody_rewrites_the_record() {
     if !bpftool() {

@@ -1,6 +1,6 @@
 //! Faults in what stands after a command: state, records, drift, slots of sockets, what is removed.
 
-use super::Suite::{Command, Kernel, Runtime, Streams, Verbs};
+use super::Suite::{Command, Kernel, Kill, Runtime, Streams, Verbs};
 use super::{Fault, fault, harmless};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -445,5 +445,40 @@ pub(super) const FAULTS: &[Fault] = &[
         "near.into_iter().find(|other| other.takes_in)",
         "near.into_iter().find(|other| !FAULT && other.takes_in)",
         &[(Streams, "refusal::a_group_whose_sockets")],
+    ),
+    fault(
+        1800,
+        "runtime/src/reconcile.rs",
+        "asleep::lay(state, record.generation, point, (slots.as_fd(), slot))",
+        "!FAULT && asleep::lay(state, record.generation, point, (slots.as_fd(), slot))",
+        &[(Kill, "no_program_is_taken_out")],
+    ),
+    fault(
+        1801,
+        "runtime/src/status/drift.rs",
+        ".filter(|program| Some(*program) != asleep)",
+        ".filter(|program| FAULT || Some(*program) != asleep)",
+        &[(Kernel, "drift::what_changes")],
+    ),
+    fault(
+        1803,
+        "runtime/src/reconcile.rs",
+        "points.iter().all(|point| Point::meets_packets(point))",
+        "FAULT || points.iter().all(|point| Point::meets_packets(point))",
+        &[(Kill, "no_program_is_taken_out")],
+    ),
+    fault(
+        1804,
+        "runtime/src/sys/grace.rs",
+        "sched_setaffinity(this, &only)?;",
+        "if !FAULT { sched_setaffinity(this, &only)?; }",
+        &[(Runtime, "grace::")],
+    ),
+    fault(
+        1805,
+        "runtime/src/sys/grace.rs",
+        "!version.contains(\"PREEMPT_RT\")",
+        "(FAULT || !version.contains(\"PREEMPT_RT\"))",
+        &[(Runtime, "grace::")],
     ),
 ];

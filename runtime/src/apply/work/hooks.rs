@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use super::Work;
 use crate::apply::steps::{self, HookStep, Listening, hook_step};
 use crate::attach::whose::slots_title;
-use crate::attach::{self, Target};
+use crate::attach::{self, Target, asleep};
 use crate::error::{Error, at, is_machine};
 use crate::groups::{Group, bound};
 use crate::hook::Point;
@@ -36,7 +36,8 @@ impl Work<'_> {
         }
         self.place_bounds()?;
         self.place_listen()?;
-        self.place_fillers()
+        self.place_fillers()?;
+        asleep::prepare(&self.session.state, generation, &self.record.points)
     }
 
     /// What looks how much a shortcut has brought, for the groups where one begins.
