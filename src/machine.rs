@@ -29,6 +29,16 @@ pub(crate) fn options(place: &Deployment) -> Options {
 /// Says why the runtime did not do it, and how that ends the command.
 pub(crate) fn refused(error: &Error, output: &mut Output) -> Exit {
     output.error_about(error, &about(error));
+    ended_by(error)
+}
+
+/// The same in the words of `status`.
+pub(crate) fn refused_to_status(error: &Error, output: &mut Output) -> Exit {
+    output.error_about(error.told_by_status(), &about(error));
+    ended_by(error)
+}
+
+fn ended_by(error: &Error) -> Exit {
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,
         Error::Elsewhere { .. } => Exit::Changed,

@@ -19,7 +19,7 @@ use crate::machine::local::of_block;
 use crate::machine::others::{self, Near};
 use crate::machine::otherwise;
 use crate::machine::slots::{self, Slot};
-use crate::machine::{means, options, refused};
+use crate::machine::{means, options, refused_to_status};
 use crate::output::Output;
 use facts::Facts;
 
@@ -94,7 +94,7 @@ struct HookRow<'a> {
 pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let found = match sockc_runtime::inspect(&options(place)) {
         Ok(found) => found,
-        Err(error) => return refused(&error, output),
+        Err(error) => return refused_to_status(&error, output),
     };
     let Inspected {
         status,
@@ -112,7 +112,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
         .map(|status| Near::look(&options(place), &[&status.manifest]));
     let near = match near.transpose() {
         Ok(near) => near,
-        Err(error) => return refused(&error, output),
+        Err(error) => return refused_to_status(&error, output),
     };
     let other_namespaces = match &near {
         Some(near) => Some(near.rows()),

@@ -289,3 +289,38 @@ fn program_refused(
     }
     f.write_str("\nNothing was changed. This is a fault of sockc, or the kernel is older than the policy needs; please report it with these lines")
 }
+
+impl Error {
+    /// The refusal for who has asked `sockc status`: it sends nobody there.
+    #[must_use]
+    pub fn told_by_status(&self) -> String {
+        match self {
+            Self::Kernel { what, cause } if passes(cause) => {
+                format!("the kernel refused to {what}: {cause}; that may pass, so try again")
+            }
+            Self::Kernel { what, cause } if is_damage(cause) => {
+                format!("cannot {what}: somebody changed what sockc left: {cause}")
+            }
+            error => error.to_string(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Everybody else is told to ask it.
+    #[test]
+    fn status_is_no_remedy_of_its_own() {
+        let damage = io::Error::from(io::ErrorKind::InvalidData);
+        for cause in [io::Error::from_raw_os_error(libc::ENOMEM), damage] {
+            let what = "read the counters".to_owned();
+            let error = Error::Kernel { what, cause };
+            assert!(error.to_string().contains("sockc status"), "{error}");
+            let told = error.told_by_status();
+            assert!(!told.contains("sockc status"), "{told}");
+            assert!(told.contains("read the counters"), "{told}");
+        }
+    }
+}

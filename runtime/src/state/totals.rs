@@ -287,17 +287,21 @@ mod tests {
                     record.write(b"", &state.record(record.generation)).unwrap();
                 }
                 let counted = bpffs::open(&state.map(before.generation, CARRIED)).unwrap();
-                let key = u32::try_from(299 / in_value(from)).unwrap();
                 let mut value = vec![0; from.value as usize];
-                let place = Total::SIZE * (299 % in_value(from));
-                value[place..][..8].copy_from_slice(&5u64.to_ne_bytes());
-                map::update(counted.as_fd(), &key.to_ne_bytes(), &value).unwrap();
+                for (slot, packets) in [(299, 5u64), (40, 7)] {
+                    let key = u32::try_from(slot / in_value(from)).unwrap().to_ne_bytes();
+                    map::lookup(counted.as_fd(), &key, &mut value).unwrap();
+                    let place = Total::SIZE * (slot % in_value(from));
+                    value[place..][..8].copy_from_slice(&packets.to_ne_bytes());
+                    map::update(counted.as_fd(), &key, &value).unwrap();
+                }
                 for _ in 0..2 {
                     take_over(&state, &record, &[before.generation]).unwrap();
                     let totals = totals(&state, &record).unwrap();
                     let packets = totals.iter().map(|total| total.packets);
-                    assert_eq!(packets.clone().sum::<u64>(), 5, "{from:?}, {to:?}");
-                    assert_eq!(totals[0].packets, 5, "{from:?}, {to:?}");
+                    assert_eq!(packets.sum::<u64>(), 12, "{from:?}, {to:?}");
+                    let [first, later] = [0, 299 - 40].map(|slot| totals[slot].packets);
+                    assert_eq!((first, later), (5, 7), "{from:?}, {to:?}");
                     // What is counted there from now on is not carried any more.
                     map::update(counted.as_fd(), &0u32.to_ne_bytes(), &vec![1; value.len()])
                         .unwrap();
