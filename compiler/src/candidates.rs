@@ -27,15 +27,15 @@ use crate::policy::{Endpoint, Family, Match, Policy, RuleId, Side};
 const DIMENSIONS: usize = 5;
 
 /// Inclusive; addresses of IPv6 by their upper half.
-type Values = (u64, u64);
+pub(crate) type Values = (u64, u64);
 
-const EVERYTHING: Values = (0, u64::MAX);
+pub(crate) const EVERYTHING: Values = (0, u64::MAX);
 
 /// Where a value that a packet does not have would be: rules that do not ask for it have it.
 const NONE: Values = (u64::MAX, u64::MAX);
 
 /// What a rule says in each dimension.
-type Dimensions = [Values; DIMENSIONS];
+pub(crate) type Dimensions = [Values; DIMENSIONS];
 
 /// The same of each rule.
 type Shapes = SecondaryMap<RuleId, Dimensions>;
@@ -80,11 +80,17 @@ impl Index {
         policy: &Policy,
         rules: impl Iterator<Item = (RuleId, &'a Match)> + Clone,
     ) -> Self {
-        let of = |family| {
-            let shapes: Vec<_> = rules
-                .clone()
-                .filter_map(|(id, one)| Some((id, shape(policy, one, family)?)))
-                .collect();
+        let of = |family| -> Vec<_> {
+            let shaped = rules.clone();
+            let shaped = shaped.filter_map(|(id, one)| Some((id, shape(policy, one, family)?)));
+            shaped.collect()
+        };
+        Self::of_shapes([of(Family::V4), of(Family::V6)])
+    }
+
+    /// Takes what is around each rule of a list in each family, in order.
+    pub(crate) fn of_shapes(families: [Vec<(RuleId, Dimensions)>; 2]) -> Self {
+        let families = families.map(|shapes| {
             let mut left = Counted::for_rules(shapes.len());
             let ids = shapes.iter().map(|(id, _)| *id).collect();
             let shapes: Shapes = shapes.into_iter().collect();
@@ -92,10 +98,8 @@ impl Index {
                 part: Subtree::of(ids, &shapes, [false; DIMENSIONS], &mut left),
                 shapes,
             }
-        };
-        Self {
-            families: [of(Family::V4), of(Family::V6)],
-        }
+        });
+        Self { families }
     }
 
     /// Tells of rules among `ids` that may match the packet, each once; every other one of them does not. They come part
@@ -129,18 +133,30 @@ impl Index {
         looks: &Looks,
         take: &mut dyn FnMut(RuleId) -> bool,
     ) -> bool {
+        let shapes = [Family::V4, Family::V6].map(|family| shape(policy, one, family));
+        self.meeting(&shapes, ids, looks, take)
+    }
+
+    /// The same for what is around something, by family.
+    pub(crate) fn meeting(
+        &self,
+        shapes: &[Option<Dimensions>; 2],
+        ids: Range<u32>,
+        looks: &Looks,
+        take: &mut dyn FnMut(RuleId) -> bool,
+    ) -> bool {
         let mut sufficed = true;
-        for (family, rules) in [Family::V4, Family::V6].into_iter().zip(&self.families) {
-            let Some(shape) = shape(policy, one, family) else {
+        for (shape, rules) in shapes.iter().zip(&self.families) {
+            let Some(shape) = shape else {
                 continue;
             };
             let mut in_list = |list: &[RuleId]| {
                 among(list, &ids).all(|id| {
                     sufficed &= looks.take(1);
-                    sufficed && (!meet(&rules.shapes[id], &shape) || take(id))
+                    sufficed && (!meet(&rules.shapes[id], shape) || take(id))
                 })
             };
-            if !rules.part.meeting(&shape, &mut in_list) {
+            if !rules.part.meeting(shape, &mut in_list) {
                 break;
             }
         }

@@ -18,6 +18,7 @@ mod joint;
 mod judge;
 mod lists;
 mod malformed;
+mod near;
 mod reasons;
 mod region;
 pub mod report;

@@ -3,6 +3,7 @@
 //! Takes matches; gives blocks of single ranges, exact for most rules of large lists and around what they match for the
 //! others. Not here: what a block cannot say.
 
+use crate::candidates::{Dimensions, EVERYTHING};
 use crate::classifier::Protocols;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::{FROM, Field, TO};
@@ -123,6 +124,26 @@ impl Block {
             to: range(self.to),
             from: range(self.from),
         }
+    }
+
+    /// What is around it, if it is of this family.
+    pub(super) fn shape(&self, family: Family) -> Option<Dimensions> {
+        let address = |address: u128| match family {
+            Family::V4 => address as u64,
+            Family::V6 => (address >> 64) as u64,
+        };
+        let end = |(low, high)| (address(low), address(high));
+        let port = |(low, high): Range<u16>| (low.into(), high.into());
+        (self.family == family).then(|| {
+            let (to, from) = (end(self.to), end(self.from));
+            [
+                to,
+                from,
+                port(self.to_port),
+                port(self.from_port),
+                EVERYTHING,
+            ]
+        })
     }
 
     /// Whether they may share packets. Most that do not are told by their ranges, before anything is made.

@@ -10,7 +10,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::block::{Block, Cover, Span};
 use super::joint::{Joint, Which};
-use super::lists::Pair;
+use super::lists::{List, Pair};
 use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, Node};
@@ -110,7 +110,7 @@ pub(super) struct Drawing<'a, 'j, 'p> {
     pub(super) space: &'a mut Space<'j, 'p>,
     pub(super) topic: Topic,
     pub(super) covers: &'a Covers,
-    pub(super) pairs: &'a [Pair],
+    pub(super) list: &'a List,
 }
 
 /// How what a rule matches is drawn.
@@ -230,7 +230,7 @@ impl Drawing<'_, '_, '_> {
             let meets = self.covers.meets(which, id, &region.cover, &span);
             (meets && self.topic.asks(joint, which, id)).then_some(id)
         };
-        let pairs = self.pairs.iter().enumerate().filter_map(|(place, &pair)| {
+        let pairs = self.list.near(&region.cover).filter_map(|(place, pair)| {
             let asked = match (asked(Which::Old, pair), asked(Which::New, pair)) {
                 (Some(_), Some(_)) => pair,
                 (Some(old), None) => Pair::Old(old),

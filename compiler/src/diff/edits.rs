@@ -63,6 +63,17 @@ impl Edits {
         of(Which::New).or_else(|| of(Which::Old))
     }
 
+    /// The pairs of each edit that are not the same.
+    pub(super) fn pairs(&self) -> Vec<Vec<Pair>> {
+        let mut pairs = vec![Vec::new(); self.edits.len()];
+        for delta in &self.deltas {
+            if let Some(edit) = delta.edit {
+                pairs[edit].push(delta.pair);
+            }
+        }
+        pairs
+    }
+
     /// The rules by which something of a topic may change: all, where one of the policies has none for it.
     pub(super) fn deltas_of(&self, topic: Topic, joint: &Joint<'_>, list: &List) -> Vec<Delta> {
         let direction = topic.direction();

@@ -4,11 +4,15 @@
 //! from it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::OnceLock;
 
 use cranelift_entity::PrimaryMap;
 
 use super::align::{self, align};
+use super::block::Cover;
+use super::draw::Covers;
 use super::joint::{Joint, Version, Which};
+use super::near::Near;
 use crate::policy::{Action, Direction, Match, Rate, RuleId};
 
 /// A rule of one policy or of both.
@@ -38,6 +42,28 @@ impl Pair {
 /// The rules of a direction, in an order that is that of both policies.
 pub(super) struct List {
     pub(super) pairs: Vec<Pair>,
+    /// How those are found that meet something, once that is worth while.
+    near: OnceLock<Near>,
+}
+
+impl List {
+    /// Gets ready for so many regions that are looked at.
+    pub(super) fn expect(&self, regions: usize, covers: &Covers) {
+        if Near::is_worth(self.pairs.len(), regions) {
+            self.near.get_or_init(|| Near::of(covers, &self.pairs));
+        }
+    }
+
+    /// The pairs that may meet a cover, with their places; others may be among them.
+    pub(super) fn near(&self, cover: &Cover) -> impl Iterator<Item = (usize, Pair)> {
+        let places = self.near.get().and_then(|near| near.places(cover));
+        let all = places
+            .is_none()
+            .then(|| self.pairs.iter().copied().enumerate());
+        let near = places.into_iter().flatten();
+        let near = near.map(|place| (place, self.pairs[place]));
+        near.chain(all.into_iter().flatten())
+    }
 }
 
 /// Every list.
@@ -106,6 +132,7 @@ fn list(joint: &Joint<'_>, direction: Direction) -> List {
     });
     List {
         pairs: pairs.collect(),
+        near: OnceLock::new(),
     }
 }
 

@@ -54,6 +54,7 @@ struct Instead {
 /// For each edit in whose region nothing changes, why, as far as it is known.
 pub(super) fn reasons(telling: &mut Telling<'_, '_, '_>, same: &[Finding]) -> Vec<(usize, String)> {
     let mut known: BTreeMap<usize, Known> = BTreeMap::new();
+    let pairs = telling.edits.pairs();
     let mut said: BTreeSet<(usize, bool, Owner)> = BTreeSet::new();
     for finding in same {
         // Where the new policy has the rule, it is asked for; else the old one.
@@ -66,7 +67,7 @@ pub(super) fn reasons(telling: &mut Telling<'_, '_, '_>, same: &[Finding]) -> Ve
             false => (Which::Old, Which::New),
         };
         let entry = known.entry(edit).or_insert_with(|| Known {
-            looked: looked(telling, edit),
+            looked: looked(telling, edit, pairs.get(edit).map_or(&[], Vec::as_slice)),
             ..Known::default()
         });
         let (is_own, asked) = match telling.edit_by(finding, own) == Some(edit) {
@@ -124,32 +125,30 @@ fn is_needed(
         space: telling.space,
         topic: finding.topic,
         covers: telling.covers,
-        pairs: &telling.list.pairs,
+        list: telling.list,
     };
     let of_edit = |id| edits.of_rule(own, id) == Some(edit);
     let without = drawing.decided_without(own, &region, &of_edit);
     !without.is_ok_and(|all| all.iter().all(|(decided, _)| *decided == expected))
 }
 
-/// Which packets were looked at for an edit.
-fn looked(telling: &Telling<'_, '_, '_>, edit: usize) -> Looked {
-    let deltas = || telling.edits.deltas.iter();
-    let own = || deltas().filter(move |delta| delta.edit == Some(edit));
-    if own().any(|delta| matches!(delta.pair, Pair::Changed(..))) {
+/// Which packets were looked at for an edit of these pairs.
+fn looked(telling: &Telling<'_, '_, '_>, edit: usize, pairs: &[Pair]) -> Looked {
+    let own = || pairs.iter().copied();
+    if own().any(|pair| matches!(pair, Pair::Changed(..))) {
         return Looked::Difference;
     }
     // Two rules of one label at different places: what each of them matches was looked at, and they may differ in it.
     if telling.edits.edits[edit].kind == EditKind::Changed {
         return Looked::Rest;
     }
-    let direction = telling.edits.edits[edit].direction;
-    let others =
-        || deltas().filter(move |one| one.edit != Some(edit) && one.direction == direction);
+    let is_other = |pair: Pair| telling.edits.of_pair(pair).is_some_and(|one| one != edit);
     let meets = |cover: &Cover| {
         let span = cover.span();
-        others().any(|other| telling.covers.meet(other.pair, cover, &span))
+        let mut near = telling.list.near(cover).map(|(_, pair)| pair);
+        near.any(|pair| telling.covers.meet(pair, cover, &span) && is_other(pair))
     };
-    if own().any(|delta| meets(&telling.covers.pair(delta.pair))) {
+    if own().any(|pair| meets(&telling.covers.pair(pair))) {
         Looked::Rest
     } else {
         Looked::Whole

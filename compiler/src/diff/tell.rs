@@ -197,10 +197,12 @@ impl Telling<'_, '_, '_> {
             Owner::Default => self.list.pairs.len(),
         };
         let end = place(fates.old.0).max(place(fates.new.0));
-        let ahead = self.list.pairs.iter().take(end);
+        let near = self.list.near(&region.cover);
+        let ahead = near.take_while(|(place, _)| *place < end);
+        let pairs = ahead.map(|(_, pair)| pair);
         let span = region.cover.span();
-        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover, &span);
-        ahead.filter(meets).take(MAX_CONTEXT).copied().collect()
+        let meets = |pair: &Pair| self.covers.meet(*pair, &region.cover, &span);
+        pairs.filter(meets).take(MAX_CONTEXT).collect()
     }
 
     /// Whose counter a decider's is: a label, or the rule itself.

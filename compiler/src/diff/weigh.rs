@@ -100,6 +100,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
                 unknown: Vec::new(),
             },
         };
+        self.list.expect(self.deltas.len(), self.covers);
         state.left = self.parts(&mut state.found)?;
         // The largest comes last and is taken first.
         state
@@ -261,15 +262,16 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             space: self.space,
             topic: self.topic,
             covers: self.covers,
-            pairs: &self.list.pairs,
+            list: self.list,
         }
     }
 
     /// Whether at most so many rules may meet a region.
     fn is_met_by_few(&self, region: &Region, most: usize) -> bool {
         let span = region.cover.span();
-        let meets = |pair: &&Pair| self.covers.meet(**pair, &region.cover, &span);
-        self.list.pairs.iter().filter(meets).nth(most).is_none()
+        let near = self.list.near(&region.cover);
+        let mut meeting = near.filter(|(_, pair)| self.covers.meet(*pair, &region.cover, &span));
+        meeting.nth(most).is_none()
     }
 
     /// The packets of a region, by their fates and deciders.

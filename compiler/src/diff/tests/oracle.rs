@@ -66,7 +66,7 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &st
             space: &mut space,
             topic,
             covers: &covers,
-            pairs: &list.pairs,
+            list,
         };
         let everything = Region {
             packets: found.base,
