@@ -81,13 +81,13 @@ impl Index {
         rules: impl Iterator<Item = (RuleId, &'a Match)> + Clone,
     ) -> Self {
         let of = |family| {
-            let shapes: Vec<_> = rules
-                .clone()
-                .filter_map(|(id, one)| Some((id, shape(policy, one, family)?)))
-                .collect();
-            let mut left = Counted::for_rules(shapes.len());
-            let ids = shapes.iter().map(|(id, _)| *id).collect();
-            let shapes: Shapes = shapes.into_iter().collect();
+            let mut shapes = Shapes::new();
+            let shaped = rules.clone().filter_map(|(id, one)| {
+                shapes[id] = shape(policy, one, family)?;
+                Some(id)
+            });
+            let ids: Vec<RuleId> = shaped.collect();
+            let mut left = Counted::for_rules(ids.len());
             Rules {
                 part: Subtree::of(ids, &shapes, [false; DIMENSIONS], &mut left),
                 shapes,
