@@ -5,6 +5,17 @@
 use std::panic::resume_unwind;
 use std::thread;
 
+/// Whether so many of something are worth a thread: more than a few of them.
+pub(crate) fn is_much(count: usize, few: usize) -> bool {
+    #[cfg(test)]
+    match ways::way() {
+        ways::Way::Alone => return false,
+        ways::Way::Always => return count > 1,
+        ways::Way::Usual => {}
+    }
+    count > few
+}
+
 /// What both give; `one` is done in a thread of its own if it is `much` work and there is one to be had.
 pub(crate) fn beside<A: Send, B>(
     much: bool,
@@ -23,6 +34,38 @@ pub(crate) fn beside<A: Send, B>(
         };
         (one, other)
     })
+}
+
+/// How tests have all work done, to see that what comes out is the same.
+#[cfg(test)]
+pub(crate) mod ways {
+    use std::cell::Cell;
+
+    /// Who is asked whether work is worth a thread.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(crate) enum Way {
+        Usual,
+        /// Nothing is.
+        Alone,
+        /// Everything is.
+        Always,
+    }
+
+    thread_local! {
+        static WAY: Cell<Way> = const { Cell::new(Way::Usual) };
+    }
+
+    pub(super) fn way() -> Way {
+        WAY.get()
+    }
+
+    /// Does something in this way.
+    pub(crate) fn by<T>(way: Way, work: impl FnOnce() -> T) -> T {
+        let before = WAY.replace(way);
+        let done = work();
+        WAY.set(before);
+        done
+    }
 }
 
 #[cfg(test)]

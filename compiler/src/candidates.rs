@@ -38,7 +38,7 @@ const NONE: Values = (u64::MAX, u64::MAX);
 pub(crate) type Dimensions = [Values; DIMENSIONS];
 
 /// The same of each rule.
-type Shapes = SecondaryMap<RuleId, Dimensions>;
+pub(crate) type Shapes = SecondaryMap<RuleId, Dimensions>;
 
 /// How many rules may still be looked at.
 pub(crate) struct Looks(Cell<u64>);
@@ -80,20 +80,21 @@ impl Index {
         policy: &Policy,
         rules: impl Iterator<Item = (RuleId, &'a Match)> + Clone,
     ) -> Self {
-        let of = |family| -> Vec<_> {
-            let shaped = rules.clone();
-            let shaped = shaped.filter_map(|(id, one)| Some((id, shape(policy, one, family)?)));
-            shaped.collect()
+        let of = |family| {
+            let mut shapes = Shapes::new();
+            let shaped = rules.clone().filter_map(|(id, one)| {
+                shapes[id] = shape(policy, one, family)?;
+                Some(id)
+            });
+            (shaped.collect(), shapes)
         };
         Self::of_shapes([of(Family::V4), of(Family::V6)])
     }
 
-    /// Takes what is around each rule of a list in each family, in order.
-    pub(crate) fn of_shapes(families: [Vec<(RuleId, Dimensions)>; 2]) -> Self {
-        let families = families.map(|shapes| {
-            let mut left = Counted::for_rules(shapes.len());
-            let ids = shapes.iter().map(|(id, _)| *id).collect();
-            let shapes: Shapes = shapes.into_iter().collect();
+    /// Takes the rules of a list in each family, in order, and what is around each of them.
+    pub(crate) fn of_shapes(families: [(Vec<RuleId>, Shapes); 2]) -> Self {
+        let families = families.map(|(ids, shapes)| {
+            let mut left = Counted::for_rules(ids.len());
             Rules {
                 part: Subtree::of(ids, &shapes, [false; DIMENSIONS], &mut left),
                 shapes,

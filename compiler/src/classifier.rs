@@ -36,7 +36,7 @@ pub mod tables;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use asked::{MAX_LEVELS, MAX_QUESTIONS, header_conditions, is_short, question};
+pub(crate) use asked::{MAX_LEVELS, MAX_QUESTIONS, asks, header_conditions, is_short, question};
 #[cfg(test)]
 pub(crate) use boxes::is_header_only;
 pub(crate) use boxes::{MAX_BOXES, is_answerable, is_in_pieces, is_plain};

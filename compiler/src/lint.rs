@@ -33,6 +33,7 @@ mod udp;
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
+use crate::beside::{beside, is_much};
 use crate::policy::{Direction, Policy};
 use crate::reading::Reading;
 use list::List;
@@ -66,6 +67,9 @@ sockc_grammar::codes! {
 
 /// The lints that say nothing unless they are asked for.
 pub const OPTIONAL: &[Code] = &[OVERLAP];
+
+/// So few rules are gone through in no time.
+const FEW: usize = 4096;
 
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,10 +114,26 @@ impl Care {
 /// themselves. `own` is the policy's own file: rules of included files are there for other policies too.
 #[must_use]
 pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
+    let (others, mut found) = beside(
+        is_much(policy.rules.len(), FEW),
+        || others(policy),
+        || searched(policy, own, care),
+    );
+    found.extend(others);
+    found
+}
+
+/// What is found by looking at each rule with those around it.
+fn searched(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
     let mut enough = false;
-    for direction in Direction::ALL {
+    let mut has_rules = Direction::ALL.map(|_| false);
+    for rule in policy.rules.values() {
+        has_rules[rule.direction as usize] = true;
+    }
+    let with_rules = Direction::ALL.into_iter().zip(has_rules);
+    for (direction, _) in with_rules.filter(|(_, has_rules)| *has_rules) {
         let mut list = List::new(policy, direction, care);
         let unreachable = reach::check(&mut list, own, &mut found);
         idle::check(&mut list, own, &unreachable, &mut found);
@@ -126,6 +146,12 @@ pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnost
         cut_short.then_some(Why::Looks)
     };
     found.extend(why.map(|why| self::cut_short(own, why)));
+    found
+}
+
+/// What is found at a glance.
+fn others(policy: &Policy) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);
     family::check(policy, &mut found);

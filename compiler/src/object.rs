@@ -39,7 +39,7 @@ pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, re
 pub(crate) use sum::check_sum;
 
 use crate::artifact::Artifact;
-use crate::beside::beside;
+use crate::beside::{beside, is_much};
 use crate::bpf::insn::Insn;
 
 /// The manifest of so few counters is written in no time.
@@ -84,7 +84,7 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
     let layout = layout::Layout::of(artifact)?;
     // Both are long where there are many rules.
     let (manifest, debug) = beside(
-        artifact.manifest.counters.len() > FEW,
+        is_much(artifact.manifest.counters.len(), FEW),
         || manifest::encode(&artifact.manifest),
         || debug(artifact, &layout),
     );

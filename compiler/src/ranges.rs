@@ -51,7 +51,18 @@ impl<T: Bound> RangeSet<T> {
 
     /// The union of inclusive ranges in any order, overlaps and neighbours merged. Each must have low <= high.
     pub fn from_ranges(ranges: impl IntoIterator<Item = (T, T)>) -> Self {
-        let mut sorted: Vec<(T, T)> = ranges.into_iter().collect();
+        let mut ranges = ranges.into_iter();
+        let Some(first) = ranges.next() else {
+            return Self::default();
+        };
+        // Most sets of long lists are one range.
+        let Some(second) = ranges.next() else {
+            return Self {
+                ranges: vec![first],
+            };
+        };
+        let mut sorted = vec![first, second];
+        sorted.extend(ranges);
         sorted.sort_unstable();
         let mut merged: Vec<(T, T)> = Vec::with_capacity(sorted.len());
         for (low, high) in sorted {

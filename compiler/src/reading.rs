@@ -11,7 +11,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use sockc_grammar::ast::{self, ForBlock, Include, Name, SetTerm, SetValue, Statement};
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
@@ -23,7 +23,7 @@ use crate::names::nearest;
 pub(crate) use list::{List, place_of, read as read_list};
 
 /// The lists that sets are made of, by the place of the path that names them; `None` for those that are wrong.
-pub(crate) type Lists = BTreeMap<Span, Option<Rc<List>>>;
+pub(crate) type Lists = BTreeMap<Span, Option<Arc<List>>>;
 
 /// Files may include each other to this depth. A chain that is longer goes in circles through links.
 const MAX_INCLUDE_DEPTH: usize = 32;
@@ -91,7 +91,7 @@ struct Reader<'a> {
     open: Vec<Open>,
     included: usize,
     /// Lists that were read, by their paths.
-    known_lists: BTreeMap<PathBuf, Option<Rc<List>>>,
+    known_lists: BTreeMap<PathBuf, Option<Arc<List>>>,
     lists: Lists,
     whole: bool,
 }
@@ -106,6 +106,16 @@ impl Reader<'_> {
     }
 
     fn expanded(&mut self, statements: Vec<Spanned<Statement>>) -> Vec<Spanned<Statement>> {
+        let is_plain = |one: &Spanned<Statement>| {
+            !matches!(
+                one.value,
+                Statement::Include(_) | Statement::For(_) | Statement::Set(_)
+            )
+        };
+        // A long list is as it is to be.
+        if statements.iter().all(is_plain) {
+            return statements;
+        }
         let mut expanded = Vec::with_capacity(statements.len());
         for statement in statements {
             let span = statement.span;
@@ -191,7 +201,7 @@ impl Reader<'_> {
         }
     }
 
-    fn list(&mut self, written: &Spanned<String>) -> Option<Rc<List>> {
+    fn list(&mut self, written: &Spanned<String>) -> Option<Arc<List>> {
         let text = self.text(written)?;
         let name = self.path(written).display().to_string();
         let id = self.sources.add_list(name, text);
@@ -201,7 +211,7 @@ impl Reader<'_> {
         self.files.stage(STAGE);
         let sound = found.iter().all(|one| one.severity != Severity::Error);
         self.diagnostics.extend(found);
-        sound.then(|| Rc::new(list))
+        sound.then(|| Arc::new(list))
     }
 
     fn path(&self, written: &Spanned<String>) -> PathBuf {

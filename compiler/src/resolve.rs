@@ -5,6 +5,7 @@
 //! how rules of a list hinder each other at a hook (placement).
 
 mod addresses;
+mod ahead;
 mod blocks;
 mod clauses;
 pub(crate) mod codes;

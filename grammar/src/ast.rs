@@ -45,7 +45,7 @@ impl File {
     }
 }
 
-/// One statement.
+/// One statement. What is not a rule stands apart: there may be 100,000 rules.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
     /// `sockc 1`
@@ -59,21 +59,21 @@ pub enum Statement {
     /// `zone wan = eth0`
     Zone(Zone),
     /// `default in drop`
-    Default(DefaultLine),
+    Default(Box<DefaultLine>),
     /// `set …` and `live set …`
-    Set(SetDecl),
+    Set(Box<SetDecl>),
     /// `socket …`
-    Socket(SocketDecl),
+    Socket(Box<SocketDecl>),
     /// `map …` and `live map …`
-    Map(MapDecl),
+    Map(Box<MapDecl>),
     /// `group …`
-    Group(GroupDecl),
+    Group(Box<GroupDecl>),
     /// `pairs NAME = registered …`
     Pairs(PairsDecl),
     /// `for zone|interface|netns … { … }`
     For(ForBlock),
     /// `expect …`
-    Expect(Expect),
+    Expect(Box<Expect>),
     /// A rule.
     Rule(Box<Rule>),
 }

@@ -50,6 +50,12 @@ impl Outline {
                     outline.starts.push(at);
                     nesting = Nesting::default();
                 }
+                if let Some(end) = end_of_simple_line(text, at).filter(|_| nesting.is_nothing()) {
+                    outline.blank_out(end, end + 1);
+                    line_is_new = true;
+                    at = end + 1;
+                    continue;
+                }
             }
             let next = outline.step(text, at, byte, &mut nesting);
             line_is_new |= scan::byte(text, next - 1) == Some(b'\n');
@@ -146,6 +152,22 @@ impl Outline {
     }
 }
 
+/// The line break after `at`, if nothing stands before it that anything here is about: most lines of a long list are such.
+fn end_of_simple_line(text: &str, at: usize) -> Option<usize> {
+    let line = text.as_bytes().get(at..)?;
+    let mut before = b' ';
+    for (length, &byte) in line.iter().enumerate() {
+        match byte {
+            b'\n' => return Some(at + length),
+            b'#' | b'"' | b'{' | b'}' | b'\t' | b'\r' => return None,
+            // It may be the word `no`.
+            b'o' if before == b'n' => return None,
+            _ => before = byte,
+        }
+    }
+    None
+}
+
 /// How deep the text is at the moment, since the last line that began a statement.
 #[derive(Debug, Default)]
 struct Nesting {
@@ -160,6 +182,11 @@ struct Nesting {
 }
 
 impl Nesting {
+    /// Whether nothing is open, and no `no` stands before what comes.
+    fn is_nothing(&self) -> bool {
+        self.depth + self.noes == 0 && !self.said
+    }
+
     fn open(&mut self) {
         self.braces.push(self.noes + 1);
         self.depth += self.noes + 1;

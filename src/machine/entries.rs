@@ -11,9 +11,7 @@ use std::net::IpAddr;
 use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::names::service;
 use sockc_compiler::protocol::IpProtocol;
-use sockc_grammar::ast::{
-    Address, Endpoint, MapDecl, MapEntry, PortItem, Ports, Protocol, Statement,
-};
+use sockc_grammar::ast::{Address, Endpoint, MapEntry, PortItem, Ports, Protocol, Statement};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::{Prefix, Removed};
@@ -101,7 +99,7 @@ fn entry_of(text: &str) -> Result<Vec<LiveEntryPlan>, Mistake> {
     }
     let written = match file.statements.as_slice() {
         [only] => match &only.value {
-            Statement::Map(MapDecl { entries, .. }) => entries.as_slice(),
+            Statement::Map(map) => map.entries.as_slice(),
             _ => &[],
         },
         _ => &[],

@@ -6,6 +6,33 @@ use super::counters;
 use crate::location::{self, Location};
 use crate::protocol::IpProtocol;
 
+impl Manifest {
+    /// All of it but the counters, which are most of it where there are many rules.
+    pub(crate) fn without_counters(&self) -> Self {
+        Self {
+            counters: Vec::new(),
+            version: self.version,
+            policy: self.policy.clone(),
+            interfaces: self.interfaces.clone(),
+            programs: self.programs.clone(),
+            sockets: self.sockets.clone(),
+            ends: self.ends.clone(),
+            intercepts: self.intercepts.clone(),
+            idle: self.idle.clone(),
+            groups: self.groups.clone(),
+            pairs: self.pairs.clone(),
+            classes: self.classes.clone(),
+            sets: self.sets.clone(),
+            maps: self.maps.clone(),
+            out_interfaces: self.out_interfaces.clone(),
+            namespaces: self.namespaces.clone(),
+            sources: self.sources.clone(),
+            target: self.target.clone(),
+            made: self.made.clone(),
+        }
+    }
+}
+
 /// The version of [`Manifest`]; another one is refused.
 pub const MANIFEST_VERSION: u32 = 5;
 

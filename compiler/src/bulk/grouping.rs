@@ -156,6 +156,15 @@ fn of_usual_protocols(policy: &Policy, bulk: Vec<RuleId>) -> Vec<RuleId> {
 /// What keeps a rule out of all tables, whatever the others are; in words that follow how many there are. A shortcut stands by
 /// itself: whom it is about is asked from the other end too ([`crate::chain::concern`]).
 pub(crate) fn obstacle(rule: &Rule) -> Option<&'static str> {
+    let matches = || {
+        let there = !is_answerable(&rule.matches) && !is_in_pieces(&rule.matches);
+        there.then_some("with conditions that no tables answer")
+    };
+    obstacle_beside_matches(rule).or_else(matches)
+}
+
+/// The same of everything but what it matches.
+fn obstacle_beside_matches(rule: &Rule) -> Option<&'static str> {
     if !asks(rule.direction) {
         return Some("of a list that has none");
     }
@@ -169,10 +178,6 @@ pub(crate) fn obstacle(rule: &Rule) -> Option<&'static str> {
         (rule.mark.is_some(), "with a mark"),
         (rule.log.is_some(), "with `log`"),
         (rule.in_lookup(), "for new flows alone"),
-        (
-            !is_answerable(&rule.matches) && !is_in_pieces(&rule.matches),
-            "with conditions that no tables answer",
-        ),
     ];
     let mut there = obstacles.into_iter().filter(|(there, _)| *there);
     there.next().map(|(_, why)| why)
@@ -188,7 +193,7 @@ fn is_bulk(
 ) -> bool {
     let free = rule.at.is_none() && !matches!(rule.action, Action::Redirect(_));
     breadth != Breadth::Nothing
-        && obstacle(rule).is_none()
+        && obstacle_beside_matches(rule).is_none()
         && is_answerable(&rule.matches)
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 
-use crate::classifier::{MAX_QUESTIONS, is_short, question};
+use crate::classifier::{MAX_QUESTIONS, asks, is_short, question};
 use crate::policy::{Match, Policy, RuleId};
 
 /// So many questions are looked at for whether they are small enough.
@@ -15,6 +15,9 @@ const MOST_LOOKS: usize = 256;
 
 /// The rules that ask nothing or one of the most frequent questions, and those that are left over.
 pub(super) fn most_asked(policy: &Policy, bulk: Vec<RuleId>) -> (Vec<RuleId>, Vec<RuleId>) {
+    if !bulk.iter().any(|id| asks(&policy.rules[*id].matches)) {
+        return (bulk, Vec::new());
+    }
     let questions = bulk.iter().map(|id| question(&policy.rules[*id].matches));
     let questions: Vec<Option<Match>> = questions.collect();
     let mut often: HashMap<&Match, (usize, usize)> = HashMap::new();

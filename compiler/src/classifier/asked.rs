@@ -140,9 +140,19 @@ pub(super) fn flat_of(
     flatten_within(&store, root, arms)
 }
 
+/// Whether a rule asks anything beside the header.
+#[must_use]
+pub(crate) fn asks(matches: &Match) -> bool {
+    let sides = [&matches.from, &matches.to];
+    matches.conditions.iter().any(is_asked) || sides.into_iter().any(|side| is_set(side.as_ref()))
+}
+
 /// What a rule asks beside the header, as a match that says nothing else; `None` if it asks nothing.
 #[must_use]
 pub(crate) fn question(matches: &Match) -> Option<Match> {
+    if !asks(matches) {
+        return None;
+    }
     let side = |side: &Option<Side>| match side {
         Some(Side::Endpoints { negated, endpoints }) if is_set(side.as_ref()) => {
             let sets = endpoints.iter().map(|one| Endpoint {
@@ -169,10 +179,7 @@ pub(crate) fn question(matches: &Match) -> Option<Match> {
 /// What is left of a rule where its question is answered with yes.
 #[must_use]
 pub(crate) fn header_part(matches: &Match) -> Cow<'_, Match> {
-    let sides = [&matches.from, &matches.to];
-    let asks = matches.conditions.iter().any(is_asked)
-        || sides.into_iter().any(|side| is_set(side.as_ref()));
-    if !asks {
+    if !asks(matches) {
         return Cow::Borrowed(matches);
     }
     let side = |side: &Option<Side>| match side {

@@ -169,24 +169,43 @@ fn is_constant(side: &Side) -> bool {
 /// The boxes of a rule in one family, without its question; the number of its conditions is still to be told.
 #[must_use]
 pub(crate) fn boxes(matches: &Match, family: Family) -> Vec<Boxed> {
-    let matches = &*header_part(matches);
-    let kinds = kinds(matches, family);
     let mut found = Vec::new();
-    let from = parts(matches.from.as_ref(), family);
-    let to = parts(matches.to.as_ref(), family);
-    for from in &from {
-        for to in &to {
-            let services = kinds
-                .iter()
-                .filter_map(|kind| service(kind, from.ports, to.ports));
-            found.extend(services.map(|service| Boxed {
-                from: from.prefix,
-                to: to.prefix,
-                service,
-            }));
+    Parts::default().boxes(matches, family, |one| found.push(one));
+    found
+}
+
+/// What the boxes of a rule are made of; for many rules in turn.
+#[derive(Default)]
+pub(super) struct Parts {
+    from: Vec<PrefixPorts>,
+    to: Vec<PrefixPorts>,
+}
+
+impl Parts {
+    /// Gives each of the boxes of a rule in one family, as [`boxes`] does.
+    pub(super) fn boxes(&mut self, matches: &Match, family: Family, mut give: impl FnMut(Boxed)) {
+        let matches = &*header_part(matches);
+        parts(matches.from.as_ref(), family, &mut self.from);
+        parts(matches.to.as_ref(), family, &mut self.to);
+        if self.from.is_empty() || self.to.is_empty() {
+            return;
+        }
+        let kinds = kinds(matches, family);
+        for from in &self.from {
+            for to in &self.to {
+                let services = kinds
+                    .iter()
+                    .filter_map(|kind| service(kind, from.ports, to.ports));
+                services.for_each(|service| {
+                    give(Boxed {
+                        from: from.prefix,
+                        to: to.prefix,
+                        service,
+                    });
+                });
+            }
         }
     }
-    found
 }
 
 /// Protocols with everything they carry, or some types of ICMP.
@@ -226,6 +245,10 @@ fn kinds(matches: &Match, family: Family) -> Vec<Kind> {
         .protocols
         .iter()
         .filter(|one| one.family.is_none_or(|only| only == family));
+    if matches.protocols.iter().all(|one| one.icmp.is_empty()) {
+        let all = Protocols::of(here.map(|one| one.number.0));
+        return Vec::from_iter((!all.is_empty()).then(|| whole(all)));
+    }
     let (all, typed): (Vec<&ProtocolMatch>, Vec<_>) = here.partition(|one| one.icmp.is_empty());
     let all = Protocols::of(all.into_iter().map(|one| one.number.0));
     let own = typed.into_iter().filter(|one| one.number == family.icmp());
@@ -236,6 +259,16 @@ fn kinds(matches: &Match, family: Family) -> Vec<Kind> {
     });
     let all = (!all.is_empty()).then(|| whole(all));
     all.into_iter().chain(typed).collect()
+}
+
+/// How many of them there are.
+fn kind_count(matches: &Match, family: Family) -> usize {
+    let protocols = &matches.protocols;
+    if protocols.iter().any(|one| !one.icmp.is_empty()) {
+        return kinds(matches, family).len();
+    }
+    let is_here = |one: &ProtocolMatch| one.family.is_none_or(|own| own == family);
+    usize::from(protocols.is_empty() || protocols.iter().any(is_here))
 }
 
 fn types_of(one: &IcmpMatch) -> (u16, u16) {
@@ -252,21 +285,23 @@ struct PrefixPorts {
     ports: Option<(u16, u16)>,
 }
 
-fn parts(side: Option<&Side>, family: Family) -> Vec<PrefixPorts> {
+/// Those of one side, in the place of what is there.
+fn parts(side: Option<&Side>, family: Family, found: &mut Vec<PrefixPorts>) {
+    found.clear();
     let Some(endpoints) = endpoints_of(side) else {
         let prefix = Prefix {
             address: 0,
             length: 0,
         };
-        return vec![PrefixPorts {
+        found.push(PrefixPorts {
             prefix,
             ports: None,
-        }];
+        });
+        return;
     };
-    endpoints
-        .iter()
-        .flat_map(|endpoint| endpoint_parts(endpoint, family))
-        .collect()
+    for endpoint in &*endpoints {
+        endpoint_parts(endpoint, family, found);
+    }
 }
 
 /// The endpoints that a side matches; `None` for every one.
@@ -281,36 +316,36 @@ fn endpoints_of(side: Option<&Side>) -> Option<Cow<'_, [Endpoint]>> {
     }
 }
 
-fn endpoint_parts(endpoint: &Endpoint, family: Family) -> Vec<PrefixPorts> {
+fn endpoint_parts(endpoint: &Endpoint, family: Family, found: &mut Vec<PrefixPorts>) {
     let Some(addresses) = endpoint.addresses.ranges() else {
-        return Vec::new();
+        return;
     };
-    let ports: Vec<Option<(u16, u16)>> = match &endpoint.ports {
-        None => vec![None],
-        Some(ports) => ports.ranges().iter().copied().map(Some).collect(),
-    };
-    let mut found = Vec::new();
-    for prefix in prefixes(addresses, family) {
-        found.extend(ports.iter().map(|&ports| PrefixPorts { prefix, ports }));
-    }
-    found
+    prefixes(addresses, family, |prefix| match &endpoint.ports {
+        None => found.push(PrefixPorts {
+            prefix,
+            ports: None,
+        }),
+        Some(ports) => found.extend(ports.ranges().iter().map(|&ports| PrefixPorts {
+            prefix,
+            ports: Some(ports),
+        })),
+    });
 }
 
-fn prefixes(addresses: &AddressSet, family: Family) -> Vec<Prefix> {
+fn prefixes(addresses: &AddressSet, family: Family, give: impl FnMut(Prefix)) {
     match family {
-        Family::V4 => cut(&addresses.v4, 32),
-        Family::V6 => cut(&addresses.v6, 128),
+        Family::V4 => cut(&addresses.v4, 32, give),
+        Family::V6 => cut(&addresses.v6, 128, give),
     }
 }
 
-/// Ranges as prefixes, by increasing address.
-fn cut<T: Bound + Into<u128>>(set: &RangeSet<T>, width: u32) -> Vec<Prefix> {
-    let mut found = Vec::new();
+/// Gives each of the prefixes that ranges are, by increasing address.
+fn cut<T: Bound + Into<u128>>(set: &RangeSet<T>, width: u32, mut give: impl FnMut(Prefix)) {
     for &(low, high) in set.ranges() {
         let (mut low, high): (u128, u128) = (low.into(), high.into());
         loop {
             let size = largest(low, high, width);
-            found.push(Prefix {
+            give(Prefix {
                 address: low,
                 // `size` is at most `width`, which is at most 128.
                 length: (width - size) as u8,
@@ -322,7 +357,6 @@ fn cut<T: Bound + Into<u128>>(set: &RangeSet<T>, width: u32) -> Vec<Prefix> {
             low = last + 1;
         }
     }
-    found
 }
 
 /// The logarithm of the largest block that begins at `low` and ends at `high` or before.
@@ -358,7 +392,7 @@ fn count(matches: &Match, family: Family) -> usize {
         return MAX_BOXES + 1;
     }
     from.saturating_mul(to)
-        .saturating_mul(kinds(matches, family).len())
+        .saturating_mul(kind_count(matches, family))
 }
 
 fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
@@ -376,5 +410,7 @@ fn endpoint_count(endpoint: &Endpoint, family: Family) -> usize {
     if ranges > MAX_BOXES {
         return MAX_BOXES + 1;
     }
-    prefixes(addresses, family).len().saturating_mul(ports)
+    let mut count = 0usize;
+    prefixes(addresses, family, |_| count += 1);
+    count.saturating_mul(ports)
 }

@@ -3,7 +3,7 @@
 //! Takes the members of a classifier; gives their boxes by rank. Not here: how they are split.
 
 use super::asked::header_conditions;
-use super::boxes::{Boxed, Prefix, boxes, low_bits};
+use super::boxes::{Boxed, Parts, Prefix, low_bits};
 use super::services::Services;
 use super::{Member, Unfit};
 use crate::policy::Family;
@@ -107,15 +107,22 @@ pub(super) fn items(
     services: &mut Services,
     family: Family,
 ) -> Result<Vec<(u32, Boxed, u32)>, Unfit> {
-    let mut found = Vec::with_capacity(members.len());
+    let mut found = Vec::new();
+    let mut parts = Parts::default();
     for (rank, member) in (0u32..).zip(members) {
         let conditions = services
             .number(&header_conditions(member.matches))
             .ok_or(Unfit::Services)?;
-        for mut one in boxes(member.matches, family) {
+        let mut fits = true;
+        parts.boxes(member.matches, family, |mut one| {
             one.service.conditions = conditions;
-            let service = services.intern(one.service).ok_or(Unfit::Services)?;
-            found.push((rank, one, service));
+            match services.intern(one.service) {
+                Some(service) => found.push((rank, one, service)),
+                None => fits = false,
+            }
+        });
+        if !fits {
+            return Err(Unfit::Services);
         }
     }
     Ok(found)

@@ -5,8 +5,10 @@
 //! the record. So there the records hold the bounds themselves, and name an entry that only says which classes match.
 //! Takes services and strata; gives numbers and the bytes. Not here: when a stratum's records hold ports (`stratum`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
+use super::intern::Quick;
 use super::items::Item;
 use super::services::{GUARD, SERVICE_SIZE};
 use super::tables::SERVICE_BITS;
@@ -21,27 +23,27 @@ pub(super) struct ServiceTable<'a> {
     /// The entries: lower bounds, upper bounds, the classes that do not match.
     entries: Vec<[u64; 3]>,
     /// The entry of a service.
-    whole: HashMap<u32, u32>,
+    whole: Vec<Option<u32>>,
     /// The entry of classes, where records hold the ports.
-    of_classes: HashMap<u64, u32>,
+    of_classes: HashMap<u64, u32, BuildHasherDefault<Quick>>,
 }
 
 impl<'a> ServiceTable<'a> {
     /// The services that records name; those of a list of rules stand in its order.
     pub(super) fn new(services: &'a Services, sides: &[FamilyRules; 2]) -> Result<Self, Unfit> {
-        let mut named = BTreeSet::new();
+        let mut named = vec![false; services.len()];
         for side in sides {
             let strata = side.strata.iter().filter(|one| !one.holds_ports);
             let listed = strata.flat_map(|one| one.grown.lists.iter().flatten());
-            named.extend(listed.map(|&item| side.items[item as usize].service));
+            listed.for_each(|&item| named[side.items[item as usize].service as usize] = true);
         }
         let mut table = Self {
             services,
             entries: Vec::new(),
-            whole: HashMap::new(),
-            of_classes: HashMap::new(),
+            whole: vec![None; services.len()],
+            of_classes: HashMap::default(),
         };
-        for service in named {
+        for (service, _) in (0..).zip(named).filter(|(_, named)| *named) {
             table.whole(service)?;
         }
         Ok(table)
@@ -61,12 +63,12 @@ impl<'a> ServiceTable<'a> {
     }
 
     fn whole(&mut self, service: u32) -> Result<u32, Unfit> {
-        if let Some(&number) = self.whole.get(&service) {
+        if let Some(number) = self.whole[service as usize] {
             return Ok(number);
         }
         let [low, high] = self.services.bounds(service);
         let number = self.push([low, high, !self.services.classes(service)])?;
-        self.whole.insert(service, number);
+        self.whole[service as usize] = Some(number);
         Ok(number)
     }
 

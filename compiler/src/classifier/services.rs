@@ -5,9 +5,11 @@
 //! and how that diagram is made (`classes`).
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 
 use super::boxes::{Protocols, Service};
 use super::classes::Classes;
+use super::intern::Quick;
 use crate::diagram::flatten::Flat;
 use crate::policy::Condition;
 use crate::protocol::IpProtocol;
@@ -45,7 +47,7 @@ pub enum ClassOf {
 /// The services of a classifier.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
-    known: HashMap<Service, u32>,
+    known: HashMap<Service, u32, BuildHasherDefault<Quick>>,
     list: Vec<Service>,
     /// For each service: the classes it matches, one bit each.
     classes: Vec<u64>,
@@ -145,7 +147,8 @@ impl Services {
         if seen.len() > MAX_CLASSES {
             return None;
         }
-        let masks: HashMap<Asked, u64> = tests.iter().map(|one| (*one, self.mask(one))).collect();
+        let masks = tests.iter().map(|one| (*one, self.mask(one)));
+        let masks: HashMap<Asked, u64, BuildHasherDefault<Quick>> = masks.collect();
         self.classes = self.list.iter().map(|one| masks[&one.asked()]).collect();
         Some(())
     }

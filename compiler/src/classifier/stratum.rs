@@ -4,6 +4,10 @@
 //!
 //! A stratum is a partition of the tuple space (Srinivasan et al., 1999): boxes whose prefixes are long enough for its hash.
 
+use std::array::IntoIter;
+use std::iter::Take;
+use std::ops::Deref;
+
 use super::boxes::low_bits;
 use super::bucket;
 use super::cube::{self, Cube};
@@ -52,7 +56,7 @@ impl Tuple {
 
     /// The 64-bit words of a key's masks, in the order in which they are hashed: for IPv4 both addresses in one.
     #[must_use]
-    pub(crate) fn masks(self) -> Vec<u64> {
+    pub(crate) fn masks(self) -> Words {
         let width = width(self.family);
         words(
             masked(u128::MAX, self.from, width),
@@ -69,15 +73,45 @@ fn masked(address: u128, length: u8, width: u32) -> u128 {
 
 /// Both addresses as words: for IPv4 one, the sender's in the high half; for IPv6 four.
 #[must_use]
-pub(super) fn words(from: u128, to: u128, family: Family) -> Vec<u64> {
+pub(super) fn words(from: u128, to: u128, family: Family) -> Words {
     match family {
-        Family::V4 => vec![(from as u64) << 32 | to as u64],
-        Family::V6 => vec![
-            (from >> 64) as u64,
-            from as u64,
-            (to >> 64) as u64,
-            to as u64,
-        ],
+        Family::V4 => Words {
+            all: [(from as u64) << 32 | to as u64, 0, 0, 0],
+            count: 1,
+        },
+        Family::V6 => Words {
+            all: [
+                (from >> 64) as u64,
+                from as u64,
+                (to >> 64) as u64,
+                to as u64,
+            ],
+            count: 4,
+        },
+    }
+}
+
+/// The words of a pair of addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Words {
+    all: [u64; 4],
+    count: usize,
+}
+
+impl IntoIterator for Words {
+    type Item = u64;
+    type IntoIter = Take<IntoIter<u64, 4>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.all.into_iter().take(self.count)
+    }
+}
+
+impl Deref for Words {
+    type Target = [u64];
+
+    fn deref(&self) -> &[u64] {
+        &self.all[..self.count]
     }
 }
 

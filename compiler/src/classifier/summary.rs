@@ -2,8 +2,6 @@
 //!
 //! Takes the rules, the split and the tables; gives numbers. Not here: the words for them (`shapes` of the crate).
 
-use std::collections::BTreeSet;
-
 use super::choice::Choice;
 use super::services::ClassOf;
 use super::tables::{FamilyTables, StratumTables};
@@ -56,12 +54,11 @@ impl Summary {
 }
 
 fn masks(side: &FamilyRules) -> usize {
-    let lengths = |item: &super::Item| (item.from.length, item.to.length);
-    side.items
-        .iter()
-        .map(lengths)
-        .collect::<BTreeSet<_>>()
-        .len()
+    let mut seen = vec![false; 1 << 16];
+    for item in &side.items {
+        seen[usize::from(item.from.length) << 8 | usize::from(item.to.length)] = true;
+    }
+    seen.into_iter().filter(|seen| *seen).count()
 }
 
 fn bytes(tables: &Tables) -> usize {

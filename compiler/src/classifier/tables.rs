@@ -16,12 +16,14 @@
 //! counts.
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
 use super::asked::Questions;
 use super::bucket::in_buckets;
 use super::bucket_table::{self, Buckets};
 use super::cut::Cut;
 use super::grow::{Grown, MAX_LIST, Word};
+use super::intern::Quick;
 use super::items::{Dimension, Item};
 use super::service_table::ServiceTable;
 use super::services::ClassOf;
@@ -319,7 +321,7 @@ fn place(cut: Cut, family: Family) -> (u32, u32) {
 /// The masks of pairs of prefix lengths.
 pub(super) struct Masks {
     family: Family,
-    known: HashMap<(u8, u8), u16>,
+    known: HashMap<(u8, u8), u16, BuildHasherDefault<Quick>>,
     words: Vec<u64>,
 }
 
@@ -327,7 +329,7 @@ impl Masks {
     fn new(family: Family) -> Self {
         Self {
             family,
-            known: HashMap::new(),
+            known: HashMap::default(),
             words: Vec::new(),
         }
     }

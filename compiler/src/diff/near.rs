@@ -6,7 +6,7 @@
 use super::block::Cover;
 use super::draw::Covers;
 use super::lists::Pair;
-use crate::candidates::{Dimensions, Index, Looks};
+use crate::candidates::{Dimensions, Index, Looks, Shapes};
 use crate::policy::{Family, RuleId};
 
 /// So many pairs may be gone through, for all regions together, before an index is worth its making.
@@ -29,10 +29,14 @@ impl Near {
     }
 
     pub(super) fn of(covers: &Covers, pairs: &[Pair]) -> Self {
-        let mut families = [Vec::new(), Vec::new()];
+        let mut families = [(Vec::new(), Shapes::new()), (Vec::new(), Shapes::new())];
         for (place, &pair) in (0..).zip(pairs) {
-            for (list, shape) in families.iter_mut().zip(shapes(&covers.pair(pair))) {
-                list.extend(shape.map(|shape| (RuleId::from_u32(place), shape)));
+            let place = RuleId::from_u32(place);
+            for ((places, around), shape) in families.iter_mut().zip(shapes(&covers.pair(pair))) {
+                if let Some(shape) = shape {
+                    places.push(place);
+                    around[place] = shape;
+                }
             }
         }
         Self {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use sockc_grammar::ast::{ForBlock, Scope, SetDecl, Statement};
+use sockc_grammar::ast::{ForBlock, Scope, Statement};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::Spanned;
 
@@ -28,7 +28,7 @@ pub(super) fn check(statements: &Statements) -> Vec<Diagnostic> {
 fn kind(statement: &Statement) -> Option<&'static str> {
     Some(match statement {
         Statement::Expect(_) | Statement::Zone(_) | Statement::Version(_) => return None,
-        Statement::Set(SetDecl { live: None, .. }) => return None,
+        Statement::Set(set) if set.live.is_none() => return None,
         Statement::Set(_) => "a live set",
         Statement::Policy(_) => "the name of a policy",
         Statement::Include(_) => "what another file holds",

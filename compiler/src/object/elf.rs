@@ -2,6 +2,8 @@
 //!
 //! Symbols come in the order of programs and maps, which is how [`super::read`] finds that order again.
 
+use std::borrow::Cow;
+
 use object::write::{Object, Relocation, SectionId, Symbol, SymbolId, SymbolSection};
 use object::{
     Architecture, BinaryFormat, Endianness, RelocationFlags, SectionKind, SymbolFlags, SymbolKind,
@@ -55,19 +57,18 @@ pub(super) fn assemble(
         license,
         0..LICENSE_TEXT.len() as u64,
     );
-    add_section(&mut file, BTF, SectionKind::Other, &debug.btf, 4);
-    add_section(&mut file, BTF_EXT, SectionKind::Other, &debug.btf_ext, 4);
-    let manifest = &extra.manifest;
-    add_section(&mut file, MANIFEST, SectionKind::Other, manifest, 1);
-    if let Some(lists) = &extra.lists {
+    add_section(&mut file, BTF, SectionKind::Other, debug.btf, 4);
+    add_section(&mut file, BTF_EXT, SectionKind::Other, debug.btf_ext, 4);
+    add_section(&mut file, MANIFEST, SectionKind::Other, extra.manifest, 1);
+    if let Some(lists) = extra.lists {
         add_section(&mut file, LISTS, SectionKind::Other, lists, 1);
     }
-    for (name, object) in &extra.netns {
+    for (name, object) in extra.netns {
         let name = format!("{NETNS}{name}");
         // Aligned as an ELF file wants to be when it is read in place.
         add_section(&mut file, &name, SectionKind::Other, object, 8);
     }
-    add_section(&mut file, SUM, SectionKind::Other, &[0; sum::SIZE], 1);
+    add_section(&mut file, SUM, SectionKind::Other, vec![0; sum::SIZE], 1);
     file.write().map_err(refused)
 }
 
@@ -83,7 +84,7 @@ fn add_code(file: &mut Object<'_>, layout: &Layout<'_>) -> Vec<SectionId> {
                 .flat_map(Insn::to_bytes)
                 .collect();
             let name = section.section.name();
-            add_section(file, name, SectionKind::Text, &code, u64::from(INSN_SIZE))
+            add_section(file, name, SectionKind::Text, code, u64::from(INSN_SIZE))
         })
         .collect()
 }
@@ -127,13 +128,13 @@ fn add_functions(
 }
 
 /// The section of maps, all zero bytes, the sections of tables, and a symbol for each map and table.
-fn add_maps(file: &mut Object<'_>, artifact: &Artifact) -> Vec<SymbolId> {
+fn add_maps<'a>(file: &mut Object<'a>, artifact: &'a Artifact) -> Vec<SymbolId> {
     let size = u64::from(MAP_SIZE);
     let specs = artifact.maps.values();
     let defined = specs.filter(|spec| spec.data.is_none()).count();
     let slots = vec![0; defined * MAP_SIZE as usize];
     // An empty section is left out.
-    let section = (defined > 0).then(|| add_section(file, MAPS, SectionKind::Data, &slots, 8));
+    let section = (defined > 0).then(|| add_section(file, MAPS, SectionKind::Data, slots, 8));
     let mut end = 0;
     let mut symbols = Vec::with_capacity(artifact.maps.len());
     for spec in artifact.maps.values() {
@@ -158,7 +159,7 @@ fn add_maps(file: &mut Object<'_>, artifact: &Artifact) -> Vec<SymbolId> {
 }
 
 /// The section of a table.
-fn add_table(file: &mut Object<'_>, spec: &MapSpec, data: &[u8]) -> SectionId {
+fn add_table<'a>(file: &mut Object<'a>, spec: &MapSpec, data: &'a [u8]) -> SectionId {
     let name = format!("{TABLE}{}", spec.name);
     add_section(file, &name, SectionKind::ReadOnlyData, data, 8)
 }
@@ -200,15 +201,15 @@ fn reference(offset: u64, symbol: SymbolId) -> Relocation {
 }
 
 /// A section with these bytes.
-fn add_section(
-    file: &mut Object<'_>,
+fn add_section<'a>(
+    file: &mut Object<'a>,
     name: &str,
     kind: SectionKind,
-    bytes: &[u8],
+    bytes: impl Into<Cow<'a, [u8]>>,
     align: u64,
 ) -> SectionId {
     let section = file.add_section(Vec::new(), name.as_bytes().to_vec(), kind);
-    file.append_section_data(section, bytes, align);
+    file.set_section_data(section, bytes, align);
     section
 }
 

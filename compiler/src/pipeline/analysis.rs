@@ -120,7 +120,7 @@ pub(super) fn as_it_is(policy: &Policy) -> Result<Analysis, Stop> {
         store,
         chains,
         refused: None,
-        outside: outside::of(policy),
+        outside: outside::of(policy, None),
     })
 }
 

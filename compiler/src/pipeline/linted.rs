@@ -10,7 +10,7 @@ use super::analysis::{Analysis, with_inner};
 use super::compilation::Stop;
 use super::options::Job;
 use super::stages::{Analysed, analyse_all};
-use crate::beside::beside;
+use crate::beside::{beside, is_much};
 use crate::lint;
 use crate::observer::Observer;
 use crate::policy::Policy;
@@ -32,7 +32,11 @@ pub(super) fn linted<T>(
         }
         Ok::<_, Stop>((done, said))
     };
-    let (lints, worked) = beside(job.care.is_some(), || lint(policy, job), work);
+    let (lints, worked) = beside(
+        is_much(usize::from(job.care.is_some()) * 2, 1),
+        || lint(policy, job),
+        work,
+    );
     let (done, said) = worked?;
     let said = said.into_iter().zip(lints);
     let said = said.flat_map(|(said, lints)| match said {

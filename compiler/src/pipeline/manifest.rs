@@ -362,7 +362,7 @@ fn addresses(socket: &Socket) -> Vec<Listen> {
 pub(super) fn manifest(
     policy: &Policy,
     chains: &[Chain],
-    slots: &Slots,
+    slots: Slots,
     maps: &Maps,
     programs: Vec<Attach>,
     job: Job<'_>,
@@ -412,7 +412,7 @@ pub(super) fn manifest(
             })
             .collect(),
         pairs: spliced::plans(policy),
-        counters: slots.counters.clone(),
+        counters: slots.counters,
         classes: live::classes(policy),
         sets: live::sets(policy),
         maps: live::maps(policy),

@@ -4,26 +4,36 @@
 
 use std::collections::BTreeMap;
 
+use cranelift_entity::SecondaryMap;
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::compilation::TOO_LARGE;
-use crate::bulk::obstacle;
+use crate::bulk::{Bulk, obstacle};
 use crate::policy::{Direction, Policy, RuleId};
 
 /// Fewer are no reason for the size of a policy.
 const FEW: usize = 16;
 
-/// Of each list with many rules that no tables hold: why they do not.
-pub(super) fn of(policy: &Policy) -> Vec<(Direction, Diagnostic)> {
+/// Of each list with many rules that no tables hold: why they do not. Those of groups are in tables.
+pub(super) fn of(policy: &Policy, bulk: Option<&Bulk>) -> Vec<(Direction, Diagnostic)> {
+    let mut others = SecondaryMap::with_default(true);
+    let groups = bulk.iter().flat_map(|bulk| &bulk.groups);
+    for &id in groups.flat_map(|group| &group.members) {
+        others[id] = false;
+    }
     let lists = Direction::ALL.into_iter();
     lists
-        .filter_map(|direction| Some((direction, of_list(policy, direction)?)))
+        .filter_map(|direction| Some((direction, of_list(policy, direction, &others)?)))
         .collect()
 }
 
-fn of_list(policy: &Policy, direction: Direction) -> Option<Diagnostic> {
+fn of_list(
+    policy: &Policy,
+    direction: Direction,
+    others: &SecondaryMap<RuleId, bool>,
+) -> Option<Diagnostic> {
     let mut found: BTreeMap<&str, Vec<RuleId>> = BTreeMap::new();
-    for (id, rule) in policy.rules_of(direction) {
+    for (id, rule) in policy.rules_of(direction).filter(|(id, _)| others[*id]) {
         if let Some(why) = obstacle(rule) {
             found.entry(why).or_default().push(id);
         }

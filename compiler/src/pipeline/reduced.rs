@@ -153,7 +153,7 @@ fn in_groups(
             Ok((store, chains)) => {
                 return Ok(Some(Analysis {
                     refused: left_out(policy, &bulk),
-                    outside: outside::of(policy),
+                    outside: outside::of(policy, Some(&bulk)),
                     bulk: Some(bulk),
                     store,
                     chains,

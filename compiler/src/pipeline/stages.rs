@@ -19,6 +19,7 @@ use super::linted::linted;
 use super::options::{Job, Options, Passes};
 use super::{decided, emitted, emptiness, limits, lowered, manifest, reduced, size, tabled};
 use crate::artifact::Artifact;
+use crate::beside::{beside, is_much};
 use crate::bulk::Conditions;
 use crate::files::Files;
 use crate::lint;
@@ -29,6 +30,9 @@ use crate::reading;
 use crate::resolve::resolve_reading;
 use crate::target::Target;
 use crate::values::codes::MATCHES_NOTHING;
+
+/// So few statements are gone through in no time.
+const FEW: usize = 4096;
 
 /// What a file says.
 pub(super) struct Text {
@@ -49,11 +53,15 @@ pub(super) fn meaning(
     size::check_text(sources, id)?;
     let (reading, mut found) = reading::read(sources, id, files);
     files.stage("resolve");
-    let (policy, wrong) = resolve_reading(&reading, sources, stem);
+    let (odd, (policy, wrong)) = beside(
+        is_much(reading.file.statements.len(), FEW),
+        || lint::text(&reading, sources),
+        || resolve_reading(&reading, sources, stem),
+    );
     found.extend(wrong);
     let policy = sound(policy, id, &mut found)?;
     files.stage("lint");
-    found.extend(lint::text(&reading, sources));
+    found.extend(odd);
     Ok(Text {
         policy,
         found,
@@ -109,7 +117,7 @@ fn build(
     let manifest = manifest::manifest(
         policy,
         &analysis.chains,
-        &tabled.slots,
+        tabled.slots,
         &tabled.maps,
         lowered.attach,
         job,

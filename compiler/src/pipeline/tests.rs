@@ -2,9 +2,11 @@ use sockc_grammar::diagnostic::Severity;
 
 use super::*;
 use crate::artifact::Artifact;
+use crate::beside::ways::{Way, by};
 use crate::bulk::Structure;
 use crate::files::Texts;
 use crate::target::Target;
+use crate::testing::{self, random_policy};
 
 fn compiled(text: &str) -> Compilation {
     compiled_with(text, Structure::Chosen, Counters::Kept)
@@ -37,6 +39,68 @@ fn codes(outcome: &Compilation) -> Vec<&'static str> {
         .iter()
         .filter(|one| one.severity == Severity::Error);
     found.map(|diagnostic| diagnostic.code.0).collect()
+}
+
+/// A text's object and what is said of it, its work done in a way.
+fn made(text: &str, way: Way) -> (Vec<Diagnostic>, Option<Vec<u8>>) {
+    by(way, || {
+        let outcome = compiled(text);
+        assert_eq!(outcome.internal, None, "{text}");
+        let built = outcome.built;
+        let object = built.map(|built| crate::object::write(&built.artifact).unwrap());
+        (outcome.diagnostics, object)
+    })
+}
+
+/// Rules as they stand in long lists, some of which are odd, and some wrong if they are to be.
+fn long(count: usize, wrong: bool) -> String {
+    let mut text = String::from("default in drop\nset few = { 10.0.0.0/8 }\n");
+    for n in 0..count {
+        let (a, b) = (n / 251 % 251, n % 251);
+        text += &match n % 97 {
+            0 => format!(
+                "l{}: allow tcp from 10.{a}.{b}.0/24 to any:{}\n",
+                n % 7,
+                n % 1000
+            ),
+            1 => format!("drop udp from @few to 192.{a}.{b}.1\n"),
+            2 => format!("allow icmp from 10.{a}.0.0/16 to [2001:db8::{b}]\n"),
+            3 => format!("audit drop tcp from 172.16.{b}.0/24 to any:22\n"),
+            4 => format!("count out tcp to 10.{a}.{b}.0/24\n"),
+            5 if wrong => format!("drop tcp from 10.{a}.{b}.7/24 to any:{n}\n"),
+            6 if wrong => format!("drop tcp from @none to any:{n}\n"),
+            7 if wrong => format!("default in drop # {n}\n"),
+            8 => format!("drop udp from port {b} to 10.1.{a}.0/28\n"),
+            9 if wrong && n > count / 2 => String::from("drop out tcp to any:9\n"),
+            _ => format!(
+                "drop tcp from 10.{a}.{b}.0/28 to 10.{b}.0.0/16:{}\n",
+                n % 5000
+            ),
+        };
+    }
+    text
+}
+
+/// What comes out depends neither on how many threads there are nor on which of them is faster.
+#[test]
+fn threads_change_nothing() {
+    let random = (0..60).map(|seed| random_policy(seed, testing::Options::everything(30)));
+    let sizes = [
+        (3, true),
+        (200, true),
+        (200, false),
+        (5_000, false),
+        (9_000, true),
+    ];
+    let lists = sizes.map(|(count, wrong)| long(count, wrong));
+    for text in random.chain(lists) {
+        let alone = made(&text, Way::Alone);
+        for way in [Way::Usual, Way::Always] {
+            let (said, object) = made(&text, way);
+            assert_eq!(said, alone.0, "{text}");
+            assert!(object == alone.1, "{text}");
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn found(files: &Texts, text: &str) -> Vec<&'static str> {
 }
 
 /// The list of a policy's only set, from these bytes.
-fn list(bytes: &str) -> (Option<Rc<List>>, Vec<Diagnostic>, SourceMap) {
+fn list(bytes: &str) -> (Option<Arc<List>>, Vec<Diagnostic>, SourceMap) {
     let files = Texts::default().with("rules/list.txt", bytes);
     let (reading, found, sources) = reading(&files, "set s = file \"list.txt\"");
     let list = reading.lists.values().next().unwrap().clone();

@@ -110,7 +110,9 @@ fn in_group(rule: &Rule, any_group: Result<(), &'static str>) -> Result<(), &'st
 
 /// The kinds of packets that reach the rule. Protocols that nothing names stand for all others of their like.
 fn kinds(rule: &Rule) -> Vec<Kind> {
-    let mut protocols = IpProtocol::WITH_PORTS.to_vec();
+    let named = rule.matches.protocols.len();
+    let mut protocols = Vec::with_capacity(IpProtocol::WITH_PORTS.len() + 3 + named);
+    protocols.extend(IpProtocol::WITH_PORTS);
     protocols.extend([IpProtocol::ICMP, IpProtocol::ICMP6, IpProtocol::GRE]);
     protocols.extend(rule.matches.protocols.iter().map(|named| named.number));
     let only = Hook::protocols(rule.direction);
@@ -123,7 +125,7 @@ fn kinds(rule: &Rule) -> Vec<Kind> {
         true => &[Fragment::Whole, Fragment::First][..],
         false => &[Fragment::Whole, Fragment::First, Fragment::Later],
     };
-    let mut kinds = Vec::new();
+    let mut kinds = Vec::with_capacity(2 * protocols.len() * parts.len());
     for family in [Family::V4, Family::V6] {
         for &protocol in &protocols {
             for &fragment in parts {

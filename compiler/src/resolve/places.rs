@@ -1,5 +1,7 @@
 //! Where a statement stands, ready for messages and line information.
 
+use std::sync::Arc;
+
 use sockc_grammar::source::{SourceMap, Span};
 
 use crate::location::Location;
@@ -8,12 +10,23 @@ use crate::policy::SourceLocation;
 /// The sources that statements stand in.
 pub(super) struct Places<'a> {
     sources: &'a SourceMap,
+    /// Their names, which all places share.
+    names: Vec<Arc<str>>,
 }
 
 impl<'a> Places<'a> {
     /// Places in these sources.
     pub(super) fn new(sources: &'a SourceMap) -> Self {
-        Self { sources }
+        let names = sources.iter().map(|(_, one)| one.name.as_str().into());
+        Self {
+            sources,
+            names: names.collect(),
+        }
+    }
+
+    /// They themselves.
+    pub(super) fn sources(&self) -> &'a SourceMap {
+        self.sources
     }
 
     /// The place of a statement.
@@ -22,21 +35,21 @@ impl<'a> Places<'a> {
         SourceLocation {
             span,
             location: Location {
-                file: self.sources.get(span.source).name.as_str().into(),
+                file: Arc::clone(&self.names[span.source.0 as usize]),
                 line,
                 column,
-                text: on_one_line(self.sources.text(span)).into(),
+                text: on_one_line(self.sources.text(span)),
             },
         }
     }
 }
 
 /// The text on one line: comments left out, blanks outside strings squeezed.
-fn on_one_line(text: &str) -> String {
+fn on_one_line(text: &str) -> Arc<str> {
     let bytes = text.as_bytes();
     let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'#' | b'\\');
     if bytes.iter().all(plain) && !bytes.windows(2).any(|two| two == b"  ") {
-        return text.trim().to_owned();
+        return text.trim().into();
     }
     let mut line = String::with_capacity(text.len());
     let mut characters = text.chars();
@@ -61,8 +74,7 @@ fn on_one_line(text: &str) -> String {
             other => line.push(other),
         }
     }
-    line.truncate(line.trim_end().len());
-    line
+    line.trim_end().into()
 }
 
 /// One blank, unless there is one already or nothing stands before it.
@@ -80,7 +92,7 @@ mod tests {
     fn comments_go_and_blanks_are_squeezed_outside_strings() {
         let text = "drop in  tcp # no telnet \"here\"\n\tto any:23\n  note \"a  # \\\"b\" # end";
         assert_eq!(
-            on_one_line(text),
+            &*on_one_line(text),
             "drop in tcp to any:23 note \"a  # \\\"b\""
         );
     }

@@ -21,6 +21,9 @@ pub(super) fn ports(
     match &ports.value {
         Ports::Any => Some(RangeSet::full()),
         Ports::List(items) => {
+            if let [one] = items.as_slice() {
+                return port_item(one, sets, report).map(RangeSet::from_ranges);
+            }
             let parts = port_parts(items, sets, report)?;
             let ranges = parts.into_iter().map(|(_, range)| range);
             Some(RangeSet::from_ranges(ranges))

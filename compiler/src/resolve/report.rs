@@ -52,6 +52,14 @@ impl Report {
         checked.map_err(|found| self.push(*found)).ok()
     }
 
+    /// Forgets all that was found, and gives how much that was.
+    pub(super) fn forget(&mut self) -> usize {
+        self.errors = 0;
+        let found = self.diagnostics.len();
+        self.diagnostics.clear();
+        found
+    }
+
     /// How many errors there are; a part is sound if it added none.
     pub(super) fn errors(&self) -> usize {
         self.errors

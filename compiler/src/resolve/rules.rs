@@ -1,5 +1,7 @@
 //! One rule: its parts, and what verb, direction and target say to each other.
 
+use std::slice;
+
 use sockc_grammar::ast::{HookName, Protocol, Rule as WrittenRule, Side, Target, Verb};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
@@ -33,6 +35,11 @@ impl Resolver<'_> {
             return;
         }
         let rules = match map_named(written) {
+            None if written.audit.is_none() && !matches!(rule.action, Action::Shortcut(_)) => {
+                self.refuse_idle(slice::from_ref(&rule), span);
+                self.policy.rules.push(rule);
+                return;
+            }
             Some(map) => {
                 let rule = self.audited(rule, written);
                 self.through_map(&rule, map, written)
@@ -48,8 +55,15 @@ impl Resolver<'_> {
         }
     }
 
+    /// Takes a rule that was resolved beside those ahead of it.
+    pub(super) fn take(&mut self, written: &WrittenRule, rule: Rule) {
+        self.label(written);
+        self.note_need_of_default(written, rule.direction);
+        self.policy.rules.push(rule);
+    }
+
     /// Warns of a rule that can match nothing, whichever of the rules it stands for is asked.
-    fn refuse_idle(&mut self, rules: &[Rule], span: Span) {
+    pub(super) fn refuse_idle(&mut self, rules: &[Rule], span: Span) {
         // Where something is not seen, a group may be among it.
         let any_group = self.report.incomplete || !self.groups.is_empty();
         let reasons: Vec<_> = rules
@@ -98,7 +112,7 @@ impl Resolver<'_> {
     }
 
     /// Every part of a rule; all that is wrong is reported. The outcome is of use only if nothing was.
-    fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
+    pub(super) fn resolved(&mut self, written: &WrittenRule, span: Span) -> Option<Rule> {
         let clauses = Clauses::sort(&written.clauses);
         let verb = written.verb.value;
         let errors = self.report.errors();

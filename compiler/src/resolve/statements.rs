@@ -6,7 +6,8 @@ use sockc_grammar::ast::{
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
-use super::{Resolver, codes, groups, hooks, rates, sockets};
+use super::{Resolver, ahead, codes, groups, hooks, rates, sockets};
+use crate::beside::beside;
 use crate::policy::{Arriving, Default as ResolvedDefault, DefaultVerdict, Direction};
 
 impl<'a> Resolver<'a> {
@@ -57,7 +58,7 @@ impl<'a> Resolver<'a> {
                 Statement::Set(set) => self.sets.declare(set, &mut self.report),
                 Statement::Map(map) => {
                     let first = self.sets.declare_map(map, &mut self.report);
-                    maps.extend(first.then_some((map, span)));
+                    maps.extend(first.then_some((&**map, span)));
                 }
                 Statement::Zone(zone) => self.zone(zone, span),
                 Statement::Pairs(decl) => self.pairs(decl, span),
@@ -89,12 +90,26 @@ impl<'a> Resolver<'a> {
 
     /// Rules, in source order.
     pub(super) fn rules(&mut self, statements: &[&'a Spanned<Statement>]) {
-        for statement in statements {
-            match &statement.value {
-                Statement::Rule(rule) => self.rule(rule, statement.span),
-                Statement::For(block) => self.block(block, statement.span),
-                _ => {}
+        let (first, others) = ahead::split(statements);
+        let sources = self.places.sources();
+        let (plain, ()) = beside(
+            !others.is_empty(),
+            || ahead::plain(others, sources),
+            || first.iter().for_each(|statement| self.rules_of(statement)),
+        );
+        for (statement, plain) in others.iter().zip(plain) {
+            match (&statement.value, plain) {
+                (Statement::Rule(written), Some(rule)) => self.take(written, rule),
+                _ => self.rules_of(statement),
             }
+        }
+    }
+
+    fn rules_of(&mut self, statement: &'a Spanned<Statement>) {
+        match &statement.value {
+            Statement::Rule(rule) => self.rule(rule, statement.span),
+            Statement::For(block) => self.block(block, statement.span),
+            _ => {}
         }
     }
 

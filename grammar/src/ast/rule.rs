@@ -88,13 +88,13 @@ pub enum Clause {
     /// `if C and C …`
     If(Vec<Spanned<Condition>>),
     /// `above RATE`
-    Above(Rate),
+    Above(Box<Rate>),
     /// `up to RATE`
-    UpTo(Rate),
+    UpTo(Box<Rate>),
     /// `mark N`
     Mark(Spanned<u64>),
     /// `log …`
-    Log(Log),
+    Log(Box<Log>),
     /// `at HOOK`
     At(Spanned<HookName>),
     /// `note "…"`

@@ -22,19 +22,19 @@ impl Builder {
                 name: self.name_in(node)?,
                 interfaces: self.patterns(node)?,
             }),
-            Rule::default_line => Statement::Default(self.default_line(node)?),
-            Rule::set_decl => Statement::Set(self.set_decl(node)?),
-            Rule::socket_decl => Statement::Socket(self.socket_decl(node)?),
-            Rule::map_decl => Statement::Map(self.map_decl(node)?),
-            Rule::group_decl => Statement::Group(GroupDecl {
+            Rule::default_line => Statement::Default(self.default_line(node)?.into()),
+            Rule::set_decl => Statement::Set(self.set_decl(node)?.into()),
+            Rule::socket_decl => Statement::Socket(self.socket_decl(node)?.into()),
+            Rule::map_decl => Statement::Map(self.map_decl(node)?.into()),
+            Rule::group_decl => Statement::Group(Box::new(GroupDecl {
                 name: self.name_in(node)?,
                 cgroup: self.string_in(node)?,
-            }),
+            })),
             Rule::pairs_decl => Statement::Pairs(PairsDecl {
                 name: self.name_in(node)?,
                 max: self.optional_number(node)?,
             }),
-            Rule::expect => Statement::Expect(self.expect_line(node)?),
+            Rule::expect => Statement::Expect(self.expect_line(node)?.into()),
             _ => return None,
         })
     }
