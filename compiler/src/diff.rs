@@ -41,11 +41,16 @@ pub use report::{Report, Scope};
 /// Nodes that the diagrams of one topic may have unless told otherwise: about 600 MB.
 const BUDGET: usize = 20_000_000;
 
+/// Steps that the comparison of one topic may take unless told otherwise: about a minute.
+const WORK: u64 = 400_000_000;
+
 /// How much is to be found out.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Nodes that the diagrams of one topic may have.
     pub budget: usize,
+    /// Steps that the comparison of one topic may take: a bound of time. What is not compared by then is unknown.
+    pub work: u64,
     /// The maximum number of changes of a scope that are told in full, the largest of each edit first; of the others [`report::Scope::untold`]
     /// says how many there are. `None` for all.
     pub most: Option<usize>,
@@ -57,6 +62,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             budget: BUDGET,
+            work: WORK,
             most: None,
             shadows: false,
         }

@@ -98,11 +98,8 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         output.error(format!("{cause}, and nothing is planned"));
         exit
     })?;
-    let limits = diff::Options {
-        most: (!arguments.all && !output.is_json()).then_some(MAX_CHANGES),
-        ..diff::Options::default()
-    };
-    let report = diff::compare(&old, &new, limits, output.watch());
+    let most = (!arguments.all && !output.is_json()).then_some(MAX_CHANGES);
+    let report = diff::compare(&old, &new, limits(most), output.watch());
     let replayed = Replayed::of(&arguments.replay, &old, &new, output)?;
     let lists = |object: &[u8]| object::read_lists(object).unwrap_or_default();
     let before = forecast.running.as_ref();
@@ -139,6 +136,18 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     finish(&planned, arguments, &options, output)
 }
 
+/// Steps that a comparison may take here, where somebody waits to go on: some seconds. `diff` has more.
+const WORK: u64 = 20_000_000;
+
+/// How much is found out of what a policy changes.
+fn limits(most: Option<usize>) -> diff::Options {
+    diff::Options {
+        most,
+        work: WORK,
+        ..diff::Options::default()
+    }
+}
+
 /// Shows the plan, saves it if that is asked for, and says how the command ends.
 fn finish(
     planned: &Planned<'_>,
@@ -172,7 +181,9 @@ fn finish(
         output.note(format!("saved: `sockc apply {}` does this", path.display()));
     }
     let played = planned.replayed.as_ref().map_or(Exit::Done, Replayed::exit);
-    Ok(match (planned.report.is_complete(), planned.differs()) {
+    // A policy that comes where none runs is told by what it says: that it is long is no fault of it.
+    let is_known = planned.report.is_complete() || planned.forecast.running.is_none();
+    Ok(match (is_known, planned.differs()) {
         _ if played != Exit::Done => played,
         (false, _) => Exit::Policy,
         (true, true) if arguments.exit_code => Exit::Differs,

@@ -29,6 +29,7 @@ impl Store {
         if let Some(answer) = self.cache.get(question) {
             return Ok(answer);
         }
+        self.step()?;
         let variable = self
             .variable(condition)
             .min(self.variable(then))
@@ -65,9 +66,11 @@ impl Store {
 
     /// Whether both are 1 anywhere, found out without making nodes: quick where one of them is narrow.
     #[must_use]
-    pub(crate) fn intersects_unbuilt(&self, f: Node, g: Node) -> bool {
+    pub(crate) fn intersects_unbuilt(&mut self, f: Node, g: Node) -> bool {
         let mut apart = Known::default();
-        self.find_common(f, g, &mut apart)
+        let found = self.find_common(f, g, &mut apart);
+        self.spend(apart.len() as u64);
+        found
     }
 
     fn find_common(&self, f: Node, g: Node, apart: &mut Known<(Node, Node), ()>) -> bool {

@@ -19,8 +19,8 @@ pub struct Store {
     unique: Unique,
     pub(super) cache: Cache,
     budget: usize,
-    /// How many more nodes may be made, those that were forgotten since included.
-    work: usize,
+    /// How many more steps may be taken, those for nodes that were forgotten since included.
+    pub(super) work: u64,
     firsts: BTreeMap<Field, u32>,
     fields: Vec<Field>,
 }
@@ -71,7 +71,7 @@ impl Store {
             unique: Unique::new(),
             cache: Cache::new(),
             budget: budget.clamp(3, u32::MAX as usize - 1),
-            work: usize::MAX,
+            work: u64::MAX,
             firsts: BTreeMap::new(),
             fields: Vec::new(),
         };
@@ -121,9 +121,21 @@ impl Store {
         self.nodes.is_empty()
     }
 
-    /// From here on at most so many nodes may be made, whatever is forgotten on the way: a bound of time.
-    pub(crate) fn limit_work(&mut self, nodes: usize) {
-        self.work = nodes;
+    /// From here on at most so many steps may be taken, whatever is forgotten on the way: a bound of time that is the same on
+    /// every machine. A step looks at the nodes of one question, or makes one.
+    pub(crate) fn limit_work(&mut self, steps: u64) {
+        self.work = steps;
+    }
+
+    /// Takes steps for work that is done elsewhere.
+    pub(crate) fn spend(&mut self, steps: u64) {
+        self.work = self.work.saturating_sub(steps);
+    }
+
+    /// Whether no more steps may be taken.
+    #[must_use]
+    pub(crate) fn is_spent(&self) -> bool {
+        self.work == 0
     }
 
     /// Forgets every node but the roots and what they lead to; says what became of a root.
@@ -221,17 +233,24 @@ impl Store {
         })
     }
 
+    /// Takes a step, if one may be taken.
+    pub(super) fn step(&mut self) -> Result<(), BudgetExceeded> {
+        let budget = self.budget;
+        self.work = self.work.checked_sub(1).ok_or(BudgetExceeded { budget })?;
+        Ok(())
+    }
+
     fn intern(&mut self, data: Data) -> Result<Node, BudgetExceeded> {
         let slot = match self.unique.find(&self.nodes, data) {
             Ok(node) => return Ok(node),
             Err(slot) => slot,
         };
-        if self.nodes.len() >= self.budget || self.work == 0 {
+        if self.nodes.len() >= self.budget {
             return Err(BudgetExceeded {
                 budget: self.budget,
             });
         }
-        self.work -= 1;
+        self.step()?;
         let node = Node::from_u32(self.nodes.len() as u32);
         self.nodes.push(data);
         self.unique.insert(&self.nodes, slot);

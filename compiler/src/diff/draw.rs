@@ -122,6 +122,9 @@ enum Kept {
     Region,
 }
 
+/// Looks at pairs that take as long as one step of diagrams.
+const LOOKS: u64 = 16;
+
 impl Drawing<'_, '_, '_> {
     /// 1 for the packets of the region whose fate is not the same.
     pub(super) fn changed(&mut self, region: &Region) -> Built {
@@ -222,7 +225,8 @@ impl Drawing<'_, '_, '_> {
     }
 
     /// The pairs that take part and may meet the region, with their places.
-    fn meeting(&self, region: &Region) -> Vec<(usize, Pair)> {
+    fn meeting(&mut self, region: &Region) -> Vec<(usize, Pair)> {
+        let mut looks = 0u64;
         let joint = self.space.joint;
         let span = region.cover.span();
         let asked = |which: Which, pair: Pair| {
@@ -230,7 +234,8 @@ impl Drawing<'_, '_, '_> {
             let meets = self.covers.meets(which, id, &region.cover, &span);
             (meets && self.topic.asks(joint, which, id)).then_some(id)
         };
-        let pairs = self.list.near(&region.cover).filter_map(|(place, pair)| {
+        let near = self.list.near(&region.cover).inspect(|_| looks += 1);
+        let pairs = near.filter_map(|(place, pair)| {
             let asked = match (asked(Which::Old, pair), asked(Which::New, pair)) {
                 (Some(_), Some(_)) => pair,
                 (Some(old), None) => Pair::Old(old),
@@ -239,7 +244,9 @@ impl Drawing<'_, '_, '_> {
             };
             Some((place, asked))
         });
-        pairs.collect()
+        let pairs = pairs.collect();
+        self.space.store.spend(looks / LOOKS);
+        pairs
     }
 
     /// Both lists without their defaults, the first rules on top; halves are merged.

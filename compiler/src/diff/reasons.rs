@@ -112,7 +112,6 @@ fn is_needed(
         Which::Old => Which::New,
         Which::New => Which::Old,
     });
-    telling.space.limit_work(1);
     let Ok(packets) = telling.packets(finding) else {
         return true;
     };

@@ -113,6 +113,7 @@ impl<'j, 'p> Comparing<'j, 'p> {
             deltas: &deltas,
             default,
             topic,
+            work: self.options.work,
         };
         match weighing.all(observer) {
             Ok(found) => self.tell(&mut space, topic, list, &found),
@@ -126,6 +127,8 @@ impl<'j, 'p> Comparing<'j, 'p> {
 
     fn tell(&mut self, space: &mut Space<'j, 'p>, topic: Topic, list: &List, found: &Found) {
         let told = &mut self.told;
+        // To tell what was found may take as long as to find it.
+        space.store.limit_work(self.options.work);
         let mut telling = Telling {
             space,
             meters: &self.lists.meters,
@@ -137,7 +140,11 @@ impl<'j, 'p> Comparing<'j, 'p> {
         };
         told.unknown.extend(found.unknown.iter().flatten());
         if !found.unknown.is_empty() {
-            told.incomplete = Some("a region grew past the budget of diagrams".into());
+            let why = match found.spent {
+                true => "so much is not the same that comparing it would take too long",
+                false => "a region grew past the budget of diagrams",
+            };
+            told.incomplete = Some(why.into());
         }
         let changed = told.new_ones(topic, &found.changed);
         for finding in &changed {

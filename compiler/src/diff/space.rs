@@ -68,7 +68,6 @@ pub(super) struct Space<'j, 'p> {
     pub(super) store: Store,
     pub(super) outcomes: Interned<Disposition>,
     meters: &'j PrimaryMap<RuleId, RuleId>,
-    budget: usize,
     /// What constant sets hold, by set and side.
     contents: HashMap<(SetId, usize), Node>,
 }
@@ -83,16 +82,10 @@ impl<'j, 'p> Space<'j, 'p> {
         Self {
             joint,
             store: Store::with(budget, &fields(joint, meters)),
-            budget,
             outcomes: Interned::default(),
             meters,
             contents: HashMap::new(),
         }
-    }
-
-    /// From here on at most so many times the budget of nodes may be made.
-    pub(super) fn limit_work(&mut self, times: usize) {
-        self.store.limit_work(self.budget.saturating_mul(times));
     }
 
     /// Forgets every node but these roots, which are changed to what became of them.

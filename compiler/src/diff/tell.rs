@@ -55,7 +55,6 @@ impl From<BudgetExceeded> for Untold {
 impl Telling<'_, '_, '_> {
     /// A region whose fate changes, in full.
     pub(super) fn change(&mut self, finding: &Finding, base: Node) -> Result<Change, Untold> {
-        self.space.limit_work(1);
         let packets = self.packets(finding)?;
         let values = plainest(self.space, self.meters, packets)?;
         let values = values.unwrap_or_else(|| finding.values.clone());
@@ -125,7 +124,6 @@ impl Telling<'_, '_, '_> {
 
     /// What changes hands without changing its fate; `None` where the counter is the same all the same.
     pub(super) fn moved(&mut self, finding: &Finding) -> Result<Option<Moved>, Untold> {
-        self.space.limit_work(1);
         if self.counter(finding.fates.old.0, Which::Old)
             == self.counter(finding.fates.new.0, Which::New)
         {

@@ -21,9 +21,6 @@ use crate::observer::Observer;
 /// to say why.
 const MAX_TOLD: [usize; 2] = [100, 300];
 
-/// So many times the budget of nodes may be made for a topic: beyond, what is left is unknown.
-const WORK: usize = 4;
-
 /// From so many nodes on, those that nobody needs any more are forgotten now and then.
 const MAX_GARBAGE: usize = 300_000;
 
@@ -49,8 +46,10 @@ pub(super) struct Found {
     pub(super) changed: Vec<Finding>,
     /// What gets the same fate; empty where too many rules meet a region.
     pub(super) same: Vec<Finding>,
-    /// Edits whose regions grew past the budget.
+    /// Edits whose regions grew past the budget, or that there was no time for.
     pub(super) unknown: Vec<Option<usize>>,
+    /// Whether there was no time for some.
+    pub(super) spent: bool,
 }
 
 /// A pair that is not the same, and where it matters.
@@ -81,12 +80,14 @@ pub(super) struct Weighing<'a, 'j, 'p> {
     /// The edit of the default.
     pub(super) default: Option<usize>,
     pub(super) topic: Topic,
+    /// Steps that this may take.
+    pub(super) work: u64,
 }
 
 impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Everything that the edits do.
     pub(super) fn all(&mut self, observer: &mut dyn Observer) -> Result<Found, BudgetExceeded> {
-        self.space.limit_work(WORK);
+        self.space.store.limit_work(self.work);
         let base = self.space.base(self.topic)?;
         let mut state = State {
             whole: self.space.store.share_of(base),
@@ -98,6 +99,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
                 changed: Vec::new(),
                 same: Vec::new(),
                 unknown: Vec::new(),
+                spent: false,
             },
         };
         self.list.expect(self.deltas.len(), self.covers);
@@ -112,12 +114,22 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             let edit = part.edit;
             let failed = self.part(part, &mut state).is_err();
             state.found.unknown.extend(failed.then_some(edit));
-            if failed || self.space.store.len() >= state.room {
+            if self.space.store.is_spent() {
+                self.end(&mut state);
+            } else if failed || self.space.store.len() >= state.room {
                 self.tidy(&mut state);
             }
         }
         self.default(&mut state);
         Ok(state.found)
+    }
+
+    /// Ends early: of what is left nothing will be known.
+    fn end(&mut self, state: &mut State) {
+        let left = state.left.drain(..).map(|part| part.edit);
+        state.found.unknown.extend(left);
+        state.found.spent = true;
+        self.tidy(state);
     }
 
     /// Forgets what no longer matters: small tables are quick, and what grew past the budget makes room.

@@ -7,7 +7,8 @@ use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Forecast, Options};
 
-use super::{both, drift, near, note_unverified, notes, reach, summary_of, text, told};
+use super::{both, drift, limits, near, note_unverified, notes, reach, summary_of, text, told};
+use crate::changes::MAX_CHANGES;
 use crate::machine::drift::tell_drift;
 use crate::machine::others;
 use crate::output::Output;
@@ -18,7 +19,7 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
     output.watch().stage("look at what runs");
     let (line, reach) = match both(forecast, ready, options) {
         Ok((old, new)) => {
-            let report = diff::compare(&old, &new, diff::Options::default(), output.watch());
+            let report = diff::compare(&old, &new, limits(Some(MAX_CHANGES)), output.watch());
             let reach = reach(forecast, [&old, &new]);
             (summary_of(&report, forecast, &reach), reach)
         }
