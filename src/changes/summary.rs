@@ -57,6 +57,9 @@ pub(super) fn effect(report: &Report) -> String {
         (many, complete) => {
             let more = if complete { "" } else { ", and perhaps more" };
             let many = count::of(many, "change");
+            if changes.is_empty() {
+                return format!("{many} of effect{more}.");
+            }
             let such = if untold == 0 { ":" } else { ", among them" };
             format!("{many} of effect{such} {}{more}.", kinds(&changes, untold))
         }

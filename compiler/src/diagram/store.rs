@@ -122,7 +122,7 @@ impl Store {
     }
 
     /// From here on at most so many steps may be taken, whatever is forgotten on the way: a bound of time that is the same on
-    /// every machine. A step looks at the nodes of one question, or makes one.
+    /// every machine. A step is most often a question of [`Self::ite`] that was not asked before, or a new node.
     pub(crate) fn limit_work(&mut self, steps: u64) {
         self.work = steps;
     }
@@ -130,6 +130,12 @@ impl Store {
     /// Takes steps for work that is done elsewhere.
     pub(crate) fn spend(&mut self, steps: u64) {
         self.work = self.work.saturating_sub(steps);
+    }
+
+    /// How many more steps may be taken.
+    #[must_use]
+    pub(crate) fn steps_left(&self) -> u64 {
+        self.work
     }
 
     /// Whether no more steps may be taken.

@@ -9,11 +9,12 @@ use super::lists::Pair;
 use crate::candidates::{Dimensions, Index, Looks, Shapes};
 use crate::policy::{Family, RuleId};
 
-/// So many pairs may be gone through, for all regions together, before an index is worth its making.
-const MAX_SCANNED: usize = 4_000_000;
+/// So many pairs may be gone through, for all regions together, before an index is worth its making. Tests always have one, so that
+/// the comparison with brute force is one of the index, too.
+const MAX_SCANNED: usize = if cfg!(test) { 0 } else { 4_000_000 };
 
 /// From this part of a list on, going through all of it is quicker than putting in order what an index finds.
-const FEW: usize = 16;
+const FEW: usize = if cfg!(test) { 1 } else { 16 };
 
 /// Pairs, findable by what they meet.
 pub(super) struct Near {

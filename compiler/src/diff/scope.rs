@@ -25,6 +25,12 @@ use crate::policy::{Direction, Policy};
 /// The maximum number of regions that change hands without another fate, for each topic.
 const MAX_MOVED: usize = 20;
 
+/// The part of all steps that one change may take to be told.
+const MOST_OF_ALL: u64 = 16;
+
+/// Why a comparison that ended early is not complete.
+const TOO_LONG: &str = "so much is not the same that comparing it would take too long";
+
 /// Compares two policies without those inside them.
 pub(super) fn compare(
     old: &Policy,
@@ -127,8 +133,6 @@ impl<'j, 'p> Comparing<'j, 'p> {
 
     fn tell(&mut self, space: &mut Space<'j, 'p>, topic: Topic, list: &List, found: &Found) {
         let told = &mut self.told;
-        // To tell what was found may take as long as to find it.
-        space.store.limit_work(self.options.work);
         let mut telling = Telling {
             space,
             meters: &self.lists.meters,
@@ -141,7 +145,7 @@ impl<'j, 'p> Comparing<'j, 'p> {
         told.unknown.extend(found.unknown.iter().flatten());
         if !found.unknown.is_empty() {
             let why = match found.spent {
-                true => "so much is not the same that comparing it would take too long",
+                true => TOO_LONG,
                 false => "a region grew past the budget of diagrams",
             };
             told.incomplete = Some(why.into());
@@ -152,12 +156,21 @@ impl<'j, 'p> Comparing<'j, 'p> {
         }
         let chosen = chosen(&telling, changed, self.options.most);
         told.untold += chosen.left_out;
+        // To tell what was found may take as long as to find it, and no region takes that from the others.
+        let (mut left, each) = (self.options.work, self.options.work / MOST_OF_ALL);
         for finding in chosen.findings {
+            let given = left.min(each);
+            telling.space.store.limit_work(given);
             match telling.change(finding, found.base) {
                 Ok(change) => told.changes.push(change),
-                Err(untold) => told.untold(&untold),
+                Err(untold) => {
+                    told.untold += 1;
+                    told.untold(&untold, telling.space.store.is_spent());
+                }
             }
+            left -= given - telling.space.store.steps_left();
         }
+        telling.space.store.limit_work(left);
         let same: &[Finding] = match topic.about {
             // Lookups count by the same rules as the packets that they are made for.
             About::Lookup => &[],
@@ -171,7 +184,9 @@ impl<'j, 'p> Comparing<'j, 'p> {
         for finding in handed_over(moved) {
             match telling.moved(finding) {
                 Ok(moved) => told.moved.extend(moved),
-                Err(untold) => told.untold(&untold),
+                // What is not known of counters is left out; it changes no fate.
+                Err(Untold::Budget(_)) => {}
+                Err(untold) => told.untold(&untold, false),
             }
         }
         for (edit, reason) in reasons(&mut telling, same) {
@@ -186,20 +201,22 @@ struct Chosen<'f> {
     left_out: usize,
 }
 
-/// The largest of each edit first, so that every edit has its say.
+/// The largest of each kind first, so that no kind is missed, then of each edit, so that every edit has its say.
 fn chosen<'f>(
     telling: &Telling<'_, '_, '_>,
     mut findings: Vec<&'f Finding>,
     most: Option<usize>,
 ) -> Chosen<'f> {
     findings.sort_by(|one, other| other.share.total_cmp(&one.share));
+    let mut kinds = BTreeSet::new();
     let mut ranks: BTreeMap<Option<usize>, usize> = BTreeMap::new();
     let mut ranked: Vec<(usize, &Finding)> = findings
         .into_iter()
         .map(|finding| {
             let rank = ranks.entry(telling.edit_of(finding)).or_default();
             *rank += 1;
-            (*rank, finding)
+            let is_first = kinds.insert((finding.fates.old.1, finding.fates.new.1));
+            (if is_first { 0 } else { *rank }, finding)
         })
         .collect();
     ranked.sort_by_key(|(rank, _)| *rank);
@@ -241,12 +258,13 @@ impl Told {
         changed.iter().filter(is_new).collect()
     }
 
-    fn untold(&mut self, untold: &Untold) {
+    /// Something cannot be told, whether there was no time for it or not.
+    fn untold(&mut self, untold: &Untold, spent: bool) {
         self.incomplete = Some(match untold {
+            Untold::Budget(_) if spent => TOO_LONG.into(),
             Untold::Budget(exceeded) => exceeded.to_string(),
             Untold::Bug(what) => format!("this is a bug in sockc: {what}"),
         });
-        self.untold += 1;
     }
 
     fn finish(mut self, joint: &Joint<'_>, edits: &Edits, mut scope: Scope) -> Scope {

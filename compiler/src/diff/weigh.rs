@@ -121,6 +121,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             }
         }
         self.default(&mut state);
+        state.found.spent = self.space.store.is_spent();
         Ok(state.found)
     }
 
@@ -128,7 +129,6 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
     fn end(&mut self, state: &mut State) {
         let left = state.left.drain(..).map(|part| part.edit);
         state.found.unknown.extend(left);
-        state.found.spent = true;
         self.tidy(state);
     }
 
@@ -155,6 +155,10 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         let base = found.base;
         let mut parts = Vec::new();
         for delta in self.deltas {
+            if self.space.store.is_spent() {
+                found.unknown.push(delta.edit);
+                continue;
+            }
             match self.where_it_matters(delta.pair, base) {
                 Ok(Node::FALSE) => {}
                 Ok(packets) => parts.push(Differing {
@@ -360,12 +364,14 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
         let State {
             found, whole, done, ..
         } = state;
-        let packets = match self.undecided(found.base, *done) {
-            Ok(packets) if found.unknown.is_empty() => packets,
-            _ => {
-                found.unknown.push(edit);
-                return;
-            }
+        // Where it is not known what a rule does, it is not known what is left to the default.
+        let undecided = found
+            .unknown
+            .is_empty()
+            .then(|| self.undecided(found.base, *done));
+        let Some(Ok(packets)) = undecided else {
+            found.unknown.push(edit);
+            return;
         };
         if packets == Node::FALSE {
             return;

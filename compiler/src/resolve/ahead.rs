@@ -11,6 +11,7 @@ use sockc_grammar::ast::{Clause, Direction, Rule as WrittenRule, Side, Statement
 use sockc_grammar::source::{SourceMap, Spanned};
 
 use super::Resolver;
+use super::report::Report;
 use crate::beside::is_much;
 use crate::policy::Rule;
 use crate::reading::Lists;
@@ -30,6 +31,7 @@ pub(super) fn split<'s, 'a>(
 pub(super) fn plain(statements: &[&Spanned<Statement>], sources: &SourceMap) -> Vec<Option<Rule>> {
     let lists = Lists::new();
     let mut resolver = Resolver::new(sources, &lists, "");
+    resolver.report = Report::counting();
     let rule = |statement: &&Spanned<Statement>| {
         let Statement::Rule(written) = &statement.value else {
             return None;
@@ -39,7 +41,8 @@ pub(super) fn plain(statements: &[&Spanned<Statement>], sources: &SourceMap) -> 
         if let Some(rule) = &rule {
             resolver.refuse_idle(slice::from_ref(rule), statement.span);
         }
-        rule.filter(|_| resolver.report.forget() == 0)
+        let is_sound = resolver.report.forget() == 0;
+        rule.filter(|_| is_sound)
     };
     statements.iter().map(rule).collect()
 }

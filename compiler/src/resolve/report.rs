@@ -52,10 +52,18 @@ impl Report {
         checked.map_err(|found| self.push(*found)).ok()
     }
 
-    /// Forgets all that was found, and gives how much that was.
+    /// One that makes no errors and only counts them.
+    pub(super) fn counting() -> Self {
+        Self {
+            errors: MAX_ERRORS,
+            ..Self::default()
+        }
+    }
+
+    /// Forgets all that was found, and gives how much that was. For one that only counts.
     pub(super) fn forget(&mut self) -> usize {
-        self.errors = 0;
-        let found = self.diagnostics.len();
+        let found = self.errors - MAX_ERRORS + self.diagnostics.len();
+        self.errors = MAX_ERRORS;
         self.diagnostics.clear();
         found
     }

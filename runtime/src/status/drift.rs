@@ -209,7 +209,10 @@ fn other_program(
     let program = unless_passing(&path, slot)?.filter(|program| Some(*program) != asleep);
     Ok(program.map(|program| Drift {
         path,
-        expected: format!("nothing in slot {other}"),
+        expected: match asleep {
+            Some(own) => format!("the program {own} in slot {other}"),
+            None => format!("nothing in slot {other}"),
+        },
         found: format!("the program {program}"),
     }))
 }

@@ -15,10 +15,14 @@ use std::thread;
 use std::time::Duration;
 
 use nix::sched::{CpuSet, sched_getcpu, sched_setaffinity};
+use nix::sys::statfs::{SYSFS_MAGIC, statfs};
 use nix::unistd::Pid;
 
 use super::caps;
+use super::retry::again;
 
+/// Where the kernel lists the processors. A container may have a list of its own there (lxcfs), and packets come on all of them.
+const ONLINE: &str = "/sys/devices/system/cpu/online";
 /// Visiting more would take as long as a grace period.
 const MOST: usize = 64;
 /// How long the thread may take before the other way is gone. It ends with the process, wherever it is then.
@@ -60,10 +64,16 @@ fn processors() -> io::Result<Vec<usize>> {
     }
     for kept in ["isolated", "nohz_full"] {
         // Kernels that keep none for themselves lack the file, or have nothing in it.
-        let list = fs::read_to_string(format!("/sys/devices/system/cpu/{kept}"));
-        if !matches!(list.unwrap_or_default().trim(), "" | "(null)") {
+        let list = match fs::read_to_string(format!("/sys/devices/system/cpu/{kept}")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            list => list?,
+        };
+        if !matches!(list.trim(), "" | "(null)") {
             return refused();
         }
+    }
+    if again(|| Ok(statfs(ONLINE)?))?.filesystem_type() != SYSFS_MAGIC {
+        return refused();
     }
     let online = aya::util::online_cpus().map_err(|(_, error)| error)?;
     match online.len() <= MOST {

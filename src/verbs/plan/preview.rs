@@ -2,6 +2,8 @@
 //!
 //! Takes what the runtime foretells. What cannot be compared is said, and is no reason not to ask. Not here: the question.
 
+use std::fmt::Write as _;
+
 use sockc_compiler::diff;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::policy::Policy;
@@ -21,7 +23,15 @@ pub(crate) fn preview(ready: &Ready, forecast: &Forecast, options: &Options, out
         Ok((old, new)) => {
             let report = diff::compare(&old, &new, limits(Some(MAX_CHANGES)), output.watch());
             let reach = reach(forecast, [&old, &new]);
-            (summary_of(&report, forecast, &reach), reach)
+            let mut line = summary_of(&report, forecast, &reach);
+            for incomplete in report
+                .scopes
+                .iter()
+                .filter_map(|one| one.incomplete.as_ref())
+            {
+                let _ = write!(line, "\nincomplete: {}", incomplete.why);
+            }
+            (line, reach)
         }
         // Which groups have rules is not known then, and their hooks are told all the same.
         Err((cause, _)) => {

@@ -275,6 +275,9 @@ fn noticed(report: &Report, forecast: &Forecast, page: &mut String) {
     if stopped(&[About::Process(Direction::Send)]) {
         told.push("what processes may no longer send fails at once, on connections that exist too, but for those that cannot be taken in (MPTCP, half closed, TLS of the kernel)");
     }
+    if !report.is_complete() {
+        told.push("not everything could be compared: more may be dropped or fail at once");
+    }
     if told.is_empty() {
         return;
     }

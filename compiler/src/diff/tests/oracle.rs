@@ -50,6 +50,7 @@ fn check(old: &Policy, new: &Policy, rng: &mut Rng, tally: &mut Tally, name: &st
         let deltas = edits.deltas_of(topic, &joint, list);
         let mut space = Space::new(&joint, &lists.meters, 8_000_000);
         let found = Weighing {
+            work: u64::MAX,
             space: &mut space,
             covers: &covers,
             list,

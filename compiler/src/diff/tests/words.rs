@@ -387,6 +387,22 @@ fn what_was_found_before_the_budget_ended_is_told() {
     assert!(told.iter().all(|line| !line.contains("tcp")), "{told:#?}");
 }
 
+/// Bounds of nodes and of steps, from so many on.
+fn bounds(first: usize, count: usize) -> impl Iterator<Item = Options> {
+    let bounds = std::iter::successors(Some(first), |bound| Some(bound + bound / 8));
+    bounds.take(count).flat_map(|bound| {
+        let nodes = Options {
+            budget: bound,
+            ..Options::default()
+        };
+        let steps = Options {
+            work: bound as u64 * 4,
+            ..Options::default()
+        };
+        [nodes, steps]
+    })
+}
+
 #[test]
 fn what_lies_in_a_rule_that_grew_past_the_budget_is_not_told_to_be_without_effect() {
     let rules: String = (0..200)
@@ -402,18 +418,13 @@ fn what_lies_in_a_rule_that_grew_past_the_budget_is_not_told_to_be_without_effec
     let new = format!("default in drop\n{wide}{rules}");
     let (old, new) = (policy(&old), policy(&new));
     let mut unknown = 0;
-    let budgets = std::iter::successors(Some(1_000usize), |budget| Some(budget + budget / 8));
-    for budget in budgets.take(30) {
-        let options = Options {
-            budget,
-            ..Options::default()
-        };
+    for options in bounds(1_000, 30) {
         let report = compare(&old, &new, options, &mut Silent);
         let edits = &report.scopes[0].edits;
         let of = |effect: fn(&Impact) -> bool| edits.iter().any(|edit| effect(&edit.impact));
         unknown += usize::from(of(|effect| *effect == Impact::Unknown));
         let none = of(|effect| matches!(effect, Impact::None(_)));
-        assert!(!none, "{budget}: {edits:#?}");
+        assert!(!none, "{options:?}: {edits:#?}");
     }
     assert!(unknown > 0);
 }
@@ -433,12 +444,7 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
     let wide = "reject tcp from any to any:100-8000\n";
     let new = policy(&format!("default in allow\n{rules}{wide}"));
     let mut seen = [0, 0];
-    let budgets = std::iter::successors(Some(100usize), |budget| Some(budget + budget / 8));
-    for budget in budgets.take(60) {
-        let options = Options {
-            budget,
-            ..Options::default()
-        };
+    for options in bounds(100, 60) {
         let report = compare(&old, &new, options, &mut Silent);
         let scope = &report.scopes[0];
         let everything = "everything that no rule decides";
@@ -450,7 +456,9 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
             .edits
             .iter()
             .any(|edit| edit.impact == Impact::Unknown);
-        assert!(!(told && unknown), "{budget}: {scope:#?}");
+        assert!(!(told && unknown), "{options:?}: {scope:#?}");
+        assert!(report.differs(), "{options:?}");
+        assert!(!(unknown && report.is_complete()), "{options:?}");
         let of_wide = |edit: &&Edit| {
             edit.new
                 .as_ref()
@@ -459,7 +467,7 @@ fn a_changed_default_is_not_told_beside_what_grew_past_the_budget() {
         let edit = scope.edits.iter().find(of_wide).unwrap();
         assert!(
             matches!(edit.impact, Impact::Some | Impact::Unknown),
-            "{budget}: {edit:?}"
+            "{options:?}: {edit:?}"
         );
         seen[usize::from(unknown)] += 1;
     }
