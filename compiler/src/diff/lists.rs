@@ -48,7 +48,7 @@ pub(super) struct List {
 
 impl List {
     /// Gets ready for so many regions that are looked at.
-    pub(super) fn expect(&self, regions: usize, covers: &Covers) {
+    pub(super) fn prepare(&self, regions: usize, covers: &Covers) {
         if Near::is_worth(self.pairs.len(), regions) {
             self.near.get_or_init(|| Near::of(covers, &self.pairs));
         }

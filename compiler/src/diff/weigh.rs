@@ -102,7 +102,7 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
                 spent: false,
             },
         };
-        self.list.expect(self.deltas.len(), self.covers);
+        self.list.prepare(self.deltas.len(), self.covers);
         state.left = self.parts(&mut state.found)?;
         // The largest comes last and is taken first.
         state
@@ -365,10 +365,8 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
             found, whole, done, ..
         } = state;
         // Where it is not known what a rule does, it is not known what is left to the default.
-        let undecided = found
-            .unknown
-            .is_empty()
-            .then(|| self.undecided(found.base, *done));
+        let is_known = found.unknown.is_empty();
+        let undecided = is_known.then(|| self.undecided(found.base, *done));
         let Some(Ok(packets)) = undecided else {
             found.unknown.push(edit);
             return;
