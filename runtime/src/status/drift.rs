@@ -210,7 +210,7 @@ fn other_program(
     Ok(program.map(|program| Drift {
         path,
         expected: match asleep {
-            Some(own) => format!("the program {own} in slot {other}"),
+            Some(own) => format!("nothing in slot {other} but the program {own}"),
             None => format!("nothing in slot {other}"),
         },
         found: format!("the program {program}"),
