@@ -41,6 +41,13 @@ impl Watch {
         }
     }
 
+    /// One that says nothing, for work beside what another one tells of.
+    pub(crate) fn quiet() -> Self {
+        let mut quiet = Self::new(false);
+        quiet.terminal = false;
+        quiet
+    }
+
     /// Ends the stage that lasts.
     fn pause(&mut self) {
         if let Some((index, since)) = self.current.take()

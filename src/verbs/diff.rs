@@ -2,14 +2,16 @@
 //!
 //! The comparison is the compiler's; here it is asked for. Not here: how it is shown, which other verbs do too.
 
-use std::path::Path;
+use std::panic::resume_unwind;
+use std::thread;
 
 use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::expect;
-use sockc_compiler::pipeline::{self, SAYS_NOTHING};
+use sockc_compiler::pipeline::{self, Compilation, SAYS_NOTHING};
 use sockc_compiler::policy::Policy;
+use sockc_grammar::source::SourceMap;
 
 use crate::changes::text::Look;
 use crate::changes::{MAX_CHANGES, Paint, bytecode, json, markdown, picture, stat, summary, text};
@@ -19,6 +21,7 @@ use crate::files::disk::Disk;
 use crate::files::input::{Text, is_stream};
 use crate::files::written;
 use crate::output::Output;
+use crate::output::watch::Watch;
 use crate::policies::compiled::{Compiled, outcome_exit};
 use crate::policies::lints::Lints;
 use crate::replay::{self, Replayed};
@@ -30,8 +33,10 @@ pub(crate) fn run(arguments: &cli::Diff, output: &mut Output) -> Exit {
 
 fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
     let view = View::new(arguments, output)?;
-    let old = Version::read(&arguments.old, arguments.bytecode, output);
-    let new = Version::read(&arguments.new, arguments.bytecode, output);
+    let texts = [&arguments.old, &arguments.new].map(|path| Text::read(path, output));
+    let [old, new] = checked(texts, output.watch());
+    let old = old.and_then(|one| Version::of(one, arguments.bytecode, output));
+    let new = new.and_then(|one| Version::of(one, arguments.bytecode, output));
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(failed), Ok(_)) | (Ok(_), Err(failed)) => return Err(failed),
@@ -78,6 +83,38 @@ pub(crate) fn ending(report: &Report, exit_code: bool) -> Exit {
     }
 }
 
+/// A text, and what was found of it.
+struct Checked {
+    text: Text,
+    sources: SourceMap,
+    outcome: Compilation,
+}
+
+impl Checked {
+    fn of(text: Text, watch: &mut Watch) -> Self {
+        let mut sources = text.sources.clone();
+        let mut disk = Disk::new(watch);
+        let outcome = pipeline::check_soundness(&mut sources, text.id, &text.stem, &mut disk);
+        Self {
+            text,
+            sources,
+            outcome,
+        }
+    }
+}
+
+/// Checks both texts at once: they have nothing to do with each other. The stages told are those of the old one.
+fn checked(texts: [Result<Text, Exit>; 2], watch: &mut Watch) -> [Result<Checked, Exit>; 2] {
+    let [old, new] = texts;
+    thread::scope(|scope| {
+        let work = move || new.map(|text| Checked::of(text, &mut Watch::quiet()));
+        let new = scope.spawn(work);
+        let old = old.map(|text| Checked::of(text, watch));
+        let new = new.join().unwrap_or_else(|panic| resume_unwind(panic));
+        [old, new]
+    })
+}
+
 /// One of the two policies.
 struct Version {
     /// The file, as in messages.
@@ -91,13 +128,14 @@ struct Version {
 }
 
 impl Version {
-    /// Reads and checks a policy; says what is wrong with it. Warnings are for `check`.
-    fn read(path: &Path, programs: bool, output: &mut Output) -> Result<Self, Exit> {
-        let text = Text::read(path, output)?;
+    /// Says what is wrong with a policy. Warnings are for `check`.
+    fn of(checked: Checked, programs: bool, output: &mut Output) -> Result<Self, Exit> {
+        let Checked {
+            text,
+            sources,
+            mut outcome,
+        } = checked;
         let name = text.sources.get(text.id).name.clone();
-        let mut sources = text.sources.clone();
-        let mut disk = Disk::new(output.watch());
-        let mut outcome = pipeline::check_soundness(&mut sources, text.id, &text.stem, &mut disk);
         Lints::silent().judge(&mut outcome.diagnostics);
         // Nothing may be put in force, and can be compared with.
         outcome.diagnostics.retain(|one| one.code != SAYS_NOTHING);

@@ -169,6 +169,40 @@ impl Drawing<'_, '_, '_> {
         Ok(found)
     }
 
+    /// What a rule decides of a region; `place` is where it stands.
+    pub(super) fn own(&mut self, which: Which, id: RuleId, place: usize, region: &Region) -> Built {
+        let matched = self.matched(which, id, region)?;
+        let mut left = self.space.store.and(region.packets, matched)?;
+        for (ahead, pair) in self.meeting(region) {
+            if ahead >= place || left == Node::FALSE {
+                break;
+            }
+            if let Some(other) = pair.of(which) {
+                let matched = self.matched(which, other, region)?;
+                if self.space.store.intersects_unbuilt(left, matched) {
+                    left = self.space.without(left, matched)?;
+                }
+            }
+        }
+        Ok(left)
+    }
+
+    /// What a rule makes of packets that it decides.
+    pub(super) fn by_own(
+        &mut self,
+        which: Which,
+        id: RuleId,
+        place: usize,
+        packets: Node,
+    ) -> Result<Vec<(Decided, Node)>, BudgetExceeded> {
+        let outcome = self.space.outcome(self.topic, which, id)?;
+        let by = self.by_outcome(outcome, packets)?.into_iter();
+        let owner = Owner::Pair(place);
+        Ok(by
+            .map(|(number, packets)| ((owner, number), packets))
+            .collect())
+    }
+
     /// What a rule decides of what those ahead of it left of a region; nothing is left of that then.
     fn taken(
         &mut self,
@@ -183,12 +217,7 @@ impl Drawing<'_, '_, '_> {
         }
         let hit = self.space.store.and(*left, matched)?;
         *left = self.space.without(*left, matched)?;
-        let outcome = self.space.outcome(self.topic, which, id)?;
-        let by = self.by_outcome(outcome, hit)?.into_iter();
-        let owner = Owner::Pair(place);
-        Ok(by
-            .map(|(number, packets)| ((owner, number), packets))
-            .collect())
+        self.by_own(which, id, place, hit)
     }
 
     /// The packets by what becomes of them.
@@ -222,7 +251,7 @@ impl Drawing<'_, '_, '_> {
     }
 
     /// The pairs that take part and may meet the region, with their places.
-    fn meeting(&self, region: &Region) -> Vec<(usize, Pair)> {
+    pub(super) fn meeting(&self, region: &Region) -> Vec<(usize, Pair)> {
         let joint = self.space.joint;
         let span = region.cover.span();
         let asked = |which: Which, pair: Pair| {

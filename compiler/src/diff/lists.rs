@@ -50,8 +50,13 @@ impl List {
     /// Gets ready for so many regions that are looked at.
     pub(super) fn expect(&self, regions: usize, covers: &Covers) {
         if Near::is_worth(self.pairs.len(), regions) {
-            self.near.get_or_init(|| Near::of(covers, &self.pairs));
+            self.index(covers);
         }
+    }
+
+    /// Makes what finds pairs quickly.
+    pub(super) fn index(&self, covers: &Covers) {
+        self.near.get_or_init(|| Near::of(covers, &self.pairs));
     }
 
     /// The pairs that may meet a cover, with their places; others may be among them.

@@ -13,7 +13,10 @@ use crate::policy::{Family, RuleId};
 const MAX_SCANNED: usize = 4_000_000;
 
 /// From this part of a list on, going through all of it is quicker than putting in order what an index finds.
-const FEW: usize = 16;
+const PART: usize = 16;
+
+/// So many are put in order all the same.
+const FEW: usize = 256;
 
 /// Pairs, findable by what they meet.
 pub(super) struct Near {
@@ -43,7 +46,7 @@ impl Near {
 
     /// The places of those that may meet a cover, in order; `None` where they are so many that all may as well be asked.
     pub(super) fn places(&self, cover: &Cover) -> Option<Vec<usize>> {
-        let most = self.count / FEW;
+        let most = (self.count / PART).max(FEW);
         let looks = Looks::new(most as u64);
         let mut found = Vec::new();
         let mut take = |place: RuleId| {

@@ -59,13 +59,13 @@ pub struct Scope {
 impl Scope {
     /// The edits with their places, those first that change the largest share of anything.
     pub fn by_weight(&self) -> impl Iterator<Item = (usize, &Edit)> {
-        let weight = |place: usize| {
-            let own = self.changes.iter().filter(|one| one.edit == Some(place));
-            own.map(|one| one.share).fold(0.0, f64::max)
-        };
-        let mut edits: Vec<(f64, usize)> = (0..self.edits.len())
-            .map(|place| (weight(place), place))
-            .collect();
+        let mut weights = vec![0.0; self.edits.len()];
+        for change in &self.changes {
+            if let Some(weight) = change.edit.and_then(|place| weights.get_mut(place)) {
+                *weight = change.share.max(*weight);
+            }
+        }
+        let mut edits: Vec<(f64, usize)> = weights.into_iter().zip(0..).collect();
         edits.sort_by(|(one, _), (other, _)| other.total_cmp(one));
         let places = edits.into_iter().map(|(_, place)| place);
         places.filter_map(|place| Some((place, self.edits.get(place)?)))

@@ -4,8 +4,11 @@
 //! share and one case; and what changes hands without changing its fate. The pairs are looked at one by one, the largest
 //! first, each within what it matches and none before it that was looked at to its end. Not here: words.
 
+mod deciders;
+
 use std::collections::BTreeSet;
 
+use super::block::Cover;
 use super::draw::{Covers, Decided, Drawing, Fates, Owner, Region};
 use super::edits::Delta;
 use super::joint::Which;
@@ -20,6 +23,9 @@ use crate::observer::Observer;
 /// So many rules may meet a region for what keeps its fate there to be told apart by rule; more where nothing changes,
 /// to say why.
 const MAX_TOLD: [usize; 2] = [100, 300];
+
+/// From so many pairs on that are not the same, and that few others meet, they are looked at decider by decider.
+const MAX_PARTS: usize = 500;
 
 /// So many times the budget of nodes may be made for a topic: beyond, what is left is unknown.
 const WORK: usize = 4;
@@ -86,9 +92,18 @@ pub(super) struct Weighing<'a, 'j, 'p> {
 impl<'j, 'p> Weighing<'_, 'j, 'p> {
     /// Everything that the edits do.
     pub(super) fn all(&mut self, observer: &mut dyn Observer) -> Result<Found, BudgetExceeded> {
+        self.list.expect(self.deltas.len(), self.covers);
+        match self.deltas.len() > MAX_PARTS && self.are_narrow() {
+            true => self.by_deciders(observer),
+            false => self.by_parts(observer),
+        }
+    }
+
+    /// Nothing found yet.
+    fn begin(&mut self) -> Result<State, BudgetExceeded> {
         self.space.limit_work(WORK);
         let base = self.space.base(self.topic)?;
-        let mut state = State {
+        Ok(State {
             whole: self.space.store.share_of(base),
             done: Node::FALSE,
             left: Vec::new(),
@@ -99,8 +114,15 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
                 same: Vec::new(),
                 unknown: Vec::new(),
             },
-        };
-        self.list.expect(self.deltas.len(), self.covers);
+        })
+    }
+
+    /// The same pair by pair, each within what it matches and none before it that was looked at.
+    pub(super) fn by_parts(
+        &mut self,
+        observer: &mut dyn Observer,
+    ) -> Result<Found, BudgetExceeded> {
+        let mut state = self.begin()?;
         state.left = self.parts(&mut state.found)?;
         // The largest comes last and is taken first.
         state
@@ -268,10 +290,22 @@ impl<'j, 'p> Weighing<'_, 'j, 'p> {
 
     /// Whether at most so many rules may meet a region.
     fn is_met_by_few(&self, region: &Region, most: usize) -> bool {
-        let span = region.cover.span();
-        let near = self.list.near(&region.cover);
-        let mut meeting = near.filter(|(_, pair)| self.covers.meet(*pair, &region.cover, &span));
-        meeting.nth(most).is_none()
+        self.met_by(&region.cover, most + 1) <= most
+    }
+
+    /// Whether few rules meet each of those that are not the same: what many rules take a part of each is drawn with less
+    /// where the largest comes first.
+    fn are_narrow(&self) -> bool {
+        let mut covers = self.deltas.iter().map(|delta| self.covers.pair(delta.pair));
+        covers.all(|cover| self.met_by(&cover, MAX_TOLD[1] + 1) <= MAX_TOLD[1])
+    }
+
+    /// How many rules may meet a region; those beyond `most` are not looked for.
+    fn met_by(&self, cover: &Cover, most: usize) -> usize {
+        let span = cover.span();
+        let near = self.list.near(cover);
+        let meeting = near.filter(|(_, pair)| self.covers.meet(*pair, cover, &span));
+        meeting.take(most).count()
     }
 
     /// The packets of a region, by their fates and deciders.

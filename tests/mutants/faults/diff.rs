@@ -7,6 +7,7 @@ const WEIGH: &str = "compiler/src/diff/weigh.rs";
 const BLOCK: &str = "compiler/src/diff/block.rs";
 const SCOPE: &str = "compiler/src/diff/scope.rs";
 const REPORT: &str = "compiler/src/diff/report.rs";
+const DECIDERS: &str = "compiler/src/diff/weigh/deciders.rs";
 const CHANGING: &str = "compiler/src/diff/draw/changing.rs";
 
 const TESTS: &[Narrow] = &[
@@ -15,6 +16,8 @@ const TESTS: &[Narrow] = &[
 ];
 
 const WIDE: &[Narrow] = &[(Compiler, "diff::tests::oracle::who_decides")];
+
+const FIRST: &[Narrow] = &[(Compiler, "diff::tests::oracle::who_decides_what_a_first")];
 
 const GROUPS: &[Narrow] = &[(Compiler, "diff::tests::groups")];
 
@@ -166,6 +169,34 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/diff/judge.rs",
         "self.candidates(Direction::In, header)",
         "self.candidates(Direction::Out, header)",
+        WIDE,
+    ),
+    fault(
+        1740,
+        "compiler/src/diff/near.rs",
+        "(one.0.min(other.0), one.1.max(other.1))",
+        "(one.0.max(other.0), one.1.max(other.1))",
+        FIRST,
+    ),
+    fault(
+        1741,
+        DECIDERS,
+        "which == Which::New || !self.is_new(other)",
+        "true",
+        WIDE,
+    ),
+    fault(
+        1742,
+        DECIDERS,
+        "nodes.push(node)",
+        "if FAULT { drop(node) } else { nodes.push(node) }",
+        FIRST,
+    ),
+    fault(
+        1743,
+        "compiler/src/diff/draw.rs",
+        "ahead >= place || left == Node::FALSE",
+        "ahead + usize::from(FAULT) >= place || left == Node::FALSE",
         WIDE,
     ),
 ];

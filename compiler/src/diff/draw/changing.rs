@@ -143,13 +143,7 @@ impl Drawing<'_, '_, '_> {
         let Some(id) = id else {
             return Ok(Vec::new());
         };
-        let outcome = self.space.outcome(self.topic, which, id)?;
-        let by = self.by_outcome(outcome, packets)?;
-        let owner = Owner::Pair(turn.place);
-        let by = by.into_iter();
-        Ok(by
-            .map(|(number, packets)| ((owner, number), packets))
-            .collect())
+        self.by_own(which, id, turn.place, packets)
     }
 
     /// Who decides a region whose packets all get something else than `but`.
