@@ -20,7 +20,7 @@ pub struct Store {
     pub(super) cache: Cache,
     budget: usize,
     /// How many more steps may be taken, those for nodes that were forgotten since included.
-    pub(super) work: u64,
+    work: u64,
     firsts: BTreeMap<Field, u32>,
     fields: Vec<Field>,
 }
