@@ -33,7 +33,6 @@ mod udp;
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
 
-use crate::beside::{beside, is_much};
 use crate::policy::{Direction, Policy};
 use crate::reading::Reading;
 use list::List;
@@ -67,9 +66,6 @@ sockc_grammar::codes! {
 
 /// The lints that say nothing unless they are asked for.
 pub const OPTIONAL: &[Code] = &[OVERLAP];
-
-/// So few rules are gone through in no time.
-const FEW: usize = 4096;
 
 /// How much work the lints of one direction may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,21 +106,11 @@ impl Care {
     }
 }
 
-/// What the rules of a policy give reason to say; by lint, then in order. The policies of its namespaces are asked by
-/// themselves. `own` is the policy's own file: rules of included files are there for other policies too.
+/// What the rules of a policy give reason to say, each looked at with those around it; by lint, then in order. The policies of
+/// its namespaces are asked by themselves. `own` is the policy's own file: rules of included files are there for other
+/// policies too.
 #[must_use]
-pub(crate) fn policy(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
-    let (others, mut found) = beside(
-        is_much(policy.rules.len(), FEW),
-        || others(policy),
-        || searched(policy, own, care),
-    );
-    found.extend(others);
-    found
-}
-
-/// What is found by looking at each rule with those around it.
-fn searched(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
+pub(crate) fn searched(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let mut cut_short = false;
     let mut enough = false;
@@ -149,8 +135,9 @@ fn searched(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
     found
 }
 
-/// What is found at a glance.
-fn others(policy: &Policy) -> Vec<Diagnostic> {
+/// What is seen at a glance; by lint, then in order.
+#[must_use]
+pub(crate) fn seen(policy: &Policy) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     essentials::check(policy, &mut found);
     udp::check(policy, &mut found);

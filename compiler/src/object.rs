@@ -10,7 +10,7 @@
 //! .rodata.NAME         the contents of one constant table, which loaders make a frozen map of
 //! license              "Dual MIT/GPL"
 //! .BTF, .BTF.ext       names, types, and which source line each instruction comes from
-//! .sockc.manifest      the manifest as JSON; other loaders pass over it
+//! .sockc.manifest      the manifest as JSON, then its counters as JSON, a row each; other loaders pass over it
 //! .sockc.lists          the texts of the lists of sets, packed; left out where there are none
 //! .sockc.netns.NAME    the object of one `for netns` block, whole; other loaders pass over it
 //! .sockc.sum            SHA-256 of the whole file, with zeros where the sum stands; other loaders pass over it
@@ -27,6 +27,7 @@ mod layout;
 mod lists;
 mod manifest;
 mod read;
+mod rows;
 mod strings;
 mod sum;
 mod types;
@@ -35,6 +36,7 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
+pub use manifest::decode_any as decode_manifest;
 pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
 pub(crate) use sum::check_sum;
 

@@ -34,9 +34,9 @@ impl Manifest {
 }
 
 /// The version of [`Manifest`]; another one is refused.
-pub const MANIFEST_VERSION: u32 = 5;
+pub const MANIFEST_VERSION: u32 = 6;
 
-/// What a runtime needs to know; travels in `.sockc.manifest` as JSON.
+/// What a runtime needs to know; travels in `.sockc.manifest` as JSON, the counters in rows of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// [`MANIFEST_VERSION`].

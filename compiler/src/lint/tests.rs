@@ -5,9 +5,10 @@ mod large;
 mod overlap;
 
 use cranelift_entity::EntityRef;
-use sockc_grammar::source::SourceMap;
+use sockc_grammar::diagnostic::{Code, Diagnostic};
+use sockc_grammar::source::{SourceId, SourceMap};
 
-use super::{CODES, policy as lint};
+use super::{CODES, Care, searched, seen};
 use crate::decide::decide;
 use crate::event::{Decider, Event, Header, Parsed, SocketAnswer, World};
 use crate::files::Texts;
@@ -440,7 +441,7 @@ fn two_rules_that_take_each_others_place_are_not_both_left_out() {
         allow tcp to any:23\n";
     let policy = resolved(text);
     let own = policy.rules[RuleId::new(0)].place.span.source;
-    let found = lint(&policy, own, super::Care::Thorough).into_iter();
+    let found = lint(&policy, own, Care::Thorough).into_iter();
     let help: Vec<_> = found
         .filter(|one| one.code == super::NO_EFFECT)
         .map(|one| one.help.unwrap().contains("check again"))
@@ -448,10 +449,15 @@ fn two_rules_that_take_each_others_place_are_not_both_left_out() {
     assert_eq!(help, [true, true]);
 }
 
+/// What the lints say of a policy.
+fn lint(policy: &Policy, own: SourceId, care: Care) -> Vec<Diagnostic> {
+    [searched(policy, own, care), seen(policy)].concat()
+}
+
 /// The rule that a warning of this code is at.
-fn reported(policy: &Policy, code: super::Code) -> Vec<RuleId> {
+fn reported(policy: &Policy, code: Code) -> Vec<RuleId> {
     let own = policy.rules[RuleId::new(0)].place.span.source;
-    let found = lint(policy, own, super::Care::Thorough)
+    let found = lint(policy, own, Care::Thorough)
         .into_iter()
         .filter(|one| one.code == code);
     found

@@ -1,10 +1,13 @@
-//! The manifest as JSON.
+//! The manifest as JSON: all of it but the counters, and after that the counters in rows.
 
 use serde::{Deserialize, Serialize};
 
-use super::{FEW, ObjectError};
+use super::ObjectError;
+use super::rows::Rows;
 use crate::artifact::{MANIFEST_VERSION, Manifest};
-use crate::beside::{beside, is_much};
+
+/// The first version whose counters stand in rows after the rest; before, they stood in it.
+const WITH_ROWS: u32 = 6;
 
 /// The part of every version of the manifest that stays.
 #[derive(Deserialize)]
@@ -12,55 +15,49 @@ struct Versioned {
     version: u32,
 }
 
-/// The counters of a manifest that has none, with the bracket that ends them. It stands nowhere else: in strings, quotes are escaped.
-const NO_COUNTERS: &[u8] = b"\"counters\":[]";
-
 /// The manifest's bytes.
 pub(super) fn encode(manifest: &Manifest) -> Result<Vec<u8>, ObjectError> {
-    match is_much(manifest.counters.len(), FEW) {
-        false => json(manifest),
-        true => in_parts(manifest),
-    }
+    let mut bytes = Vec::new();
+    write(&manifest.without_counters(), &mut bytes)?;
+    bytes.push(b'\n');
+    write(&Rows::of(&manifest.counters, &manifest.sources), &mut bytes)?;
+    Ok(bytes)
 }
 
-/// The same bytes, made of parts: each half of the counters, and the rest.
-fn in_parts(manifest: &Manifest) -> Result<Vec<u8>, ObjectError> {
-    let (first, last) = manifest.counters.split_at(manifest.counters.len() / 2);
-    let (last, (first, rest)) = beside(
-        true,
-        || json(last),
-        || (json(first), json(&manifest.without_counters())),
-    );
-    let (first, last, rest) = (first?, last?, rest?);
-    let mut places = rest.windows(NO_COUNTERS.len());
-    let place = places.position(|bytes| bytes == NO_COUNTERS);
-    let (Some(place), [inner @ .., _], [_, others @ ..]) = (place, &*first, &*last) else {
-        let what = "the manifest has no place for its counters".to_owned();
-        return Err(ObjectError::Unwritable { what });
-    };
-    let (head, tail) = rest.split_at(place + NO_COUNTERS.len());
-    let head = &head[..head.len() - b"[]".len()];
-    // What is left of the two lists is one: its first bracket is that of the first, its last that of the second.
-    Ok([head, inner, b",", others, tail].concat())
-}
-
-fn json(what: &(impl Serialize + ?Sized)) -> Result<Vec<u8>, ObjectError> {
-    serde_json::to_vec(what).map_err(|error| ObjectError::Unwritable {
+fn write(what: &impl Serialize, bytes: &mut Vec<u8>) -> Result<(), ObjectError> {
+    serde_json::to_writer(bytes, what).map_err(|error| ObjectError::Unwritable {
         what: format!("the manifest cannot be written as JSON ({error})"),
     })
+}
+
+/// The manifest in these bytes, of this version or an older one, for those who know what they read of it.
+///
+/// # Errors
+///
+/// Why it cannot be read, in words.
+pub fn decode_any(bytes: &[u8]) -> Result<Manifest, String> {
+    let said = |error: serde_json::Error| error.to_string();
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let mut manifest = Manifest::deserialize(&mut json).map_err(said)?;
+    if manifest.version >= WITH_ROWS {
+        let rows = Rows::deserialize(&mut json).map_err(said)?;
+        manifest.counters = rows.counters(&manifest.sources)?;
+    }
+    json.end().map_err(said)?;
+    Ok(manifest)
 }
 
 /// The manifest in these bytes. Where it is not one of this version, the version is looked at first: another one may differ in
 /// everything else.
 pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, ObjectError> {
-    let damaged = |error: serde_json::Error| {
-        ObjectError::damaged(format!("its manifest cannot be read ({error})"))
-    };
-    match serde_json::from_slice::<Manifest>(bytes) {
+    let damaged =
+        |cause: String| ObjectError::damaged(format!("its manifest cannot be read ({cause})"));
+    match decode_any(bytes) {
         Ok(manifest) if manifest.version == MANIFEST_VERSION => Ok(manifest),
         read => {
-            let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
-            match version {
+            let mut json = serde_json::Deserializer::from_slice(bytes);
+            let version = Versioned::deserialize(&mut json);
+            match version.map_err(|error| damaged(error.to_string()))?.version {
                 MANIFEST_VERSION => read.map_err(damaged),
                 found => Err(ObjectError::ManifestVersion { found }),
             }
@@ -74,29 +71,47 @@ mod tests {
     use crate::artifact::{Counter, CounterKind};
     use crate::location::Location;
 
-    /// Rules and policies may be called as the place is that is looked for.
-    #[test]
-    fn parts_are_what_the_whole_is() {
+    fn manifest(version: u32) -> Manifest {
         let counter = |line| Counter {
             kind: CounterKind::Rule,
             label: None,
-            location: Location::new("a.sk", line, "note \"\"counters\":[]\""),
+            location: Location::new("a.sk", line, "drop tcp"),
             direction: "in".into(),
             verdict: "drop".into(),
             audit: false,
             log: None,
             counted: true,
         };
-        for count in [2, 3, 5000] {
-            let manifest = Manifest {
-                policy: "\"counters\":[]".into(),
-                counters: (0..count).map(counter).collect(),
-                sources: vec![("\"counters\":[]".into(), "[]".into())],
-                ..Manifest::default()
-            };
-            let whole = serde_json::to_vec(&manifest).unwrap();
-            assert!(in_parts(&manifest).unwrap() == whole, "{count}");
-            assert!(encode(&manifest).unwrap() == whole, "{count}");
+        Manifest {
+            version,
+            policy: "a".into(),
+            counters: (0..4).map(counter).collect(),
+            sources: vec![("a.sk".into(), "drop tcp\n\ndrop tcp\n".into())],
+            ..Manifest::default()
         }
+    }
+
+    #[test]
+    fn a_manifest_comes_back() {
+        let manifest = manifest(MANIFEST_VERSION);
+        let bytes = encode(&manifest).unwrap();
+        assert_eq!(decode(&bytes).unwrap(), manifest);
+        for cut in 0..bytes.len() {
+            assert!(decode(&bytes[..cut]).is_err(), "{cut}");
+        }
+        assert!(decode(&[&*bytes, b"{}"].concat()).is_err());
+    }
+
+    /// A record that an older sockc left holds such a one.
+    #[test]
+    fn one_whose_counters_stand_in_it_is_read_by_those_who_ask_for_any() {
+        let old = manifest(WITH_ROWS - 1);
+        let bytes = serde_json::to_vec(&old).unwrap();
+        assert_eq!(decode_any(&bytes).unwrap(), old);
+        let found = WITH_ROWS - 1;
+        assert_eq!(decode(&bytes), Err(ObjectError::ManifestVersion { found }));
+        let next = encode(&manifest(MANIFEST_VERSION + 1)).unwrap();
+        let found = MANIFEST_VERSION + 1;
+        assert_eq!(decode(&next), Err(ObjectError::ManifestVersion { found }));
     }
 }

@@ -368,7 +368,7 @@ fn every_refusal_says_what_to_do() {
         ),
         (
             ObjectError::ManifestVersion { found: 7 },
-            "manifest version 7, this one reads 5",
+            "manifest version 7, this one reads 6",
             "compile the policy again",
         ),
         (

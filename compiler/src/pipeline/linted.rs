@@ -11,7 +11,7 @@ use super::compilation::Stop;
 use super::options::Job;
 use super::stages::{Analysed, analyse_all};
 use crate::beside::{beside, is_much};
-use crate::lint;
+use crate::lint::{self, Care};
 use crate::observer::Observer;
 use crate::policy::Policy;
 
@@ -32,15 +32,16 @@ pub(super) fn linted<T>(
         }
         Ok::<_, Stop>((done, said))
     };
-    let (lints, worked) = beside(
+    // The search is as long as the work without what is seen at a glance.
+    let (searched, worked) = beside(
         is_much(usize::from(job.care.is_some()) * 2, 1),
-        || lint(policy, job),
-        work,
+        || each(policy, job, |one, care| lint::searched(one, job.id, care)),
+        || work().map(|worked| (worked, each(policy, job, |one, _| lint::seen(one)))),
     );
-    let (done, said) = worked?;
-    let said = said.into_iter().zip(lints);
-    let said = said.flat_map(|(said, lints)| match said {
-        Ok(warnings) => warnings.into_iter().chain(lints).collect(),
+    let ((done, said), seen) = worked?;
+    let said = said.into_iter().zip(searched.into_iter().zip(seen));
+    let said = said.flat_map(|(said, (searched, seen))| match said {
+        Ok(warnings) => [warnings, searched, seen].concat(),
         Err(wrong) => wrong,
     });
     match done {
@@ -49,13 +50,14 @@ pub(super) fn linted<T>(
     }
 }
 
-/// What is probably not meant in a policy and in those inside it, with as much care as is asked for.
-fn lint(policy: &Policy, job: Job<'_>) -> Vec<Vec<Diagnostic>> {
-    let of = |policy| {
-        let care = job.care?;
-        Some(lint::policy(policy, job.id, care))
-    };
+/// What lints say of a policy and of those inside it, if they are asked.
+fn each(
+    policy: &Policy,
+    job: Job<'_>,
+    lint: impl Fn(&Policy, Care) -> Vec<Diagnostic>,
+) -> Vec<Vec<Diagnostic>> {
+    let asked = |policy| job.care.map(|care| lint(policy, care));
     with_inner(policy)
-        .map(|policy| of(policy).unwrap_or_default())
+        .map(|policy| asked(policy).unwrap_or_default())
         .collect()
 }

@@ -66,7 +66,7 @@ impl Targets {
         }
         let before = in_force(state);
         let renamed = match &before {
-            Some(before) => coverage::renamed(state, before)?,
+            Some(before) => coverage::renamed(state, (&before.hooks, &before.fillers))?,
             None => Vec::new(),
         };
         let present = netns::interfaces().map_err(at("list the interfaces"))?;

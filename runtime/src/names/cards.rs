@@ -8,7 +8,7 @@ use super::interfaces::There;
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
-use crate::state::in_force::record_in_force;
+use crate::state::in_force::hanging_in_force;
 use crate::sys::{driver, netns};
 
 /// The driver of a pair of virtual interfaces.
@@ -40,8 +40,9 @@ impl Card {
 pub fn cards(options: &Options, wanted: &[String]) -> Result<Vec<Card>, Error> {
     session::enter(options, |session| {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
-        let renamed = match record_in_force(&session.state)? {
-            Some(before) => coverage::renamed(&session.state, &before)?,
+        let state = &session.state;
+        let renamed = match hanging_in_force(state)? {
+            Some(before) => coverage::renamed(state, (&before.hooks, &before.fillers))?,
             None => Vec::new(),
         };
         let there = There {

@@ -12,6 +12,7 @@ use super::resolve::{self, NamedKind, NamedLoss};
 use crate::attach;
 use crate::error::{Error, at};
 use crate::groups::moved::{self, MovedGroup};
+use crate::hook::Point;
 use crate::state::State;
 use crate::state::record::{Attached, Record};
 use crate::sys::netns;
@@ -205,12 +206,18 @@ fn is_held(state: &State, record: &Record, index: u32, name: &str) -> Result<boo
 }
 
 fn packet_hooks(record: &Record) -> impl Iterator<Item = &Attached> {
-    record
-        .hooks
+    of_packets(&record.hooks, &record.fillers)
+}
+
+fn of_packets<'a>(
+    hooks: &'a [Attached],
+    fillers: &'a [Point],
+) -> impl Iterator<Item = &'a Attached> {
+    hooks
         .iter()
         .filter(|attached| attached.hook.point.is_packet())
         // Where only slots of named sockets are filled, no rule holds.
-        .filter(|attached| !record.fillers.contains(&attached.hook.point))
+        .filter(|attached| !fillers.contains(&attached.hook.point))
 }
 
 fn is_alive(state: &State, attached: &Attached) -> Result<bool, Error> {
@@ -271,10 +278,13 @@ pub(crate) fn without_interface<'a>(
 }
 
 /// The interfaces that the policy in force holds on under another name than it was put on: index, and the name then.
-pub(crate) fn renamed(state: &State, record: &Record) -> Result<Vec<(u32, String)>, Error> {
+pub(crate) fn renamed(
+    state: &State,
+    (hooks, fillers): (&[Attached], &[Point]),
+) -> Result<Vec<(u32, String)>, Error> {
     let present = present()?;
     let mut found: Vec<(u32, String)> = Vec::new();
-    for attached in packet_hooks(record) {
+    for attached in of_packets(hooks, fillers) {
         let fate = fate(state, attached, &present)?;
         let index = u32::try_from(attached.hook.target);
         if let (Some(MovedTo::Renamed(_)), Ok(index)) = (fate, index) {
@@ -289,7 +299,7 @@ pub(crate) fn renamed(state: &State, record: &Record) -> Result<Vec<(u32, String
 /// What the interfaces are called now that the policy in force holds on under another name than it was put on, by index.
 pub(crate) fn names(state: &State, record: &Record) -> Result<Vec<(u32, String)>, Error> {
     let present = present()?;
-    let renamed = renamed(state, record)?;
+    let renamed = renamed(state, (&record.hooks, &record.fillers))?;
     let is_renamed = |index: &u32| renamed.iter().any(|(there, _)| there == index);
     let names = present.into_iter().filter(|(index, _)| is_renamed(index));
     Ok(names.collect())

@@ -7,6 +7,9 @@ use std::collections::HashMap;
 
 use sockc_compiler::artifact::{Counter, CounterKind};
 
+/// So few counters that changed are compared with each that did not.
+const FEW: usize = 8;
+
 /// What two counters have in common of which one inherits from the other. A label is the rule's identity; without one its
 /// meaning is, which its text stands for.
 #[derive(PartialEq, Eq, Hash)]
@@ -68,14 +71,38 @@ impl<'a> Left<'a> {
 pub(crate) fn heirs(old: &[Counter], new: &[Counter]) -> Vec<Option<usize>> {
     // Most policies change little: what stands at the beginning of both needs no search. The first of several that are the
     // same inherits first, so this is what a search would find.
-    let pairs = old.iter().zip(new);
-    let same = pairs
-        .take_while(|(old, new)| Identity::of(old) == Identity::of(new))
-        .count();
-    let mut left = Left::of(old, same);
-    let rest = new.iter().skip(same);
+    let same = alike(old.iter().zip(new));
+    let ends = same_ends(&old[same..], &new[same..]);
+    let searched = old.len() - ends;
+    let mut left = Left::of(&old[..searched], same);
+    let rest = new[..new.len() - ends].iter().skip(same);
     let found = rest.map(|counter| left.take(&Identity::of(counter)));
-    (0..same).map(Some).chain(found).collect()
+    let last = (searched..old.len()).map(Some);
+    (0..same).map(Some).chain(found).chain(last).collect()
+}
+
+/// How many pairs in a row are of one identity.
+fn alike<'a>(pairs: impl Iterator<Item = (&'a Counter, &'a Counter)>) -> usize {
+    let pairs = pairs.take_while(|(old, new)| Identity::of(old) == Identity::of(new));
+    pairs.count()
+}
+
+/// How many at the end of both inherit in order: they are the same, and no counter ahead of them is the same as one of them, which
+/// would inherit first.
+fn same_ends(old: &[Counter], new: &[Counter]) -> usize {
+    let ends = alike(old.iter().rev().zip(new.iter().rev()));
+    let ahead = |all: &'_ [Counter]| all.len() - ends;
+    if ahead(old) + ahead(new) > FEW {
+        return 0;
+    }
+    let (old_ahead, last) = old.split_at(ahead(old));
+    let between = old_ahead.iter().chain(&new[..ahead(new)]);
+    let between: Vec<_> = between.map(Identity::of).collect();
+    let is_between = |counter| between.contains(&Identity::of(counter));
+    match last.iter().any(is_between) {
+        true => 0,
+        false => ends,
+    }
 }
 
 #[cfg(test)]
@@ -102,8 +129,8 @@ mod tests {
             .collect()
     }
 
-    /// Counters of few identities, so that many are the same.
-    fn drawn(seed: &mut u64, count: usize) -> Vec<Counter> {
+    /// Counters of few identities, so that many are the same; with more `texts`, fewer are.
+    fn drawn(seed: &mut u64, count: usize, texts: u64) -> Vec<Counter> {
         let mut draw = |bound: u64| {
             *seed ^= *seed << 13;
             *seed ^= *seed >> 7;
@@ -119,7 +146,7 @@ mod tests {
             .map(|_| Counter {
                 kind: kinds[usize::try_from(draw(3)).unwrap()],
                 label: (draw(3) == 0).then(|| draw(2).to_string()),
-                location: Location::new("a.sk", 1, draw(3).to_string()),
+                location: Location::new("a.sk", 1, draw(texts).to_string()),
                 direction: ["in", "out"][usize::from(draw(4) == 0)].to_owned(),
                 verdict: ["drop", "allow"][usize::from(draw(4) == 0)].to_owned(),
                 audit: false,
@@ -133,8 +160,9 @@ mod tests {
     fn the_walk_finds_what_looking_at_each_would() {
         let mut seed = 0x9e37_79b9_7f4a_7c15;
         for round in 0..200 {
-            let old = drawn(&mut seed, round % 40);
-            let mut new = drawn(&mut seed, round % 7);
+            let texts = [3, 1000][usize::from(round % 4 == 0)];
+            let old = drawn(&mut seed, round % 40, texts);
+            let mut new = drawn(&mut seed, round % 7, texts);
             // Of some, most stayed as it was.
             if round % 2 == 0 {
                 let at = old.len() / 2;

@@ -8,6 +8,7 @@
 use std::path::Path;
 
 use super::State;
+use super::hanging::Hanging;
 use super::namespaces::Owner;
 use super::record::Record;
 use crate::error::Error;
@@ -40,6 +41,11 @@ fn found<T>(state: &State, read: impl Fn(&Path) -> Result<T, Error>) -> Result<O
 /// The record alone.
 pub(crate) fn record_in_force(state: &State) -> Result<Option<Record>, Error> {
     found(state, Record::read_alone)
+}
+
+/// What hangs where, alone.
+pub(crate) fn hanging_in_force(state: &State) -> Result<Option<Hanging>, Error> {
+    found(state, Hanging::read)
 }
 
 fn of_generation<T>(

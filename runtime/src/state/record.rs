@@ -20,9 +20,10 @@ use crate::probe::streams::Faults;
 use crate::sys::netns::Namespace;
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// The oldest one that is read. The counters of version 3 do not stand in blocks, which their maps say themselves; a sockc that
-/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always.
+/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always; in
+/// those of version 5 its counters do not stand in rows.
 const OLDEST: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
@@ -207,12 +208,7 @@ impl Record {
         if let Some(known) = id.and_then(known) {
             return Ok(known);
         }
-        let (length, beginning) = json(kept, path)?;
-        let json = kept.read(HEAD, length);
-        let json = json.map_err(|error| unreadable(path, error))?;
-        if json.len() < length {
-            return Err(cut_short(path));
-        }
+        let (json, beginning) = part_in_json(kept, path)?;
         let mut record = Self::parse(&json, path)?;
         if let Some(place) = record.in_object {
             record.manifest = manifest(kept, place, beginning, path)?;
@@ -226,14 +222,31 @@ impl Record {
     fn parse(json: &[u8], path: &Path) -> Result<Self, Error> {
         let record: Self =
             serde_json::from_slice(json).map_err(|error| damaged(path, error.to_string()))?;
-        if !(OLDEST..=VERSION).contains(&record.version) {
-            return Err(damaged(
-                path,
-                "another version of sockc wrote it".to_owned(),
-            ));
-        }
+        check_version(record.version, path)?;
         Ok(record)
     }
+}
+
+/// Refuses what another sockc wrote, of which this one does not know what it says.
+pub(super) fn check_version(version: u32, path: &Path) -> Result<(), Error> {
+    match (OLDEST..=VERSION).contains(&version) {
+        true => Ok(()),
+        false => Err(damaged(
+            path,
+            "another version of sockc wrote it".to_owned(),
+        )),
+    }
+}
+
+/// The JSON in a map, and where the object behind it begins.
+pub(super) fn part_in_json(kept: &Kept, path: &Path) -> Result<(Vec<u8>, usize), Error> {
+    let (length, beginning) = json(kept, path)?;
+    let json = kept.read(HEAD, length);
+    let json = json.map_err(|error| unreadable(path, error))?;
+    if json.len() < length {
+        return Err(cut_short(path));
+    }
+    Ok((json, beginning))
 }
 
 /// How long the JSON in a map is, and where the object behind it begins.
@@ -264,9 +277,8 @@ fn manifest(
     if bytes.len() < length {
         return Err(cut_short(path));
     }
-    let read = serde_json::from_slice(&bytes);
-    read.map(Arc::new)
-        .map_err(|error| damaged(path, error.to_string()))
+    let read = object::decode_manifest(&bytes);
+    read.map(Arc::new).map_err(|cause| damaged(path, cause))
 }
 
 /// A manifest that several have, as JSON.
@@ -304,7 +316,7 @@ fn remember(id: u32, record: &Record) {
     all.push_front((id, record.clone()));
 }
 
-fn damaged(path: &Path, cause: String) -> Error {
+pub(super) fn damaged(path: &Path, cause: String) -> Error {
     Error::State {
         path: path.to_owned(),
         cause,

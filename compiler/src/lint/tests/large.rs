@@ -104,7 +104,7 @@ fn where_a_policy_is_compiled_enough_is_enough() {
     for (text, code) in [(covered, UNREACHABLE), (idle, NO_EFFECT)] {
         let policy = resolved(&text);
         let of = |care, code: Code| -> Vec<_> {
-            let found = crate::lint::policy(&policy, SourceId(0), care).into_iter();
+            let found = super::lint(&policy, SourceId(0), care).into_iter();
             found.filter(|one| one.code == code).collect()
         };
         let (all, some) = (of(Care::Thorough, code), of(Care::Quick, code));
@@ -119,6 +119,6 @@ fn where_a_policy_is_compiled_enough_is_enough() {
 
 fn reported_codes(policy: &Policy) -> Vec<Code> {
     let own = SourceId(0);
-    let found = crate::lint::policy(policy, own, Care::Thorough);
+    let found = super::lint(policy, own, Care::Thorough);
     found.into_iter().map(|one| one.code).collect()
 }
