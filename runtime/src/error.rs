@@ -16,6 +16,17 @@ pub(crate) use cause::{
 use crate::prefix::Prefix;
 use crate::sys::netns;
 
+/// Why a state folder is not one that sockc uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposed {
+    /// Its mode lets others change it.
+    Mode,
+    /// It belongs to the user of this number.
+    Owner(u32),
+    /// It is no folder.
+    NoFolder,
+}
+
 /// Why the runtime did not do what it was asked.
 #[derive(Debug)]
 pub enum Error {
@@ -35,8 +46,8 @@ pub enum Error {
     Untrusted {
         /// The folder.
         path: PathBuf,
-        /// Whether it is our own folder, whose mode somebody changed.
-        ours: bool,
+        /// How it came to that.
+        why: Exposed,
     },
     /// The network namespace cannot be opened or entered.
     Netns {

@@ -61,7 +61,7 @@ pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use elsewhere::{OtherNamespace, others, others_near};
-pub use error::Error;
+pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
 pub use hook::Means;

@@ -42,7 +42,7 @@ use sockc_compiler::artifact::MapKind;
 
 pub(crate) use lock::{Access, Lock};
 
-use crate::error::{Error, at, unreadable};
+use crate::error::{Error, Exposed, at, unreadable};
 use crate::hook::{Hook, Point};
 use crate::sys::retry::again;
 use crate::sys::{bpffs, map, netns};
@@ -92,11 +92,9 @@ impl State {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
                 about => about.map_err(|cause| unreadable(folder, cause))?,
             };
-            if !is_ours(&about) {
-                return Err(Error::Untrusted {
-                    path: folder.to_owned(),
-                    ours: is_our_folder(&about),
-                });
+            if let Some(why) = exposed(&about) {
+                let path = folder.to_owned();
+                return Err(Error::Untrusted { path, why });
             }
         }
         Ok(())
@@ -403,15 +401,16 @@ pub(crate) fn read_word(path: &Path) -> Result<Option<u32>, Error> {
 /// What is being done when the word is read.
 const READ_WORD: &str = "read which policy is in force";
 
-/// Whether a folder is one, and nobody but root or we can change what is in it.
-fn is_ours(about: &fs::Metadata) -> bool {
-    is_our_folder(about) && about.mode() & 0o022 == 0
-}
-
-fn is_our_folder(about: &fs::Metadata) -> bool {
+/// Why a folder is not used: it is none, or others than root and we can change what is in it.
+fn exposed(about: &fs::Metadata) -> Option<Exposed> {
     let owner = about.uid();
     let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();
-    about.is_dir() && ours
+    match (about.is_dir(), ours, about.mode() & 0o022) {
+        (false, ..) => Some(Exposed::NoFolder),
+        (true, false, _) => Some(Exposed::Owner(owner)),
+        (true, true, 0) => None,
+        (true, true, _) => Some(Exposed::Mode),
+    }
 }
 
 /// Makes a folder and those above it, for the owner and the group.

@@ -294,6 +294,7 @@ impl<'a> Work<'a> {
         self.note_gone_groups();
         self.note_skipped_interfaces();
         self.note_owners();
+        self.note_lost_counters();
         self.note_intercepted();
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::cause::passes;
-use super::{Error, is_damage};
+use super::{Error, Exposed, is_damage};
 use crate::hook::is_dispatcher;
 use crate::sys::{cgroup, nsid};
 
@@ -29,14 +29,19 @@ impl fmt::Display for Error {
                     false => Ok(()),
                 }
             }
-            Self::Untrusted { path, ours: true } => write!(
+            Self::Untrusted { path, why: Exposed::Mode } => write!(
                 f,
                 "others can change {path}, so sockc does not use it, and nothing was changed; `chmod 0750 {path}` shuts them out, and then `sockc status` says whether anybody changed what is in it",
                 path = path.display()
             ),
-            Self::Untrusted { path, ours: false } => write!(
+            Self::Untrusted { path, why: Exposed::Owner(owner) } => write!(
                 f,
-                "others can change {}, so sockc does not use it; look at what is there, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                "{path} belongs to the user {owner}, who can change it, so sockc does not use it, and nothing was changed; where a policy is in force, to remove it would take that off: `chown root {path}` and `chmod 0750 {path}` shut others out, and then `sockc status` says whether anybody changed what is in it. Where sockc did not make it, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                path = path.display()
+            ),
+            Self::Untrusted { path, why: Exposed::NoFolder } => write!(
+                f,
+                "{} is no folder, so sockc does not use it; look at what is there, remove it by hand, and mount the bpf file system with `-o mode=0700`",
                 path.display()
             ),
             Self::Netns { name, cause } if name.is_empty() => {

@@ -23,6 +23,7 @@ use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared};
 use crate::options::Options;
 use crate::prefix::Prefix;
+use crate::state::pins;
 use crate::state::record::Record;
 use crate::state::{Access, State};
 use crate::sys::map::Shape;
@@ -216,6 +217,11 @@ impl<'a> Opened<'a> {
         record: &'a Record,
         access: Access,
     ) -> Result<Self, Error> {
+        let entries = ENTRIES.name(&plan.nodes);
+        let of_object = [&plan.state, &plan.plans, &plan.heads, &plan.nodes];
+        let of_trie = [&plan.trie, &plan.classes, &entries];
+        let is_of_it = |name: &str| of_object.iter().chain(&of_trie).any(|one| *one == name);
+        pins::check_maps(state, record, is_of_it)?;
         Self::open(plan, &record.manifest, (state, record.generation), access)
     }
 

@@ -20,6 +20,7 @@ use crate::groups::refused;
 use crate::load::Kept;
 use crate::options::Options;
 use crate::prefix::Prefix;
+use crate::state::pins;
 use crate::state::record::Record;
 use crate::state::{Access, State, pinned_map};
 use crate::sys::map::Shape;
@@ -268,6 +269,9 @@ fn change(
 
 /// The maps of a set of a generation.
 fn open(plan: &SetPlan, state: &State, record: &Record, access: Access) -> Result<SetMaps, Error> {
+    let due = DUE.name(&plan.map);
+    let is_of_it = |name: &str| name == due || maps_of(plan).contains(&name);
+    pins::check_maps(state, record, is_of_it)?;
     SetMaps::open(plan, access == Access::Change, |name, kind| {
         pinned_map(&state.map(record.generation, name), kind)
     })

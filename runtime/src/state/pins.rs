@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::pin::{Made, Pin, look};
 use super::record::Record;
 use super::{State, names};
-use crate::error::{Error, at};
+use crate::error::{Error, at, unless_passing};
 use crate::hook::{NEXT, On, READERS};
 
 /// What is being done when pins are looked at.
@@ -60,6 +60,42 @@ pub(crate) fn of_generation(state: &State, record: &Record) -> Result<Vec<PathBu
     let mut paths = below(state, &folder.join("map"))?;
     paths.extend(below(state, &folder.join("prog"))?);
     Ok(paths)
+}
+
+/// Refuses what uses a map of a generation where somebody put another one in its place, which no program looks at. `asked` says of
+/// which it is to be known, by their names; one that is gone is told where it is opened.
+pub(crate) fn check_maps(
+    state: &State,
+    record: &Record,
+    asked: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    let folder = PathBuf::from(record.generation.to_string()).join("map");
+    for pin in record.pins.iter().flatten() {
+        let name = pin.path.strip_prefix(&folder).ok().and_then(Path::to_str);
+        if !name.is_some_and(&asked) {
+            continue;
+        }
+        let there = id(state, record, pin)?;
+        if there.is_some_and(|id| id != pin.made.id()) {
+            return Err(another(state, pin));
+        }
+    }
+    Ok(())
+}
+
+/// The kernel's id of what is at a pin now; `None` if that is gone, or nothing that can be looked at.
+pub(crate) fn id(state: &State, record: &Record, pin: &Pin) -> Result<Option<u32>, Error> {
+    let there = look(state, record.generation, &pin.path, Some(pin.made.id()));
+    let there = unless_passing(&state.root().join(&pin.path), there.map(Some))?;
+    Ok(there.map(|there| there.id()))
+}
+
+/// That something else is at a pin.
+pub(crate) fn another(state: &State, pin: &Pin) -> Error {
+    Error::State {
+        path: state.root().join(&pin.path),
+        cause: "it is not the map that sockc left there".to_owned(),
+    }
 }
 
 /// The path of the slots of a point.

@@ -6,12 +6,13 @@
 //! the size of a value says.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::{Counter, Manifest};
 use sockc_compiler::counter_blocks::{self, BLOCK, COUNTER};
 
 use super::heirs::heirs;
+use super::pins;
 use super::record::Record;
 use super::{State, pinned};
 use crate::error::{Error, at};
@@ -86,7 +87,7 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         old => old?,
     };
     let totals = match totals(state, &old) {
-        // What somebody else removed has no total any more; `status` told so as long as it was in force.
+        // What somebody else removed has no total any more; `apply` and `status` told so.
         Err(Error::State { .. }) => Vec::new(),
         totals => totals?,
     };
@@ -120,6 +121,7 @@ fn assign(old: &[Counter], totals: &[Total], new: &[Counter]) -> Vec<Total> {
 
 /// The totals of a generation, by counter, older ones included.
 pub(crate) fn totals(state: &State, record: &Record) -> Result<Vec<Total>, Error> {
+    pins::check_maps(state, record, |name| [COUNTERS, CARRIED].contains(&name))?;
     let mut totals = vec![Total::default(); record.manifest.counters.len()];
     for name in [COUNTERS, CARRIED] {
         let path = state.map(record.generation, name);
@@ -128,6 +130,14 @@ pub(crate) fn totals(state: &State, record: &Record) -> Result<Vec<Total>, Error
         }
     }
     Ok(totals)
+}
+
+/// The pin of a map of counts that somebody removed: what it counted, and with it all else, does not come over.
+pub(crate) fn removed(state: &State, record: &Record) -> Option<PathBuf> {
+    let mut maps = [COUNTERS, CARRIED]
+        .map(|name| state.map(record.generation, name))
+        .into_iter();
+    maps.find(|path| was_pinned(state, record, path) && !path.exists())
 }
 
 /// Whether a pin was there when the policy was put in force: one that counts nothing has no map for it. Only the record of an

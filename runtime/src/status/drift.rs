@@ -241,17 +241,12 @@ pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> 
             .any(|top| pin.path.starts_with(top))
     };
     for pin in record.pins.iter().flatten().filter(ground) {
-        let path = state.root().join(&pin.path);
-        let there = pin::look(state, record.generation, &pin.path, Some(pin.made.id()));
-        let there = unless_passing(&path, there.map(Some))?;
-        if there.is_none_or(|there| there.id() != pin.made.id()) {
-            return Err(Error::State {
-                path,
-                cause: "it is not the map that sockc left there".to_owned(),
-            });
+        if pins::id(state, record, pin)? != Some(pin.made.id()) {
+            return Err(pins::another(state, pin));
         }
     }
-    Ok(())
+    // What is in these would come over, and what the policy in force has would not.
+    pins::check_maps(state, record, |_| true)
 }
 
 /// An object in words; of one that is not as `left` was, what is other.

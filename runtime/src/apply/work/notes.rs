@@ -15,6 +15,7 @@ use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
 use crate::state::record::Attached;
+use crate::state::totals;
 
 /// Whether a hook decides what a group's processes do.
 fn is_of_group(attached: &Attached) -> bool {
@@ -44,6 +45,17 @@ impl Work<'_> {
         // What cannot be read now is told by the step that takes it back.
         let spare = delivery::spare(&self.session.state, plan).unwrap_or_default();
         self.notes.extend(spare.into_iter().map(taken_back));
+    }
+
+    pub(super) fn note_lost_counters(&mut self) {
+        let before = self.before.as_ref();
+        let removed = before.and_then(|before| totals::removed(&self.session.state, before));
+        self.notes.extend(removed.map(|path| {
+            format!(
+                "all counters begin at 0: somebody removed {}, which held some of what the policy before had counted",
+                path.display()
+            )
+        }));
     }
 
     pub(super) fn note_owners(&mut self) {
