@@ -14,6 +14,8 @@ pub(crate) use endpoint::bare_ipv6;
 pub(crate) use expected::Expected;
 pub(crate) use file::of_another_tool;
 
+use std::borrow::Cow;
+
 use crate::ast::Direction;
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
@@ -96,6 +98,17 @@ pub(crate) fn not_understood(place: Span) -> Diagnostic {
         place,
         "here",
     )
+}
+
+/// So many letters of a word are shown.
+const SHOWN: usize = 60;
+
+/// A word as it is shown: what nobody means to write may be of any length.
+fn shortened(word: &str) -> Cow<'_, str> {
+    match word.char_indices().nth(SHOWN) {
+        Some((end, _)) => Cow::Owned(format!("{}…", word.get(..end).unwrap_or(word))),
+        None => Cow::Borrowed(word),
+    }
 }
 
 impl Failure<'_> {
@@ -334,7 +347,7 @@ impl Failure<'_> {
         };
         let diagnostic = self.error(
             codes::UNKNOWN_WORD,
-            format!("unknown word `{word}`"),
+            format!("unknown word `{}`", shortened(word)),
             self.span(word.len()),
             label,
         );

@@ -48,15 +48,16 @@ impl Compiled {
     }
 
     /// The same for whoever looks at single packets: `expect` lines are not asked, since one that does not hold is what
-    /// somebody wants to look at.
+    /// somebody wants to look at; and there is no word of what may not be meant, which is no part of the answer.
     pub(crate) fn to_look_at(path: &Path, output: &mut Output) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;
         let baseline = Target::baseline();
         let options = Options {
             expects: Expects::LeftOut,
+            lints: pipeline::Lints::LeftOut,
             ..Options::from(&baseline)
         };
-        Self::portable_with(text, options, &Lints::default(), For::Looking, output)
+        Self::portable_with(text, options, &Lints::silent(), For::Looking, output)
     }
 
     /// The same of a text, without a word of what may not be meant.

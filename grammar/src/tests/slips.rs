@@ -520,3 +520,20 @@ fn what_is_expected_after_ecn_is_its_names() {
         );
     }
 }
+
+#[test]
+fn a_word_that_nobody_means_is_not_said_whole() {
+    // Letters of more than a byte are not cut in two.
+    for word in ["a", "\u{e9}a"] {
+        let (_, mistakes) = read(&format!("drop from {}", word.repeat(100_000)));
+        assert_eq!(mistakes.len(), 1, "{word}");
+        assert!(mistakes[0].message.len() < 300, "{word}");
+    }
+    let (_, mistakes) = read(&format!("drop from {}", "a".repeat(100_000)));
+    assert_eq!(mistakes[0].code.0, "E0102");
+    assert!(
+        mistakes[0].message.ends_with("aaa…`"),
+        "{}",
+        mistakes[0].message
+    );
+}

@@ -206,7 +206,7 @@ impl fmt::Display for Error {
             ),
             Self::State { path, cause } => write!(
                 f,
-                "{} is not as sockc left it: {cause}. What packets meet was not changed; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
+                "{} is not as sockc left it: {cause}. This command changed nothing, and what packets meet may be another thing by that; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
                 path.display()
             ),
             Self::Elsewhere { bpffs, hooks } => write!(

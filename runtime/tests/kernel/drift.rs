@@ -8,7 +8,7 @@ use aya::programs::SchedClassifier;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::tc::SchedClassifierLink;
 use sockc_compiler::artifact::{AttachPoint, MapKind};
-use sockc_runtime::{Drift, Error, Expiry, set_add, set_list, status, unload};
+use sockc_runtime::{Applied, Drift, Error, Expiry, set_add, set_list, status, unload};
 
 use crate::live_sets::{banning, prefix};
 
@@ -260,6 +260,64 @@ fn a_map_in_the_place_of_ours_is_not_built_on() {
         let error = drops().apply(&space.options).unwrap_err();
         assert!(error.to_string().contains("sockc unload"), "{error}");
         assert!(!datagram_arrives());
+    });
+}
+
+/// Programs go on with the map that was there; one of the same shape in its place is taken for it by nobody.
+#[test]
+fn a_map_in_the_place_of_a_sets_is_not_taken_over() {
+    if !bpftool() {
+        return;
+    }
+    for (end, made) in [
+        (
+            "/map/set_a",
+            "lpm_trie key 24 value 24 entries 10 name x flags 1",
+        ),
+        ("/map/cur_a", "array key 4 value 24 entries 1 name x"),
+        (
+            "/map/set_a-due",
+            "lpm_trie key 24 value 24 entries 10 name x flags 1",
+        ),
+    ] {
+        inside(move |space| {
+            banning("a", 4).apply(&space.options).unwrap();
+            let add = || {
+                let members = [prefix("10.0.0.1")];
+                set_add(&space.options, "banned", &members, Expiry::Never)
+            };
+            add().unwrap();
+            let path = pin(space, end);
+            fs::remove_file(&path).unwrap();
+            run(&format!("bpftool map create {path} type {made}"));
+            let tree = space.tree();
+            for error in [
+                add().unwrap_err(),
+                set_list(&space.options, "banned").unwrap_err(),
+                banning("a", 4).apply(&space.options).unwrap_err(),
+                banning("next", 4).apply(&space.options).unwrap_err(),
+            ] {
+                assert!(error.is_damage(), "{end}: {error}");
+                assert!(error.to_string().contains(end), "{end}: {error}");
+            }
+            assert_eq!(space.tree(), tree, "{end}");
+        });
+    }
+}
+
+#[test]
+fn counts_that_somebody_removed_are_told_by_who_would_carry_them_over() {
+    inside(|space| {
+        let lost = |applied: &Applied| {
+            let mut notes = applied.notes.iter();
+            notes.any(|note| note.contains("all counters begin at 0"))
+        };
+        for _ in 0..2 {
+            assert!(!lost(&drops().apply(&space.options).unwrap()));
+        }
+        fs::remove_file(pin(space, "/map/carried")).unwrap();
+        assert!(lost(&drops().apply(&space.options).unwrap()));
+        assert!(!lost(&drops().apply(&space.options).unwrap()));
     });
 }
 

@@ -63,6 +63,9 @@ struct Live {
     max: u32,
 }
 
+/// So many rates are told one by one.
+const SHOWN: usize = 8;
+
 /// Pairs that are spliced.
 #[derive(Serialize)]
 struct Pairs {
@@ -243,8 +246,12 @@ impl Facts {
             "not counted"
         };
         row("rules", format!("{}, {counting}", self.rules));
-        for rate in &self.rates {
+        for rate in self.rates.iter().take(SHOWN) {
             row("rate", rate.clone());
+        }
+        match self.rates.len().saturating_sub(SHOWN) {
+            0 => {}
+            more => row("rate", format!("… and {more} more, which `--json` lists")),
         }
         for set in &self.sets {
             row("live set", set.words("element"));
