@@ -20,9 +20,10 @@ use crate::probe::streams::Faults;
 use crate::sys::netns::Namespace;
 
 /// The version of [`Record`] and of the dispatchers.
-const VERSION: u32 = 5;
+const VERSION: u32 = 6;
 /// The oldest one that is read. The counters of version 3 do not stand in blocks, which their maps say themselves; a sockc that
-/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always.
+/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always. A sockc
+/// that knows no trials would remove what comes back after one.
 const OLDEST: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
@@ -73,6 +74,12 @@ pub(crate) struct Record {
     /// What the kernel does otherwise on the connections that are taken in; an older sockc did not try.
     #[serde(default)]
     pub(crate) faults: Option<Faults>,
+    /// The SSH connection that it was put in force on trial from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connection: Option<String>,
+    /// For how long it was put in force on trial, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) within: Option<u64>,
 }
 
 /// What was found of what a policy names.
@@ -121,6 +128,8 @@ impl Record {
             pins: None,
             named: None,
             faults: None,
+            connection: None,
+            within: None,
         }
     }
 
