@@ -1,5 +1,6 @@
 //! The command line.
 
+mod confirm;
 mod diff;
 pub(crate) mod duration;
 pub(crate) mod element;
@@ -19,6 +20,7 @@ use sockc_runtime::Prefix;
 
 use element::element;
 
+pub(crate) use confirm::Confirm;
 pub(crate) use diff::{Diff, View};
 pub(crate) use import::{ImportVerb, Tubular};
 pub(crate) use live::{
@@ -99,6 +101,12 @@ pub(crate) enum Verb {
     /// Put a policy in force, all of it or nothing
     #[command(after_help = examples::APPLY)]
     Apply(Apply),
+    /// Keep what `apply --confirm` has put in force
+    #[command(after_help = examples::CONFIRM)]
+    Confirm(Confirm),
+    /// Bring back what was in force before what waits to be confirmed
+    #[command(after_help = examples::ROLLBACK)]
+    Rollback(Deployment),
     /// Show what is in force
     #[command(after_help = examples::STATUS)]
     Status(Deployment),

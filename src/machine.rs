@@ -9,7 +9,9 @@ pub(crate) mod entries;
 pub(crate) mod local;
 pub(crate) mod others;
 pub(crate) mod otherwise;
+pub(crate) mod remote;
 pub(crate) mod slots;
+pub(crate) mod waiting;
 
 use sockc_runtime::{Error, Means, Options};
 
@@ -45,6 +47,10 @@ fn ended_by(error: &Error) -> Exit {
         Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
         error if error.is_damage() => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
+        Error::OnTrial { .. }
+        | Error::TooLate { .. }
+        | Error::NoneOnTrial { .. }
+        | Error::SameConnection { .. } => Exit::Guard,
         _ => Exit::Refused,
     }
 }

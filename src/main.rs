@@ -21,8 +21,8 @@ use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
-    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, import, man,
-    map, plan, set, show, socket, status, trial, unload,
+    apply, check, compile, completions, confirm, counters, diff, explain, explain_code, fmt,
+    import, man, map, plan, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -62,6 +62,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
+        Verb::Confirm(arguments) => confirm::run(arguments, output),
+        Verb::Rollback(place) => confirm::roll_back(place, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),

@@ -219,6 +219,11 @@ impl Output {
         io::stdin().is_terminal() && io::stderr().is_terminal()
     }
 
+    /// Whether somebody reads what is printed, and can type.
+    pub(crate) fn is_on_terminal(&self) -> bool {
+        io::stdin().is_terminal() && io::stdout().is_terminal()
+    }
+
     /// Asks for consent where somebody can answer; elsewhere, and with `yes`, it is given.
     pub(crate) fn consent(&mut self, yes: bool, question: impl Display) -> bool {
         if yes || !self.can_ask() {

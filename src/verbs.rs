@@ -4,6 +4,7 @@ pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod compile;
 pub(crate) mod completions;
+pub(crate) mod confirm;
 pub(crate) mod counters;
 pub(crate) mod diff;
 pub(crate) mod explain;

@@ -28,10 +28,21 @@ impl Active<'_> {
     }
 }
 
-/// Runs `work` on the policy in force, which nobody changes meanwhile; `access` says whether `work` does.
+/// Runs `work` on the policy in force, which nobody changes meanwhile; `access` says whether `work` does. While a policy is on trial
+/// nothing is changed.
 pub(crate) fn with<T: Send>(
     options: &Options,
     access: Access,
+    work: impl FnOnce(&Active<'_>) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    with_trial(options, access, false, work)
+}
+
+/// The same; `on_trial_too` is for work that asks by itself whether what it changes is of both policies.
+pub(crate) fn with_trial<T: Send>(
+    options: &Options,
+    access: Access,
+    on_trial_too: bool,
     work: impl FnOnce(&Active<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     session::enter(options, |session| {
@@ -41,6 +52,9 @@ pub(crate) fn with<T: Send>(
             elsewhere::refuse(session, &options.bpffs)?;
         }
         let _lock = lock.ok_or(Error::NothingInForce)?;
+        if access == Access::Change && !on_trial_too {
+            session.state.refuse_on_trial()?;
+        }
         let record = match access {
             Access::Change => reconcile_in_force(session, options)?,
             Access::Read => record_in_force(&session.state)?,

@@ -12,6 +12,7 @@ pub(crate) mod forecast;
 mod repin;
 mod steps;
 mod targets;
+mod trial;
 mod work;
 
 use std::sync::Arc;
@@ -90,6 +91,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
+        session.state.refuse_on_trial()?;
         Standpoint::check(session, &part.options.only_if, part.block).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
@@ -114,13 +116,16 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let ended = ownership::ended(part.gone, &held);
         let mut left = ownership::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held);
+        trial::check(before.as_ref(), &record, &part.options)?;
         let gone = ownership::gone(before.as_ref(), &record);
         let departing = departing::of(&gone, session, &part.options)?;
         let mut work = Work::new(part, session, targets, &owners, (before, record));
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);
-                left.extend(ownership::release(&gone, &part.options, session));
+                if part.options.confirm.is_none() {
+                    left.extend(ownership::release(&gone, &part.options, session));
+                }
                 applied.notes.extend(departing::notes(&departing, &left));
                 Ok([vec![applied], later].concat())
             }
@@ -161,5 +166,13 @@ fn advance<'a>(
 /// generation, and sleep from then on. Once it is written nothing is a failure: the policies are in force.
 fn switch(outer: &Outer) -> Result<(), Error> {
     outer.options.step("switch")?;
+    match &outer.options.confirm {
+        Some(confirm) => {
+            let generation = outer.record.generation;
+            outer.state.begin_trial(generation, confirm.within)?;
+        }
+        // One of this generation may have ended when nobody cleared it.
+        None => outer.state.end_trial()?,
+    }
     outer.state.switch_to(outer.record.generation)
 }

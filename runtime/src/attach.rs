@@ -185,6 +185,10 @@ fn dispatcher(
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         outer => Some(outer?),
     };
+    let trial = match bpffs::open(&state.trial()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        trial => Some(trial?),
+    };
     let held = match (point.on(), point.sockets()) {
         (On::Sockets(group), Some(pin)) => Some(bpffs::open(&state.group(group).join(pin))?),
         _ => None,
@@ -192,6 +196,7 @@ fn dispatcher(
     let words = Words {
         control: control.as_fd(),
         outer: outer.as_ref().map(AsFd::as_fd),
+        trial: trial.as_ref().map(AsFd::as_fd),
         held: held.as_ref().map(AsFd::as_fd),
     };
     let slots = bpffs::open(&state.slots(point))?;

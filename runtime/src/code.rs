@@ -70,6 +70,12 @@ impl Code {
         self.insns.push(asm::jump_reg(JumpOp::Ne, one, other, 0));
     }
 
+    /// Jumps to a label if two registers are the same.
+    pub(crate) fn jump_if_same(&mut self, one: Register, other: Register, to: Label) {
+        self.jumps.push((self.insns.len(), to));
+        self.insns.push(asm::jump_reg(JumpOp::Eq, one, other, 0));
+    }
+
     /// Jumps to a label if one register is above another, both without a sign.
     pub(crate) fn jump_if_above(&mut self, one: Register, other: Register, to: Label) {
         self.jumps.push((self.insns.len(), to));

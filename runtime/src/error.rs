@@ -310,6 +310,41 @@ pub enum Error {
         /// What is other, in words.
         what: String,
     },
+    /// What is in force waits to be confirmed, and nothing is changed until then.
+    OnTrial {
+        /// The generation in force.
+        generation: u32,
+        /// The one that comes back; 0 for none.
+        fallback: u32,
+        /// After so long.
+        left: Duration,
+    },
+    /// It is too late to confirm: the policy before is in force again.
+    TooLate {
+        /// The generation that was on trial.
+        generation: u32,
+        /// The one in force; 0 for none.
+        fallback: u32,
+        /// Since when, in nanoseconds since boot.
+        since: u64,
+    },
+    /// Nothing waits to be confirmed.
+    NoneOnTrial {
+        /// The generation in force; `None` if nothing is.
+        generation: Option<u32>,
+    },
+    /// A confirmation over a connection that was there before says nothing of new ones.
+    SameConnection {
+        /// The generation that comes back; 0 for none.
+        fallback: u32,
+        /// After so long.
+        left: Duration,
+    },
+    /// The policy cannot be put in force on trial.
+    NoTrial {
+        /// Why, and what to do.
+        why: String,
+    },
     /// The caller asked to stop.
     Stopped {
         /// Before which step.

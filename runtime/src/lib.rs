@@ -21,7 +21,7 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `apply`.
 
 mod active;
 mod apply;
@@ -29,6 +29,7 @@ mod attach;
 mod blocks;
 mod callers;
 mod code;
+mod confirm;
 mod delivery;
 mod elsewhere;
 mod error;
@@ -59,6 +60,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
+pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::{Error, Exposed};
@@ -80,7 +82,7 @@ pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
-pub use options::{Options, Standpoint, Watch};
+pub use options::{Confirm, Connection, Options, Standpoint, Watch};
 pub use prefix::Prefix;
 pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};

@@ -35,8 +35,28 @@ pub struct Options {
     pub features: Option<Features>,
     /// Is told each step of `apply`.
     pub watch: Option<Watch>,
+    /// Put it in force on trial.
+    pub confirm: Option<Confirm>,
     /// Apply only where each network namespace still stands so; empty to apply wherever they stand.
     pub only_if: Arc<[Standpoint]>,
+}
+
+/// How a policy on trial is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirm {
+    /// Within so long; else the policy before is in force again.
+    pub within: Duration,
+    /// The SSH connection that the apply comes from, as `SSH_CONNECTION` names it: it may not confirm.
+    pub connection: Option<String>,
+}
+
+/// An SSH connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// Its ends, as `SSH_CONNECTION` names them.
+    pub ends: String,
+    /// When it began, in nanoseconds since boot, where that is known.
+    pub began: Option<u64>,
 }
 
 /// Where a network namespace stands: what has to be the same for a forecast to come true.
@@ -88,6 +108,7 @@ impl Default for Options {
             lock_wait: Duration::from_secs(10),
             features: None,
             watch: None,
+            confirm: None,
             only_if: Arc::new([]),
         }
     }
@@ -105,6 +126,7 @@ impl fmt::Debug for Options {
             .field("lock_wait", &self.lock_wait)
             .field("features", &self.features)
             .field("watch", &self.watch.is_some())
+            .field("confirm", &self.confirm)
             .field("only_if", &self.only_if)
             .finish()
     }

@@ -50,6 +50,10 @@ pub(crate) fn reconcile_to(state: &State, record: &Record) -> Result<(), Error> 
     let_readers_go(state, record)?;
     remove_other_pairs(state, record)?;
     delivery::take_back(state, record.manifest.intercepts.as_ref())?;
+    if record.owner.is_none() {
+        // No dispatcher that is at work has read the word before: that was waited for.
+        state.end_trial()?;
+    }
     state
         .point_current(record.generation)
         .map_err(at("move the link \"current\""))

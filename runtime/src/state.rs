@@ -5,6 +5,8 @@
 //!     control              one u32: the generation in force, 0 for none; dispatchers follow its lowest bit
 //!     outer                of a `for netns` block: the same map as the outer policy's `control`, and the block's own only
 //!                          says since which generation of that one it is there
+//!     trial                until when the generation in force is on trial, and which one comes back then; of a `for netns`
+//!                          block the outer policy's
 //!     delivery             one u32: the families for which a rule and a route were made, where any were
 //!     slots/POINT          two programs: of even and of odd generations; one that sleeps for the side that is not in force
 //!     link/HOOK            one pin an attachment; its name says what it is
@@ -17,7 +19,7 @@
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
-//! The word in `control` is the only truth about what is in force: it is one machine word that every dispatcher reads, also
+//! The word in `control`, with `trial` beside it ([`trial`]), is the only truth about what is in force: it is one machine word that every dispatcher reads, also
 //! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
 
 pub(crate) mod chunks;
@@ -31,6 +33,7 @@ pub(crate) mod pins;
 pub(crate) mod record;
 pub(crate) mod steered;
 pub(crate) mod totals;
+pub(crate) mod trial;
 
 use std::fs;
 use std::io;
@@ -265,12 +268,16 @@ impl State {
         Ok(inodes.filter(|inode| !self.is_of(*inode)).collect())
     }
 
-    /// The generation that the word says is in force, 0 for none; `None` if there is no word.
+    /// The generation in force, by the word and by the trial beside it, 0 for none; `None` if there is no word.
     pub(crate) fn word(&self) -> Result<Option<u32>, Error> {
+        let trial = self.kept_trial()?;
         let Some(own) = read_word(&self.control())? else {
             return Ok(None);
         };
-        Ok(Some(in_force(own, read_word(&self.outer())?)))
+        Ok(Some(match read_word(&self.outer())? {
+            Some(outer) => in_force(own, Some(trial::in_force(trial, outer))),
+            None => trial::in_force(trial, own),
+        }))
     }
 
     /// Whether pins are there that hooks or a generation need.

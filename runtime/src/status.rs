@@ -21,6 +21,7 @@ pub use hooks::HookStatus;
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
+use crate::confirm::{self, Waiting};
 use crate::delivery::{self, Deliveries};
 use crate::elsewhere;
 use crate::error::Error;
@@ -57,6 +58,8 @@ pub struct Status {
     pub sockets: Vec<SlotState>,
     /// What was given to them, by protocol and family; empty where nothing is counted.
     pub destinations: Vec<Destination>,
+    /// The trial that it is on, if it is on one.
+    pub trial: Option<Waiting>,
     /// How all stands that redirects `at tc` need.
     pub deliveries: Deliveries,
     /// The sockets whose queues take data.
@@ -294,6 +297,10 @@ fn own_status(options: &Options) -> Result<Own, Error> {
 
 fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let state = &session.state;
+    if state.running_trial()?.is_some() {
+        // The policy before is to come back.
+        return Ok(Vec::new());
+    }
     let record = record_in_force(state)?;
     let generation = record.as_ref().map_or(0, |record| record.generation);
     let mut stale = state.generations()?;
@@ -342,6 +349,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
+        trial: confirm::waiting(&session.state)?,
         destinations: steered::destinations(&session.state, record)?,
         deliveries: delivery::look(
             &record.manifest,

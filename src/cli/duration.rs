@@ -1,5 +1,6 @@
 //! Times as the language writes them, `500ms 10s 5m 1h 2d`: read from the command line, and shown.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use sockc_grammar::ast::TimeUnit;
@@ -13,6 +14,17 @@ pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
     let time = milliseconds(text).filter(|time| *time > 0);
     time.map(|time| Expiry::After(Duration::from_millis(time)))
         .ok_or_else(|| "write a time such as `30s`, `10m`, `2h` or `1d`, or `never`".to_owned())
+}
+
+/// The shortest and the longest time in which a policy can be confirmed, in milliseconds: in the last tenth of a second it is too
+/// late.
+const DEADLINES: RangeInclusive<u64> = 200..=86_400_000;
+
+/// Reads the time within which a policy is to be confirmed.
+pub(crate) fn deadline(text: &str) -> Result<Duration, String> {
+    let time = milliseconds(text).filter(|time| DEADLINES.contains(time));
+    time.map(Duration::from_millis)
+        .ok_or_else(|| "write a time such as `60s` or `5m`, from 200ms to 24h".to_owned())
 }
 
 fn milliseconds(text: &str) -> Option<u64> {
@@ -62,6 +74,16 @@ mod tests {
             "99999999999999999999s",
         ] {
             assert!(expiry(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn deadlines_have_bounds() {
+        for (text, milliseconds) in [("200ms", 200), ("60s", 60_000), ("24h", 86_400_000)] {
+            assert_eq!(deadline(text), Ok(Duration::from_millis(milliseconds)));
+        }
+        for wrong in ["0s", "199ms", "25h", "never", "60", ""] {
+            assert!(deadline(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -50,9 +50,22 @@ More: docs/plan.md, docs/guards.md";
 pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk
   sockc apply edge.plan --yes
+  sockc apply edge.sk --confirm 60s
   sockc apply --running --interface br-x
 
 More: docs/commands.md, docs/interfaces.md";
+
+pub(super) const CONFIRM: &str = "Examples:
+  sockc confirm
+  sockc confirm --same-connection
+
+More: docs/commands.md";
+
+pub(super) const ROLLBACK: &str = "Examples:
+  sockc rollback
+  sockc rollback --netns blue
+
+More: docs/commands.md";
 
 pub(super) const STATUS: &str = "Examples:
   sockc status

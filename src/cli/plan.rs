@@ -1,10 +1,11 @@
 //! The command line of `plan` and `apply`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{Counting, Deployment, Lints, Recording};
+use super::{Counting, Deployment, Lints, Recording, duration};
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
@@ -40,6 +41,13 @@ pub(crate) struct Apply {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Put it in force on trial: unless `sockc confirm` comes within this time, the kernel brings back what was in force before
+    /// [default: 60s on a terminal over SSH, unless a plan or --yes is given]
+    #[arg(long, value_name = "TIME", value_parser = duration::deadline)]
+    pub(crate) confirm: Option<Duration>,
+    /// Put it in force for good, over SSH too
+    #[arg(long, conflicts_with = "confirm")]
+    pub(crate) no_confirm: bool,
 }
 
 /// Where a policy is to be put in force, and what it must keep to.

@@ -3,12 +3,13 @@
 mod running;
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Error, Options};
+use sockc_runtime::{Applied, Confirm, Error, Options};
 
 use crate::cli;
 use crate::exit::Exit;
@@ -16,7 +17,7 @@ use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
 use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
-use crate::machine::{means, place, refused};
+use crate::machine::{means, place, refused, remote, waiting};
 use crate::output::{Output, count};
 use crate::policies::guards::{self, judge};
 use crate::policies::ready::{Origin, Ready};
@@ -25,12 +26,18 @@ use crate::verbs::plan::preview;
 /// The format's name.
 const FORMAT: &str = "sockc.apply/1";
 
+/// How long a policy waits to be confirmed where nobody says.
+const BY_ITSELF: Duration = Duration::from_secs(60);
+
 /// The JSON of this verb.
 #[derive(Serialize)]
 struct Report<'a> {
     format: &'static str,
     policy: &'a str,
     generation: u32,
+    /// Until when it waits to be confirmed; left out where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<waiting::Row>,
     guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
     hooks: Vec<Hook<'a>>,
@@ -129,7 +136,10 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
     }
-    let options = ready.options(&arguments.subject);
+    let options = Options {
+        confirm: on_trial(ready, arguments, output),
+        ..ready.options(&arguments.subject)
+    };
     let manifest = &ready.manifest;
     output.watch().clear();
     if let Origin::Plan(about) = &ready.origin {
@@ -146,6 +156,13 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     }
     suggest(&mut applied, output);
     report(manifest, &applied, guarded.as_ref(), output);
+    if !output.is_json()
+        && let Some(trial) = &applied.trial
+    {
+        for line in waiting::words(trial) {
+            output.line(output.suggested(&line));
+        }
+    }
     if let Ok(policy) = ready.policy() {
         for note in cards::notes(&policy, (ready.object.bytes(), manifest), &options) {
             output.note(note);
@@ -155,6 +172,20 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Within which time it is to be confirmed, if it is: by itself where somebody is there who may be shut out.
+fn on_trial(ready: &Ready, arguments: &cli::Apply, output: &Output) -> Option<Confirm> {
+    let connection = remote::connection();
+    let is_plan = matches!(ready.origin, Origin::Plan(_));
+    let by_itself = connection.is_some()
+        && output.is_on_terminal()
+        && !(arguments.no_confirm || arguments.yes || is_plan);
+    let within = arguments.confirm.or(by_itself.then_some(BY_ITSELF));
+    within.map(|within| Confirm {
+        within,
+        connection: connection.map(|connection| connection.ends),
+    })
 }
 
 /// Has the notes suggest commands as they have to be written.
@@ -292,6 +323,7 @@ fn in_json<'a>(
         format: FORMAT,
         policy: &manifest.policy,
         generation: applied.generation,
+        trial: applied.trial.as_ref().map(waiting::row),
         guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
         hooks: others(applied),

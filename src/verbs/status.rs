@@ -19,7 +19,7 @@ use crate::machine::local::of_block;
 use crate::machine::others::{self, Near};
 use crate::machine::otherwise;
 use crate::machine::slots::{self, Slot};
-use crate::machine::{means, options, refused_to_status};
+use crate::machine::{means, options, refused_to_status, waiting};
 use crate::output::Output;
 use facts::Facts;
 
@@ -29,6 +29,8 @@ struct Report<'a> {
     format: &'static str,
     policy: Option<&'a str>,
     generation: Option<u32>,
+    /// Until when it waits to be confirmed; null where it does not.
+    trial: Option<waiting::Row>,
     hooks: Vec<HookRow<'a>>,
     sockets: Vec<Slot<'a>>,
     destinations: Vec<destinations::Row<'a>>,
@@ -354,6 +356,13 @@ fn stands(status: &Status) -> String {
 
 fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
     output.line(stands(status));
+    // Of a block it is the outer policy's, which says so.
+    if !status.owned
+        && let Some(trial) = &status.trial
+    {
+        let [until, _] = waiting::words(trial);
+        output.line(format!("  {}", output.suggested(&until)));
+    }
     if let Some(facts) = facts {
         facts.show(output);
     }
@@ -446,6 +455,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         format: "sockc.status/1",
         policy: status.map(|status| status.policy.as_str()),
         generation: status.map(|status| status.generation),
+        trial: status.and_then(|status| status.trial.as_ref().map(waiting::row)),
         hooks: hooks
             .iter()
             .map(|hook| HookRow {

@@ -18,6 +18,7 @@ mod refusals;
 mod routes;
 mod scene;
 mod trace;
+mod trials;
 
 /// Whether a test that needs root may run; says so where it may not.
 fn root() -> bool {

@@ -29,7 +29,7 @@ struct Point {
 
 impl Campaign<'_> {
     /// Refuses calls of the command, each in a run of its own. All that is wrong is told together.
-    fn refuse(&self) {
+    pub(crate) fn refuse(&self) {
         let (old, new, _) = self.both_ends();
         self.refuse_between(&old, &new);
     }
@@ -41,7 +41,7 @@ impl Campaign<'_> {
         self.refuse_between(&seen, &seen);
     }
 
-    fn refuse_between(&self, old: &Seen, new: &Seen) {
+    pub(crate) fn refuse_between(&self, old: &Seen, new: &Seen) {
         (self.prepare)(self.scene);
         let whole = self.run(Which::All, |_, _| Fate::Go);
         let calls = whole.calls.len();

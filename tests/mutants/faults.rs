@@ -41,6 +41,7 @@ mod said;
 mod spared;
 mod standing;
 mod steps;
+mod trials;
 mod walk;
 
 /// A fault.
@@ -179,6 +180,7 @@ pub(crate) fn all() -> Vec<Fault> {
         mended::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
+        trials::FAULTS,
     ];
     parts.concat()
 }

@@ -1,5 +1,6 @@
 //! What an apply did, as it is told.
 
+use crate::confirm::Waiting;
 use crate::hook::Means;
 use crate::probe::streams::Faults;
 use crate::sockets::ends::EndState;
@@ -12,6 +13,8 @@ use crate::state::record::Attached;
 pub struct Applied {
     /// The generation now in force.
     pub generation: u32,
+    /// The trial that it is on, if it is on one; not of a block, which is on the outer policy's.
+    pub trial: Option<Waiting>,
     /// The interfaces and how programs hang on them.
     pub interfaces: Vec<InterfaceHook>,
     /// The other hooks: on the namespace, on control groups, and where packets of an interface only fill slots of named sockets.

@@ -168,6 +168,9 @@ pub(crate) fn next(
     record.owner = outer.map(|outer| outer.owner);
     record.netns = held;
     record.netns.extend_from_slice(part.gone);
+    let confirm = part.options.confirm.as_ref();
+    record.connection = confirm.and_then(|confirm| confirm.connection.clone());
+    record.within = confirm.and_then(|confirm| u64::try_from(confirm.within.as_nanos()).ok());
     record.interfaces.clone_from(&part.options.interfaces);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     record.applied = since.ok().map(|since| since.as_secs());

@@ -18,6 +18,7 @@ use crate::attach;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
+use crate::confirm;
 use crate::delivery;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PARKED, faults, refused};
@@ -35,7 +36,7 @@ use crate::sockets::since;
 use crate::sockets::transparent;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
-use crate::state::{WORD, make_folder, open_or_make};
+use crate::state::{WORD, make_folder, open_or_make, pinned_there, trial};
 use crate::state::{steered, totals};
 use crate::sys::bpffs;
 use crate::sys::map::{self, Shape};
@@ -175,6 +176,17 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// What is not removed now is removed by the next command.
+    fn remove_before(&mut self) {
+        let _ = self.step("remove the policy before");
+        if let Err(error) = reconcile(self.session, self.options) {
+            self.notes.push(format!(
+                "not everything of the policy before is removed yet: {}; the next command removes the rest",
+                error.bare()
+            ));
+        }
+    }
+
     /// A service may have restarted since the first time, before the hook for that was awake.
     fn fill_again(
         &mut self,
@@ -241,13 +253,21 @@ impl<'a> Work<'a> {
     fn make_words(&self, outer: Option<&Outer>) -> Result<(), Error> {
         let state = &self.session.state;
         let make = || open_or_make(&state.control(), &self.session.namespace.mark(), WORD);
+        // Hooks of an older sockc know of no trial: one that they do not end is none.
+        let is_new = self.before.is_none();
         let Some(outer) = outer else {
+            if is_new {
+                open_or_make(&state.trial(), "sockc_trial", trial::SHAPE)?;
+            }
             return make().map(drop);
         };
-        if self.before.is_some() {
+        if !is_new {
             return Ok(());
         }
         let what = "follow the outer policy";
+        if let Some(trial) = pinned_there(&outer.state.trial())? {
+            bpffs::pin(trial.as_fd(), &state.trial()).map_err(at(what))?;
+        }
         let control = bpffs::open(&outer.state.control()).map_err(at(what))?;
         bpffs::pin(control.as_fd(), &state.outer()).map_err(at(what))?;
         let since = self.record.generation.to_ne_bytes();
@@ -278,7 +298,10 @@ impl<'a> Work<'a> {
         // Who is on them is not told any more once they are off.
         self.note_left_interfaces();
         self.note_left_groups();
-        self.detach_gone();
+        let is_final = self.options.confirm.is_none();
+        if is_final {
+            self.detach_gone();
+        }
         let mut doors = prepared.doors;
         let _ = self.step("take connections in again");
         self.take_in_again(&mut doors);
@@ -296,12 +319,8 @@ impl<'a> Work<'a> {
         self.note_owners();
         self.note_lost_counters();
         self.note_intercepted();
-        let _ = self.step("remove the policy before");
-        if let Err(error) = reconcile(self.session, self.options) {
-            self.notes.push(format!(
-                "not everything of the policy before is removed yet: {}; the next command removes the rest",
-                error.bare()
-            ));
+        if is_final {
+            self.remove_before();
         }
         let _ = self.step("let refused connections go");
         self.let_refused_go();
@@ -310,6 +329,7 @@ impl<'a> Work<'a> {
         let hooks = self.record.hooks.iter();
         Applied {
             generation: self.record.generation,
+            trial: confirm::waiting(&self.session.state).unwrap_or_default(),
             interfaces: hooks
                 .clone()
                 .filter(|attached| !fills(attached))

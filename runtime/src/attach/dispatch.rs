@@ -6,6 +6,8 @@
 //! apply adds sleeps until that apply's switch. In the namespace of a `for netns` block it reads the outer policy's word, so
 //! that both are switched by one; its own only says whether the block is there.
 //!
+//! Past the deadline of a trial ([`crate::state::trial`]) it takes the generation before for the one in force, whoever lives.
+//!
 //! Where packets arrive, an array has a second pair of slots, after the first: for what fills the slots of named sockets
 //! (`refill`), which is called first.
 //!
@@ -29,7 +31,7 @@ use super::guard::Guard;
 use super::layered::Layered;
 use crate::code::{Code, Label};
 use crate::hook::{Point, dispatcher_name};
-use crate::state::SIDES;
+use crate::state::{SIDES, trial};
 use crate::sys::prog;
 
 /// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
@@ -50,6 +52,9 @@ const SOCKET_PROTOCOL: i16 = 12;
 const OPTION_LEVEL: i16 = 24;
 const OPTION_NAME: i16 = 28;
 const OPTION_LENGTH: i16 = 32;
+/// The numbers of helpers that the compiler does not know.
+const JIFFIES64: i32 = 118;
+const KTIME_GET_BOOT_NS: i32 = 125;
 
 /// The maps with the words that a dispatcher reads, and one that it holds.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +63,8 @@ pub(crate) struct Words<'a> {
     pub(crate) control: BorrowedFd<'a>,
     /// That of the outer policy, for a `for netns` block.
     pub(crate) outer: Option<BorrowedFd<'a>>,
+    /// Until when what that word names is on trial; none where an older sockc made the folder.
+    pub(crate) trial: Option<BorrowedFd<'a>>,
     /// A map that lives as long as a socket has the dispatcher, though nothing is read of it.
     pub(crate) held: Option<BorrowedFd<'a>>,
 }
@@ -119,6 +126,10 @@ fn code(
         code.jump_if(JumpOp::Eq, Register::R2, 0, pass);
         read(&mut code, outer);
     }
+    if let Some(trial) = words.trial {
+        code.jump_if(JumpOp::Eq, Register::R2, 0, pass);
+        judge(&mut code, trial);
+    }
     let since = code.number(since);
     code.jump_if(JumpOp::Lt, Register::R2, since, pass);
     code.jump_if(JumpOp::Set, Register::R2, 1, odd);
@@ -135,6 +146,78 @@ fn code(
 fn read(code: &mut Code, word: BorrowedFd<'_>) {
     code.map_value(Register::R2, word);
     code.add([asm::load(Width::W, Register::R2, Register::R2, 0)]);
+}
+
+/// The word in R2 becomes the generation that is in force: past the deadline of a trial the one before.
+///
+/// Without a trial that is one load and one comparison. While one runs, the clock is asked once a jiffy, by whoever comes first:
+/// `bpf_jiffies64` (Linux 5.6) is a load, which the verifier puts in place of the call (`do_misc_fixups` of
+/// kernel/bpf/verifier.c), and the clock (`bpf_ktime_get_boot_ns`, Linux 5.8) reads the processor's counter. Jiffies alone
+/// would not do: how many are a second is the kernel's own affair, and they stand still while the machine sleeps
+/// (`tick_resume` of kernel/time/tick-common.c goes on where it stopped). So a deadline is found at most one jiffy late.
+///
+/// Whoever finds it leaves it in the value before it goes on, and from then on no processor that sees that looks at the clock:
+/// what has passed stays passed, also for one that has marked this jiffy as not late yet.
+fn judge(code: &mut Code, trial: BorrowedFd<'_>) {
+    let (settled, late, passed, runs) = (code.label(), code.label(), code.label(), code.label());
+    code.map_value(Register::R3, trial);
+    code.add([asm::load(
+        Width::W,
+        Register::R4,
+        Register::R3,
+        trial::GENERATION,
+    )]);
+    code.jump_if_other(Register::R4, Register::R2, settled);
+    code.add([
+        asm::mov64_reg(Register::R6, Register::R1),
+        asm::mov64_reg(Register::R7, Register::R3),
+        asm::mov64_reg(Register::R8, Register::R2),
+        asm::load(Width::DW, Register::R5, Register::R7, trial::DEADLINE),
+        asm::load(Width::DW, Register::R4, Register::R7, trial::PASSED),
+    ]);
+    code.jump_if_same(Register::R4, Register::R5, passed);
+    code.call_number(JIFFIES64);
+    code.add([asm::load(
+        Width::DW,
+        Register::R4,
+        Register::R7,
+        trial::SEEN,
+    )]);
+    code.jump_if_same(Register::R4, Register::R0, runs);
+    code.add([asm::mov64_reg(Register::R9, Register::R0)]);
+    code.call_number(KTIME_GET_BOOT_NS);
+    code.add([asm::load(
+        Width::DW,
+        Register::R5,
+        Register::R7,
+        trial::DEADLINE,
+    )]);
+    code.jump_if_reached(Register::R0, Register::R5, late);
+    code.add([asm::store_reg(
+        Width::DW,
+        Register::R7,
+        trial::SEEN,
+        Register::R9,
+    )]);
+    code.place(runs);
+    code.add([
+        asm::mov64_reg(Register::R2, Register::R8),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.jump(settled);
+    code.place(late);
+    code.add([asm::store_reg(
+        Width::DW,
+        Register::R7,
+        trial::PASSED,
+        Register::R5,
+    )]);
+    code.place(passed);
+    code.add([
+        asm::load(Width::W, Register::R2, Register::R7, trial::FALLBACK),
+        asm::mov64_reg(Register::R1, Register::R6),
+    ]);
+    code.place(settled);
 }
 
 /// A lookup from port 0 of 0.0.0.0 or [`NOBODY_SIX`] is no packet, for the kernel takes none of these from any interface: it is
@@ -278,19 +361,92 @@ mod tests {
 
     /// What becomes of a packet.
     fn said(own: u32, outer: Option<u32>) -> u32 {
+        said_on_trial(own, outer, &trial_of([0, 0], [0; 3])).0
+    }
+
+    /// The value of a trial: generation and fallback; deadline, what has passed, and the jiffy.
+    fn trial_of(generations: [u32; 2], times: [u64; 3]) -> Vec<u8> {
+        let mut value = generations.map(u32::to_ne_bytes).concat();
+        value.extend(times.map(u64::to_ne_bytes).concat());
+        value
+    }
+
+    /// What becomes of a packet, with a trial beside the word; and what the trial is then.
+    fn said_on_trial(own: u32, outer: Option<u32>, value: &[u8]) -> (u32, Vec<u8>) {
         let slots = map::create("slots", Shape::programs(2 * SIDES)).unwrap();
         for (slot, verdict) in (0..).zip(SIDE) {
             let slot = u32::to_ne_bytes(slot);
             map::put_socket(slots.as_fd(), &slot, saying(verdict).as_fd()).unwrap();
         }
         let (control, outer) = (word(own), outer.map(word));
+        let trial = map::create("trial", trial::SHAPE).unwrap();
+        map::update(trial.as_fd(), &[0; 4], value).unwrap();
         let words = Words {
             control: control.as_fd(),
             outer: outer.as_ref().map(AsFd::as_fd),
+            trial: Some(trial.as_fd()),
             held: None,
         };
         let program = load(Point::Xdp(1), SINCE, None, words, slots.as_fd()).unwrap();
-        prog::run(program.as_fd(), &[0; 64]).unwrap()
+        let said = prog::run(program.as_fd(), &[0; 64]).unwrap();
+        let mut left = vec![0; value.len()];
+        map::lookup(trial.as_fd(), &[0; 4], &mut left).unwrap();
+        (said, left)
+    }
+
+    #[test]
+    fn past_the_deadline_the_generation_before_is_asked() {
+        if !permitted() {
+            return;
+        }
+        let ahead = u64::MAX;
+        for (word, generations, deadline, now) in [
+            (5, [5, 4], ahead, SIDE[1]),
+            (5, [5, 4], 1, SIDE[0]),
+            // Of another generation, and of none.
+            (5, [7, 6], 1, SIDE[1]),
+            (5, [0, 4], 1, SIDE[1]),
+            (0, [0, 5], 0, PASS),
+            // The hook came with the generation on trial; nothing was before.
+            (4, [4, 3], ahead, SIDE[0]),
+            (4, [4, 3], 1, PASS),
+            (4, [4, 0], 1, PASS),
+        ] {
+            let value = trial_of(generations, [deadline, 0, 0]);
+            let (said, _) = said_on_trial(word, None, &value);
+            assert_eq!(said, now, "{word} {generations:?} {deadline}");
+            // A block follows the trial of the outer word.
+            let (said, _) = said_on_trial(4, Some(word), &value);
+            assert_eq!(said, now, "{word} {generations:?} {deadline} in a block");
+        }
+    }
+
+    #[test]
+    fn what_has_passed_stays_passed_and_the_clock_is_asked_once_a_jiffy() {
+        if !permitted() {
+            return;
+        }
+        let ahead = u64::MAX;
+        // Somebody has found it passed: whatever the clock says now.
+        let (said, _) = said_on_trial(5, None, &trial_of([5, 4], [ahead, ahead, 0]));
+        assert_eq!(said, SIDE[0]);
+        // That was another trial.
+        let (said, left) = said_on_trial(5, None, &trial_of([5, 4], [ahead, 7, 0]));
+        assert_eq!(said, SIDE[1]);
+        let jiffy = u64::from_ne_bytes(*left[24..].first_chunk().unwrap());
+        assert_ne!(jiffy, 0, "it is marked");
+        assert_eq!(left[..24], trial_of([5, 4], [ahead, 7, 0])[..24]);
+        // Whoever finds it passed says so, and marks no jiffy.
+        let (said, left) = said_on_trial(5, None, &trial_of([5, 4], [9, 0, 0]));
+        assert_eq!(said, SIDE[0]);
+        assert_eq!(left, trial_of([5, 4], [9, 9, 0]));
+        // In a jiffy that is marked nobody looks. It may end before this looks, so some are tried.
+        let seen = (0..200).any(|_| {
+            let (_, left) = said_on_trial(5, None, &trial_of([5, 4], [ahead, 0, 0]));
+            let jiffy = u64::from_ne_bytes(*left[24..].first_chunk().unwrap());
+            said_on_trial(5, None, &trial_of([5, 4], [9, 0, jiffy])).0 == SIDE[1]
+        });
+        assert!(seen);
     }
 
     #[test]

@@ -13,8 +13,9 @@ use crate::state::record::Record;
 
 /// Settles; gives the record of the generation in force. Where nothing is in force, everything that a killed command left goes.
 pub(crate) fn reconcile(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
-    let record = reconcile_in_force(session, options)?;
-    if record.is_none() {
+    let (record, on_trial) = settle(session, options)?;
+    // A block that only the policy before has sleeps while the next one is on trial.
+    if record.is_none() && !on_trial {
         clear(session, options, &session.state.generations()?, &[])?;
         remove_all(&session.state)?;
     }
@@ -27,16 +28,26 @@ pub(crate) fn reconcile_in_force(
     session: &Session,
     options: &Options,
 ) -> Result<Option<Record>, Error> {
+    settle(session, options).map(|(record, _)| record)
+}
+
+/// The record in force, with what is of others removed, and whether it is on trial: then both policies stay with all that is theirs.
+/// Whether it is gets asked once, since a deadline may pass at any time.
+fn settle(session: &Session, options: &Options) -> Result<(Option<Record>, bool), Error> {
     let state = &session.state;
+    let on_trial = state.settle_trial()?;
     let record = in_force::record_in_force(state)?;
     let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
-        return Ok(None);
+        return Ok((None, on_trial));
     };
+    if on_trial {
+        return Ok((Some(record), true));
+    }
     let mut stale = state.generations()?;
     stale.retain(|other| *other != record.generation);
     clear(session, options, &stale, &record.netns)?;
     reconcile_to(state, &record)?;
-    Ok(Some(record))
+    Ok((Some(record), false))
 }
 
 /// Removes what is left in the namespaces that some generations have a block for, but for those of `kept`.

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use super::cause::passes;
 use super::{Error, Exposed, is_damage};
 use crate::hook::is_dispatcher;
-use crate::sys::{cgroup, nsid};
+use crate::sys::{cgroup, clock, nsid};
 
 /// Where a program of sockc comes from that nothing here knows.
 const ELSEWHERE: &str = "nothing in this bpf file system knows it: its policy is kept in another bpf file system. Run sockc where that is mounted, which under `ip netns exec` is outside, with `--netns NAME`, or name it with --bpffs";
@@ -229,6 +230,35 @@ impl fmt::Display for Error {
                 f,
                 "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
             ),
+            Self::OnTrial { generation, fallback, left } => write!(
+                f,
+                "generation {generation} is in force on trial, for {} more, and nothing is changed until then; `sockc confirm` keeps it, and `sockc rollback` brings {} back at once",
+                seconds(*left),
+                comes_back(*fallback)
+            ),
+            Self::TooLate { generation, fallback, since } => {
+                write!(f, "generation {generation} was not confirmed in time: ")?;
+                match fallback {
+                    0 => f.write_str("no policy is in force, as before it")?,
+                    fallback => write!(f, "generation {fallback} is in force again")?,
+                }
+                let ago = clock::since_boot().saturating_sub(*since);
+                write!(f, ", since {} ago; apply it again to try once more", seconds(Duration::from_nanos(ago)))
+            }
+            Self::NoneOnTrial { generation: None } => f.write_str(
+                "no policy is in force in this network namespace, so none waits to be confirmed",
+            ),
+            Self::NoneOnTrial { generation: Some(generation) } => write!(
+                f,
+                "nothing waits to be confirmed: generation {generation} is in force for good (`sockc apply --confirm 60s` puts a policy in force on trial)"
+            ),
+            Self::SameConnection { fallback, left } => write!(
+                f,
+                "this SSH connection was there before the policy was in force, and that it goes on does not show that a new one gets through; run `sockc confirm` from a new one within {}, or {} comes back (`sockc confirm --same-connection` confirms from here all the same)",
+                seconds(*left),
+                comes_back(*fallback)
+            ),
+            Self::NoTrial { why } => write!(f, "the policy cannot be put in force on trial: {why}"),
             Self::Stopped { step } => write!(f, "stopped before \"{step}\"; nothing was changed"),
             Self::Kernel { what, cause } if passes(cause) => write!(
                 f,
@@ -275,6 +305,22 @@ fn unknown(
         Some(nearest) => write!(f, "; did you mean \"{nearest}\"?"),
         None if declared.is_empty() => write!(f, ", nor any other {kind}"),
         None => write!(f, "; it declares {}", declared.join(", ")),
+    }
+}
+
+/// A time, with one decimal below ten seconds.
+fn seconds(time: Duration) -> String {
+    match time.as_secs() {
+        0..10 => format!("{:.1} s", time.as_secs_f64()),
+        whole => format!("{whole} s"),
+    }
+}
+
+/// What comes back after a trial.
+fn comes_back(fallback: u32) -> String {
+    match fallback {
+        0 => "no policy, as before it,".to_owned(),
+        fallback => format!("generation {fallback}"),
     }
 }
 

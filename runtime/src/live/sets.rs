@@ -149,8 +149,9 @@ pub fn set_load(
     elements: &[Prefix],
     expiry: Expiry,
 ) -> Result<usize, Error> {
-    active::with(options, Access::Change, |active| {
+    active::with_trial(options, Access::Change, true, |active| {
         let plan = plan_of(active, name)?;
+        refuse_of_one(active, plan)?;
         let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
         let members = Members::all_until(elements.iter().copied(), until(plan, expiry, now));
@@ -251,8 +252,9 @@ fn change(
     coming: usize,
     work: impl FnOnce(&SetPlan, &mut Change<'_>, u64) -> Result<(), Error> + Send,
 ) -> Result<usize, Error> {
-    active::with(options, Access::Change, |active| {
+    active::with_trial(options, Access::Change, true, |active| {
         let plan = plan_of(active, name)?;
+        refuse_of_one(active, plan)?;
         let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
         let mut change = Change::begin(&maps, now, coming).map_err(at(changing(plan)))?;
@@ -265,6 +267,43 @@ fn change(
             .and(ended.map_err(at(changing(plan))))
             .inspect(|_| refused::changed(active.state(), active.record))
     })
+}
+
+/// Refuses to change a set while a policy is on trial, unless the one before has the same set: one of both would not see the change.
+fn refuse_of_one(active: &Active<'_>, plan: &SetPlan) -> Result<(), Error> {
+    let state = active.state();
+    let Some(trial) = state.running_trial()? else {
+        return Ok(());
+    };
+    let before = state.record(trial.fallback);
+    let shared = match Record::read_alone(&before) {
+        Ok(record) => match set_before(plan, &record) {
+            Some(same) => are_same(state, [(active.record, plan), (&record, same)])?,
+            None => false,
+        },
+        Err(Error::State { .. }) => false,
+        Err(error) => return Err(error),
+    };
+    if shared {
+        Ok(())
+    } else {
+        state.refuse_on_trial()
+    }
+}
+
+/// Whether two policies have one set, by the ids of its maps.
+fn are_same(state: &State, sets: [(&Record, &SetPlan); 2]) -> Result<bool, Error> {
+    let [one, other] = sets.map(|(record, plan)| {
+        let maps = maps_of(plan).into_iter();
+        let ids = maps.map(|name| {
+            let path = state.map(record.generation, name);
+            let id = bpffs::open(&path).and_then(|map| map::id(map.as_fd()).map(Some));
+            unless_passing(&path, id)
+        });
+        ids.collect::<Result<Vec<_>, Error>>()
+    });
+    let (one, other) = (one?, other?);
+    Ok(one == other && one.iter().all(Option::is_some))
 }
 
 /// The maps of a set of a generation.

@@ -21,6 +21,10 @@ pub(crate) fn taken(state: &State, record: &Record) -> Result<Vec<Pin>, Error> {
     if record.owner.is_some() {
         paths.push(PathBuf::from("outer"));
     }
+    // An older sockc made the folder without it.
+    if state.kept_trial()?.is_some() {
+        paths.push(PathBuf::from("trial"));
+    }
     let points = record.points.iter().map(|point| slots_path(&point.name()));
     paths.extend(points);
     let hooks = record.hooks.iter();

@@ -22,8 +22,8 @@ use crate::sys::netns::Namespace;
 /// The version of [`Record`] and of the dispatchers.
 const VERSION: u32 = 6;
 /// The oldest one that is read. The counters of version 3 do not stand in blocks, which their maps say themselves; a sockc that
-/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always; in
-/// those of version 5 its counters do not stand in rows.
+/// knows no blocks must not read them. Those of version 4 have their manifest in the JSON, always; in those of version 5 its
+/// counters do not stand in rows, and nothing is on trial, which a sockc that knows no trials would end.
 const OLDEST: u32 = 3;
 /// Bytes of the length.
 const HEAD: usize = 8;
@@ -74,6 +74,12 @@ pub(crate) struct Record {
     /// What the kernel does otherwise on the connections that are taken in; an older sockc did not try.
     #[serde(default)]
     pub(crate) faults: Option<Faults>,
+    /// The SSH connection that it was put in force on trial from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) connection: Option<String>,
+    /// For how long it was put in force on trial, in nanoseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) within: Option<u64>,
 }
 
 /// What was found of what a policy names.
@@ -122,6 +128,8 @@ impl Record {
             pins: None,
             named: None,
             faults: None,
+            connection: None,
+            within: None,
         }
     }
 

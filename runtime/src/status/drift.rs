@@ -236,7 +236,7 @@ fn strangers(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
 /// Refuses to build on maps that others put in the place of ours: hooks that are there would go on with the old ones.
 pub(crate) fn check_ground(state: &State, record: &Record) -> Result<(), Error> {
     let ground = |pin: &&Pin| {
-        ["control", "outer", "slots", "group"]
+        ["control", "outer", "trial", "slots", "group"]
             .iter()
             .any(|top| pin.path.starts_with(top))
     };

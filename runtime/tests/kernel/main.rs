@@ -25,3 +25,4 @@ mod refilled;
 mod refusals;
 mod sockets;
 mod space;
+mod trial;

@@ -11,7 +11,7 @@ use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
 use crate::machine::otherwise;
 use crate::machine::slots::{ends, slots};
-use crate::machine::{means, options};
+use crate::machine::{means, options, waiting};
 use crate::output::Output;
 use crate::policies::ready::Ready;
 
@@ -109,6 +109,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         format: FORMAT,
         policy: &status.policy,
         generation: status.generation,
+        trial: status.trial.as_ref().map(waiting::row),
         guards: Vec::new(),
         interfaces: attached(status),
         hooks: others(status),

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::Work;
 use crate::apply::steps::{self, HookStep, Listening, hook_step};
+use crate::apply::trial;
 use crate::attach::whose::slots_title;
 use crate::attach::{self, Target, asleep};
 use crate::error::{Error, at, is_machine};
@@ -219,6 +220,13 @@ impl Work<'_> {
             HookStep::Mend(attached) => {
                 self.step(&format!("mend {} {}", point.title(), target.title()))?;
                 return attach::mend(state, attached);
+            }
+            HookStep::Ahead(_) if self.options.confirm.is_some() => {
+                return Err(trial::refused(format!(
+                    "somebody put a program ahead of ours at the {} hook of {}, and both hooks would hold until it is confirmed; apply it without --confirm",
+                    point.title(),
+                    target.title()
+                )));
             }
             HookStep::Attach | HookStep::Ahead(_) => {}
         }

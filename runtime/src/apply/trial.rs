@@ -1,0 +1,39 @@
+//! What of a policy can be put in force on trial.
+//!
+//! Takes the records of the policy in force and of the next one; refuses what the kernel alone could not take back.
+
+use crate::error::Error;
+use crate::options::Options;
+use crate::state::record::Record;
+
+/// Refuses a trial of what is not carried back: connections that groups have taken in stay in maps that both policies
+/// write, and so do pairs.
+pub(super) fn check(
+    before: Option<&Record>,
+    record: &Record,
+    options: &Options,
+) -> Result<(), Error> {
+    if options.confirm.is_none() {
+        return Ok(());
+    }
+    for one in before.into_iter().chain([record]) {
+        let manifest = &one.manifest;
+        let what = match () {
+            () if manifest.groups.iter().any(|group| group.takes_in()) => {
+                "rules of `send`, or of `receive tcp`, whose connections are taken in"
+            }
+            () if !manifest.pairs.is_empty() => "pairs of connections",
+            () => continue,
+        };
+        return Err(refused(format!(
+            "the policy \"{}\" has {what}, which a deadline in the kernel cannot take back; apply it without --confirm",
+            manifest.policy
+        )));
+    }
+    Ok(())
+}
+
+/// That it cannot be put in force on trial, and why.
+pub(super) fn refused(why: String) -> Error {
+    Error::NoTrial { why }
+}

@@ -1,0 +1,214 @@
+//! Ends the trial of a policy: confirms it, or takes it back.
+//!
+//! Takes where it is in force, and over which connection the confirmation comes; gives what is in force then. Both are one
+//! write, after which the rest of the other policy is removed, by whatever command comes next if this one is killed. What a
+//! trial is, and what ends it where nobody confirms, is said in [`crate::state::trial`].
+
+use std::thread;
+use std::time::Duration;
+
+use crate::blocks::entrance;
+use crate::blocks::reconcile::reconcile;
+use crate::elsewhere;
+use crate::error::Error;
+use crate::options::{Connection, Options};
+use crate::session::{self, Session};
+use crate::state::record::Record;
+use crate::state::trial::{MARGIN, Trial};
+use crate::state::{Access, Lock, State};
+use crate::sys::clock;
+
+/// A policy in force that waits to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its generation.
+    pub generation: u32,
+    /// The one that comes back; 0 for none.
+    pub fallback: u32,
+    /// After so long.
+    pub left: Duration,
+}
+
+/// How a trial was ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The generation that was on trial.
+    pub generation: u32,
+    /// The one in force; 0 for none.
+    pub now: u32,
+    /// The policy in force.
+    pub policy: Option<String>,
+    /// Since when it is, in nanoseconds since boot, if the deadline came before the command.
+    pub since: Option<u64>,
+    /// What could not be removed yet of the other policy.
+    pub notes: Vec<String>,
+}
+
+/// The trial that runs in a state folder.
+pub(crate) fn waiting(state: &State) -> Result<Option<Waiting>, Error> {
+    let running = state.running_trial()?;
+    Ok(running.map(|trial| Waiting {
+        generation: trial.generation,
+        fallback: trial.fallback,
+        left: trial.left(),
+    }))
+}
+
+/// Keeps what is on trial in a network namespace. `connection` is the SSH connection that this comes over, if it is one: that
+/// which the policy was applied from is refused.
+///
+/// # Errors
+///
+/// [`Error::TooLate`] if the policy before is in force again, [`Error::NoneOnTrial`] if nothing waits; any other [`Error`].
+pub fn confirm(options: &Options, connection: Option<&Connection>) -> Result<Settled, Error> {
+    with(options, |session, named| {
+        let state = &session.state;
+        let Some(trial) = named else {
+            return Err(none(state));
+        };
+        if trial.left() < MARGIN {
+            thread::sleep(trial.left());
+            return Err(lost(session, options, trial));
+        }
+        let was_there = |connection: &Connection| was_there(state, trial, connection);
+        if connection.is_some_and(was_there) {
+            return Err(Error::SameConnection {
+                fallback: trial.fallback,
+                left: trial.left(),
+            });
+        }
+        options.step("confirm")?;
+        state.end_trial()?;
+        // Whoever lost the processor for the whole margin may have written too late: dispatchers were with the policy before
+        // then, which stays. They have been with the new one from that write to the next.
+        if clock::since_boot() >= trial.deadline {
+            state.switch_to(trial.fallback)?;
+            return Err(lost(session, options, trial));
+        }
+        Ok(settled(session, options, (trial, trial.generation), None))
+    })
+}
+
+/// Brings back what was in force before what is on trial in a network namespace.
+///
+/// # Errors
+///
+/// [`Error::NoneOnTrial`] if nothing waits; any other [`Error`].
+pub fn rollback(options: &Options) -> Result<Settled, Error> {
+    with(options, |session, named| {
+        let Some(trial) = named else {
+            return Err(none(&session.state));
+        };
+        let since = trial.is_over(clock::since_boot()).then_some(trial.deadline);
+        options.step("roll back")?;
+        session.state.switch_to(trial.fallback)?;
+        Ok(settled(session, options, (trial, trial.fallback), since))
+    })
+}
+
+/// Runs `work` under the lock on the trial that the word names, ended or not.
+fn with<T: Send>(
+    options: &Options,
+    work: impl FnOnce(&Session, Option<Trial>) -> Result<T, Error> + Send,
+) -> Result<T, Error> {
+    session::enter(options, |session| {
+        let state = &session.state;
+        let Some(_lock) = Lock::take(state, Access::Change, options.lock_wait)? else {
+            elsewhere::refuse(session, &options.bpffs)?;
+            return Err(Error::NoneOnTrial { generation: None });
+        };
+        if state.is_block()? {
+            return Err(Error::NoTrial {
+                why: "this is the policy of a `for netns` block, which is confirmed, or taken back, in the network namespace whose policy has the block".to_owned(),
+            });
+        }
+        work(session, state.named_trial()?)
+    })
+}
+
+/// That nothing waits, or what became of what did.
+fn none(state: &State) -> Error {
+    let word = match state.word() {
+        Ok(word) => word.filter(|word| *word != 0),
+        Err(error) => return error,
+    };
+    match state.kept_trial() {
+        // It was cleared, and the word is that of the generation before: nobody confirmed it.
+        Ok(Some(trial)) if trial.generation == 0 && word == Some(trial.fallback) => {
+            Error::TooLate {
+                generation: trial.fallback + 1,
+                fallback: trial.fallback,
+                since: trial.deadline.min(clock::since_boot()),
+            }
+        }
+        Ok(_) => Error::NoneOnTrial { generation: word },
+        Err(error) => error,
+    }
+}
+
+/// Whether a connection was there when the policy on trial was put in force.
+fn was_there(state: &State, trial: Trial, connection: &Connection) -> bool {
+    let Ok(record) = Record::read_alone(&state.record(trial.generation)) else {
+        return false;
+    };
+    let is_same = record.connection.as_ref() == Some(&connection.ends);
+    let switched = trial.deadline.checked_sub(record.within.unwrap_or(0));
+    is_same
+        || connection
+            .began
+            .zip(switched)
+            .is_some_and(|(began, switched)| began < switched)
+}
+
+/// That the policy before is in force again; what is left of the other one is removed.
+fn lost(session: &Session, options: &Options, trial: Trial) -> Error {
+    let _ = clean(session, options);
+    Error::TooLate {
+        generation: trial.generation,
+        fallback: trial.fallback,
+        since: trial.deadline.min(clock::since_boot()),
+    }
+}
+
+/// What is in force now for good, of which the word says so already; what is left of the other one is removed.
+fn settled(
+    session: &Session,
+    options: &Options,
+    (trial, now): (Trial, u32),
+    since: Option<u64>,
+) -> Settled {
+    let record = Record::read_alone(&session.state.record(now)).ok();
+    let cleaned = clean(session, options);
+    let notes = cleaned.err().map(|error| {
+        format!(
+            "not everything of the other policy is removed yet: {}; the next command removes the rest",
+            error.bare()
+        )
+    });
+    Settled {
+        generation: trial.generation,
+        now,
+        policy: record.map(|record| record.manifest.policy.clone()),
+        since,
+        notes: notes.into_iter().collect(),
+    }
+}
+
+/// Removes what is not of the policy in force, here and in the namespaces of its blocks.
+fn clean(session: &Session, options: &Options) -> Result<(), Error> {
+    let Some(record) = reconcile(session, options)? else {
+        session.state.remove_if_empty();
+        return Ok(());
+    };
+    for held in &record.netns {
+        let Some(place) = entrance::entrance(held)? else {
+            continue;
+        };
+        let inner = options.within(&place);
+        session::enter(&inner, |session| {
+            let lock = Lock::take(&session.state, Access::Change, inner.lock_wait)?;
+            lock.map_or(Ok(()), |_lock| reconcile(session, &inner).map(drop))
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! Faults in policies on trial: what dispatchers and commands take for in force, what is kept meanwhile, and who may end a trial.
+
+use super::Suite::{Command, Kernel, Kill, Runtime};
+use super::{Fault, fault};
+
+pub(super) const FAULTS: &[Fault] = &[
+    fault(
+        1900,
+        "runtime/src/attach/dispatch.rs",
+        "code.jump_if_reached(Register::R0, Register::R5, late);",
+        "if !FAULT { code.jump_if_reached(Register::R0, Register::R5, late); }",
+        &[(Runtime, "dispatch::"), (Kernel, "trial::past")],
+    ),
+    fault(
+        1901,
+        "runtime/src/attach/dispatch.rs",
+        "code.jump_if_same(Register::R4, Register::R5, passed);",
+        "if !FAULT { code.jump_if_same(Register::R4, Register::R5, passed); }",
+        &[(Runtime, "dispatch::what_has_passed")],
+    ),
+    fault(
+        1902,
+        "runtime/src/attach/dispatch.rs",
+        "code.jump_if_other(Register::R4, Register::R2, settled);",
+        "if !FAULT { code.jump_if_other(Register::R4, Register::R2, settled); }",
+        &[(Runtime, "dispatch::past_the_deadline")],
+    ),
+    fault(
+        1903,
+        "runtime/src/attach/dispatch.rs",
+        "code.jump_if_same(Register::R4, Register::R0, runs);",
+        "if !FAULT { code.jump_if_same(Register::R4, Register::R0, runs); }",
+        &[(Runtime, "dispatch::what_has_passed")],
+    ),
+    fault(
+        1904,
+        "runtime/src/state/trial.rs",
+        "self.passed == self.deadline || now >= self.deadline",
+        "now >= self.deadline",
+        &[(Runtime, "trial::a_trial")],
+    ),
+    fault(
+        1905,
+        "runtime/src/state/trial.rs",
+        "word != 0 && word == self.generation && self.is_over(now)",
+        "word != 0 && self.is_over(now)",
+        &[(Runtime, "trial::a_trial")],
+    ),
+    fault(
+        1906,
+        "runtime/src/blocks/reconcile.rs",
+        "if on_trial {",
+        "if !FAULT && on_trial {",
+        &[(Kernel, "trial::while trial::past")],
+    ),
+    fault(
+        1907,
+        "runtime/src/blocks/reconcile.rs",
+        "record.is_none() && !on_trial",
+        "record.is_none()",
+        &[(Kill, "trials::a_block")],
+    ),
+    fault(
+        1908,
+        "runtime/src/reconcile.rs",
+        "state.end_trial()?;",
+        "if !FAULT { state.end_trial()?; }",
+        &[(Kernel, "trial::a_late")],
+    ),
+    fault(
+        1909,
+        "runtime/src/apply/work.rs",
+        "let is_final = self.options.confirm.is_none();",
+        "let is_final = FAULT || self.options.confirm.is_none();",
+        &[(Kernel, "trial::a_hook")],
+    ),
+    fault(
+        1910,
+        "runtime/src/active.rs",
+        "access == Access::Change && !on_trial_too",
+        "FAULT && !on_trial_too",
+        &[(Kill, "trials::what_both")],
+    ),
+    fault(
+        1911,
+        "runtime/src/unload.rs",
+        "Err(error @ Error::OnTrial { .. }) => return Err(error),",
+        "Err(error @ Error::OnTrial { .. }) if !FAULT => return Err(error),",
+        &[(Kernel, "trial::while")],
+    ),
+    fault(
+        1912,
+        "runtime/src/confirm.rs",
+        "if trial.left() < MARGIN {",
+        "if !FAULT && trial.left() < MARGIN {",
+        &[(Kernel, "trial::a_late")],
+    ),
+    fault(
+        1913,
+        "runtime/src/confirm.rs",
+        "clock::since_boot() >= trial.deadline",
+        "false",
+        &[(Kernel, "trial::a_confirmation_that")],
+    ),
+    fault(
+        1914,
+        "runtime/src/confirm.rs",
+        "is_same || connection.began",
+        "!FAULT && is_same || connection.began",
+        &[(Kernel, "trial::the_connection")],
+    ),
+    fault(
+        1915,
+        "src/cli/duration.rs",
+        "DEADLINES.contains(time)",
+        "true",
+        &[(Command, "duration::")],
+    ),
+    fault(
+        1916,
+        "runtime/src/apply.rs",
+        "if part.options.confirm.is_none() {",
+        "if FAULT || part.options.confirm.is_none() {",
+        &[(Kill, "trials::a_block")],
+    ),
+];
