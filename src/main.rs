@@ -22,7 +22,7 @@ use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, counters, diff, explain, explain_code, fmt, import, man,
-    map, plan, set, show, socket, status, trial, unload,
+    map, metrics, plan, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -70,6 +70,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Man(arguments) => man::run(arguments, output),
         Verb::Import(verb) => import::run(verb, output),
         Verb::Map(verb) => map::run(verb, output),
+        Verb::Metrics(arguments) => metrics::run(arguments, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),

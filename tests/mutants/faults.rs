@@ -30,6 +30,7 @@ mod lower;
 mod meaning;
 mod members;
 mod mended;
+mod metrics;
 mod outside;
 mod parser;
 mod passes;
@@ -82,6 +83,8 @@ pub(crate) enum Suite {
     Kill,
     /// Writes between sockets of a group.
     Streams,
+    /// Numbers for Prometheus.
+    Metrics,
 }
 
 impl Suite {
@@ -99,6 +102,7 @@ impl Suite {
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
             Self::Streams => ("sockc", "", Some("streams")),
+            Self::Metrics => ("sockc", "", Some("metrics")),
         }
     }
 
@@ -132,7 +136,8 @@ impl Suite {
             | Self::Packets
             | Self::Verbs
             | Self::Kill
-            | Self::Streams => false,
+            | Self::Streams
+            | Self::Metrics => false,
         }
     }
 }
@@ -177,6 +182,7 @@ pub(crate) fn all() -> Vec<Fault> {
         handed::FAULTS,
         members::FAULTS,
         mended::FAULTS,
+        metrics::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
     ];
