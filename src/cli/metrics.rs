@@ -26,7 +26,7 @@ pub(crate) struct Metrics {
     pub(crate) textfile: Option<PathBuf>,
     /// Answer `GET /metrics` here until SIGTERM: unix:PATH, 127.0.0.1:PORT or [::1]:PORT; or `systemd` for
     /// sockets that are handed over (LISTEN_FDS)
-    #[arg(long, value_name = "ADDRESS", value_parser = door, conflicts_with = "json")]
+    #[arg(long, value_name = "ADDRESS", value_parser = door)]
     pub(crate) listen: Option<Door>,
     /// The mode of the file of a UNIX socket: who may write to it may ask
     #[arg(long, value_name = "MODE", default_value = "660", value_parser = file_mode, requires = "listen")]

@@ -37,6 +37,10 @@ pub(crate) fn run(arguments: &cli::Metrics, output: &mut Output) -> Exit {
         false => Which::Labelled,
     };
     if let Some(door) = &arguments.listen {
+        if output.is_json() {
+            output.error("an exporter prints no JSON; leave --json or --listen out");
+            return Exit::Usage;
+        }
         return listen::run(door, arguments.mode, (&places, which), output);
     }
     let Gathered { metrics, errors } = gather(&places, which);

@@ -127,7 +127,7 @@ fn those_who_say_nothing_keep_nobody_waiting() {
     }
     let scene = Scene::new("slow");
     let exporter = Exporter::new(&scene, "127.0.0.1:0");
-    let silent: Vec<TcpStream> = (0..150).map(|_| exporter.connects(&scene)).collect();
+    let silent: Vec<TcpStream> = (0..300).map(|_| exporter.connects(&scene)).collect();
     let mut half = exporter.connects(&scene);
     half.write_all(b"GET /metrics HTTP/1.1\r\n").unwrap();
     let many: Vec<String> = thread::scope(|scope| {

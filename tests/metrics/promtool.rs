@@ -44,11 +44,11 @@ fn both_forms_are_read_and_nothing_is_found_in_them() {
         assert_eq!(String::from_utf8(checked.stderr).unwrap(), "", "{text}");
     };
     check(&scene.done(&["metrics", "--format", "prometheus"]));
-    // Texts with quotes, a backslash in a log, and the same text again.
+    // Texts with quotes, and the same text again.
     scene.apply(
         "default in drop\nlive set banned max 9\nlive map tenants max 5 = { tcp 198.51.100.0/28:443 -> sock proxy }\n\
          socket proxy = tcp listen 127.0.0.1:1234\nredirect by @tenants\n\
-         \"a b\": drop udp to port 7001 log \"x\\\\\"\ndrop udp to port 7002\ndrop udp to port 7002\ndrop from @banned\n",
+         logged: drop udp to port 7001 log \"a b\"\ndrop udp to port 7003 log \"c d\"\ndrop udp to port 7002\ndrop udp to port 7002\ndrop from @banned\n",
     );
     check(&scene.done(&["metrics", "--format", "prometheus", "--all-rules"]));
     // The reader of the newer form wants a time with each sample.

@@ -1,7 +1,5 @@
 //! The numbers are those of what was sent, and go on over an apply.
 
-use sockc_runtime::lab::{FRONT, Lab};
-
 use super::scene::{Samples, Scene, root, run};
 
 const POLICY: &str = "\
@@ -110,27 +108,21 @@ fn totals_never_fall_over_an_apply() {
     let before = scene.samples(&[]);
     let drops = |now: &Samples| now.get(OTHERS, &["verdict=\"drop\""]);
     assert_eq!(drops(&before), 5.0);
-    assert_eq!(
-        before.get("sockc_default_packets_total", &["direction=\"in\""]),
-        4.0
-    );
+    // Those that were only counted went on to the default; the kernel's own packets may have come to it too.
+    let default = ["direction=\"in\""];
+    assert!(before.get("sockc_default_packets_total", &default) >= 9.0);
     // One goes, one is written otherwise, the default too, and lines move.
     let other = POLICY
         .replace("drop udp to port 7002\n", "")
-        .replace(
-            "count udp to port 7003",
-            "count udp to { port 7003, port 7009 }",
-        )
+        .replace("count udp to port 7003", "count udp to port { 7003, 7009 }")
         .replace("default in allow", "# A line.\ndefault in allow at tc");
-    scene.apply(&other.replace("{ port 7003, port 7009 }", "port {7003, 7009}"));
+    scene.apply(&other);
     let after = scene.samples(&[]);
     assert_eq!(after.fallen(&before), [""; 0]);
     assert_eq!(drops(&after), 5.0);
     assert_eq!(after.get(OTHERS, &["verdict=\"count\""]), 3.0);
-    assert_eq!(
-        after.get("sockc_default_packets_total", &["direction=\"in\""]),
-        4.0
-    );
+    let gone_on = after.get("sockc_default_packets_total", &default);
+    assert!(gone_on >= before.get("sockc_default_packets_total", &default));
     assert_eq!(
         after.get("sockc_rule_info", &["rule=\"web\"", "line=\"5\""]),
         1.0
@@ -223,5 +215,4 @@ fn time_of_programs_is_told_while_it_is_taken() {
     let now = scene.samples(&[]);
     let runs = now.find("sockc_program_runs_total", &["target=\"front\""]);
     assert_eq!(runs.is_some(), is_on());
-    let _ = (Lab::new, FRONT);
 }
