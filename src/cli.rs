@@ -7,6 +7,7 @@ pub(crate) mod element;
 mod examples;
 mod import;
 mod live;
+mod metrics;
 mod plan;
 mod recording;
 pub(crate) mod suggested;
@@ -27,6 +28,7 @@ pub(crate) use live::{
     MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketListen,
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
 };
+pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
 pub(crate) use plan::{Apply, Guards, Plan, Subject};
 pub(crate) use recording::{Recording, Sockets};
 
@@ -131,6 +133,9 @@ pub(crate) enum Verb {
     /// Show or change a live map of the policy in force
     #[command(subcommand, after_help = examples::MAP)]
     Map(MapVerb),
+    /// Print what is in force and what it counted in the format of Prometheus, or answer its requests
+    #[command(after_help = examples::METRICS)]
+    Metrics(Metrics),
     /// Show or change a live set of the policy in force
     #[command(subcommand, after_help = examples::SET)]
     Set(SetVerb),

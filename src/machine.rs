@@ -40,6 +40,11 @@ pub(crate) fn refused_to_status(error: &Error, output: &mut Output) -> Exit {
     ended_by(error)
 }
 
+/// Whether it says that what runs is not what sockc left.
+pub(crate) fn is_changed(error: &Error) -> bool {
+    ended_by(error) == Exit::Changed
+}
+
 fn ended_by(error: &Error) -> Exit {
     match error {
         Error::Object { .. } | Error::Version { .. } => Exit::Policy,

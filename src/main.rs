@@ -22,7 +22,7 @@ use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, confirm, counters, diff, explain, explain_code, fmt,
-    import, man, map, plan, set, show, socket, status, trial, unload,
+    import, man, map, metrics, plan, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -72,6 +72,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Man(arguments) => man::run(arguments, output),
         Verb::Import(verb) => import::run(verb, output),
         Verb::Map(verb) => map::run(verb, output),
+        Verb::Metrics(arguments) => metrics::run(arguments, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
         Verb::Unload(arguments) => unload::run(arguments, output),

@@ -29,6 +29,8 @@ use watch::Watch;
 #[derive(Debug)]
 pub(crate) struct Output {
     json: bool,
+    /// Whether nothing is shown of what is said: somebody counts it.
+    silent: bool,
     color: Colors,
     watch: Watch,
     /// What was said, for a command that ends without a result.
@@ -74,6 +76,7 @@ impl Output {
         let results = color(io::stdout().is_terminal());
         Self {
             json: manner.json,
+            silent: false,
             color: Colors { messages, results },
             watch: Watch::new(manner.verbose),
             said: Said::default(),
@@ -81,6 +84,25 @@ impl Output {
             place: None,
             broken: None,
         }
+    }
+
+    /// One that shows nothing.
+    pub(crate) fn silent() -> Self {
+        let manner = Manner {
+            json: true,
+            color: Some(false),
+            verbose: false,
+            works: suggested::Place::default(),
+        };
+        Self {
+            silent: true,
+            ..Self::new(manner)
+        }
+    }
+
+    /// How many errors were said that are no diagnostics.
+    pub(crate) fn errors(&self) -> u64 {
+        u64::try_from(self.said.errors()).unwrap_or(u64::MAX)
     }
 
     /// Does some work whose errors and notes are about a place, which each begins with.
@@ -197,7 +219,7 @@ impl Output {
     /// Why something was not done, and what that is about, by name.
     pub(crate) fn error_about(&mut self, message: impl Display, about: &[(&'static str, String)]) {
         let message = self.placed(message);
-        say(&format!("error: {message}"));
+        self.say(&format!("error: {message}"));
         self.said.error(message);
         self.said.about(about);
     }
@@ -205,8 +227,14 @@ impl Output {
     /// Something worth knowing that is no result.
     pub(crate) fn note(&mut self, message: impl Display) {
         let message = self.placed(message);
-        say(&format!("note: {message}"));
+        self.say(&format!("note: {message}"));
         self.said.note(message);
+    }
+
+    fn say(&self, text: &str) {
+        if !self.silent {
+            say(text);
+        }
     }
 
     /// Something that is shown before a question, as it is.

@@ -13,6 +13,7 @@ pub(crate) mod fmt;
 pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod map;
+pub(crate) mod metrics;
 pub(crate) mod plan;
 pub(crate) mod set;
 pub(crate) mod show;

@@ -23,6 +23,7 @@ const TOP_LEVEL: &[&str] = &[
     "README.md",
     "clippy.toml",
     "compiler",
+    "contrib",
     "docs",
     "examples",
     "golden",

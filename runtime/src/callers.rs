@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::socket::SockType;
+
 use crate::error::{Error, at};
 use crate::sys::epoll::{Epoll, Interest};
 use crate::sys::handed::{self, Message};
@@ -40,21 +42,42 @@ struct Caller {
     heard: u64,
 }
 
-/// All of them.
-pub(crate) struct Callers {
+/// A UNIX socket that listens at a path, whose file goes with it.
+#[derive(Debug)]
+pub struct ListenerAt {
     listener: OwnedFd,
     path: PathBuf,
     /// The file at the path, by device and inode.
     file: Option<(u64, u64)>,
+}
+
+/// All of them.
+pub(crate) struct Callers {
+    listener: ListenerAt,
     /// The maximum size of a message, in bytes.
     room: usize,
     connected: BTreeMap<u64, Caller>,
     turn: u64,
 }
 
-impl Callers {
+impl ListenerAt {
+    /// Listens for streams at a path, with the mode of its file; the socket blocks nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Path`] if something else is there, and what the kernel refuses.
+    pub fn stream(place: (&Path, u32)) -> Result<Self, Error> {
+        Self::listen(place, SockType::Stream)
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.listener.as_fd()
+    }
+
     /// Listens; a file at the path that no socket is bound to any more is replaced. Of several that begin at once one does.
-    pub(crate) fn listen((path, mode): (&Path, u32), room: usize) -> Result<Self, Error> {
+    fn listen((path, mode): (&Path, u32), kind: SockType) -> Result<Self, Error> {
         let listening = || at(format!("listen at {}", path.display()));
         let _alone = alone(path).map_err(listening())?;
         let taken = |why| Error::Path {
@@ -80,12 +103,21 @@ impl Callers {
             Ok(_) => fs::remove_file(path).map_err(listening())?,
             Err(_) => {}
         }
-        let listener = unix::listen(path, mode).map_err(listening())?;
+        let listener = unix::listen(path, mode, kind).map_err(listening())?;
         let file = fs::symlink_metadata(path).as_ref().map(number).ok();
         Ok(Self {
             listener,
             path: path.to_owned(),
             file,
+        })
+    }
+}
+
+impl Callers {
+    /// Listens at a path.
+    pub(crate) fn listen(place: (&Path, u32), room: usize) -> Result<Self, Error> {
+        Ok(Self {
+            listener: ListenerAt::listen(place, SockType::SeqPacket)?,
             room,
             connected: BTreeMap::new(),
             turn: 0,
@@ -94,12 +126,12 @@ impl Callers {
 
     /// What becomes readable when somebody connects.
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.listener.as_fd()
+        self.listener.fd()
     }
 
     /// Takes in those that have connected. A process that has many descriptors keeps some free for them.
     pub(crate) fn accept(&mut self, epoll: &Epoll) {
-        while let Ok(Some(connection)) = unix::accept(self.listener.as_fd()) {
+        while let Ok(Some(connection)) = unix::accept(self.listener.fd()) {
             if self.connected.len() >= MOST {
                 self.let_one_go();
             }
@@ -156,7 +188,7 @@ impl Callers {
     }
 }
 
-impl Drop for Callers {
+impl Drop for ListenerAt {
     /// Takes the file away, unless another one stands at its path by now.
     fn drop(&mut self) {
         let there = fs::symlink_metadata(&self.path).as_ref().map(number).ok();

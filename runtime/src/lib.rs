@@ -60,6 +60,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
+pub use callers::ListenerAt;
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use elsewhere::{OtherNamespace, others, others_near};
@@ -99,11 +100,14 @@ pub use sockets::registered::{
 };
 pub use sockets::since::wall_time;
 pub use sockets::started::{Started, Wanted, socket_start};
+pub use state::gone::Departed;
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
-    BlockStatus, CounterValue, HookStatus, InForce, Inspected, PairsStatus, Status, counters,
-    inspect, object, running, status,
+    BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
+    Status, counters, counts, inspect, object, running, status,
 };
+pub use sys::epoll::end_signals;
+pub use sys::process::own_descriptor;
 pub use unload::{Unloaded, unload};

@@ -23,6 +23,7 @@
 //! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
 
 pub(crate) mod chunks;
+pub(crate) mod gone;
 pub(crate) mod hanging;
 pub(crate) mod heirs;
 pub(crate) mod in_force;

@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, MapKind};
 
-pub use counters::{CounterValue, counters};
-pub use hooks::HookStatus;
+pub use counters::{CounterValue, Counts, counters, counts};
+pub use hooks::{HookStatus, RunTime};
 
 use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
@@ -86,6 +86,8 @@ pub struct Status {
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks, by their names.
     pub netns: Vec<(String, BlockStatus)>,
+    /// Whether another command was at work, so that nobody looked for what others changed.
+    pub busy: bool,
 }
 
 /// The pairs of a name that are joined now.
@@ -258,6 +260,7 @@ fn own_status(options: &Options) -> Result<Own, Error> {
     session::enter(options, |session| {
         let mut left = Vec::new();
         let mut standing = Standing::default();
+        let mut busy = false;
         match Lock::take(&session.state, Access::Change, Duration::ZERO) {
             Ok(None) => return Ok(Own::Nothing(left)),
             Ok(Some(_lock)) => {
@@ -271,7 +274,7 @@ fn own_status(options: &Options) -> Result<Own, Error> {
                 }
             }
             // Somebody is changing it: what is in force is shown all the same.
-            Err(Error::Locked { .. }) => {}
+            Err(Error::Locked { .. }) => busy = true,
             Err(error) => return Err(error),
         }
         let record = match standing.record {
@@ -284,6 +287,7 @@ fn own_status(options: &Options) -> Result<Own, Error> {
         let mut status = describe(session, &record, left)?;
         status.drift = standing.drift;
         status.unverified = standing.unverified;
+        status.busy = busy;
         Ok(Own::InForce(Box::new(Found {
             status,
             held: record.netns,
@@ -367,6 +371,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         owned: record.owner.is_some(),
         lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
+        busy: false,
     })
 }
 

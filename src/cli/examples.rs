@@ -114,6 +114,14 @@ pub(super) const MAP: &str = "Examples:
 
 More: docs/declarations.md";
 
+pub(super) const METRICS: &str = "Examples:
+  sockc metrics
+  sockc metrics --textfile /var/lib/prometheus/node-exporter/sockc.prom
+  sockc metrics --listen 127.0.0.1:9814
+  sockc metrics --netns /proc/1/ns/net --netns blue --listen unix:/run/sockc-metrics.sock
+
+More: docs/metrics.md";
+
 pub(super) const SET: &str = "Examples:
   sockc set add banned 203.0.113.7 2001:db8::/48 --expires 10m
   sockc set load banned blocklist.txt

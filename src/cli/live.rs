@@ -252,7 +252,7 @@ pub(crate) struct SocketRun {
 }
 
 /// Reads a mode in octal digits.
-fn file_mode(text: &str) -> Result<u32, String> {
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok();
     let mode = mode.filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| "write three octal digits, such as 660".to_owned())

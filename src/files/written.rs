@@ -3,8 +3,9 @@
 //! A file is written next to the one that is there, and moved into its place; a disk that is full leaves the old one. What is
 //! no regular file, such as a pipe or `/dev/null`, is written into as it is. Not here: standard output.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::exit::Exit;
@@ -52,6 +53,44 @@ pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+/// Writes a file that others read at any time, with mode 644: whole and at once. Whatever else is at the path is not written
+/// through, since others may be able to make links there.
+pub(crate) fn for_readers(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(about) if !about.is_file() && !about.is_symlink() => {
+            return Err(io::Error::other("it is there, and is no regular file"));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let draft = PathBuf::from(name);
+    let written = create(&draft, bytes).and_then(|()| fs::rename(&draft, path));
+    if written.is_err() {
+        // The first error is the one worth telling.
+        let _ = fs::remove_file(&draft);
+    }
+    written
+}
+
+/// Makes a file that was not there.
+fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let make = || File::options().write(true).create_new(true).open(path);
+    let mut file = match make() {
+        // A process that was killed had the same number.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            fs::remove_file(path)?;
+            make()
+        }
+        made => made,
+    }?;
+    file.write_all(bytes)?;
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.sync_all()
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

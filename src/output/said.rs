@@ -91,6 +91,11 @@ impl Said {
         !self.errors.is_empty()
     }
 
+    /// How many errors there are that are no diagnostics.
+    pub(super) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
     /// A result with the diagnostics.
     pub(super) fn answer<'a, T: Serialize>(&'a self, result: &'a T) -> Answer<'a, T> {
         Answer {

@@ -155,6 +155,13 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if whole { Exit::Done } else { Exit::Changed }
 }
 
+/// How many things `status` says that are not as the policy in force needs them, those of its blocks among them.
+pub(crate) fn faults(status: &Status) -> u64 {
+    let mut silent = Output::silent();
+    tell_losses(status, &mut silent);
+    silent.errors()
+}
+
 /// What a process cannot know that may not ask for what others made.
 const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN";
 

@@ -30,6 +30,7 @@ mod lower;
 mod meaning;
 mod members;
 mod mended;
+mod metrics;
 mod outside;
 mod parser;
 mod passes;
@@ -83,6 +84,8 @@ pub(crate) enum Suite {
     Kill,
     /// Writes between sockets of a group.
     Streams,
+    /// Numbers for Prometheus.
+    Metrics,
 }
 
 impl Suite {
@@ -100,6 +103,7 @@ impl Suite {
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
             Self::Streams => ("sockc", "", Some("streams")),
+            Self::Metrics => ("sockc", "", Some("metrics")),
         }
     }
 
@@ -133,7 +137,8 @@ impl Suite {
             | Self::Packets
             | Self::Verbs
             | Self::Kill
-            | Self::Streams => false,
+            | Self::Streams
+            | Self::Metrics => false,
         }
     }
 }
@@ -178,6 +183,7 @@ pub(crate) fn all() -> Vec<Fault> {
         handed::FAULTS,
         members::FAULTS,
         mended::FAULTS,
+        metrics::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
         trials::FAULTS,

@@ -4,13 +4,18 @@
 //! same rules, and in one more element whether that has been filled in; so an apply that is killed half-way neither loses
 //! nor doubles anything. Values of both are blocks of counters ([`counter_blocks`]); an older sockc had one counter in each, which
 //! the size of a value says.
+//!
+//! Between the blocks of the rules and that last element `carried` has those of [`gone`]: what statements without a label counted
+//! that no policy has any more. So a sum over all of a kind never falls because a statement went. An older sockc has none of them,
+//! which the number of elements says.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use sockc_compiler::artifact::{Counter, Manifest};
+use sockc_compiler::artifact::Manifest;
 use sockc_compiler::counter_blocks::{self, BLOCK, COUNTER};
 
+use super::gone::{self, Gone};
 use super::heirs::heirs;
 use super::pins;
 use super::record::Record;
@@ -33,7 +38,7 @@ pub(crate) struct Total {
 }
 
 impl Total {
-    const SIZE: usize = COUNTER as usize;
+    pub(super) const SIZE: usize = COUNTER as usize;
 
     fn read(value: &[u8]) -> Option<Self> {
         let (packets, rest) = value.split_first_chunk::<8>()?;
@@ -50,7 +55,7 @@ impl Total {
         value
     }
 
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.packets = self.packets.wrapping_add(other.packets);
         self.bytes = self.bytes.wrapping_add(other.bytes);
     }
@@ -62,7 +67,8 @@ pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Re
     let counters = u32::try_from(manifest.counters.len()).map_err(|_| Error::Object {
         cause: "it has more counters than a map has entries".to_owned(),
     })?;
-    let shape = map::Shape::array(BLOCK, counter_blocks::blocks(counters) + 1);
+    let blocks = counter_blocks::blocks(counters) + counter_blocks::blocks(gone::COUNT);
+    let shape = map::Shape::array(BLOCK, blocks + 1);
     let carried = map::create(CARRIED, shape).map_err(at(what))?;
     bpffs::pin(carried.as_fd(), &state.map(generation, CARRIED)).map_err(at(what))
 }
@@ -91,11 +97,21 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         Err(Error::State { .. }) => Vec::new(),
         totals => totals?,
     };
-    let given = assign(&old.manifest.counters, &totals, &record.manifest.counters);
-    for (index, block) in (0..last).zip(given.chunks(in_value(shape))) {
-        let mut value: Vec<u8> = block.iter().flat_map(|total| total.write()).collect();
-        value.resize(mark.len(), 0);
-        map::update(carried.as_fd(), &index.to_ne_bytes(), &value).map_err(at(what))?;
+    let (counters, new) = (&old.manifest.counters, &record.manifest.counters);
+    let heirs = heirs(counters, new);
+    let given = assign(&heirs, &totals);
+    let mut departed = match gone(state, &old) {
+        Err(Error::State { .. }) => Gone::default(),
+        departed => departed?,
+    };
+    departed.take_in(counters, &totals, &heirs);
+    let first = first_of_gone(&record.manifest, shape);
+    for (totals, indices) in [(&given[..], 0..first), (departed.totals(), first..last)] {
+        for (block, index) in totals.chunks(in_value(shape)).zip(indices) {
+            let mut value: Vec<u8> = block.iter().flat_map(|total| total.write()).collect();
+            value.resize(mark.len(), 0);
+            map::update(carried.as_fd(), &index.to_ne_bytes(), &value).map_err(at(what))?;
+        }
     }
     mark.fill(0);
     if let Some(first) = mark.first_mut() {
@@ -109,9 +125,35 @@ fn in_value(shape: map::Shape) -> usize {
     (shape.value as usize / Total::SIZE).max(1)
 }
 
+/// What statements without a label counted that are gone; nothing where an older sockc made the map.
+pub(crate) fn gone(state: &State, record: &Record) -> Result<Gone, Error> {
+    let what = "read the counters";
+    let path = state.map(record.generation, CARRIED);
+    if !was_pinned(state, record, &path) {
+        return Ok(Gone::default());
+    }
+    let carried = pinned(&path)?;
+    let shape = map::shape(carried.as_fd()).map_err(at(what))?;
+    let (each, first) = (in_value(shape), first_of_gone(&record.manifest, shape));
+    let mut gone = Gone::default();
+    let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
+    let indices = first..shape.entries.saturating_sub(1);
+    for (index, block) in indices.zip(gone.totals_mut().chunks_mut(each)) {
+        map::lookup(carried.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
+        add_block(block, &value);
+    }
+    Ok(gone)
+}
+
+/// The first element of `carried` behind those of the rules.
+fn first_of_gone(manifest: &Manifest, shape: map::Shape) -> u32 {
+    let blocks = manifest.counters.len().div_ceil(in_value(shape)).max(1);
+    u32::try_from(blocks).unwrap_or(u32::MAX)
+}
+
 /// What each new counter inherits.
-fn assign(old: &[Counter], totals: &[Total], new: &[Counter]) -> Vec<Total> {
-    let from = heirs(old, new).into_iter();
+fn assign(heirs: &[Option<usize>], totals: &[Total]) -> Vec<Total> {
+    let from = heirs.iter().copied();
     from.map(|from| {
         let total = from.and_then(|from| totals.get(from));
         total.copied().unwrap_or_default()
@@ -176,7 +218,7 @@ mod tests {
     use crate::lab::{BPFFS, Space, permitted};
     use crate::state::make_folder;
     use aya_obj::generated::bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY;
-    use sockc_compiler::artifact::CounterKind;
+    use sockc_compiler::artifact::{Counter, CounterKind};
     use sockc_compiler::location::Location;
 
     fn counter(label: Option<&str>, text: &str) -> Counter {
@@ -207,7 +249,7 @@ mod tests {
             counter(None, "y"),
             counter(None, "y"),
         ];
-        let given = assign(&old, &[total(1), total(2), total(3)], &new);
+        let given = assign(&heirs(&old, &new), &[total(1), total(2), total(3)]);
         assert_eq!(given, [total(2), total(1), total(0), total(3), total(0)]);
     }
 
@@ -332,7 +374,7 @@ mod tests {
                 packets: 1,
                 bytes: 0,
             };
-            let given = assign(&[of("allow")], &[one], &[of("drop")]);
+            let given = assign(&heirs(&[of("allow")], &[of("drop")]), &[one]);
             assert_eq!(given[0].packets, total);
         }
     }

@@ -7,6 +7,7 @@ use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::session::{self, Session};
+use crate::state::gone::Departed;
 use crate::state::in_force::record_in_force;
 use crate::state::namespaces::{Held, Owner};
 use crate::state::{Access, Lock, totals};
@@ -26,12 +27,30 @@ pub struct CounterValue {
     pub bytes: u64,
 }
 
+/// All that was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// What the statements of the policy in force counted; empty if nothing is in force.
+    pub values: Vec<CounterValue>,
+    /// What those without a label counted that an apply took away.
+    pub departed: Vec<Departed>,
+}
+
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
 ///
 /// # Errors
 ///
 /// Any [`Error`].
 pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
+    counts(options).map(|counts| counts.values)
+}
+
+/// The same, with what statements counted that are gone.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn counts(options: &Options) -> Result<Counts, Error> {
     let mut own = look(options, Halves::Told)?;
     if matches!(own, Look::Half) {
         // What an apply that ended early did not carry over is mended first: else totals would seem to fall.
@@ -40,9 +59,9 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
     }
     let Look::Counted(own) = own else {
         let refuse = |session: &Session| elsewhere::refuse(session, &options.bpffs);
-        return session::enter(options, refuse).map(|()| Vec::new());
+        return session::enter(options, refuse).map(|()| Counts::default());
     };
-    let mut values = own.values;
+    let mut counts = own.counts;
     for held in own.held {
         let Some(place) = entrance::entrance(&held)? else {
             // `status` says that the namespace is gone.
@@ -61,13 +80,19 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
             continue;
         }
         let entered = (place != held.name).then_some(place);
-        values.extend(inner.values.into_iter().map(|value| CounterValue {
+        let values = inner.counts.values.into_iter();
+        counts.values.extend(values.map(|value| CounterValue {
             netns: Some(held.name.clone()),
             entered: entered.clone(),
             ..value
         }));
+        let departed = inner.counts.departed.into_iter();
+        counts.departed.extend(departed.map(|departed| Departed {
+            netns: Some(held.name.clone()),
+            ..departed
+        }));
     }
-    Ok(values)
+    Ok(counts)
 }
 
 /// What becomes of numbers that may not have been carried over.
@@ -91,7 +116,7 @@ enum Look {
 
 /// What the policy of one namespace has counted.
 struct Counted {
-    values: Vec<CounterValue>,
+    counts: Counts,
     /// The namespaces of its blocks.
     held: Vec<Held>,
     /// Its namespace, and that of the policy whose block it is.
@@ -119,7 +144,10 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
             bytes: total.bytes,
         });
         Ok(Look::Counted(Box::new(Counted {
-            values: values.collect(),
+            counts: Counts {
+                values: values.collect(),
+                departed: totals::gone(&session.state, &record)?.departed(),
+            },
             held: record.netns,
             namespace: Owner::of(&session.namespace),
             owner: record.owner,

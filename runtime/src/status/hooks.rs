@@ -1,5 +1,6 @@
 //! How the hooks of the policy in force stand.
 
+use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -12,7 +13,7 @@ use crate::sockets::refill;
 use crate::state::pin::{self, Made};
 use crate::state::record::{Attached, Record};
 use crate::state::{State, side};
-use crate::sys::{bpffs, cgroup, link};
+use crate::sys::{bpffs, cgroup, link, prog};
 
 /// How a hook stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +39,19 @@ pub struct HookStatus {
     pub alive: bool,
     /// Programs of others on the same place.
     pub foreign: Vec<Foreign>,
+    /// How long the dispatcher ran, with the policy's program that it hands on to; `None` where that is not known.
+    pub ran: Option<RunTime>,
+}
+
+/// How long a program ran while the kernel took the time (`kernel.bpf_stats_enabled`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunTime {
+    /// In nanoseconds.
+    pub nanoseconds: u64,
+    /// How often.
+    pub runs: u64,
+    /// Whether the kernel takes the time now.
+    pub counting: bool,
 }
 
 pub(super) fn describe(
@@ -75,6 +89,7 @@ pub(super) fn describe(
             .into_iter()
             .filter(|one| Some(one.id) != left_on(record, &hook))
             .collect(),
+        ran: dispatcher.and_then(run_time),
     })
 }
 
@@ -97,6 +112,17 @@ fn left_on(record: &Record, hook: &Hook) -> Option<u32> {
         Made::Program(id) => Some(id),
         _ => None,
     }
+}
+
+/// How long a program ran; `None` where the kernel does not say so.
+fn run_time(id: u32) -> Option<RunTime> {
+    let (nanoseconds, runs) = prog::run_time(prog::by_id(id).ok()?.as_fd()).ok()?;
+    let switch = fs::read_to_string("/proc/sys/kernel/bpf_stats_enabled").ok()?;
+    Some(RunTime {
+        nanoseconds,
+        runs,
+        counting: switch.trim() == "1",
+    })
 }
 
 /// The program in the slot.

@@ -125,7 +125,11 @@ impl Epoll {
 
 /// From now on SIGTERM and SIGINT end nothing by themselves; they can be read from the descriptor. Threads that are started
 /// later are the same.
-pub(crate) fn end_signals() -> io::Result<OwnedFd> {
+///
+/// # Errors
+///
+/// What the kernel refuses.
+pub fn end_signals() -> io::Result<OwnedFd> {
     let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: the set is made by the first call, and lives through the others.
     unsafe {

@@ -36,7 +36,11 @@ pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
 }
 
 /// A copy of a descriptor of this process that is known by its number only.
-pub(crate) fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
+///
+/// # Errors
+///
+/// That it is not open.
+pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes numbers only, and says so if the descriptor is not open.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
     if copy < 0 {

@@ -168,6 +168,12 @@ pub(crate) fn describe(program: BorrowedFd<'_>) -> io::Result<Description> {
     })
 }
 
+/// For how many nanoseconds a program ran, and how often, while the kernel took the time.
+pub(crate) fn run_time(program: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let block: bpf_prog_info = info(program)?;
+    Ok((block.run_time_ns, block.run_cnt))
+}
+
 /// The ids of the maps that a program uses.
 pub(crate) fn maps(program: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     let count = info::<bpf_prog_info>(program)?.nr_map_ids;

@@ -19,8 +19,9 @@ use super::tcp;
 const WAITING: i32 = 1024;
 
 /// A socket that listens at a path, whose file has this mode from its first moment on.
-pub(crate) fn listen(path: &Path, mode: u32) -> io::Result<OwnedFd> {
-    let fd = open()?;
+pub(crate) fn listen(path: &Path, mode: u32, kind: SockType) -> io::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let fd = socket(AddressFamily::Unix, kind, flags, None)?;
     bind_with(&fd, &UnixAddr::new(path)?, mode)?;
     begin(&fd, Backlog::new(WAITING)?)?;
     Ok(fd)
