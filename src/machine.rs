@@ -1,5 +1,6 @@
 //! Where the runtime works, from the command line; and how its refusals end the command.
 
+pub(crate) mod author;
 pub(crate) mod cards;
 pub(crate) mod clock;
 pub(crate) mod counted;
@@ -45,6 +46,7 @@ fn ended_by(error: &Error) -> Exit {
         Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
         error if error.is_damage() => Exit::Changed,
         Error::Unknown { .. } => Exit::Usage,
+        Error::NotKept { .. } => Exit::Guard,
         _ => Exit::Refused,
     }
 }

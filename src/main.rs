@@ -21,8 +21,8 @@ use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
-    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, import, man,
-    map, plan, set, show, socket, status, trial, unload,
+    apply, check, compile, completions, counters, diff, explain, explain_code, fmt, history,
+    import, man, map, plan, rollback, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -64,6 +64,8 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
+        Verb::History(arguments) => history::run(arguments, output),
+        Verb::Rollback(arguments) => rollback::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
         Verb::ExplainCode(arguments) => explain_code::run(arguments, output),
         Verb::Completions(arguments) => completions::run(arguments, output),

@@ -21,7 +21,7 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `apply`.
 
 mod active;
 mod apply;
@@ -33,6 +33,7 @@ mod delivery;
 mod elsewhere;
 mod error;
 mod groups;
+mod history;
 mod hook;
 mod keeper;
 pub mod lab;
@@ -64,6 +65,7 @@ pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::Error;
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
+pub use history::{Generation, History, Kept as KeptGeneration, Unreadable, before, history, kept};
 pub use hook::Means;
 pub use keeper::{Kept, keep_pairs};
 pub use live::Missing;
@@ -97,6 +99,7 @@ pub use sockets::registered::{
 };
 pub use sockets::since::wall_time;
 pub use sockets::started::{Started, Wanted, socket_start};
+pub use state::author::Author;
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;

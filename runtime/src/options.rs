@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::probe::Features;
+use crate::state::author::Author;
 
 /// Is told each step before it is done, and may stop the work there; what was before stays in force then.
 pub type Watch = Arc<dyn Fn(&str) -> ControlFlow<()> + Send + Sync>;
@@ -37,6 +38,8 @@ pub struct Options {
     pub watch: Option<Watch>,
     /// Apply only where each network namespace still stands so; empty to apply wherever they stand.
     pub only_if: Arc<[Standpoint]>,
+    /// Who applies, and from where: for the history.
+    pub author: Option<Arc<Author>>,
 }
 
 /// Where a network namespace stands: what has to be the same for a forecast to come true.
@@ -89,6 +92,7 @@ impl Default for Options {
             features: None,
             watch: None,
             only_if: Arc::new([]),
+            author: None,
         }
     }
 }
@@ -106,6 +110,7 @@ impl fmt::Debug for Options {
             .field("features", &self.features)
             .field("watch", &self.watch.is_some())
             .field("only_if", &self.only_if)
+            .field("author", &self.author)
             .finish()
     }
 }

@@ -3,15 +3,17 @@
 mod running;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Error, Options};
+use sockc_runtime::{Applied, Author, Error, Options};
 
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::author;
 use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
@@ -31,6 +33,9 @@ struct Report<'a> {
     format: &'static str,
     policy: &'a str,
     generation: u32,
+    /// The generation that it is again, of a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<u32>,
     guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
     hooks: Vec<Hook<'a>>,
@@ -108,6 +113,16 @@ pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
         Some(file) => of_file(file, arguments, output),
         None => running::apply_running(arguments, output),
     };
+    ended(applied, output)
+}
+
+/// Applies what is ready.
+pub(crate) fn once(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Exit {
+    let applied = apply(ready, arguments, output);
+    ended(applied, output)
+}
+
+fn ended(applied: Result<(), Failure>, output: &mut Output) -> Exit {
     match applied {
         Ok(()) => Exit::Done,
         Err(Failure::Told(exit)) => exit,
@@ -129,7 +144,10 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
     }
-    let options = ready.options(&arguments.subject);
+    let options = Options {
+        author: Some(author_of(ready, arguments)),
+        ..ready.options(&arguments.subject)
+    };
     let manifest = &ready.manifest;
     output.watch().clear();
     if let Origin::Plan(about) = &ready.origin {
@@ -145,7 +163,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         sockc_runtime::keep_features(*features);
     }
     suggest(&mut applied, output);
-    report(manifest, &applied, guarded.as_ref(), output);
+    report(ready, &applied, guarded.as_ref(), output);
     if let Ok(policy) = ready.policy() {
         for note in cards::notes(&policy, (ready.object.bytes(), manifest), &options) {
             output.note(note);
@@ -155,6 +173,34 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Who applies, and which file it is.
+fn author_of(ready: &Ready, arguments: &cli::Apply) -> Arc<Author> {
+    match (&arguments.file, &ready.origin) {
+        (Some(file), _) => author::of_file(file, &arguments.why),
+        (None, Origin::Kept(_, about)) => {
+            let kept = about.author.as_ref();
+            Arc::new(Author {
+                file: kept.and_then(|author| author.file.clone()),
+                again: Some(about.generation),
+                ..author::author(&arguments.why)
+            })
+        }
+        (None, Origin::Running(_, _, file)) => Arc::new(Author {
+            file: file.clone(),
+            ..author::author(&arguments.why)
+        }),
+        (None, _) => Arc::new(author::author(&arguments.why)),
+    }
+}
+
+/// The generation that something is again.
+fn again(ready: &Ready) -> Option<u32> {
+    match &ready.origin {
+        Origin::Kept(_, about) => Some(about.generation),
+        _ => None,
+    }
 }
 
 /// Has the notes suggest commands as they have to be written.
@@ -189,15 +235,25 @@ fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Fail
     Err(Failure::Told(Exit::Policy))
 }
 
-fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+fn report(ready: &Ready, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+    let manifest = &ready.manifest;
     if output.is_json() {
-        output.value(&in_json(manifest, applied, guarded));
+        output.value(&Report {
+            again: again(ready),
+            ..in_json(manifest, applied, guarded)
+        });
         return;
     }
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
         manifest.policy, applied.generation
     ));
+    if let Some(again) = again(ready) {
+        output.line(format!(
+            "generation {} is what generation {again} was",
+            applied.generation
+        ));
+    }
     if let Some(guarded) = guarded {
         let lines = guarded.lines.len();
         let hold = if lines == 1 { "holds" } else { "hold" };
@@ -292,6 +348,7 @@ fn in_json<'a>(
         format: FORMAT,
         policy: &manifest.policy,
         generation: applied.generation,
+        again: None,
         guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
         hooks: others(applied),

@@ -33,6 +33,7 @@ use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
 use crate::sockets::since;
 use crate::sockets::transparent;
+use crate::state::history::History;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
 use crate::state::{WORD, make_folder, open_or_make};
@@ -295,6 +296,8 @@ impl<'a> Work<'a> {
         self.note_skipped_interfaces();
         self.note_owners();
         self.note_intercepted();
+        let kept = History::keep(&self.session.state, &self.record);
+        self.note_unkept(kept.err());
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {
             self.notes.push(format!(

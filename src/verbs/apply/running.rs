@@ -109,6 +109,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         format: FORMAT,
         policy: &status.policy,
         generation: status.generation,
+        again: None,
         guards: Vec::new(),
         interfaces: attached(status),
         hooks: others(status),
