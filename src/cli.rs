@@ -5,6 +5,7 @@ mod diff;
 pub(crate) mod duration;
 pub(crate) mod element;
 mod examples;
+mod history;
 mod import;
 mod live;
 mod metrics;
@@ -23,6 +24,7 @@ use element::element;
 
 pub(crate) use confirm::Confirm;
 pub(crate) use diff::{Diff, View};
+pub(crate) use history::{Rollback, Show, Why};
 pub(crate) use import::{ImportVerb, Tubular};
 pub(crate) use live::{
     MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketListen,
@@ -106,16 +108,19 @@ pub(crate) enum Verb {
     /// Keep what `apply --confirm` has put in force
     #[command(after_help = examples::CONFIRM)]
     Confirm(Confirm),
-    /// Bring back what was in force before what waits to be confirmed
-    #[command(after_help = examples::ROLLBACK)]
-    Rollback(Deployment),
     /// Show what is in force
     #[command(after_help = examples::STATUS)]
     Status(Deployment),
     /// Show what each rule has counted
     #[command(after_help = examples::COUNTERS)]
     Counters(Counters),
-    /// Print a text that comes with sockc, such as `essentials`
+    /// List the generations that were in force, and who put them there
+    #[command(after_help = examples::HISTORY)]
+    History(Deployment),
+    /// End the trial of what waits to be confirmed, or put a generation that was in force before in force again, without any file
+    #[command(after_help = examples::ROLLBACK)]
+    Rollback(Rollback),
+    /// Print the text of what is in force, or one that comes with sockc, such as `essentials`
     #[command(after_help = examples::SHOW)]
     Show(Show),
     /// Print the page of a diagnostic, or list all of them
@@ -163,7 +168,7 @@ pub(crate) struct Check {
 }
 
 /// What becomes of warnings.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct Lints {
     /// Take warnings of this code for errors; `all` for every warning
     #[arg(long, value_name = "CODE|all")]
@@ -228,7 +233,7 @@ pub(crate) struct Compile {
 }
 
 /// Whether rules count.
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 pub(crate) struct Counting {
     /// Leave the counters of rules and defaults out: each packet is decided a little faster
     #[arg(long)]
@@ -312,7 +317,7 @@ pub(crate) struct Try {
 }
 
 /// Where the policy is in force.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Deployment {
     /// The network namespace, by the name `ip netns` knows or by a path [default: the caller's]
     #[arg(long, value_name = "NETNS")]
@@ -320,13 +325,6 @@ pub(crate) struct Deployment {
     /// The bpf file system that holds the state
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Show {
-    /// The text, by the name that `include <NAME>` takes
-    #[arg(value_name = "NAME")]
-    pub(crate) name: String,
 }
 
 #[derive(Args, Debug)]

@@ -13,7 +13,7 @@ pub(crate) enum Exit {
     Differs = 2,
     /// The kernel or the machine refused.
     Refused = 3,
-    /// The policy violates a guard, or a trial is in the way, or over.
+    /// The policy violates a guard, a trial is in the way or over, or there is nothing to go back to.
     Guard = 4,
     /// What runs is not what sockc left.
     Changed = 5,

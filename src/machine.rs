@@ -1,5 +1,6 @@
 //! Where the runtime works, from the command line; and how its refusals end the command.
 
+pub(crate) mod author;
 pub(crate) mod cards;
 pub(crate) mod clock;
 pub(crate) mod counted;
@@ -56,6 +57,7 @@ fn ended_by(error: &Error) -> Exit {
         | Error::TooLate { .. }
         | Error::NoneOnTrial { .. }
         | Error::SameConnection { .. } => Exit::Guard,
+        Error::NotKept { .. } => Exit::Guard,
         _ => Exit::Refused,
     }
 }

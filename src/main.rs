@@ -22,7 +22,7 @@ use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, confirm, counters, diff, explain, explain_code, fmt,
-    import, man, map, metrics, plan, set, show, socket, status, trial, unload,
+    history, import, man, map, metrics, plan, rollback, set, show, socket, status, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -63,9 +63,10 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Confirm(arguments) => confirm::run(arguments, output),
-        Verb::Rollback(place) => confirm::roll_back(place, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
+        Verb::History(arguments) => history::run(arguments, output),
+        Verb::Rollback(arguments) => rollback::run(arguments, output),
         Verb::Show(arguments) => show::run(arguments, output),
         Verb::ExplainCode(arguments) => explain_code::run(arguments, output),
         Verb::Completions(arguments) => completions::run(arguments, output),

@@ -2,6 +2,7 @@
 
 pub(crate) mod compiled;
 pub(crate) mod guards;
+pub(crate) mod kept;
 pub(crate) mod lints;
 pub(crate) mod outside;
 pub(crate) mod ready;

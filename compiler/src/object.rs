@@ -38,7 +38,7 @@ mod tests;
 pub use error::ObjectError;
 pub use manifest::decode_any as decode_manifest;
 pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
-pub(crate) use sum::check_sum;
+pub use sum::{check_sum, kept_sum};
 
 use crate::artifact::Artifact;
 use crate::beside::{beside, is_much};

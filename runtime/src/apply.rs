@@ -32,6 +32,7 @@ use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
 use crate::state::Lock;
+use crate::state::history::History;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
 use steps::{next, refuse_strangers, refuse_taken};
@@ -115,11 +116,16 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         // Ahead of the switch: what is left there would not be of the generation that the record names.
         let ended = ownership::ended(part.gone, &held);
         let mut left = ownership::release(&ended, &part.options, session);
-        let record = next(part, session, before.as_ref(), outer, held);
+        let record = next(part, session, before.as_ref(), outer, held)?;
         trial::check(before.as_ref(), &record, &part.options)?;
         let gone = ownership::gone(before.as_ref(), &record);
         let departing = departing::of(&gone, session, &part.options)?;
+        // What a killed command put in force was not kept by it; from the switch on it is in force no more.
+        let unkept = before
+            .as_ref()
+            .and_then(|before| History::keep(&session.state, before).err());
         let mut work = Work::new(part, session, targets, &owners, (before, record));
+        work.note_unkept(unkept);
         match advance(&mut work, (part, rest), session, outer) {
             Ok((prepared, later)) => {
                 let mut applied = work.finish(prepared);

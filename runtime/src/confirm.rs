@@ -13,6 +13,7 @@ use crate::elsewhere;
 use crate::error::Error;
 use crate::options::{Connection, Options};
 use crate::session::{self, Session};
+use crate::state::history::{History, unkept};
 use crate::state::record::Record;
 use crate::state::trial::{MARGIN, Trial};
 use crate::state::{Access, Lock, State};
@@ -178,19 +179,23 @@ fn settled(
     since: Option<u64>,
 ) -> Settled {
     let record = Record::read_alone(&session.state.record(now)).ok();
+    // What is not confirmed was never in force for good, and its number comes again.
+    let confirmed = record.as_ref().filter(|_| now == trial.generation);
+    let kept = confirmed.map(|record| History::keep(&session.state, record));
+    let unkept = kept.and_then(Result::err).map(|error| unkept(&error));
     let cleaned = clean(session, options);
-    let notes = cleaned.err().map(|error| {
+    let notes = unkept.into_iter().chain(cleaned.err().map(|error| {
         format!(
             "not everything of the other policy is removed yet: {}; the next command removes the rest",
             error.bare()
         )
-    });
+    }));
     Settled {
         generation: trial.generation,
         now,
         policy: record.map(|record| record.manifest.policy.clone()),
         since,
-        notes: notes.into_iter().collect(),
+        notes: notes.collect(),
     }
 }
 

@@ -166,6 +166,13 @@ pub enum Error {
     },
     /// No policy is in force that could be asked or changed.
     NothingInForce,
+    /// The generation that is to come back is not kept, or none is.
+    NotKept {
+        /// The generation that was asked for; `None` for the one before.
+        generation: Option<u32>,
+        /// Those that are kept, the newest first.
+        kept: Vec<u32>,
+    },
     /// The policy in force declares nothing by this name.
     Unknown {
         /// What was looked for: `live set`, `live map`, `socket`.
@@ -379,6 +386,12 @@ impl Error {
     pub(crate) fn bare(&self) -> String {
         match self {
             Self::NoAccess { path, cause } => format!("{} cannot be read: {cause}", path.display()),
+            Self::Untrusted { path, .. } => {
+                format!(
+                    "others can change {}, so sockc does not use it",
+                    path.display()
+                )
+            }
             Self::State { path, cause } => {
                 format!("{} is not as sockc left it: {cause}", path.display())
             }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::probe::Features;
+use crate::state::author::Author;
 
 /// Is told each step before it is done, and may stop the work there; what was before stays in force then.
 pub type Watch = Arc<dyn Fn(&str) -> ControlFlow<()> + Send + Sync>;
@@ -39,6 +40,8 @@ pub struct Options {
     pub confirm: Option<Confirm>,
     /// Apply only where each network namespace still stands so; empty to apply wherever they stand.
     pub only_if: Arc<[Standpoint]>,
+    /// Who applies, and from where: for the history.
+    pub author: Option<Arc<Author>>,
 }
 
 /// How a policy on trial is confirmed.
@@ -110,6 +113,7 @@ impl Default for Options {
             watch: None,
             confirm: None,
             only_if: Arc::new([]),
+            author: None,
         }
     }
 }
@@ -128,6 +132,7 @@ impl fmt::Debug for Options {
             .field("watch", &self.watch.is_some())
             .field("confirm", &self.confirm)
             .field("only_if", &self.only_if)
+            .field("author", &self.author)
             .finish()
     }
 }

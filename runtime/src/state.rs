@@ -19,13 +19,17 @@
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
+//! Beside it, `BPFFS/sockc-history` has the records of generations that were in force before ([`history`]).
+//!
 //! The word in `control`, with `trial` beside it ([`trial`]), is the only truth about what is in force: it is one machine word that every dispatcher reads, also
 //! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
 
+pub(crate) mod author;
 pub(crate) mod chunks;
 pub(crate) mod gone;
 pub(crate) mod hanging;
 pub(crate) mod heirs;
+pub(crate) mod history;
 pub(crate) mod in_force;
 mod lock;
 pub(crate) mod namespaces;

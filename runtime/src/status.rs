@@ -35,6 +35,7 @@ use crate::session::{self, Session};
 use crate::sockets::ends::{self, EndState};
 use crate::sockets::inspect;
 use crate::sockets::lookup::SlotState;
+use crate::state::author::Author;
 use crate::state::in_force::{self, record_in_force};
 use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
@@ -441,6 +442,8 @@ pub struct InForce {
     pub object: Vec<u8>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// Who put it in force; `None` of an older sockc.
+    pub author: Option<Author>,
     /// Whether it is that of a `for netns` block, whose object has no text of its own.
     pub owned: bool,
 }
@@ -461,6 +464,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
             generation: record.generation,
             object,
             interfaces: record.interfaces,
+            author: record.author,
             owned: record.owner.is_some(),
         }))
     })

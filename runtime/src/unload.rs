@@ -9,8 +9,10 @@ use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
-use crate::session;
+use crate::session::{self, Session};
+use crate::state::history::{History, unkept};
 use crate::state::in_force::record_in_force;
+use crate::state::record::Record;
 use crate::state::{Access, Lock};
 
 /// What an unload did.
@@ -53,6 +55,7 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
         // What is damaged tells nothing, and goes all the same.
         let record = record_in_force(state).ok().flatten();
         notes.extend(delivery::given_up(state, record.as_ref()));
+        notes.extend(kept(session, record.as_ref()));
         let off = off(state)?;
         let left = ownership::release(&blocks, options, session);
         let left = left.into_iter().map(|one| (one.what, one.cause));
@@ -78,6 +81,14 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
             }),
         }
     })
+}
+
+/// Keeps what goes, and says what cannot be kept.
+fn kept(session: &Session, record: Option<&Record>) -> Option<String> {
+    let record = record.filter(|record| record.is_of(&session.namespace))?;
+    let history = History::of(&session.state, record.cookie);
+    let kept = History::keep(&session.state, record).and_then(|()| history.let_go(None));
+    Some(unkept(&kept.err()?))
 }
 
 /// What is left of the namespace's own policy.

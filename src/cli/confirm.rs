@@ -1,4 +1,4 @@
-//! The command line of `confirm` and `rollback`.
+//! The command line of `confirm`.
 
 use clap::Args;
 

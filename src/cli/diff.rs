@@ -4,16 +4,18 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Recording;
+use super::{Deployment, Recording};
 
 #[derive(Args, Debug)]
 pub(crate) struct Diff {
-    /// The policy as it was; `-` is standard input
+    /// The policy as it was; `-` is standard input, `running` what is in force, `running:12` generation 12 of `sockc history`
     #[arg(value_name = "OLD")]
     pub(crate) old: PathBuf,
-    /// The policy as it is to be; `-` is standard input
+    /// The policy as it is to be, in the same way
     #[arg(value_name = "NEW")]
     pub(crate) new: PathBuf,
+    #[command(flatten)]
+    pub(crate) place: Deployment,
     #[command(flatten)]
     pub(crate) view: View,
     /// Compare the instructions of both policies too

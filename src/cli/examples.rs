@@ -31,6 +31,8 @@ More: docs/packets.md";
 pub(super) const DIFF: &str = "Examples:
   sockc diff old.sk new.sk
   git show main:edge.sk | sockc diff - edge.sk --markdown
+  sockc diff running new.sk --netns blue
+  sockc diff running:12 running
   sockc diff old.sk new.sk --replay monday.pcap --exit-code
 
 More: docs/diff.md, docs/replay.md";
@@ -51,6 +53,7 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk
   sockc apply edge.plan --yes
   sockc apply edge.sk --confirm 60s
+  sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
 
 More: docs/commands.md, docs/interfaces.md";
@@ -58,12 +61,6 @@ More: docs/commands.md, docs/interfaces.md";
 pub(super) const CONFIRM: &str = "Examples:
   sockc confirm
   sockc confirm --same-connection
-
-More: docs/commands.md";
-
-pub(super) const ROLLBACK: &str = "Examples:
-  sockc rollback
-  sockc rollback --netns blue
 
 More: docs/commands.md";
 
@@ -78,10 +75,24 @@ pub(super) const COUNTERS: &str = "Examples:
 
 More: docs/commands.md";
 
+pub(super) const HISTORY: &str = "Examples:
+  sockc history
+  sockc history --netns blue --json
+
+More: docs/commands.md";
+
+pub(super) const ROLLBACK: &str = "Examples:
+  sockc rollback
+  sockc rollback 12 --yes --note 'NET-88 taken back'
+
+More: docs/commands.md";
+
 pub(super) const SHOW: &str = "Examples:
   sockc show essentials
+  sockc show running
+  sockc show running 12 --out /tmp/policy-12
 
-More: docs/structure.md";
+More: docs/structure.md, docs/commands.md";
 
 pub(super) const EXPLAIN_CODE: &str = "Examples:
   sockc explain-code W0601

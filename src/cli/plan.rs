@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Counting, Deployment, Lints, Recording, duration};
+use super::{Counting, Deployment, Lints, Recording, Why, duration};
 
 #[derive(Args, Debug)]
 pub(crate) struct Plan {
@@ -33,11 +33,14 @@ pub(crate) struct Apply {
     /// input
     #[arg(value_name = "FILE", required_unless_present = "running")]
     pub(crate) file: Option<PathBuf>,
-    /// Put what is in force on interfaces that came since, without any file; with --interface, only if it is for that one
+    /// Put what is in force on interfaces that came since, without any file; with --interface, only if it is for that one.
+    /// What another sockc made is compiled again from its text
     #[arg(long, conflicts_with_all = ["file", "no_counters"])]
     pub(crate) running: bool,
     #[command(flatten)]
     pub(crate) subject: Subject,
+    #[command(flatten)]
+    pub(crate) why: Why,
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
@@ -70,7 +73,7 @@ pub(crate) struct Subject {
 }
 
 /// What a policy must keep to.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Guards {
     /// Refuse a policy that does not keep to the `expect` lines of this file; may be given several times
     #[arg(long = "guard", value_name = "FILE")]

@@ -8,6 +8,16 @@ pub(crate) fn utc(seconds: u64) -> String {
     format!("{year}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02} UTC")
 }
 
+/// How long ago something was: `3 s`, `12 min`, `5 h`, `40 d`.
+pub(crate) fn age(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
 /// The date of a day since 1970, by eras of 400 years that begin in March (Howard Hinnant, `civil_from_days`).
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
@@ -29,6 +39,15 @@ fn date(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ages_are_told_in_one_unit() {
+        let all = [0, 119, 120, 7_199, 7_200, 172_799, 172_800].map(age);
+        assert_eq!(
+            all,
+            ["0 s", "119 s", "2 min", "119 min", "2 h", "47 h", "2 d"]
+        );
+    }
 
     #[test]
     fn times_are_told_as_dates() {

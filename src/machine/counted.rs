@@ -3,7 +3,7 @@
 //! Takes counters with their values, of a policy in force or of a trial; gives rows. Not here: where the values come from.
 
 use serde::Serialize;
-use sockc_compiler::artifact::{Counter, CounterKind};
+use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::CounterValue;
@@ -39,6 +39,12 @@ pub(crate) fn is_left_out(counter: &Counter) -> bool {
         && direction.is_some_and(Hook::leave_alone)
         && counter.verdict == "allow";
     !counter.counted && !of_nothing
+}
+
+/// How many rules a policy has.
+pub(crate) fn rules(manifest: &Manifest) -> usize {
+    let counters = manifest.counters.iter();
+    counters.filter(|one| one.kind == CounterKind::Rule).count()
 }
 
 /// The counters as a table.

@@ -6,14 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{BUILD, Manifest};
 use sockc_compiler::faithful::{self, Unfaithful};
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::kept::{KeptError, KeptTexts};
+use sockc_compiler::object;
 use sockc_compiler::observer::Observer;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
-use sockc_runtime::{Features, InForce, Object, Options, known_features};
+use sockc_grammar::source::SourceMap;
+use sockc_runtime::{
+    Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
+};
 
 use crate::cli::Subject;
 use crate::exit::Exit;
@@ -22,7 +26,7 @@ use crate::files::saved::{About, Saved, is_plan};
 use crate::machine::cards::Here;
 use crate::machine::options;
 use crate::output::Output;
-use crate::policies::compiled::{Compiled, loadable};
+use crate::policies::compiled::{Compiled, loadable, outcome_exit};
 use crate::policies::guards::{Guards, texts_of};
 use crate::policies::lints::Lints;
 
@@ -44,8 +48,11 @@ pub(crate) enum Origin {
     Object,
     /// A plan was saved with it.
     Plan(Box<About>),
-    /// It is what is in force: its generation, and the interfaces that were given when it was applied.
-    Running(u32, Vec<String>),
+    /// It is what is in force: its generation, the interfaces that were given when it was applied, and the file that it was read
+    /// from, if that is known.
+    Running(u32, Vec<String>, Option<String>),
+    /// It was in force before, and is to come back instead of this generation.
+    Kept(Option<u32>, Box<Generation>),
 }
 
 impl Ready {
@@ -88,9 +95,89 @@ impl Ready {
         subject: &Subject,
         output: &mut Output,
     ) -> Result<Self, Exit> {
-        let origin = Origin::Running(running.generation, running.interfaces);
+        let file = running.author.and_then(|author| author.file);
+        let origin = Origin::Running(running.generation, running.interfaces, file);
         let name = format!("the policy \"{}\" in force", running.policy);
-        Self::of_object(&name, subject, running.object, origin, output)
+        Self::of_machine(&name, subject, running.object, origin, output)
+    }
+
+    /// Takes what was in force before; `now` is the generation in force.
+    pub(crate) fn of_kept(
+        now: Option<u32>,
+        kept: KeptGeneration,
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let name = format!("generation {}", kept.about.generation);
+        let origin = Origin::Kept(now, Box::new(kept.about));
+        Self::of_machine(&name, subject, kept.object, origin, output)
+    }
+
+    /// Takes an object that the kernel keeps. One that another sockc made is compiled again, from the texts in it alone.
+    fn of_machine(
+        name: &str,
+        subject: &Subject,
+        bytes: Vec<u8>,
+        origin: Origin,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let other = object::read_manifest(&bytes).ok();
+        let other = other.filter(|manifest| manifest.made.build != BUILD);
+        let Some(manifest) = other else {
+            return Self::of_object(name, subject, bytes, origin, output);
+        };
+        let build = &manifest.made.build;
+        output.note(format!(
+            "{name}: another sockc made it ({build}), so its text is compiled again by this one"
+        ));
+        Self::compiled_again(name, subject, (&bytes, &manifest), origin, output)
+    }
+
+    fn compiled_again(
+        name: &str,
+        subject: &Subject,
+        (bytes, manifest): (&[u8], &Manifest),
+        origin: Origin,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let mut kept = KeptTexts::of_object(bytes, manifest).map_err(|error| {
+            output.error(format!("{name}: {error}"));
+            Exit::Policy
+        })?;
+        let features = known_features();
+        let target = features.target();
+        let interfaces = match &origin {
+            Origin::Running(_, interfaces, _) => interfaces.clone(),
+            Origin::Kept(_, about) => about.interfaces.clone(),
+            _ => subject.interfaces.clone(),
+        };
+        let place = Options {
+            interfaces,
+            ..options(&subject.place)
+        };
+        let here = Here::new(place, features);
+        let counters = match manifest.made.counters {
+            true => pipeline::Counters::Kept,
+            false => pipeline::Counters::LeftOut,
+        };
+        let options = pipeline::Options {
+            counters,
+            lints: pipeline::Lints::LeftOut,
+            machine: &here,
+            ..pipeline::Options::from(&target)
+        };
+        let mut sources = SourceMap::default();
+        let id = sources.add(&kept.name, &kept.text);
+        let outcome = pipeline::compile(&mut sources, id, &kept.stem, options, &mut kept.texts);
+        output.diagnostics(&sources, &outcome.diagnostics);
+        let exit = outcome_exit(&outcome, output);
+        let built = outcome.built.filter(|_| exit == Exit::Done);
+        let (object, manifest) = loadable(built.ok_or(exit.max(Exit::Policy))?, output)?;
+        Ok(Self {
+            object,
+            manifest,
+            origin,
+        })
     }
 
     fn of_object(
@@ -193,10 +280,16 @@ impl Ready {
                 only_if: Arc::from(about.standpoints.as_slice()),
                 ..options
             },
-            Origin::Running(generation, interfaces) => Options {
+            Origin::Running(generation, interfaces, _) => Options {
                 interfaces: interfaces.clone(),
                 leave_out_missing: true,
                 only_after: Some(*generation),
+                ..options
+            },
+            Origin::Kept(now, about) => Options {
+                interfaces: about.interfaces.clone(),
+                leave_out_missing: true,
+                only_after: *now,
                 ..options
             },
         }

@@ -3,16 +3,18 @@
 mod running;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Confirm, Error, Options};
+use sockc_runtime::{Applied, Author, Confirm, Error, Options};
 
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::author;
 use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
@@ -38,6 +40,9 @@ struct Report<'a> {
     /// Until when it waits to be confirmed; left out where it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     trial: Option<waiting::Row>,
+    /// The generation that it is again, of a rollback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    again: Option<u32>,
     guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
     hooks: Vec<Hook<'a>>,
@@ -115,6 +120,16 @@ pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
         Some(file) => of_file(file, arguments, output),
         None => running::apply_running(arguments, output),
     };
+    ended(applied, output)
+}
+
+/// Applies what is ready.
+pub(crate) fn once(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Exit {
+    let applied = apply(ready, arguments, output);
+    ended(applied, output)
+}
+
+fn ended(applied: Result<(), Failure>, output: &mut Output) -> Exit {
     match applied {
         Ok(()) => Exit::Done,
         Err(Failure::Told(exit)) => exit,
@@ -138,6 +153,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     }
     let options = Options {
         confirm: on_trial(ready, arguments, output),
+        author: Some(author_of(ready, arguments)),
         ..ready.options(&arguments.subject)
     };
     let manifest = &ready.manifest;
@@ -155,7 +171,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         sockc_runtime::keep_features(*features);
     }
     suggest(&mut applied, output);
-    report(manifest, &applied, guarded.as_ref(), output);
+    report(ready, &applied, guarded.as_ref(), output);
     if !output.is_json()
         && let Some(trial) = &applied.trial
     {
@@ -186,6 +202,34 @@ fn on_trial(ready: &Ready, arguments: &cli::Apply, output: &Output) -> Option<Co
         within,
         connection: connection.map(|connection| connection.ends),
     })
+}
+
+/// Who applies, and which file it is.
+fn author_of(ready: &Ready, arguments: &cli::Apply) -> Arc<Author> {
+    match (&arguments.file, &ready.origin) {
+        (Some(file), _) => author::of_file(file, &arguments.why),
+        (None, Origin::Kept(_, about)) => {
+            let kept = about.author.as_ref();
+            Arc::new(Author {
+                file: kept.and_then(|author| author.file.clone()),
+                again: Some(about.generation),
+                ..author::author(&arguments.why)
+            })
+        }
+        (None, Origin::Running(_, _, file)) => Arc::new(Author {
+            file: file.clone(),
+            ..author::author(&arguments.why)
+        }),
+        (None, _) => Arc::new(author::author(&arguments.why)),
+    }
+}
+
+/// The generation that something is again.
+fn again(ready: &Ready) -> Option<u32> {
+    match &ready.origin {
+        Origin::Kept(_, about) => Some(about.generation),
+        _ => None,
+    }
 }
 
 /// Has the notes suggest commands as they have to be written.
@@ -220,15 +264,25 @@ fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Fail
     Err(Failure::Told(Exit::Policy))
 }
 
-fn report(manifest: &Manifest, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+fn report(ready: &Ready, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+    let manifest = &ready.manifest;
     if output.is_json() {
-        output.value(&in_json(manifest, applied, guarded));
+        output.value(&Report {
+            again: again(ready),
+            ..in_json(manifest, applied, guarded)
+        });
         return;
     }
     output.line(format!(
         "policy \"{}\" is in force, generation {}",
         manifest.policy, applied.generation
     ));
+    if let Some(again) = again(ready) {
+        output.line(format!(
+            "generation {} is what generation {again} was",
+            applied.generation
+        ));
+    }
     if let Some(guarded) = guarded {
         let lines = guarded.lines.len();
         let hold = if lines == 1 { "holds" } else { "hold" };
@@ -324,6 +378,7 @@ fn in_json<'a>(
         policy: &manifest.policy,
         generation: applied.generation,
         trial: applied.trial.as_ref().map(waiting::row),
+        again: None,
         guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
         hooks: others(applied),

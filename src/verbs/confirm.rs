@@ -1,9 +1,10 @@
-//! `sockc confirm` and `sockc rollback`: end the trial of a policy that `sockc apply --confirm` has put in force.
+//! `sockc confirm`, and `sockc rollback` where something is on trial: end the trial of a policy that `sockc apply --confirm` has put in
+//! force.
 
 use serde::Serialize;
 use sockc_runtime::{Error, Settled, wall_time};
 
-use crate::cli::{self, Deployment};
+use crate::cli;
 use crate::exit::Exit;
 use crate::machine::clock::utc;
 use crate::machine::{options, refused, remote};
@@ -39,9 +40,8 @@ pub(crate) fn run(arguments: &cli::Confirm, output: &mut Output) -> Exit {
     })
 }
 
-/// Brings back what was before.
-pub(crate) fn roll_back(place: &Deployment, output: &mut Output) -> Exit {
-    let done = sockc_runtime::rollback(&options(place));
+/// Says that what was before is back.
+pub(crate) fn rolled_back(done: Result<Settled, Error>, output: &mut Output) -> Exit {
     ended(done, "sockc.rollback/1", output, |settled| {
         let generation = settled.generation;
         let how = match settled.since {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::diff::{self, Options, Report};
 use sockc_compiler::expect;
+use sockc_compiler::object;
 use sockc_compiler::pipeline::{self, SAYS_NOTHING};
 use sockc_compiler::policy::Policy;
 
@@ -18,8 +19,10 @@ use crate::exit::Exit;
 use crate::files::disk::Disk;
 use crate::files::input::{Text, is_stream};
 use crate::files::written;
+use crate::machine::options;
 use crate::output::Output;
 use crate::policies::compiled::{Compiled, outcome_exit};
+use crate::policies::kept::{self, Kept, Which};
 use crate::policies::lints::Lints;
 use crate::replay::{self, Replayed};
 
@@ -30,8 +33,8 @@ pub(crate) fn run(arguments: &cli::Diff, output: &mut Output) -> Exit {
 
 fn diff(arguments: &cli::Diff, output: &mut Output) -> Result<Exit, Exit> {
     let view = View::new(arguments, output)?;
-    let old = Version::read(&arguments.old, arguments.bytecode, output);
-    let new = Version::read(&arguments.new, arguments.bytecode, output);
+    let old = Version::named(&arguments.old, arguments, output);
+    let new = Version::named(&arguments.new, arguments, output);
     let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(failed), Ok(_)) | (Ok(_), Err(failed)) => return Err(failed),
@@ -91,6 +94,50 @@ struct Version {
 }
 
 impl Version {
+    /// Reads a policy from where the command line says: a file, or what the kernel keeps.
+    fn named(path: &Path, arguments: &cli::Diff, output: &mut Output) -> Result<Self, Exit> {
+        match Which::named(path) {
+            None => Self::read(path, arguments.bytecode, output),
+            Some(which) => {
+                let kept = kept::read(which, &options(&arguments.place), output)?;
+                Self::of_kept(path, &kept, arguments.bytecode, output)
+            }
+        }
+    }
+
+    /// Takes what the kernel keeps, on the interfaces that it was put in force on. That it may not be what its text says is said,
+    /// and the text is compared all the same.
+    fn of_kept(
+        path: &Path,
+        kept: &Kept,
+        programs: bool,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let (mut policy, unverified) = kept.policy(output)?;
+        let interfaces = &kept.generation.about.interfaces;
+        if !interfaces.is_empty() {
+            policy.interfaces.clone_from(interfaces);
+        }
+        let exit = match unverified {
+            None => Exit::Done,
+            Some(why) => {
+                output.error(why);
+                Exit::Changed
+            }
+        };
+        let artifact = programs.then(|| object::read(&kept.generation.object));
+        let artifact = artifact.transpose().map_err(|error| {
+            output.error(format!("{}: {error}", kept.name));
+            Exit::Policy
+        })?;
+        Ok(Self {
+            name: path.display().to_string(),
+            policy,
+            artifact,
+            exit,
+        })
+    }
+
     /// Reads and checks a policy; says what is wrong with it. Warnings are for `check`.
     fn read(path: &Path, programs: bool, output: &mut Output) -> Result<Self, Exit> {
         let text = Text::read(path, output)?;

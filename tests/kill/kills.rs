@@ -76,6 +76,67 @@ fn unload() {
     }
 }
 
+/// The old policy, after the new one.
+pub(crate) fn old_after_new(scene: &Scene) {
+    new(scene);
+    old(scene);
+}
+
+#[test]
+fn rollback() {
+    for with_block in both() {
+        let scene = Scene::new(with_block);
+        kill(&scene, "rollback", &old_after_new, &["rollback", "--yes"]);
+    }
+}
+
+/// What was in force when an apply or an unload was killed is in force or comes back, and so does what took its place.
+#[test]
+fn what_goes_is_kept_whenever_the_command_is_killed() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    let new_policy = scene.path("new.sk");
+    for arguments in [&["apply", &new_policy][..], &["unload", "--yes"]] {
+        let prepare = || {
+            nothing(&scene);
+            scene.must(&["apply", &scene.path("old.sk")]);
+        };
+        let run = |kill: Option<usize>| {
+            let mut command = scene.command(arguments);
+            let fate = |number, _: &str| match Some(number) == kill {
+                true => Fate::Kill,
+                false => Fate::Go,
+            };
+            let traced = || trace::run(&mut command, Which::Changes, fate);
+            scene.space.run(traced).unwrap()
+        };
+        prepare();
+        let old = scene.answers();
+        let whole = run(None);
+        assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+        let ended = scene.answers();
+        let taken = points(whole.calls.len(), |point| {
+            prepare();
+            run(Some(point));
+            let at = format!("{arguments:?}, killed before call {point}");
+            scene.must(&["history"]);
+            let now = scene.answers();
+            assert!(now == old || now == ended, "{at}");
+            if now != old {
+                scene.must(&["rollback"]);
+                assert_eq!(scene.answers(), old, "{at}");
+            }
+            if now != old && arguments[0] == "apply" {
+                scene.must(&["rollback"]);
+                assert_eq!(scene.answers(), ended, "{at}: what took its place");
+            }
+        });
+        println!("{arguments:?} and back: {taken} of {}", whole.calls.len());
+    }
+}
+
 #[test]
 fn set_load() {
     for with_block in both() {

@@ -36,7 +36,7 @@ const BPF_CHANGES: [(u64, &str); 16] = [
 ];
 
 /// Calls that change folders, mounts, or what another end of a socket knows. Netlink is spoken by the last two.
-const CHANGES: [(c_long, &str); 14] = [
+const CHANGES: [(c_long, &str); 16] = [
     (libc::SYS_mkdir, "mkdir"),
     (libc::SYS_mkdirat, "mkdirat"),
     (libc::SYS_rmdir, "rmdir"),
@@ -45,6 +45,8 @@ const CHANGES: [(c_long, &str); 14] = [
     (libc::SYS_rename, "rename"),
     (libc::SYS_renameat, "renameat"),
     (libc::SYS_renameat2, "renameat2"),
+    (libc::SYS_link, "link"),
+    (libc::SYS_linkat, "linkat"),
     (libc::SYS_symlink, "symlink"),
     (libc::SYS_symlinkat, "symlinkat"),
     (libc::SYS_mount, "mount"),

@@ -19,6 +19,7 @@ mod diff;
 mod emit;
 mod ends;
 mod entry;
+mod generations;
 mod handed;
 mod imported;
 mod intercepts;
@@ -180,6 +181,7 @@ pub(crate) fn all() -> Vec<Fault> {
         entry::FAULTS,
         arriving::FAULTS,
         bounded::FAULTS,
+        generations::FAULTS,
         handed::FAULTS,
         members::FAULTS,
         mended::FAULTS,

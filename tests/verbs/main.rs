@@ -18,6 +18,7 @@ mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;
+mod generations;
 mod groups;
 mod guards;
 mod handing;

@@ -31,7 +31,7 @@ pub(super) fn seal(mut bytes: Vec<u8>) -> Result<Vec<u8>, ObjectError> {
 /// # Errors
 ///
 /// It has not, or it is not a sockc object, or one of a sockc that wrote no sum.
-pub(crate) fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
+pub fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
     let damaged = || ObjectError::damaged("its bytes are not those that its sum was made of");
     let start = place(bytes)?.ok_or_else(|| ObjectError::damaged("it has no sum"))?;
     let end = start.checked_add(SIZE).ok_or_else(damaged)?;
@@ -49,6 +49,13 @@ pub(crate) fn check_sum(bytes: &[u8]) -> Result<(), ObjectError> {
     } else {
         Err(damaged())
     }
+}
+
+/// The sum that stands in an object, which nobody has compared; `None` if there is none.
+#[must_use]
+pub fn kept_sum(bytes: &[u8]) -> Option<[u8; SIZE]> {
+    let start = place(bytes).ok()??;
+    bytes.get(start..)?.first_chunk::<SIZE>().copied()
 }
 
 /// Where the sum begins; `None` if the file has no section for it.

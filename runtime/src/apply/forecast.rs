@@ -203,7 +203,7 @@ fn look(
             refuse_strangers(part, session, &targets)?;
         }
         refuse_taken(part, session, &targets, before)?;
-        let record = next(part, session, before, outer, held);
+        let record = next(part, session, before, outer, held)?;
         let one = One {
             part,
             session,

@@ -19,6 +19,7 @@ use crate::hook::{Hook, Means, Point};
 use crate::session::Session;
 use crate::sockets::{listen, refill};
 use crate::state::State;
+use crate::state::history::History;
 use crate::state::namespaces::Held;
 use crate::state::pin::Made;
 use crate::state::record::{Attached, Record};
@@ -151,11 +152,17 @@ pub(crate) fn next(
     before: Option<&Record>,
     outer: Option<&Outer>,
     held: Vec<Held>,
-) -> Record {
+) -> Result<Record, Error> {
     // One word switches all of them, so they count alike.
     let generation = match outer {
         Some(outer) => outer.record.generation,
-        None => before.map_or(0, |before| before.generation) + 1,
+        None => {
+            1 + match before {
+                Some(before) => before.generation,
+                // No number stands for two: what was in force before an unload may come back by its.
+                None => History::of(&session.state, session.namespace.cookie).last()?,
+            }
+        }
     };
     let mut record = Record::new(
         generation,
@@ -174,7 +181,11 @@ pub(crate) fn next(
     record.interfaces.clone_from(&part.options.interfaces);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     record.applied = since.ok().map(|since| since.as_secs());
-    record
+    let author = part.options.author.as_deref().cloned();
+    if outer.is_none() {
+        record.is_applied_by(author, part.object);
+    }
+    Ok(record)
 }
 
 /// Whether slots fill themselves again when a service restarts.

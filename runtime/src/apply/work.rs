@@ -34,6 +34,7 @@ use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
 use crate::sockets::since;
 use crate::sockets::transparent;
+use crate::state::history::History;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
 use crate::state::{WORD, make_folder, open_or_make, pinned_there, trial};
@@ -320,6 +321,8 @@ impl<'a> Work<'a> {
         self.note_lost_counters();
         self.note_intercepted();
         if is_final {
+            let kept = History::keep(&self.session.state, &self.record);
+            self.note_unkept(kept.err());
             self.remove_before();
         }
         let _ = self.step("let refused connections go");

@@ -152,6 +152,21 @@ impl fmt::Display for Error {
             Self::NothingInForce => f.write_str(
                 "no policy is in force in this network namespace; `sockc apply` puts one in force, and --netns names another namespace",
             ),
+            Self::NotKept { generation: Some(generation), kept } if !kept.is_empty() => {
+                let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
+                write!(
+                    f,
+                    "generation {generation} is not kept; kept are {}, which `sockc history` shows",
+                    kept.join(", ")
+                )
+            }
+            Self::NotKept { generation: Some(generation), .. } => write!(
+                f,
+                "generation {generation} is not kept, nor is any other of this network namespace; --netns names another namespace"
+            ),
+            Self::NotKept { generation: None, .. } => f.write_str(
+                "no generation is kept of this network namespace that could come back; --netns names another namespace",
+            ),
             Self::Unknown { kind, name, nearest, declared } => {
                 unknown(f, kind, name, nearest.as_deref(), declared)
             }

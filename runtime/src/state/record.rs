@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sockc_compiler::artifact::{GroupPlan, Manifest};
 use sockc_compiler::object;
 
+use super::author::{self, Author};
 use super::chunks::{self, Kept};
 use super::namespaces::{Held, Known, Owner};
 use super::pin::Pin;
@@ -80,6 +81,15 @@ pub(crate) struct Record {
     /// For how long it was put in force on trial, in nanoseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) within: Option<u64>,
+    /// Who applied it; an older sockc did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) author: Option<Author>,
+    /// The sum that stands in the object, in digits; nothing of a `for netns` block or of an older sockc.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) object_sum: Option<String>,
+    /// A sum over what a history tells of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seal: Option<u64>,
 }
 
 /// What was found of what a policy names.
@@ -130,7 +140,34 @@ impl Record {
             faults: None,
             connection: None,
             within: None,
+            author: None,
+            object_sum: None,
+            seal: None,
         }
+    }
+
+    /// Says who applies it, and which object; to be called when generation, time and interfaces are known.
+    pub(crate) fn is_applied_by(&mut self, author: Option<Author>, object: &[u8]) {
+        self.author = author;
+        let sum = object::kept_sum(object);
+        self.object_sum = sum.map(|sum| sum.iter().map(|byte| format!("{byte:02x}")).collect());
+        self.seal = Some(self.sum());
+    }
+
+    /// Whether what a history tells of it is what was written; one of an older sockc was not sealed.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.seal.is_none_or(|seal| seal == self.sum())
+    }
+
+    /// A sum over what a history tells.
+    fn sum(&self) -> u64 {
+        let generation = self.generation.to_string();
+        let applied = format!("{:?}", self.applied);
+        let author = format!("{:?}", self.author);
+        let object = format!("{:?}", self.object_sum);
+        let whole = [&generation, &applied, &author, &object];
+        let parts = whole.into_iter().chain(&self.interfaces);
+        author::sum(parts.map(|part| part.as_bytes()))
     }
 
     /// Whether it is of a namespace: its inode is used again after its end, the cookie is not.
@@ -209,6 +246,22 @@ impl Record {
         Self::of(&kept, path)
     }
 
+    /// Reads the record without its manifest, which is most of it.
+    pub(crate) fn read_bare(path: &Path) -> Result<Self, Error> {
+        let kept = Kept::open(path).map_err(|error| unreadable(path, error))?;
+        Self::bare(&kept, path)
+    }
+
+    fn bare(kept: &Kept, path: &Path) -> Result<Self, Error> {
+        let (length, _) = json(kept, path)?;
+        let json = kept.read(HEAD, length);
+        let json = json.map_err(|error| unreadable(path, error))?;
+        if json.len() < length {
+            return Err(cut_short(path));
+        }
+        Self::parse(&json, path)
+    }
+
     /// The record in a map. What this process has read or written before it does not read again: the record of 100,000 rules is long,
     /// and an apply asks it at each of its steps.
     fn of(kept: &Kept, path: &Path) -> Result<Self, Error> {
@@ -216,8 +269,8 @@ impl Record {
         if let Some(known) = id.and_then(known) {
             return Ok(known);
         }
-        let (json, beginning) = part_in_json(kept, path)?;
-        let mut record = Self::parse(&json, path)?;
+        let (_, beginning) = json(kept, path)?;
+        let mut record = Self::bare(kept, path)?;
         if let Some(place) = record.in_object {
             record.manifest = manifest(kept, place, beginning, path)?;
         }

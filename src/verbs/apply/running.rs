@@ -110,6 +110,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         policy: &status.policy,
         generation: status.generation,
         trial: status.trial.as_ref().map(waiting::row),
+        again: None,
         guards: Vec::new(),
         interfaces: attached(status),
         hooks: others(status),

@@ -15,7 +15,7 @@ use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSu
 
 use crate::machine::cards;
 use crate::machine::clock::utc;
-use crate::machine::counted::is_left_out;
+use crate::machine::counted::{is_left_out, rules};
 use crate::machine::local;
 use crate::output::Output;
 use crate::output::count;
@@ -372,11 +372,6 @@ fn is_of(policy: &Policy, manifest: &Manifest) -> bool {
         .map(|place| (&*place.file, place.line, &*place.text))
         .collect();
     found == wanted
-}
-
-fn rules(manifest: &Manifest) -> usize {
-    let counters = manifest.counters.iter();
-    counters.filter(|one| one.kind == CounterKind::Rule).count()
 }
 
 /// The rules with a rate, by their places. A redirect by a map is one rule.

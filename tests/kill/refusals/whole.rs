@@ -2,7 +2,9 @@
 
 use super::refuse;
 use crate::campaign::Campaign;
-use crate::kills::{in_trie, members, nested, new, nothing, old, old_with_connected};
+use crate::kills::{
+    in_trie, members, nested, new, nothing, old, old_after_new, old_with_connected,
+};
 use crate::root;
 use crate::scene::Scene;
 
@@ -11,6 +13,14 @@ fn apply_over_a_policy() {
     if root() {
         let scene = Scene::new(false);
         refuse(&scene, "apply", &old, &["apply", &scene.path("new.sk")]);
+    }
+}
+
+#[test]
+fn rollback() {
+    if root() {
+        let scene = Scene::new(false);
+        refuse(&scene, "rollback", &old_after_new, &["rollback", "--yes"]);
     }
 }
 

@@ -9,11 +9,13 @@ use crate::attach::foreign::Effect;
 use crate::attach::{self, foreign};
 use crate::delivery::{self, CUTS, ENDS, taken_back};
 use crate::elsewhere;
+use crate::error::Error;
 use crate::groups::refused;
 use crate::hook::On;
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
 use crate::names::interfaces::has_packet_programs;
+use crate::state::history;
 use crate::state::record::Attached;
 use crate::state::totals;
 
@@ -24,6 +26,13 @@ fn is_of_group(attached: &Attached) -> bool {
 }
 
 impl Work<'_> {
+    /// What cannot come back later, since the history of the namespace was not written.
+    pub(crate) fn note_unkept(&mut self, error: Option<Error>) {
+        let note = error.map(|error| history::unkept(&error));
+        let new = note.filter(|note| !self.notes.contains(note));
+        self.notes.extend(new);
+    }
+
     pub(super) fn note_skipped_interfaces(&mut self) {
         let skipped = self.targets.skipped.iter();
         self.notes.extend(skipped.map(|name| {
