@@ -174,6 +174,19 @@ impl State {
         })
     }
 
+    /// Notes when a trial was ended by hand, after the word was written: to dispatchers the deadline says nothing any more, or
+    /// to one that has read the word before, the same.
+    pub(crate) fn note_end(&self, trial: Trial) -> Result<(), Error> {
+        let ended = Trial {
+            deadline: trial.deadline.min(clock::since_boot()),
+            ..trial
+        };
+        let pinned = open(self)?;
+        pinned.map_or(Ok(()), |pinned| {
+            map::update(pinned.as_fd(), &[0; 4], &ended.bytes()).map_err(at(WRITE))
+        })
+    }
+
     /// Has the word say what dispatchers do since the deadline; gives whether a trial still runs. The value is cleared later,
     /// when no dispatcher can have read the word before.
     pub(crate) fn settle_trial(&self) -> Result<bool, Error> {
