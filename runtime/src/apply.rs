@@ -117,7 +117,9 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let ended = ownership::ended(part.gone, &held);
         let mut left = ownership::release(&ended, &part.options, session);
         let record = next(part, session, before.as_ref(), outer, held)?;
-        trial::check(before.as_ref(), &record, &part.options)?;
+        trial::check(before.as_ref(), &record, &part.options).inspect_err(|_| {
+            session.state.remove_if_empty();
+        })?;
         let gone = ownership::gone(before.as_ref(), &record);
         let departing = departing::of(&gone, session, &part.options)?;
         // What a killed command put in force was not kept by it; from the switch on it is in force no more.

@@ -103,6 +103,8 @@ pub fn rollback(options: &Options) -> Result<Settled, Error> {
         let since = trial.is_over(clock::since_boot()).then_some(trial.deadline);
         options.step("roll back")?;
         session.state.switch_to(trial.fallback)?;
+        // Only for who asks later since when.
+        let _ = session.state.note_end(trial);
         Ok(settled(session, options, (trial, trial.fallback), since))
     })
 }

@@ -354,7 +354,11 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         manifest: record.manifest.clone(),
         hooks,
         sockets: sockets(session, record)?,
-        trial: confirm::waiting(&session.state)?,
+        trial: match confirm::waiting(&session.state) {
+            // That the word or the value beside it is damaged, the list of changes says.
+            Err(Error::State { .. }) => None,
+            waiting => waiting?,
+        },
         destinations: steered::destinations(&session.state, record)?,
         deliveries: delivery::look(
             &record.manifest,

@@ -45,18 +45,18 @@ pub(crate) fn rolled_back(done: Result<Settled, Error>, output: &mut Output) -> 
     ended(done, "sockc.rollback/1", output, |settled| {
         let generation = settled.generation;
         let how = match settled.since {
-            None => "taken back".to_owned(),
-            Some(since) => format!("not confirmed in time{}", at(since)),
+            None => "is taken back".to_owned(),
+            Some(since) => format!("was not confirmed{}", at(since)),
         };
         match (&settled.policy, settled.now) {
             (_, 0) => {
-                format!("generation {generation} is {how}: no policy is in force, as before it")
+                format!("generation {generation} {how}: no policy is in force, as before it")
             }
             (Some(policy), now) => format!(
-                "generation {generation} is {how}: policy \"{policy}\" is in force again, generation {now}"
+                "generation {generation} {how}: policy \"{policy}\" is in force again, generation {now}"
             ),
             (None, now) => {
-                format!("generation {generation} is {how}: generation {now} is in force again")
+                format!("generation {generation} {how}: generation {now} is in force again")
             }
         }
     })
@@ -64,9 +64,7 @@ pub(crate) fn rolled_back(done: Result<Settled, Error>, output: &mut Output) -> 
 
 /// A moment after boot as the clock of the day stands now.
 fn at(since: u64) -> String {
-    wall_time(since).map_or_else(String::new, |time| {
-        format!(", which was until {}", utc(time))
-    })
+    wall_time(since).map_or_else(String::new, |time| format!(" until {}", utc(time)))
 }
 
 fn ended(

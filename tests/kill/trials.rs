@@ -207,7 +207,12 @@ fn what_both_policies_have_can_be_changed_while_one_is_on_trial() {
         let map = "tcp 127.0.0.8:80 -> sock web";
         for refused in [
             &["set", "add", "other", "127.0.0.14"][..],
-            &["set", "load", "other", &scene.file("none.txt", "")],
+            &[
+                "set",
+                "load",
+                "other",
+                &scene.file("one.txt", "127.0.0.14\n"),
+            ],
             &["map", "add", "tenants", map],
             &["plan", &more],
         ] {

@@ -247,12 +247,15 @@ impl fmt::Display for Error {
             ),
             Self::OnTrial { generation, fallback, left } => write!(
                 f,
-                "generation {generation} is in force on trial, for {} more, and nothing is changed until then; `sockc confirm` keeps it, and `sockc rollback` brings {} back at once",
+                "generation {generation} is in force on trial, for {} more, and nothing is changed until then; `sockc confirm` keeps it, and `sockc rollback` {}",
                 seconds(*left),
-                comes_back(*fallback)
+                match fallback {
+                    0 => "takes it away at once".to_owned(),
+                    fallback => format!("brings generation {fallback} back at once"),
+                }
             ),
             Self::TooLate { generation, fallback, since } => {
-                write!(f, "generation {generation} was not confirmed in time: ")?;
+                write!(f, "generation {generation} was not confirmed: ")?;
                 match fallback {
                     0 => f.write_str("no policy is in force, as before it")?,
                     fallback => write!(f, "generation {fallback} is in force again")?,
@@ -269,7 +272,7 @@ impl fmt::Display for Error {
             ),
             Self::SameConnection { fallback, left } => write!(
                 f,
-                "this SSH connection was there before the policy was in force, and that it goes on does not show that a new one gets through; run `sockc confirm` from a new one within {}, or {} comes back (`sockc confirm --same-connection` confirms from here all the same)",
+                "this SSH connection was there before the policy was in force, and that it goes on does not show that a new one gets through; run `sockc confirm` from a new one within {}, or {} (`sockc confirm --same-connection` confirms from here all the same)",
                 seconds(*left),
                 comes_back(*fallback)
             ),
@@ -331,11 +334,11 @@ fn seconds(time: Duration) -> String {
     }
 }
 
-/// What comes back after a trial.
+/// What happens where nobody confirms.
 fn comes_back(fallback: u32) -> String {
     match fallback {
-        0 => "no policy, as before it,".to_owned(),
-        fallback => format!("generation {fallback}"),
+        0 => "it is taken away again".to_owned(),
+        fallback => format!("generation {fallback} comes back"),
     }
 }
 

@@ -145,8 +145,8 @@ impl State {
         let within = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX);
         let trial = Trial {
             generation,
-            // One follows the other, and after nothing comes 1.
-            fallback: generation - 1,
+            // After nothing comes any number: they go on after an unload.
+            fallback: self.word()?.unwrap_or(0),
             deadline: clock::since_boot().saturating_add(within),
             passed: 0,
         };
@@ -166,6 +166,19 @@ impl State {
         };
         let ended = Trial {
             generation: 0,
+            ..trial
+        };
+        let pinned = open(self)?;
+        pinned.map_or(Ok(()), |pinned| {
+            map::update(pinned.as_fd(), &[0; 4], &ended.bytes()).map_err(at(WRITE))
+        })
+    }
+
+    /// Notes when a trial was ended by hand, after the word was written: to dispatchers the deadline says nothing any more, or
+    /// to one that has read the word before, the same.
+    pub(crate) fn note_end(&self, trial: Trial) -> Result<(), Error> {
+        let ended = Trial {
+            deadline: trial.deadline.min(clock::since_boot()),
             ..trial
         };
         let pinned = open(self)?;

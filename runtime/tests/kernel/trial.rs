@@ -21,16 +21,18 @@ use crate::space::{Space, inside, wait_until};
 /// The hook, and what passes and what drops there.
 type At = (AttachPoint, [i32; 2]);
 
-const XDP: At = (AttachPoint::Xdp, [XDP_PASS, XDP_DROP]);
-const TC_IN: At = (AttachPoint::TcIn, [TC_OK, TC_SHOT]);
-const TC_OUT: At = (AttachPoint::TcOut, [TC_OK, TC_SHOT]);
+const XDP: &At = &(AttachPoint::Xdp, [XDP_PASS, XDP_DROP]);
+const TC_IN: &At = &(AttachPoint::TcIn, [TC_OK, TC_SHOT]);
+const TC_OUT: &At = &(AttachPoint::TcOut, [TC_OK, TC_SHOT]);
 
-fn passes((point, [pass, _]): At) -> Policy {
-    policy("passes").on(&["lo"]).rule(point, "in", pass)
+fn passes((point, [pass, _]): &At) -> Policy {
+    policy("passes")
+        .on(&["lo"])
+        .rule(point.clone(), "in", *pass)
 }
 
-fn drops((point, [_, drop]): At) -> Policy {
-    policy("drops").on(&["lo"]).rule(point, "in", drop)
+fn drops((point, [_, drop]): &At) -> Policy {
+    policy("drops").on(&["lo"]).rule(point.clone(), "in", *drop)
 }
 
 fn on_trial(space: &Space, within: u64) -> Options {
@@ -142,7 +144,7 @@ fn past_the_deadline_the_old_policy_holds_again_and_nothing_flaps() {
     });
 }
 
-fn new_of(at: At, drops_first: bool) -> Policy {
+fn new_of(at: &At, drops_first: bool) -> Policy {
     match drops_first {
         true => passes(at),
         false => drops(at),

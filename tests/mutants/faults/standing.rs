@@ -290,8 +290,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         531,
         "runtime/src/attach/dispatch.rs",
-        "code.jump_if(JumpOp::Eq, Register::R2, 0, pass);",
-        "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, 0, pass); }",
+        "code.jump_if(JumpOp::Eq, Register::R2, 0, pass);\n        read(&mut code, outer);",
+        "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, 0, pass); }\n        read(&mut code, outer);",
         &[(Runtime, "dispatch::")],
     ),
     harmless(

@@ -105,8 +105,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1914,
         "runtime/src/confirm.rs",
-        "is_same || connection.began",
-        "!FAULT && is_same || connection.began",
+        "is_same\n        || connection",
+        "(!FAULT && is_same)\n        || connection",
         &[(Kernel, "trial::the_connection")],
     ),
     fault(
@@ -122,5 +122,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "if part.options.confirm.is_none() {",
         "if FAULT || part.options.confirm.is_none() {",
         &[(Kill, "trials::a_block")],
+    ),
+    fault(
+        1917,
+        "runtime/src/attach/dispatch.rs",
+        "code.jump_if(JumpOp::Eq, Register::R2, 0, pass);\n        judge(&mut code, trial);",
+        "if !FAULT { code.jump_if(JumpOp::Eq, Register::R2, 0, pass); }\n        judge(&mut code, trial);",
+        &[(Runtime, "dispatch::past_the_deadline")],
     ),
 ];
