@@ -76,9 +76,15 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
             chooser.deeds(direction, group)?;
         }
     }
-    let unreached = chooser.asked.difference(&chooser.met);
+    // What a redirect by a map became is one rule to whoever wrote it.
+    let written = |owner: &Owner| match *owner {
+        Owner::Rule(id) => Owner::Rule(policy.rules[id].head.unwrap_or(id)),
+        default => default,
+    };
+    let met: BTreeSet<Owner> = chooser.met.iter().map(written).collect();
+    let asked: BTreeSet<Owner> = chooser.asked.iter().map(written).collect();
     Ok(Choice {
-        unreached: unreached.copied().collect(),
+        unreached: asked.difference(&met).copied().collect(),
         cases: chooser.cases,
     })
 }

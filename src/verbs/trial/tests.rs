@@ -146,6 +146,15 @@ fn a_rule_that_nothing_reaches_has_no_packet() {
 }
 
 #[test]
+fn a_redirect_by_a_map_is_reached_where_one_of_its_sockets_is() {
+    let compiled = compiled(
+        "default in allow\nsocket a = tcp listen 127.0.0.1:81 owner uid root\nsocket b = tcp listen 127.0.0.1:82 owner uid root
+         live map t max 10 = { tcp 3.3.3.40:443 -> sock a }\nredirect tcp by @t\nredirect tcp 3.3.3.3:80 to sock b\n",
+    );
+    assert_eq!(choose::choose(&compiled.policy).unwrap().unreached, []);
+}
+
+#[test]
 fn a_rule_that_one_group_reaches_is_reached() {
     let compiled = compiled(
         "group a = cgroup \"/a\"\ngroup b = cgroup \"/b\"\ndefault connect allow\ndefault send allow
