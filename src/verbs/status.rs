@@ -222,14 +222,14 @@ fn lost_namespace(lost: &LostNamespace) -> String {
     }
     let became = match lost.lost {
         Lost::Removed => "was removed",
-        Lost::MadeAnew => "was removed and made anew",
+        Lost::MadeAnew => "was removed, and one has its name again",
     };
     let meaning = match (lost.lost, lost.of_block) {
         (Lost::Removed, false) => {
-            "conditions `in netns` find no socket there once its last process has left it; make it again and run `sockc apply --running`, or apply a policy without it"
+            "conditions `in netns` find no socket there, at the latest once its last process has left it; make it again and run `sockc apply --running`, or apply a policy without it"
         }
         (Lost::MadeAnew, false) => {
-            "conditions `in netns` do not look into the new one; `sockc apply --running` has them look there"
+            "conditions `in netns` do not look into what has the name now; `sockc apply --running` has them look there"
         }
         (Lost::Removed, true) => {
             "the policy of its `for netns` block goes with it; make it again and run `sockc apply --running`, or apply a policy without it"

@@ -644,7 +644,10 @@ fn a_namespace_of_a_block_that_is_gone_keeps_no_interface_open() {
     }
     let name = lead(&second);
     let said = place.status(5);
-    assert!(said.contains("was removed and made anew"), "{said}");
+    assert!(
+        said.contains("was removed, and one has its name again"),
+        "{said}"
+    );
     place.done(&["apply", "--running"]);
     place.status(0);
     let inner = place.done(&["status", "--netns", &name.0]);

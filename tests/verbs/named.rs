@@ -190,9 +190,19 @@ fn a_namespace_that_conditions_look_into_is_told_when_it_is_another() {
         assert!(said.contains("cannot be entered"), "{said}");
     }
     place.says(&["apply", "--running"], 0);
+    // The one that it was has its name again: programs that missed it do not look there.
+    let same = lead(&one);
+    let said = place.says(&["status"], 5);
+    assert!(said.contains("one has its name again"), "{said}");
+    let said = place.plan(2);
+    assert!(said.contains("in netns"), "{said}");
+    drop(same);
     let _name = lead(&other);
     let said = place.says(&["status"], 5);
-    assert!(said.contains("was removed and made anew"), "{said}");
+    assert!(
+        said.contains("was removed, and one has its name again"),
+        "{said}"
+    );
     let said = place.plan(2);
     assert!(
         said.contains("nothing, or the one before -> the one there is"),

@@ -224,7 +224,7 @@ fn status_tells_of_a_namespace_that_is_not_the_one_it_was() {
         place.apply(policy);
         place.status(0);
         place.make_anew();
-        let said = place.status_with("was removed and made anew");
+        let said = place.status_with("was removed, and one has its name again");
         assert!(said.contains(words), "{said}");
         place.done(&["apply", "--running"]);
         place.status(0);

@@ -197,13 +197,21 @@ impl Ground<'_> {
             let id = nsid::of(&open).map_err(refused(name))?;
             let name = name.to_owned();
             return Ok(Looked {
-                known: Known { name, identity },
+                known: Known {
+                    name,
+                    identity,
+                    missed: false,
+                },
                 open: Some((open, id)),
             });
         }
         let mut before = self.before.iter().flat_map(|before| &before.looked_into);
         let known = before.find(|known| known.name == name).cloned();
         let known = known.map_or_else(|| Known::now(name), Ok)?;
+        let known = Known {
+            missed: true,
+            ..known
+        };
         Ok(Looked { known, open: None })
     }
 

@@ -16,6 +16,9 @@ pub(crate) struct Known {
     pub(crate) name: String,
     /// Which one it was.
     pub(crate) identity: Identity,
+    /// Whether none had the name at the last apply, so that programs do not look into it though it may go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) missed: bool,
 }
 
 impl Known {
@@ -28,12 +31,14 @@ impl Known {
         Ok(Self {
             name: name.to_owned(),
             identity,
+            missed: false,
         })
     }
 
-    /// What has become of it, if that is another one now or none.
+    /// What has become of it, if that is another one now or none. To programs that missed it it is another one.
     pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
-        lost(&self.name, self.identity)
+        let lost = lost(&self.name, self.identity)?;
+        Ok(lost.or(self.missed.then_some(Lost::MadeAnew)))
     }
 }
 
