@@ -1,5 +1,6 @@
 //! The command line.
 
+mod counters;
 mod diff;
 pub(crate) mod duration;
 pub(crate) mod element;
@@ -20,6 +21,7 @@ use sockc_runtime::Prefix;
 
 use element::element;
 
+pub(crate) use counters::Counters;
 pub(crate) use diff::{Diff, View};
 pub(crate) use import::{ImportVerb, Tubular};
 pub(crate) use live::{
@@ -319,15 +321,6 @@ pub(crate) struct Show {
     /// The text, by the name that `include <NAME>` takes
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Counters {
-    #[command(flatten)]
-    pub(crate) place: Deployment,
-    /// Leave out what has counted nothing
-    #[arg(long)]
-    pub(crate) nonzero: bool,
 }
 
 #[derive(Args, Debug)]
