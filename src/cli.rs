@@ -1,6 +1,7 @@
 //! The command line.
 
 mod confirm;
+mod counters;
 mod diff;
 pub(crate) mod duration;
 pub(crate) mod element;
@@ -23,6 +24,7 @@ use sockc_runtime::Prefix;
 use element::element;
 
 pub(crate) use confirm::Confirm;
+pub(crate) use counters::Counters;
 pub(crate) use diff::{Diff, View};
 pub(crate) use history::{Rollback, Show, Why};
 pub(crate) use import::{ImportVerb, Tubular};
@@ -325,15 +327,6 @@ pub(crate) struct Deployment {
     /// The bpf file system that holds the state
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf")]
     pub(crate) bpffs: PathBuf,
-}
-
-#[derive(Args, Debug)]
-pub(crate) struct Counters {
-    #[command(flatten)]
-    pub(crate) place: Deployment,
-    /// Leave out what has counted nothing
-    #[arg(long)]
-    pub(crate) nonzero: bool,
 }
 
 #[derive(Args, Debug)]

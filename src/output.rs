@@ -140,6 +140,11 @@ impl Output {
         self.color.results
     }
 
+    /// Whether whoever read the results went away.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
     /// Whether results go to a terminal.
     pub(crate) fn is_terminal(&self) -> bool {
         io::stdout().is_terminal()

@@ -109,7 +109,7 @@ pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
     BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
-    Status, counters, counts, inspect, object, running, status,
+    Status, counters, counts, inspect, object, reset_counters, running, status,
 };
 pub use sys::epoll::end_signals;
 pub use sys::process::own_descriptor;

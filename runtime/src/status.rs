@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, MapKind};
 
-pub use counters::{CounterValue, Counts, counters, counts};
+pub use counters::{CounterValue, Counts, counters, counts, reset_counters};
 pub use hooks::{HookStatus, RunTime};
 
 use crate::blocks::entrance;

@@ -72,6 +72,9 @@ More: docs/commands.md";
 
 pub(super) const COUNTERS: &str = "Examples:
   sockc counters --nonzero
+  sockc counters --rule web --rule edge.sk:12
+  sockc counters --watch=5 --nonzero
+  sockc counters --reset web
 
 More: docs/commands.md";
 

@@ -28,6 +28,8 @@ pub(crate) struct Row<'a> {
     packets: u64,
     /// Null of calls, where nothing has been sent yet.
     bytes: Option<u64>,
+    /// Whether this is what it counted since somebody reset it.
+    since_reset: bool,
 }
 
 /// Whether a counter was left out when the policy was compiled. One that does not count since there is nothing to count was
@@ -92,6 +94,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
             },
             packets: value.packets,
             bytes: has_bytes(&value.counter).then_some(value.bytes),
+            since_reset: value.reset != [0, 0],
         })
         .collect()
 }
@@ -114,7 +117,7 @@ fn bytes(value: &CounterValue) -> String {
 const MAX_CHARS: usize = 60;
 
 /// The statement with its place, if it has one, and the namespace of its block.
-fn name(value: &CounterValue) -> String {
+pub(crate) fn name(value: &CounterValue) -> String {
     let counter = &value.counter;
     let text = short(&counter.location.text);
     let text = match counter.kind {
@@ -174,6 +177,7 @@ mod tests {
             },
             packets,
             bytes,
+            reset: [0, 0],
         };
         for packets in [0, 7] {
             let calls = [value("connect", packets, 0)];

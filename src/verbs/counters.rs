@@ -1,6 +1,11 @@
-//! `sockc counters`: what each rule has counted.
+//! `sockc counters`: what each rule has counted, since it came or since somebody reset it.
+
+mod reset;
+mod wanted;
+mod watch;
 
 use serde::Serialize;
+use sockc_runtime::{CounterValue, Error, Options};
 
 use crate::cli;
 use crate::exit::Exit;
@@ -22,11 +27,21 @@ struct Report<'a> {
 /// Shows them.
 pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
     let place = options(&arguments.place);
-    let values = match sockc_runtime::counters(&place) {
+    if let Some(rules) = &arguments.reset {
+        return reset::run(&place, rules, arguments.yes, output);
+    }
+    if let Some(every) = arguments.watch {
+        return watch::run(&place, arguments, every, output);
+    }
+    let values = match look(&place) {
         Ok(values) => values,
         Err(error) => return refused(&error, output),
     };
     let in_force = !values.is_empty();
+    let values = match wanted::chosen(values, &arguments.rules, output) {
+        Ok(values) => values,
+        Err(exit) => return exit,
+    };
     let (mut values, left_out): (Vec<_>, Vec<_>) =
         values.into_iter().partition(|value| value.counter.counted);
     if arguments.nonzero {
@@ -55,8 +70,24 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
     if !values.is_empty() {
         table(&values, output);
     }
+    if values.iter().any(|value| value.reset != [0, 0]) {
+        output.note(RESET);
+    }
     Exit::Done
+}
+
+/// What is shown of each counter: since it was reset.
+fn look(place: &Options) -> Result<Vec<CounterValue>, Error> {
+    let mut values = sockc_runtime::counters(place)?;
+    for value in &mut values {
+        [value.packets, value.bytes] = value.since_reset();
+    }
+    Ok(values)
 }
 
 /// What stands for the counters of rules that do not count.
 const LEFT_OUT: &str = "this policy was compiled without counters";
+
+/// That numbers are not those since the rules came.
+const RESET: &str =
+    "some of these were reset, and say what was counted since; `sockc metrics` says all of it";

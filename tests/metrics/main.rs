@@ -9,6 +9,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod counters;
 mod exporter;
 mod promtool;
 mod scene;

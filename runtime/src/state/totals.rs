@@ -6,9 +6,11 @@
 //! the size of a value says.
 //!
 //! Between the blocks of the rules and that last element `carried` has those of [`gone`]: what statements without a label counted
-//! that no policy has any more. So a sum over all of a kind never falls because a statement went. An older sockc has none of them,
-//! which the number of elements says.
+//! that no policy has any more. So a sum over all of a kind never falls because a statement went. Behind those it has once more
+//! blocks of the rules: what each had counted when somebody reset it, which those who show counters subtract. Totals themselves never
+//! fall. An older sockc has none of either, which the number of elements says.
 
+use std::ops::Range;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -21,7 +23,7 @@ use super::pins;
 use super::record::Record;
 use super::{State, pinned};
 use crate::error::{Error, at};
-use crate::sys::{bpffs, map};
+use crate::sys::{batch, bpffs, map};
 
 /// The map of the object that counts.
 pub(crate) const COUNTERS: &str = counter_blocks::MAP;
@@ -67,7 +69,7 @@ pub(crate) fn prepare(state: &State, generation: u32, manifest: &Manifest) -> Re
     let counters = u32::try_from(manifest.counters.len()).map_err(|_| Error::Object {
         cause: "it has more counters than a map has entries".to_owned(),
     })?;
-    let blocks = counter_blocks::blocks(counters) + counter_blocks::blocks(gone::COUNT);
+    let blocks = 2 * counter_blocks::blocks(counters) + counter_blocks::blocks(gone::COUNT);
     let shape = map::Shape::array(BLOCK, blocks + 1);
     let carried = map::create(CARRIED, shape).map_err(at(what))?;
     bpffs::pin(carried.as_fd(), &state.map(generation, CARRIED)).map_err(at(what))
@@ -105,8 +107,17 @@ pub(crate) fn take_over(state: &State, record: &Record, stale: &[u32]) -> Result
         departed => departed?,
     };
     departed.take_in(counters, &totals, &heirs);
-    let first = first_of_gone(&record.manifest, shape);
-    for (totals, indices) in [(&given[..], 0..first), (departed.totals(), first..last)] {
+    let reset = match resets(state, &old) {
+        Err(Error::State { .. }) => Vec::new(),
+        reset => reset?,
+    };
+    let reset = assign(&heirs, &reset);
+    let [first, second] = parts(&record.manifest, shape);
+    for (totals, indices) in [
+        (&given[..], 0..first),
+        (departed.totals(), first..second),
+        (&reset[..], second..last),
+    ] {
         for (block, index) in totals.chunks(in_value(shape)).zip(indices) {
             let mut value: Vec<u8> = block.iter().flat_map(|total| total.write()).collect();
             value.resize(mark.len(), 0);
@@ -134,21 +145,66 @@ pub(crate) fn gone(state: &State, record: &Record) -> Result<Gone, Error> {
     }
     let carried = pinned(&path)?;
     let shape = map::shape(carried.as_fd()).map_err(at(what))?;
-    let (each, first) = (in_value(shape), first_of_gone(&record.manifest, shape));
+    let [first, second] = parts(&record.manifest, shape);
     let mut gone = Gone::default();
-    let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
-    let indices = first..shape.entries.saturating_sub(1);
-    for (index, block) in indices.zip(gone.totals_mut().chunks_mut(each)) {
-        map::lookup(carried.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
-        add_block(block, &value);
-    }
+    add_part(&carried, shape, first..second, gone.totals_mut())?;
     Ok(gone)
 }
 
-/// The first element of `carried` behind those of the rules.
-fn first_of_gone(manifest: &Manifest, shape: map::Shape) -> u32 {
-    let blocks = manifest.counters.len().div_ceil(in_value(shape)).max(1);
-    u32::try_from(blocks).unwrap_or(u32::MAX)
+/// What each counter had counted when it was reset; nothing where it never was, and where an older sockc made the map.
+pub(crate) fn resets(state: &State, record: &Record) -> Result<Vec<Total>, Error> {
+    let mut resets = vec![Total::default(); record.manifest.counters.len()];
+    let path = state.map(record.generation, CARRIED);
+    if was_pinned(state, record, &path) {
+        let carried = pinned(&path)?;
+        let shape = map::shape(carried.as_fd()).map_err(at("read the counters"))?;
+        let [_, second] = parts(&record.manifest, shape);
+        let last = shape.entries.saturating_sub(1);
+        add_part(&carried, shape, second..last, &mut resets)?;
+    }
+    Ok(resets)
+}
+
+/// Takes down what counters had counted when they were reset, of all counters.
+pub(crate) fn reset(state: &State, record: &Record, resets: &[Total]) -> Result<(), Error> {
+    let what = "reset the counters";
+    let carried = pinned(&state.map(record.generation, CARRIED))?;
+    let shape = map::shape(carried.as_fd()).map_err(at(what))?;
+    let [_, second] = parts(&record.manifest, shape);
+    let last = shape.entries.saturating_sub(1);
+    let size = shape.value as usize;
+    let mut values: Vec<u8> = resets.iter().flat_map(|total| total.write()).collect();
+    values.resize(values.len().next_multiple_of(size), 0);
+    if values.len() / size > last.saturating_sub(second) as usize {
+        let older = "an older sockc put the policy in force; apply it again first";
+        return Err(at(what)(std::io::Error::other(older)));
+    }
+    batch::write_run(carried.as_fd(), second, &values).map_err(at(what))
+}
+
+fn add_part(
+    carried: &OwnedFd,
+    shape: map::Shape,
+    indices: Range<u32>,
+    totals: &mut [Total],
+) -> Result<(), Error> {
+    let what = "read the counters";
+    let mut value = vec![0; map::buffer_size(shape).map_err(at(what))?];
+    for (index, block) in indices.zip(totals.chunks_mut(in_value(shape))) {
+        map::lookup(carried.as_fd(), &index.to_ne_bytes(), &mut value).map_err(at(what))?;
+        add_block(block, &value);
+    }
+    Ok(())
+}
+
+/// Where in `carried` the blocks of what is gone begin, and those of what was reset: behind the last where an older sockc made it.
+fn parts(manifest: &Manifest, shape: map::Shape) -> [u32; 2] {
+    let each = in_value(shape);
+    let blocks = |count: usize| u32::try_from(count.div_ceil(each)).unwrap_or(u32::MAX);
+    let last = shape.entries.saturating_sub(1);
+    let first = blocks(manifest.counters.len()).max(1).min(last);
+    let second = first.saturating_add(blocks(gone::COUNT as usize)).min(last);
+    [first, second]
 }
 
 /// What each new counter inherits.

@@ -10,7 +10,8 @@ use crate::session::{self, Session};
 use crate::state::gone::Departed;
 use crate::state::in_force::record_in_force;
 use crate::state::namespaces::{Held, Owner};
-use crate::state::{Access, Lock, totals};
+use crate::state::record::Record;
+use crate::state::{Access, Lock, State, totals};
 
 /// A counter and what it has counted since its rule came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,20 @@ pub struct CounterValue {
     pub packets: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Packets and bytes when it was reset last; 0 where it never was.
+    pub reset: [u64; 2],
+}
+
+impl CounterValue {
+    /// Packets and bytes since it was reset, or since its rule came.
+    #[must_use]
+    pub fn since_reset(&self) -> [u64; 2] {
+        let [packets, bytes] = self.reset;
+        [
+            self.packets.wrapping_sub(packets),
+            self.bytes.wrapping_sub(bytes),
+        ]
+    }
 }
 
 /// All that was counted.
@@ -134,23 +149,107 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
         let Some(record) = record_in_force(&session.state)? else {
             return Ok(Look::Nothing);
         };
-        let totals = totals::totals(&session.state, &record)?;
-        let counters = record.manifest.counters.iter().cloned().zip(totals);
-        let values = counters.map(|(counter, total)| CounterValue {
-            netns: None,
-            entered: None,
-            counter,
-            packets: total.packets,
-            bytes: total.bytes,
-        });
+        let values = values(&session.state, &record)?;
         Ok(Look::Counted(Box::new(Counted {
             counts: Counts {
-                values: values.collect(),
+                values,
                 departed: totals::gone(&session.state, &record)?.departed(),
             },
             held: record.netns,
             namespace: Owner::of(&session.namespace),
             owner: record.owner,
         })))
+    })
+}
+
+/// What each counter of a policy has counted.
+fn values(state: &State, record: &Record) -> Result<Vec<CounterValue>, Error> {
+    let totals = totals::totals(state, record)?.into_iter();
+    let resets = totals::resets(state, record)?;
+    let counters = record.manifest.counters.iter().cloned();
+    let values = counters.zip(totals).zip(resets);
+    Ok(values
+        .map(|((counter, total), reset)| CounterValue {
+            netns: None,
+            entered: None,
+            counter,
+            packets: total.packets,
+            bytes: total.bytes,
+            reset: [reset.packets, reset.bytes],
+        })
+        .collect())
+}
+
+/// Has counters begin at 0 again for those who show them, also in the namespaces of `for netns` blocks; their totals go on. Gives how
+/// many were chosen.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn reset_counters(
+    options: &Options,
+    chosen: &(dyn Fn(&CounterValue) -> bool + Sync),
+) -> Result<usize, Error> {
+    // What an apply that ended early did not carry over comes first.
+    super::status(options)?;
+    let Some(own) = reset_in(options, None, chosen)? else {
+        return Ok(0);
+    };
+    let mut count = own.count;
+    for held in own.held {
+        let Some(place) = entrance::entrance(&held)? else {
+            continue;
+        };
+        let of_block = Some((own.namespace, held.name.as_str()));
+        match reset_in(&options.within(&place), of_block, chosen) {
+            Err(error) if error.is_no_namespace() => {}
+            inner => count += inner?.map_or(0, |inner| inner.count),
+        }
+    }
+    Ok(count)
+}
+
+/// What was reset in a namespace.
+struct Reset {
+    count: usize,
+    held: Vec<Held>,
+    namespace: Owner,
+}
+
+fn reset_in(
+    options: &Options,
+    of_block: Option<(Owner, &str)>,
+    chosen: &(dyn Fn(&CounterValue) -> bool + Sync),
+) -> Result<Option<Reset>, Error> {
+    session::enter(options, |session| {
+        let _lock = Lock::take(&session.state, Access::Change, options.lock_wait)?;
+        let Some(record) = record_in_force(&session.state)? else {
+            return Ok(None);
+        };
+        if of_block.is_some_and(|(owner, _)| record.owner != Some(owner)) {
+            return Ok(None);
+        }
+        let mut values = values(&session.state, &record)?;
+        let mut count = 0;
+        for value in &mut values {
+            value.netns = of_block.map(|(_, name)| name.to_owned());
+            if chosen(value) {
+                value.reset = [value.packets, value.bytes];
+                count += 1;
+            }
+        }
+        if count > 0 {
+            let resets = values.iter().map(|value| totals::Total {
+                packets: value.reset[0],
+                bytes: value.reset[1],
+            });
+            let resets: Vec<_> = resets.collect();
+            totals::reset(&session.state, &record, &resets)?;
+        }
+        Ok(Some(Reset {
+            count,
+            held: record.netns,
+            namespace: Owner::of(&session.namespace),
+        }))
     })
 }

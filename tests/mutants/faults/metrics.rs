@@ -7,15 +7,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1940,
         "runtime/src/state/gone.rs",
-        "!inherited && counter.label.is_none()",
-        "(FAULT || !inherited) && counter.label.is_none()",
+        "*inherited = true;",
+        "*inherited = !FAULT;",
         &[(Runtime, "state::gone::")],
     ),
     fault(
         1941,
         "runtime/src/state/gone.rs",
-        "!inherited && counter.label.is_none()",
-        "!inherited && (FAULT || counter.label.is_none())",
+        "counter.label.is_none()",
+        "(FAULT || counter.label.is_none())",
         &[(Runtime, "state::gone::")],
     ),
     fault(
@@ -28,8 +28,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1943,
         "runtime/src/state/totals.rs",
-        "(departed.totals(), first..last)",
-        "(departed.totals(), if FAULT { first + 1..last } else { first..last })",
+        "(departed.totals(), first..second)",
+        "(departed.totals(), if FAULT { first + 1..second } else { first..second })",
         &[(Metrics, "texts::totals_never_fall")],
     ),
     fault(
@@ -87,5 +87,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "(Kind::Counter, Some(Number::Whole(before))) => *before,",
         "(Kind::Counter, Some(Number::Whole(before))) if !FAULT => *before,",
         &[(Command, "verbs::metrics::family::")],
+    ),
+    fault(
+        1952,
+        "runtime/src/status/counters.rs",
+        "self.packets.wrapping_sub(packets)",
+        "self.packets.wrapping_sub(if FAULT { 0 } else { packets })",
+        &[(Metrics, "counters::")],
+    ),
+    fault(
+        1953,
+        "runtime/src/state/totals.rs",
+        "(&reset[..], second..last)",
+        "(&reset[..], if FAULT { last..last } else { second..last })",
+        &[(Metrics, "counters::")],
+    ),
+    fault(
+        1954,
+        "src/verbs/counters/wanted.rs",
+        "line.parse() == Ok(location.line)",
+        "(FAULT || line.parse() == Ok(location.line))",
+        &[(Metrics, "counters::")],
     ),
 ];

@@ -316,15 +316,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1504,
         "runtime/src/state/totals.rs",
-        "totals.chunks_mut(in_value(shape))",
-        "totals.chunks_mut(1)",
+        "(0..shape.entries).zip(totals.chunks_mut(in_value(shape)))",
+        "(0..shape.entries).zip(totals.chunks_mut(1))",
         &[(Runtime, "totals::")],
     ),
     fault(
         1505,
         "runtime/src/state/totals.rs",
-        "given.chunks(in_value(shape))",
-        "given.chunks(1)",
+        "totals.chunks(in_value(shape))",
+        "totals.chunks(1)",
         &[(Runtime, "totals::")],
     ),
     fault(

@@ -1,0 +1,44 @@
+//! Which rules a command line names.
+
+use std::path::Path;
+
+use sockc_runtime::CounterValue;
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Whether a counter is that of a rule by its label, its line, or its file and line.
+pub(super) fn is_meant(value: &CounterValue, rule: &str) -> bool {
+    let counter = &value.counter;
+    if counter.label.as_deref() == Some(rule) {
+        return true;
+    }
+    let (file, line) = match rule.rsplit_once(':') {
+        Some((file, line)) => (Some(file), line),
+        None => (None, rule),
+    };
+    let location = &counter.location;
+    let same_file = file.is_none_or(|file| Path::new(&*location.file).ends_with(file));
+    location.line != 0 && same_file && line.parse() == Ok(location.line)
+}
+
+/// The counters of these rules; all where none is named.
+pub(super) fn chosen(
+    mut values: Vec<CounterValue>,
+    rules: &[String],
+    output: &mut Output,
+) -> Result<Vec<CounterValue>, Exit> {
+    if rules.is_empty() {
+        return Ok(values);
+    }
+    for rule in rules {
+        if !values.iter().any(|value| is_meant(value, rule)) {
+            output.error(format!(
+                "no rule in force has the label `{rule}` or stands on such a line; `sockc counters` shows all of them"
+            ));
+            return Err(Exit::Usage);
+        }
+    }
+    values.retain(|value| rules.iter().any(|rule| is_meant(value, rule)));
+    Ok(values)
+}

@@ -1,0 +1,190 @@
+//! `sockc counters --watch`: what was counted since the last look, a second.
+//!
+//! On a terminal one table stands where the last one stood; elsewhere each look adds the lines of what was counted. Not here: what is
+//! counted.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use sockc_compiler::artifact::CounterKind;
+use sockc_runtime::{CounterValue, Options};
+
+use super::wanted::chosen;
+use crate::cli;
+use crate::exit::Exit;
+use crate::machine::clock::utc;
+use crate::machine::counted::name;
+use crate::machine::refused;
+use crate::output::{Output, columns};
+
+/// What makes a terminal empty, and writes at its top.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+/// What tells counters apart from one look to the next: an apply may move them.
+type Key = (
+    Option<String>,
+    CounterKind,
+    String,
+    Option<String>,
+    String,
+    String,
+);
+
+/// What was seen at a look.
+struct Seen {
+    at: Instant,
+    totals: HashMap<Key, [u64; 2]>,
+}
+
+pub(super) fn run(
+    place: &Options,
+    arguments: &cli::Counters,
+    every: Duration,
+    output: &mut Output,
+) -> Exit {
+    if output.is_json() {
+        output.error("--watch prints no JSON; run `sockc counters --json` at the times you want");
+        return Exit::Usage;
+    }
+    let end = match sockc_runtime::end_signals() {
+        Ok(end) => end,
+        Err(error) => {
+            output.error(format!("cannot hear of interrupts: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let mut before: Option<Seen> = None;
+    loop {
+        let at = Instant::now();
+        let values = match sockc_runtime::counters(place) {
+            Ok(values) => values,
+            Err(error) => return refused(&error, output),
+        };
+        // Whoever waits for a policy need not begin again; a rule that is not there was there once.
+        let values = match before.is_none() && !values.is_empty() {
+            true => match chosen(values, &arguments.rules, output) {
+                Ok(values) => values,
+                Err(exit) => return exit,
+            },
+            false => of_rules(values, &arguments.rules),
+        };
+        let totals = values.iter().filter(|value| value.counter.counted);
+        let now = Seen {
+            at,
+            totals: totals
+                .map(|value| (key(value), [value.packets, value.bytes]))
+                .collect(),
+        };
+        show(&values, before.as_ref(), &now, arguments.nonzero, output);
+        if output.is_broken() {
+            return Exit::Done;
+        }
+        before = Some(now);
+        let mut wait = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(every).unwrap_or(PollTimeout::MAX);
+        if poll(&mut wait, time).is_ok_and(|ended| ended > 0) {
+            return Exit::Done;
+        }
+    }
+}
+
+fn of_rules(mut values: Vec<CounterValue>, rules: &[String]) -> Vec<CounterValue> {
+    let is_meant = |value: &CounterValue| {
+        rules
+            .iter()
+            .any(|rule| super::wanted::is_meant(value, rule))
+    };
+    values.retain(|value| rules.is_empty() || is_meant(value));
+    values
+}
+
+fn key(value: &CounterValue) -> Key {
+    let counter = &value.counter;
+    let text = match counter.label {
+        Some(_) => String::new(),
+        None => counter.location.text.to_string(),
+    };
+    (
+        value.netns.clone(),
+        counter.kind,
+        counter.direction.clone(),
+        counter.label.clone(),
+        text,
+        counter.verdict.clone(),
+    )
+}
+
+/// Shows what came since the look before; at the first look what there is.
+fn show(
+    values: &[CounterValue],
+    before: Option<&Seen>,
+    now: &Seen,
+    nonzero: bool,
+    output: &mut Output,
+) {
+    let terminal = output.is_terminal();
+    let heading = [
+        "packets/s",
+        "bytes/s",
+        "packets",
+        "bytes",
+        "direction",
+        "rule",
+    ];
+    let mut rows = vec![heading.map(String::from).to_vec()];
+    for value in values.iter().filter(|value| value.counter.counted) {
+        let earlier = before.and_then(|before| before.totals.get(&key(value)));
+        let seconds = before.map_or(0.0, |before| (now.at - before.at).as_secs_f64());
+        let more = earlier.map(|[packets, bytes]| {
+            [
+                value.packets.saturating_sub(*packets),
+                value.bytes.saturating_sub(*bytes),
+            ]
+        });
+        let came = more.is_none_or(|more| more != [0, 0]);
+        // Lines that follow each other say what is new; a table says how all stands.
+        let shown = match (terminal, before.is_some()) {
+            (false, true) => came,
+            _ => true,
+        };
+        let [packets, bytes] = value.since_reset();
+        if !shown || (nonzero && packets == 0) {
+            continue;
+        }
+        let rate = |more: Option<u64>| match more {
+            Some(more) if seconds > 0.0 => format!("{:.1}", more as f64 / seconds),
+            _ => "-".to_owned(),
+        };
+        rows.push(vec![
+            rate(more.map(|[packets, _]| packets)),
+            rate(more.map(|[_, bytes]| bytes)),
+            packets.to_string(),
+            bytes.to_string(),
+            value.counter.direction.clone(),
+            name(value),
+        ]);
+    }
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    let time = utc(time.map_or(0, |time| time.as_secs()));
+    let mut text = String::new();
+    if terminal {
+        text.push_str(CLEAR);
+    }
+    text.push_str(&format!(
+        "{time}{}\n",
+        if values.is_empty() {
+            ": no policy is in force"
+        } else {
+            ""
+        }
+    ));
+    if rows.len() > 1 {
+        for line in columns::lines(&rows) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    output.bytes(text.as_bytes());
+}
