@@ -35,10 +35,9 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
-        match state.refuse_on_trial() {
-            Err(error @ Error::OnTrial { .. }) => return Err(error),
-            // What is damaged goes all the same.
-            _ => {}
+        // What is damaged goes all the same.
+        if let Err(error @ Error::OnTrial { .. }) = state.refuse_on_trial() {
+            return Err(error);
         }
         let blocks = ownership::blocks(session)?;
         if lock.is_none() && blocks.is_empty() {

@@ -84,8 +84,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1911,
         "runtime/src/unload.rs",
-        "Err(error @ Error::OnTrial { .. }) => return Err(error),",
-        "Err(error @ Error::OnTrial { .. }) if !FAULT => return Err(error),",
+        "state.refuse_on_trial() {",
+        "state.refuse_on_trial() && !FAULT {",
         &[(Kernel, "trial::while")],
     ),
     fault(
