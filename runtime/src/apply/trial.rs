@@ -26,7 +26,7 @@ pub(super) fn check(
             () => continue,
         };
         return Err(refused(format!(
-            "the policy \"{}\" has {what}, which a deadline in the kernel cannot take back; apply it without --confirm",
+            "the policy \"{}\" has {what}, which a deadline in the kernel cannot take back; apply it with --no-confirm",
             manifest.policy
         )));
     }

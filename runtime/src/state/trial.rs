@@ -153,7 +153,7 @@ impl State {
         match open(self)? {
             Some(pinned) => map::update(pinned.as_fd(), &[0; 4], &trial.bytes()).map_err(at(WRITE)),
             None => Err(Error::NoTrial {
-                why: "hooks that an older sockc attached know no deadline; `sockc unload` and then apply it again".to_owned(),
+                why: "hooks that an older sockc attached know no deadline; apply it with --no-confirm, or `sockc unload` first".to_owned(),
             }),
         }
     }

@@ -223,7 +223,7 @@ impl Work<'_> {
             }
             HookStep::Ahead(_) if self.options.confirm.is_some() => {
                 return Err(trial::refused(format!(
-                    "somebody put a program ahead of ours at the {} hook of {}, and both hooks would hold until it is confirmed; apply it without --confirm",
+                    "somebody put a program ahead of ours at the {} hook of {}, and both hooks would hold until it is confirmed; apply it with --no-confirm",
                     point.title(),
                     target.title()
                 )));
