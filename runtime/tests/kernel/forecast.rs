@@ -254,6 +254,8 @@ fn an_apply_that_was_told_happens_only_where_everything_stands_as_it_did() {
         // The same generation of the same policy, but not the same one.
         let third = told(space);
         unload(&space.options).unwrap();
+        // Without a history numbers begin again.
+        fs::remove_dir_all(space.options.bpffs.join("sockc-history")).unwrap();
         apply(&space.options).unwrap();
         apply(&space.options).unwrap();
         let error = apply(&third).unwrap_err();
