@@ -41,6 +41,7 @@ mod said;
 mod spared;
 mod standing;
 mod steps;
+mod tested;
 mod walk;
 
 /// A fault.
@@ -156,6 +157,7 @@ pub(crate) fn all() -> Vec<Fault> {
         interrupted::FAULTS,
         diff::FAULTS,
         steps::FAULTS,
+        tested::FAULTS,
         meaning::FAULTS,
         outside::FAULTS,
         lower::FAULTS,
