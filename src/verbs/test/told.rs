@@ -1,6 +1,7 @@
 //! Lines and changes as text.
 
 use sockc_compiler::guard::Line;
+use sockc_compiler::location::Location;
 use sockc_compiler::mutation::{Change, Gap, Outcome};
 
 use super::Tested;
@@ -62,16 +63,23 @@ fn changes(outcome: &Outcome, output: &mut Output) {
     for note in notes(outcome) {
         output.line(note);
     }
+    let mut last = None;
     for one in &outcome.unnoticed {
+        head(&one.change, &mut last, output);
         gap(one, output);
+        output.line(match &one.line {
+            Some(line) => format!("    would notice it: {line}"),
+            None => "    no line was found that would notice it".to_owned(),
+        });
     }
     for one in &outcome.beyond {
+        head(&one.change, &mut last, output);
         gap(one, output);
-        output.line("  no `expect` line speaks of marks, or of which interface");
+        output.line("    no line speaks of marks, or of which interface");
     }
     for one in &outcome.unknown {
-        head(&one.change, output);
-        output.line(format!("  not known: {}", one.why));
+        head(&one.change, &mut last, output);
+        output.line(format!("    not known: {}", one.why));
     }
 }
 
@@ -90,35 +98,33 @@ fn notes(outcome: &Outcome) -> Vec<String> {
             others.push(format!("{} {what}", count::grouped(number)));
         }
     };
-    other(outcome.same, "mean the same");
-    other(outcome.refused, "are refused as no policy");
-    other(outcome.beyond.len(), "are beyond `expect` lines");
-    other(outcome.unknown.len(), "are not known");
+    other(outcome.same, "without effect");
+    other(outcome.refused, "refused as no policy");
+    other(outcome.beyond.len(), "beyond what lines say");
+    other(outcome.unknown.len(), "not known");
     if !others.is_empty() {
         notes.push(format!("Not counted: {}.", others.join(", ")));
     }
     notes
 }
 
-fn head(change: &Change, output: &mut Output) {
+/// The rule, unless it is the one before, and what is done to it.
+fn head<'a>(change: &'a Change, last: &mut Option<&'a Location>, output: &mut Output) {
     let rule = &change.rule;
-    output.line("");
-    output.line(format!("{}:{}  {}", rule.file, rule.line, rule.text));
-    output.line(format!("  {}: {}", change.kind, change.words));
+    if last.replace(rule) != Some(rule) {
+        output.line("");
+        output.line(format!("{}:{}  {}", rule.file, rule.line, rule.text));
+    }
+    output.line(match change.words == change.kind {
+        true => format!("  {}", change.kind),
+        false => format!("  {}: {}", change.kind, change.words),
+    });
 }
 
 fn gap(gap: &Gap, output: &mut Output) {
-    head(&gap.change, output);
     let remark = gap.unsaid.map(words::unsaid);
     let remark = remark.map(|words| format!(" {words}")).unwrap_or_default();
-    output.line(format!("  {}{remark}", gap.packet));
-    output.line(format!(
-        "  gets {}, and would get {}",
-        gap.from.words(),
-        gap.to.words()
-    ));
-    match &gap.line {
-        Some(line) => output.line(format!("  would notice it: {line}")),
-        None => output.line("  no line was found that would notice it"),
-    }
+    output.line(format!("    {}{remark}", gap.packet));
+    let (from, to) = (gap.from.words(), gap.to.words());
+    output.line(format!("    gets {from}, and would get {to}"));
 }
