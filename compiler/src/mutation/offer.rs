@@ -13,7 +13,8 @@ use sockc_grammar::source::{SourceId, SourceMap, Spanned};
 use super::Offered;
 use super::judge::{Concern, is_from, said};
 use super::site::Mutation;
-use super::subject::{Subject, scope};
+use super::subject::{Resolved, Subject, scope};
+use super::table::DEFAULT;
 use crate::diagram::Store;
 use crate::diff::report::Change;
 use crate::expect::{self, Standing};
@@ -22,6 +23,9 @@ use crate::policy::{Condition, Direction, Expect, Policy, SetKind};
 /// Facts that are tried by themselves; what there is more of is added as one.
 const FACTS: usize = 4;
 
+/// The length of a short packet, which every header fits into.
+const SHORT: u32 = 100;
+
 /// How often lines that are mistakes are taken out.
 const TRIES: usize = 4;
 
@@ -29,7 +33,8 @@ const TRIES: usize = 4;
 pub(super) struct Offers<'s> {
     subject: &'s Subject,
     work: u64,
-    offered: Vec<Offered>,
+    /// Each with what it means on the policy.
+    offered: Vec<(Offered, Expect)>,
 }
 
 impl<'s> Offers<'s> {
@@ -42,32 +47,49 @@ impl<'s> Offers<'s> {
     }
 
     pub(super) fn finish(self) -> Vec<Offered> {
-        self.offered
+        let offered = self.offered.into_iter();
+        offered.map(|(one, _)| one).collect()
     }
 
     /// A line that holds on the policy and breaks on a mutant.
     pub(super) fn line(&mut self, mutation: &Mutation, change: &Change) -> Option<String> {
-        let netns = mutation.change.netns.clone();
-        let before = self.offered.iter().filter(|one| one.netns == netns);
-        let before: Vec<String> = before.map(|one| one.line.clone()).collect();
-        if let Some(known) = self.first(mutation, &before) {
-            return Some(known);
+        let netns = mutation.change.netns.as_deref();
+        let mutated = mutation.done(self.subject.statements());
+        let Resolved::Whole(mutant) = self.subject.resolve(&mutated) else {
+            return None;
+        };
+        let concern = Concern::of(mutation, [&self.subject.policy, &mutant]);
+        let known = self.offered.iter();
+        let known =
+            known.filter(|(one, expect)| one.netns.as_deref() == netns && concern.holds(expect));
+        let known: Vec<String> = known.map(|(one, _)| one.line.clone()).collect();
+        if let Some((line, _)) = self.first(mutation, &mutated, &known) {
+            return Some(line);
         }
-        let policy = scope(&self.subject.policy, netns.as_deref())?;
-        let line = self.first(mutation, &candidates(policy, change, netns.as_deref()))?;
-        self.offered.push(Offered {
-            netns,
+        let policy = scope(&self.subject.policy, netns)?;
+        let lines = candidates(policy, mutation, change);
+        let (line, expect) = self.first(mutation, &mutated, &lines)?;
+        let offered = Offered {
+            netns: netns.map(str::to_owned),
             line: line.clone(),
-        });
+        };
+        self.offered.push((offered, expect));
         Some(line)
     }
 
     /// The first of these lines that does it.
-    fn first(&self, mutation: &Mutation, lines: &[String]) -> Option<String> {
-        let mutated = mutation.done(self.subject.statements());
+    fn first(
+        &self,
+        mutation: &Mutation,
+        mutated: &[Spanned<Statement>],
+        lines: &[String],
+    ) -> Option<(String, Expect)> {
+        if lines.is_empty() {
+            return None;
+        }
         let written = Written::new(self.subject, lines, mutation);
         let old = written.resolve(self.subject.statements())?;
-        let new = written.resolve(&mutated)?;
+        let new = written.resolve(mutated)?;
         let netns = mutation.change.netns.as_deref();
         let concern = Concern::of(mutation, [&old, &new]);
         let (old, new) = (scope(&old, netns)?, scope(&new, netns)?);
@@ -88,7 +110,7 @@ impl<'s> Offers<'s> {
             matches!(expect::standing(old, expect, left), Ok(Standing::Holds))
                 && matches!(expect::standing(new, other, right), Ok(Standing::Broken(_)))
         })?;
-        Some(found.place.text.to_string())
+        Some((found.place.text.to_string(), found.clone()))
     }
 }
 
@@ -161,15 +183,23 @@ pub(super) fn text(lines: &[String], netns: Option<&str>) -> String {
 }
 
 /// Lines that may do it, those first that say more, then those that take less for given.
-fn candidates(policy: &Policy, change: &Change, netns: Option<&str>) -> Vec<String> {
-    let packet = without_netns(&change.example, netns);
+fn candidates(policy: &Policy, mutation: &Mutation, change: &Change) -> Vec<String> {
+    let packet = without_netns(&change.example, mutation.change.netns.as_deref());
     let region = match change.region.within.as_str() {
         "everything" => "from any to any".to_owned(),
         within => as_packets(within),
     };
     let facts = facts(policy, change);
+    let mut bases = vec![region, packet];
+    if mutation.change.kind == DEFAULT {
+        let direction = match change.about.name() {
+            "in" => String::new(),
+            other => format!("{other} "),
+        };
+        bases.insert(0, format!("{direction}from any to any"));
+    }
     let mut lines = Vec::new();
-    for base in [region, packet] {
+    for base in bases {
         for facts in &facts {
             let mut line = format!("expect {} {base}", said(&change.from));
             for fact in facts {
@@ -190,6 +220,7 @@ fn as_packets(within: &str) -> String {
     let Some((packets, conditions)) = within.split_once(" if ") else {
         return within.to_owned();
     };
+    let conditions = conditions.replace("no socket exists", "no socket");
     format!("{packets} with {}", conditions.replace(" and ", ", "))
 }
 
@@ -242,10 +273,10 @@ fn header_facts(policy: &Policy, change: &Change) -> Vec<String> {
     }
     let rows = header_field::rows().filter(|row| asked.contains(&row.field));
     let plain = rows.filter_map(|row| match row.plain {
-        Plain::Value(value) if !change.example.contains(row.word()) => {
-            Some(crate::packet::text::field_words(row, value))
-        }
-        _ => None,
+        _ if change.example.contains(row.word()) => None,
+        Plain::Value(value) => Some(crate::packet::text::field_words(row, value)),
+        Plain::Shortest => Some(crate::packet::text::field_words(row, SHORT)),
+        Plain::Absent => None,
     });
     plain.collect()
 }

@@ -28,6 +28,9 @@ pub(super) struct Row {
     pub(super) make: fn(&Around<'_>) -> Vec<Made>,
 }
 
+/// What the row of `default` lines is called.
+pub(super) const DEFAULT: &str = "default";
+
 /// All of them.
 pub(super) const ROWS: [Row; 10] = [
     row("left out", left_out),
@@ -41,7 +44,7 @@ pub(super) const ROWS: [Row; 10] = [
     row("protocol", protocol),
     row("condition", condition),
     row("order", order),
-    row("default", default),
+    row(DEFAULT, default),
 ];
 
 const fn row(kind: &'static str, make: fn(&Around<'_>) -> Vec<Made>) -> Row {
@@ -182,6 +185,18 @@ fn endpoint_at(rule: &mut Rule, clause: usize, place: usize) -> Option<&mut Endp
     }
 }
 
+/// Which end a clause is about.
+fn end(around: &Around<'_>, clause: usize) -> &'static str {
+    let clauses = around.rule().map(|rule| &rule.clauses);
+    match clauses
+        .and_then(|all| all.get(clause))
+        .map(|one| &one.value)
+    {
+        Some(Clause::From(_)) => "from",
+        _ => "to",
+    }
+}
+
 /// Each address of a rule as another.
 fn addresses(around: &Around<'_>, other: fn(&Address) -> Option<Address>) -> Vec<Made> {
     let found = around.rule().into_iter().flat_map(endpoints);
@@ -193,6 +208,7 @@ fn addresses(around: &Around<'_>, other: fn(&Address) -> Option<Address>) -> Vec
                 &value::address_words(&new),
                 &value::address_words(&old.value),
             );
+            let words = format!("{} {words}", end(around, clause));
             around.with(words, |rule| {
                 let endpoint = endpoint_at(rule, clause, place);
                 let address = endpoint.and_then(|endpoint| endpoint.address.as_mut());
@@ -217,12 +233,14 @@ fn ports(around: &Around<'_>, other: fn(&PortItem) -> Option<PortItem>) -> Vec<M
                 continue;
             };
             let words = instead(&value::port_words(&new), &value::port_words(&old.value));
-            made.extend(around.with(format!("port {words}"), |rule| {
-                let ports = endpoint_at(rule, clause, place).and_then(|one| one.ports.as_mut());
-                if let Some(Ports::List(items)) = ports.map(|ports| &mut ports.value) {
-                    items[index].value = new;
-                }
-            }));
+            made.extend(
+                around.with(format!("{} port {words}", end(around, clause)), |rule| {
+                    let ports = endpoint_at(rule, clause, place).and_then(|one| one.ports.as_mut());
+                    if let Some(Ports::List(items)) = ports.map(|ports| &mut ports.value) {
+                        items[index].value = new;
+                    }
+                }),
+            );
         }
     }
     made
@@ -309,7 +327,11 @@ fn without_side(around: &Around<'_>, place: usize, side: &Side) -> Vec<Made> {
     };
     let mut made = Vec::new();
     if address.value != Address::Any {
-        let words = instead("any", &around.text(address));
+        let words = format!(
+            "{} {}",
+            end(around, place),
+            instead("any", &around.text(address))
+        );
         made.extend(around.with(words, |rule| {
             let address = endpoint_at(rule, place, 0).and_then(|one| one.address.as_mut());
             address.into_iter().for_each(|one| one.value = Address::Any);
@@ -317,7 +339,8 @@ fn without_side(around: &Around<'_>, place: usize, side: &Side) -> Vec<Made> {
     }
     let ports = one.and_then(|one| one.ports.as_ref());
     if let Some(ports) = ports.filter(|ports| ports.value != Ports::Any) {
-        let words = format!("every port in place of `{}`", around.text(ports));
+        let end = end(around, place);
+        let words = format!("{end} every port in place of `{}`", around.text(ports));
         made.extend(around.with(words, |rule| {
             let endpoint = endpoint_at(rule, place, 0);
             endpoint.into_iter().for_each(|one| one.ports = None);
