@@ -13,6 +13,7 @@ mod metrics;
 mod plan;
 mod recording;
 pub(crate) mod suggested;
+mod test;
 
 use std::path::PathBuf;
 
@@ -35,6 +36,7 @@ pub(crate) use live::{
 pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
 pub(crate) use plan::{Apply, Guards, Plan, Subject};
 pub(crate) use recording::{Recording, Sockets};
+pub(crate) use test::Test;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -98,6 +100,9 @@ pub(crate) enum Verb {
     /// Say what two policies do differently, with an example packet for each change
     #[command(after_help = examples::DIFF)]
     Diff(Diff),
+    /// Say of each `expect` line and guard whether it holds, and which small changes none of them notices
+    #[command(after_help = examples::TEST)]
+    Test(Test),
     /// Send real packets through a policy in a throw-away network namespace
     #[command(after_help = examples::TRY)]
     Try(Try),

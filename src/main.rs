@@ -22,7 +22,8 @@ use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, confirm, counters, diff, explain, explain_code, fmt,
-    history, import, man, map, metrics, plan, rollback, set, show, socket, status, trial, unload,
+    history, import, man, map, metrics, plan, rollback, set, show, socket, status, test, trial,
+    unload,
 };
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Compile(arguments) => compile::run(arguments, output),
         Verb::Explain(arguments) => explain::run(arguments, output),
         Verb::Diff(arguments) => diff::run(arguments, output),
+        Verb::Test(arguments) => test::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),

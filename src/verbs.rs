@@ -21,5 +21,6 @@ pub(crate) mod set;
 pub(crate) mod show;
 pub(crate) mod socket;
 pub(crate) mod status;
+pub(crate) mod test;
 pub(crate) mod trial;
 pub(crate) mod unload;

@@ -17,4 +17,5 @@ mod golden;
 mod manual;
 mod readme;
 mod repository;
+mod tested;
 mod tidy;

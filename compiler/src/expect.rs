@@ -8,7 +8,7 @@
 
 mod command;
 mod outside;
-mod region;
+pub(crate) mod region;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -9,7 +9,7 @@ mod statements;
 mod tests;
 
 use sockc_grammar::ast::Statement;
-use sockc_grammar::diagnostic::{Diagnostic, Severity};
+use sockc_grammar::diagnostic::{Code, Diagnostic, Severity};
 use sockc_grammar::source::{SourceId, SourceMap, Spanned};
 
 use crate::diagram::Store;
@@ -18,7 +18,7 @@ use crate::files::Files;
 use crate::kept::KeptTexts;
 use crate::pipeline;
 use crate::policy::{Expect, Policy, SourceLocation};
-use crate::reading::{self, Reading};
+use crate::reading::{self, Lists, Reading};
 use crate::resolve::resolve_statements;
 
 sockc_grammar::codes! {
@@ -89,7 +89,7 @@ impl Guarded {
     }
 
     /// Reads guards, and keeps their mistakes; those that say what no guard may say are left out.
-    fn read(&mut self, guards: &[GuardText], files: &mut dyn Files) -> Vec<Reading> {
+    pub(crate) fn read(&mut self, guards: &[GuardText], files: &mut dyn Files) -> Vec<Reading> {
         let mut readings = Vec::new();
         for guard in guards {
             let id = self.sources.add(&guard.name, &guard.text);
@@ -138,7 +138,7 @@ pub fn check(policy: &KeptTexts, guards: &[GuardText], files: &mut dyn Files) ->
     guarded
 }
 
-fn errors(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
+pub(crate) fn errors(diagnostics: Vec<Diagnostic>) -> impl Iterator<Item = Diagnostic> {
     let found = diagnostics.into_iter();
     found.filter(|one| one.severity == Severity::Error)
 }
@@ -151,18 +151,33 @@ struct One<'a> {
     stem: &'a str,
 }
 
+/// The policy that statements describe together with a guard's, or what is wrong with the guard.
+pub(crate) fn resolved(
+    policy: &[Spanned<Statement>],
+    guard: &[Spanned<Statement>],
+    lists: &Lists,
+    sources: &SourceMap,
+    stem: &str,
+) -> Result<Policy, Vec<Diagnostic>> {
+    let together = statements::together(policy, guard).map_err(|wrong| vec![*wrong])?;
+    let together: Vec<&Spanned<Statement>> = together.iter().map(AsRef::as_ref).collect();
+    let (policy, found) = resolve_statements(&together, lists, sources, stem);
+    policy.ok_or_else(|| errors(found).collect())
+}
+
 impl One<'_> {
     /// How the policy stands to each line, or what is wrong with the guard.
     fn lines(&self) -> Result<Vec<Line>, Vec<Diagnostic>> {
         let id = self.guard.file.source;
-        let together =
-            statements::together(&self.policy.file.statements, &self.guard.file.statements);
-        let together = together.map_err(|wrong| vec![*wrong])?;
-        let together: Vec<&Spanned<Statement>> = together.iter().map(AsRef::as_ref).collect();
         let mut lists = self.policy.lists.clone();
         lists.extend(self.guard.lists.clone());
-        let (policy, found) = resolve_statements(&together, &lists, self.sources, self.stem);
-        let policy = policy.ok_or_else(|| errors(found).collect::<Vec<_>>())?;
+        let policy = resolved(
+            &self.policy.file.statements,
+            &self.guard.file.statements,
+            &lists,
+            self.sources,
+            self.stem,
+        )?;
         let inner = policy.netns.iter();
         let inner = inner.map(|one| (Some(one.name.as_str()), &one.policy));
         let (mut lines, mut mistakes) = (Vec::new(), Vec::new());
@@ -196,15 +211,32 @@ fn of_policy(
     let mut store = Store::of(policy);
     let own = policy.expects.iter();
     let own = own.filter(|expect| expect.place.span.source == guard);
-    own.map(|expect| line(policy, expect, place, &mut store))
+    own.map(|expect| line(policy, expect, place, &mut store, OF_GUARD))
         .collect()
 }
 
-fn line(
+/// How a line is spoken of that does not hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner {
+    /// Under which code.
+    pub(crate) code: Code,
+    /// What is wrong, ahead of the packet.
+    pub(crate) what: &'static str,
+}
+
+/// A line of a guard.
+const OF_GUARD: Manner = Manner {
+    code: VIOLATED,
+    what: "the policy violates this guard",
+};
+
+/// How a policy stands to a line.
+pub(crate) fn line(
     policy: &Policy,
     expect: &Expect,
     place: Whereabouts<'_>,
     store: &mut Store,
+    manner: Manner,
 ) -> Result<Line, Box<Diagnostic>> {
     let span = expect.place.span;
     let standing = expect::standing(policy, expect, store);
@@ -217,8 +249,8 @@ fn line(
     let violation = broken.map(|broken| {
         let verdict = broken.verdict(policy);
         let packet = place.packet(&broken.packet);
-        let message = format!("the policy violates this guard: {packet} gets {verdict}");
-        let error = Diagnostic::error(VIOLATED, message, span, expect::expected(policy, expect));
+        let message = format!("{}: {packet} gets {verdict}", manner.what);
+        let error = Diagnostic::error(manner.code, message, span, expect::expected(policy, expect));
         Violation {
             decider: broken
                 .decider(policy, expect)

@@ -70,6 +70,7 @@ pub mod location;
 pub mod log;
 pub mod lower;
 pub mod member_table;
+pub mod mutation;
 pub mod names;
 pub mod object;
 pub mod observer;

@@ -33,6 +33,7 @@ mod tests;
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap};
 
+use crate::bulk::Conditions;
 use crate::files::Files;
 use crate::lint;
 use crate::observer::{Observer, Silent};
@@ -152,6 +153,14 @@ pub fn resolve(
         Ok(text) => Compilation::of(text.policy, text.found, Ok(Done::without_code(Vec::new()))),
         Err(found) => Compilation::refused(found),
     }
+}
+
+/// Whether the rules of a policy, and of those inside it, can be placed.
+pub(crate) fn is_placed(policy: &Policy) -> bool {
+    let structure = Options::from(&Target::baseline()).structure;
+    let inner = policy.netns.iter().map(|one| &one.policy);
+    let mut all = std::iter::once(policy).chain(inner);
+    all.all(|one| reduced::place(one, structure, Conditions::All).is_ok())
 }
 
 /// Compiles a policy that was resolved from a file.

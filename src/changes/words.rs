@@ -162,7 +162,12 @@ fn bare(declared: &str) -> &str {
 
 /// What stands after an example whose words do not say all that decides it.
 pub(super) fn remark(change: &Change) -> Option<&'static str> {
-    change.unsaid.map(|unsaid| match unsaid {
+    change.unsaid.map(unsaid)
+}
+
+/// What decides an example besides its words.
+pub(crate) fn unsaid(unsaid: Unsaid) -> &'static str {
+    match unsaid {
         Unsaid::Rates => "(and some rates are exceeded, others not: words know one state of all)",
         Unsaid::Held => "(and it depends on what a live set or map has come to hold)",
         Unsaid::Lookup => {
@@ -171,7 +176,7 @@ pub(super) fn remark(change: &Change) -> Option<&'static str> {
         Unsaid::Names => {
             "(and on what is there under a name that the two policies do not mean alike)"
         }
-    })
+    }
 }
 
 /// Whether connections may change the socket that they would reach: those that stand keep theirs.

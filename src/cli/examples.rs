@@ -37,6 +37,13 @@ pub(super) const DIFF: &str = "Examples:
 
 More: docs/diff.md, docs/replay.md";
 
+pub(super) const TEST: &str = "Examples:
+  sockc test edge.sk company.sk
+  sockc test edge.sk --mutate
+  sockc test edge.sk --mutate --at-most 500 --write-expects more.sk
+
+More: docs/expect.md, docs/guards.md";
+
 pub(super) const TRY: &str = "Examples:
   sockc try edge.sk
   sockc try edge.sk 'udp from 8.8.8.8:40000 to 192.0.2.1:53'

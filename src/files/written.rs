@@ -93,7 +93,8 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn is_same(one: &Path, other: &Path) -> bool {
+/// Whether both are one regular file.
+pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| fs::canonicalize(path).ok().filter(|path| path.is_file());
     whole(one).is_some_and(|one| Some(one) == whole(other))
 }

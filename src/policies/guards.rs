@@ -74,6 +74,11 @@ impl Guards {
         texts.collect::<Result<_, _>>().map(Self)
     }
 
+    /// Their texts.
+    pub(crate) fn texts(&self) -> &[GuardText] {
+        &self.0
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

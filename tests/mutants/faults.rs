@@ -43,6 +43,7 @@ mod said;
 mod spared;
 mod standing;
 mod steps;
+mod tested;
 mod trials;
 mod walk;
 
@@ -163,6 +164,7 @@ pub(crate) fn all() -> Vec<Fault> {
         interrupted::FAULTS,
         diff::FAULTS,
         steps::FAULTS,
+        tested::FAULTS,
         meaning::FAULTS,
         outside::FAULTS,
         lower::FAULTS,

@@ -139,7 +139,7 @@ pub(super) fn with_constant_sets(store: &mut Store, policy: &Policy, packets: No
 }
 
 /// Whether a rule and a line clearly share no packet, by protocols and addresses alone.
-pub(super) fn disjoint(rule: &Rule, expect: &Expect) -> bool {
+pub(crate) fn disjoint(rule: &Rule, expect: &Expect) -> bool {
     let (rule, line) = (&rule.matches, &expect.region.matches);
     protocols_disjoint(rule, line)
         || sides_disjoint(rule.from.as_ref(), line.from.as_ref())

@@ -33,7 +33,7 @@ use crate::policy::{
 pub use interface::{class_of, example};
 pub use read::read;
 pub use world::DescribedWorld;
-pub(crate) use write::{describe, describe_on, endpoint};
+pub(crate) use write::{describe, describe_on, endpoint, field_words};
 pub use write::{describe_case, describe_in};
 
 /// What a text describes: an event, and what the machine around the policy says of it.

@@ -224,7 +224,7 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
 }
 
 /// A value of a field. Where no flag is set, the text must still name one, as clear.
-fn field_words(row: &Row, value: u32) -> String {
+pub(crate) fn field_words(row: &Row, value: u32) -> String {
     let word = row.word();
     match row.kind {
         Kind::Present => word.to_owned(),
