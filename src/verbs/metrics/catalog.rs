@@ -19,6 +19,10 @@ pub(super) static APPLIED: Family = Family::gauge(
     "sockc_policy_applied_timestamp_seconds",
     "When the policy in force was applied, in seconds since 1970.",
 );
+pub(super) static CONFIRMED: Family = Family::gauge(
+    "sockc_policy_confirmed",
+    "Whether the policy in force is so for good; 0 where it waits to be confirmed.",
+);
 pub(super) static RULES: Family = Family::gauge(
     "sockc_policy_rules",
     "How many rules the policy in force has.",
@@ -158,6 +162,7 @@ pub(super) static ALL: [&Family; 40] = [
     &TOOK,
     &POLICY,
     &APPLIED,
+    &CONFIRMED,
     &RULES,
     &COUNTED,
     &FAULTS,

@@ -195,6 +195,9 @@ impl Space<'_> {
         if let Some(applied) = status.applied {
             self.metrics.add(&catalog::APPLIED, none.clone(), applied);
         }
+        let confirmed = status.trial.is_none().into();
+        self.metrics
+            .add(&catalog::CONFIRMED, none.clone(), confirmed);
         let (rules, counting) = counted::rules(&status.manifest);
         self.metrics.add(&catalog::RULES, none.clone(), rules);
         self.metrics
