@@ -4,8 +4,9 @@
 //! deep in the folder as `..` in its names asks for. Nothing is written outside of the folder, and over nothing. What the policy
 //! names by a whole path is not looked for in the folder by anybody: it is written below `absolute`, and told.
 
-use std::fs;
-use std::io;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use sockc_compiler::files::Texts;
@@ -15,19 +16,24 @@ use sockc_grammar::source::SourceMap;
 use super::{Kind, Part};
 use crate::exit::Exit;
 use crate::files::input::stem;
-use crate::files::written;
 use crate::output::Output;
 
 /// Writes them; gives where the policy is.
 pub(super) fn write(folder: &Path, parts: &[Part], output: &mut Output) -> Result<PathBuf, Exit> {
     let laid = laid_out(parts);
+    if let Some(name) = astray(&laid) {
+        output.error(format!(
+            "{name:?} is no name by which a file has a place of its own in {}; `sockc show running` prints the texts",
+            folder.display()
+        ));
+        return Err(Exit::Policy);
+    }
     prepare(folder, output)?;
     let mut main = None;
     for (place, part) in &laid {
         let path = folder.join(place);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        made.and_then(|()| written::file(&path, part.text.as_bytes()))
-            .map_err(|error| {
+        made.and_then(|()| new_file(&path, &part.text)).map_err(|error| {
                 output.error(format!("cannot write {}: {error}", path.display()));
                 Exit::Refused
             })?;
@@ -41,6 +47,24 @@ pub(super) fn write(folder: &Path, parts: &[Part], output: &mut Output) -> Resul
     })?;
     tell(folder, &laid, &main, output);
     Ok(main)
+}
+
+/// The name of a text that would stand outside of the folder, or in the place of another one: names come from objects, which may
+/// be anybody's.
+fn astray<'a>(laid: &[(PathBuf, &'a Part)]) -> Option<&'a str> {
+    let mut taken = BTreeSet::new();
+    let mut wrong = laid.iter().filter(|(place, _)| {
+        let mut components = place.components();
+        let inside = components.all(|one| matches!(one, Component::Normal(_)));
+        !inside || place.as_os_str().is_empty() || !taken.insert(place)
+    });
+    wrong.next().map(|(_, part)| part.name.as_str())
+}
+
+/// Writes a file that was not there.
+fn new_file(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::options().write(true).create_new(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 /// Makes the folder; one that holds anything is left alone.
@@ -123,8 +147,8 @@ fn placed(base: &Path, below: &Path, part: &Part) -> PathBuf {
             .strip_prefix('<')
             .and_then(|rest| rest.strip_suffix('>'))
         {
-            Some(stream) => format!("{stream}.sk").into(),
-            None => path
+            Some(stream) if !stream.contains('/') => format!("{stream}.sk").into(),
+            _ => path
                 .file_name()
                 .unwrap_or("policy.sk".as_ref())
                 .to_os_string(),
@@ -201,7 +225,7 @@ fn normal(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn laid(names: &[&str]) -> Vec<String> {
+    fn parts(names: &[&str]) -> Vec<Part> {
         let part = |(place, name): (usize, &&str)| Part {
             name: (*name).to_owned(),
             kind: match place {
@@ -210,9 +234,33 @@ mod tests {
             },
             text: String::new(),
         };
-        let parts: Vec<Part> = names.iter().enumerate().map(part).collect();
+        names.iter().enumerate().map(part).collect()
+    }
+
+    fn laid(names: &[&str]) -> Vec<String> {
+        let parts = parts(names);
         let laid = laid_out(&parts).into_iter();
         laid.map(|(place, _)| place.display().to_string()).collect()
+    }
+
+    #[test]
+    fn what_would_stand_elsewhere_or_upon_another_is_found() {
+        for (names, wrong) in [
+            (&["edge.sk", "a"][..], None),
+            (&["<../../../etc/x>", "a"], None),
+            (&["..", "a"], None),
+            (&["<..>"], None),
+            (&["<stdin>", "stdin.sk"], Some("stdin.sk")),
+            (&["edge.sk", "/a", "absolute/a"], Some("absolute/a")),
+        ] {
+            let parts: Vec<Part> = parts(names);
+            let laid = laid_out(&parts);
+            assert_eq!(astray(&laid), wrong, "{names:?}");
+        }
+        let part = &parts(&["a"])[0];
+        for place in ["../a", "/a", "a/../../b", ""] {
+            assert_eq!(astray(&[(place.into(), part)]), Some("a"), "{place}");
+        }
     }
 
     #[test]
