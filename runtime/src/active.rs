@@ -53,7 +53,7 @@ pub(crate) fn with_trial<T: Send>(
         }
         let _lock = lock.ok_or(Error::NothingInForce)?;
         if access == Access::Change && !on_trial_too {
-            session.state.refuse_on_trial()?;
+            session.state.refuse_on_trial(&session.namespace)?;
         }
         let record = match access {
             Access::Change => reconcile_in_force(session, options)?,

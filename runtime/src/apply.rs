@@ -28,7 +28,7 @@ use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::reconcile;
 use crate::error::Error;
 use crate::load::checked::Object;
-use crate::options::{Options, Standpoint};
+use crate::options::{After, Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
 use crate::state::Lock;
@@ -92,7 +92,7 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
-        session.state.refuse_on_trial()?;
+        session.state.refuse_on_trial(&session.namespace)?;
         Standpoint::check(session, &part.options.only_if, part.block).inspect_err(|_| {
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
@@ -149,12 +149,16 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
 /// Refuses if the caller wants to follow another generation than the one in force.
 fn check_generation(before: Option<&Record>, options: &Options) -> Result<(), Error> {
     let now = before.map(|before| before.generation);
-    match options.only_after {
-        Some(expected) if now != Some(expected) => Err(Error::Moved {
-            what: format!("generation {expected} is in force no more"),
-        }),
-        _ => Ok(()),
-    }
+    let what = match (options.only_after, now) {
+        (After::Generation(expected), now) if now != Some(expected) => {
+            format!("generation {expected} is in force no more")
+        }
+        (After::Nothing, Some(now)) => {
+            format!("generation {now} is in force, and nothing was before")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Moved { what })
 }
 
 /// Prepares one policy and goes on with the others.

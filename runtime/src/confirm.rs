@@ -7,8 +7,7 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::blocks::entrance;
-use crate::blocks::reconcile::reconcile;
+use crate::blocks::reconcile::{reconcile, within_blocks};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::{Connection, Options};
@@ -125,7 +124,8 @@ fn with<T: Send>(
                 why: "this is the policy of a `for netns` block, which is confirmed, or taken back, in the network namespace whose policy has the block".to_owned(),
             });
         }
-        work(session, state.named_trial()?)
+        let named = state.named_trial()?;
+        work(session, state.filter_of(named, &session.namespace)?)
     })
 }
 
@@ -151,8 +151,9 @@ fn none(state: &State) -> Error {
 
 /// Whether a connection was there when the policy on trial was put in force.
 fn was_there(state: &State, trial: Trial, connection: &Connection) -> bool {
+    // What cannot be read shows nothing.
     let Ok(record) = Record::read_alone(&state.record(trial.generation)) else {
-        return false;
+        return true;
     };
     let is_same = record.connection.as_ref() == Some(&connection.ends);
     let switched = trial.deadline.checked_sub(record.within.unwrap_or(0));
@@ -207,15 +208,5 @@ fn clean(session: &Session, options: &Options) -> Result<(), Error> {
         session.state.remove_if_empty();
         return Ok(());
     };
-    for held in &record.netns {
-        let Some(place) = entrance::entrance(held)? else {
-            continue;
-        };
-        let inner = options.within(&place);
-        session::enter(&inner, |session| {
-            let lock = Lock::take(&session.state, Access::Change, inner.lock_wait)?;
-            lock.map_or(Ok(()), |_lock| reconcile(session, &inner).map(drop))
-        })?;
-    }
-    Ok(())
+    within_blocks(options, &record)
 }

@@ -204,6 +204,11 @@ pub enum Error {
         /// The maximum number of elements.
         max: u32,
     },
+    /// A live set was changed while the trial of its policy ended.
+    Outlived {
+        /// The set.
+        set: String,
+    },
     /// An element to be removed is not in the live set.
     NotInSet {
         /// The set.

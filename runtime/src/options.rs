@@ -28,8 +28,8 @@ pub struct Options {
     pub leave_out_missing: bool,
     /// Make the rule and the route that redirects `at tc` need, where they are not there, instead of refusing.
     pub add_routes: bool,
-    /// Apply only if this generation is in force; whatever is if there is none.
-    pub only_after: Option<u32>,
+    /// What has to be in force for an apply.
+    pub only_after: After,
     /// How long to wait for another command on the same namespace.
     pub lock_wait: Duration,
     /// Use only these features of the kernel instead of those it has.
@@ -77,13 +77,25 @@ pub struct Standpoint {
     pub(crate) pins: Vec<(String, u32)>,
 }
 
+/// What has to be in force for an apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum After {
+    /// Whatever is.
+    #[default]
+    Anything,
+    /// Nothing.
+    Nothing,
+    /// This generation.
+    Generation(u32),
+}
+
 impl Options {
     /// The same for another network namespace; interfaces that were named are those of this one.
     pub(crate) fn within(&self, netns: &str) -> Self {
         Self {
             netns: Some(netns.to_owned()),
             interfaces: Vec::new(),
-            only_after: None,
+            only_after: After::Anything,
             ..self.clone()
         }
     }
@@ -107,7 +119,7 @@ impl Default for Options {
             interfaces: Vec::new(),
             leave_out_missing: false,
             add_routes: false,
-            only_after: None,
+            only_after: After::Anything,
             lock_wait: Duration::from_secs(10),
             features: None,
             watch: None,

@@ -302,7 +302,7 @@ fn own_status(options: &Options) -> Result<Own, Error> {
 
 fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
     let state = &session.state;
-    if state.running_trial()?.is_some() {
+    if state.trial_of(&session.namespace)?.is_some() {
         // The policy before is to come back.
         return Ok(Vec::new());
     }

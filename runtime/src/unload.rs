@@ -36,7 +36,7 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
         // What is damaged goes all the same.
-        if let Err(error @ Error::OnTrial { .. }) = state.refuse_on_trial() {
+        if let Err(error @ Error::OnTrial { .. }) = state.refuse_on_trial(&session.namespace) {
             return Err(error);
         }
         let blocks = ownership::blocks(session)?;

@@ -16,7 +16,7 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::{
-    Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
+    After, Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
 };
 
 use crate::cli::Subject;
@@ -283,13 +283,13 @@ impl Ready {
             Origin::Running(generation, interfaces, _) => Options {
                 interfaces: interfaces.clone(),
                 leave_out_missing: true,
-                only_after: Some(*generation),
+                only_after: After::Generation(*generation),
                 ..options
             },
             Origin::Kept(now, about) => Options {
                 interfaces: about.interfaces.clone(),
                 leave_out_missing: true,
-                only_after: *now,
+                only_after: now.map_or(After::Nothing, After::Generation),
                 ..options
             },
         }

@@ -171,6 +171,10 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         sockc_runtime::keep_features(*features);
     }
     suggest(&mut applied, output);
+    if options.confirm.is_some() && applied.trial.is_none() {
+        output.error("the time to confirm it was over before `apply` was done, and what was in force before is again; give it longer");
+        return Err(Failure::Told(Exit::Guard));
+    }
     report(ready, &applied, guarded.as_ref(), output);
     if !output.is_json()
         && let Some(trial) = &applied.trial

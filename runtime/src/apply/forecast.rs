@@ -195,7 +195,7 @@ fn look(
         };
         let targets = Targets::make(part.manifest, &part.options, &session.state)?;
         let lock = Lock::take(&session.state, Access::Read, part.options.lock_wait)?;
-        session.state.refuse_on_trial()?;
+        session.state.refuse_on_trial(&session.namespace)?;
         let standing = Standing::look(session)?;
         let before = standing.record.as_ref();
         ownership::check(before, outer, &part.options)?;

@@ -18,14 +18,14 @@ use crate::attach;
 use crate::blocks::ownership::Outer;
 use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
-use crate::confirm;
+use crate::confirm::{self, Waiting};
 use crate::delivery;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PARKED, faults, refused};
 use crate::live::{maps, sets};
 use crate::load::{self, Kept};
 use crate::names::resolve;
-use crate::options::Options;
+use crate::options::{Confirm, Options};
 use crate::pairs;
 use crate::session::Session;
 use crate::sockets::ends;
@@ -178,6 +178,17 @@ impl<'a> Work<'a> {
     }
 
     /// What is not removed now is removed by the next command.
+    /// Until when it waits; where that cannot be read now, as it was asked for.
+    fn waiting(&self) -> Option<Waiting> {
+        let as_asked = |confirm: &Confirm| Waiting {
+            generation: self.record.generation,
+            fallback: self.before.as_ref().map_or(0, |before| before.generation),
+            left: confirm.within,
+        };
+        let asked = self.options.confirm.as_ref().map(as_asked);
+        confirm::waiting(&self.session.state).unwrap_or(asked)
+    }
+
     fn remove_before(&mut self) {
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {
@@ -319,7 +330,9 @@ impl<'a> Work<'a> {
         self.note_skipped_interfaces();
         self.note_owners();
         self.note_lost_counters();
-        self.note_intercepted();
+        if is_final {
+            self.note_intercepted();
+        }
         if is_final {
             let kept = History::keep(&self.session.state, &self.record);
             self.note_unkept(kept.err());
@@ -332,7 +345,7 @@ impl<'a> Work<'a> {
         let hooks = self.record.hooks.iter();
         Applied {
             generation: self.record.generation,
-            trial: confirm::waiting(&self.session.state).unwrap_or_default(),
+            trial: self.waiting(),
             interfaces: hooks
                 .clone()
                 .filter(|attached| !fills(attached))

@@ -2,14 +2,15 @@
 //!
 //! What one folder needs is in [`crate::reconcile`]; whose a block is, in [`super::ownership`]. The caller holds the lock of the namespace.
 
-use super::ownership;
+use super::{entrance, ownership};
 use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{reconcile_to, remove_all};
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::state::in_force;
 use crate::state::namespaces::Held;
 use crate::state::record::Record;
+use crate::state::{Access, Lock};
 
 /// Settles; gives the record of the generation in force. Where nothing is in force, everything that a killed command left goes.
 pub(crate) fn reconcile(session: &Session, options: &Options) -> Result<Option<Record>, Error> {
@@ -38,6 +39,8 @@ fn settle(session: &Session, options: &Options) -> Result<(Option<Record>, bool)
     let on_trial = state.settle_trial()?;
     let record = in_force::record_in_force(state)?;
     let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
+        // One may have begun between both looks: it is written ahead of the word.
+        let on_trial = on_trial || state.trial_of(&session.namespace)?.is_some();
         return Ok((None, on_trial));
     };
     if on_trial {
@@ -46,8 +49,26 @@ fn settle(session: &Session, options: &Options) -> Result<(Option<Record>, bool)
     let mut stale = state.generations()?;
     stale.retain(|other| *other != record.generation);
     clear(session, options, &stale, &record.netns)?;
+    if !stale.is_empty() {
+        within_blocks(options, &record)?;
+    }
     reconcile_to(state, &record)?;
     Ok((Some(record), false))
+}
+
+/// Settles the namespaces of a policy's blocks: what others left there would wake with the next generation of that number.
+pub(crate) fn within_blocks(options: &Options, record: &Record) -> Result<(), Error> {
+    for held in &record.netns {
+        let Some(place) = entrance::entrance(held)? else {
+            continue;
+        };
+        let inner = options.within(&place);
+        session::enter(&inner, |session| {
+            let lock = Lock::take(&session.state, Access::Change, inner.lock_wait)?;
+            lock.map_or(Ok(()), |_lock| reconcile(session, &inner).map(drop))
+        })?;
+    }
+    Ok(())
 }
 
 /// Removes what is left in the namespaces that some generations have a block for, but for those of `kept`.

@@ -175,6 +175,10 @@ impl fmt::Display for Error {
                 f,
                 "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
             ),
+            Self::Outlived { set } => write!(
+                f,
+                "the trial of the policy ended while its live set \"{set}\" was changed, and the policy in force has another one; run the command again"
+            ),
             Self::NotInSet { set, element, covered_by } => {
                 write!(f, "{element} is not an element of the live set \"{set}\"")?;
                 match covered_by {

@@ -263,16 +263,24 @@ fn change(
             Ok(()) => Ok(change.finish()),
             Err(_) => change.undo(),
         };
-        worked
-            .and(ended.map_err(at(changing(plan))))
-            .inspect(|_| refused::changed(active.state(), active.record))
+        let count = worked.and(ended.map_err(at(changing(plan))))?;
+        // A trial may have ended meanwhile, and the policy before with a set of its own be in force again.
+        let word = active.state().word()?;
+        if word.is_some_and(|word| word != active.record.generation) {
+            return Err(Error::Outlived {
+                set: plan.name.clone(),
+            });
+        }
+        refused::changed(active.state(), active.record);
+        Ok(count)
     })
 }
 
 /// Refuses to change a set while a policy is on trial, unless the one before has the same set: one of both would not see the change.
 fn refuse_of_one(active: &Active<'_>, plan: &SetPlan) -> Result<(), Error> {
     let state = active.state();
-    let Some(trial) = state.running_trial()? else {
+    let namespace = &active.session.namespace;
+    let Some(trial) = state.trial_of(namespace)? else {
         return Ok(());
     };
     let before = state.record(trial.fallback);
@@ -287,7 +295,7 @@ fn refuse_of_one(active: &Active<'_>, plan: &SetPlan) -> Result<(), Error> {
     if shared {
         Ok(())
     } else {
-        state.refuse_on_trial()
+        state.refuse_on_trial(namespace)
     }
 }
 

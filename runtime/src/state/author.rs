@@ -26,6 +26,22 @@ pub struct Author {
     pub note: Option<String>,
 }
 
+impl Author {
+    /// All that it says, one by one: a sum over it is the same in every build, whatever is added here.
+    pub(super) fn words(&self) -> Vec<String> {
+        let told = |name: &str, value: Option<String>| value.map(|value| format!("{name} {value}"));
+        let all = [
+            Some(format!("uid {}", self.uid)),
+            told("user", self.user.clone()),
+            told("sudo", self.sudo_user.clone()),
+            told("file", self.file.clone()),
+            told("again", self.again.map(|again| again.to_string())),
+            told("note", self.note.clone()),
+        ];
+        all.into_iter().flatten().collect()
+    }
+}
+
 /// A sum over texts (FNV-1a), which tells damage and no forgery: the same in every build of sockc.
 pub(super) fn sum<'a>(parts: impl Iterator<Item = &'a [u8]>) -> u64 {
     let mut sum: u64 = 0xcbf2_9ce4_8422_2325;

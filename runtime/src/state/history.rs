@@ -137,12 +137,36 @@ impl History {
         if record.owner.is_some() {
             return Ok(());
         }
+        // Where nothing tells namespaces of one inode apart (SO_NETNS_COOKIE, Linux 5.14), the next one would find what is kept.
+        if record.cookie.is_none() {
+            return Ok(());
+        }
         let history = Self::of(state, record.cookie);
         history.check_owner()?;
         make_folder(&history.root)?;
         history.check_owner()?;
         history.link(&state.record(record.generation), record.generation)?;
+        history.let_go_of_dead(state)?;
         history.let_go(Some(record))
+    }
+
+    /// Removes the histories of namespaces that had this inode before, and have ended.
+    fn let_go_of_dead(&self, state: &State) -> Result<(), Error> {
+        let inode = state.root.file_name().and_then(|name| name.to_str());
+        let (Some(inode), Some(folder)) = (inode, self.root.parent()) else {
+            return Ok(());
+        };
+        let mine = self.root.file_name().and_then(|name| name.to_str());
+        for name in names(folder)? {
+            let cookie = name
+                .strip_prefix(inode)
+                .and_then(|rest| rest.strip_prefix('-'));
+            if cookie.is_some() && Some(name.as_str()) != mine {
+                let path = folder.join(&name);
+                bpffs::remove_tree(&path).map_err(at(format!("remove {}", path.display())))?;
+            }
+        }
+        Ok(())
     }
 
     /// Pins a record here too, in the place of whatever has its name.

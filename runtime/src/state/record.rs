@@ -162,11 +162,11 @@ impl Record {
     /// A sum over what a history tells.
     fn sum(&self) -> u64 {
         let generation = self.generation.to_string();
-        let applied = format!("{:?}", self.applied);
-        let author = format!("{:?}", self.author);
-        let object = format!("{:?}", self.object_sum);
-        let whole = [&generation, &applied, &author, &object];
-        let parts = whole.into_iter().chain(&self.interfaces);
+        let applied = self.applied.unwrap_or(0).to_string();
+        let author = self.author.as_ref().map(Author::words).unwrap_or_default();
+        let object = self.object_sum.clone().unwrap_or_default();
+        let whole = [generation, applied, object];
+        let parts = whole.iter().chain(&author).chain(&self.interfaces);
         author::sum(parts.map(|part| part.as_bytes()))
     }
 

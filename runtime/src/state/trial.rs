@@ -17,8 +17,10 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::record::Record;
 use super::{State, pinned_there, read_word};
 use crate::error::{Error, at};
+use crate::sys::netns::Namespace;
 use crate::sys::{clock, map};
 
 /// The shape of the value.
@@ -128,9 +130,31 @@ impl State {
         Ok(named.filter(|trial| !trial.is_over(clock::since_boot())))
     }
 
+    /// A trial, but for one of a namespace that had this inode before. What cannot be read is nobody else's.
+    pub(crate) fn filter_of(
+        &self,
+        trial: Option<Trial>,
+        namespace: &Namespace,
+    ) -> Result<Option<Trial>, Error> {
+        let Some(trial) = trial else {
+            return Ok(None);
+        };
+        match Record::read_alone(&self.record(trial.generation)) {
+            Ok(record) => Ok(Some(trial).filter(|_| record.is_of(namespace))),
+            // A block that is not of the generation on trial.
+            Err(Error::State { .. }) => Ok(Some(trial)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The trial that runs in this namespace.
+    pub(crate) fn trial_of(&self, namespace: &Namespace) -> Result<Option<Trial>, Error> {
+        self.filter_of(self.running_trial()?, namespace)
+    }
+
     /// Refuses while a trial runs.
-    pub(crate) fn refuse_on_trial(&self) -> Result<(), Error> {
-        match self.running_trial()? {
+    pub(crate) fn refuse_on_trial(&self, namespace: &Namespace) -> Result<(), Error> {
+        match self.trial_of(namespace)? {
             None => Ok(()),
             Some(trial) => Err(Error::OnTrial {
                 generation: trial.generation,
@@ -187,11 +211,31 @@ impl State {
         })
     }
 
+    /// Clears a trial that the word does not name and that would go on: whoever wrote it was killed ahead of the switch, so its
+    /// generation was never in force, and there is nothing to tell of how it ended.
+    fn forget_trial(&self) -> Result<(), Error> {
+        let Some(trial) = self.kept_trial()? else {
+            return Ok(());
+        };
+        let ended = trial.generation == 0 || trial.is_over(clock::since_boot());
+        if ended || self.is_block()? {
+            return Ok(());
+        }
+        let none = [0; SIZE as usize];
+        let pinned = open(self)?;
+        pinned.map_or(Ok(()), |pinned| {
+            map::update(pinned.as_fd(), &[0; 4], &none).map_err(at(WRITE))
+        })
+    }
+
     /// Has the word say what dispatchers do since the deadline; gives whether a trial still runs. The value is cleared later,
     /// when no dispatcher can have read the word before.
     pub(crate) fn settle_trial(&self) -> Result<bool, Error> {
         match self.named_trial()? {
-            None => Ok(false),
+            None => {
+                self.forget_trial()?;
+                Ok(false)
+            }
             Some(trial) if !trial.is_over(clock::since_boot()) => Ok(true),
             // The outer policy's word is written where that is settled.
             Some(_) if self.is_block()? => Ok(false),

@@ -223,6 +223,8 @@ fn reset_in(
 ) -> Result<Option<Reset>, Error> {
     session::enter(options, |session| {
         let _lock = Lock::take(&session.state, Access::Change, options.lock_wait)?;
+        // What is carried over at its end would undo it.
+        session.state.refuse_on_trial(&session.namespace)?;
         let Some(record) = record_in_force(&session.state)? else {
             return Ok(None);
         };

@@ -1,19 +1,65 @@
 //! The clocks that programs read.
 
+use std::fs;
+use std::sync::OnceLock;
+
 use nix::time::{ClockId, clock_gettime};
+
+use super::retry::again;
 
 /// CLOCK_MONOTONIC in nanoseconds, as `bpf_ktime_get_ns` gives it.
 pub(crate) fn now() -> u64 {
     read(ClockId::CLOCK_MONOTONIC)
 }
 
-/// CLOCK_BOOTTIME in nanoseconds, as `bpf_ktime_get_boot_ns` gives it.
+/// CLOCK_BOOTTIME in nanoseconds, as `bpf_ktime_get_boot_ns` gives it: without what a time namespace adds for its processes
+/// (time_namespaces(7)).
 pub(crate) fn since_boot() -> u64 {
-    read(ClockId::CLOCK_BOOTTIME)
+    static ADDED: OnceLock<i128> = OnceLock::new();
+    let offsets = || again(|| fs::read_to_string("/proc/self/timens_offsets"));
+    let added = ADDED.get_or_init(|| offsets().map_or(0, |offsets| added(&offsets)));
+    let there = i128::from(read(ClockId::CLOCK_BOOTTIME)) - added;
+    u64::try_from(there).unwrap_or(0)
+}
+
+/// What a time namespace adds to CLOCK_BOOTTIME, in nanoseconds.
+fn added(offsets: &str) -> i128 {
+    let mut lines = offsets.lines().map(|line| line.split_whitespace());
+    let boot = lines.find_map(|mut words| {
+        let clock = words.next()?;
+        let seconds: i128 = words.next()?.parse().ok()?;
+        let rest: i128 = words.next()?.parse().ok()?;
+        // Linux before 5.7 wrote the clock as a number.
+        ["boottime", "7"]
+            .contains(&clock)
+            .then_some(seconds * 1_000_000_000 + rest)
+    });
+    boot.unwrap_or(0)
 }
 
 fn read(clock: ClockId) -> u64 {
     // The call cannot fail for these clocks.
     let time = clock_gettime(clock).map(std::time::Duration::from);
     time.map_or(0, |time| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::added;
+
+    #[test]
+    fn what_a_time_namespace_adds_is_read() {
+        for (text, wanted) in [
+            (
+                "monotonic           0         0\nboottime            0         0\n",
+                0,
+            ),
+            ("monotonic 5 6\nboottime 86400 7\n", 86_400_000_000_007),
+            ("boottime -10 500\n", -9_999_999_500),
+            ("", 0),
+            ("boottime x\n", 0),
+        ] {
+            assert_eq!(added(text), wanted, "{text}");
+        }
+    }
 }

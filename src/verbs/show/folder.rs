@@ -33,7 +33,8 @@ pub(super) fn write(folder: &Path, parts: &[Part], output: &mut Output) -> Resul
     for (place, part) in &laid {
         let path = folder.join(place);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
-        made.and_then(|()| new_file(&path, &part.text)).map_err(|error| {
+        made.and_then(|()| new_file(&path, &part.text))
+            .map_err(|error| {
                 output.error(format!("cannot write {}: {error}", path.display()));
                 Exit::Refused
             })?;
