@@ -94,7 +94,7 @@ fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Whether both are one regular file.
-pub(crate) fn is_same(one: &Path, other: &Path) -> bool {
+fn is_same(one: &Path, other: &Path) -> bool {
     let whole = |path: &Path| fs::canonicalize(path).ok().filter(|path| path.is_file());
     whole(one).is_some_and(|one| Some(one) == whole(other))
 }

@@ -89,9 +89,13 @@ fn became(subject: &Subject, mutation: &Mutation, options: Options) -> Became {
         ..Comparison::default()
     };
     let report = diff::compare(&subject.policy, &mutant, comparison, &mut Silent);
+    let settings = report.scopes.iter().flat_map(|scope| &scope.settings);
+    let mut settings = settings.map(|one| format!("no line is about what it changes: {one}"));
+    let unknown = why(&report).or_else(|| settings.next());
     if is_same(&report) {
-        return why(&report).map_or(Became::Same, Became::Unknown);
+        return unknown.map_or(Became::Same, Became::Unknown);
     }
+    let is_whole = unknown.is_none() && report.scopes.iter().all(|scope| scope.untold == 0);
     let asking = Asking {
         subject,
         mutation,
@@ -116,7 +120,10 @@ fn became(subject: &Subject, mutation: &Mutation, options: Options) -> Became {
     changes.sort_by_key(|change| (!is_sayable(change), change.unsaid.is_some()));
     match changes.into_iter().next() {
         Some(change) if is_sayable(&change) => Became::Unnoticed(Box::new(change)),
-        Some(change) => Became::Beyond(Box::new(change)),
+        Some(change) if is_whole => Became::Beyond(Box::new(change)),
+        Some(_) => Became::Unknown(
+            unknown.unwrap_or_else(|| "it changes more than was looked at".to_owned()),
+        ),
         None => Became::Unknown("it was not found out what changes".to_owned()),
     }
 }

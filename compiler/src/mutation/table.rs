@@ -354,19 +354,29 @@ fn order(around: &Around<'_>) -> Vec<Made> {
     let Some(rule) = around.rule() else {
         return Vec::new();
     };
+    // Where none is written, a shortcut is about writes.
+    let unwritten = |rule: &Rule| match rule.verb.value {
+        Verb::Shortcut => Direction::Send,
+        _ => Direction::In,
+    };
     let direction = |rule: &Rule| {
-        rule.direction
-            .as_ref()
-            .map_or(Direction::In, |one| one.value)
+        let written = rule.direction.as_ref().map(|one| one.value);
+        written.unwrap_or_else(|| unwritten(rule))
     };
     let after = around.statements.iter().enumerate().skip(around.at + 1);
     for (place, other) in after {
         let is_next = |next: &&Rule| direction(next) == direction(rule);
         if deciding(&other.value).as_ref().is_some_and(is_next) {
             let line = around.sources.place(other.span).0;
+            let own = around.statements[around.at].span.source;
+            let file = match other.span.source {
+                source if source == own => String::new(),
+                source => format!("{}:", around.sources.get(source).name),
+            };
+            let text = around.text(other);
             return vec![Made {
                 edit: Edit::Swap(place),
-                words: format!("moved down, after line {line}: `{}`", around.text(other)),
+                words: format!("moved down, after line {file}{line}: `{text}`"),
             }];
         }
         // What stands in there is several places.
