@@ -36,7 +36,7 @@ mod types;
 mod tests;
 
 pub use error::ObjectError;
-pub use manifest::decode_any as decode_manifest;
+pub use manifest::decode_manifest;
 pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
 pub use sum::{check_sum, kept_sum};
 

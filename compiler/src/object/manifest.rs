@@ -35,7 +35,7 @@ fn write(what: &impl Serialize, bytes: &mut Vec<u8>) -> Result<(), ObjectError> 
 /// # Errors
 ///
 /// Why it cannot be read, in words.
-pub fn decode_any(bytes: &[u8]) -> Result<Manifest, String> {
+pub fn decode_manifest(bytes: &[u8]) -> Result<Manifest, String> {
     let said = |error: serde_json::Error| error.to_string();
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let mut manifest = Manifest::deserialize(&mut json).map_err(said)?;
@@ -52,7 +52,7 @@ pub fn decode_any(bytes: &[u8]) -> Result<Manifest, String> {
 pub(super) fn decode(bytes: &[u8]) -> Result<Manifest, ObjectError> {
     let damaged =
         |cause: String| ObjectError::damaged(format!("its manifest cannot be read ({cause})"));
-    match decode_any(bytes) {
+    match decode_manifest(bytes) {
         Ok(manifest) if manifest.version == MANIFEST_VERSION => Ok(manifest),
         read => {
             let mut json = serde_json::Deserializer::from_slice(bytes);
@@ -107,7 +107,7 @@ mod tests {
     fn one_whose_counters_stand_in_it_is_read_by_those_who_ask_for_any() {
         let old = manifest(WITH_ROWS - 1);
         let bytes = serde_json::to_vec(&old).unwrap();
-        assert_eq!(decode_any(&bytes).unwrap(), old);
+        assert_eq!(decode_manifest(&bytes).unwrap(), old);
         let found = WITH_ROWS - 1;
         assert_eq!(decode(&bytes), Err(ObjectError::ManifestVersion { found }));
         let next = encode(&manifest(MANIFEST_VERSION + 1)).unwrap();

@@ -49,8 +49,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1926,
         "runtime/src/state/history.rs",
-        "if !is_ours(&about) {",
-        "if !FAULT && !is_ours(&about) {",
+        "if let Some(why) = exposed(&about) {",
+        "if let Some(why) = exposed(&about).filter(|_| !FAULT) {",
         &[(Verbs, "generations::a_history_that")],
     ),
     fault(

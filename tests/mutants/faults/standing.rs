@@ -103,10 +103,38 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Kernel, "hooks::a_lost_filter")],
     ),
     fault(
+        1830,
+        "runtime/src/state/heirs.rs",
+        "last.iter().any(is_between)",
+        "!FAULT && last.iter().any(is_between)",
+        &[(Runtime, "heirs::tests::the_walk")],
+    ),
+    fault(
+        1831,
+        "runtime/src/state/pins.rs",
+        "there.is_some_and(|id| id != pin.made.id())",
+        "!FAULT && there.is_some_and(|id| id != pin.made.id())",
+        &[(Kernel, "drift::a_map_in_the_place_of_a_sets")],
+    ),
+    fault(
+        1832,
+        "runtime/src/state/totals.rs",
+        "was_pinned(state, record, path) && !path.exists()",
+        "!FAULT && was_pinned(state, record, path) && !path.exists()",
+        &[(Kernel, "drift::counts_that")],
+    ),
+    fault(
+        1833,
+        "runtime/src/state/namespaces.rs",
+        "lost.or(self.missed.then_some(Lost::MadeAnew))",
+        "lost.or((self.missed && !FAULT).then_some(Lost::MadeAnew))",
+        &[(Verbs, "named::a_namespace_that")],
+    ),
+    fault(
         515,
         "runtime/src/status/drift.rs",
-        "there.is_none_or(|there| there.id() != pin.made.id())",
-        "false",
+        "pins::id(state, record, pin)? != Some(pin.made.id())",
+        "!FAULT && pins::id(state, record, pin)? != Some(pin.made.id())",
         &[(Kernel, "drift::a_map")],
     ),
     fault(
@@ -133,8 +161,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         519,
         "runtime/src/state/record.rs",
-        "!(OLDEST..=VERSION).contains(&record.version)",
-        "false",
+        "(OLDEST..=VERSION).contains(&version)",
+        "(FAULT || (OLDEST..=VERSION).contains(&version))",
         &[(Runtime, "record::")],
     ),
     fault(

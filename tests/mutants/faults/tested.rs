@@ -76,8 +76,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1969,
         JUDGE,
-        "return why(&report).map_or(Became::Same, Became::Unknown);",
-        "return why(&report).filter(|_| !FAULT).map_or(Became::Same, Became::Unknown);",
+        "return unknown.map_or(Became::Same, Became::Unknown);",
+        "return unknown.filter(|_| !FAULT).map_or(Became::Same, Became::Unknown);",
         &[(Compiler, "mutation::tests::what_takes_too_long")],
     ),
     fault(
@@ -97,8 +97,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1972,
         VERB,
-        "if !all.any(|one| written::is_same(path, one)) {",
-        "if FAULT || !all.any(|one| written::is_same(path, one)) {",
+        "if !path.is_file() {",
+        "if FAULT || !path.is_file() {",
         &[(It, "tested::changes")],
     ),
 ];

@@ -84,8 +84,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1911,
         "runtime/src/unload.rs",
-        "state.refuse_on_trial() {",
-        "state.refuse_on_trial() && !FAULT {",
+        "state.refuse_on_trial(&session.namespace) {",
+        "state.refuse_on_trial(&session.namespace) && !FAULT {",
         &[(Kernel, "trial::while")],
     ),
     fault(
