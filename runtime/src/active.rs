@@ -3,6 +3,8 @@
 //! Every change takes the lock that `apply` takes, so changes made at once come one after the other, and none falls between
 //! the two policies of an apply.
 
+use std::time::Instant;
+
 use crate::blocks::reconcile::reconcile_in_force;
 use crate::elsewhere;
 use crate::error::Error;
@@ -46,8 +48,9 @@ pub(crate) fn with_trial<T: Send>(
     work: impl FnOnce(&Active<'_>) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
     session::enter(options, |session| {
+        let began = Instant::now();
         let _outer = outer_lock(session, options, access)?;
-        let lock = Lock::take(&session.state, access, options.lock_wait)?;
+        let lock = Lock::take(&session.state, access, options.since(began).lock_wait)?;
         if lock.is_none() {
             elsewhere::refuse(session, &options.bpffs)?;
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +96,14 @@ impl Options {
             netns: Some(netns.to_owned()),
             interfaces: Vec::new(),
             only_after: After::Anything,
+            ..self.clone()
+        }
+    }
+
+    /// The same for what comes later in a command that began then: all of it together waits for locks no longer than one lock may.
+    pub(crate) fn since(&self, began: Instant) -> Self {
+        Self {
+            lock_wait: self.lock_wait.saturating_sub(began.elapsed()),
             ..self.clone()
         }
     }

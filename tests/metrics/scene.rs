@@ -150,6 +150,11 @@ impl Samples {
         first
     }
 
+    /// Their names and labels.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// The same for one that is there.
     pub(crate) fn get(&self, name: &str, labels: &[&str]) -> f64 {
         let found = self.find(name, labels);

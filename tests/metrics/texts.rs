@@ -1,5 +1,7 @@
 //! The numbers are those of what was sent, and go on over an apply.
 
+use sockc_runtime::lab::FRONT;
+
 use super::scene::{Samples, Scene, root, run};
 
 const POLICY: &str = "\
@@ -134,6 +136,53 @@ fn totals_never_fall_over_an_apply() {
     assert_eq!(drops(&again), 7.0);
     assert_eq!(again.get(PACKETS, &["rule=\"drop udp to port 7002\""]), 2.0);
     assert_eq!(again.fallen(&after), [""; 0]);
+    // What is compiled without counters has the totals; they stand still.
+    let path = scene.folder.file("edge.sk", POLICY);
+    scene.done(&[
+        "apply",
+        &path,
+        "--interface",
+        FRONT,
+        "--yes",
+        "--no-counters",
+    ]);
+    scene.send(7001, 1);
+    let still = scene.samples(&[]);
+    assert_eq!(still.get("sockc_policy_counted", &[]), 0.0);
+    assert_eq!(
+        (drops(&still), still.get(PACKETS, &["rule=\"web\""])),
+        (7.0, 7.0)
+    );
+    assert_eq!(still.fallen(&again), [""; 0]);
+    scene.apply(POLICY);
+    scene.send(7001, 1);
+    let on = scene.samples(&[]);
+    assert_eq!((drops(&on), on.get(PACKETS, &["rule=\"web\""])), (7.0, 8.0));
+}
+
+/// Where another command is at work for too long, what does not depend on it is told.
+#[test]
+fn another_command_hides_only_what_it_may_change() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new("busy");
+    scene.apply(POLICY);
+    let ran = scene.lab.server.run(|| {
+        let folders = std::fs::read_dir("/sys/fs/bpf/sockc").unwrap();
+        let folder = folders.map(|one| one.unwrap().path()).next().unwrap();
+        let lock = std::fs::File::open(folder).unwrap();
+        lock.lock().unwrap();
+        run(&["metrics"])
+    });
+    let ran = ran.unwrap();
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let now = Samples::of(&ran.stdout);
+    assert_eq!(now.get("sockc_up", &[]), 0.0);
+    assert_eq!(now.get("sockc_hook_attached", &["target=\"front\""]), 1.0);
+    assert_eq!(now.get("sockc_policy_info", &["policy=\"edge\""]), 1.0);
+    assert_eq!(now.find("sockc_set_elements", &[]), None);
+    assert_eq!(now.find(PACKETS, &["rule=\"web\""]), None);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What the policy in force has counted.
 
+use std::time::Instant;
+
 use sockc_compiler::artifact::Counter;
 
 use crate::blocks::entrance;
@@ -49,6 +51,9 @@ pub struct Counts {
     pub values: Vec<CounterValue>,
     /// What those without a label counted that an apply took away.
     pub departed: Vec<Departed>,
+    /// Whether the policy waits to be confirmed: until then its counters are not those of the one before, which go on with whichever
+    /// of both stays.
+    pub trial: bool,
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
@@ -66,11 +71,12 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
 ///
 /// Any [`Error`].
 pub fn counts(options: &Options) -> Result<Counts, Error> {
+    let began = Instant::now();
     let mut own = look(options, Halves::Told)?;
     if matches!(own, Look::Half) {
         // What an apply that ended early did not carry over is mended first: else totals would seem to fall.
-        super::status(options)?;
-        own = look(options, Halves::Read)?;
+        super::status(&options.since(began))?;
+        own = look(&options.since(began), Halves::Read)?;
     }
     let Look::Counted(own) = own else {
         let refuse = |session: &Session| elsewhere::refuse(session, &options.bpffs);
@@ -82,7 +88,7 @@ pub fn counts(options: &Options) -> Result<Counts, Error> {
             // `status` says that the namespace is gone.
             continue;
         };
-        let inner = match look(&options.within(&place), Halves::Read) {
+        let inner = match look(&options.since(began).within(&place), Halves::Read) {
             // It ended just now.
             Err(error) if error.is_no_namespace() => continue,
             inner => inner?,
@@ -94,6 +100,7 @@ pub fn counts(options: &Options) -> Result<Counts, Error> {
         if inner.owner != Some(own.namespace) {
             continue;
         }
+        counts.trial |= inner.counts.trial;
         let entered = (place != held.name).then_some(place);
         let values = inner.counts.values.into_iter();
         counts.values.extend(values.map(|value| CounterValue {
@@ -143,7 +150,8 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        if halves == Halves::Told && session.state.generations()?.len() > 1 {
+        let trial = session.state.running_trial()?.is_some();
+        if halves == Halves::Told && !trial && session.state.generations()?.len() > 1 {
             return Ok(Look::Half);
         }
         let Some(record) = record_in_force(&session.state)? else {
@@ -154,6 +162,7 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
             counts: Counts {
                 values,
                 departed: totals::gone(&session.state, &record)?.departed(),
+                trial,
             },
             held: record.netns,
             namespace: Owner::of(&session.namespace),

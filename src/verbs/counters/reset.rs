@@ -6,7 +6,7 @@
 use serde::Serialize;
 use sockc_runtime::{CounterValue, Options};
 
-use super::wanted::{chosen, is_meant};
+use super::wanted::{chosen, is_chosen};
 use crate::exit::Exit;
 use crate::machine::refused;
 use crate::output::{Output, count};
@@ -41,8 +41,7 @@ pub(super) fn run(place: &Options, rules: &[String], yes: bool, output: &mut Out
         output.note("nothing was changed");
         return Exit::Policy;
     }
-    let is_chosen =
-        |value: &CounterValue| rules.is_empty() || rules.iter().any(|rule| is_meant(value, rule));
+    let is_chosen = |value: &CounterValue| is_chosen(value, rules);
     let reset = match sockc_runtime::reset_counters(place, &is_chosen) {
         Ok(reset) => reset,
         Err(error) => return refused(&error, output),

@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 
 /// Whether a counter is that of a rule by its label, its line, or its file and line.
-pub(super) fn is_meant(value: &CounterValue, rule: &str) -> bool {
+fn is_meant(value: &CounterValue, rule: &str) -> bool {
     let counter = &value.counter;
     if counter.label.as_deref() == Some(rule) {
         return true;
@@ -28,9 +28,22 @@ pub(super) fn chosen(
     rules: &[String],
     output: &mut Output,
 ) -> Result<Vec<CounterValue>, Exit> {
-    if rules.is_empty() {
-        return Ok(values);
-    }
+    all_there(&values, rules, output)?;
+    values.retain(|value| is_chosen(value, rules));
+    Ok(values)
+}
+
+/// Whether a counter is that of one of these rules, or none is named.
+pub(super) fn is_chosen(value: &CounterValue, rules: &[String]) -> bool {
+    rules.is_empty() || rules.iter().any(|rule| is_meant(value, rule))
+}
+
+/// Refuses a rule that no counter is of.
+pub(super) fn all_there(
+    values: &[CounterValue],
+    rules: &[String],
+    output: &mut Output,
+) -> Result<(), Exit> {
     for rule in rules {
         if !values.iter().any(|value| is_meant(value, rule)) {
             output.error(format!(
@@ -39,6 +52,5 @@ pub(super) fn chosen(
             return Err(Exit::Usage);
         }
     }
-    values.retain(|value| rules.iter().any(|rule| is_meant(value, rule)));
-    Ok(values)
+    Ok(())
 }

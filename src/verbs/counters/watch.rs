@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockc_compiler::artifact::CounterKind;
 use sockc_runtime::{CounterValue, Options};
 
-use super::wanted::chosen;
+use super::wanted::{all_there, is_chosen};
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::clock::utc;
@@ -22,8 +22,12 @@ use crate::output::{Output, columns};
 /// What makes a terminal empty, and writes at its top.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// What tells counters apart from one look to the next: an apply may move them.
-type Key = (
+/// What tells counters apart from one look to the next: an apply may move them. Those that nothing else tells apart are counted, in
+/// their order.
+type Key = (Counted, u64);
+
+/// What is counted, wherever it stands.
+type Counted = (
     Option<String>,
     CounterKind,
     String,
@@ -32,10 +36,13 @@ type Key = (
     String,
 );
 
-/// What was seen at a look.
+/// Why nothing is shown.
+const ON_TRIAL: &str = "the policy waits to be confirmed; its counters are not compared with those of the one before until one of both stays";
+
+/// What was seen at a look: all counters, in their order.
 struct Seen {
     at: Instant,
-    totals: HashMap<Key, [u64; 2]>,
+    values: Vec<(Key, CounterValue)>,
 }
 
 pub(super) fn run(
@@ -56,32 +63,36 @@ pub(super) fn run(
         }
     };
     let mut before: Option<Seen> = None;
+    let mut waits = false;
     loop {
         let at = Instant::now();
-        let values = match sockc_runtime::counters(place) {
-            Ok(values) => values,
+        let counts = match sockc_runtime::counts(place) {
+            Ok(counts) => counts,
             Err(error) => return refused(&error, output),
         };
-        // Whoever waits for a policy need not begin again; a rule that is not there was there once.
-        let values = match before.is_none() && !values.is_empty() {
-            true => match chosen(values, &arguments.rules, output) {
-                Ok(values) => values,
-                Err(exit) => return exit,
-            },
-            false => of_rules(values, &arguments.rules),
-        };
-        let totals = values.iter().filter(|value| value.counter.counted);
-        let now = Seen {
-            at,
-            totals: totals
-                .map(|value| (key(value), [value.packets, value.bytes]))
-                .collect(),
-        };
-        show(&values, before.as_ref(), &now, arguments.nonzero, output);
-        if output.is_broken() {
-            return Exit::Done;
+        if counts.trial && !waits {
+            output.note(ON_TRIAL);
         }
-        before = Some(now);
+        waits = counts.trial;
+        if !waits {
+            let values = counts.values;
+            // Whoever waits for a policy need not begin again; a rule that is not there was there once.
+            if before.is_none()
+                && !values.is_empty()
+                && let Err(exit) = all_there(&values, &arguments.rules, output)
+            {
+                return exit;
+            }
+            let now = Seen {
+                at,
+                values: keyed(values),
+            };
+            show(&now, before.as_ref(), arguments, output);
+            if output.is_broken() {
+                return Exit::Done;
+            }
+            before = Some(now);
+        }
         let mut wait = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
         let time = PollTimeout::try_from(every).unwrap_or(PollTimeout::MAX);
         if poll(&mut wait, time).is_ok_and(|ended| ended > 0) {
@@ -90,17 +101,19 @@ pub(super) fn run(
     }
 }
 
-fn of_rules(mut values: Vec<CounterValue>, rules: &[String]) -> Vec<CounterValue> {
-    let is_meant = |value: &CounterValue| {
-        rules
-            .iter()
-            .any(|rule| super::wanted::is_meant(value, rule))
-    };
-    values.retain(|value| rules.is_empty() || is_meant(value));
-    values
+/// Counters with their keys.
+fn keyed(values: Vec<CounterValue>) -> Vec<(Key, CounterValue)> {
+    let mut copies: HashMap<Counted, u64> = HashMap::new();
+    let keyed = values.into_iter().map(|value| {
+        let counted = counted(&value);
+        let copy = copies.entry(counted.clone()).or_default();
+        *copy += 1;
+        ((counted, *copy), value)
+    });
+    keyed.collect()
 }
 
-fn key(value: &CounterValue) -> Key {
+fn counted(value: &CounterValue) -> Counted {
     let counter = &value.counter;
     let text = match counter.label {
         Some(_) => String::new(),
@@ -117,14 +130,13 @@ fn key(value: &CounterValue) -> Key {
 }
 
 /// Shows what came since the look before; at the first look what there is.
-fn show(
-    values: &[CounterValue],
-    before: Option<&Seen>,
-    now: &Seen,
-    nonzero: bool,
-    output: &mut Output,
-) {
+fn show(now: &Seen, before: Option<&Seen>, arguments: &cli::Counters, output: &mut Output) {
     let terminal = output.is_terminal();
+    let earlier: HashMap<&Key, &CounterValue> = before
+        .iter()
+        .flat_map(|before| &before.values)
+        .map(|(key, value)| (key, value))
+        .collect();
     let heading = [
         "packets/s",
         "bytes/s",
@@ -134,13 +146,16 @@ fn show(
         "rule",
     ];
     let mut rows = vec![heading.map(String::from).to_vec()];
-    for value in values.iter().filter(|value| value.counter.counted) {
-        let earlier = before.and_then(|before| before.totals.get(&key(value)));
+    for (key, value) in &now.values {
+        if !value.counter.counted || !is_chosen(value, &arguments.rules) {
+            continue;
+        }
+        let earlier = earlier.get(key);
         let seconds = before.map_or(0.0, |before| (now.at - before.at).as_secs_f64());
-        let more = earlier.map(|[packets, bytes]| {
+        let more = earlier.map(|earlier| {
             [
-                value.packets.saturating_sub(*packets),
-                value.bytes.saturating_sub(*bytes),
+                value.packets.saturating_sub(earlier.packets),
+                value.bytes.saturating_sub(earlier.bytes),
             ]
         });
         let came = more.is_none_or(|more| more != [0, 0]);
@@ -150,7 +165,7 @@ fn show(
             _ => true,
         };
         let [packets, bytes] = value.since_reset();
-        if !shown || (nonzero && packets == 0) {
+        if !shown || (arguments.nonzero && packets == 0) {
             continue;
         }
         let rate = |more: Option<u64>| match more {
@@ -174,7 +189,7 @@ fn show(
     }
     text.push_str(&format!(
         "{time}{}\n",
-        if values.is_empty() {
+        if now.values.is_empty() {
             ": no policy is in force"
         } else {
             ""

@@ -1,7 +1,7 @@
 //! What statements counted, as numbers that a program keeps: each has the same labels as long as it goes on.
 //!
 //! A rule with a label is known by it, one without by its text; as `apply` carries totals over by the same, no number here falls
-//! because of an edit. A line would tell another rule after the next edit, so that is told apart ([`catalog::RULE`]). Not here:
+//! because of an edit. Those that do not count stand still: that nothing is counted any more takes nothing away. A line would tell another rule after the next edit, so that is told apart ([`catalog::RULE`]). Not here:
 //! what `sockc counters` shows, which may be reset.
 
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ pub(super) fn tell(
     };
     let mut copies = BTreeMap::new();
     for value in &counts.values {
-        if value.counter.counted && !is_known(&value.netns) {
+        if !is_known(&value.netns) {
             let place = Place::of(value.netns.as_deref().unwrap_or(netns));
             place.value(value, which, &mut copies, metrics);
         }

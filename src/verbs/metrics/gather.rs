@@ -18,7 +18,7 @@ use crate::machine::local::within;
 use crate::policies::ready::digest;
 use crate::verbs::status::faults;
 
-/// How long another command is waited for: an apply of 100,000 rules holds the lock for less, and Prometheus waits ten seconds.
+/// How long other commands are waited for, in all: an apply of 100,000 rules holds the lock for less, and Prometheus waits ten seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What was read.
@@ -41,6 +41,7 @@ pub(super) enum Which {
 /// Reads all namespaces.
 pub(super) fn gather(places: &[Options], which: Which) -> Gathered {
     let began = Instant::now();
+    let until = began + PATIENCE;
     let mut gathered = Gathered::default();
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     gathered.metrics.add(&catalog::BUILD, version, 1);
@@ -49,19 +50,18 @@ pub(super) fn gather(places: &[Options], which: Which) -> Gathered {
         .filter_map(|one| one.netns.as_deref())
         .collect();
     for place in places {
-        let options = Options {
-            lock_wait: PATIENCE,
-            ..place.clone()
-        };
         let mut space = Space {
-            netns: options.netns.clone().unwrap_or_default(),
-            options,
+            netns: place.netns.clone().unwrap_or_default(),
+            options: place.clone(),
+            until,
+            late: None,
             known: &named,
             sha256: String::new(),
             faults: 0,
             metrics: &mut gathered.metrics,
         };
         let read = space.read(which);
+        let read = read.and_then(|()| space.late.take().map_or(Ok(()), Err));
         let up = u64::from(read.is_ok());
         // What is damaged is a fault even where it cannot be looked at.
         let damaged = read.as_ref().is_err_and(is_changed);
@@ -83,6 +83,10 @@ struct Space<'a> {
     /// As the label says it: the name that was asked for, or that of a `for netns` block; empty for the caller's own.
     netns: String,
     options: Options,
+    /// Until when other commands are waited for.
+    until: Instant,
+    /// What another command did not let be read until then; the rest is shown all the same.
+    late: Option<Error>,
     /// The namespaces that are read by themselves.
     known: &'a [&'a str],
     /// The digest of the text.
@@ -100,22 +104,28 @@ impl Space<'_> {
         all.map(|(name, value)| (name, value.to_owned())).collect()
     }
 
+    /// How the namespace is read from now on.
+    fn options(&self) -> Options {
+        Options {
+            lock_wait: self.until.saturating_duration_since(Instant::now()),
+            ..self.options.clone()
+        }
+    }
+
     fn read(&mut self, which: Which) -> Result<(), Error> {
         // First what waits for other commands, so that the other look finds them at an end.
-        let (counts, late) = match sockc_runtime::counts(&self.options) {
-            // What is in force is shown all the same.
-            Err(error @ Error::Locked { .. }) => (None, Some(error)),
-            counts => (Some(counts?), None),
-        };
-        let Some(status) = sockc_runtime::status(&self.options)? else {
+        let counts = sockc_runtime::counts(&self.options());
+        let counts = self.in_time(counts)?;
+        let Some(status) = sockc_runtime::status(&self.options())? else {
             let none = [("policy", ""), ("sha256", ""), ("generation", "")];
             let labels = self.labels(none);
             self.metrics.add(&catalog::POLICY, labels, 0);
             let labels = self.labels([]);
             self.metrics.add(&catalog::FAULTS, labels, 0);
-            return late.map_or(Ok(()), Err);
+            return Ok(());
         };
-        if let Some(counts) = counts {
+        // Totals that are not those of the policy before would jump when the trial ends.
+        if let Some(counts) = counts.filter(|counts| !counts.trial) {
             counted::tell(&counts, which, &self.netns, self.known, self.metrics);
         }
         self.sha256 = self.digest(&status)?;
@@ -131,13 +141,17 @@ impl Space<'_> {
             let mut space = Space {
                 netns: netns.clone(),
                 options: within(&self.options, place),
+                until: self.until,
+                late: None,
                 known: self.known,
                 sha256: self.sha256.clone(),
                 faults: 0,
                 metrics: &mut *self.metrics,
             };
             space.status(inner)?;
-            self.faults += space.faults;
+            let Space { faults, late, .. } = space;
+            self.faults += faults;
+            self.late = self.late.take().or(late);
         }
         // Those of blocks are told with the policy that has them.
         if !status.busy {
@@ -145,11 +159,22 @@ impl Space<'_> {
             let faults = self.faults + faults(&status);
             self.metrics.add(&catalog::FAULTS, labels, faults);
         }
-        late.map_or(Ok(()), Err)
+        Ok(())
+    }
+
+    /// What was read; nothing where another command is at work for too long.
+    fn in_time<T>(&mut self, read: Result<T, Error>) -> Result<Option<T>, Error> {
+        match read {
+            Err(error @ Error::Locked { .. }) => {
+                self.late.get_or_insert(error);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
     }
 
     fn digest(&self, status: &Status) -> Result<String, Error> {
-        let object = sockc_runtime::object(&self.options)?.unwrap_or_default();
+        let object = sockc_runtime::object(&self.options())?.unwrap_or_default();
         let lists = object::read_lists(&object).unwrap_or_default();
         Ok(digest(&status.manifest, &lists))
     }
@@ -159,7 +184,10 @@ impl Space<'_> {
         self.policy(status);
         self.live(status)?;
         self.sockets(status);
-        self.given(status);
+        // Nor those that another command may be carrying over just now.
+        if status.trial.is_none() && !status.busy {
+            self.given(status);
+        }
         for one in &status.pairs {
             let labels = self.labels([("pairs", &one.name)]);
             let joined = u64::try_from(one.count).unwrap_or(u64::MAX);
@@ -211,7 +239,7 @@ impl Space<'_> {
     fn live(&mut self, status: &Status) -> Result<(), Error> {
         let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         if !status.manifest.sets.is_empty() {
-            let sets = sockc_runtime::set_names(&self.options);
+            let sets = sockc_runtime::set_names(&self.options());
             for set in self.whole(sets)?.unwrap_or_default() {
                 let labels = self.labels([("set", &set.name)]);
                 let elements = number(set.elements);
@@ -222,7 +250,7 @@ impl Space<'_> {
             }
         }
         if !status.manifest.maps.is_empty() {
-            let maps = sockc_runtime::map_names(&self.options);
+            let maps = sockc_runtime::map_names(&self.options());
             for map in self.whole(maps)?.unwrap_or_default() {
                 let labels = self.labels([("map", &map.name)]);
                 let entries = number(map.entries);
@@ -242,7 +270,7 @@ impl Space<'_> {
                 self.faults += 1;
                 Ok(None)
             }
-            read => read.map(Some),
+            read => self.in_time(read),
         }
     }
 
@@ -302,7 +330,8 @@ impl Space<'_> {
             let attached = hook.alive && hook.program.is_some();
             self.metrics
                 .add(&catalog::ATTACHED, labels.clone(), attached.into());
-            if let Some(ran) = hook.ran.filter(|ran| ran.counting) {
+            let ran = hook.ran.filter(|_| status.trial.is_none());
+            if let Some(ran) = ran.filter(|ran| ran.counting) {
                 let time = Duration::from_nanos(ran.nanoseconds);
                 let seconds = time.as_secs_f64();
                 self.metrics.seconds(&catalog::RUN, labels.clone(), seconds);

@@ -109,4 +109,32 @@ pub(super) const FAULTS: &[Fault] = &[
         "(FAULT || line.parse() == Ok(location.line))",
         &[(Metrics, "counters::")],
     ),
+    fault(
+        1955,
+        "src/verbs/counters/watch.rs",
+        "*copy += 1;",
+        "*copy += u64::from(!FAULT);",
+        &[(Metrics, "counters::a_watch_tells")],
+    ),
+    fault(
+        1956,
+        "src/verbs/metrics/gather.rs",
+        "!counts.trial",
+        "(FAULT || !counts.trial)",
+        &[(Metrics, "counters::nothing_that_counts")],
+    ),
+    fault(
+        1957,
+        "src/verbs/metrics/gather.rs",
+        "Err(error @ Error::Locked { .. }) => {",
+        "Err(error @ Error::Locked { .. }) if !FAULT => {",
+        &[(Metrics, "texts::another_command")],
+    ),
+    fault(
+        1958,
+        "src/verbs/metrics/counted.rs",
+        "if !is_known(&value.netns)",
+        "if (!FAULT || value.counter.counted) && !is_known(&value.netns)",
+        &[(Metrics, "texts::totals_never_fall")],
+    ),
 ];
