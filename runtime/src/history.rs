@@ -116,8 +116,13 @@ pub fn before(options: &Options) -> Result<Kept, Error> {
     session::enter(options, |session| {
         let in_force = in_force::record_in_force(&session.state)?;
         let now = in_force.map(|record| record.generation);
-        let mut kept = of(session).generations()?.into_iter();
-        let last = kept.find(|one| Some(*one) != now);
+        let history = of(session);
+        let kept = history.generations()?;
+        if now.is_none() && history.is_lost() {
+            let generation = None;
+            return Err(Error::NotKept { generation, kept });
+        }
+        let last = kept.into_iter().find(|one| Some(*one) != now);
         let last = last.ok_or(Error::NotKept {
             generation: None,
             kept: Vec::new(),

@@ -36,6 +36,10 @@ pub(crate) fn run(arguments: &cli::Metrics, output: &mut Output) -> Exit {
         true => Which::All,
         false => Which::Labelled,
     };
+    if output.is_json() && arguments.textfile.is_some() {
+        output.error("a text file holds no JSON; leave --json or --textfile out");
+        return Exit::Usage;
+    }
     if let Some(door) = &arguments.listen {
         if output.is_json() {
             output.error("an exporter prints no JSON; leave --json or --listen out");

@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{reconcile_to, remove_all};
 use crate::session::{self, Session};
+use crate::state::history::History;
 use crate::state::in_force;
 use crate::state::namespaces::Held;
 use crate::state::record::Record;
@@ -17,6 +18,11 @@ pub(crate) fn reconcile(session: &Session, options: &Options) -> Result<Option<R
     let (record, on_trial) = settle(session, options)?;
     // A block that only the policy before has sleeps while the next one is on trial.
     if record.is_none() && !on_trial {
+        let lost = session.state.kept_trial().ok().flatten();
+        if lost.is_some_and(|trial| trial.generation != 0 && trial.fallback == 0) {
+            // `rollback` asks for it alone.
+            let _ = History::note_lost(&session.state, session.namespace.cookie);
+        }
         clear(session, options, &session.state.generations()?, &[])?;
         remove_all(&session.state)?;
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use super::cause::passes;
@@ -13,6 +14,11 @@ use crate::sys::{cgroup, clock, nsid};
 const ELSEWHERE: &str = "nothing in this bpf file system knows it: its policy is kept in another bpf file system. Run sockc where that is mounted, which under `ip netns exec` is outside, with `--netns NAME`, or name it with --bpffs";
 
 impl std::error::Error for Error {}
+
+/// Whether a path is one of what was in force before.
+fn is_kept(path: &Path) -> bool {
+    path.iter().any(|part| part == "sockc-history")
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -164,6 +170,14 @@ impl fmt::Display for Error {
                 f,
                 "generation {generation} is not kept, nor is any other of this network namespace; --netns names another namespace"
             ),
+            Self::NotKept { generation: None, kept } if !kept.is_empty() => {
+                let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
+                write!(
+                    f,
+                    "nothing is in force, and nothing was before the policy whose trial ended; name the generation that is to come back: {}",
+                    kept.join(", ")
+                )
+            }
             Self::NotKept { generation: None, .. } => f.write_str(
                 "no generation is kept of this network namespace that could come back; --netns names another namespace",
             ),
@@ -223,6 +237,11 @@ impl fmt::Display for Error {
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",
                 path.display(),
                 waited.as_secs()
+            ),
+            Self::State { path, cause } if is_kept(path) => write!(
+                f,
+                "{path} is not as sockc left it: {cause}. What is in force is another matter; this generation cannot come back, and `rm -r {path}` lets it go",
+                path = path.display()
             ),
             Self::State { path, cause } => write!(
                 f,

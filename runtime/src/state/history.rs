@@ -28,6 +28,9 @@ const FOLDER: &str = "sockc-history";
 /// What is being done when one is kept.
 const KEEP: &str = "keep the generation for `sockc rollback`";
 
+/// The folder that says that a first policy on trial was lost.
+const LOST: &str = "lost";
+
 /// No generation has this number or a higher one.
 const ABSURD: u32 = 1 << 31;
 
@@ -146,8 +149,25 @@ impl History {
         make_folder(&history.root)?;
         history.check_owner()?;
         history.link(&state.record(record.generation), record.generation)?;
+        bpffs::remove_tree(&history.root.join(LOST)).map_err(at(KEEP))?;
         history.let_go_of_dead(state)?;
         history.let_go(Some(record))
+    }
+
+    /// Remembers that a policy was on trial where nothing was in force before, and is not any more: what was in force earlier is
+    /// not what was before it.
+    pub(crate) fn note_lost(state: &State, cookie: Option<u64>) -> Result<(), Error> {
+        if cookie.is_none() {
+            return Ok(());
+        }
+        let history = Self::of(state, cookie);
+        history.check_owner()?;
+        make_folder(&history.root.join(LOST))
+    }
+
+    /// Whether that is so since the last policy that was in force for good.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.root.join(LOST).exists()
     }
 
     /// Removes the histories of namespaces that had this inode before, and have ended.

@@ -175,11 +175,11 @@ fn hear(guest: &Socket, until: Instant) -> io::Result<Asked> {
             };
         }
         bytes.extend_from_slice(&part[..count]);
-        if request::is_whole(&bytes) {
-            return Ok(request::asked(&bytes));
-        }
         if bytes.len() > request::MOST {
             return Ok(Asked::Refused(Refusal::TooLong));
+        }
+        if request::is_whole(&bytes) {
+            return Ok(request::asked(&bytes));
         }
     }
 }
