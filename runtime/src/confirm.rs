@@ -136,8 +136,12 @@ fn none(state: &State) -> Error {
         Err(error) => return error,
     };
     match state.kept_trial() {
-        // It was cleared, and the word is that of the generation before: nobody confirmed it.
-        Ok(Some(trial)) if trial.generation == 0 && word == Some(trial.fallback) => {
+        // It was cleared, or whoever was to was killed, and the word is that of the generation before: nobody confirmed it. One
+        // that would go on was never switched to.
+        Ok(Some(trial))
+            if word == Some(trial.fallback)
+                && (trial.generation == 0 || trial.is_over(clock::since_boot())) =>
+        {
             Error::TooLate {
                 generation: trial.fallback + 1,
                 fallback: trial.fallback,

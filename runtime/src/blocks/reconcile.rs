@@ -69,10 +69,15 @@ pub(crate) fn within_blocks(options: &Options, record: &Record) -> Result<(), Er
             continue;
         };
         let inner = options.within(&place);
-        session::enter(&inner, |session| {
+        let settled = session::enter(&inner, |session| {
             let lock = Lock::take(&session.state, Access::Change, inner.lock_wait)?;
             lock.map_or(Ok(()), |_lock| reconcile(session, &inner).map(drop))
-        })?;
+        });
+        match settled {
+            // What is damaged there is told there, and an apply mends it there.
+            Err(error) if error.is_damage() => {}
+            settled => settled?,
+        }
     }
     Ok(())
 }
