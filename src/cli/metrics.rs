@@ -24,7 +24,7 @@ pub(crate) struct Metrics {
     /// Write into this file instead, whole, with mode 644: for the textfile collector of node_exporter
     #[arg(long, value_name = "FILE", conflicts_with = "listen")]
     pub(crate) textfile: Option<PathBuf>,
-    /// Answer `GET /metrics` here until SIGTERM: unix:PATH, 127.0.0.1:PORT or [::1]:PORT; or `systemd` for
+    /// Answer `GET /metrics` here until SIGTERM: `unix:PATH`, `127.0.0.1:PORT` or `[::1]:PORT`; or `systemd` for
     /// sockets that are handed over (LISTEN_FDS)
     #[arg(long, value_name = "ADDRESS", value_parser = door)]
     pub(crate) listen: Option<Door>,
