@@ -24,6 +24,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::artifact::{Counter, CounterKind};
 use crate::location::Location;
 
+/// No word of the language is longer.
+const WORD: usize = 16;
+/// The texts of the logs of all counters together: each stands in the text of a policy, which is shorter.
+const LOGS: usize = 64 << 20;
+
 /// The sources of a manifest: names and texts.
 type Sources = [(String, String)];
 
@@ -67,11 +72,18 @@ impl<'a> Rows<'a> {
     pub(super) fn of(counters: &'a [Counter], sources: &'a Sources) -> Self {
         let lines = Lines::of(sources);
         let mut kinds = Kinds::default();
+        let mut known: Option<(&str, Option<usize>)> = None;
         let rows = counters.iter().map(|counter| {
             let Location {
                 file, line, text, ..
             } = &counter.location;
-            let stands_there = lines.line(file, *line) == Some(text);
+            let source = match known {
+                Some((name, source)) if *name == **file => source,
+                _ => lines.source(file),
+            };
+            known = Some((file, source));
+            let there = source.and_then(|source| lines.line(source, *line));
+            let stands_there = there == Some(text);
             Row {
                 kind: kinds.number(Kind::of(counter)),
                 line: *line,
@@ -91,18 +103,28 @@ impl<'a> Rows<'a> {
     ///
     /// A row names a kind, or a line of a source, that is not there.
     pub(super) fn counters(self, sources: &Sources) -> Result<Vec<Counter>, String> {
+        let long = "a kind of counters says more than any rule does";
+        if self.kinds.iter().any(Kind::is_long) {
+            return Err(long.into());
+        }
+        let mut left = LOGS;
         let lines = Lines::of(sources);
         let mut texts = Texts::of(&lines);
-        let kinds = self.kinds.iter().map(|kind| (kind, Arc::from(&*kind.file)));
-        let kinds: Vec<(_, Arc<str>)> = kinds.collect();
+        let kinds = self.kinds.iter().map(|kind| {
+            let file: Arc<str> = Arc::from(&*kind.file);
+            (kind, lines.source(&file), file)
+        });
+        let kinds: Vec<_> = kinds.collect();
         let counters = self.rows.into_iter().map(|row| {
             let kind = kinds.get(usize::try_from(row.kind).unwrap_or(usize::MAX));
-            let (kind, file) = kind.ok_or("a counter is of no kind that is there")?;
+            let (kind, source, file) = kind.ok_or("a counter is of no kind that is there")?;
             let text = match row.text {
                 Some(text) => Some(Arc::from(&*text)),
-                None => texts.line(file, row.line),
+                None => source.and_then(|source| texts.line(source, row.line)),
             };
             let text = text.ok_or("a counter is of a line that is not there")?;
+            let log = kind.log.as_deref().unwrap_or_default();
+            left = left.checked_sub(log.len()).ok_or(long)?;
             Ok(Counter {
                 kind: kind.kind,
                 label: row.label.map(Cow::into_owned),
@@ -119,6 +141,12 @@ impl<'a> Rows<'a> {
 }
 
 impl<'a> Kind<'a> {
+    /// Whether it says so much that many counters of it would take all memory: words of the language are short.
+    fn is_long(&self) -> bool {
+        let words = [&self.direction, &self.verdict];
+        words.iter().any(|word| word.len() > WORD)
+    }
+
     fn of(counter: &'a Counter) -> Self {
         Self {
             kind: counter.kind,
@@ -165,17 +193,15 @@ impl<'a> Lines<'a> {
         Self(lines.collect())
     }
 
-    /// Where a line of a source stands among all.
-    fn place(&self, file: &str, line: u32) -> Option<(usize, usize)> {
-        let source = self.0.iter().position(|(name, _)| *name == file)?;
-        let line = usize::try_from(line).ok()?.checked_sub(1)?;
-        (line < self.0[source].1.len()).then_some((source, line))
+    /// Which source has a name.
+    fn source(&self, file: &str) -> Option<usize> {
+        self.0.iter().position(|(name, _)| *name == file)
     }
 
     /// A line, without the blanks around it.
-    fn line(&self, file: &str, line: u32) -> Option<&'a str> {
-        let (source, line) = self.place(file, line)?;
-        Some(self.0[source].1[line])
+    fn line(&self, source: usize, line: u32) -> Option<&'a str> {
+        let line = usize::try_from(line).ok()?.checked_sub(1)?;
+        self.0[source].1.get(line).copied()
     }
 }
 
@@ -194,10 +220,9 @@ impl<'l, 'a> Texts<'l, 'a> {
         }
     }
 
-    fn line(&mut self, file: &str, line: u32) -> Option<Arc<str>> {
-        let (source, at) = self.lines.place(file, line)?;
-        let text = self.lines.0[source].1[at];
-        let made = &mut self.made[source][at];
+    fn line(&mut self, source: usize, line: u32) -> Option<Arc<str>> {
+        let text = self.lines.line(source, line)?;
+        let made = self.made[source].get_mut(usize::try_from(line).ok()?.checked_sub(1)?)?;
         Some(made.get_or_insert_with(|| Arc::from(text)).clone())
     }
 }
@@ -349,6 +374,28 @@ mod tests {
             panic!("there are three");
         };
         assert!(Arc::ptr_eq(&first.location.text, &last.location.text));
+    }
+
+    /// What a kind says stands in each of its counters.
+    #[test]
+    fn kinds_that_say_too_much_are_refused() {
+        let sound = written(&[counter(None, "a.sk", 1, "drop tcp")]);
+        for (word, other) in [
+            ("\"in\"", format!("{:?}", "i".repeat(WORD + 1))),
+            ("\"drop\"", format!("{:?}", "d".repeat(WORD + 1))),
+        ] {
+            let changed = sound.replacen(word, &other, 1);
+            assert_ne!(changed, sound);
+            assert!(read(&changed).is_err(), "{word}");
+        }
+        let mut logged = counter(None, "a.sk", 1, "drop tcp");
+        logged.log = Some("l".repeat(LOGS / 8));
+        let most = vec![logged; 8];
+        let json = written(&most);
+        assert_eq!(read(&json).unwrap(), most);
+        let changed = json.replace("[0,1]]", "[0,1],[0,1]]");
+        assert_ne!(changed, json);
+        assert!(read(&changed).is_err());
     }
 
     #[test]
