@@ -90,15 +90,15 @@ fn empty(state: &State, record: &Record, point: Point) -> Result<(), Error> {
     let side = side(record.generation + 1);
     // An array of fewer slots is somebody else's, which is told where the ground is checked.
     for slot in [side, SIDES + side] {
-        let Some(program) = pin::slot(slots.as_fd(), slot).map_err(at(what))? else {
-            continue;
-        };
+        let program = pin::slot(slots.as_fd(), slot).map_err(at(what))?;
         let sleeps = slot == side
-            && (asleep::id(record, point) == Some(program)
+            && (program.is_some() && asleep::id(record, point) == program
                 || asleep::lay(state, record.generation, point, (slots.as_fd(), slot)));
-        if !sleeps {
-            map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
+        if sleeps {
+            continue;
         }
+        // Whether anything is in it is not left to one answer that nothing is: to empty what is empty costs nothing.
+        map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
     }
     Ok(())
 }

@@ -265,7 +265,8 @@ fn change(
         };
         let count = worked.and(ended.map_err(at(changing(plan))))?;
         // A trial may have ended meanwhile, and the policy before with a set of its own be in force again.
-        let word = active.state().word()?;
+        // Where that cannot be read now, the change was made all the same.
+        let word = active.state().word().ok().flatten();
         if word.is_some_and(|word| word != active.record.generation) {
             return Err(Error::Outlived {
                 set: plan.name.clone(),

@@ -13,6 +13,7 @@
 //!
 //! Not here: who may confirm, and what is removed after that.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -110,8 +111,11 @@ impl State {
             return Ok(None);
         };
         let mut value = [0; SIZE as usize];
-        map::lookup(pinned.as_fd(), &[0; 4], &mut value).map_err(at(READ))?;
-        Ok(Some(Trial::parse(&value)))
+        // An array has its first element always: an answer that cannot be is no answer, least of all that nothing is on trial.
+        match map::lookup(pinned.as_fd(), &[0; 4], &mut value).map_err(at(READ))? {
+            true => Ok(Some(Trial::parse(&value))),
+            false => Err(at(READ)(io::Error::from_raw_os_error(libc::ENOENT))),
+        }
     }
 
     /// The trial of the generation that the word names, ended or not.
