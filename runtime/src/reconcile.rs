@@ -90,15 +90,17 @@ fn empty(state: &State, record: &Record, point: Point) -> Result<(), Error> {
     let side = side(record.generation + 1);
     // An array of fewer slots is somebody else's, which is told where the ground is checked.
     for slot in [side, SIDES + side] {
-        let program = pin::slot(slots.as_fd(), slot).map_err(at(what))?;
-        let sleeps = slot == side
-            && (program.is_some() && asleep::id(record, point) == program
-                || asleep::lay(state, record.generation, point, (slots.as_fd(), slot)));
-        if sleeps {
+        let look = || pin::slot(slots.as_fd(), slot).map_err(at(what));
+        // One answer that nothing is in it is not believed: what stays there would run after the next switch.
+        let Some(program) = look()?.map_or_else(look, |there| Ok(Some(there)))? else {
             continue;
+        };
+        let sleeps = slot == side
+            && (asleep::id(record, point) == Some(program)
+                || asleep::lay(state, record.generation, point, (slots.as_fd(), slot)));
+        if !sleeps {
+            map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
         }
-        // Whether anything is in it is not left to one answer that nothing is: to empty what is empty costs nothing.
-        map::delete(slots.as_fd(), &slot.to_ne_bytes()).map_err(at(what))?;
     }
     Ok(())
 }
