@@ -87,25 +87,8 @@ impl State {
         let state = Self {
             root: bpffs.join("sockc").join(inode.to_string()),
         };
-        state.check_owner()?;
+        check_owner(&state.root)?;
         Ok(state)
-    }
-
-    /// Refuses folders that others made or can change. Everybody may make names in a bpf file system that is mounted without
-    /// a mode, and we remove names as root: `sockc`, or what is in it, could be a symbolic link to anywhere.
-    fn check_owner(&self) -> Result<(), Error> {
-        let above = self.root.parent();
-        for folder in above.into_iter().chain([self.root.as_path()]) {
-            let about = match again(|| fs::symlink_metadata(folder)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                about => about.map_err(|cause| unreadable(folder, cause))?,
-            };
-            if let Some(why) = exposed(&about) {
-                let path = folder.to_owned();
-                return Err(Error::Untrusted { path, why });
-            }
-        }
-        Ok(())
     }
 
     /// The folder itself.
@@ -412,6 +395,22 @@ pub(crate) fn read_word(path: &Path) -> Result<Option<u32>, Error> {
 
 /// What is being done when the word is read.
 const READ_WORD: &str = "read which policy is in force";
+
+/// Refuses a folder, or the one that it is in, that others made or can change. Everybody may make names in a bpf file system that is mounted
+/// without a mode, and we remove names as root: `sockc`, or what is in it, could be a symbolic link to anywhere.
+fn check_owner(root: &Path) -> Result<(), Error> {
+    for folder in root.parent().into_iter().chain([root]) {
+        let about = match again(|| fs::symlink_metadata(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            about => about.map_err(|cause| unreadable(folder, cause))?,
+        };
+        if let Some(why) = exposed(&about) {
+            let path = folder.to_owned();
+            return Err(Error::Untrusted { path, why });
+        }
+    }
+    Ok(())
+}
 
 /// Why a folder is not used: it is none, or others than root and we can change what is in it.
 fn exposed(about: &fs::Metadata) -> Option<Exposed> {

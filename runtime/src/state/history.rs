@@ -16,7 +16,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::record::Record;
-use super::{State, exposed, make_folder, names};
+use super::{State, check_owner, make_folder, names};
 use crate::error::{Error, at, passes, unreadable};
 use crate::sys::bpffs;
 use crate::sys::retry::again;
@@ -80,7 +80,7 @@ impl History {
 
     /// The generations that have a pin, the newest first.
     pub(crate) fn generations(&self) -> Result<Vec<u32>, Error> {
-        self.check_owner()?;
+        check_owner(&self.root)?;
         let names = names(&self.root)?;
         let mut found: Vec<u32> = numbers(&names).collect();
         found.sort_unstable();
@@ -145,9 +145,9 @@ impl History {
             return Ok(());
         }
         let history = Self::of(state, record.cookie);
-        history.check_owner()?;
+        check_owner(&history.root)?;
         make_folder(&history.root)?;
-        history.check_owner()?;
+        check_owner(&history.root)?;
         history.link(&state.record(record.generation), record.generation)?;
         bpffs::remove_tree(&history.root.join(LOST)).map_err(at(KEEP))?;
         history.let_go_of_dead(state)?;
@@ -161,7 +161,7 @@ impl History {
             return Ok(());
         }
         let history = Self::of(state, cookie);
-        history.check_owner()?;
+        check_owner(&history.root)?;
         make_folder(&history.root.join(LOST))
     }
 
@@ -234,21 +234,5 @@ impl History {
     fn remove(&self, generation: u32) -> Result<(), Error> {
         let path = self.record(generation);
         bpffs::remove_tree(&path).map_err(at(format!("remove {}", path.display())))
-    }
-
-    /// Refuses folders that others made or can change: see [`State::check_owner`].
-    fn check_owner(&self) -> Result<(), Error> {
-        let above = self.root.parent();
-        for folder in above.into_iter().chain([self.root.as_path()]) {
-            let about = match again(|| fs::symlink_metadata(folder)) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-                about => about.map_err(|cause| unreadable(folder, cause))?,
-            };
-            if let Some(why) = exposed(&about) {
-                let path = folder.to_owned();
-                return Err(Error::Untrusted { path, why });
-            }
-        }
-        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{State, make_folder};
+use super::{State, check_owner, make_folder};
 use crate::error::{Error, at, unreadable};
 use crate::sys::process::{self, Hold};
 
@@ -53,7 +53,7 @@ impl Lock {
                 // Whoever held it may have removed the folder: then the lock is on nothing.
                 if same(&folder, state.root()) {
                     // Between the first look and the lock somebody else may have made it.
-                    state.check_owner()?;
+                    check_owner(state.root())?;
                     return Ok(Some(Self { folder }));
                 }
                 continue;

@@ -48,7 +48,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1926,
-        "runtime/src/state/history.rs",
+        "runtime/src/state.rs",
         "if let Some(why) = exposed(&about) {",
         "if let Some(why) = exposed(&about).filter(|_| !FAULT) {",
         &[(Verbs, "generations::a_history_that")],
