@@ -7,6 +7,7 @@ pub(crate) mod counted;
 pub(crate) mod destinations;
 pub(crate) mod drift;
 pub(crate) mod entries;
+pub(crate) mod handed;
 pub(crate) mod local;
 pub(crate) mod others;
 pub(crate) mod otherwise;

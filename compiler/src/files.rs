@@ -93,7 +93,8 @@ pub(crate) fn next_to(name_of_other: &str, written: &str) -> PathBuf {
 }
 
 /// The path without `.` and, as far as possible, without `..`: what two spellings of one path have in common.
-pub(crate) fn normal(path: &Path) -> PathBuf {
+#[must_use]
+pub fn normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use sockc_compiler::artifact::{MANIFEST_VERSION, Manifest};
 use sockc_compiler::object::{self, ObjectError};
 
+use crate::confirm::{self, Waiting};
 use crate::error::Error;
 use crate::options::Options;
 use crate::session::{self, Session};
@@ -59,6 +60,8 @@ pub struct Unreadable {
 pub struct History {
     /// The one in force.
     pub in_force: Option<Generation>,
+    /// Whether that one waits to be confirmed.
+    pub trial: Option<Waiting>,
     /// Those that are kept besides, the newest first.
     pub kept: Vec<Generation>,
     /// Those that cannot be read.
@@ -78,6 +81,7 @@ pub fn history(options: &Options) -> Result<History, Error> {
         let now = in_force.as_ref().map(|record| record.generation);
         let pins = of(session);
         let mut found = History {
+            trial: confirm::waiting(&session.state)?.filter(|one| Some(one.generation) == now),
             in_force: in_force.map(|record| about(&record)),
             folder: pins.root().to_owned(),
             ..History::default()

@@ -13,10 +13,10 @@ use sockc_compiler::diff::report::{
 pub(crate) struct Body<'a> {
     /// Whether anything gets another fate, or may.
     differs: bool,
-    /// Whether all that changes is here.
+    /// Whether everything was compared.
     complete: bool,
     incomplete: Vec<Incomplete<'a>>,
-    /// Changes that are not among `changes`.
+    /// Changes that were found and are not among `changes`: it would take too long to describe them.
     untold: usize,
     changes: Vec<ChangeRow<'a>>,
     edits: Vec<EditRow<'a>>,

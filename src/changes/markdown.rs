@@ -11,6 +11,7 @@ use sockc_compiler::diff::report::{Change, Edit, Impact, Scope};
 
 use super::spans;
 use super::summary::{besides, effect};
+use super::text::TOO_LONG;
 use super::words::{self, Version};
 use crate::output::count;
 
@@ -95,7 +96,11 @@ impl Page {
             self.block("**by no single rule**");
             self.changes(&others);
         }
-        self.left_out(scope.untold, "change");
+        self.left_out(scope.untold - scope.undescribed, "change");
+        if scope.undescribed > 0 {
+            let more = count::of(scope.undescribed, "more change");
+            self.block(&format!("And {more}, {TOO_LONG}."));
+        }
         self.without_effect(scope);
         let moved = scope.moved.iter().map(|one| {
             let by = [&one.was, &one.will_be].map(|by| code(&words::decider(by)));

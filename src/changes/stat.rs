@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sockc_compiler::diff::Report;
-use sockc_compiler::diff::report::{About, Change, Impact};
+use sockc_compiler::diff::report::{About, Change, Impact, Scope};
 
 use super::summary;
 use super::words;
@@ -32,12 +32,16 @@ pub(crate) fn text(report: &Report) -> String {
             ));
         }
     }
-    let untold: usize = report.scopes.iter().map(|one| one.untold).sum();
-    if untold > 0 {
-        lines.push(format!(
-            " and {} (--all counts them)",
-            count::of(untold, "more region")
-        ));
+    let sum = |of: fn(&Scope) -> usize| report.scopes.iter().map(of).sum();
+    let rest: [(usize, &str); 2] = [
+        (
+            sum(|one| one.untold - one.undescribed),
+            "(--all counts them)",
+        ),
+        (sum(|one| one.undescribed), "of which the kind is not known"),
+    ];
+    for (regions, why) in rest.into_iter().filter(|(regions, _)| *regions > 0) {
+        lines.push(format!(" and {} {why}", count::of(regions, "more region")));
     }
     lines.extend(edits(report));
     let data = report.scopes.iter().flat_map(|one| &one.data);

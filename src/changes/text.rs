@@ -22,6 +22,12 @@ use page::Page;
 /// Fates of more letters have a line of their own.
 const MAX_NEXT_TO: usize = 60;
 
+/// Below an edit none of whose changes is described.
+const UNDESCRIBED: &str = "has an effect that it would take too long to describe";
+
+/// What is said of changes that are counted only.
+pub(crate) const TOO_LONG: &str = "which it would take too long to describe";
+
 /// How it is to look.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Look {
@@ -105,7 +111,7 @@ impl Shown {
             let of_edit = |one: &&Change| one.edit == Some(index);
             let changes: Vec<&Change> = scope.changes.iter().filter(of_edit).collect();
             let form = self.allowance.form();
-            let is_untold = changes.is_empty() && scope.untold > 0;
+            let is_untold = changes.is_empty() && scope.untold > scope.undescribed;
             if form == Form::LeftOut || is_untold {
                 left_out.edits += 1;
                 left_out.changes += changes.len();
@@ -117,10 +123,11 @@ impl Shown {
             self.edit(edit, form);
             if changes.is_empty() {
                 self.allowance.told();
+                self.page.line(2, Role::Aside, UNDESCRIBED);
             }
             self.changes(&changes);
         }
-        let changes = left_out.changes + scope.untold;
+        let changes = left_out.changes + scope.untold - scope.undescribed;
         if left_out.edits > 0 {
             let edits = count::of(left_out.edits, "more edit");
             let changes = count::of(changes, "more change");
@@ -128,6 +135,11 @@ impl Shown {
             self.page.line(0, Role::Aside, &text);
         } else {
             self.more(0, changes, "change");
+        }
+        if scope.undescribed > 0 {
+            let more = count::of(scope.undescribed, "more change");
+            let text = format!("and {more}, {TOO_LONG}");
+            self.page.line(0, Role::Aside, &text);
         }
     }
 

@@ -14,7 +14,7 @@ use crate::exit::Exit;
 use crate::machine::author;
 use crate::machine::clock::{age, utc};
 use crate::machine::counted::rules;
-use crate::machine::{options, refused};
+use crate::machine::{options, refused, waiting};
 use crate::output::Output;
 use crate::policies::ready::digest;
 
@@ -24,6 +24,9 @@ struct Report {
     format: &'static str,
     /// Null where nothing is.
     in_force: Option<u32>,
+    /// Until when that waits to be confirmed; left out where it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trial: Option<waiting::Row>,
     generations: Vec<Row>,
 }
 
@@ -88,6 +91,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
         output.value(&Report {
             format: "sockc.history/1",
             in_force: history.in_force.as_ref().map(|one| one.generation),
+            trial: history.trial.as_ref().map(waiting::row),
             generations: rows,
         });
         return ending(&history);
@@ -176,7 +180,7 @@ fn show(rows: &[Row], history: &History, output: &mut Output) {
     ];
     let mut table = vec![heading.map(str::to_owned).to_vec()];
     let whole = rows.iter().filter(|row| row.damaged.is_none());
-    table.extend(whole.map(cells));
+    table.extend(whole.map(|row| cells(row, history)));
     if table.len() > 1 {
         output.table(&table);
     }
@@ -188,6 +192,10 @@ fn show(rows: &[Row], history: &History, output: &mut Output) {
             ));
         }
     }
+    if let Some(trial) = &history.trial {
+        let [until, _] = waiting::words(trial);
+        output.note(output.suggested(&until));
+    }
     if let Some(one) = &history.in_force
         && one.owned
     {
@@ -197,9 +205,13 @@ fn show(rows: &[Row], history: &History, output: &mut Output) {
     }
 }
 
-fn cells(row: &Row) -> Vec<String> {
+fn cells(row: &Row, history: &History) -> Vec<String> {
     let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let now = if row.in_force { " (in force)" } else { "" };
+    let now = match (row.in_force, &history.trial) {
+        (true, None) => " (in force)",
+        (true, Some(_)) => " (on trial)",
+        (false, _) => "",
+    };
     let from = match (&row.by.again, &row.by.file) {
         (Some(again), Some(file)) => format!("generation {again} ({file})"),
         (Some(again), None) => format!("generation {again}"),

@@ -3,8 +3,6 @@
 mod listen;
 mod start;
 
-use std::env;
-
 use serde::Serialize;
 use sockc_compiler::artifact::{SlotOrigin, SlotOwner, SocketSlots};
 use sockc_runtime::{Handover, Held, SlotKind, SlotState};
@@ -14,12 +12,10 @@ use crate::cli::{
 };
 use crate::exit::Exit;
 use crate::machine::destinations;
+use crate::machine::handed;
 use crate::machine::slots::{self, Slot, Who, fill, since, who};
 use crate::machine::{options, refused};
 use crate::output::Output;
-
-/// The first descriptor that systemd hands over (`sd_listen_fds(3)`).
-const FIRST: i32 = 3;
 
 /// What stands for slots where there are none: sockets that are declared and that nothing leads to have none either.
 const NONE: &str = "no rule of the policy in force leads to a named socket";
@@ -130,30 +126,12 @@ fn register(arguments: &SocketRegister, output: &mut Output) -> Result<(), Exit>
     Ok(())
 }
 
-/// The descriptors that systemd, or whoever speaks its protocol, handed to this command.
-fn handed_over() -> Result<Vec<Handover>, String> {
-    let variable = |name: &str| env::var(name).ok();
-    let count = count(
-        variable("LISTEN_FDS").as_deref(),
-        variable("LISTEN_PID").as_deref(),
-        std::process::id(),
-    )?;
-    Ok((FIRST..).take(count).map(Handover::Own).collect())
-}
+/// What may be done where nothing is handed over.
+const INSTEAD: &str = "name a socket by --pid and --fd, or by --cookie";
 
-fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<usize, String> {
-    let descriptors = descriptors.ok_or(
-        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name a socket by --pid and --fd, or by --cookie",
-    )?;
-    if process.is_some_and(|process| process.parse() != Ok(own)) {
-        return Err("LISTEN_PID names another process, so the sockets are not for this command; start it by `exec`".into());
-    }
-    match descriptors.parse() {
-        Ok(0) | Err(_) => Err(format!(
-            "LISTEN_FDS is `{descriptors}`; it must be the number of sockets, at least 1"
-        )),
-        Ok(count) => Ok(count),
-    }
+/// The descriptors that were handed to this command.
+fn handed_over() -> Result<Vec<Handover>, String> {
+    Ok(handed::descriptors(INSTEAD)?.map(Handover::Own).collect())
 }
 
 fn unregister(arguments: &SocketUnregister, output: &mut Output) -> Result<(), Exit> {
@@ -328,27 +306,4 @@ fn origin(socket: &SocketSlots, state: &SlotState) -> String {
     };
     let pinned = if socket.pinned { " pinned" } else { "" };
     format!("{origin}{owner}{members}{spread}{pinned}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_protocol_of_systemd_is_read() {
-        assert_eq!(count(Some("2"), Some("7"), 7), Ok(2));
-        assert_eq!(count(Some("1"), None, 7), Ok(1));
-        for (descriptors, process) in [
-            (None, None),
-            (Some("0"), Some("7")),
-            (Some("x"), Some("7")),
-            (Some("1"), Some("8")),
-            (Some("1"), Some("")),
-        ] {
-            assert!(
-                count(descriptors, process, 7).is_err(),
-                "{descriptors:?} {process:?}"
-            );
-        }
-    }
 }

@@ -192,7 +192,11 @@ impl Making<'_, '_> {
             && same_outcome(self.joint, old, new)
         {
             let [one, other] = self.rules(old, new);
-            let differs = one.rate != other.rate;
+            let alike = match (&one.rate, &other.rate) {
+                (Some(one), Some(other)) => one.is_as(other),
+                (one, other) => one == other,
+            };
+            let differs = !alike;
             self.edits.rates.extend(differs.then_some(edit));
         }
         self.edits.deltas.push(Delta {

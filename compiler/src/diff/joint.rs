@@ -17,6 +17,7 @@ use super::groups;
 use super::judge::Judge;
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
+use crate::event::Verdict;
 use crate::policy::{
     Action, ClassId, Family, Feed, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId,
     OutInterfaceId, Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
@@ -49,6 +50,8 @@ pub(super) struct Joint<'p> {
     /// For each socket the first of its name that holds the same protocols and families: whether it is there is one
     /// question.
     pub(super) presence: PrimaryMap<SocketId, SocketId>,
+    /// For each socket the first that gets the same flows: what an absent one gives is no other receiver.
+    receivers: PrimaryMap<SocketId, SocketId>,
     /// How a class of interfaces is named to both policies; `None` for those that nothing names.
     pub(super) interfaces: PrimaryMap<ClassId, Option<String>>,
     sides: [Version<'p>; 2],
@@ -115,21 +118,16 @@ impl<'p> Joint<'p> {
             ids.classes = classes.shared(number, policy);
             (policy, ids, &classes.sides[number])
         });
-        let presence = tables.sockets.values().map(|socket| {
-            let same = |other: &&(SocketId, &Socket)| {
-                other.1.name == socket.name && holds_alike(other.1, socket)
-            };
-            let all: Vec<_> = tables.sockets.iter().collect();
-            all.iter()
-                .find(same)
-                .map_or(SocketId::new(0), |(id, _)| *id)
+        let presence = firsts(&tables.sockets, |one, other| {
+            one.name == other.name && holds_alike(one, other)
         });
-        let presence: PrimaryMap<SocketId, SocketId> = presence.collect();
+        let receivers = firsts(&tables.sockets, same_receiver);
         let sides =
             sides.map(|(policy, ids, of)| rewrite::side(policy, ids, &presence, of.clone()));
         Ok(Self {
             tables,
             presence,
+            receivers,
             interfaces: classes.names,
             sides,
             netns,
@@ -139,6 +137,36 @@ impl<'p> Joint<'p> {
     /// One of the two.
     pub(super) fn side(&self, which: Which) -> &Version<'p> {
         &self.sides[which as usize]
+    }
+
+    /// A verdict of one of the policies, with shared ids: whoever gets the same flows is the same.
+    pub(super) fn verdict(&self, which: Which, own: Verdict) -> Verdict {
+        let ids = &self.side(which).ids;
+        match own {
+            Verdict::Redirect(socket) => self.redirect(ids.sockets[socket]),
+            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
+            Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
+            Verdict::Feed(feed) => self.feed(ids.feed(feed)),
+            Verdict::Allow | Verdict::Drop | Verdict::Reject => own,
+        }
+    }
+
+    /// To a shared socket.
+    pub(super) fn redirect(&self, socket: SocketId) -> Verdict {
+        Verdict::Redirect(self.receivers[socket])
+    }
+
+    /// Into a queue of a shared socket.
+    pub(super) fn feed(&self, feed: Feed) -> Verdict {
+        let socket = self.receivers[feed.socket];
+        Verdict::Feed(Feed { socket, ..feed })
+    }
+
+    /// How many receivers have this name.
+    pub(super) fn receivers_named(&self, name: &str) -> usize {
+        let firsts = self.receivers.iter().filter(|(id, first)| id == *first);
+        let named = firsts.filter(|(id, _)| self.tables.sockets[*id].name == name);
+        named.count()
     }
 
     /// A side's own id of the socket of this name, if it has one.
@@ -235,14 +263,30 @@ fn each<K: EntityRef, V: Clone>(
     ids
 }
 
+/// For each the first that is the same.
+fn firsts(
+    sockets: &PrimaryMap<SocketId, Socket>,
+    same: impl Fn(&Socket, &Socket) -> bool,
+) -> PrimaryMap<SocketId, SocketId> {
+    let first = |(own, socket)| {
+        let mut all = sockets.iter();
+        let found = all.find(|(_, other)| same(socket, other));
+        found.map_or(own, |(id, _)| id)
+    };
+    sockets.iter().map(first).collect()
+}
+
 fn same_socket(one: &Socket, other: &Socket) -> bool {
+    same_receiver(one, other) && one.drop_if_absent == other.drop_if_absent
+}
+
+fn same_receiver(one: &Socket, other: &Socket) -> bool {
     one.name == other.name
         && one.origin == other.origin
         && one.owner == other.owner
         && one.members == other.members
         && one.spread == other.spread
         && one.pinned == other.pinned
-        && one.drop_if_absent == other.drop_if_absent
 }
 
 fn holds_alike(one: &Socket, other: &Socket) -> bool {

@@ -12,6 +12,8 @@ use super::lists::Pair;
 use super::report::{Decider, EditKind, Line};
 use super::tell::Telling;
 use super::weigh::Finding;
+use crate::location::Location;
+use crate::policy::Policy;
 
 /// Which packets were looked at for an edit: what is said holds of these alone.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,9 +96,12 @@ pub(super) fn reasons(telling: &mut Telling<'_, '_, '_>, same: &[Finding]) -> Ve
             new: telling.decider_of(finding.topic, owner, Which::New),
         }));
     }
+    let joint = telling.space.joint;
+    let one_file = joint.policies().into_iter().all(is_one_file);
+    let words = Naming { one_file };
     known
         .into_iter()
-        .map(|(edit, known)| (edit, known.words()))
+        .map(|(edit, known)| (edit, known.words(words)))
         .collect()
 }
 
@@ -154,25 +159,73 @@ fn looked(telling: &Telling<'_, '_, '_>, edit: usize, pairs: &[Pair]) -> Looked 
     }
 }
 
+/// Whether all rules stand in one file, so that a line's number says which is meant.
+fn is_one_file(policy: &Policy) -> bool {
+    let mut files = policy.rules.values().map(|rule| &rule.place.file);
+    let first = files.next();
+    files.all(|file| Some(file) == first)
+}
+
+/// How lines are named.
+#[derive(Clone, Copy)]
+struct Naming {
+    one_file: bool,
+}
+
+impl Naming {
+    fn line(self, line: &Line) -> String {
+        let Location { file, line, .. } = &line.location;
+        match self.one_file {
+            true => format!("line {line}"),
+            false => format!("line {line} of {file}"),
+        }
+    }
+
+    /// Several deciders.
+    fn whom(self, deciders: &[Decider]) -> String {
+        match deciders {
+            [one] => self.who(one),
+            [one, two] => format!("{} and {}", self.who(one), self.who(two)),
+            all => format!("{} rules", all.len()),
+        }
+    }
+
+    fn who(self, decider: &Decider) -> String {
+        match decider {
+            Decider::Line(Line {
+                is_default: true, ..
+            }) => "the default".into(),
+            Decider::Line(line) => self.line(line),
+            Decider::Nobody | Decider::NotAttached | Decider::NoGroup => {
+                "what no rule matches".into()
+            }
+        }
+    }
+}
+
 impl Known {
-    fn words(&self) -> String {
+    fn words(&self, naming: Naming) -> String {
         if !self.decides {
             return match (self.looked, self.before.as_slice()) {
-                (Looked::Whole, [one]) => format!("{} decides all of it before", who(one)),
+                (Looked::Whole, [one]) => format!("{} decides all of it before", naming.who(one)),
                 (Looked::Whole, [one, two]) => {
-                    format!("{} and {} decide all of it before", who(one), who(two))
+                    format!(
+                        "{} and {} decide all of it before",
+                        naming.who(one),
+                        naming.who(two)
+                    )
                 }
                 (Looked::Whole, all) => format!("{} rules decide all of it before", all.len()),
                 (Looked::Difference, all) => {
                     format!(
                         "what only one of the two matches gets the same from {}",
-                        whom(all)
+                        naming.whom(all)
                     )
                 }
                 (Looked::Rest, all) => {
                     format!(
                         "what no other edit is about gets the same from {}",
-                        whom(all)
+                        naming.whom(all)
                     )
                 }
             };
@@ -184,17 +237,17 @@ impl Known {
             return "what it decides elsewhere now is decided the same".into();
         }
         match (self.needed, self.other) {
-            (true, Some(Which::Old)) => self.kept(),
-            (true, _) => self.same("new "),
-            (false, _) => self.same(""),
+            (true, Some(Which::Old)) => self.kept(naming),
+            (true, _) => self.same("new ", naming),
+            (false, _) => self.same("", naming),
         }
     }
 
     /// That a rule keeps what the old policy decided, which the new one without it would not.
-    fn kept(&self) -> String {
+    fn kept(&self, naming: Naming) -> String {
         let by = |one: &Instead| match &one.other {
             Decider::Line(line) if line.is_default => "the old default".to_owned(),
-            Decider::Line(line) => format!("old line {}", line.location.line),
+            Decider::Line(line) => format!("old {}", naming.line(line)),
             Decider::Nobody | Decider::NotAttached | Decider::NoGroup => "no old rule".to_owned(),
         };
         match self.instead.as_slice() {
@@ -208,10 +261,10 @@ impl Known {
     }
 
     /// That others decide the same; `new` where they do so in the new policy alone.
-    fn same(&self, new: &str) -> String {
+    fn same(&self, new: &str, naming: Naming) -> String {
         let by = |one: &Instead| match &one.new {
             Decider::Line(line) if line.is_default => format!("the {new}default"),
-            Decider::Line(line) => format!("{new}line {}", line.location.line),
+            Decider::Line(line) => format!("{new}{}", naming.line(line)),
             Decider::Nobody | Decider::NotAttached | Decider::NoGroup => {
                 format!("what no {new}rule matches")
             }
@@ -225,24 +278,5 @@ impl Known {
             [one, two] => format!("{} and {} do the same", by(one), by(two)),
             all => format!("{} {new}rules do the same", all.len()),
         }
-    }
-}
-
-/// Several deciders.
-fn whom(deciders: &[Decider]) -> String {
-    match deciders {
-        [one] => who(one),
-        [one, two] => format!("{} and {}", who(one), who(two)),
-        all => format!("{} rules", all.len()),
-    }
-}
-
-fn who(decider: &Decider) -> String {
-    match decider {
-        Decider::Line(Line {
-            is_default: true, ..
-        }) => "the default".into(),
-        Decider::Line(line) => format!("line {}", line.location.line),
-        Decider::Nobody | Decider::NotAttached | Decider::NoGroup => "what no rule matches".into(),
     }
 }

@@ -50,8 +50,10 @@ pub struct Scope {
     /// What else is declared otherwise and does not show in the fate of a packet on its own: sentences such as
     /// `interfaces: eth1 is new`.
     pub settings: Vec<String>,
-    /// Changes that are not among `changes`, since there are so many.
+    /// Changes that were found and are not among `changes`, since there are so many.
     pub untold: usize,
+    /// Those of the untold that would take too long to describe, however many are asked for.
+    pub undescribed: usize,
     /// Why not everything is here, if so. What is here was proved all the same.
     pub incomplete: Option<Incomplete>,
 }

@@ -78,6 +78,7 @@ struct Told {
     changes: Vec<Change>,
     moved: Vec<Moved>,
     untold: usize,
+    undescribed: usize,
     /// Edits that have to do with a change.
     telling: BTreeSet<usize>,
     /// Edits of which nobody knows what they do.
@@ -163,9 +164,14 @@ impl<'j, 'p> Comparing<'j, 'p> {
             telling.space.store.limit_work(given);
             match telling.change(finding, found.base) {
                 Ok(change) => told.changes.push(change),
-                Err(untold) => {
+                // What was found is known, whether or not it is described.
+                Err(Untold::Budget) => {
                     told.untold += 1;
-                    told.untold(&untold, telling.space.store.is_spent());
+                    told.undescribed += 1;
+                }
+                Err(Untold::Bug(what)) => {
+                    told.untold += 1;
+                    told.bug(&what);
                 }
             }
             left -= given - telling.space.store.steps_left();
@@ -185,8 +191,8 @@ impl<'j, 'p> Comparing<'j, 'p> {
             match telling.moved(finding) {
                 Ok(moved) => told.moved.extend(moved),
                 // What is not known of counters is left out; it changes no fate.
-                Err(Untold::Budget(_)) => {}
-                Err(untold) => told.untold(&untold, false),
+                Err(Untold::Budget) => {}
+                Err(Untold::Bug(what)) => told.bug(&what),
             }
         }
         for (edit, reason) in reasons(&mut telling, same) {
@@ -258,13 +264,9 @@ impl Told {
         changed.iter().filter(is_new).collect()
     }
 
-    /// Something cannot be told, whether there was no time for it or not.
-    fn untold(&mut self, untold: &Untold, spent: bool) {
-        self.incomplete = Some(match untold {
-            Untold::Budget(_) if spent => TOO_LONG.into(),
-            Untold::Budget(exceeded) => exceeded.to_string(),
-            Untold::Bug(what) => format!("this is a bug in sockc: {what}"),
-        });
+    /// The reference meaning does not confirm what was found.
+    fn bug(&mut self, what: &str) {
+        self.incomplete = Some(format!("this is a bug in sockc: {what}"));
     }
 
     fn finish(mut self, joint: &Joint<'_>, edits: &Edits, mut scope: Scope) -> Scope {
@@ -301,6 +303,7 @@ impl Told {
         sort(&mut scope);
         scope.moved = self.moved;
         scope.untold = self.untold;
+        scope.undescribed = self.undescribed;
         scope.incomplete = self.incomplete.map(|why| Incomplete {
             why,
             unknown_edits: self.unknown.len(),

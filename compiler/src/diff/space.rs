@@ -290,7 +290,7 @@ impl<'j, 'p> Space<'j, 'p> {
             About::Lookup => Verdict::Reject,
             _ => Verdict::of_absent(&self.joint.tables.sockets[socket]),
         };
-        let moved = self.terminal(Verdict::Redirect(socket), mark)?;
+        let moved = self.terminal(self.joint.redirect(socket), mark)?;
         let absent = self.terminal(absent, mark)?;
         let there = self.held(socket)?;
         let new = self.store.ite(there, moved, absent)?;
@@ -310,7 +310,7 @@ impl<'j, 'p> Space<'j, 'p> {
     /// Writes go into the queue, or get what an absent socket gives.
     fn fed(&mut self, feed: Feed, mark: Option<u32>) -> Built {
         let absent = Verdict::of_absent(&self.joint.tables.sockets[feed.socket]);
-        let moved = self.terminal(Verdict::Feed(feed), mark)?;
+        let moved = self.terminal(self.joint.feed(feed), mark)?;
         let absent = self.terminal(absent, mark)?;
         let there = self.held(feed.socket)?;
         self.store.ite(there, moved, absent)

@@ -41,14 +41,15 @@ pub(super) struct Telling<'a, 'j, 'p> {
 /// Why nothing can be told.
 #[derive(Debug)]
 pub(super) enum Untold {
-    Budget(BudgetExceeded),
+    /// It would take too much room, or too long.
+    Budget,
     /// The reference meaning says something else: a bug in sockc.
     Bug(String),
 }
 
 impl From<BudgetExceeded> for Untold {
-    fn from(exceeded: BudgetExceeded) -> Self {
-        Self::Budget(exceeded)
+    fn from(_: BudgetExceeded) -> Self {
+        Self::Budget
     }
 }
 
@@ -265,14 +266,7 @@ impl Telling<'_, '_, '_> {
 
     /// What a policy decided, with shared ids.
     fn shared(&self, which: Which, found: &Decision) -> Disposition {
-        let ids = &self.space.joint.side(which).ids;
-        let verdict = match found.verdict {
-            Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
-            Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
-            Verdict::Feed(feed) => Verdict::Feed(ids.feed(feed)),
-            Verdict::Allow | Verdict::Drop | Verdict::Reject => found.verdict,
-        };
+        let verdict = self.space.joint.verdict(which, found.verdict);
         Disposition {
             verdict,
             mark: found.mark,
@@ -360,8 +354,7 @@ fn undecided(joint: &Joint<'_>, topic: Topic) -> Words {
 
 /// A socket by its name; with where it comes from, if the other policy has another of this name.
 fn socket_words(joint: &Joint<'_>, socket: &Socket) -> String {
-    let same_name = joint.tables.sockets.values();
-    match same_name.filter(|other| other.name == socket.name).count() {
+    match joint.receivers_named(&socket.name) {
         1 => socket.words(),
         _ => socket.words_in_full(),
     }

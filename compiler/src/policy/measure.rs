@@ -33,6 +33,18 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// Whether the same packets fit: `60 packets/minute` is `1 packets/second`.
+    #[must_use]
+    pub fn is_as(&self, other: &Self) -> bool {
+        let tokens = |rate: &Self, period: u32| u128::from(rate.count) * u128::from(period);
+        let rest = |rate: &Self| Self {
+            count: 1,
+            period: 1,
+            ..*rate
+        };
+        tokens(self, other.period) == tokens(other, self.period) && rest(self) == rest(other)
+    }
+
     /// The longest packet that a full bucket has tokens for; `None` where the unit does not count lengths, and of what processes
     /// do: only the bucket is told how much they write.
     #[must_use]

@@ -197,3 +197,20 @@ fn edits_whose_changes_are_not_told_are_counted() {
     );
     assert!(shown.lines().count() < 20, "{shown}");
 }
+
+/// An edit without a described change is shown all the same where all are asked for.
+#[test]
+fn what_would_take_too_long_to_describe_is_no_promise_of_all() {
+    let mut report = fixtures::one();
+    let scope = &mut report.scopes[0];
+    scope.edits = vec![fixtures::edited(); 2];
+    (scope.untold, scope.undescribed) = (499, 499);
+    let shown = plain(&report);
+    let more = "and 499 more changes, which it would take too long to describe";
+    assert!(shown.contains(more), "{shown}");
+    assert!(
+        shown.contains("has an effect that it would take too long to describe"),
+        "{shown}"
+    );
+    assert!(!shown.contains("(--all"), "{shown}");
+}

@@ -3,7 +3,6 @@
 //! Takes where to listen, and reads the numbers when somebody asks. Not here: connections ([`super::serve`]), and what numbers
 //! there are.
 
-use std::env;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -18,11 +17,10 @@ use super::gather::{Gathered, Which, gather};
 use super::serve::serve;
 use crate::cli::{Door, Form, NOT_LOOPBACK};
 use crate::exit::Exit;
+use crate::machine::handed;
 use crate::machine::refused;
 use crate::output::Output;
 
-/// The first descriptor that systemd hands over.
-const FIRST: i32 = 3;
 /// How many may wait until they are accepted.
 const WAITING: i32 = 1024;
 
@@ -124,31 +122,10 @@ fn unix(path: &Path, mode: u32) -> Result<Doors, Opened> {
     })
 }
 
-/// The sockets that systemd, or whoever speaks its protocol, handed to this command.
+/// The sockets that were handed to this command.
 fn handed_over() -> Result<Vec<Socket>, String> {
-    let variable = |name: &str| env::var(name).ok();
-    let count = count(
-        variable("LISTEN_FDS").as_deref(),
-        variable("LISTEN_PID").as_deref(),
-        std::process::id(),
-    )?;
-    (FIRST..FIRST + count).map(one_handed_over).collect()
-}
-
-fn count(descriptors: Option<&str>, process: Option<&str>, own: u32) -> Result<i32, String> {
-    let descriptors = descriptors.ok_or(
-        "no sockets were handed over: LISTEN_FDS is not set; start the command by systemd or systemd-socket-activate, or name an address",
-    )?;
-    if process.is_some_and(|process| process.parse() != Ok(own)) {
-        return Err("LISTEN_PID names another process, so the sockets are not for this command; start it by `exec`".into());
-    }
-    let count = descriptors
-        .parse()
-        .ok()
-        .filter(|count| (1..=64).contains(count));
-    count.ok_or_else(|| {
-        format!("LISTEN_FDS is `{descriptors}`; it must be the number of sockets, from 1 to 64")
-    })
+    let descriptors = handed::descriptors("name an address")?;
+    descriptors.map(one_handed_over).collect()
 }
 
 /// What others could reach is refused here as it is on the command line.
@@ -245,21 +222,6 @@ impl Readings {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sockets_are_handed_over_to_this_process_alone() {
-        assert_eq!(count(Some("2"), Some("7"), 7), Ok(2));
-        assert_eq!(count(Some("1"), None, 7), Ok(1));
-        assert!(count(None, None, 7).is_err());
-        assert!(
-            count(Some("1"), Some("8"), 7)
-                .unwrap_err()
-                .contains("LISTEN_PID")
-        );
-        for wrong in ["", "0", "-1", "65", "x"] {
-            assert!(count(Some(wrong), None, 7).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn what_others_could_reach_is_not_taken() {

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Component, Path, PathBuf};
 
-use sockc_compiler::files::Texts;
+use sockc_compiler::files::{Texts, normal};
 use sockc_compiler::pipeline;
 use sockc_grammar::source::SourceMap;
 
@@ -205,21 +205,6 @@ fn relative(base: &Path, path: &Path) -> Option<PathBuf> {
             .skip(common)
             .fold(up, |all, one| all.join(one)),
     )
-}
-
-/// The path without `.`, and without `..` behind names.
-fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir if normal.file_name().is_some() => {
-                normal.pop();
-            }
-            other => normal.push(other),
-        }
-    }
-    normal
 }
 
 #[cfg(test)]

@@ -233,14 +233,7 @@ impl Checking<'_, '_> {
                 mark: None,
             };
         };
-        let ids = &self.joint.side(which).ids;
-        let verdict = match decision.verdict {
-            Verdict::Redirect(socket) => Verdict::Redirect(ids.sockets[socket]),
-            Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
-            Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
-            Verdict::Feed(feed) => Verdict::Feed(ids.feed(feed)),
-            other => other,
-        };
+        let verdict = self.joint.verdict(which, decision.verdict);
         Disposition {
             verdict,
             mark: decision.mark,

@@ -52,6 +52,65 @@ fn another_queue_is_a_change() {
     let absent = changed(&old.replace("registered", "registered if absent drop"));
     let refused = "reject -> drop: send from group pods to 10.0.0.9:53 if sock cache absent";
     assert!(absent.contains(refused), "{absent}");
+    assert!(!absent.contains("-> redirect"), "{absent}");
+}
+
+/// What an absent socket gives is no other receiver.
+#[test]
+fn a_redirect_whose_absent_socket_gives_something_else_does_not_move() {
+    let old = "default in drop
+        socket proxy = registered
+        redirect tcp to 3.3.3.3:80 to sock proxy";
+    let new = lines(old, &old.replace("registered", "registered if absent drop"));
+    let refused =
+        "reject -> drop: tcp to 3.3.3.3:80 if sock proxy absent and no socket established";
+    assert!(
+        matches!(new.as_slice(), [one] if one.starts_with(refused)),
+        "{new:#?}"
+    );
+    // Another declaration of the same name is another receiver.
+    let elsewhere = lines(old, &old.replace("registered", "tcp listen 127.0.0.1:80"));
+    assert!(elsewhere.concat().contains("-> redirect"), "{elsewhere:#?}");
+}
+
+#[test]
+fn a_rate_that_is_written_otherwise_is_the_same() {
+    let old = "default in drop\nallow tcp to any:80 up to 60 packets/minute";
+    let impact = |new: &str| between(old, &old.replace("60 packets/minute", new)).edits[0].clone();
+    assert_eq!(impact("1 packets/second").impact, Impact::None(None));
+    assert_eq!(impact("3_600 packets/hour").impact, Impact::None(None));
+    for other in [
+        "61 packets/minute",
+        "2 packets/second",
+        "1 packets/second burst 2",
+        "60 packets/minute per source",
+    ] {
+        assert_eq!(impact(other).impact, Impact::Rate, "{other}");
+    }
+}
+
+/// However many changes there is time to describe, all of them were found, and are counted.
+#[test]
+fn what_there_is_no_time_to_describe_was_found_all_the_same() {
+    let rules = |verdict: &str| -> String {
+        let rule = |number| format!("{verdict} tcp from 10.{number}.0.0/16 to any:{number}\n");
+        (1..120).map(rule).collect()
+    };
+    let old = policy(&format!("default in reject\n{}", rules("allow")));
+    let new = policy(&format!("default in reject\n{}", rules("drop")));
+    let mut seen = 0;
+    for options in bounds(1_000, 60) {
+        let report = compare(&old, &new, options, &mut Silent);
+        let scope = &report.scopes[0];
+        if scope.undescribed == 0 {
+            continue;
+        }
+        seen += usize::from(report.is_complete());
+        let all = scope.changes.len() + scope.untold;
+        assert!(!report.is_complete() || all == 119, "{options:?}: {all}");
+        assert_eq!(scope.untold, scope.undescribed);
+    }
+    assert!(seen > 0);
 }
 
 /// The changes of a host whose text is edited in one place.
