@@ -488,3 +488,38 @@ fn a_guard_is_asked_of_what_comes_back() {
     );
     assert_eq!(scene.numbers().1, Some(2));
 }
+
+#[test]
+fn what_is_on_trial_is_said_to_be() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new("trial");
+    scene.apply(1, &[]);
+    scene.apply(2, &["--confirm", "1h"]);
+    let table = scene.must(&["history"]);
+    assert!(table.stdout.contains("2 (on trial)"), "{}", table.stdout);
+    assert!(!table.stdout.contains("in force"), "{}", table.stdout);
+    let until = "it waits to be confirmed: `sockc confirm`";
+    assert!(table.stderr.contains(until), "{}", table.stderr);
+    let json = scene.history();
+    assert_eq!(
+        (&json["in_force"], &json["trial"]["fallback"]),
+        (&2.into(), &1.into())
+    );
+    let status = scene.must(&["status"]).stdout;
+    assert!(status.contains(until), "{status}");
+    for refused in [&["apply", "--running"][..], &["unload"], &["rollback", "1"]] {
+        let ran = scene.sockc(refused);
+        assert_eq!(ran.code, Some(4), "{refused:?}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains("is in force on trial"),
+            "{}",
+            ran.stderr
+        );
+    }
+    scene.must(&["confirm"]);
+    let table = scene.must(&["history"]).stdout;
+    assert!(table.contains("2 (in force)"), "{table}");
+    assert_eq!(scene.history()["trial"], Value::Null);
+}

@@ -14,6 +14,8 @@ const TESTS: &[Narrow] = &[
     (Compiler, "diff::tests::oracle diff::tests::examples"),
 ];
 
+const WORDS: &[Narrow] = &[(Compiler, "diff::tests::words")];
+
 const WIDE: &[Narrow] = &[(Compiler, "diff::tests::oracle::who_decides")];
 
 const GROUPS: &[Narrow] = &[(Compiler, "diff::tests::groups")];
@@ -167,5 +169,33 @@ pub(super) const FAULTS: &[Fault] = &[
         "self.candidates(Direction::In, header)",
         "self.candidates(Direction::Out, header)",
         WIDE,
+    ),
+    fault(
+        2090,
+        "compiler/src/diff/joint.rs",
+        "Verdict::Redirect(self.receivers[socket])",
+        "Verdict::Redirect(if FAULT { socket } else { self.receivers[socket] })",
+        WORDS,
+    ),
+    fault(
+        2091,
+        SCOPE,
+        "told.undescribed += 1;",
+        "told.undescribed += usize::from(!FAULT);",
+        WORDS,
+    ),
+    fault(
+        2092,
+        "compiler/src/diff/edits.rs",
+        "one.is_as(other)",
+        "one == other",
+        WORDS,
+    ),
+    fault(
+        2093,
+        "compiler/src/policy/measure.rs",
+        "tokens(self, other.period) == tokens(other, self.period)",
+        "true",
+        WORDS,
     ),
 ];

@@ -81,4 +81,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "filter(|_| !FAULT && generation == now)",
         &[(Verbs, "generations::five")],
     ),
+    fault(
+        2094,
+        "src/verbs/history.rs",
+        "(true, Some(_)) => \" (on trial)\"",
+        "(true, Some(_)) => \" (in force)\"",
+        &[(Verbs, "generations::what_is_on_trial")],
+    ),
 ];
