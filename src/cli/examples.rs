@@ -60,6 +60,7 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk
   sockc apply edge.plan --yes
   sockc apply edge.sk --confirm 60s
+  sockc apply edge.sk --lock-me-out --confirm 3m
   sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
 

@@ -27,6 +27,7 @@ mod inherited;
 mod interfaces;
 mod live;
 mod loading;
+mod lockout;
 mod members;
 mod named;
 mod objects;
