@@ -72,6 +72,12 @@ pub(super) const CONFIRM: &str = "Examples:
 
 More: docs/commands.md";
 
+pub(super) const DOCTOR: &str = "Examples:
+  sockc doctor
+  sockc doctor --netns blue --json
+
+More: docs/commands.md";
+
 pub(super) const STATUS: &str = "Examples:
   sockc status
   sockc status --netns blue --json

@@ -14,6 +14,7 @@ mod changing;
 mod connected;
 mod crafted;
 mod destinations;
+mod doctor;
 mod elsewhere;
 mod expecting;
 mod explaining;

@@ -1,9 +1,10 @@
-//! Faults in what is found out of the SSH connection that a command comes over, and in what becomes of the command.
+//! Faults in what is found out of the SSH connection that a command comes over, and of a machine, and in what becomes of the command.
 
-use super::Suite::{Command, Verbs};
+use super::Suite::{Command, Runtime, Verbs};
 use super::{Fault, fault};
 
 const JUDGE: &str = "src/policies/lockout/judge.rs";
+const CHECKS: &str = "src/verbs/doctor/checks.rs";
 const PACKETS: &str = "src/policies/lockout/packets.rs";
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -111,5 +112,40 @@ pub(super) const FAULTS: &[Fault] = &[
         "match (looked.cuts(), wanted) {",
         "match (looked.cuts(), FAULT || wanted) {",
         &[(Verbs, "lockout::a_variable_with")],
+    ),
+    fault(
+        2020,
+        "runtime/src/health.rs",
+        "(word(\"policy\") == \"drop\").then(",
+        "(FAULT || word(\"policy\") == \"drop\").then(",
+        &[(Runtime, "health::tests::chains_that_drop")],
+    ),
+    fault(
+        2021,
+        CHECKS,
+        "Some(version) if version < OLDEST =>",
+        "Some(version) if !FAULT && version < OLDEST =>",
+        &[(Command, "checks::tests::numbers_of_kernels")],
+    ),
+    fault(
+        2022,
+        CHECKS,
+        "filter(|(has, ..)| !has(features))",
+        "filter(|(has, ..)| !FAULT && !has(features))",
+        &[(Command, "checks::tests::each_thing")],
+    ),
+    fault(
+        2023,
+        "src/verbs/doctor/running.rs",
+        "(number > 0).then(",
+        "(!FAULT && number > 0).then(",
+        &[(Verbs, "doctor::a_sound_machine")],
+    ),
+    fault(
+        2024,
+        "src/verbs/doctor.rs",
+        "let ends = found.iter().map(|one| one.ends).max();",
+        "let ends = found.iter().map(|one| one.ends).filter(|_| !FAULT).max();",
+        &[(Verbs, "doctor::what_is_missing")],
     ),
 ];
