@@ -115,6 +115,9 @@ pub(crate) enum Verb {
     /// Keep what `apply --confirm` has put in force
     #[command(after_help = examples::CONFIRM)]
     Confirm(Confirm),
+    /// Say what of this machine matters to sockc, and what to do where something is not as it should be
+    #[command(after_help = examples::DOCTOR)]
+    Doctor(Deployment),
     /// Show what is in force
     #[command(after_help = examples::STATUS)]
     Status(Deployment),

@@ -13,7 +13,8 @@ pub(crate) enum Exit {
     Differs = 2,
     /// The kernel or the machine refused.
     Refused = 3,
-    /// The policy violates a guard, a trial is in the way or over, or there is nothing to go back to.
+    /// The policy violates a guard, or would cut the SSH connection that the command comes over; a trial is in the way or over; or
+    /// there is nothing to go back to.
     Guard = 4,
     /// What runs is not what sockc left.
     Changed = 5,

@@ -21,9 +21,9 @@ use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
-    apply, check, compile, completions, confirm, counters, diff, explain, explain_code, fmt,
-    history, import, man, map, metrics, plan, rollback, set, show, socket, status, test, trial,
-    unload,
+    apply, check, compile, completions, confirm, counters, diff, doctor, explain, explain_code,
+    fmt, history, import, man, map, metrics, plan, rollback, set, show, socket, status, test,
+    trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -65,6 +65,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Plan(arguments) => plan::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Confirm(arguments) => confirm::run(arguments, output),
+        Verb::Doctor(arguments) => doctor::run(arguments, output),
         Verb::Status(arguments) => status::run(arguments, output),
         Verb::Counters(arguments) => counters::run(arguments, output),
         Verb::History(arguments) => history::run(arguments, output),

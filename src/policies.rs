@@ -4,5 +4,6 @@ pub(crate) mod compiled;
 pub(crate) mod guards;
 pub(crate) mod kept;
 pub(crate) mod lints;
+pub(crate) mod lockout;
 pub(crate) mod outside;
 pub(crate) mod ready;

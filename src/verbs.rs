@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod confirm;
 pub(crate) mod counters;
 pub(crate) mod diff;
+pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod explain_code;
 pub(crate) mod fmt;

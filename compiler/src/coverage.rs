@@ -14,7 +14,7 @@ use crate::resolve::globs::combinations;
 
 /// Whether a policy is on the interface of this name.
 #[must_use]
-pub(crate) fn is_on(policy: &Policy, interface: &str) -> bool {
+pub fn is_on(policy: &Policy, interface: &str) -> bool {
     let mut patterns = policy.interfaces.iter();
     policy.interfaces.is_empty() || patterns.any(|pattern| glob::matches(pattern, interface))
 }

@@ -21,7 +21,7 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `apply`; `health` uses `sys` and `probe` alone.
 
 mod active;
 mod apply;
@@ -34,6 +34,7 @@ mod delivery;
 mod elsewhere;
 mod error;
 mod groups;
+mod health;
 mod history;
 mod hook;
 mod keeper;
@@ -68,6 +69,7 @@ pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
+pub use health::{CardHealth, Chain, Health, health};
 pub use history::{Generation, History, Kept as KeptGeneration, Unreadable, before, history, kept};
 pub use hook::Means;
 pub use keeper::{Kept, keep_pairs};
@@ -96,6 +98,7 @@ pub use sockets::ends::{EndHeld, EndPhase, EndState};
 pub use sockets::handover::Handover;
 pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
+pub use sockets::reached::{Arrival, Ends, Reached, answers, reached};
 pub use sockets::registered::{
     Held, Refreshed, Registered, SlotKind, socket_destinations, socket_ends, socket_list,
     socket_refresh, socket_register, socket_replace, socket_unregister, socket_withdraw,

@@ -18,6 +18,7 @@ mod of_process;
 mod open;
 pub(crate) mod owners;
 pub(crate) mod places;
+pub(crate) mod reached;
 pub(crate) mod refill;
 pub(crate) mod registered;
 pub(crate) mod since;

@@ -60,6 +60,7 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk
   sockc apply edge.plan --yes
   sockc apply edge.sk --confirm 60s
+  sockc apply edge.sk --lock-me-out --confirm 3m
   sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
 
@@ -68,6 +69,12 @@ More: docs/commands.md, docs/interfaces.md";
 pub(super) const CONFIRM: &str = "Examples:
   sockc confirm
   sockc confirm --same-connection
+
+More: docs/commands.md";
+
+pub(super) const DOCTOR: &str = "Examples:
+  sockc doctor
+  sockc doctor --netns blue --json
 
 More: docs/commands.md";
 

@@ -23,6 +23,9 @@ pub(crate) struct Rollback {
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
+    /// Put it in force though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
 }
 
 /// Why something is put in force.

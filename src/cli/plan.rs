@@ -51,6 +51,9 @@ pub(crate) struct Apply {
     /// Put it in force for good, over SSH too
     #[arg(long, conflicts_with = "confirm")]
     pub(crate) no_confirm: bool,
+    /// Put it in force though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
 }
 
 /// Where a policy is to be put in force, and what it must keep to.

@@ -4,8 +4,9 @@
 //! names both ends, and since when the outermost process with it runs: that is as old as the login.
 
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 
-use sockc_runtime::Connection;
+use sockc_runtime::{Connection, Ends};
 
 /// What sshd sets.
 const NAME: &[u8] = b"SSH_CONNECTION=";
@@ -36,6 +37,34 @@ pub(crate) fn connection() -> Option<Connection> {
     found
 }
 
+/// The ends that `SSH_CONNECTION` names: the client's address and port, the server's address and port; `None` where it is
+/// something else. An IPv6 address of one wire has its interface behind a `%`.
+pub(crate) fn ends(text: &str) -> Option<Ends> {
+    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let [client, client_port, server, server_port] = words[..] else {
+        return None;
+    };
+    let (client, far) = address(client)?;
+    let (server, near) = address(server)?;
+    let port = |word: &str| word.parse().ok().filter(|port: &u16| *port > 0);
+    let ends = Ends {
+        local: SocketAddr::new(server, port(server_port)?),
+        remote: SocketAddr::new(client, port(client_port)?),
+        zone: near.or(far).map(str::to_owned),
+    };
+    (client.is_ipv4() == server.is_ipv4()).then_some(ends)
+}
+
+/// An address and its interface.
+fn address(word: &str) -> Option<(IpAddr, Option<&str>)> {
+    let (address, zone) = match word.split_once('%') {
+        Some((address, zone)) => (address, Some(zone)),
+        None => (word, None),
+    };
+    let address: IpAddr = address.parse().ok()?;
+    Some((address.to_canonical(), zone))
+}
+
 /// The connection of a process.
 fn of(process: &str) -> Option<String> {
     let environment = fs::read(format!("/proc/{process}/environ")).ok()?;
@@ -64,6 +93,45 @@ fn parent(process: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_are_read_or_nothing_is() {
+        let read = |text| {
+            let ends = ends(text)?;
+            let zone = ends.zone.unwrap_or_default();
+            Some(format!("{} {} {zone}", ends.remote, ends.local))
+        };
+        for (text, is) in [
+            (
+                "192.0.2.7 51022 192.0.2.1 22",
+                "192.0.2.7:51022 192.0.2.1:22 ",
+            ),
+            (
+                "::ffff:192.0.2.7 51022 192.0.2.1 22",
+                "192.0.2.7:51022 192.0.2.1:22 ",
+            ),
+            (
+                "fe80::2%eth0 51022 fe80::1%eth0 22",
+                "[fe80::2]:51022 [fe80::1]:22 eth0",
+            ),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(is));
+        }
+        for rubbish in [
+            "",
+            "192.0.2.7 51022 192.0.2.1",
+            "192.0.2.7 51022 192.0.2.1 22 more",
+            "192.0.2.7 51022 192.0.2.1 0",
+            "192.0.2.7 65536 192.0.2.1 22",
+            "192.0.2.7 -1 192.0.2.1 22",
+            "192.0.2.7 51022 2001:db8::1 22",
+            "%eth0 51022 %eth0 22",
+            "UNKNOWN 65535 UNKNOWN 65535",
+            "\u{fffd}\u{1b}[2J",
+        ] {
+            assert_eq!(read(rubbish), None, "{rubbish}");
+        }
+    }
 
     #[test]
     fn a_process_began_after_the_one_that_started_it() {

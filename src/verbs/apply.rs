@@ -1,5 +1,6 @@
 //! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
 
+mod cut_off;
 mod running;
 
 use std::path::Path;
@@ -158,6 +159,7 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     };
     let manifest = &ready.manifest;
     output.watch().clear();
+    cut_off::refuse(ready, &options, arguments.lock_me_out, output)?;
     if let Origin::Plan(about) = &ready.origin {
         output.note(format!("the plan: {}", about.summary));
     }

@@ -39,6 +39,7 @@ use crate::machine::others::{self, Near};
 use crate::machine::refused;
 use crate::output::Output;
 use crate::policies::guards::{ending, judge};
+use crate::policies::lockout::{self, Lockout};
 use crate::policies::ready::{Origin, Ready, digest};
 use crate::replay::Replayed;
 pub(crate) use preview::preview;
@@ -58,6 +59,8 @@ pub(crate) struct Planned<'a> {
     guarded: Option<Guarded>,
     /// What becomes of recorded packets, if that is asked for.
     replayed: Option<Replayed>,
+    /// What becomes of the SSH connection that the command comes over.
+    lockout: Lockout,
     /// Policies of other network namespaces that hold for groups: for those of both policies, and where nothing is in force in
     /// this one, for any; nothing where that is not known.
     others: Option<Vec<others::Row>>,
@@ -124,6 +127,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         report,
         guarded,
         replayed,
+        lockout: lockout::look(&new, &options),
         others,
         notes: notes.iter().map(|note| output.suggested(note)).collect(),
     };
@@ -131,6 +135,9 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         output.note(note);
     }
     for note in local::notes(&new, &options) {
+        output.note(note);
+    }
+    for note in planned.lockout.notes() {
         output.note(note);
     }
     finish(&planned, arguments, &options, output)

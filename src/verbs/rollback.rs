@@ -84,6 +84,7 @@ fn roll_back(
         yes: arguments.yes,
         confirm: None,
         no_confirm: true,
+        lock_me_out: arguments.lock_me_out,
     };
     match Ready::of_kept(now, kept, &again.subject, output) {
         Ok(ready) => apply::once(&ready, &again, output),

@@ -27,6 +27,7 @@ mod interpret;
 mod interrupted;
 mod live;
 mod loading;
+mod lockout;
 mod lower;
 mod meaning;
 mod members;
@@ -172,6 +173,7 @@ pub(crate) fn all() -> Vec<Fault> {
         spared::FAULTS,
         live::FAULTS,
         loading::FAULTS,
+        lockout::FAULTS,
         standing::FAULTS,
         calls::FAULTS,
         passes::FAULTS,

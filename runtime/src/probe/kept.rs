@@ -8,7 +8,9 @@ use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
+use nix::unistd::{AccessFlags, access, geteuid};
 use sockc_compiler::artifact::BUILD;
 
 use super::{Features, probe};
@@ -59,6 +61,24 @@ pub fn keep_features(features: Features) {
         // What the kernel refused once may have been want of memory: only what it says twice is kept. Whoever cannot write there only asks the kernel again.
         let _ = write(Path::new(FOLDER), &text);
     }
+}
+
+/// Since when what was found is kept, if it is.
+pub(crate) fn since() -> Option<SystemTime> {
+    let place = place();
+    parse(&read(&place)?, &head()?)?;
+    fs::metadata(place).ok()?.modified().ok()
+}
+
+/// Whether it can be kept; `None` where only root may.
+pub(crate) fn is_writable() -> Option<bool> {
+    let folder = Path::new(FOLDER);
+    let there = match folder.exists() {
+        true => folder,
+        false => folder.parent()?,
+    };
+    let may = geteuid().is_root();
+    may.then(|| access(there, AccessFlags::W_OK).is_ok())
 }
 
 fn place() -> PathBuf {

@@ -38,7 +38,8 @@ pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>,
     })
 }
 
-fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
+/// Whether an address is local, in the calling thread's namespace.
+pub(super) fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
     let mut message = RouteMessage::default();
     let (family, bits) = match address {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),

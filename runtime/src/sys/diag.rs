@@ -38,6 +38,11 @@ const TRANSPARENT: u8 = if cfg!(target_endian = "little") {
 /// The states that matter, `TCP_LISTEN` and `TCP_CLOSE`, as bits.
 const LISTEN: u32 = 1 << 10;
 const CLOSE: u32 = 1 << 7;
+/// `TCP_ESTABLISHED`, as a number, and where an answer has the state.
+const ESTABLISHED: u8 = 1;
+const STATE: usize = 1;
+/// The cookie that stands for any socket (`INET_DIAG_NOCOOKIE`).
+pub(crate) const ANY_COOKIE: u64 = u64::MAX;
 /// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`: nobody has a descriptor of these.
 const NOBODYS: u32 = 1 << 6 | 1 << 12;
 
@@ -180,6 +185,22 @@ impl Teller {
             Some((_, body, _)) => Err(refusal(body)),
             None => Err(io::Error::from_raw_os_error(libc::EIO)),
         }
+    }
+}
+
+/// Whether a TCP connection is there, in the calling thread's namespace.
+pub(crate) fn is_established(asked: &Asked) -> io::Result<bool> {
+    let socket = connected()?;
+    socket.send(&question(asked), 0)?;
+    let (answer, _) = again(|| socket.recv_from_full())?;
+    match message(&answer) {
+        // Where there is none, the answer is a socket that listens, or that there is nothing.
+        Some((BY_FAMILY, body, _)) => Ok(body.get(STATE) == Some(&ESTABLISHED)),
+        Some((_, body, _)) => match refusal(body) {
+            none if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+            cause => Err(cause),
+        },
+        None => Err(io::Error::from_raw_os_error(libc::EIO)),
     }
 }
 

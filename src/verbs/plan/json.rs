@@ -14,6 +14,7 @@ use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
 use crate::machine::others;
 use crate::policies::guards::{self, Row};
+use crate::policies::lockout;
 use crate::replay;
 
 /// The format's name.
@@ -38,6 +39,9 @@ pub(super) struct Json<'a> {
     body: Body<'a>,
     kernel: Kernel<'a>,
     guards: Vec<Row<'a>>,
+    /// What becomes of the SSH connection that the command comes over; left out where it comes over none, or that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ssh: Option<lockout::Row<'a>>,
     /// Where the plan was saved.
     saved: Option<String>,
     /// What becomes of recorded packets, if that is asked for.
@@ -178,6 +182,7 @@ impl<'a> Json<'a> {
                 .as_ref()
                 .map(guards::rows)
                 .unwrap_or_default(),
+            ssh: planned.lockout.row(),
             saved: saved.map(|path| path.display().to_string()),
             replay: planned.replayed.as_ref().map(replay::Json::new),
         }

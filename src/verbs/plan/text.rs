@@ -43,6 +43,9 @@ pub(super) fn text(
     }
     noticed(&planned.report, planned.forecast, &mut page);
     guards(planned, &mut page);
+    if let Some(words) = planned.lockout.planned() {
+        let _ = writeln!(page, "\nssh\n  {words}");
+    }
     let _ = writeln!(page, "\n{}", last(planned));
     page
 }

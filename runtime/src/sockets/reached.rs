@@ -1,0 +1,322 @@
+//! How the packets of a TCP connection come to this machine: by which interfaces, and who is there to take them.
+//!
+//! Takes the ends of a connection; asks the kernel for its socket (`sock_diag(7)`), for the route of what answers it, and for what
+//! lies below the interface of that route. Changes nothing. Packets may come by another interface than that by which answers
+//! leave: no kernel tells. Not here: what a policy says of them.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+use netlink_packet_core::NetlinkPayload;
+use netlink_packet_route::link::{
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
+};
+use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+use netlink_sys::Socket;
+use nix::net::if_::if_nametoindex;
+use sockc_compiler::protocol::IpProtocol;
+
+use super::local::is_local;
+use crate::error::{Error, at};
+use crate::options::Options;
+use crate::session;
+use crate::sys::{diag, route};
+
+/// So many interfaces may lie below each other.
+const DEPTH: usize = 8;
+
+/// A TCP connection, from the side that was connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// This side.
+    pub local: SocketAddr,
+    /// The other side.
+    pub remote: SocketAddr,
+    /// The interface of addresses that are for one wire only, by its name or its number.
+    pub zone: Option<String>,
+}
+
+/// What this machine knows of a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Whether it is there, in the network namespace.
+    pub connected: bool,
+    /// Whether its address of this side is one of this machine.
+    pub local: bool,
+    /// The addresses at which TCP sockets listen.
+    pub listeners: Vec<SocketAddr>,
+    /// By which interfaces its packets come: each that could be, where no route says.
+    pub ways: Vec<Arrival>,
+    /// Whether a route says so.
+    pub routed: bool,
+}
+
+impl Reached {
+    /// Whether somebody listens where a connection goes.
+    #[must_use]
+    pub fn listens(&self, ends: &Ends) -> bool {
+        self.listeners.iter().any(|one| answers(*one, ends.local))
+    }
+
+    /// Whether a connection is of this network namespace, or a new one to the same address would be.
+    #[must_use]
+    pub fn is_here(&self, ends: &Ends) -> bool {
+        self.connected || self.local && self.listens(ends)
+    }
+}
+
+/// Whether a socket that listens at an address takes connections to another one: one that listens at `::` may take those of
+/// IPv4 too.
+#[must_use]
+pub fn answers(listener: SocketAddr, local: SocketAddr) -> bool {
+    let any = listener.ip().is_unspecified();
+    let of_family = listener.is_ipv6() || local.is_ipv4();
+    listener.port() == local.port() && (listener.ip() == local.ip() || any && of_family)
+}
+
+/// An interface by which packets come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its name.
+    pub interface: String,
+    /// The tag that they have there.
+    pub vlan: Option<u16>,
+    /// Whether policies may be on it: frames have an Ethernet header.
+    pub is_ethernet: bool,
+    /// Whether they come in something else before they come by it, as out of a tunnel.
+    pub is_tunnel: bool,
+    /// The neighbour that hands them over there.
+    pub neighbour: IpAddr,
+}
+
+/// How a connection's packets come, in the network namespace of the options.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn reached(options: &Options, ends: &Ends) -> Result<Reached, Error> {
+    session::enter(options, |_| {
+        look(ends).map_err(at("find out how the packets of a connection come"))
+    })
+}
+
+fn look(ends: &Ends) -> io::Result<Reached> {
+    let socket = route::socket()?;
+    let links = links(&socket)?;
+    let zone = ends.zone.as_deref().and_then(numbered);
+    let connected = diag::is_established(&diag::Asked {
+        local: ends.local,
+        remote: ends.remote,
+        interface: zone.unwrap_or_default(),
+        cookie: diag::ANY_COOKIE,
+    })?;
+    let sockets = diag::open_sockets()?;
+    let listening = sockets.iter().filter(|one| one.protocol == IpProtocol::TCP);
+    let way = leaves_by(&socket, ends, zone)?;
+    let ways = match way {
+        Some((index, neighbour)) => below(&links, index, neighbour),
+        None => links
+            .iter()
+            .map(|link| arrival(link, None, ends.remote.ip()))
+            .collect(),
+    };
+    Ok(Reached {
+        connected,
+        local: is_local(&socket, ends.local.ip())?,
+        listeners: listening.map(|one| one.local).collect(),
+        routed: way.is_some(),
+        ways,
+    })
+}
+
+/// The number of an interface, which may be named by it.
+fn numbered(zone: &str) -> Option<u32> {
+    zone.parse().ok().or_else(|| if_nametoindex(zone).ok())
+}
+
+/// The interface by which answers leave, and the neighbour that takes them; `None` where there is no route.
+fn leaves_by(socket: &Socket, ends: &Ends, zone: Option<u32>) -> io::Result<Option<(u32, IpAddr)>> {
+    // An address that is not of this machine is none that a route can be asked for from.
+    if let Some(found) = ask(socket, ends, Some(ends.local.ip()), zone)? {
+        return Ok(Some(found));
+    }
+    ask(socket, ends, None, zone)
+}
+
+fn ask(
+    socket: &Socket,
+    ends: &Ends,
+    from: Option<IpAddr>,
+    zone: Option<u32>,
+) -> io::Result<Option<(u32, IpAddr)>> {
+    let mut message = RouteMessage::default();
+    let (family, bits) = match ends.remote.ip() {
+        IpAddr::V4(_) => (AddressFamily::Inet, 32),
+        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
+    };
+    message.header.address_family = family;
+    message.header.destination_prefix_length = bits;
+    let to = RouteAttribute::Destination(RouteAddress::from(ends.remote.ip()));
+    message.attributes.push(to);
+    if let Some(from) = from {
+        message.header.source_prefix_length = bits;
+        let from = RouteAttribute::Source(RouteAddress::from(from));
+        message.attributes.push(from);
+    }
+    message.attributes.extend(zone.map(RouteAttribute::Oif));
+    match route::ask(socket, RouteNetlinkMessage::GetRoute(message), 0)? {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
+            Ok(hop(&route, ends.remote.ip()))
+        }
+        // No route, or one that refuses.
+        NetlinkPayload::Error(_) => Ok(None),
+        _ => Err(io::Error::other("an answer that is no route")),
+    }
+}
+
+fn hop(route: &RouteMessage, remote: IpAddr) -> Option<(u32, IpAddr)> {
+    let mut attributes = route.attributes.iter();
+    let index = attributes.find_map(|one| match one {
+        RouteAttribute::Oif(index) => Some(*index),
+        _ => None,
+    })?;
+    let mut attributes = route.attributes.iter();
+    let gateway = attributes.find_map(|one| match one {
+        RouteAttribute::Gateway(RouteAddress::Inet(one)) => Some(IpAddr::V4(*one)),
+        RouteAttribute::Gateway(RouteAddress::Inet6(one)) => Some(IpAddr::V6(*one)),
+        _ => None,
+    });
+    Some((index, gateway.unwrap_or(remote)))
+}
+
+fn links(socket: &Socket) -> io::Result<Vec<LinkMessage>> {
+    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
+    let found = route::list(socket, message)?.into_iter();
+    Ok(found
+        .filter_map(|one| match one {
+            RouteNetlinkMessage::NewLink(link) => Some(link),
+            _ => None,
+        })
+        .collect())
+}
+
+/// An interface and all that its packets pass before.
+fn below(links: &[LinkMessage], index: u32, neighbour: IpAddr) -> Vec<Arrival> {
+    let mut seen = BTreeSet::new();
+    let mut ways = Vec::new();
+    let mut next = vec![(index, None)];
+    for _ in 0..DEPTH {
+        let here: Vec<(&LinkMessage, Option<u16>)> = next
+            .iter()
+            .filter(|(index, _)| seen.insert(*index))
+            .filter_map(|(index, vlan)| {
+                let mut links = links.iter();
+                Some((links.find(|link| link.header.index == *index)?, *vlan))
+            })
+            .collect();
+        ways.extend(
+            here.iter()
+                .map(|(link, vlan)| arrival(link, *vlan, neighbour)),
+        );
+        next = here
+            .iter()
+            .flat_map(|(link, vlan)| lower(links, link, *vlan))
+            .collect();
+    }
+    ways
+}
+
+/// What lies directly below an interface: the ports of a bridge or bond, and what a VLAN or a macvlan is on.
+fn lower(links: &[LinkMessage], upper: &LinkMessage, vlan: Option<u16>) -> Vec<(u32, Option<u16>)> {
+    let on = match kind(upper) {
+        Some(InfoKind::Vlan) => on(upper).map(|index| (index, tag(upper))),
+        Some(InfoKind::MacVlan | InfoKind::IpVlan) => on(upper).map(|index| (index, vlan)),
+        _ => None,
+    };
+    // What is in a VRF is no port: packets come by it alone.
+    let has_ports = !matches!(kind(upper), Some(InfoKind::Vrf));
+    let ports = links
+        .iter()
+        .filter(|link| has_ports && controller(link) == Some(upper.header.index));
+    let ports = ports.map(|link| (link.header.index, vlan));
+    on.into_iter().chain(ports).collect()
+}
+
+fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival {
+    let layer = link.header.link_layer_type;
+    let is_loopback = layer == LinkLayerType::Loopback;
+    let is_ethernet = layer == LinkLayerType::Ether || is_loopback;
+    let is_wrapped = matches!(
+        kind(link),
+        Some(
+            InfoKind::Vxlan
+                | InfoKind::GreTap
+                | InfoKind::GreTap6
+                | InfoKind::Geneve
+                | InfoKind::Tun
+        )
+    );
+    Arrival {
+        interface: name(link).to_owned(),
+        vlan,
+        is_ethernet,
+        is_tunnel: !is_ethernet || is_wrapped,
+        neighbour,
+    }
+}
+
+fn name(link: &LinkMessage) -> &str {
+    let mut attributes = link.attributes.iter();
+    let name = attributes.find_map(|one| match one {
+        LinkAttribute::IfName(name) => Some(name.as_str()),
+        _ => None,
+    });
+    name.unwrap_or_default()
+}
+
+/// The interface that another one is on, in the same namespace.
+fn on(link: &LinkMessage) -> Option<u32> {
+    let mut attributes = link.attributes.iter();
+    let is_elsewhere = attributes.any(|one| matches!(one, LinkAttribute::LinkNetNsId(_)));
+    let mut attributes = link.attributes.iter();
+    let found = attributes.find_map(|one| match one {
+        LinkAttribute::Link(index) => Some(*index),
+        _ => None,
+    });
+    found.filter(|_| !is_elsewhere)
+}
+
+fn controller(link: &LinkMessage) -> Option<u32> {
+    let mut attributes = link.attributes.iter();
+    attributes.find_map(|one| match one {
+        LinkAttribute::Controller(index) => Some(*index),
+        _ => None,
+    })
+}
+
+fn facts(link: &LinkMessage) -> impl Iterator<Item = &LinkInfo> {
+    let attributes = link.attributes.iter();
+    attributes.flat_map(|one| match one {
+        LinkAttribute::LinkInfo(facts) => facts.as_slice(),
+        _ => &[],
+    })
+}
+
+fn kind(link: &LinkMessage) -> Option<&InfoKind> {
+    facts(link).find_map(|fact| match fact {
+        LinkInfo::Kind(kind) => Some(kind),
+        _ => None,
+    })
+}
+
+fn tag(link: &LinkMessage) -> Option<u16> {
+    facts(link).find_map(|fact| match fact {
+        LinkInfo::Data(InfoData::Vlan(said)) => said.iter().find_map(|one| match one {
+            InfoVlan::Id(tag) => Some(*tag),
+            _ => None,
+        }),
+        _ => None,
+    })
+}

@@ -1,0 +1,279 @@
+//! What a person reads of an SSH connection that a policy cuts, and what a policy would have to say.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use sockc_compiler::event::{Decider, Decision};
+use sockc_compiler::policy::{Action, AddressSet, Direction, Policy, Rule};
+use sockc_runtime::{Ends, Error};
+
+use super::judge::{Cut, Part};
+use super::{Lockout, Looked};
+
+/// The port that the language has a name for.
+const SSH: u16 = 22;
+/// The option that puts a policy in force all the same.
+const OPTION: &str = "--lock-me-out";
+/// So much of what an environment says is quoted.
+const QUOTED: usize = 80;
+
+impl Looked {
+    /// Whether something is cut.
+    pub(crate) fn cuts(&self) -> bool {
+        !self.found.cuts.is_empty()
+    }
+
+    fn has(&self, part: Part) -> bool {
+        let mut cuts = self.found.cuts.iter();
+        cuts.any(|cut| cut.part == part || cut.part == Part::Neighbour)
+    }
+
+    /// What becomes of both, after "would" or "will".
+    fn effect(&self) -> String {
+        let from = self.ends.remote.ip();
+        match (
+            self.has(Part::Established) && self.connected,
+            self.has(Part::New),
+        ) {
+            (true, true) => format!(
+                "cut the SSH connection that you are using, from {from}, and let no new one in from there"
+            ),
+            (true, false) => {
+                format!("cut the SSH connection that you are using, from {from}")
+            }
+            _ if self.connected => format!(
+                "let no new SSH connection in from {from}, though the one that you are using goes on"
+            ),
+            _ => format!("let no SSH connection in from {from}"),
+        }
+    }
+
+    /// Why the policy is not put in force, and what to do.
+    pub(crate) fn refusal(&self) -> String {
+        let mut words = format!("this would {}; nothing was changed", self.effect());
+        for cut in &self.found.cuts {
+            let _ = write!(words, "\n  {}", cut.words("would be"));
+        }
+        let first = self.found.cuts.first();
+        for line in first.into_iter().map(Cut::advice) {
+            let _ = write!(words, "\n  {line}");
+        }
+        let _ = write!(words, "\n  `{OPTION}` puts it in force all the same");
+        words
+    }
+
+    /// What will happen since somebody wants it so.
+    pub(crate) fn forced(&self, within: Option<Duration>) -> String {
+        let end = match within {
+            Some(within) => format!(
+                ", for {within:?}: what was in force before is again then, unless `sockc confirm` comes"
+            ),
+            None => ", and nothing takes it back by itself".to_owned(),
+        };
+        let cuts = self.found.cuts.iter();
+        let cuts: Vec<String> = cuts.map(|cut| cut.words("will be")).collect();
+        format!("this will {}{end}: {}", self.effect(), cuts.join("; "))
+    }
+
+    /// What `apply` would do, for a plan.
+    fn planned(&self) -> String {
+        let mut words = format!(
+            "this would {}: `sockc apply` refuses it without {OPTION}",
+            self.effect()
+        );
+        for cut in &self.found.cuts {
+            let _ = write!(words, "\n  {}", cut.words("would be"));
+        }
+        words
+    }
+
+    /// That nothing of it is cut.
+    fn goes_on(&self) -> String {
+        let Ends { local, remote, .. } = &self.ends;
+        match self.connected {
+            true => format!(
+                "the connection from {remote} to {local} goes on, and new ones from there get in"
+            ),
+            false => format!("new connections from {} to {local} get in", remote.ip()),
+        }
+    }
+}
+
+impl Lockout {
+    /// What a plan says.
+    pub(crate) fn planned(&self) -> Option<String> {
+        match self {
+            Self::Looked(looked) if looked.cuts() => Some(looked.planned()),
+            // What is not known is said for itself.
+            Self::Looked(looked) if looked.found.doubts.is_empty() => Some(looked.goes_on()),
+            _ => None,
+        }
+    }
+
+    /// What nobody knows.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match self {
+            Self::NoConnection => Vec::new(),
+            Self::NotLookedAt(why) => vec![why.clone()],
+            Self::Looked(looked) => looked.found.doubts.clone(),
+        }
+    }
+}
+
+impl Cut {
+    /// `a new connection: `tcp …` would be dropped by `…``
+    fn words(&self, verb: &str) -> String {
+        let Self {
+            packet,
+            interface,
+            fate,
+            by,
+            ..
+        } = self;
+        let on = match self.direction {
+            Direction::Out => "leaving by",
+            _ => "arriving on",
+        };
+        format!(
+            "{}: `{packet}`, {on} {interface}, {verb} {fate} by {by}",
+            subject(self.part)
+        )
+    }
+
+    /// What would let it in.
+    fn advice(&self) -> String {
+        let place = match self.ahead {
+            true => " ahead of that",
+            false => "",
+        };
+        format!("to let it through, write `{}`{place}", self.remedy)
+    }
+}
+
+fn subject(part: Part) -> &'static str {
+    match part {
+        Part::New => "a new connection",
+        Part::Established => "the connection that is there",
+        Part::Neighbour => "the neighbour discovery that both need",
+    }
+}
+
+/// Who decides, with its place.
+pub(super) fn decider(policy: &Policy, direction: Direction, decision: &Decision) -> String {
+    let place = match decision.decider {
+        Decider::Rule(rule) => &policy.rules[rule].place,
+        _ => match policy.default_of(direction) {
+            Some(line) => &line.place,
+            None => return "no rule".to_owned(),
+        },
+    };
+    format!("`{}` ({}:{})", place.text, place.file, place.line)
+}
+
+/// A rule that would let the connection through, in words that the policy has already where it has some.
+pub(super) fn remedy(policy: &Policy, ends: &Ends, (part, direction): (Part, Direction)) -> String {
+    if part == Part::Neighbour {
+        return "include <essentials>".to_owned();
+    }
+    let client = match friends(policy, ends) {
+        Some(name) => format!("@{name}"),
+        None => ends.remote.ip().to_string(),
+    };
+    let port = match ends.local.port() {
+        SSH => "ssh".to_owned(),
+        port => port.to_string(),
+    };
+    match direction {
+        Direction::Out => format!("allow out tcp from port {port} to {client}"),
+        _ => format!("allow tcp from {client} to port {port}"),
+    }
+}
+
+/// A set with the client in it that rules name, none of them one that does not allow.
+fn friends<'a>(policy: &'a Policy, ends: &Ends) -> Option<&'a str> {
+    let names = |rule: &&Rule, name: &str| {
+        let mut words = rule.place.text.split(|letter| !is_of_name(letter));
+        words.any(|word| word.strip_prefix('@') == Some(name))
+    };
+    let fits = |(name, addresses): &&(String, AddressSet)| {
+        let mut naming = policy.rules.values().filter(|rule| names(rule, name));
+        let is_named = policy.rules.values().any(|rule| names(&rule, name));
+        let allow = naming.all(|rule| rule.action == Action::Allow);
+        addresses.contains(ends.remote.ip()) && is_named && allow
+    };
+    let found = policy.named.iter().find(fits)?;
+    Some(&found.0)
+}
+
+fn is_of_name(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || matches!(letter, '@' | '_' | '-')
+}
+
+/// What is cut where something is so that the packet says: it may come, or may be so by now.
+pub(super) fn doubt(part: Part, packet: &str, (fate, by): (&str, &str), comes: bool) -> String {
+    let of = match part {
+        Part::New => "of a new one",
+        Part::Established => "of the one that is there",
+        Part::Neighbour => "of the neighbour discovery that it needs",
+    };
+    let may = match comes {
+        true => "the policy may get in the way of your SSH connection",
+        false => "whether the policy lets your SSH connection through is not known",
+    };
+    format!("{may}: {of}, `{packet}` would be {fate} by {by}")
+}
+
+fn looked_at() -> &'static str {
+    "whether the policy lets you in was not looked at"
+}
+
+pub(super) fn no_ends(text: &str) -> String {
+    let quoted: String = text.chars().take(QUOTED).collect();
+    format!(
+        "SSH_CONNECTION says \"{quoted}\", which names no connection: {}",
+        looked_at()
+    )
+}
+
+pub(super) fn unknown(ends: &Ends, error: &Error) -> String {
+    format!("{}: {}: {error}", called(ends), looked_at())
+}
+
+pub(super) fn is_over(ends: &Ends) -> String {
+    format!(
+        "{} is over, and nobody listens there: {}",
+        called(ends),
+        looked_at()
+    )
+}
+
+pub(super) fn nobody_listens(ends: &Ends) -> String {
+    format!(
+        "nobody listens at {}: whether the policy lets a new SSH connection in was not looked at",
+        ends.local
+    )
+}
+
+pub(super) fn no_route(ends: &Ends) -> String {
+    format!(
+        "{} has no route: it was taken to come by any interface",
+        ends.remote.ip()
+    )
+}
+
+pub(super) fn tunnel(ends: &Ends, interface: &str) -> String {
+    format!(
+        "{} comes by {interface}: whether the policy lets through what carries its packets there was not looked at",
+        called(ends)
+    )
+}
+
+fn called(ends: &Ends) -> String {
+    let socket = |end: &SocketAddr| end.to_string();
+    format!(
+        "the SSH connection from {} to {}",
+        socket(&ends.remote),
+        socket(&ends.local)
+    )
+}

@@ -1,0 +1,168 @@
+//! `sockc doctor`: what of this machine matters to sockc, and what to do where something is not as it should be.
+//!
+//! Takes what the runtime finds of the machine, and of what is in force; changes nothing. Works without any right as far as it goes,
+//! and says what it could not look at. Not here: what `status` says of what is in force.
+
+mod checks;
+mod running;
+
+use serde::Serialize;
+
+use crate::cli::Deployment;
+use crate::exit::Exit;
+use crate::machine::{options, refused};
+use crate::output::{Output, count};
+
+/// The format's name.
+const FORMAT: &str = "sockc.doctor/1";
+
+/// How something stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// As it should be.
+    Ok,
+    /// Worth knowing, or not looked at.
+    Note,
+    /// Something does not work.
+    Fault,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Note => "note",
+            Self::Fault => "fault",
+        }
+    }
+}
+
+/// What was found of one thing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    /// What was looked at, in a word.
+    check: &'static str,
+    state: State,
+    /// How it stands.
+    found: String,
+    /// Why that matters; null where all is well.
+    why: Option<String>,
+    /// What to do; null where nothing is to be done.
+    remedy: Option<String>,
+    /// How a fault ends the command.
+    #[serde(skip)]
+    ends: Exit,
+}
+
+/// The JSON of this verb.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    faults: usize,
+    notes: usize,
+    checks: &'a [Finding],
+}
+
+impl Finding {
+    fn ok(check: &'static str, found: impl Into<String>) -> Self {
+        Self {
+            check,
+            state: State::Ok,
+            found: found.into(),
+            why: None,
+            remedy: None,
+            ends: Exit::Done,
+        }
+    }
+
+    fn note(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            state: State::Note,
+            why: Some(why.into()),
+            ..Self::ok(check, found)
+        }
+    }
+
+    /// The machine would refuse a policy.
+    fn fault(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Self {
+            state: State::Fault,
+            ends: Exit::Refused,
+            ..Self::note(check, found, why)
+        }
+    }
+
+    fn with(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+
+    /// What is in force is not as sockc left it.
+    fn changed(self) -> Self {
+        Self {
+            ends: Exit::Changed,
+            ..self
+        }
+    }
+}
+
+/// Looks at all, and says it; ends with 3 where the machine would refuse, and with 5 where what is in force does not hold.
+pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
+    let options = options(place);
+    let health = match sockc_runtime::health(&options) {
+        Ok(health) => health,
+        Err(error) => return refused(&error, output),
+    };
+    let mut found = checks::of(&health, &options);
+    found.extend(running::of(&options));
+    for one in &mut found {
+        one.found = output.suggested(&one.found);
+        one.remedy = one.remedy.take().map(|words| output.suggested(&words));
+    }
+    let number = |state| found.iter().filter(|one| one.state == state).count();
+    let (faults, notes) = (number(State::Fault), number(State::Note));
+    if output.is_json() {
+        output.value(&Report {
+            format: FORMAT,
+            faults,
+            notes,
+            checks: &found,
+        });
+    } else {
+        found.iter().for_each(|one| show(one, output));
+        output.line(summary(faults, notes));
+    }
+    let ends = found.iter().map(|one| one.ends).max();
+    ends.unwrap_or(Exit::Done)
+}
+
+fn show(one: &Finding, output: &mut Output) {
+    output.line(format!(
+        "{:<6} {:<9} {}",
+        one.state.word(),
+        one.check,
+        one.found
+    ));
+    let below = [("why", &one.why), ("do", &one.remedy)];
+    for (word, words) in below {
+        if let Some(words) = words {
+            output.line(format!("{:17}{word}: {words}", ""));
+        }
+    }
+}
+
+fn summary(faults: usize, notes: usize) -> String {
+    match (faults, notes) {
+        (0, 0) => "nothing is wrong".to_owned(),
+        (0, notes) => format!("nothing is wrong; {} to read", count::of(notes, "note")),
+        (faults, 0) => count::of(faults, "fault"),
+        (faults, notes) => format!(
+            "{}, {}",
+            count::of(faults, "fault"),
+            count::of(notes, "note")
+        ),
+    }
+}

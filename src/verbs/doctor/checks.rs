@@ -1,0 +1,466 @@
+//! What of a machine is as it should be, whatever is in force.
+
+use std::time::SystemTime;
+
+use sockc_runtime::{Features, Health, Options};
+
+use super::Finding;
+use crate::machine::clock::age;
+use crate::output::count;
+
+/// The oldest kernel that programs are made for.
+const OLDEST: (u32, u32) = (5, 10);
+
+/// What a kernel may lack: whether it has it, since which Linux it is there, and what becomes of it without.
+type Lack = (fn(&Features) -> bool, &'static str, &'static str);
+
+const LACKS: [Lack; 8] = [
+    (
+        |all| all.tcx,
+        "6.6",
+        "programs at tc hang on filters of clsact, and those of others there may come before ours",
+    ),
+    (
+        |all| all.gotol,
+        "6.6",
+        "a policy whose program is too long for a jump is refused",
+    ),
+    (
+        |all| all.sockmap_link,
+        "6.10",
+        "programs of `send`, `receive tcp` and `splice` hang there without a link",
+    ),
+    (
+        |all| all.lookup_interface,
+        "5.17",
+        "what is decided at sk_lookup cannot ask by which interface a packet came",
+    ),
+    (
+        |all| all.netns_cookie_in_sock_ops,
+        "5.15",
+        "slots of named sockets are filled as packets come, and not as a service begins to listen",
+    ),
+    (
+        |all| all.sk_skb_verdict,
+        "5.13",
+        "policies with `receive tcp` or `splice` are refused",
+    ),
+    (
+        |all| all.atomics,
+        "5.12",
+        "several processors may answer a few more rejects at once than they should",
+    ),
+    (
+        |all| all.kernel_types,
+        "",
+        "there is no /sys/kernel/btf/vmlinux: groups do not follow the paths of their control groups, and `receive tcp` is refused",
+    ),
+];
+
+/// All of them.
+pub(super) fn of(health: &Health, options: &Options) -> Vec<Finding> {
+    let mut found = vec![kernel(health)];
+    found.extend(features(health));
+    found.push(kept(health));
+    found.push(rights(health, options));
+    found.push(bpffs(health, options));
+    found.push(cgroups(health));
+    found.extend([jit(health), harden(health), unprivileged(health)]);
+    found.extend(cards(health));
+    found.extend(others(health));
+    found
+}
+
+fn kernel(health: &Health) -> Finding {
+    let Some(release) = &health.release else {
+        return Finding::note(
+            "kernel",
+            "the kernel does not tell its release",
+            "sockc needs Linux 5.10 or later",
+        );
+    };
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
+    let version: Option<(u32, u32)> = numbers.next().zip(numbers.next());
+    match version {
+        Some(version) if version < OLDEST => Finding::fault(
+            "kernel",
+            format!("Linux {release}"),
+            "programs of sockc are made for Linux 5.10 and later",
+        ),
+        _ => Finding::ok("kernel", format!("Linux {release}")),
+    }
+}
+
+/// What the kernel lacks, each by itself.
+fn features(health: &Health) -> Vec<Finding> {
+    let Some(features) = &health.features else {
+        return vec![Finding::note(
+            "features",
+            "what this kernel can do was not looked at",
+            "it is found by loading programs, for which rights miss",
+        )];
+    };
+    let lacking = LACKS.iter().filter(|(has, ..)| !has(features));
+    let lacking: Vec<Finding> = lacking
+        .map(|(_, since, why)| match *since {
+            "" => Finding::note("features", "the kernel does not describe its types", *why),
+            since => Finding::note("features", format!("not what Linux {since} has"), *why),
+        })
+        .collect();
+    if lacking.is_empty() {
+        return vec![Finding::ok("features", "all that sockc has a use for")];
+    }
+    lacking
+}
+
+fn kept(health: &Health) -> Finding {
+    let since = health
+        .kept
+        .and_then(|since| SystemTime::now().duration_since(since).ok());
+    match (since, health.keeps) {
+        (Some(since), _) => Finding::ok(
+            "probe",
+            format!(
+                "what the kernel can do was found {} ago, and is kept in /run/sockc until the machine starts again",
+                age(since.as_secs())
+            ),
+        ),
+        (None, Some(false)) => Finding::note(
+            "probe",
+            "/run/sockc cannot be written",
+            "each command finds out anew what the kernel can do, by some dozen system calls",
+        ),
+        (None, Some(true)) => Finding::ok(
+            "probe",
+            "the next `sockc apply` keeps in /run/sockc what the kernel can do",
+        ),
+        (None, None) => Finding::ok(
+            "probe",
+            "nothing is kept of what the kernel can do, or it cannot be read",
+        ),
+    }
+}
+
+fn rights(health: &Health, options: &Options) -> Finding {
+    let [to_look, to_load] = &health.missing;
+    if !to_look.is_empty() {
+        let all: Vec<&str> = to_look.iter().chain(to_load).copied().collect();
+        return Finding::note(
+            "rights",
+            format!("this process lacks {}", all.join(", ")),
+            "without them it can compile, explain and compare policies, and neither see nor change what is in force",
+        )
+        .with("run it as root");
+    }
+    if !to_load.is_empty() {
+        return Finding::note(
+            "rights",
+            format!("this process lacks {}", to_load.join(", ")),
+            "without it `apply` and `plan` cannot load programs; `status`, `set` and `map` work",
+        )
+        .with("run it as root");
+    }
+    if !health.sees_others {
+        return Finding::note(
+            "rights",
+            "this process lacks CAP_SYS_ADMIN",
+            "without it nobody sees policies that are pinned elsewhere, nor can `--netns` be used",
+        );
+    }
+    let elsewhere = match &options.netns {
+        Some(netns) => format!(", in the network namespace \"{netns}\" too"),
+        None => String::new(),
+    };
+    Finding::ok(
+        "rights",
+        format!("all that `apply` and `status` need{elsewhere}"),
+    )
+}
+
+fn bpffs(health: &Health, options: &Options) -> Finding {
+    let path = options.bpffs.display();
+    match &health.bpffs {
+        Ok(true) => Finding::ok("bpffs", format!("{path} is a bpf file system")),
+        Ok(false) => Finding::fault(
+            "bpffs",
+            format!("{path} is no bpf file system"),
+            "what is in force is pinned there, and `apply` refuses without it",
+        )
+        .with(format!("mount -t bpf bpf {path}")),
+        Err(cause) => Finding::note(
+            "bpffs",
+            format!("{path} was not looked at: {cause}"),
+            "what is in force is pinned there",
+        ),
+    }
+}
+
+fn cgroups(health: &Health) -> Finding {
+    match &health.cgroups {
+        Some(path) => Finding::ok("cgroups", format!("version 2 at {}", path.display())),
+        None => Finding::note(
+            "cgroups",
+            "none of version 2 is mounted",
+            "policies with groups are refused, and slots of named sockets are filled as packets come only",
+        )
+        .with("mount -t cgroup2 none /sys/fs/cgroup/unified; where `ip netns exec` hid it: `nsenter --net=/run/netns/NAME`"),
+    }
+}
+
+fn jit(health: &Health) -> Finding {
+    match setting(health, "net.core.bpf_jit_enable") {
+        Some("0") => Finding::note(
+            "jit",
+            "net.core.bpf_jit_enable is 0",
+            "the kernel interprets programs: each packet costs several times as much",
+        )
+        .with("sysctl -w net.core.bpf_jit_enable=1"),
+        Some(value) => Finding::ok("jit", format!("net.core.bpf_jit_enable is {value}")),
+        None => unread(
+            "jit",
+            "net.core.bpf_jit_enable",
+            "an interpreter costs each packet several times as much",
+        ),
+    }
+}
+
+fn harden(health: &Health) -> Finding {
+    const NAME: &str = "net.core.bpf_jit_harden";
+    match setting(health, NAME) {
+        Some("2") => Finding::note(
+            "harden",
+            format!("{NAME} is 2"),
+            "the kernel hides every constant in programs of root too: they are longer, and each packet costs more",
+        )
+        .with(format!("sysctl -w {NAME}=1 hides those of other users alone")),
+        Some(value) => Finding::ok("harden", format!("{NAME} is {value}")),
+        None => unread("harden", NAME, "2 would make each packet cost more"),
+    }
+}
+
+fn unprivileged(health: &Health) -> Finding {
+    const NAME: &str = "kernel.unprivileged_bpf_disabled";
+    match setting(health, NAME) {
+        Some("0") => Finding::note(
+            "users",
+            format!("{NAME} is 0"),
+            "every user may load programs, which sockc has no use for",
+        )
+        .with(format!("sysctl -w {NAME}=1")),
+        Some(value) => Finding::ok("users", format!("{NAME} is {value}")),
+        None => unread(
+            "users",
+            NAME,
+            "sockc has no use for programs of other users",
+        ),
+    }
+}
+
+fn setting<'a>(health: &'a Health, name: &str) -> Option<&'a str> {
+    health.settings.get(name).map(String::as_str)
+}
+
+fn unread(check: &'static str, name: &str, why: &str) -> Finding {
+    let words = format!(
+        "{name} cannot be read, as by others than root, or in a network namespace of its own"
+    );
+    Finding::note(check, words, why)
+}
+
+fn cards(health: &Health) -> Vec<Finding> {
+    let joining = health.cards.iter().filter(|card| card.joins == Some(true));
+    let notes = joining.map(|card| {
+        Finding::note(
+            "cards",
+            format!("{} joins packets as they arrive (LRO)", card.name),
+            "`length`, and rates of packets, are about what was joined; programs at xdp switch it off",
+        )
+        .with(format!("ethtool -K {} lro off", card.name))
+    });
+    let notes: Vec<Finding> = notes.collect();
+    if !notes.is_empty() {
+        return notes;
+    }
+    let number = health.cards.len();
+    vec![match number {
+        0 => Finding::note(
+            "cards",
+            "no Ethernet interface is there",
+            "rules for packets hold on such interfaces alone",
+        ),
+        number => Finding::ok("cards", count::of(number, "Ethernet interface")),
+    }]
+}
+
+/// What other firewalls drop, whatever a policy says.
+fn others(health: &Health) -> Vec<Finding> {
+    const WHY: &str = "a packet that a policy allows has to get past these too";
+    let mut found = match &health.chains {
+        Err(cause) => vec![Finding::note(
+            "nftables",
+            format!("its chains were not looked at: {cause}"),
+            WHY,
+        )],
+        Ok(chains) => {
+            let meets = |hook: &str| ["input", "forward", "ingress", "prerouting"].contains(&hook);
+            let dropping: Vec<&str> = chains
+                .iter()
+                .filter(|chain| meets(&chain.hook))
+                .map(|chain| chain.name.as_str())
+                .collect();
+            match dropping.len() {
+                0 => vec![Finding::ok(
+                    "nftables",
+                    "no chain drops what it does not accept",
+                )],
+                number => vec![Finding::note(
+                    "nftables",
+                    format!(
+                        "{} with `policy drop` on what arrives: {}",
+                        count::of(number, "chain"),
+                        dropping.join(", ")
+                    ),
+                    WHY,
+                )],
+            }
+        }
+    };
+    if !health.legacy.is_empty() {
+        found.push(Finding::note(
+            "iptables",
+            format!(
+                "tables of the older iptables are there: {}",
+                health.legacy.join(", ")
+            ),
+            format!("{WHY}, and what they say was not looked at"),
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+    use sockc_runtime::{CardHealth, Chain};
+
+    fn sound() -> Health {
+        Health {
+            release: Some("6.18.0-amd64".into()),
+            features: Some(Features {
+                tcx: true,
+                sockmap_link: true,
+                sk_skb_verdict: true,
+                segments: true,
+                netns_cookie_in_sock_ops: true,
+                gotol: true,
+                atomics: true,
+                lookup_interface: true,
+                kernel_types: true,
+            }),
+            kept: None,
+            keeps: Some(true),
+            missing: [Vec::new(), Vec::new()],
+            sees_others: true,
+            bpffs: Ok(true),
+            cgroups: Some("/sys/fs/cgroup".into()),
+            settings: [
+                ("net.core.bpf_jit_enable", "1".to_owned()),
+                ("net.core.bpf_jit_harden", "0".to_owned()),
+                ("kernel.unprivileged_bpf_disabled", "2".to_owned()),
+            ]
+            .into(),
+            cards: vec![CardHealth {
+                name: "eth0".into(),
+                driver: None,
+                joins: Some(false),
+            }],
+            chains: Ok(Vec::new()),
+            legacy: Vec::new(),
+        }
+    }
+
+    /// What is not as it should be.
+    fn told(health: &Health) -> Vec<(&'static str, State)> {
+        let found = of(health, &Options::default());
+        let told = found.iter().filter(|one| one.state != State::Ok);
+        told.map(|one| (one.check, one.state)).collect()
+    }
+
+    #[test]
+    fn of_a_sound_machine_nothing_is_told() {
+        assert_eq!(told(&sound()), []);
+        let all = of(&sound(), &Options::default());
+        assert!(
+            all.iter()
+                .all(|one| one.why.is_none() && one.remedy.is_none())
+        );
+    }
+
+    #[test]
+    fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
+        type Change = fn(&mut Health);
+        let rows: [(&str, State, Change); 14] = [
+            ("kernel", State::Fault, |all| {
+                all.release = Some("5.9.16".into())
+            }),
+            ("kernel", State::Note, |all| all.release = None),
+            ("features", State::Note, |all| all.features = None),
+            ("features", State::Note, |all| {
+                all.features.as_mut().unwrap().tcx = false
+            }),
+            ("probe", State::Note, |all| all.keeps = Some(false)),
+            ("rights", State::Note, |all| {
+                all.missing = [vec!["CAP_BPF"], Vec::new()]
+            }),
+            ("rights", State::Note, |all| {
+                all.missing = [Vec::new(), vec!["CAP_PERFMON"]]
+            }),
+            ("bpffs", State::Fault, |all| all.bpffs = Ok(false)),
+            ("bpffs", State::Note, |all| {
+                all.bpffs = Err("forbidden".into())
+            }),
+            ("cgroups", State::Note, |all| all.cgroups = None),
+            ("harden", State::Note, |all| {
+                all.settings.insert("net.core.bpf_jit_harden", "2".into());
+            }),
+            ("jit", State::Note, |all| {
+                all.settings.remove("net.core.bpf_jit_enable");
+            }),
+            ("cards", State::Note, |all| all.cards[0].joins = Some(true)),
+            ("nftables", State::Note, |all| {
+                all.chains = Ok(vec![Chain {
+                    name: "inet filter input".into(),
+                    hook: "input".into(),
+                }]);
+            }),
+        ];
+        for (check, state, change) in rows {
+            let mut health = sound();
+            change(&mut health);
+            assert_eq!(told(&health), [(check, state)], "{check}");
+        }
+        let mut health = sound();
+        health.chains = Ok(vec![Chain {
+            name: "inet filter output".into(),
+            hook: "output".into(),
+        }]);
+        assert_eq!(told(&health), []);
+    }
+
+    #[test]
+    fn numbers_of_kernels_are_no_words() {
+        for (release, state) in [
+            ("5.10.0-8-amd64", State::Ok),
+            ("4.19.0", State::Fault),
+            ("10.0", State::Ok),
+            ("6", State::Ok),
+        ] {
+            let mut health = sound();
+            health.release = Some(release.into());
+            assert_eq!(kernel(&health).state, state, "{release}");
+        }
+    }
+}

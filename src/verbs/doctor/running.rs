@@ -1,0 +1,124 @@
+//! What of the policy in force does not hold, or shares its place: in short, since `status` says it.
+
+use sockc_runtime::{Error, Means, Options, Status};
+
+use super::Finding;
+use crate::machine::is_changed;
+use crate::output::count;
+
+/// What is in force.
+const CHECK: &str = "policy";
+
+/// Looks at it.
+pub(super) fn of(options: &Options) -> Vec<Finding> {
+    match sockc_runtime::status(options) {
+        Ok(Some(status)) => of_status(&status),
+        Ok(None) => vec![Finding::ok(
+            CHECK,
+            "none is in force in this network namespace",
+        )],
+        // Said by checks of their own.
+        Err(Error::NoBpffs { .. }) => Vec::new(),
+        Err(Error::Rights { .. }) => vec![Finding::note(
+            CHECK,
+            "what is in force was not looked at",
+            "the kernel shows it to nobody without the rights that miss",
+        )],
+        Err(error) => {
+            let fault = Finding::fault(
+                CHECK,
+                error.told_by_status().to_string(),
+                "what is in force cannot be spoken of",
+            );
+            vec![match is_changed(&error) {
+                true => fault.changed(),
+                false => fault,
+            }]
+        }
+    }
+}
+
+fn of_status(status: &Status) -> Vec<Finding> {
+    let mut found: Vec<Finding> = drifted(status).into_iter().collect();
+    let wrong = status.deliveries.wrong.iter();
+    found.extend(wrong.map(|words| {
+        Finding::fault(
+            "delivery",
+            words.clone(),
+            "packets that redirects `at tc` take do not come to their sockets",
+        )
+        .changed()
+    }));
+    if found.is_empty() {
+        let Status {
+            policy, generation, ..
+        } = status;
+        let words = format!("\"{policy}\" is in force, generation {generation}");
+        found.push(Finding::ok(CHECK, words));
+    }
+    found.extend(slow(status));
+    found.extend(beside(status));
+    found
+}
+
+fn drifted(status: &Status) -> Option<Finding> {
+    let gone = status.hooks.iter().filter(|hook| !hook.alive).count();
+    let number = status.drift.len() + gone;
+    (number > 0).then(|| {
+        let things = count::of(number, "thing");
+        let words = format!(
+            "of \"{}\", {things} that sockc left are not as they were",
+            status.policy
+        );
+        Finding::fault(CHECK, words, "the policy may not hold")
+            .with("`sockc status` says what; `sockc apply` puts it in force again")
+            .changed()
+    })
+}
+
+fn slow(status: &Status) -> Vec<Finding> {
+    let generic = status.hooks.iter();
+    let generic = generic.filter(|hook| hook.means == Means::XdpGeneric);
+    let notes = generic.map(|hook| {
+        let name = hook.now.as_ref().unwrap_or(&hook.target);
+        Finding::note(
+            "cards",
+            format!("the program at xdp on {name} is a generic one"),
+            "the driver takes none, so that packets cost as much there as at tc, and a copy where they are shared",
+        )
+    });
+    notes.collect()
+}
+
+/// Programs of others on the same places.
+fn beside(status: &Status) -> Vec<Finding> {
+    let hooks = status.hooks.iter();
+    let notes = hooks.flat_map(|hook| {
+        let target = hook.now.as_ref().unwrap_or(&hook.target);
+        let foreign = hook.foreign.iter();
+        foreign.map(move |one| {
+            Finding::note(
+                "foreign",
+                one.beside(&hook.hook, target),
+                "what it decides is not what the policy says",
+            )
+        })
+    });
+    notes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn what_is_changed_ends_with_its_own_code() {
+        let fault = Finding::fault(CHECK, "", "");
+        assert_eq!(
+            (fault.ends, fault.changed().ends),
+            (Exit::Refused, Exit::Changed)
+        );
+        assert!(Exit::Changed > Exit::Refused);
+    }
+}

@@ -1,0 +1,151 @@
+//! What `doctor` says of machines: a sound one, one without a bpf file system, one whose policy was changed by others, and to
+//! those who may look at little.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use sockc_runtime::lab::{FRONT, Lab};
+
+use super::{Folder, Ran, root, sockc};
+
+/// A program that says what `nft` says of a chain that drops.
+const NFT: &str = r#"#!/bin/sh
+[ "$*" = "-j list chains" ] || exit 1
+echo '{"nftables": [{"chain": {"family": "inet", "table": "filter", "name": "input", "hook": "input", "policy": "drop"}}]}'
+"#;
+
+struct Machine {
+    lab: Lab,
+    folder: Folder,
+}
+
+impl Machine {
+    fn new(name: &str) -> Self {
+        let folder = Folder::new(name);
+        let nft = folder.file("nft", NFT);
+        let made = Command::new("chmod").args(["755", &nft]).status();
+        assert!(made.unwrap().success());
+        let lab = Lab::new().unwrap();
+        Self { lab, folder }
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Ran {
+        let path = std::env::var("PATH").unwrap();
+        let mut command = match program {
+            "sockc" => sockc(arguments),
+            program => {
+                let mut command = Command::new(program);
+                command.args(arguments);
+                command
+            }
+        };
+        command.env("PATH", format!("{}:{path}", self.folder.0.display()));
+        Ran::of(self.lab.server.run(|| command.output().unwrap()).unwrap())
+    }
+}
+
+/// How a check stands, and what was found.
+fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str) {
+    let checks = report["checks"].as_array().unwrap();
+    let one = checks.iter().find(|one| one["check"] == name).unwrap();
+    (
+        one["state"].as_str().unwrap(),
+        one["found"].as_str().unwrap(),
+    )
+}
+
+#[test]
+fn a_sound_machine_has_no_fault_and_a_changed_policy_is_one() {
+    if !root() {
+        return;
+    }
+    let machine = Machine::new("doctor");
+    let doctor = || machine.command("sockc", &["doctor", "--json"]);
+    let ran = doctor();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    assert_eq!(report["format"], "sockc.doctor/1");
+    assert_eq!(report["faults"], 0, "{report}");
+    for name in ["kernel", "rights", "bpffs", "cards"] {
+        assert_eq!(check(&report, name).0, "ok", "{report}");
+    }
+    let none = "none is in force in this network namespace";
+    assert_eq!(check(&report, "policy"), ("ok", none));
+    let (state, found) = check(&report, "nftables");
+    assert!(
+        state == "note" && found.ends_with("inet filter input"),
+        "{found}"
+    );
+
+    // What is in force is spoken of, and what others took of it.
+    let path = machine
+        .folder
+        .file("edge.sk", "default in allow\ndrop udp to port 9\n");
+    let applied = machine.command("sockc", &["apply", &path, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let report = doctor().json();
+    assert_eq!(
+        check(&report, "policy"),
+        ("ok", "\"edge\" is in force, generation 1")
+    );
+    let remove = || {
+        let state = fs::read_dir("/sys/fs/bpf/sockc").unwrap().next().unwrap();
+        let links = state.unwrap().path().join("link");
+        let link = fs::read_dir(links).unwrap().next().unwrap();
+        fs::remove_file(link.unwrap().path()).unwrap();
+    };
+    machine.lab.server.run(remove).unwrap();
+    let ran = doctor();
+    assert_eq!(ran.code, Some(5), "{}", ran.stdout);
+    assert_eq!(check(&ran.json(), "policy").0, "fault");
+    let text = machine.command("sockc", &["doctor"]);
+    let lines: Vec<&str> = text.stdout.lines().collect();
+    assert!(lines.iter().any(|line| line.starts_with("fault  policy ")));
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.trim().starts_with("do: `sockc status`"))
+    );
+    assert!(
+        lines.last().unwrap().starts_with("1 fault"),
+        "{}",
+        text.stdout
+    );
+}
+
+#[test]
+fn what_is_missing_is_a_fault_and_what_may_not_be_seen_is_none() {
+    if !root() {
+        return;
+    }
+    let machine = Machine::new("doctor-less");
+    let nowhere = machine.folder.0.to_str().unwrap();
+    let ran = machine.command("sockc", &["doctor", "--json", "--bpffs", nowhere]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    let report = ran.json();
+    assert_eq!(check(&report, "bpffs").0, "fault");
+    let checks = report["checks"].as_array().unwrap();
+    let bpffs = checks.iter().find(|one| one["check"] == "bpffs").unwrap();
+    assert_eq!(bpffs["remedy"], format!("mount -t bpf bpf {nowhere}"));
+
+    // Somebody without any right gets what may be seen, and no fault of his.
+    let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+    let doctor = [env!("CARGO_BIN_EXE_sockc"), "doctor", "--json"];
+    let words = [&words[..], &doctor].concat();
+    let ran = machine.command("setpriv", &words);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let report = ran.json();
+    let (state, found) = check(&report, "rights");
+    assert_eq!(state, "note");
+    assert!(
+        found.contains("CAP_BPF") && found.contains("CAP_NET_ADMIN"),
+        "{found}"
+    );
+    for name in ["features", "policy"] {
+        assert!(check(&report, name).1.contains("not looked at"), "{report}");
+    }
+
+    let ran = machine.command("sockc", &["doctor", "--netns", "no-such-netns"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+}

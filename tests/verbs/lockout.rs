@@ -1,0 +1,313 @@
+//! A policy that would cut the SSH connection that a command comes over, with a real sshd: refused; and forced on trial, after
+//! which the session goes on.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sockc_runtime::lab::{FRONT, Lab, SERVER};
+
+use super::{Folder, Ran, root, run};
+
+/// Both would be cut, or a new one only.
+const CUT: &str = "default in drop\n";
+const OPEN: &str = "default in drop\nallow tcp to port ssh\n";
+const NEW: &str = "default in drop\nallow if socket established\n";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server with an sshd, in a lab, and what is needed to log in there.
+struct Host {
+    lab: Lab,
+    folder: Folder,
+    server: Child,
+}
+
+impl Host {
+    fn new(name: &str) -> Self {
+        let lab = Lab::new().unwrap();
+        let folder = Folder::new(name);
+        for key in ["host", "own"] {
+            let path = folder.0.join(key);
+            let made = Command::new("ssh-keygen")
+                .args(["-q", "-t", "ed25519", "-N", "", "-f"])
+                .arg(&path)
+                .status();
+            assert!(made.unwrap().success(), "{key}");
+        }
+        let path = |name: &str| folder.0.join(name).to_str().unwrap().to_owned();
+        let config = format!(
+            "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
+             PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\n",
+            path("host"),
+            path("own.pub"),
+        );
+        let config = folder.file("sshd_config", &config);
+        let start = || {
+            // sshd wants this folder, which its service makes; the space has its own mounts.
+            if !Path::new("/run/sshd").exists() {
+                let mounted = Command::new("mount")
+                    .args(["-t", "tmpfs", "none", "/run"])
+                    .status();
+                assert!(mounted.unwrap().success());
+                fs::create_dir("/run/sshd").unwrap();
+            }
+            let mut sshd = Command::new("/usr/sbin/sshd");
+            sshd.args(["-D", "-e", "-f", &config]).stderr(Stdio::null());
+            sshd.spawn().unwrap()
+        };
+        let server = lab.server.run(start).unwrap();
+        let host = Self {
+            lab,
+            folder,
+            server,
+        };
+        host.until(|| host.answers());
+        host
+    }
+
+    fn until(&self, so: impl Fn() -> bool) {
+        let end = Instant::now() + PATIENCE;
+        while !so() {
+            assert!(Instant::now() < end, "it does not come");
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn answers(&self) -> bool {
+        let address = (SERVER[0], 22).into();
+        let connect = || TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok();
+        self.lab.client.run(connect).unwrap()
+    }
+
+    /// What somebody does on the machine who came by no network.
+    fn here(&self, arguments: &[&str]) -> Ran {
+        self.lab.server.run(|| run(arguments)).unwrap()
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        self.folder.file(name, text)
+    }
+
+    fn log_in(&self) -> Session {
+        let key = self.folder.0.join("own");
+        let start = || {
+            let mut ssh = Command::new("ssh");
+            ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o"])
+                .args(["UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+                .args(["-o", "LogLevel=ERROR", "-i"])
+                .arg(&key)
+                .args([&format!("root@{}", SERVER[0]), "sh"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped());
+            ssh.spawn().unwrap()
+        };
+        let mut child = self.lab.client.run(start).unwrap();
+        Session {
+            input: child.stdin.take().unwrap(),
+            output: BufReader::new(child.stdout.take().unwrap()),
+            child,
+        }
+    }
+
+    fn status(&self) -> Value {
+        self.here(&["status", "--json"]).json()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// A shell over SSH.
+struct Session {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Session {
+    fn say(&mut self, line: &str) {
+        writeln!(self.input, "{line}").unwrap();
+    }
+
+    /// What comes until a line that begins so, and that line.
+    fn hear(&mut self, until: &str) -> (String, String) {
+        let mut heard = String::new();
+        loop {
+            let mut line = String::new();
+            assert!(self.output.read_line(&mut line).unwrap() > 0, "{heard}");
+            if line.starts_with(until) {
+                return (heard, line);
+            }
+            heard.push_str(&line);
+        }
+    }
+
+    /// What a command says, errors included, and how it ends.
+    fn asks(&mut self, command: &str) -> (String, i32) {
+        self.say(&format!("{command} 2>&1; echo ENDED $?"));
+        let (said, ended) = self.hear("ENDED ");
+        (said, ended["ENDED ".len()..].trim().parse().unwrap())
+    }
+
+    fn sockc(&mut self, arguments: &str) -> (String, i32) {
+        self.asks(&format!("{} {arguments}", env!("CARGO_BIN_EXE_sockc")))
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_would_cut_the_own_session_is_refused_in_every_way() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("lockout");
+    let [cut, open, new] = [("cut", CUT), ("open", OPEN), ("new", NEW)]
+        .map(|(name, text)| host.file(&format!("{name}.sk"), text));
+    let mut session = host.log_in();
+    let on = format!("--interface {FRONT}");
+
+    let (said, code) = session.sockc(&format!("apply {cut} {on}"));
+    assert_eq!(code, 4, "{said}");
+    let client = "this would cut the SSH connection that you are using, from ";
+    assert!(said.starts_with(&format!("error: {client}")), "{said}");
+    assert!(said.contains("by `default in drop` ("), "{said}");
+    assert!(
+        said.contains("to port ssh`") && said.contains("--lock-me-out"),
+        "{said}"
+    );
+    assert_eq!(host.status()["policy"], Value::Null);
+    // Nor on trial, nor where the variable is taken away, as by sudo.
+    for more in ["--confirm 30s", "--yes"] {
+        let (said, code) = session.sockc(&format!("apply {cut} {on} {more}"));
+        assert_eq!(code, 4, "{said}");
+    }
+    let bare = format!("env -i {} apply {cut} {on}", env!("CARGO_BIN_EXE_sockc"));
+    assert_eq!(session.asks(&bare).1, 4);
+    // A plan says it and ends as ever; carrying it out is refused.
+    let plan = host.folder.0.join("cut.plan");
+    let plan = plan.to_str().unwrap();
+    let (said, code) = session.sockc(&format!("plan {cut} {on} -o {plan}"));
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("\nssh\n  this would cut the SSH"), "{said}");
+    let (said, code) = session.sockc(&format!("plan {cut} {on} --json"));
+    assert_eq!(code, 0, "{said}");
+    // Notes stand ahead of it.
+    let (_, json) = said.split_at(said.find("{\n").unwrap());
+    let json: Value = serde_json::from_str(json).unwrap();
+    let whats: Vec<&Value> = json["ssh"]["cuts"].as_array().unwrap().iter().collect();
+    let whats: Vec<&Value> = whats.iter().map(|cut| &cut["what"]).collect();
+    assert_eq!(whats, ["new", "established"]);
+    assert_eq!(session.sockc(&format!("apply {plan}")).1, 4);
+
+    // What lets it in is put in force without a word of it.
+    let (said, code) = session.sockc(&format!("apply {open} {on}"));
+    assert_eq!(code, 0, "{said}");
+    assert!(!said.contains("SSH"), "{said}");
+    // Somebody else cuts new ones; a way back to that is a way to it.
+    let (said, code) = session.sockc(&format!("apply {new} {on}"));
+    assert_eq!(code, 4, "{said}");
+    assert!(
+        said.contains("though the one that you are using goes on"),
+        "{said}"
+    );
+    let applied = host.here(&["apply", &new, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    assert_eq!(session.sockc("apply --running").1, 4);
+    let (said, code) = session.sockc(&format!("apply {open} {on}"));
+    assert_eq!(code, 0, "{said}");
+    let (said, code) = session.sockc("rollback --yes");
+    assert_eq!(code, 4, "{said}");
+    let (said, code) = session.sockc("rollback --yes --lock-me-out");
+    assert_eq!(code, 0, "{said}");
+    assert!(
+        said.contains("note: this will let no new SSH connection in from"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_session_that_is_cut_on_trial_comes_back() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("locked");
+    let (cut, open) = (host.file("cut.sk", CUT), host.file("open.sk", OPEN));
+    let mut session = host.log_in();
+    let (said, code) = session.sockc(&format!("apply {open} --interface {FRONT}"));
+    assert_eq!(code, 0, "{said}");
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    session.say(&format!(
+        "{sockc} apply {cut} --interface {FRONT} --lock-me-out --confirm 3s 2>&1"
+    ));
+    // What it says leaves; what is typed does not come, until the deadline has passed.
+    let (before, _) = session.hear("it waits to be confirmed");
+    assert!(
+        before.contains("note: this will cut the SSH connection that you are using, from"),
+        "{before}"
+    );
+    assert_eq!(host.status()["policy"], "cut");
+    let (_, code) = session.asks("true");
+    assert_eq!(code, 0);
+    let status = host.status();
+    assert_eq!(
+        (&status["policy"], &status["trial"]),
+        (&"open".into(), &Value::Null)
+    );
+    assert!(host.answers());
+}
+
+#[test]
+fn a_variable_with_rubbish_is_said_and_is_in_the_way_of_nothing() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("rubbish"));
+    let path = folder.file("cut.sk", CUT);
+    let apply = |connection: &str| {
+        let mut command = super::sockc(&["apply", &path, "--interface", FRONT]);
+        command.env("SSH_CONNECTION", connection);
+        Ran::of(lab.server.run(|| command.output().unwrap()).unwrap())
+    };
+    let (client, server) = (sockc_runtime::lab::CLIENT[0], SERVER[0]);
+    for (connection, words) in [
+        ("\u{1b}[2J; rm -rf", Some("names no connection")),
+        (
+            &format!("{client} 51022 {server} 22"),
+            Some("is over, and nobody listens"),
+        ),
+        // Of another network namespace.
+        ("198.51.100.7 51022 198.51.100.1 22", None),
+    ] {
+        let ran = apply(connection);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let said = ran.stderr.contains("SSH");
+        assert_eq!(said, words.is_some(), "{connection}: {}", ran.stderr);
+        assert!(words.is_none_or(|words| ran.stderr.contains(words)));
+    }
+    // Where somebody listens, a new connection is asked about, whatever became of the old one.
+    let listens = || std::net::TcpListener::bind((server, 22)).unwrap();
+    let _listener = lab.server.run(listens).unwrap();
+    let ran = apply(&format!("{client} 51022 {server} 22"));
+    assert_eq!(ran.code, Some(4), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("let no SSH connection in from"),
+        "{}",
+        ran.stderr
+    );
+}
