@@ -84,7 +84,7 @@ impl Looked {
             Some(within) => format!(
                 ", for {within:?}: what was in force before is again then, unless `sockc confirm` comes"
             ),
-            None => ", and nothing takes it back by itself".to_owned(),
+            None => ", and no deadline takes it back".to_owned(),
         };
         let cuts = self.found.cuts.iter();
         let cuts: Vec<String> = cuts.map(|cut| cut.words("will be")).collect();
