@@ -43,7 +43,7 @@ pub(super) struct Asked<'a> {
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// What is cut, one for each part.
+    /// What is cut, one for each part as it arrives, and one as it leaves.
     pub(crate) cuts: Vec<Cut>,
     /// What is not known, or may come.
     pub(crate) doubts: Vec<String>,
@@ -107,8 +107,8 @@ pub(super) fn judge(asked: &Asked<'_>) -> Found {
             one(asked, (way, on), &packet, &mut found, &mut said);
         }
     }
-    found.cuts.sort_by_key(|cut| cut.part);
-    found.cuts.dedup_by_key(|cut| cut.part);
+    found.cuts.sort_by_key(|cut| (cut.part, cut.direction));
+    found.cuts.dedup_by_key(|cut| (cut.part, cut.direction));
     found.doubts.extend(unheard(asked));
     found
 }

@@ -345,6 +345,15 @@ fn what_is_cut_is_what_is_said() {
     ] {
         assert_eq!(said(text, connected), words);
     }
+    // All that is to be written is said at once.
+    let both = format!("{DROP}default out drop\ndrop from 192.0.2.7\nallow out tcp to port smtp\n");
+    let looked = Looked {
+        ends: ends(CLIENT, SERVER),
+        connected: true,
+        found: of(&both),
+    };
+    let advice = "write `allow tcp from 192.0.2.7 to port ssh` ahead of that, and `allow out tcp from port ssh to 192.0.2.7`\n";
+    assert!(looked.refusal().contains(advice), "{}", looked.refusal());
     let long = words::no_ends(&"x".repeat(10_000));
     assert!(long.len() < 300);
 }

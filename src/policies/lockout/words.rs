@@ -55,12 +55,27 @@ impl Looked {
         for cut in &self.found.cuts {
             let _ = write!(words, "\n  {}", cut.words("would be"));
         }
-        let first = self.found.cuts.first();
-        for line in first.into_iter().map(Cut::advice) {
-            let _ = write!(words, "\n  {line}");
-        }
+        let _ = write!(words, "\n  {}", self.advice());
         let _ = write!(words, "\n  `{OPTION}` puts it in force all the same");
         words
+    }
+
+    /// What would let all of it through.
+    fn advice(&self) -> String {
+        let mut remedies: Vec<(&str, bool)> = Vec::new();
+        for cut in &self.found.cuts {
+            let mut before = remedies.iter_mut();
+            match before.find(|(remedy, _)| *remedy == cut.remedy) {
+                Some((_, ahead)) => *ahead |= cut.ahead,
+                None => remedies.push((&cut.remedy, cut.ahead)),
+            }
+        }
+        let remedies = remedies.iter().map(|(remedy, ahead)| match ahead {
+            true => format!("`{remedy}` ahead of that"),
+            false => format!("`{remedy}`"),
+        });
+        let remedies: Vec<String> = remedies.collect();
+        format!("to let it through, write {}", remedies.join(", and "))
     }
 
     /// What will happen since somebody wants it so.
@@ -69,7 +84,7 @@ impl Looked {
             Some(within) => format!(
                 ", for {within:?}: what was in force before is again then, unless `sockc confirm` comes"
             ),
-            None => ", and nothing takes it back by itself".to_owned(),
+            None => ", and no deadline takes it back".to_owned(),
         };
         let cuts = self.found.cuts.iter();
         let cuts: Vec<String> = cuts.map(|cut| cut.words("will be")).collect();
@@ -139,15 +154,6 @@ impl Cut {
             "{}: `{packet}`, {on} {interface}, {verb} {fate} by {by}",
             subject(self.part)
         )
-    }
-
-    /// What would let it in.
-    fn advice(&self) -> String {
-        let place = match self.ahead {
-            true => " ahead of that",
-            false => "",
-        };
-        format!("to let it through, write `{}`{place}", self.remedy)
     }
 }
 
