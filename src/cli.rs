@@ -10,6 +10,7 @@ mod history;
 mod import;
 mod live;
 mod metrics;
+mod monitor;
 mod plan;
 mod recording;
 pub(crate) mod suggested;
@@ -34,6 +35,7 @@ pub(crate) use live::{
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
 };
 pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
+pub(crate) use monitor::Monitor;
 pub(crate) use plan::{Apply, Guards, Plan, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
@@ -148,6 +150,9 @@ pub(crate) enum Verb {
     /// Print what is in force and what it counted in the format of Prometheus, or answer its requests
     #[command(after_help = examples::METRICS)]
     Metrics(Metrics),
+    /// Print what rules with `log` write, as it comes, until interrupted
+    #[command(after_help = examples::MONITOR)]
+    Monitor(Monitor),
     /// Show or change a live set of the policy in force
     #[command(subcommand, after_help = examples::SET)]
     Set(SetVerb),

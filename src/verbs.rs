@@ -15,6 +15,7 @@ pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod map;
 pub(crate) mod metrics;
+pub(crate) mod monitor;
 pub(crate) mod plan;
 pub(crate) mod rollback;
 pub(crate) mod set;

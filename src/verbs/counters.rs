@@ -13,6 +13,8 @@ use crate::machine::counted::{Row, is_left_out, rows, table};
 use crate::machine::{options, others, refused};
 use crate::output::Output;
 
+pub(crate) use wanted::names_counter;
+
 /// The JSON of this verb.
 #[derive(Serialize)]
 struct Report<'a> {

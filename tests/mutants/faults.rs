@@ -32,6 +32,7 @@ mod meaning;
 mod members;
 mod mended;
 mod metrics;
+mod monitor;
 mod outside;
 mod parser;
 mod passes;
@@ -188,6 +189,7 @@ pub(crate) fn all() -> Vec<Fault> {
         members::FAULTS,
         mended::FAULTS,
         metrics::FAULTS,
+        monitor::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
         trials::FAULTS,

@@ -28,6 +28,7 @@ mod interfaces;
 mod live;
 mod loading;
 mod members;
+mod monitored;
 mod named;
 mod objects;
 mod paired;
