@@ -155,7 +155,7 @@ mod tests {
             ("out tcp", Hook::TcOut, true),
             ("in tcp", Hook::TcOut, false),
             ("udp", Hook::Xdp, false),
-            ("tcp if tcp flags syn ack and length 60", Hook::TcIn, true),
+            ("tcp if tcp flags syn ack and length = 60", Hook::TcIn, true),
             ("tcp if mark 3", Hook::TcIn, true),
             ("tcp if length > 60", Hook::TcIn, false),
             ("tcp on interface eth0", Hook::TcIn, true),
