@@ -10,10 +10,12 @@ mod history;
 mod import;
 mod live;
 mod metrics;
+mod monitor;
 mod plan;
 mod recording;
 pub(crate) mod suggested;
 mod test;
+mod top;
 
 use std::path::PathBuf;
 
@@ -34,9 +36,11 @@ pub(crate) use live::{
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
 };
 pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
+pub(crate) use monitor::Monitor;
 pub(crate) use plan::{Apply, Guards, Plan, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
+pub(crate) use top::Top;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -151,12 +155,18 @@ pub(crate) enum Verb {
     /// Print what is in force and what it counted in the format of Prometheus, or answer its requests
     #[command(after_help = examples::METRICS)]
     Metrics(Metrics),
+    /// Print what rules with `log` write, as it comes, until interrupted
+    #[command(after_help = examples::MONITOR)]
+    Monitor(Monitor),
     /// Show or change a live set of the policy in force
     #[command(subcommand, after_help = examples::SET)]
     Set(SetVerb),
     /// Show or hand over the sockets behind the names of the policy in force
     #[command(subcommand, after_help = examples::SOCKET)]
     Socket(SocketVerb),
+    /// Watch on the terminal what rules count a second, live sets and sockets; `q` ends it
+    #[command(after_help = examples::TOP)]
+    Top(Top),
     /// Remove the policy in force
     #[command(after_help = examples::UNLOAD)]
     Unload(Unload),

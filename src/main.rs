@@ -22,8 +22,8 @@ use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, confirm, counters, diff, doctor, explain, explain_code,
-    fmt, history, import, man, map, metrics, plan, rollback, set, show, socket, status, test,
-    trial, unload,
+    fmt, history, import, man, map, metrics, monitor, plan, rollback, set, show, socket, status,
+    test, top, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -77,8 +77,10 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Import(verb) => import::run(verb, output),
         Verb::Map(verb) => map::run(verb, output),
         Verb::Metrics(arguments) => metrics::run(arguments, output),
+        Verb::Monitor(arguments) => monitor::run(arguments, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
+        Verb::Top(arguments) => top::run(arguments, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }
 }

@@ -5,6 +5,7 @@
 pub(crate) mod columns;
 pub(crate) mod count;
 mod said;
+mod stream;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
@@ -352,7 +353,7 @@ pub(crate) fn bug(info: &PanicHookInfo<'_>) {
 
 /// Writes to standard error. There is nowhere to report that it is gone.
 /// A message without what a terminal would take for a command: files that we did not write may be quoted in it.
-fn harmless(message: &str) -> String {
+pub(crate) fn harmless(message: &str) -> String {
     let mut text = String::with_capacity(message.len());
     for letter in message.chars() {
         if letter.is_control() && !matches!(letter, '\n' | '\t') {

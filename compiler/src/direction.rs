@@ -126,7 +126,7 @@ impl Direction {
 
     /// Whether the sender's address is known of what it is about.
     #[must_use]
-    pub(crate) fn has_sender(self) -> bool {
+    pub fn has_sender(self) -> bool {
         self.deed().is_none_or(|deed| deed.has_sender)
     }
 

@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+mod shown;
+
 use crate::bpf::opcode::Width;
 use crate::field::{FROM, Field, TO};
 use crate::hook::Hook;

@@ -82,6 +82,8 @@ pub struct CounterSlots {
     pub malformed: Option<u32>,
     /// One for the answers that are beyond their limits, where the direction answers.
     pub withheld: Option<u32>,
+    /// One for the records of logs that are lost, where the direction logs.
+    pub lost: Option<u32>,
 }
 
 /// The maps a program may use.
@@ -105,6 +107,8 @@ pub(crate) struct Maps {
     pub answers: Option<MapId>,
     /// The ring buffer of `log`.
     pub log: Option<MapId>,
+    /// What counts the records that find no room there, also where rules do not count.
+    pub lost: Option<MapId>,
     /// Which number each rate has in them.
     pub meters: Meters,
     /// For each group: where its sockets are.

@@ -166,6 +166,8 @@ pub enum Error {
     },
     /// No policy is in force that could be asked or changed.
     NothingInForce,
+    /// Another process reads what the policy logs, and a record is given to one reader only.
+    LogTaken,
     /// The generation that is to come back is not kept, or none is.
     NotKept {
         /// The generation that was asked for; `None` for the one before.

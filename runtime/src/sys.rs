@@ -34,3 +34,4 @@ pub(crate) mod tcp;
 pub(crate) mod types;
 pub(crate) mod unix;
 pub(crate) mod verified;
+pub(crate) mod watched;

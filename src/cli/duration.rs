@@ -27,6 +27,13 @@ pub(crate) fn deadline(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time such as `60s` or `5m`, from 200ms to 24h".to_owned())
 }
 
+/// Reads for how long something is to go on.
+pub(crate) fn span(text: &str) -> Result<Duration, String> {
+    let time = milliseconds(text).filter(|time| *time > 0);
+    time.map(Duration::from_millis)
+        .ok_or_else(|| "write a time such as `30s` or `5m`".to_owned())
+}
+
 fn milliseconds(text: &str) -> Option<u64> {
     let (digits, unit) = TimeUnit::split(text)?;
     let count: u64 = digits.parse().ok()?;

@@ -92,6 +92,20 @@ pub(super) const COUNTERS: &str = "Examples:
 
 More: docs/commands.md";
 
+pub(super) const MONITOR: &str = "Examples:
+  sockc monitor
+  sockc monitor --rule ssh --verdict drop tcp from 203.0.113.0/24 to any:22
+  sockc monitor --json --for 30s 'out udp to any:53'
+  sockc monitor --count 1 'tcp if tcp flags syn no ack'
+
+More: docs/monitor.md, docs/verdicts.md";
+
+pub(super) const TOP: &str = "Examples:
+  sockc top
+  sockc top --netns blue --every 5
+
+More: docs/monitor.md";
+
 pub(super) const HISTORY: &str = "Examples:
   sockc history
   sockc history --netns blue --json

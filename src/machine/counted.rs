@@ -89,6 +89,7 @@ pub(crate) fn rows(values: &[CounterValue]) -> Vec<Row<'_>> {
                 CounterKind::Refused => "refused",
                 CounterKind::Back => "back",
                 CounterKind::Withheld => "withheld",
+                CounterKind::Lost => "lost",
                 CounterKind::ByTcp => "by-tcp",
                 CounterKind::Absent => "absent",
             },

@@ -1,5 +1,6 @@
 //! `sockc counters`: what each rule has counted, since it came or since somebody reset it.
 
+pub(crate) mod rates;
 mod reset;
 mod wanted;
 mod watch;
@@ -12,6 +13,9 @@ use crate::exit::Exit;
 use crate::machine::counted::{Row, is_left_out, rows, table};
 use crate::machine::{options, others, refused};
 use crate::output::Output;
+
+pub(crate) use wanted::names_counter;
+pub(crate) use watch::ON_TRIAL;
 
 /// The JSON of this verb.
 #[derive(Serialize)]

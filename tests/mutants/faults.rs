@@ -33,6 +33,7 @@ mod meaning;
 mod members;
 mod mended;
 mod metrics;
+mod monitor;
 mod outside;
 mod parser;
 mod passes;
@@ -190,6 +191,7 @@ pub(crate) fn all() -> Vec<Fault> {
         members::FAULTS,
         mended::FAULTS,
         metrics::FAULTS,
+        monitor::FAULTS,
         imported::FAULTS,
         costly::FAULTS,
         trials::FAULTS,

@@ -604,4 +604,6 @@ pub enum CounterKind {
     Absent,
     /// Answers to rejected packets that are beyond their limits: these packets are dropped.
     Withheld,
+    /// Records of logs that found no room in the ring. They are counted also where rules do not count.
+    Lost,
 }

@@ -53,6 +53,8 @@ pub(super) struct Ends<'a> {
     finishes: BTreeMap<Family, Block>,
     gates: BTreeMap<Gate, Block>,
     records: BTreeMap<(Option<Family>, Block), Block>,
+    /// Where it is counted that a record found no room, by where it goes on.
+    losses: BTreeMap<Block, Block>,
 }
 
 impl Leaves for Ends<'_> {
@@ -95,6 +97,7 @@ impl<'a> Ends<'a> {
             finishes: BTreeMap::new(),
             gates: BTreeMap::new(),
             records: BTreeMap::new(),
+            losses: BTreeMap::new(),
         }
     }
 

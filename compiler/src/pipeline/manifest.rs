@@ -114,6 +114,7 @@ impl Slots {
                 default,
                 malformed,
                 withheld: None,
+                lost: None,
             }
         });
         // Only packets that arrive are answered.
@@ -130,6 +131,11 @@ impl Slots {
             });
         for counter in counters.values_mut() {
             counter.counted &= kept == Counters::Kept;
+        }
+        for direction in Direction::ALL.into_iter().filter(|one| logs(policy, *one)) {
+            let text = "records of `log` that found no room";
+            let counter = bare(CounterKind::Lost, text, direction, "log");
+            directions[direction as usize].lost = Some(push(&mut counters, counter));
         }
         let mut escaped = SecondaryMap::new();
         let mut refused = SecondaryMap::new();
@@ -180,6 +186,12 @@ impl Slots {
         }
     }
 
+    /// Whether anything logs.
+    #[must_use]
+    pub fn logs(&self) -> bool {
+        self.directions.iter().any(|one| one.lost.is_some())
+    }
+
     /// The counters of a direction.
     #[must_use]
     pub fn of(&self, direction: Direction) -> &CounterSlots {
@@ -202,6 +214,14 @@ fn tells_malformed(
             && hook.direction() == direction
             && !lower::is_uniform(policy, chain, decision, counts)
     })
+}
+
+/// Whether anything of a direction logs.
+fn logs(policy: &Policy, direction: Direction) -> bool {
+    let mut rules = policy.rules.values();
+    let default = policy.default_of(direction);
+    rules.any(|rule| rule.direction == direction && rule.log.is_some())
+        || default.is_some_and(|line| line.log.is_some())
 }
 
 fn push(counters: &mut PrimaryMap<Numbered, Counter>, counter: Counter) -> u32 {

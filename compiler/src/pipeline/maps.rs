@@ -36,7 +36,8 @@ pub(super) fn make(
         .any(|chain| chain.hook.spec().takes_in.is_some());
     let kept = slots.kept == Counters::Kept;
     let blocks = counter_blocks::blocks(slots.count);
-    let counting = (kept || grouped).then(|| {
+    let logging = slots.logs();
+    let counting = (kept || grouped || logging).then(|| {
         maps.push(MapSpec::new(
             counter_blocks::MAP,
             MapKind::PerCpuArray,
@@ -109,8 +110,7 @@ pub(super) fn make(
             most,
         ))
     });
-    let log =
-        logs(policy).then(|| maps.push(MapSpec::new("log", MapKind::RingBuf, 0, 0, log::RING)));
+    let log = logging.then(|| maps.push(MapSpec::new("log", MapKind::RingBuf, 0, 0, log::RING)));
     let mut groups = SecondaryMap::new();
     let taken_in = |group: &GroupId| takes_in(chains, *group);
     for group in with_rules(chains).into_iter().filter(taken_in) {
@@ -173,6 +173,7 @@ pub(super) fn make(
         buckets,
         answers,
         log,
+        lost: counting.filter(|_| logging),
         meters,
         groups,
         splices,
@@ -189,12 +190,6 @@ const BUCKETS: u32 = 65_536;
 
 /// The maximum number of addresses that all of them remember together.
 const MAX_BUCKETS: u32 = 1 << 20;
-
-/// Whether anything of a policy logs.
-fn logs(policy: &Policy) -> bool {
-    policy.rules.values().any(|rule| rule.log.is_some())
-        || policy.defaults.iter().any(|line| line.log.is_some())
-}
 
 /// The numbers of what comes next. There is room for sockets that were given one and found no room among the readers.
 fn next(name: String) -> MapSpec {

@@ -124,13 +124,25 @@ fn what_is_declared_and_not_used_asks_nothing_of_the_machine() {
 #[test]
 fn without_counters_there_is_no_map_of_them_and_less_code() {
     let text = "default in drop
-         allow tcp to port 22 log \"ssh\"
+         allow tcp to port 22
          count udp";
     let [with, without] = [Counters::Kept, Counters::LeftOut]
         .map(|counters| counting(text, counters).built.unwrap().artifact);
     assert!(with.maps.values().any(|map| map.name == "counters"));
     assert!(without.maps.values().all(|map| map.name != "counters"));
     assert!(without.programs[0].insns.len() < with.programs[0].insns.len());
+    assert!(without.manifest.counters.iter().all(|one| !one.counted));
+}
+
+#[test]
+fn what_logs_lose_is_counted_always() {
+    let text = "default in drop
+         default out allow log
+         allow tcp to port 22 log \"ssh\"
+         count udp";
+    let [with, without] = [Counters::Kept, Counters::LeftOut]
+        .map(|counters| counting(text, counters).built.unwrap().artifact);
+    assert!(without.maps.values().any(|map| map.name == "counters"));
     // Records of logs name their rules by these slots.
     let names = |artifact: &Artifact| -> Vec<String> {
         let counters = artifact.manifest.counters.iter();
@@ -138,7 +150,13 @@ fn without_counters_there_is_no_map_of_them_and_less_code() {
     };
     assert_eq!(names(&without), names(&with));
     assert!(with.manifest.counters.iter().all(|one| one.counted));
-    assert!(without.manifest.counters.iter().all(|one| !one.counted));
+    for counter in &without.manifest.counters {
+        let lost = counter.kind == crate::artifact::CounterKind::Lost;
+        assert_eq!(counter.counted, lost, "{counter:?}");
+    }
+    let counters = without.manifest.counters.iter().filter(|one| one.counted);
+    let directions: Vec<&str> = counters.map(|one| &*one.direction).collect();
+    assert_eq!(directions, ["in", "out"]);
 }
 
 #[test]

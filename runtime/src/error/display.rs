@@ -158,6 +158,9 @@ impl fmt::Display for Error {
             Self::NothingInForce => f.write_str(
                 "no policy is in force in this network namespace; `sockc apply` puts one in force, and --netns names another namespace",
             ),
+            Self::LogTaken => f.write_str(
+                "another `sockc monitor` reads what this policy logs, and each record is given to one reader only; end that one first",
+            ),
             Self::NotKept { generation: Some(generation), kept } if !kept.is_empty() => {
                 let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
                 write!(

@@ -11,7 +11,7 @@ use sockc_compiler::direction::Direction;
 use super::totals::Total;
 
 /// The kinds, in the order in which they are kept; new ones come last.
-const KINDS: [CounterKind; 9] = [
+const KINDS: [CounterKind; 10] = [
     CounterKind::Rule,
     CounterKind::Default,
     CounterKind::Malformed,
@@ -21,6 +21,7 @@ const KINDS: [CounterKind; 9] = [
     CounterKind::ByTcp,
     CounterKind::Absent,
     CounterKind::Withheld,
+    CounterKind::Lost,
 ];
 /// The verdicts, in the order in which they are kept; new ones come last. One that is not here stands in the place after them.
 const VERDICTS: [&str; 7] = [

@@ -37,6 +37,16 @@ fn added(offsets: &str) -> i128 {
     boot.unwrap_or(0)
 }
 
+/// A time in the zone of the machine.
+pub(crate) fn local(seconds: i64) -> Option<libc::tm> {
+    let mut local = std::mem::MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: the call reads the number and writes the time; it fails where there is no date, and has written one otherwise.
+    unsafe {
+        let written = libc::localtime_r(&raw const seconds, local.as_mut_ptr());
+        (!written.is_null()).then(|| local.assume_init())
+    }
+}
+
 fn read(clock: ClockId) -> u64 {
     // The call cannot fail for these clocks.
     let time = clock_gettime(clock).map(std::time::Duration::from);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sockc_compiler::artifact::Counter;
 use sockc_runtime::CounterValue;
 
 use crate::exit::Exit;
@@ -9,7 +10,11 @@ use crate::output::Output;
 
 /// Whether a counter is that of a rule by its label, its line, or its file and line.
 fn is_meant(value: &CounterValue, rule: &str) -> bool {
-    let counter = &value.counter;
+    names_counter(&value.counter, rule)
+}
+
+/// The same of a counter without its value.
+pub(crate) fn names_counter(counter: &Counter, rule: &str) -> bool {
     if counter.label.as_deref() == Some(rule) {
         return true;
     }

@@ -3,14 +3,13 @@
 //! On a terminal one table stands where the last one stood; elsewhere each look adds the lines of what was counted. Not here: what is
 //! counted.
 
-use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockc_compiler::artifact::CounterKind;
-use sockc_runtime::{CounterValue, Options};
+use sockc_runtime::Options;
 
+use super::rates::{Look, words};
 use super::wanted::{all_there, is_chosen};
 use crate::cli;
 use crate::exit::Exit;
@@ -22,28 +21,8 @@ use crate::output::{Output, columns};
 /// What makes a terminal empty, and writes at its top.
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
-/// What tells counters apart from one look to the next: an apply may move them. Those that nothing else tells apart are counted, in
-/// their order.
-type Key = (Counted, u64);
-
-/// What is counted, wherever it stands.
-type Counted = (
-    Option<String>,
-    CounterKind,
-    String,
-    Option<String>,
-    String,
-    String,
-);
-
 /// Why nothing is shown.
-const ON_TRIAL: &str = "the policy waits to be confirmed; its counters are not compared with those of the one before until one of both stays";
-
-/// What was seen at a look: all counters, in their order.
-struct Seen {
-    at: Instant,
-    values: Vec<(Key, CounterValue)>,
-}
+pub(crate) const ON_TRIAL: &str = "the policy waits to be confirmed; its counters are not compared with those of the one before until one of both stays";
 
 pub(super) fn run(
     place: &Options,
@@ -62,7 +41,7 @@ pub(super) fn run(
             return Exit::Refused;
         }
     };
-    let mut before: Option<Seen> = None;
+    let mut before: Option<Look> = None;
     let mut waits = false;
     loop {
         let at = Instant::now();
@@ -83,10 +62,7 @@ pub(super) fn run(
             {
                 return exit;
             }
-            let now = Seen {
-                at,
-                values: keyed(values),
-            };
+            let now = Look::new(at, values);
             show(&now, before.as_ref(), arguments, output);
             if output.is_broken() {
                 return Exit::Done;
@@ -101,42 +77,9 @@ pub(super) fn run(
     }
 }
 
-/// Counters with their keys.
-fn keyed(values: Vec<CounterValue>) -> Vec<(Key, CounterValue)> {
-    let mut copies: HashMap<Counted, u64> = HashMap::new();
-    let keyed = values.into_iter().map(|value| {
-        let counted = counted(&value);
-        let copy = copies.entry(counted.clone()).or_default();
-        *copy += 1;
-        ((counted, *copy), value)
-    });
-    keyed.collect()
-}
-
-fn counted(value: &CounterValue) -> Counted {
-    let counter = &value.counter;
-    let text = match counter.label {
-        Some(_) => String::new(),
-        None => counter.location.text.to_string(),
-    };
-    (
-        value.netns.clone(),
-        counter.kind,
-        counter.direction.clone(),
-        counter.label.clone(),
-        text,
-        counter.verdict.clone(),
-    )
-}
-
 /// Shows what came since the look before; at the first look what there is.
-fn show(now: &Seen, before: Option<&Seen>, arguments: &cli::Counters, output: &mut Output) {
+fn show(now: &Look, before: Option<&Look>, arguments: &cli::Counters, output: &mut Output) {
     let terminal = output.is_terminal();
-    let earlier: HashMap<&Key, &CounterValue> = before
-        .iter()
-        .flat_map(|before| &before.values)
-        .map(|(key, value)| (key, value))
-        .collect();
     let heading = [
         "packets/s",
         "bytes/s",
@@ -146,19 +89,12 @@ fn show(now: &Seen, before: Option<&Seen>, arguments: &cli::Counters, output: &m
         "rule",
     ];
     let mut rows = vec![heading.map(String::from).to_vec()];
-    for (key, value) in &now.values {
+    for rated in now.since(before) {
+        let value = rated.value;
         if !value.counter.counted || !is_chosen(value, &arguments.rules) {
             continue;
         }
-        let earlier = earlier.get(key);
-        let seconds = before.map_or(0.0, |before| (now.at - before.at).as_secs_f64());
-        let more = earlier.map(|earlier| {
-            [
-                value.packets.saturating_sub(earlier.packets),
-                value.bytes.saturating_sub(earlier.bytes),
-            ]
-        });
-        let came = more.is_none_or(|more| more != [0, 0]);
+        let came = rated.more.is_none_or(|more| more != [0, 0]);
         // Lines that follow each other say what is new; a table says how all stands.
         let shown = match (terminal, before.is_some()) {
             (false, true) => came,
@@ -168,13 +104,10 @@ fn show(now: &Seen, before: Option<&Seen>, arguments: &cli::Counters, output: &m
         if !shown || (arguments.nonzero && packets == 0) {
             continue;
         }
-        let rate = |more: Option<u64>| match more {
-            Some(more) if seconds > 0.0 => format!("{:.1}", more as f64 / seconds),
-            _ => "-".to_owned(),
-        };
+        let rate = rated.a_second();
         rows.push(vec![
-            rate(more.map(|[packets, _]| packets)),
-            rate(more.map(|[_, bytes]| bytes)),
+            words(rate.map(|[packets, _]| packets)),
+            words(rate.map(|[_, bytes]| bytes)),
             packets.to_string(),
             bytes.to_string(),
             value.counter.direction.clone(),
@@ -189,7 +122,7 @@ fn show(now: &Seen, before: Option<&Seen>, arguments: &cli::Counters, output: &m
     }
     text.push_str(&format!(
         "{time}{}\n",
-        if now.values.is_empty() {
+        if now.is_empty() {
             ": no policy is in force"
         } else {
             ""

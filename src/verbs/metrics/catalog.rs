@@ -71,6 +71,10 @@ pub(super) static WITHHELD: Family = Family::counter(
     "sockc_withheld_answers",
     "Rejected packets that got no answer, since it was beyond the limits.",
 );
+pub(super) static LOST: Family = Family::counter(
+    "sockc_log_lost",
+    "Records of logs that found no room, since nobody read them in time.",
+);
 pub(super) static ESCAPED: Family = Family::counter(
     "sockc_escaped_sockets",
     "Sockets of groups that could not be taken in.",
@@ -156,7 +160,7 @@ pub(super) static RUNS: Family = Family::counter(
 
 /// All of them.
 #[cfg(test)]
-pub(super) static ALL: [&Family; 41] = [
+pub(super) static ALL: [&Family; 42] = [
     &BUILD,
     &UP,
     &TOOK,
@@ -176,6 +180,7 @@ pub(super) static ALL: [&Family; 41] = [
     &DEFAULT_BYTES,
     &MALFORMED,
     &WITHHELD,
+    &LOST,
     &ESCAPED,
     &REFUSED,
     &BACK,

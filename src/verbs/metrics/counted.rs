@@ -168,6 +168,10 @@ fn count(deed: &Deed<'_>, mut labels: Labels, whose: Whose, metrics: &mut Metric
         CounterKind::Escaped => (&catalog::ESCAPED, None),
         CounterKind::Refused => (&catalog::REFUSED, None),
         CounterKind::Withheld => (&catalog::WITHHELD, None),
+        CounterKind::Lost => {
+            labels.retain(|(name, _)| *name != "verdict");
+            (&catalog::LOST, None)
+        }
         CounterKind::Back => return metrics.add(&catalog::BACK, labels, deed.bytes),
         CounterKind::ByTcp => {
             labels.push(("reason", "by-tcp".to_owned()));

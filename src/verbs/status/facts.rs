@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pairs: Vec<Pairs>,
     /// Sockets that could not be taken in, of each group that had some.
     escaped: Vec<Escaped>,
+    /// Records of logs that were lost since nobody read them in time; null where nothing logs, and where that is not known.
+    log_lost: Option<u64>,
     /// What a person should know of it.
     notes: Vec<String>,
     /// The interfaces whose packets that arrive it meets.
@@ -136,7 +138,7 @@ impl Facts {
             ..Self::default()
         };
         facts.live(manifest, options);
-        facts.escaped(manifest, options);
+        facts.counted(manifest, options);
         facts
     }
 
@@ -160,15 +162,29 @@ impl Facts {
         }
     }
 
-    fn escaped(&mut self, manifest: &Manifest, options: &Options) {
+    /// What is counted of what went past the rules, or past whoever reads logs.
+    fn counted(&mut self, manifest: &Manifest, options: &Options) {
+        let mut counters = manifest.counters.iter();
+        let logs = counters.any(|one| one.kind == CounterKind::Lost);
         // Of groups whose calls alone are decided no sockets are taken in.
-        if !manifest.groups.iter().any(GroupPlan::takes_in) {
+        let escape = manifest.groups.iter().any(GroupPlan::takes_in);
+        if !logs && !escape {
             return;
         }
-        match sockc_runtime::counters(options) {
-            Ok(values) => self.escaped = values.into_iter().filter_map(Escaped::of).collect(),
-            Err(error) => self.unread("how many sockets escaped their group is not known", &error),
-        }
+        let values = match sockc_runtime::counters(options) {
+            Ok(values) => values,
+            Err(error) if escape => {
+                return self.unread("how many sockets escaped their group is not known", &error);
+            }
+            Err(error) => {
+                return self.unread("how many log records were lost is not known", &error);
+            }
+        };
+        let own =
+            |one: &&CounterValue| one.netns.is_none() && one.counter.kind == CounterKind::Lost;
+        let lost = values.iter().filter(own).map(|one| one.packets);
+        self.log_lost = logs.then(|| lost.sum());
+        self.escaped = values.into_iter().filter_map(Escaped::of).collect();
     }
 
     /// What could not be read: damage is a loss, what the machine refused is no more than a note.
@@ -264,6 +280,13 @@ impl Facts {
         }
         for escaped in &self.escaped {
             row("escaped", escaped.words());
+        }
+        if let Some(lost) = self.log_lost.filter(|lost| *lost > 0) {
+            let lost = count::of(usize::try_from(lost).unwrap_or(usize::MAX), "record");
+            row(
+                "log",
+                format!("{lost} lost, since nobody read them in time"),
+            );
         }
         output.table(&rows);
     }

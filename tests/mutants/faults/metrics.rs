@@ -111,7 +111,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1955,
-        "src/verbs/counters/watch.rs",
+        "src/verbs/counters/rates.rs",
         "*copy += 1;",
         "*copy += u64::from(!FAULT);",
         &[(Metrics, "counters::a_watch_tells")],

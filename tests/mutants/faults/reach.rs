@@ -129,8 +129,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         670,
         "src/verbs/status/facts.rs",
-        "!manifest.groups.iter().any(GroupPlan::takes_in)",
-        "manifest.groups.is_empty()",
+        "manifest.groups.iter().any(GroupPlan::takes_in)",
+        "!manifest.groups.is_empty()",
         &[(Verbs, "groups::what_others")],
     ),
     fault(

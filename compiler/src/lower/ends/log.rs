@@ -1,20 +1,21 @@
 //! `log`: a record in the ring buffer `log`, written after the counter of whoever logs.
 //!
 //! A sample is taken by random numbers; a limit is a bucket of the map `rates`. A full ring takes no record, and nothing
-//! waits for it.
+//! waits for it: what found no room is counted.
 
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{JumpOp, Width};
 use crate::chain::{ChainRule, Effect};
 use crate::field::Field;
 use crate::hook::Ability;
-use crate::ir::{Arg, Block, Builder, Slot};
+use crate::ir::{Arg, Block, Builder, Operand, Slot};
 use crate::log::{FIELDS, SIZE, offset};
 use crate::policy::{Action, Family, Log, RuleId, SocketId};
 
 use super::Ends;
 use crate::lower::Source;
 use crate::lower::bucket::{Meter, Pace, Paced, TRIES};
+use crate::lower::counter::counter_at;
 
 /// Whether anything that counts in a chain logs.
 pub(in crate::lower) fn logs(source: &Source<'_>) -> bool {
@@ -126,8 +127,32 @@ impl Ends<'_> {
             Arg::Imm(size),
             Arg::Imm(0),
         ];
-        builder.call(Helper::RingbufOutput, &args);
-        builder.jump(next);
+        let refused = builder.call_value(Helper::RingbufOutput, &args);
+        builder.leave_if(refused, JumpOp::Eq, 0, next);
+        let lost = self.lost(builder, next);
+        builder.jump(lost);
+        block
+    }
+
+    /// The block that counts a record for which there was no room, and goes on to `next`.
+    fn lost(&mut self, builder: &mut Builder, next: Block) -> Block {
+        if let Some(&block) = self.losses.get(&next) {
+            return block;
+        }
+        let before = builder.current();
+        let block = builder.head_block();
+        self.losses.insert(next, block);
+        builder.enter(block);
+        let source = &self.given.source;
+        match (source.maps.lost, source.counters.lost) {
+            (Some(map), Some(slot)) => {
+                let (counter, at) = counter_at(builder, map, slot, next);
+                self.add(builder, counter, at, Operand::Imm(1));
+                builder.jump(next);
+            }
+            _ => builder.bug("a log without a counter of what it loses"),
+        }
+        builder.enter(before);
         block
     }
 

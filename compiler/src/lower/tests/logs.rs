@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 
 use super::made::{at, built, policy, run_at};
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, CounterKind};
 use crate::event::{Fragment, Header, Transport};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Lookup, Maps, Message, SocketModel, run};
-use crate::log::{LogRecord, Logged, parse};
+use crate::log::{LogRecord, Logged, SIZE, parse};
 use crate::packet::build::Frame;
 use crate::policy::{Action, Direction, Log, Match, Policy, ProtocolMatch, Rule};
 use crate::protocol::IpProtocol;
@@ -266,4 +266,26 @@ fn a_write_logs() {
     assert_eq!((packet.from, packet.to), (local.ip(), remote.ip()));
     assert_eq!((packet.ports, packet.length), (Some((4000, 80)), 77));
     assert_eq!((packet.protocol, packet.flags), (IpProtocol::TCP, None));
+}
+
+/// What finds no room in the ring is counted, each by its direction, and nothing else is; what is logged is all the same.
+#[test]
+fn what_finds_no_room_is_counted() {
+    let artifact = built(policy([logging(Hook::Xdp, Action::Drop)]));
+    let counters = &artifact.manifest.counters;
+    let slot = counters
+        .iter()
+        .position(|one| one.kind == CounterKind::Lost);
+    let slot = u32::try_from(slot.unwrap()).unwrap();
+    let mut maps = Maps::new(&artifact.maps);
+    let room = (crate::log::RING as usize - 1) / (SIZE + 8);
+    let frames = headers().into_iter().cycle();
+    for (sent, header) in (1..=room + 7).zip(frames) {
+        let frame = Frame::new(header).bytes();
+        run_at(&artifact, &mut maps, frame, &mut Bare::default());
+        let lost = maps.counted(slot).map_or(0, |[lost, _]| lost);
+        assert_eq!(lost, sent.saturating_sub(room) as u64, "{sent}");
+        assert_eq!(maps.counted(0).unwrap()[0], sent as u64);
+    }
+    assert_eq!(records(&mut maps).len(), room);
 }

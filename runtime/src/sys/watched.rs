@@ -1,0 +1,52 @@
+//! A folder that tells when names come and go in it (inotify(7)).
+
+use std::ffi::CString;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// A folder that is watched.
+#[derive(Debug)]
+pub(crate) struct Watched(OwnedFd);
+
+impl Watched {
+    /// Begins to watch a folder.
+    pub(crate) fn folder(path: &Path) -> io::Result<Self> {
+        // SAFETY: the call takes a number and gives a new descriptor.
+        let fd = unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the kernel has just made it for us.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
+        let events = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_DELETE;
+        // SAFETY: the descriptor and the name live through the call.
+        let added = unsafe { libc::inotify_add_watch(fd.as_raw_fd(), name.as_ptr(), events) };
+        match added {
+            0.. => Ok(Self(fd)),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// What can be waited on.
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Forgets what was told. What it was is of no matter: whoever asks looks at the folder.
+    pub(crate) fn clear(&self) -> io::Result<()> {
+        let mut file = std::fs::File::from(self.0.try_clone()?);
+        let mut told = [0; 4096];
+        loop {
+            match file.read(&mut told) {
+                Ok(0) => return Ok(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Results that go on: written piece by piece, and given up where nobody takes them and somebody wants the command to end.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::{Output, count};
+
+/// A pipe that has room has room for so much.
+const PIECE: usize = 4096;
+/// How long a reader may take nothing after the command was asked to end, in milliseconds.
+const GRACE: u16 = 1_000;
+
+impl Output {
+    /// Lines of a result, written as they are taken. What is not taken once `end` can be read ends the printing.
+    pub(crate) fn stream(&mut self, text: &str, end: &impl AsFd) {
+        let mut left = text.as_bytes();
+        while !left.is_empty() && !self.is_broken() {
+            if !has_room(end) {
+                let lines = left.split(|byte| *byte == b'\n').count() - 1;
+                let why = format!(
+                    "whoever reads it takes nothing, and {} that had been read from the ring went nowhere",
+                    count::of(lines, "line")
+                );
+                self.broken = Some(io::Error::new(io::ErrorKind::TimedOut, why));
+                return;
+            }
+            let (piece, rest) = left.split_at(left.len().min(PIECE));
+            self.bytes(piece);
+            left = rest;
+        }
+    }
+
+    /// Notes that whoever read the results went away.
+    pub(crate) fn reader_left(&mut self) {
+        self.broken.get_or_insert(io::ErrorKind::BrokenPipe.into());
+    }
+}
+
+/// Waits until something can be written; `false` where that does not come and `end` can be read.
+fn has_room(end: &impl AsFd) -> bool {
+    let stdout = io::stdout();
+    let mut wait = [
+        PollFd::new(stdout.as_fd(), PollFlags::POLLOUT),
+        PollFd::new(end.as_fd(), PollFlags::POLLIN),
+    ];
+    loop {
+        match poll(&mut wait, PollTimeout::NONE) {
+            Err(nix::errno::Errno::EINTR) => {}
+            // What cannot be waited for is written as it is.
+            Err(_) => return true,
+            Ok(_) => break,
+        }
+    }
+    if wait[0].any() != Some(false) {
+        return true;
+    }
+    let mut last = [PollFd::new(stdout.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut last, GRACE).map_or(true, |ready| ready > 0)
+}

@@ -1,0 +1,434 @@
+//! `sockc monitor`: what rules with `log` write, as it comes.
+//!
+//! Waits for the ring of the policy in force, and for what comes and goes in its folder: after an apply the ring of the next one is
+//! read too, and the one before until it is gone. Records are told in the order of their rings, each once; how many found
+//! no room is told as the kernel counted it. Not here: what a record says, and what a filter means.
+
+mod filter;
+mod shown;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
+use sockc_compiler::log::LogRecord;
+use sockc_runtime::{Error, LogReader, LogWatch, log_clock};
+
+use crate::cli;
+use crate::exit::Exit;
+use crate::machine::{options, refused};
+use crate::output::Output;
+use crate::verbs::counters::names_counter;
+use filter::Filter;
+use shown::{Clock, Shown};
+
+/// How many records are written at once.
+const BATCH: usize = 256;
+/// How long is waited at most until it is looked whether another policy is in force, and whether records were lost: a trial that ends
+/// moves nothing in the folder.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Something else than a packet, as JSON.
+#[derive(Serialize)]
+struct Said {
+    format: &'static str,
+    event: &'static str,
+    /// The generation that it is about; null where none is in force.
+    generation: Option<u32>,
+    /// Records that were lost.
+    records: Option<u64>,
+    /// Whether that was before this command began.
+    earlier: Option<bool>,
+}
+
+/// Shows them.
+pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
+    let filter = match arguments.filter.is_empty() {
+        true => None,
+        false => match Filter::read(&arguments.filter.join(" "), output) {
+            Ok(filter) => Some(filter),
+            Err(exit) => return exit,
+        },
+    };
+    let end = match sockc_runtime::end_signals() {
+        Ok(end) => end,
+        Err(error) => {
+            output.error(format!("cannot hear of interrupts: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let watch = match LogWatch::begin(&options(&arguments.place)) {
+        Ok(watch) => watch,
+        Err(error) => return refused(&error, output),
+    };
+    let mut monitor = Monitor {
+        arguments,
+        filter,
+        end,
+        watch,
+        rings: Vec::new(),
+        in_force: None,
+        interfaces: BTreeMap::new(),
+        shown: 0,
+        until: None,
+        deadline: arguments
+            .time
+            .and_then(|time| Instant::now().checked_add(time)),
+    };
+    match monitor.run(output) {
+        Ok(exit) | Err(Stop::Exit(exit)) => exit,
+        Err(Stop::Refused(error)) => refused(&error, output),
+    }
+}
+
+/// Why it does not go on.
+enum Stop {
+    /// The command ends so.
+    Exit(Exit),
+    /// The runtime refused.
+    Refused(Box<Error>),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Refused(Box::new(error))
+    }
+}
+
+/// A ring that is read.
+struct Ring {
+    reader: LogReader,
+    /// How many records had found no room when that was told last.
+    lost: u64,
+    /// Whether its generation is gone: it is read once more then.
+    gone: bool,
+}
+
+struct Monitor<'a> {
+    arguments: &'a cli::Monitor,
+    filter: Option<Filter>,
+    end: OwnedFd,
+    watch: LogWatch,
+    /// Those of the generation in force and of others that are kept, the oldest first.
+    rings: Vec<Ring>,
+    in_force: Option<u32>,
+    interfaces: BTreeMap<u32, String>,
+    /// How many packets were told.
+    shown: u64,
+    /// When the command was asked to end, on the clock of records: later ones are not waited for.
+    until: Option<u64>,
+    deadline: Option<Instant>,
+}
+
+impl Monitor<'_> {
+    fn run(&mut self, output: &mut Output) -> Result<Exit, Stop> {
+        self.begin(output)?;
+        loop {
+            self.drain(output)?;
+            if self.until.is_some() || output.is_broken() {
+                return Ok(Exit::Done);
+            }
+            self.wait(output);
+            if self.is_asked_to_end() {
+                self.until = Some(log_clock());
+                continue;
+            }
+            if !self.follow(output)? {
+                return Ok(Exit::Done);
+            }
+        }
+    }
+
+    /// Opens the ring of the policy in force, and says what is not to be seen.
+    fn begin(&mut self, output: &mut Output) -> Result<(), Stop> {
+        self.in_force = self.watch.in_force()?;
+        let reader = self.watch.open()?;
+        self.know(reader.as_ref(), output)?;
+        match reader {
+            Some(reader) => {
+                self.in_force = Some(reader.generation());
+                self.add(reader, output)?;
+            }
+            None => output.note(
+                "no rule of the policy in force has a `log`, nor has a default; waiting for a policy that logs, until interrupted",
+            ),
+        }
+        for block in self.watch.blocks()? {
+            output.note(format!(
+                "what the policy of the `for netns` block \"{block}\" logs is read by `sockc monitor --netns {block}`"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Refuses rules that are not there, or log nothing.
+    fn know(&self, reader: Option<&LogReader>, output: &mut Output) -> Result<(), Stop> {
+        let counters = reader.map_or(&[][..], LogReader::counters);
+        for rule in &self.arguments.rules {
+            let named = counters.iter().filter(|one| names_counter(one, rule));
+            let logs: Vec<bool> = named.map(|one| one.log.is_some()).collect();
+            let why = match logs.is_empty() {
+                _ if reader.is_none() || logs.contains(&true) => continue,
+                true => {
+                    "is not in force: no rule has this label or stands on such a line; `sockc counters` shows all of them"
+                }
+                false => "logs nothing; write `log` behind it, and apply the policy",
+            };
+            output.error(format!("the rule `{rule}` {why}"));
+            return Err(Stop::Exit(Exit::Usage));
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, reader: LogReader, output: &mut Output) -> Result<(), Stop> {
+        let lost = reader.lost()?;
+        match lost {
+            None => output.note(
+                "an older sockc made the programs in force: what finds no room in the ring is not counted, until the policy is applied again",
+            ),
+            Some(0) => {}
+            Some(lost) => self.say_lost(reader.generation(), lost, true, output),
+        }
+        self.rings.push(Ring {
+            lost: lost.unwrap_or(0),
+            gone: false,
+            reader,
+        });
+        self.rings.sort_by_key(|ring| ring.reader.generation());
+        Ok(())
+    }
+
+    /// Reads the ring of another policy that came into force; `false` if none is any more.
+    fn follow(&mut self, output: &mut Output) -> Result<bool, Stop> {
+        // What is gone was read since that was seen.
+        self.rings.retain(|ring| !ring.gone);
+        let now = self.watch.in_force()?;
+        for ring in &mut self.rings {
+            let generation = ring.reader.generation();
+            ring.gone = now != Some(generation) && !self.watch.is_kept(generation);
+        }
+        if now == self.in_force {
+            return Ok(true);
+        }
+        let Some(generation) = now else {
+            self.drain(output)?;
+            self.say_policy(
+                None,
+                "the policy was taken out of force, and nothing is logged any more",
+                output,
+            );
+            return Ok(false);
+        };
+        let before = self.in_force.replace(generation).unwrap_or(generation);
+        let has = |ring: &Ring| ring.reader.generation() == generation;
+        let reader = match self.rings.iter().any(has) {
+            true => None,
+            false => self.watch.open()?,
+        };
+        let logs = reader.is_some() || self.rings.iter().any(has);
+        // Those that came and went between two looks.
+        if generation > before.saturating_add(1) {
+            output.note(format!(
+                "what was logged between generation {before} and generation {generation}, if one was in force for a moment, was not read"
+            ));
+        }
+        let silent = match logs {
+            true => "",
+            false => ", and logs nothing",
+        };
+        let words = format!("generation {generation} is in force{silent}");
+        self.say_policy(Some(generation), &words, output);
+        if let Some(reader) = reader {
+            self.add(reader, output)?;
+        }
+        Ok(true)
+    }
+
+    /// Waits until something is there to read, or to be seen.
+    fn wait(&mut self, output: &mut Output) {
+        let left = self
+            .deadline
+            .map(|end| end.saturating_duration_since(Instant::now()));
+        let time = left.unwrap_or(TICK).min(TICK);
+        let stdout = io::stdout();
+        let mut all = vec![
+            // Nothing but that it cannot be written to any more.
+            PollFd::new(stdout.as_fd(), PollFlags::empty()),
+            PollFd::new(self.end.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
+        ];
+        let rings = self.rings.iter();
+        all.extend(rings.map(|ring| PollFd::new(ring.reader.as_fd(), PollFlags::POLLIN)));
+        let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        // Interrupted or not, everything is looked at.
+        let _ = poll(&mut all, time);
+        let gone = PollFlags::POLLERR | PollFlags::POLLNVAL;
+        let left = all.first().and_then(PollFd::revents);
+        if left.is_some_and(|left| left.intersects(gone)) {
+            output.reader_left();
+        }
+    }
+
+    fn is_asked_to_end(&self) -> bool {
+        let mut end = [PollFd::new(self.end.as_fd(), PollFlags::POLLIN)];
+        poll(&mut end, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+            || self.deadline.is_some_and(|end| end <= Instant::now())
+    }
+
+    /// Tells all that is in the rings.
+    fn drain(&mut self, output: &mut Output) -> Result<(), Stop> {
+        for at in 0..self.rings.len() {
+            while self.batch(at, output)? {
+                if self.until.is_none() && self.is_asked_to_end() {
+                    self.until = Some(log_clock());
+                }
+            }
+            self.lost(at, output)?;
+        }
+        Ok(())
+    }
+
+    /// Tells some records of a ring; whether there may be more.
+    fn batch(&mut self, at: usize, output: &mut Output) -> Result<bool, Stop> {
+        let clock = Clock::now();
+        let (mut text, mut taken, mut more) = (String::new(), 0, true);
+        while taken < BATCH && !self.has_enough() {
+            let Some(record) = self.rings.get_mut(at).and_then(|ring| ring.reader.take()) else {
+                more = false;
+                break;
+            };
+            taken += 1;
+            self.tell(at, &record, clock, output.is_json(), &mut text)?;
+            if self.until.is_some_and(|until| record.time > until) {
+                more = false;
+                break;
+            }
+        }
+        output.stream(&text, &self.end);
+        if output.is_broken() || self.has_enough() {
+            return Err(Stop::Exit(Exit::Done));
+        }
+        // While much comes, what is lost stands between the records next to which it was.
+        self.lost(at, output)?;
+        Ok(more)
+    }
+
+    fn has_enough(&self) -> bool {
+        self.arguments.count.is_some_and(|most| self.shown >= most)
+    }
+
+    fn tell(
+        &mut self,
+        at: usize,
+        record: &LogRecord,
+        clock: Clock,
+        json: bool,
+        text: &mut String,
+    ) -> Result<(), Stop> {
+        let known = record.interface == 0 || self.interfaces.contains_key(&record.interface);
+        if !known {
+            self.interfaces.extend(self.watch.interfaces()?);
+            // One that is gone keeps its number.
+            let number = || format!("#{}", record.interface);
+            self.interfaces
+                .entry(record.interface)
+                .or_insert_with(number);
+        }
+        let interface = self.interfaces.get(&record.interface).map(String::as_str);
+        let Some(ring) = self.rings.get(at) else {
+            return Ok(());
+        };
+        let counters = ring.reader.counters();
+        let counter = usize::try_from(record.counter)
+            .ok()
+            .and_then(|slot| counters.get(slot));
+        let Some(counter) = counter else {
+            return Ok(());
+        };
+        let arguments = self.arguments;
+        let of_rule = arguments.rules.is_empty()
+            || arguments
+                .rules
+                .iter()
+                .any(|rule| names_counter(counter, rule));
+        let of_verdict = arguments.verdicts.is_empty()
+            || arguments
+                .verdicts
+                .iter()
+                .any(|verdict| verdict.word() == counter.verdict);
+        let filter = self.filter.as_ref();
+        if of_rule && of_verdict && filter.is_none_or(|one| one.holds(record, interface)) {
+            self.shown += 1;
+            let shown = Shown {
+                record,
+                counter,
+                interface,
+                generation: ring.reader.generation(),
+                clock,
+            };
+            shown.line(json, text);
+        }
+        Ok(())
+    }
+
+    /// Says how many records more found no room.
+    fn lost(&mut self, at: usize, output: &mut Output) -> Result<(), Stop> {
+        let Some(ring) = self.rings.get_mut(at) else {
+            return Ok(());
+        };
+        let lost = ring.reader.lost()?.unwrap_or(0);
+        let more = lost.saturating_sub(ring.lost);
+        ring.lost = lost;
+        let generation = ring.reader.generation();
+        if more > 0 {
+            self.say_lost(generation, more, false, output);
+        }
+        Ok(())
+    }
+
+    fn say_lost(&self, generation: u32, records: u64, earlier: bool, output: &mut Output) {
+        if output.is_json() {
+            return Self::say(
+                &Said {
+                    records: Some(records),
+                    earlier: Some(earlier),
+                    ..Said::of("lost", Some(generation))
+                },
+                output,
+            );
+        }
+        match earlier {
+            true => output.note(format!(
+                "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
+            )),
+            false => output.line(format_args!("... {records} lost: they came faster than they were read")),
+        }
+    }
+
+    fn say_policy(&self, generation: Option<u32>, words: &str, output: &mut Output) {
+        if output.is_json() {
+            Self::say(&Said::of("policy", generation), output);
+        }
+        output.note(words);
+    }
+
+    fn say(said: &Said, output: &mut Output) {
+        let text = serde_json::to_string(said).unwrap_or_default();
+        output.line(text);
+    }
+}
+
+impl Said {
+    fn of(event: &'static str, generation: Option<u32>) -> Self {
+        Self {
+            format: "sockc.monitor/1",
+            event,
+            generation,
+            records: None,
+            earlier: None,
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Which records somebody wants by what a packet is: conditions in the words of a rule.
+//!
+//! The words are read as the only rule of a policy, by the grammar and the names of policies, and `decide` says of each record whether it
+//! is one that the rule speaks of. Not here: which rule logged it.
+
+use sockc_compiler::decide::decide;
+use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
+use sockc_compiler::files::Texts;
+use sockc_compiler::header_field::HeaderField;
+use sockc_compiler::log::LogRecord;
+use sockc_compiler::packet::text::{Described, DescribedWorld, class_of};
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::{Condition, Policy, Rule};
+use sockc_grammar::ast::Statement;
+use sockc_grammar::source::SourceMap;
+
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// What stands before the words, and makes them a rule.
+const VERB: &str = "allow ";
+/// What is decided of all else.
+const REST: &str = "default in drop\ndefault out drop\n";
+
+/// The conditions.
+pub(super) struct Filter {
+    policy: Policy,
+    /// Whether the words name a direction; else they are about every one.
+    directed: bool,
+}
+
+impl Filter {
+    /// Reads them; what is wrong with them is said.
+    pub(super) fn read(words: &str, output: &mut Output) -> Result<Self, Exit> {
+        let mut sources = SourceMap::default();
+        let id = sources.add("<filter>", format!("{VERB}{words}\n{REST}"));
+        let (file, _) = sockc_grammar::parse(&sources, id);
+        let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
+        let failed = outcome.failed();
+        let (Some(policy), false) = (outcome.policy, failed) else {
+            output.diagnostics(&sources, &outcome.diagnostics);
+            output.error("a filter is what a rule says after its verb, such as `tcp from 203.0.113.0/24 to any:53`");
+            return Err(Exit::Usage);
+        };
+        let mut rules = file.all().filter_map(|one| match &one.value {
+            Statement::Rule(rule) => Some(rule.direction.is_some()),
+            _ => None,
+        });
+        let (Some(directed), None) = (rules.next(), rules.next()) else {
+            output.error("a filter is what one rule says after its verb");
+            return Err(Exit::Usage);
+        };
+        let mut rules = policy.rules.values();
+        if let Some(unknown) = rules.find_map(unknown) {
+            output.error(format!(
+                "a record of a log does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+            ));
+            return Err(Exit::Usage);
+        }
+        Ok(Self { policy, directed })
+    }
+
+    /// Whether they hold for the packet of a record.
+    pub(super) fn holds(&self, record: &LogRecord, interface: Option<&str>) -> bool {
+        let Some(header) = record.header() else {
+            return false;
+        };
+        let mut rules = self.policy.rules.values();
+        let asked = rules.next().map(|rule| rule.direction);
+        let Some(direction) =
+            asked.filter(|asked| !self.directed || *asked == record.hook.direction())
+        else {
+            return false;
+        };
+        let event = Event::Packet {
+            direction,
+            class: interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)),
+            packet: Parsed::Ip(header),
+        };
+        let described = Described::plain(event, SocketAnswer::None);
+        let world = DescribedWorld::new(&self.policy, &described);
+        decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
+    }
+}
+
+/// What a rule asks or says that no record can answer, in words.
+fn unknown(rule: &Rule) -> Option<&'static str> {
+    let said = [
+        (rule.rate.is_some(), "a rate"),
+        (rule.log.is_some(), "a `log` of its own"),
+        (rule.mark.is_some(), "a mark to set"),
+        (rule.at.is_some(), "an `at` to choose"),
+        (rule.note.is_some(), "a note"),
+    ];
+    let mut said = said.into_iter();
+    let said = said.find_map(|(is_said, what)| is_said.then_some(what));
+    let mut conditions = rule.matches.conditions.iter();
+    said.or_else(|| conditions.find_map(unknown_condition))
+}
+
+fn unknown_condition(condition: &Condition) -> Option<&'static str> {
+    match condition {
+        Condition::No(inner) => unknown_condition(inner),
+        Condition::AnyOf(any) => any.iter().find_map(unknown_condition),
+        Condition::Header { field, .. } => match field {
+            HeaderField::Fragment
+            | HeaderField::TcpFlags
+            | HeaderField::Length
+            | HeaderField::Mark => None,
+            HeaderField::Ttl => Some("a time to live"),
+            HeaderField::Dscp => Some("a dscp"),
+            HeaderField::Ecn => Some("an ecn"),
+            HeaderField::Vlan => Some("a VLAN"),
+        },
+        Condition::Socket { .. } | Condition::SockAbsent(_) => Some("a socket"),
+        Condition::Entry { .. } | Condition::FirstMatch(_) => Some("an entry of a map"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sockc_compiler::hook::Hook;
+    use sockc_compiler::log::Logged;
+    use sockc_compiler::protocol::IpProtocol;
+
+    fn record(hook: Hook) -> LogRecord {
+        LogRecord {
+            time: 1,
+            counter: 0,
+            interface: 2,
+            hook,
+            packet: Some(Logged {
+                from: "203.0.113.9".parse().unwrap(),
+                to: "192.0.2.1".parse().unwrap(),
+                protocol: IpProtocol::TCP,
+                fragment: 0,
+                ports: Some((4000, 53)),
+                flags: Some(0x12),
+                icmp: None,
+                length: 60,
+                mark: 3,
+            }),
+        }
+    }
+
+    #[test]
+    fn words_of_a_rule_choose_records() {
+        for (words, hook, holds) in [
+            ("from 203.0.113.0/24 to any:53", Hook::Xdp, true),
+            ("from 203.0.113.0/24 to any:53", Hook::TcOut, true),
+            ("from 203.0.113.0/24 to any:54", Hook::Xdp, false),
+            ("from not 203.0.113.0/24", Hook::Xdp, false),
+            ("out tcp", Hook::Xdp, false),
+            ("out tcp", Hook::TcOut, true),
+            ("in tcp", Hook::TcOut, false),
+            ("udp", Hook::Xdp, false),
+            ("tcp if tcp flags syn ack and length = 60", Hook::TcIn, true),
+            ("tcp if mark 3", Hook::TcIn, true),
+            ("tcp if length > 60", Hook::TcIn, false),
+            ("tcp on interface eth0", Hook::TcIn, true),
+            ("tcp on interface \"eth1\"", Hook::TcIn, false),
+        ] {
+            let filter = Filter::read(words, &mut Output::silent());
+            let filter = filter.unwrap_or_else(|_| panic!("{words}"));
+            assert_eq!(filter.holds(&record(hook), Some("eth0")), holds, "{words}");
+        }
+        let malformed = LogRecord {
+            packet: None,
+            ..record(Hook::Xdp)
+        };
+        let all = Filter::read("from any", &mut Output::silent());
+        assert!(!all.ok().unwrap().holds(&malformed, None));
+    }
+
+    #[test]
+    fn what_no_record_has_is_refused() {
+        for words in [
+            "port 53 udp",
+            "if socket exists",
+            "if ttl < 3",
+            "from @banned",
+            "tcp log",
+            "tcp up to 3/second",
+            "tcp\nallow udp",
+            "tcp if vlan 3",
+            "send tcp",
+        ] {
+            let read = Filter::read(words, &mut Output::silent());
+            assert_eq!(read.err(), Some(Exit::Usage), "{words}");
+        }
+    }
+}
