@@ -34,7 +34,7 @@ pub(crate) use live::{
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,
 };
 pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
-pub(crate) use plan::{Apply, Guards, Plan, Subject};
+pub(crate) use plan::{Apply, Boot, Guards, Plan, StartFrom, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
 

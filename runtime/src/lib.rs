@@ -21,12 +21,13 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `boot`, `apply`.
 
 mod active;
 mod apply;
 mod attach;
 mod blocks;
+mod boot;
 mod callers;
 mod code;
 mod confirm;
@@ -61,6 +62,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
+pub use boot::on_disk;
 pub use callers::ListenerAt;
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
@@ -102,6 +104,7 @@ pub use sockets::registered::{
 };
 pub use sockets::since::wall_time;
 pub use sockets::started::{Started, Wanted, socket_start};
+pub use state::at_start::{AtStart, KeptOnDisk, OnDisk};
 pub use state::author::Author;
 pub use state::gone::Departed;
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};

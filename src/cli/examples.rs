@@ -62,8 +62,9 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk --confirm 60s
   sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
+  sockc apply --boot --yes
 
-More: docs/commands.md, docs/interfaces.md";
+More: docs/commands.md, docs/interfaces.md, docs/boot.md";
 
 pub(super) const CONFIRM: &str = "Examples:
   sockc confirm

@@ -79,6 +79,7 @@ fn roll_back(
     let again = cli::Apply {
         file: None,
         running: false,
+        boot: cli::Boot::default(),
         subject,
         why: arguments.why.clone(),
         yes: arguments.yes,

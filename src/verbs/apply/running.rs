@@ -88,6 +88,11 @@ fn needless(status: &Status, interfaces: &[String], output: &mut Output) {
     notes.into_iter().for_each(|note| output.note(note));
 }
 
+/// Says what is in force, in JSON, with what is to be known of it.
+pub(super) fn told(status: &Status, notes: &[String], output: &mut Output) {
+    output.value(&in_force(status, notes));
+}
+
 /// What is in force, in the JSON of an apply that put it there.
 fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
     let inner = status.netns.iter().filter_map(|(netns, inner)| {
@@ -111,6 +116,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         generation: status.generation,
         trial: status.trial.as_ref().map(waiting::row),
         again: None,
+        start: None,
         guards: Vec::new(),
         interfaces: attached(status),
         hooks: others(status),
