@@ -9,6 +9,7 @@
 )]
 
 mod kept;
+mod units;
 
 use std::fs;
 use std::os::fd::AsRawFd;
