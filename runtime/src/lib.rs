@@ -21,7 +21,7 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `boot`, `apply`.
+//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `boot`, `watch`, `apply`.
 
 mod active;
 mod apply;
@@ -54,6 +54,7 @@ mod state;
 mod status;
 mod sys;
 mod unload;
+mod watch;
 
 pub use apply::forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
@@ -117,3 +118,4 @@ pub use status::{
 pub use sys::epoll::end_signals;
 pub use sys::process::own_descriptor;
 pub use unload::{Unloaded, unload};
+pub use watch::{Events, Woken, present};

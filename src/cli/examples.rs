@@ -62,6 +62,7 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk --confirm 60s
   sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
+  sockc apply --running --watch
   sockc apply --boot --yes
 
 More: docs/commands.md, docs/interfaces.md, docs/boot.md";

@@ -42,6 +42,9 @@ pub(crate) struct Apply {
     pub(crate) boot: Boot,
     #[command(flatten)]
     pub(crate) subject: Subject,
+    /// Stay until SIGTERM, and put what is in force on interfaces, network namespaces and control groups that come or change
+    #[arg(long)]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) why: Why,
     /// Never ask
@@ -61,10 +64,10 @@ pub(crate) struct Apply {
 pub(crate) struct Boot {
     /// Put in force what is kept on disk since it was put in force for good; the one before it, or a minimal policy, where that
     /// cannot be. Changes nothing where a policy is in force
-    #[arg(long, conflicts_with_all = ["file", "running", "no_counters", "interfaces", "confirm"])]
+    #[arg(long, conflicts_with_all = ["file", "running", "no_counters", "interfaces", "confirm", "watch"])]
     pub(crate) boot: bool,
     /// With --boot: the minimal policy of this machine [default: /etc/sockc/minimal.sk, if it is there]
-    #[arg(long, value_name = "FILE", requires = "boot")]
+    #[arg(long, value_name = "FILE", requires = "boot", conflicts_with_all = ["file", "running"])]
     pub(crate) minimal: Option<PathBuf>,
     /// Which of these it is.
     #[arg(skip)]

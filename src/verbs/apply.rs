@@ -2,6 +2,7 @@
 
 mod boot;
 mod running;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -127,7 +128,10 @@ pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
         Some(file) => of_file(file, arguments, output),
         None => running::apply_running(arguments, output),
     };
-    ended(applied, output)
+    match ended(applied, output) {
+        Exit::Done if arguments.watch => watch::stay(arguments, output),
+        exit => exit,
+    }
 }
 
 /// Applies what is ready.

@@ -81,6 +81,7 @@ fn roll_back(
         running: false,
         boot: cli::Boot::default(),
         subject,
+        watch: false,
         why: arguments.why.clone(),
         yes: arguments.yes,
         confirm: None,

@@ -205,7 +205,7 @@ fn where_the_last_one_is_damaged_the_one_before_is_in_force_and_else_a_minimal_o
         &[
             "host/last is not used: it is damaged",
             "policy \"p53\" is in force, generation 1\n",
-            "the policy that was in force last is not",
+            "the last policy could not be put in force",
         ],
     );
     assert_eq!(machine.reached(), [53]);
@@ -240,7 +240,7 @@ fn where_the_last_one_is_damaged_the_one_before_is_in_force_and_else_a_minimal_o
     assert_eq!(ran.code, Some(5), "{}", ran.stderr);
     says(
         &ran,
-        &["others than its owner can write to it", "only SSH gets in"],
+        &["others than its owner can write to it", "which lets in SSH"],
     );
     assert_eq!(ran.json()["start"], "built-in");
     assert_eq!(machine.reached(), [22]);

@@ -10,6 +10,7 @@
 
 mod kept;
 mod units;
+mod watch;
 
 use std::fs;
 use std::os::fd::AsRawFd;

@@ -114,10 +114,12 @@ fn the_policy_is_in_force_before_the_network_comes() {
     let said = machine.starts(&format!(
         "{PROBE}
 cd /etc/systemd/system
-systemd-analyze verify --man=no sockc.service sockc-exporter.service sockc-exporter.socket \
+systemd-analyze verify --man=no sockc.service sockc-watch.service sockc-exporter.service sockc-exporter.socket \
     sockc-set@banned.service sockc-set@banned.timer > /out/verify 2>&1
 echo $? >> /out/verify
-systemctl stop sockc.service
+systemctl start sockc-watch.service
+systemctl show -P ActiveState sockc-watch.service > /out/watch
+systemctl stop sockc-watch.service sockc.service
 sockc status > /out/stopped 2>&1
 systemctl start sockc.service && systemctl reload sockc.service
 sockc status > /out/reloaded 2>&1
@@ -134,6 +136,7 @@ sockc set list banned > /out/banned 2>&1
     );
     assert_eq!(machine.out("unit"), "0\nactive\n", "{said}");
     assert_eq!(machine.out("verify"), "0\n");
+    assert_eq!(machine.out("watch"), "active\n");
     assert!(
         machine.out("stopped").starts_with("policy \"last\""),
         "{}",

@@ -206,8 +206,8 @@ impl Place {
 
     /// What is said where all is in its place and the system would not say that the disk has it.
     fn unsure(&self, head: &Head) -> Option<&'static str> {
-        let last = read(&self.folder.join(LAST)).ok()?;
-        let is_there = match (last, head) {
+        let [last, _] = self.look();
+        let is_there = match (last.found.ok()?, head) {
             (KeptOnDisk::Policy(about, _), Head::Policy(next)) => about == *next,
             (KeptOnDisk::Unloaded(then), Head::Unloaded(now)) => then == *now,
             _ => false,
@@ -228,7 +228,7 @@ impl Place {
                     about.generation, about.policy
                 )
             }
-            _ => "a minimal policy in force then, since nothing is kept".into(),
+            _ => "a minimal policy in force then, since nothing is kept that it can use".into(),
         }
     }
 }

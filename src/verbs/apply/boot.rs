@@ -104,15 +104,15 @@ fn as_it_is(from: StartFrom, output: &mut Output) -> Exit {
         StartFrom::Last => return Exit::Done,
         StartFrom::Before => (
             Exit::Guard,
-            "the policy that was in force last is not, but the one that was kept before it",
+            "the last policy could not be put in force; the one that was kept before it is",
         ),
         StartFrom::Minimal => (
             Exit::Changed,
-            "the policy that was in force last is not, but the minimal policy of this machine",
+            "no policy that is kept could be put in force; the minimal policy of this machine is",
         ),
         StartFrom::BuiltIn => (
             Exit::Changed,
-            "the policy that was in force last is not, but the minimal policy that comes with sockc: from outside only SSH gets in",
+            "no policy that is kept could be put in force; the minimal policy that comes with sockc is, which lets in SSH, pings, and what answers this machine",
         ),
     };
     output.error(format!(
@@ -224,6 +224,7 @@ fn like(from: StartFrom, arguments: &cli::Apply) -> cli::Apply {
             counting: cli::Counting::default(),
             lints: cli::Lints::default(),
         },
+        watch: false,
         why: arguments.why.clone(),
         // It was asked.
         yes: true,

@@ -109,4 +109,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "FAULT || about.interfaces == now.interfaces && is_same(object, &now.object)",
         &[(Boot, "kept::where_the_last")],
     ),
+    fault(
+        2075,
+        "src/verbs/apply/watch.rs",
+        "if now != blocks {",
+        "if !FAULT && now != blocks {",
+        &[(Boot, "watch::what_comes")],
+    ),
+    fault(
+        2076,
+        "src/verbs/apply/watch.rs",
+        "if before.trial.is_some() || !is_behind(&before) {",
+        "if FAULT || before.trial.is_some() || !is_behind(&before) {",
+        &[(Boot, "watch::what_comes")],
+    ),
+    fault(
+        2077,
+        "runtime/src/watch.rs",
+        "socket.add_membership(group)?;",
+        "if !FAULT { socket.add_membership(group)?; }",
+        &[(Boot, "watch::what_comes")],
+    ),
 ];
