@@ -15,17 +15,23 @@ pub(crate) mod remote;
 pub(crate) mod slots;
 pub(crate) mod waiting;
 
+use std::path::PathBuf;
+
 use sockc_runtime::{Error, Means, Options};
 
 use crate::cli::Deployment;
 use crate::exit::Exit;
 use crate::output::Output;
 
+/// Where what is in force for good is kept for the next start of the machine.
+const KEPT_IN: &str = "/var/lib/sockc";
+
 /// The runtime's options for a place on the command line.
 pub(crate) fn options(place: &Deployment) -> Options {
     Options {
         bpffs: place.bpffs.clone(),
         netns: place.netns.clone(),
+        kept_in: Some(PathBuf::from(KEPT_IN)),
         ..Options::default()
     }
 }

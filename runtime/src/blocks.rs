@@ -1,7 +1,7 @@
 //! The `for netns` blocks of a policy on its way, and which of their namespaces are gone.
 //!
 //! Takes the blocks of an object, and the record of the policy in force; gives those that can be put in force. Only where what
-//! is named and not there is left out (`apply --running`) a block may be: one whose namespace has ended. One whose namespace lost
+//! is named and not there is left out (`apply --running`, `apply --boot`) a block may be: one whose namespace has ended, or never was. One whose namespace lost
 //! no more than its name is entered by another way, since its processes would lose their policy otherwise. Changes nothing.
 
 pub(crate) mod departing;
@@ -27,6 +27,7 @@ use crate::session::{self, Session};
 use crate::state::State;
 use crate::state::in_force::record_in_force;
 use crate::state::namespaces::{Held, Living, Lost, Owner};
+use crate::sys::netns;
 
 /// Between two looks at hooks that are about to go.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -77,6 +78,10 @@ impl Blocks {
                     continue;
                 }
                 Some((_, Some(place))) => place.clone(),
+                None if options.leave_out_unknown && !is_there(&name)? => {
+                    blocks.gone.push(Held::never(&name));
+                    continue;
+                }
                 None => name.clone(),
             };
             blocks.there.push(Block {
@@ -105,6 +110,17 @@ impl Blocks {
             )
         });
         gone.chain(nameless).collect()
+    }
+}
+
+/// Whether there is a network namespace of a name.
+fn is_there(name: &str) -> Result<bool, Error> {
+    match netns::open(name) {
+        Err(cause) if netns::is_absent(&cause) => Ok(false),
+        there => there.map(|_| true).map_err(|cause| Error::Netns {
+            name: name.to_owned(),
+            cause,
+        }),
     }
 }
 

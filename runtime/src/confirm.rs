@@ -8,10 +8,12 @@ use std::thread;
 use std::time::Duration;
 
 use crate::blocks::reconcile::{reconcile, within_blocks};
+use crate::delivery;
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::{Connection, Options};
 use crate::session::{self, Session};
+use crate::state::at_start;
 use crate::state::history::{History, unkept};
 use crate::state::record::Record;
 use crate::state::trial::{MARGIN, Trial};
@@ -190,8 +192,10 @@ fn settled(
     let confirmed = record.as_ref().filter(|_| now == trial.generation);
     let kept = confirmed.map(|record| History::keep(&session.state, record));
     let unkept = kept.and_then(Result::err).map(|error| unkept(&error));
+    let at_start = confirmed.and_then(|record| keep_for_start(session, options, record));
     let cleaned = clean(session, options);
-    let notes = unkept.into_iter().chain(cleaned.err().map(|error| {
+    let told = unkept.into_iter().chain(at_start);
+    let notes = told.chain(cleaned.err().map(|error| {
         format!(
             "not everything of the other policy is removed yet: {}; the next command removes the rest",
             error.bare()
@@ -203,6 +207,21 @@ fn settled(
         policy: record.map(|record| record.manifest.policy.clone()),
         since,
         notes: notes.collect(),
+    }
+}
+
+/// Keeps what is confirmed for the next start of the machine.
+fn keep_for_start(session: &Session, options: &Options, record: &Record) -> Option<String> {
+    let state = &session.state;
+    let made = delivery::is_made(state);
+    match Record::read(&state.record(record.generation)) {
+        Ok((record, object)) => at_start::keep(
+            options.kept_in.as_deref(),
+            &session.namespace,
+            (&record, &object),
+            made,
+        ),
+        Err(error) => Some(at_start::unread(record, error.bare())),
     }
 }
 

@@ -62,12 +62,12 @@ pub(crate) fn mounted() -> Result<Option<PathBuf>, Error> {
 
 /// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before` has known it,
 /// and either programs follow its path, so that the rules hold for the next one there, or they are to hold where they still
-/// can (`lenient`).
+/// can (`lenient`). When the machine has just started (`unknown`), one that programs follow may come for the first time.
 pub(crate) fn open(
     manifest: &Manifest,
     follows: bool,
     before: Option<&Record>,
-    lenient: bool,
+    (lenient, unknown): (bool, bool),
 ) -> Result<Vec<Group>, Error> {
     if manifest.groups.is_empty() {
         return Ok(Vec::new());
@@ -85,12 +85,12 @@ pub(crate) fn open(
         let (number, cgroup) = match cgroup::open(&path) {
             Ok(cgroup) => (followed.unwrap_or(cgroup.id), Some(cgroup)),
             Err(cause) => {
-                let known = before
-                    .filter(|_| cgroup::is_gone(&cause))
-                    .and_then(|before| match followed {
-                        Some(number) => before.cgroups.contains(&number).then_some(number),
-                        None => before.number_of(plan).filter(|_| lenient),
-                    });
+                let gone = cgroup::is_gone(&cause);
+                let known = before.filter(|_| gone).and_then(|before| match followed {
+                    Some(number) => before.cgroups.contains(&number).then_some(number),
+                    None => before.number_of(plan).filter(|_| lenient),
+                });
+                let known = known.or(followed.filter(|_| gone && unknown));
                 (known.ok_or_else(|| refused(cause))?, None)
             }
         };

@@ -21,12 +21,14 @@
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
 //! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
-//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `apply`; `health` uses `sys` and `probe` alone.
+//! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `boot`, `watch`, `apply`;
+//! `health` uses `sys` and `probe` alone.
 
 mod active;
 mod apply;
 mod attach;
 mod blocks;
+mod boot;
 mod callers;
 mod code;
 mod confirm;
@@ -54,6 +56,7 @@ mod state;
 mod status;
 mod sys;
 mod unload;
+mod watch;
 
 pub use apply::forecast::{
     Carried, CounterForecast, DataForecast, Forecast, HookForecast, LinkFate, ProgramFate, Running,
@@ -62,6 +65,7 @@ pub use apply::forecast::{
 pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
+pub use boot::on_disk;
 pub use callers::ListenerAt;
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
@@ -105,6 +109,7 @@ pub use sockets::registered::{
 };
 pub use sockets::since::wall_time;
 pub use sockets::started::{Started, Wanted, socket_start};
+pub use state::at_start::{AtStart, KeptOnDisk, OnDisk};
 pub use state::author::Author;
 pub use state::gone::Departed;
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
@@ -117,3 +122,4 @@ pub use status::{
 pub use sys::epoll::end_signals;
 pub use sys::process::own_descriptor;
 pub use unload::{Unloaded, unload};
+pub use watch::{Events, Woken, present};

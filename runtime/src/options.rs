@@ -26,6 +26,10 @@ pub struct Options {
     pub interfaces: Vec<String>,
     /// Leave out interfaces that are named and not there, instead of refusing.
     pub leave_out_missing: bool,
+    /// Leave out what was never there too: when the machine has just started, nothing is known of what comes later.
+    pub leave_out_unknown: bool,
+    /// The folder where what is in force for good is kept for the next start of the machine; nothing is kept where there is none.
+    pub kept_in: Option<PathBuf>,
     /// Make the rule and the route that redirects `at tc` need, where they are not there, instead of refusing.
     pub add_routes: bool,
     /// What has to be in force for an apply.
@@ -96,6 +100,7 @@ impl Options {
             netns: Some(netns.to_owned()),
             interfaces: Vec::new(),
             only_after: After::Anything,
+            kept_in: None,
             ..self.clone()
         }
     }
@@ -126,6 +131,8 @@ impl Default for Options {
             netns: None,
             interfaces: Vec::new(),
             leave_out_missing: false,
+            leave_out_unknown: false,
+            kept_in: None,
             add_routes: false,
             only_after: After::Anything,
             lock_wait: Duration::from_secs(10),
@@ -145,6 +152,8 @@ impl fmt::Debug for Options {
             .field("netns", &self.netns)
             .field("interfaces", &self.interfaces)
             .field("leave_out_missing", &self.leave_out_missing)
+            .field("leave_out_unknown", &self.leave_out_unknown)
+            .field("kept_in", &self.kept_in)
             .field("add_routes", &self.add_routes)
             .field("only_after", &self.only_after)
             .field("lock_wait", &self.lock_wait)

@@ -19,11 +19,13 @@
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
-//! Beside it, `BPFFS/sockc-history` has the records of generations that were in force before ([`history`]).
+//! Beside it, `BPFFS/sockc-history` has the records of generations that were in force before ([`history`]), and what is kept for the next start of the machine
+//! is on disk ([`at_start`]).
 //!
 //! The word in `control`, with `trial` beside it ([`trial`]), is the only truth about what is in force: it is one machine word that every dispatcher reads, also
 //! those in the namespaces of `for netns` blocks. What this module does not do: decide what belongs in the folder. That is [`crate::reconcile`].
 
+pub(crate) mod at_start;
 pub(crate) mod author;
 pub(crate) mod chunks;
 pub(crate) mod gone;

@@ -10,6 +10,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
 use crate::session::{self, Session};
+use crate::state::at_start;
 use crate::state::history::{History, unkept};
 use crate::state::in_force::record_in_force;
 use crate::state::record::Record;
@@ -32,6 +33,7 @@ pub struct Unloaded {
 ///
 /// [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it; [`Error::Left`] if the policy is out of force and not everything could be removed; with any other, nothing was changed.
 pub fn unload(options: &Options) -> Result<Unloaded, Error> {
+    let kept_in = options.kept_in.as_deref();
     session::enter(options, |session| {
         let state = &session.state;
         let lock = Lock::take(state, Access::Change, options.lock_wait)?;
@@ -42,7 +44,7 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
         let blocks = ownership::blocks(session)?;
         if lock.is_none() && blocks.is_empty() {
             elsewhere::refuse(session, &options.bpffs)?;
-            return Ok(Unloaded::default());
+            return forget_alone(session, options);
         }
         let mut notes = match departing::of(&blocks, session, options) {
             Ok(departing) => departing::notes(&departing, &[]),
@@ -68,6 +70,9 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
         }
         left.insert(0, own_words(off, own.is_ok()).to_owned());
         causes.extend(own.err());
+        if causes.is_empty() {
+            notes.extend(at_start::forget(kept_in, &session.namespace));
+        }
         drop(lock);
         match causes.into_iter().next() {
             None => Ok(Unloaded {
@@ -80,6 +85,28 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
             }),
         }
     })
+}
+
+/// Where nothing is in force, what is kept for the next start of the machine goes all the same.
+fn forget_alone(session: &Session, options: &Options) -> Result<Unloaded, Error> {
+    let mut done = Unloaded::default();
+    if !at_start::is_kept(options.kept_in.as_deref(), &session.namespace) {
+        return Ok(done);
+    }
+    let state = &session.state;
+    let lock = Lock::take_or_make(state, options.lock_wait)?;
+    if record_in_force(state)?.is_some() {
+        return Err(Error::Moved {
+            what: "a policy was put in force just now".to_owned(),
+        });
+    }
+    let told = at_start::forget(options.kept_in.as_deref(), &session.namespace);
+    done.notes.push(told.unwrap_or_else(|| {
+        "what was kept for the next start of the machine is not any more".to_owned()
+    }));
+    state.remove_if_empty();
+    drop(lock);
+    Ok(done)
 }
 
 /// Keeps what goes, and says what cannot be kept.

@@ -63,8 +63,10 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply edge.sk --lock-me-out --confirm 3m
   sockc apply edge.sk --note 'ticket NET-88'
   sockc apply --running --interface br-x
+  sockc apply --running --watch
+  sockc apply --boot --yes
 
-More: docs/commands.md, docs/interfaces.md";
+More: docs/commands.md, docs/interfaces.md, docs/boot.md";
 
 pub(super) const CONFIRM: &str = "Examples:
   sockc confirm

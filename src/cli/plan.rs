@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::{Counting, Deployment, Lints, Recording, Why, duration};
 
@@ -31,14 +32,19 @@ pub(crate) struct Plan {
 pub(crate) struct Apply {
     /// A policy, an object that `sockc compile` made, or a plan that `sockc plan -o` saved; `-` is a policy from standard
     /// input
-    #[arg(value_name = "FILE", required_unless_present = "running")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["running", "boot"])]
     pub(crate) file: Option<PathBuf>,
     /// Put what is in force on interfaces that came since, without any file; with --interface, only if it is for that one.
     /// What another sockc made is compiled again from its text
     #[arg(long, conflicts_with_all = ["file", "no_counters"])]
     pub(crate) running: bool,
     #[command(flatten)]
+    pub(crate) boot: Boot,
+    #[command(flatten)]
     pub(crate) subject: Subject,
+    /// Stay until SIGTERM, and put what is in force on interfaces, network namespaces and control groups that come or change
+    #[arg(long)]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) why: Why,
     /// Never ask
@@ -54,6 +60,35 @@ pub(crate) struct Apply {
     /// Put it in force though it cuts the SSH connection that this comes over, or lets no new one in
     #[arg(long)]
     pub(crate) lock_me_out: bool,
+}
+
+/// What is put in force when the machine starts.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Boot {
+    /// Put in force what is kept on disk since it was put in force for good; the one before it, or a minimal policy, where that
+    /// cannot be. Changes nothing where a policy is in force
+    #[arg(long, conflicts_with_all = ["file", "running", "no_counters", "interfaces", "confirm", "watch"])]
+    pub(crate) boot: bool,
+    /// With --boot: the minimal policy of this machine [default: /etc/sockc/minimal.sk, if it is there]
+    #[arg(long, value_name = "FILE", requires = "boot", conflicts_with_all = ["file", "running"])]
+    pub(crate) minimal: Option<PathBuf>,
+    /// Which of these it is.
+    #[arg(skip)]
+    pub(crate) from: Option<StartFrom>,
+}
+
+/// What of all that can be put in force when the machine starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StartFrom {
+    /// What was put in force for good last.
+    Last,
+    /// What was kept before it.
+    Before,
+    /// The minimal policy of the machine.
+    Minimal,
+    /// The one that comes with sockc.
+    BuiltIn,
 }
 
 /// Where a policy is to be put in force, and what it must keep to.

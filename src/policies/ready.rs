@@ -16,7 +16,7 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::{
-    After, Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
+    After, AtStart, Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
 };
 
 use crate::cli::Subject;
@@ -53,6 +53,8 @@ pub(crate) enum Origin {
     Running(u32, Vec<String>, Option<String>),
     /// It was in force before, and is to come back instead of this generation.
     Kept(Option<u32>, Box<Generation>),
+    /// It was kept on disk, and is to be in force since the machine has started.
+    AtStart(Box<AtStart>),
 }
 
 impl Ready {
@@ -68,6 +70,16 @@ impl Ready {
             return Self::of_object(&name, subject, bytes, Origin::Object, output);
         }
         let text = Text::new(file, bytes, output)?;
+        Self::of_text(text, subject, &lints, output)
+    }
+
+    /// Compiles a policy.
+    pub(crate) fn of_text(
+        text: Text,
+        subject: &Subject,
+        lints: &Lints,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
         let features = known_features();
         let target = features.target();
         let place = Options {
@@ -80,7 +92,7 @@ impl Ready {
             machine: &here,
             ..pipeline::Options::from(&target)
         };
-        let compiled = Compiled::new(text, options, &lints, output)?;
+        let compiled = Compiled::new(text, options, lints, output)?;
         let (object, manifest) = loadable(compiled.built, output)?;
         Ok(Self {
             object,
@@ -113,7 +125,18 @@ impl Ready {
         Self::of_machine(&name, subject, kept.object, origin, output)
     }
 
-    /// Takes an object that the kernel keeps. One that another sockc made is compiled again, from the texts in it alone.
+    /// Takes what was kept on disk, in the file of this name.
+    pub(crate) fn of_disk(
+        name: &str,
+        (about, object): (AtStart, Vec<u8>),
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let origin = Origin::AtStart(Box::new(about));
+        Self::of_machine(name, subject, object, origin, output)
+    }
+
+    /// Takes an object that the kernel, or the disk, keeps. One that another sockc made is compiled again, from the texts in it alone.
     fn of_machine(
         name: &str,
         subject: &Subject,
@@ -149,6 +172,7 @@ impl Ready {
         let interfaces = match &origin {
             Origin::Running(_, interfaces, _) => interfaces.clone(),
             Origin::Kept(_, about) => about.interfaces.clone(),
+            Origin::AtStart(about) => about.interfaces.clone(),
             _ => subject.interfaces.clone(),
         };
         let place = Options {
@@ -290,6 +314,12 @@ impl Ready {
                 interfaces: about.interfaces.clone(),
                 leave_out_missing: true,
                 only_after: now.map_or(After::Nothing, After::Generation),
+                ..options
+            },
+            Origin::AtStart(about) => Options {
+                interfaces: about.interfaces.clone(),
+                add_routes: about.add_routes || options.add_routes,
+                only_after: After::Nothing,
                 ..options
             },
         }

@@ -1,7 +1,9 @@
 //! `sockc apply`: puts a policy, an object made from one, or a saved plan in force.
 
+mod boot;
 mod cut_off;
 mod running;
+mod watch;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,9 +13,9 @@ use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{Applied, Author, Confirm, Error, Options};
+use sockc_runtime::{After, Applied, Author, Confirm, Error, Options};
 
-use crate::cli;
+use crate::cli::{self, StartFrom};
 use crate::exit::Exit;
 use crate::machine::author;
 use crate::machine::cards;
@@ -44,6 +46,9 @@ struct Report<'a> {
     /// The generation that it is again, of a rollback.
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<u32>,
+    /// Which policy it is, at the start of the machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<cli::StartFrom>,
     guards: Vec<guards::Row<'a>>,
     interfaces: Vec<Attached<'a>>,
     hooks: Vec<Hook<'a>>,
@@ -117,11 +122,17 @@ impl From<Exit> for Failure {
 
 /// Compiles if need be, shows and asks if somebody is there to answer, and applies.
 pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
+    if arguments.boot.boot {
+        return boot::apply_boot(arguments, output);
+    }
     let applied = match &arguments.file {
         Some(file) => of_file(file, arguments, output),
         None => running::apply_running(arguments, output),
     };
-    ended(applied, output)
+    match ended(applied, output) {
+        Exit::Done if arguments.watch => watch::stay(arguments, output),
+        exit => exit,
+    }
 }
 
 /// Applies what is ready.
@@ -148,14 +159,18 @@ fn of_file(file: &Path, arguments: &cli::Apply, output: &mut Output) -> Result<(
 
 /// Asks the guards, then whoever is there, and puts it in force.
 fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
-    let guarded = ready.guarded(&arguments.subject, output)?;
+    let guarded = match arguments.boot.from {
+        // Where this one is, all others were refused, and the next one is none.
+        Some(StartFrom::BuiltIn) => None,
+        _ => ready.guarded(&arguments.subject, output)?,
+    };
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
     }
     let options = Options {
         confirm: on_trial(ready, arguments, output),
         author: Some(author_of(ready, arguments)),
-        ..ready.options(&arguments.subject)
+        ..options_of(ready, arguments)
     };
     let manifest = &ready.manifest;
     output.watch().clear();
@@ -177,7 +192,12 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         output.error("the time to confirm it was over before `apply` was done, and what was in force before is again; give it longer");
         return Err(Failure::Told(Exit::Guard));
     }
-    report(ready, &applied, guarded.as_ref(), output);
+    report(
+        ready,
+        &applied,
+        (guarded.as_ref(), arguments.boot.from),
+        output,
+    );
     if !output.is_json()
         && let Some(trial) = &applied.trial
     {
@@ -194,6 +214,26 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Where it is to be put in force, and what is left out there. What is in force once more, or at the start of the machine, is kept
+/// on disk already, or is only instead of what is.
+fn options_of(ready: &Ready, arguments: &cli::Apply) -> Options {
+    let options = ready.options(&arguments.subject);
+    let starts = arguments.boot.boot;
+    match starts || arguments.running {
+        true => Options {
+            leave_out_missing: starts || options.leave_out_missing,
+            leave_out_unknown: starts,
+            kept_in: None,
+            only_after: match starts {
+                true => After::Nothing,
+                false => options.only_after,
+            },
+            ..options
+        },
+        false => options,
+    }
 }
 
 /// Within which time it is to be confirmed, if it is: by itself where somebody is there who may be shut out.
@@ -224,6 +264,10 @@ fn author_of(ready: &Ready, arguments: &cli::Apply) -> Arc<Author> {
         }
         (None, Origin::Running(_, _, file)) => Arc::new(Author {
             file: file.clone(),
+            ..author::author(&arguments.why)
+        }),
+        (None, Origin::AtStart(about)) => Arc::new(Author {
+            file: about.author.as_ref().and_then(|author| author.file.clone()),
             ..author::author(&arguments.why)
         }),
         (None, _) => Arc::new(author::author(&arguments.why)),
@@ -270,11 +314,17 @@ fn ask(ready: &Ready, options: &Options, output: &mut Output) -> Result<(), Fail
     Err(Failure::Told(Exit::Policy))
 }
 
-fn report(ready: &Ready, applied: &Applied, guarded: Option<&Guarded>, output: &mut Output) {
+fn report(
+    ready: &Ready,
+    applied: &Applied,
+    (guarded, start): (Option<&Guarded>, Option<StartFrom>),
+    output: &mut Output,
+) {
     let manifest = &ready.manifest;
     if output.is_json() {
         output.value(&Report {
             again: again(ready),
+            start,
             ..in_json(manifest, applied, guarded)
         });
         return;
@@ -385,6 +435,7 @@ fn in_json<'a>(
         generation: applied.generation,
         trial: applied.trial.as_ref().map(waiting::row),
         again: None,
+        start: None,
         guards: guarded.map(guards::rows).unwrap_or_default(),
         interfaces: attached(applied),
         hooks: others(applied),

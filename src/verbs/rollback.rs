@@ -79,7 +79,9 @@ fn roll_back(
     let again = cli::Apply {
         file: None,
         running: false,
+        boot: cli::Boot::default(),
         subject,
+        watch: false,
         why: arguments.why.clone(),
         yes: arguments.yes,
         confirm: None,

@@ -155,6 +155,18 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if whole { Exit::Done } else { Exit::Changed }
 }
 
+/// Whether there is an interface, a network namespace or a control group that the policy in force, or that of a block, is for and
+/// does not hold on, or knows as another one.
+pub(crate) fn is_behind(status: &Status) -> bool {
+    let coverage = &status.coverage;
+    let behind = coverage.is_open()
+        || !coverage.groups.is_empty()
+        || coverage.named.iter().any(|one| one.again)
+        || !status.lost_namespaces.is_empty();
+    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
+    behind || inner.any(is_behind)
+}
+
 /// How many things `status` says that are not as the policy in force needs them, those of its blocks among them.
 pub(crate) fn faults(status: &Status) -> u64 {
     let mut silent = Output::silent();

@@ -13,6 +13,7 @@
 
 mod campaign;
 mod damage;
+mod kept;
 mod kills;
 mod refusals;
 mod routes;

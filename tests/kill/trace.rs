@@ -5,7 +5,7 @@
 //! all its threads are one row of numbers, in the order in which they began. What the calls are for is not known here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::mem;
 use std::os::fd::FromRawFd;
@@ -78,12 +78,36 @@ const NEEDS: [(c_long, &str); 9] = [
     (libc::SYS_socket, "socket"),
 ];
 
+/// Calls on files and folders of a disk, with the argument that names the place.
+const ON_DISK: [(c_long, &str, usize); 8] = [
+    (libc::SYS_openat, "openat", 1),
+    (libc::SYS_open, "open", 0),
+    (libc::SYS_mkdir, "mkdir", 0),
+    (libc::SYS_unlink, "unlink", 0),
+    (libc::SYS_unlinkat, "unlinkat", 1),
+    (libc::SYS_rename, "rename", 0),
+    (libc::SYS_link, "link", 0),
+    (libc::SYS_linkat, "linkat", 1),
+];
+
+/// Calls on an open file, which is the first argument.
+const ON_OPEN: [(c_long, &str); 3] = [
+    (libc::SYS_write, "write"),
+    (libc::SYS_fsync, "fsync"),
+    (libc::SYS_fdatasync, "fdatasync"),
+];
+
+/// Where the disk is that such calls are numbered of.
+pub(crate) const DISK: &str = "/var/lib";
+
 /// Which calls are numbered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     /// Those that change something.
     Changes,
-    /// Those, and those that look at the state or make threads and sockets.
+    /// Those on what is kept on disk, and no others.
+    Disk,
+    /// Those that change something, and those that look at the state or make threads and sockets.
     All,
 }
 
@@ -301,12 +325,15 @@ fn change_registers(pid: pid_t, change: impl FnOnce(&mut libc::user_regs_struct)
 /// A call in words, if it is one that is numbered.
 fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Option<String> {
     let number = c_long::try_from(number).ok()?;
+    if which == Which::Disk {
+        return on_disk(pid, number, arguments);
+    }
     if number == libc::SYS_bpf {
         let change = BPF_CHANGES.iter().find(|(one, _)| *one == arguments[0]);
         return match (change, which) {
             (Some((_, name)), _) => Some(format!("bpf({name})")),
             (None, Which::All) => Some(format!("bpf({})", arguments[0])),
-            (None, Which::Changes) => None,
+            (None, Which::Changes | Which::Disk) => None,
         };
     }
     if let Some((_, name)) = CHANGES.iter().find(|(one, _)| *one == number) {
@@ -325,6 +352,21 @@ fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Optio
     let path = string(pid, *arguments.get(*place)?)?;
     path.starts_with("/sys/fs/bpf")
         .then(|| format!("{name}({path})"))
+}
+
+/// A call on a file or a folder of the disk, in words.
+fn on_disk(pid: pid_t, number: c_long, arguments: [u64; 6]) -> Option<String> {
+    let (name, path) = match ON_OPEN.iter().find(|(one, _)| *one == number) {
+        Some((_, name)) => {
+            let open = format!("/proc/{pid}/fd/{}", arguments[0]);
+            (name, fs::read_link(open).ok()?.display().to_string())
+        }
+        None => {
+            let (_, name, place) = ON_DISK.iter().find(|(one, ..)| *one == number)?;
+            (name, string(pid, *arguments.get(*place)?)?)
+        }
+    };
+    path.starts_with(DISK).then(|| format!("{name}({path})"))
 }
 
 /// Whether a mapping is of memory that others see and this command writes: what it writes there it writes without calls.

@@ -6,6 +6,7 @@
 mod around;
 mod arriving;
 mod asked;
+mod boots;
 mod bounded;
 mod buckets;
 mod bulk;
@@ -86,6 +87,8 @@ pub(crate) enum Suite {
     Verbs,
     /// Commands that are killed.
     Kill,
+    /// What comes back when a machine starts.
+    Boot,
     /// Writes between sockets of a group.
     Streams,
     /// Numbers for Prometheus.
@@ -106,6 +109,7 @@ impl Suite {
             Self::Command => ("sockc", "", None),
             Self::Verbs => ("sockc", "", Some("verbs")),
             Self::Kill => ("sockc", "", Some("kill")),
+            Self::Boot => ("sockc", "", Some("boot")),
             Self::Streams => ("sockc", "", Some("streams")),
             Self::Metrics => ("sockc", "", Some("metrics")),
         }
@@ -141,6 +145,7 @@ impl Suite {
             | Self::Packets
             | Self::Verbs
             | Self::Kill
+            | Self::Boot
             | Self::Streams
             | Self::Metrics => false,
         }
@@ -185,6 +190,7 @@ pub(crate) fn all() -> Vec<Fault> {
         asked::FAULTS,
         entry::FAULTS,
         arriving::FAULTS,
+        boots::FAULTS,
         bounded::FAULTS,
         generations::FAULTS,
         handed::FAULTS,

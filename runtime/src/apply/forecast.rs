@@ -371,6 +371,7 @@ impl One<'_> {
             interfaces: &self.targets.interfaces,
             before,
             lenient: self.part.options.leave_out_missing,
+            unknown: self.part.options.leave_out_unknown,
         };
         let shapes = load::shapes(self.part.object)?;
         let asked = Asked::of(|name| shapes.contains_key(name));

@@ -100,7 +100,7 @@ impl Targets {
                 manifest,
                 follows,
                 before.as_ref(),
-                options.leave_out_missing,
+                (options.leave_out_missing, options.leave_out_unknown),
             )?,
             pairs: pairs::numbers(manifest),
             root,

@@ -34,6 +34,7 @@ use crate::sockets::lookup::SlotState;
 use crate::sockets::owners::Owners;
 use crate::sockets::since;
 use crate::sockets::transparent;
+use crate::state::at_start;
 use crate::state::history::History;
 use crate::state::pins;
 use crate::state::record::{Attached, Record};
@@ -119,6 +120,7 @@ impl<'a> Work<'a> {
             interfaces: &self.targets.interfaces,
             before: self.before.as_ref(),
             lenient: self.options.leave_out_missing,
+            unknown: self.options.leave_out_unknown,
         };
         let filled = resolve::fill(&ground, state, generation)?;
         self.record.named = Some(filled.named);
@@ -197,6 +199,19 @@ impl<'a> Work<'a> {
                 error.bare()
             ));
         }
+    }
+
+    /// A `for netns` block comes back with the policy that has it.
+    fn keep_for_start(&mut self) {
+        let made = delivery::is_made(&self.session.state);
+        let kept = (&self.record, self.object);
+        let told = at_start::keep(
+            self.options.kept_in.as_deref(),
+            &self.session.namespace,
+            kept,
+            made,
+        );
+        self.notes.extend(told);
     }
 
     /// A service may have restarted since the first time, before the hook for that was awake.
@@ -336,6 +351,7 @@ impl<'a> Work<'a> {
         if is_final {
             let kept = History::keep(&self.session.state, &self.record);
             self.note_unkept(kept.err());
+            self.keep_for_start();
             self.remove_before();
         }
         let _ = self.step("let refused connections go");

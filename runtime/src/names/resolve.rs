@@ -83,6 +83,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) before: Option<&'a Record>,
     /// Whether what is named and not there is left out.
     pub(crate) lenient: bool,
+    /// Whether so is what was never there.
+    pub(crate) unknown: bool,
 }
 
 /// What the maps of a generation were filled with.
@@ -184,7 +186,7 @@ impl Ground<'_> {
 
     /// A namespace that conditions look into; nothing if there is none, and the policy in force has known one.
     fn namespace(&self, name: &str) -> Result<Option<File>, Error> {
-        let known = self.before.is_some_and(|before| before.knows(name));
+        let known = self.unknown || self.before.is_some_and(|before| before.knows(name));
         match netns::open(name) {
             Err(error) if known && self.lenient && netns::is_absent(&error) => Ok(None),
             there => there.map(Some).map_err(refused(name)),
@@ -207,7 +209,7 @@ impl Ground<'_> {
         }
         let mut before = self.before.iter().flat_map(|before| &before.looked_into);
         let known = before.find(|known| known.name == name).cloned();
-        let known = known.map_or_else(|| Known::now(name), Ok)?;
+        let known = known.unwrap_or_else(|| Known::never(name));
         let known = Known {
             missed: true,
             ..known

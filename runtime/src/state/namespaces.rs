@@ -35,6 +35,18 @@ impl Known {
         })
     }
 
+    /// One that was not there yet when it was first looked for. No namespace has the inode 0.
+    pub(crate) fn never(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            identity: Identity {
+                inode: 0,
+                cookie: None,
+            },
+            missed: true,
+        }
+    }
+
     /// What has become of it, if that is another one now or none. To programs that missed it it is another one.
     pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
         let lost = lost(&self.name, self.identity)?;
@@ -79,6 +91,15 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// One that was not there yet when it was first looked for. No namespace has the inode 0.
+    pub(crate) fn never(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            inode: 0,
+            cookie: None,
+        }
+    }
+
     /// What has become of it, if that is another one now or none.
     pub(crate) fn lost(&self) -> Result<Option<Lost>, Error> {
         lost(&self.name, self.identity())

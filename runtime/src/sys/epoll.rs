@@ -24,6 +24,8 @@ pub(crate) struct Event {
 pub(crate) enum Interest {
     /// That something can be read, as long as it can.
     Readable,
+    /// That something else than data is to be seen, as a change of `/proc/self/mountinfo`.
+    Urgent,
     /// That the other side ends, once.
     End,
     /// That, and that something more can be read.
@@ -34,6 +36,7 @@ impl Interest {
     fn bits(self) -> u32 {
         let bits = match self {
             Self::Readable => libc::EPOLLIN,
+            Self::Urgent => libc::EPOLLPRI,
             Self::End => libc::EPOLLRDHUP | libc::EPOLLET,
             Self::EndAndData => libc::EPOLLRDHUP | libc::EPOLLIN | libc::EPOLLET,
         };

@@ -4,8 +4,9 @@
 //! putting it in force, which is the same as for any other object.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use sockc_runtime::{Error, Status};
+use sockc_runtime::{Error, Options, Status};
 
 use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
@@ -13,6 +14,7 @@ use crate::machine::otherwise;
 use crate::machine::slots::{ends, slots};
 use crate::machine::{means, options, waiting};
 use crate::output::Output;
+use crate::policies::guards::judge;
 use crate::policies::ready::Ready;
 
 /// So often another apply may come in between.
@@ -45,6 +47,34 @@ pub(super) fn apply_running(arguments: &cli::Apply, output: &mut Output) -> Resu
             // Another apply came in between: what is in force now is looked at again.
             Err(Failure::Refused(Error::Moved { .. })) if tries.next().is_some() => {}
             applied => return applied,
+        }
+    }
+}
+
+/// Puts what is in force in force once more, without a word where that is done.
+pub(super) fn again(arguments: &cli::Apply, output: &mut Output) -> Result<(), Failure> {
+    let options = options(&arguments.subject.place);
+    let mut tries = 0..TRIES;
+    loop {
+        let running = sockc_runtime::running(&options).map_err(Failure::Refused)?;
+        let Some(running) = running.filter(|running| !running.owned) else {
+            return Err(Failure::Refused(Error::NothingInForce));
+        };
+        let author = running.author.clone();
+        let ready = Ready::of_running(running, &arguments.subject, output)?;
+        if let Some(guarded) = ready.guarded(&arguments.subject, output)? {
+            judge(&guarded, output)?;
+        }
+        let options = Options {
+            author: author.map(Arc::new),
+            kept_in: None,
+            ..ready.options(&arguments.subject)
+        };
+        output.watch().clear();
+        let applied = sockc_runtime::apply_object(&ready.object, &ready.manifest, &options);
+        match applied.map_err(Failure::Refused) {
+            Err(Failure::Refused(Error::Moved { .. })) if tries.next().is_some() => {}
+            applied => return applied.map(drop),
         }
     }
 }
@@ -88,6 +118,11 @@ fn needless(status: &Status, interfaces: &[String], output: &mut Output) {
     notes.into_iter().for_each(|note| output.note(note));
 }
 
+/// Says what is in force, in JSON, with what is to be known of it.
+pub(super) fn told(status: &Status, notes: &[String], output: &mut Output) {
+    output.value(&in_force(status, notes));
+}
+
 /// What is in force, in the JSON of an apply that put it there.
 fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
     let inner = status.netns.iter().filter_map(|(netns, inner)| {
@@ -111,6 +146,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
         generation: status.generation,
         trial: status.trial.as_ref().map(waiting::row),
         again: None,
+        start: None,
         guards: Vec::new(),
         interfaces: attached(status),
         hooks: others(status),
