@@ -231,17 +231,19 @@ impl Place {
     }
 }
 
-/// The folder of a namespace that comes back: the machine's own, which is the first one there was and has the first cookie, or
-/// that of process 1, as in a container. Who has the disk of the machine and another network must not write what the machine
-/// starts with; where there are no cookies nothing tells both apart.
+/// The folder of a namespace that comes back: the machine's own, which is the first one there was, or that of process 1, as in a
+/// container. Who has the disk of the machine and another network must not write what the machine starts with; where there are no
+/// cookies nothing tells both apart.
 fn own_folder(namespace: &Namespace) -> Option<&'static str> {
-    const FIRST: u64 = 1;
+    // The first one's inode, where the kernel has a number for it (PROC_NET_INIT_INO, Linux 6.17); before, the first cookie.
+    const INODE: u64 = 0xefff_fff9;
+    const COOKIE: u64 = 1;
     let of_first = fs::metadata("/proc/1/ns/net").map(|about| about.ino());
     let of_first = of_first.is_ok_and(|inode| inode == namespace.inode);
-    match namespace.cookie {
-        Some(FIRST) => Some("host"),
-        Some(_) => of_first.then_some("container"),
-        None => of_first.then_some("host"),
+    match (namespace.inode, namespace.cookie) {
+        (INODE, _) | (_, Some(COOKIE)) => Some("host"),
+        (_, Some(_)) => of_first.then_some("container"),
+        (_, None) => of_first.then_some("host"),
     }
 }
 
