@@ -8,7 +8,6 @@ use std::thread;
 use std::time::Duration;
 
 use crate::blocks::reconcile::{reconcile, within_blocks};
-use crate::delivery;
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::{Connection, Options};
@@ -213,13 +212,11 @@ fn settled(
 /// Keeps what is confirmed for the next start of the machine.
 fn keep_for_start(session: &Session, options: &Options, record: &Record) -> Option<String> {
     let state = &session.state;
-    let made = delivery::is_made(state);
     match Record::read(&state.record(record.generation)) {
         Ok((record, object)) => at_start::keep(
             options.kept_in.as_deref(),
             &session.namespace,
             (&record, &object),
-            made,
         ),
         Err(error) => Some(at_start::unread(record, error.bare())),
     }

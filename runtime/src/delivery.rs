@@ -135,11 +135,6 @@ pub(crate) fn spare(state: &State, kept: Option<&InterceptPlan>) -> Result<Vec<F
         .collect())
 }
 
-/// Whether sockc made a rule and a route for the policy in force. What cannot be read is told where it is taken back.
-pub(crate) fn is_made(state: &State) -> bool {
-    read_word(&state.delivery()).is_ok_and(|made| made.is_some_and(|made| made != 0))
-}
-
 /// Whether one plan has redirects `at tc` that another has not: of a new one beyond the old one they cut connections that are
 /// forwarded ([`CUTS`]), of the old one beyond the new one they end those of their sockets ([`ENDS`]).
 pub(crate) fn goes_beyond(one: Option<&InterceptPlan>, other: Option<&InterceptPlan>) -> bool {

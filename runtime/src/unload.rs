@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::reconcile::{Off, off, remove_all};
 use crate::session::{self, Session};
-use crate::state::at_start;
+use crate::state::at_start::{self, Standing};
 use crate::state::history::{History, unkept};
 use crate::state::in_force::record_in_force;
 use crate::state::record::Record;
@@ -70,17 +70,18 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
         }
         left.insert(0, own_words(off, own.is_ok()).to_owned());
         causes.extend(own.err());
-        if causes.is_empty() {
-            notes.extend(at_start::forget(kept_in, &session.namespace));
-        }
+        // Where no packet meets it any more, it does not come back either.
+        let is_off = causes.is_empty() || off == Off::Written;
+        let forgotten = is_off.then(|| at_start::forget(kept_in, &session.namespace));
+        let unforgotten = forgotten.flatten();
         drop(lock);
         match causes.into_iter().next() {
             None => Ok(Unloaded {
                 removed: true,
-                notes,
+                notes: notes.into_iter().chain(unforgotten).collect(),
             }),
             Some(cause) => Err(Error::Left {
-                left,
+                left: left.into_iter().chain(unforgotten).collect(),
                 cause: Box::new(cause),
             }),
         }
@@ -90,9 +91,11 @@ pub fn unload(options: &Options) -> Result<Unloaded, Error> {
 /// Where nothing is in force, what is kept for the next start of the machine goes all the same.
 fn forget_alone(session: &Session, options: &Options) -> Result<Unloaded, Error> {
     let mut done = Unloaded::default();
-    if !at_start::is_kept(options.kept_in.as_deref(), &session.namespace) {
-        return Ok(done);
-    }
+    let kept_in = options.kept_in.as_deref();
+    let standing = match at_start::standing(kept_in, &session.namespace) {
+        None | Some(Standing::Unloaded) => return Ok(done),
+        Some(standing) => standing,
+    };
     let state = &session.state;
     let lock = Lock::take_or_make(state, options.lock_wait)?;
     if record_in_force(state)?.is_some() {
@@ -100,10 +103,10 @@ fn forget_alone(session: &Session, options: &Options) -> Result<Unloaded, Error>
             what: "a policy was put in force just now".to_owned(),
         });
     }
-    let told = at_start::forget(options.kept_in.as_deref(), &session.namespace);
-    done.notes.push(told.unwrap_or_else(|| {
-        "what was kept for the next start of the machine is not any more".to_owned()
-    }));
+    let gone = || "what was kept for the next start of the machine is not any more".to_owned();
+    let told = at_start::forget(kept_in, &session.namespace);
+    let told = told.or_else(|| (standing == Standing::Kept).then(gone));
+    done.notes.extend(told);
     state.remove_if_empty();
     drop(lock);
     Ok(done)

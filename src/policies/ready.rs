@@ -136,6 +136,21 @@ impl Ready {
         Self::of_machine(name, subject, object, origin, output)
     }
 
+    /// The same, compiled again for this kernel: it may have been kept under another one.
+    pub(crate) fn of_disk_compiled(
+        name: &str,
+        (about, object): (AtStart, Vec<u8>),
+        subject: &Subject,
+        output: &mut Output,
+    ) -> Result<Self, Exit> {
+        let manifest = object::read_manifest(&object).map_err(|error| {
+            output.error(format!("{name}: {error}"));
+            Exit::Policy
+        })?;
+        let origin = Origin::AtStart(Box::new(about));
+        Self::compiled_again(name, subject, (&object, &manifest), origin, output)
+    }
+
     /// Takes an object that the kernel, or the disk, keeps. One that another sockc made is compiled again, from the texts in it alone.
     fn of_machine(
         name: &str,
@@ -318,7 +333,8 @@ impl Ready {
             },
             Origin::AtStart(about) => Options {
                 interfaces: about.interfaces.clone(),
-                add_routes: about.add_routes || options.add_routes,
+                // Whoever else leads packets to their sockets does so later.
+                add_routes: true,
                 only_after: After::Nothing,
                 ..options
             },

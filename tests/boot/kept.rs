@@ -88,7 +88,7 @@ impl Machine {
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.disk.0.join("sockc/host").join(name)
+        self.disk.0.join("sockc/container").join(name)
     }
 
     /// Writes something else into the middle of a file.
@@ -203,7 +203,7 @@ fn where_the_last_one_is_damaged_the_one_before_is_in_force_and_else_a_minimal_o
     says(
         &ran,
         &[
-            "host/last is not used: it is damaged",
+            "container/last is not used: it is damaged",
             "policy \"p53\" is in force, generation 1\n",
             "the last policy could not be put in force",
         ],
@@ -397,7 +397,7 @@ fn of_other_namespaces_nothing_is_kept_unless_there_is_a_folder() {
     fs::create_dir_all(&folder).unwrap();
     machine.must(&apply);
     assert!(folder.join("last").exists());
-    assert!(!machine.disk.0.join("sockc/host").exists());
+    assert!(!machine.disk.0.join("sockc/container").exists());
     let boot = ["apply", "--boot", "--netns", &named.name];
     says(&machine.must(&boot), &["is in force already"]);
 }

@@ -203,13 +203,11 @@ impl<'a> Work<'a> {
 
     /// A `for netns` block comes back with the policy that has it.
     fn keep_for_start(&mut self) {
-        let made = delivery::is_made(&self.session.state);
         let kept = (&self.record, self.object);
         let told = at_start::keep(
             self.options.kept_in.as_deref(),
             &self.session.namespace,
             kept,
-            made,
         );
         self.notes.extend(told);
     }

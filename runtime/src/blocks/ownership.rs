@@ -101,6 +101,8 @@ pub(crate) fn gone(before: Option<&Record>, record: &Record) -> Vec<Held> {
 /// The namespaces that stay and have another name in the next policy: the name before, and the next one.
 pub(crate) fn renamed(before: Option<&Record>, record: &Record) -> Vec<(String, String)> {
     let before = before.iter().flat_map(|before| &before.netns);
+    // Of those that were not there yet nothing tells one from another.
+    let before = before.filter(|held| held.inode != 0);
     let renamed = before.filter_map(|held| {
         let mut next = record.netns.iter();
         let next = next.find(|one| one.identity() == held.identity())?;

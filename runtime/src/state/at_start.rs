@@ -10,7 +10,7 @@
 //! killed. Both are read only where nobody but root can have written them. The sum tells damage, not forgery; whether the object
 //! is what its text compiles to is asked as of any object.
 //!
-//! The machine's own network namespace is the first one, or in a container that of process 1. Others come and go, and keep nothing, but where somebody made the
+//! The machine's own network namespace is the first one; that of process 1 of a container has a folder `container` of its own. Others come and go, and keep nothing, but where somebody made the
 //! folder `netns/NAME` for one. Whoever writes holds the lock on the state of the namespace. Nothing waits for the disk: where it
 //! cannot be written, that is told. Not here: who reads it when the machine starts.
 
@@ -58,8 +58,6 @@ pub struct AtStart {
     pub author: Option<Author>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
-    /// Whether sockc had made what redirects `at tc` need.
-    pub add_routes: bool,
 }
 
 /// What a file says of itself.
@@ -103,8 +101,8 @@ impl Place {
     /// That of a namespace; `None` if nothing is kept of it.
     pub(crate) fn of(kept_in: Option<&Path>, namespace: &Namespace) -> Option<Self> {
         let root = kept_in?.to_owned();
-        if is_host(namespace) {
-            let (folder, is_host) = (root.join("host"), true);
+        if let Some(own) = own_folder(namespace) {
+            let (folder, is_host) = (root.join(own), true);
             return Some(Self {
                 root,
                 folder,
@@ -173,7 +171,7 @@ impl Place {
             .as_ref()
             .is_some_and(|there| is_same(there, (head, object)));
         if same && matches!(head, Head::Policy(_)) {
-            return Ok(());
+            return sync(&self.folder);
         }
         let draft = self.folder.join(DRAFT);
         let bytes = bytes(head, object)?;
@@ -233,12 +231,20 @@ impl Place {
     }
 }
 
-/// Whether a namespace is the machine's own: the first one there was, which has the first cookie, or that of process 1, as in a
-/// container. Whoever may not look at that process is in no such container.
-fn is_host(namespace: &Namespace) -> bool {
-    const FIRST: u64 = 1;
+/// The folder of a namespace that comes back: the machine's own, which is the first one there was, or that of process 1, as in a
+/// container. Who has the disk of the machine and another network must not write what the machine starts with; where there are no
+/// cookies nothing tells both apart.
+fn own_folder(namespace: &Namespace) -> Option<&'static str> {
+    // The first one's inode, where the kernel has a number for it (PROC_NET_INIT_INO, Linux 6.17); before, the first cookie.
+    const INODE: u64 = 0xefff_fff9;
+    const COOKIE: u64 = 1;
     let of_first = fs::metadata("/proc/1/ns/net").map(|about| about.ino());
-    namespace.cookie == Some(FIRST) || of_first.is_ok_and(|inode| inode == namespace.inode)
+    let of_first = of_first.is_ok_and(|inode| inode == namespace.inode);
+    match (namespace.inode, namespace.cookie) {
+        (INODE, _) | (_, Some(COOKIE)) => Some("host"),
+        (_, Some(_)) => of_first.then_some("container"),
+        (_, None) => of_first.then_some("host"),
+    }
 }
 
 /// That a generation is not kept, and why.
@@ -252,7 +258,6 @@ pub(crate) fn keep(
     kept_in: Option<&Path>,
     namespace: &Namespace,
     (record, object): (&Record, &[u8]),
-    add_routes: bool,
 ) -> Option<String> {
     // A `for netns` block comes back with the policy that has it.
     if record.owner.is_some() {
@@ -266,7 +271,6 @@ pub(crate) fn keep(
         policy: record.manifest.policy.clone(),
         author: record.author.clone(),
         interfaces: record.interfaces.clone(),
-        add_routes,
     });
     let cause = place.write(&head, object).err()?;
     Some(place.unsure(&head).map_or_else(
@@ -279,14 +283,27 @@ pub(crate) fn keep(
     ))
 }
 
-/// Whether a policy, or what may be one, is kept of a namespace.
-pub(crate) fn is_kept(kept_in: Option<&Path>, namespace: &Namespace) -> bool {
-    let place = Place::of(kept_in, namespace);
-    place.is_some_and(|place| {
-        let [last, _] = place.look();
-        let is_there = fs::symlink_metadata(&last.path).is_ok();
-        is_there && !matches!(last.found, Ok(KeptOnDisk::Unloaded(_)))
+/// Whether something is written yet of a namespace that is kept, and whether it is that nothing is to be in force.
+pub(crate) fn standing(kept_in: Option<&Path>, namespace: &Namespace) -> Option<Standing> {
+    let place = Place::of(kept_in, namespace)?;
+    let [last, before] = place.look();
+    let is_there = |file: &OnDisk| fs::symlink_metadata(&file.path).is_ok();
+    Some(match last.found {
+        Ok(KeptOnDisk::Unloaded(_)) => Standing::Unloaded,
+        _ if is_there(&last) || is_there(&before) => Standing::Kept,
+        _ => Standing::Nothing,
     })
+}
+
+/// What is written of a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// That nothing is to be in force.
+    Unloaded,
+    /// A policy, or what may have been one.
+    Kept,
+    /// Nothing yet.
+    Nothing,
 }
 
 /// Has nothing come back when the machine starts; gives what a person has to know if that cannot be written.
@@ -313,9 +330,7 @@ pub(crate) fn forget(kept_in: Option<&Path>, namespace: &Namespace) -> Option<St
 fn is_same(there: &KeptOnDisk, (head, object): (&Head, &[u8])) -> bool {
     match (there, head) {
         (KeptOnDisk::Policy(about, kept), Head::Policy(next)) => {
-            about.interfaces == next.interfaces
-                && about.add_routes == next.add_routes
-                && kept == object
+            about.interfaces == next.interfaces && kept == object
         }
         (KeptOnDisk::Unloaded(_), Head::Unloaded(_)) => true,
         _ => false,

@@ -66,7 +66,7 @@ pub(super) fn apply_boot(arguments: &cli::Apply, output: &mut Output) -> Exit {
     {
         return nothing(*when, path, output);
     }
-    let question = "Put in force what is kept for the start of the machine?";
+    let question = "Put in force what is kept for the start of the machine, or a minimal policy where that cannot be?";
     if !output.consent(arguments.yes, question) {
         output.note("nothing was changed");
         return Exit::Policy;
@@ -135,10 +135,18 @@ fn of_disk(from: StartFrom, file: &OnDisk, arguments: &cli::Apply, output: &mut 
         }
     };
     output.note(format!("{path}: {}", words(about)));
-    attempt(from, arguments, output, |again, output| {
-        let kept = (about.clone(), object.clone());
-        Ready::of_disk(&path, kept, &again.subject, output)
-    })
+    let kept = || (about.clone(), object.clone());
+    let tried = attempt(from, arguments, output, |again, output| {
+        Ready::of_disk(&path, kept(), &again.subject, output)
+    });
+    if tried != Tried::Program {
+        return tried == Tried::Done;
+    }
+    output.note(format!("{path}: its text is compiled for this kernel"));
+    let tried = attempt(from, arguments, output, |again, output| {
+        Ready::of_disk_compiled(&path, kept(), &again.subject, output)
+    });
+    tried == Tried::Done
 }
 
 /// What is known of a policy that is kept, in words.
@@ -164,9 +172,10 @@ fn of_machine(arguments: &cli::Apply, output: &mut Output) -> bool {
         "{}: the minimal policy of this machine",
         path.display()
     ));
-    attempt(StartFrom::Minimal, arguments, output, |again, output| {
+    let tried = attempt(StartFrom::Minimal, arguments, output, |again, output| {
         Ready::read(&path, &again.subject, output)
-    })
+    });
+    tried == Tried::Done
 }
 
 /// Whether nobody but root can have written a file.
@@ -182,27 +191,44 @@ fn fit(path: &Path) -> Result<(), String> {
 
 fn built_in(arguments: &cli::Apply, output: &mut Output) -> bool {
     output.note("the minimal policy that comes with sockc is put in force");
-    attempt(StartFrom::BuiltIn, arguments, output, |again, output| {
+    let tried = attempt(StartFrom::BuiltIn, arguments, output, |again, output| {
         let text = Text::new(
             Path::new(BUILT_IN_NAME),
             BUILT_IN.as_bytes().to_vec(),
             output,
         )?;
         Ready::of_text(text, &again.subject, &Lints::silent(), output)
-    })
+    });
+    tried == Tried::Done
 }
 
-/// Puts something in force; whether it is. What is wrong with it is said.
+/// What became of an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tried {
+    /// It is in force.
+    Done,
+    /// The kernel takes a program not, which may have been compiled for another kernel.
+    Program,
+    /// It is not in force.
+    Failed,
+}
+
+/// Puts something in force. What is wrong with it is said.
 fn attempt(
     from: StartFrom,
     arguments: &cli::Apply,
     output: &mut Output,
     made: impl FnOnce(&cli::Apply, &mut Output) -> Result<Ready, Exit>,
-) -> bool {
+) -> Tried {
     let again = like(from, arguments);
     let ready = made(&again, output).map_err(Failure::from);
     let applied = ready.and_then(|ready| apply(&ready, &again, output));
-    ended(applied, output) == Exit::Done
+    let program = matches!(applied, Err(Failure::Refused(Error::Program { .. })));
+    match (ended(applied, output), program) {
+        (Exit::Done, _) => Tried::Done,
+        (_, true) => Tried::Program,
+        (_, false) => Tried::Failed,
+    }
 }
 
 /// The command line of one of them.

@@ -91,8 +91,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2072,
         "runtime/src/unload.rs",
-        "notes.extend(at_start::forget(kept_in, &session.namespace));",
-        "if !FAULT { notes.extend(at_start::forget(kept_in, &session.namespace)); }",
+        "let is_off = causes.is_empty() || off == Off::Written;",
+        "let is_off = !FAULT && (causes.is_empty() || off == Off::Written);",
         &[(Boot, "kept::after_an_unload")],
     ),
     fault(

@@ -56,7 +56,6 @@ fn about(generation: u32) -> AtStart {
         policy: "edge".to_owned(),
         author: None,
         interfaces: vec!["eth?".to_owned()],
-        add_routes: true,
     }
 }
 
