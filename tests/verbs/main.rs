@@ -42,7 +42,6 @@ mod running;
 mod servers;
 mod spaces;
 mod told;
-mod topped;
 mod transparent;
 mod trying;
 mod unread;
