@@ -15,7 +15,6 @@ mod plan;
 mod recording;
 pub(crate) mod suggested;
 mod test;
-mod top;
 
 use std::path::PathBuf;
 
@@ -40,7 +39,6 @@ pub(crate) use monitor::Monitor;
 pub(crate) use plan::{Apply, Boot, Guards, Plan, StartFrom, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
-pub(crate) use top::Top;
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -164,9 +162,6 @@ pub(crate) enum Verb {
     /// Show or hand over the sockets behind the names of the policy in force
     #[command(subcommand, after_help = examples::SOCKET)]
     Socket(SocketVerb),
-    /// Watch on the terminal what rules count a second, live sets and sockets; `q` ends it
-    #[command(after_help = examples::TOP)]
-    Top(Top),
     /// Remove the policy in force
     #[command(after_help = examples::UNLOAD)]
     Unload(Unload),

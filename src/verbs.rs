@@ -24,6 +24,5 @@ pub(crate) mod show;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod test;
-pub(crate) mod top;
 pub(crate) mod trial;
 pub(crate) mod unload;

@@ -86,7 +86,7 @@ pub use live::sets::{
     Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
 };
 pub use load::checked::Object;
-pub use log::{LocalTime, LogReader, LogWatch, log_clock};
+pub use log::{LocalTime, LogReader, LogWatch, Which, log_clock};
 pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};

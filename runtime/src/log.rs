@@ -4,8 +4,10 @@
 //! is refused. Not here: printing, and which records somebody wants.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use sockc_compiler::artifact::{Counter, CounterKind, Manifest};
@@ -28,16 +30,21 @@ use crate::sys::{clock, map, netns};
 /// What is being done.
 const READ: &str = "read what the policy logs";
 
+/// A generation, by its number and the inode of the folder of its maps.
+pub type Which = (u32, u64);
+
 /// The ring of one generation. Records that nobody takes in time are lost, and counted; no other process reads it meanwhile.
 pub struct LogReader {
     ring: Ring,
     generation: u32,
     manifest: Arc<Manifest>,
-    counters: OwnedFd,
+    /// Nothing where an older sockc made its programs: they may have no such map.
+    counters: Option<OwnedFd>,
     /// The slots that count what found no room.
     lost: Vec<u32>,
-    /// The folder that is kept for this reader alone.
+    /// The folder that is kept for this reader alone, and its inode, by which the generation is told from a later one of its number.
     _alone: File,
+    folder: u64,
 }
 
 impl fmt::Debug for LogReader {
@@ -76,7 +83,7 @@ impl LogReader {
         if !again(|| pin.try_exists()).map_err(|cause| unreadable(&pin, cause))? {
             return Ok(None);
         }
-        let folder = state.generation(generation).join("map");
+        let folder = maps(state, generation);
         let alone = again(|| File::open(&folder)).map_err(|cause| unreadable(&folder, cause))?;
         if !process::lock(alone.as_fd(), Hold::Alone).map_err(at(READ))? {
             return Err(Error::LogTaken);
@@ -84,11 +91,18 @@ impl LogReader {
         let ring = Ring::open(&pin).map_err(at(READ))?;
         let counters = (0u32..).zip(&record.manifest.counters);
         let lost = counters.filter(|(_, one)| one.kind == CounterKind::Lost);
+        let lost: Vec<u32> = lost.map(|(slot, _)| slot).collect();
+        let counters = match lost.is_empty() {
+            true => None,
+            false => Some(pinned(&state.map(generation, totals::COUNTERS))?),
+        };
+        let folder = alone.metadata().map_err(at(READ))?.ino();
         Ok(Some(Self {
             ring,
             generation,
-            lost: lost.map(|(slot, _)| slot).collect(),
-            counters: pinned(&state.map(generation, totals::COUNTERS))?,
+            lost,
+            counters,
+            folder,
             manifest: Arc::clone(&record.manifest),
             _alone: alone,
         }))
@@ -100,10 +114,10 @@ impl LogReader {
         self.generation
     }
 
-    /// The name of its policy.
+    /// The same, and what tells it from a later one: the next apply after a trial that was taken back has its number.
     #[must_use]
-    pub fn policy(&self) -> &str {
-        &self.manifest.policy
+    pub fn which(&self) -> Which {
+        (self.generation, self.folder)
     }
 
     /// Its counters, by the slots that records name.
@@ -130,21 +144,26 @@ impl LogReader {
     ///
     /// Any [`Error`].
     pub fn lost(&self) -> Result<Option<u64>, Error> {
-        if self.lost.is_empty() {
+        let Some(counters) = &self.counters else {
             return Ok(None);
-        }
-        let shape = map::shape(self.counters.as_fd()).map_err(at(READ))?;
+        };
+        let shape = map::shape(counters.as_fd()).map_err(at(READ))?;
         let mut value = vec![0; map::buffer_size(shape).map_err(at(READ))?];
         let mut lost = 0;
         for slot in &self.lost {
             let (key, _) = counter_blocks::place(*slot);
-            map::lookup(self.counters.as_fd(), &key.to_ne_bytes(), &mut value).map_err(at(READ))?;
+            map::lookup(counters.as_fd(), &key.to_ne_bytes(), &mut value).map_err(at(READ))?;
             let blocks = value.chunks(counter_blocks::BLOCK as usize);
             let numbers = blocks.filter_map(|block| counter_blocks::numbers(block, *slot));
             lost += numbers.map(|[packets, _]| packets).sum::<u64>();
         }
         Ok(Some(lost))
     }
+}
+
+/// The folder of a generation's maps.
+fn maps(state: &State, generation: u32) -> PathBuf {
+    state.generation(generation).join("map")
 }
 
 /// The place where policies come into force and go, for whoever reads the log of each.
@@ -189,13 +208,20 @@ impl LogWatch {
     /// # Errors
     ///
     /// Any [`Error`].
-    pub fn in_force(&self) -> Result<Option<u32>, Error> {
+    pub fn in_force(&self) -> Result<Option<Which>, Error> {
         self.events.clear().map_err(at(READ))?;
-        match self.state.word()? {
-            Some(generation) if generation != 0 && self.is_kept(generation) => Ok(Some(generation)),
-            // The record says what is damaged, and of a block that it went with the policy around it.
-            _ => Ok(self.record()?.map(|record| record.generation)),
+        let generation = self.state.word()?.filter(|generation| *generation != 0);
+        if let Some(which) = generation.and_then(|generation| self.which(generation)) {
+            return Ok(Some(which));
         }
+        // The record says what is damaged, and of a block that it went with the policy around it.
+        let record = self.record()?;
+        Ok(record.and_then(|record| self.which(record.generation)))
+    }
+
+    fn which(&self, generation: u32) -> Option<Which> {
+        let folder = fs::metadata(maps(&self.state, generation)).ok()?;
+        Some((generation, folder.ino()))
     }
 
     /// The log of the generation in force; `None` if nothing is, or nothing in it logs.
@@ -227,8 +253,8 @@ impl LogWatch {
 
     /// Whether a generation is kept, and may come into force again by the end of a trial.
     #[must_use]
-    pub fn is_kept(&self, generation: u32) -> bool {
-        self.state.generation(generation).exists()
+    pub fn is_kept(&self, which: Which) -> bool {
+        self.which(which.0) == Some(which)
     }
 
     /// The interfaces of the namespace, by their numbers.

@@ -28,7 +28,7 @@ pub(crate) struct Counters {
 }
 
 /// Reads a number of seconds.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
+fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: Option<f64> = text.parse().ok();
     let seconds = seconds.filter(|seconds| (0.1..=86_400.0).contains(seconds));
     let seconds = seconds.map(Duration::from_secs_f64);

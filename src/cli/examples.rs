@@ -102,12 +102,6 @@ pub(super) const MONITOR: &str = "Examples:
 
 More: docs/monitor.md, docs/verdicts.md";
 
-pub(super) const TOP: &str = "Examples:
-  sockc top
-  sockc top --netns blue --every 5
-
-More: docs/monitor.md";
-
 pub(super) const HISTORY: &str = "Examples:
   sockc history
   sockc history --netns blue --json

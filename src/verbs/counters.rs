@@ -1,6 +1,6 @@
 //! `sockc counters`: what each rule has counted, since it came or since somebody reset it.
 
-pub(crate) mod rates;
+mod rates;
 mod reset;
 mod wanted;
 mod watch;
@@ -15,7 +15,6 @@ use crate::machine::{options, others, refused};
 use crate::output::Output;
 
 pub(crate) use wanted::names_counter;
-pub(crate) use watch::ON_TRIAL;
 
 /// The JSON of this verb.
 #[derive(Serialize)]

@@ -114,7 +114,7 @@ struct Monitor<'a> {
     watch: LogWatch,
     /// Those of the generation in force and of others that are kept, the oldest first.
     rings: Vec<Ring>,
-    in_force: Option<u32>,
+    in_force: Option<(u32, u64)>,
     interfaces: BTreeMap<u32, String>,
     /// How many packets were told.
     shown: u64,
@@ -149,7 +149,7 @@ impl Monitor<'_> {
         self.know(reader.as_ref(), output)?;
         match reader {
             Some(reader) => {
-                self.in_force = Some(reader.generation());
+                self.in_force = Some(reader.which());
                 self.add(reader, output)?;
             }
             None => output.note(
@@ -207,13 +207,13 @@ impl Monitor<'_> {
         self.rings.retain(|ring| !ring.gone);
         let now = self.watch.in_force()?;
         for ring in &mut self.rings {
-            let generation = ring.reader.generation();
-            ring.gone = now != Some(generation) && !self.watch.is_kept(generation);
+            let which = ring.reader.which();
+            ring.gone = now != Some(which) && !self.watch.is_kept(which);
         }
         if now == self.in_force {
             return Ok(true);
         }
-        let Some(generation) = now else {
+        let Some(which) = now else {
             self.drain(output)?;
             self.say_policy(
                 None,
@@ -222,8 +222,10 @@ impl Monitor<'_> {
             );
             return Ok(false);
         };
-        let before = self.in_force.replace(generation).unwrap_or(generation);
-        let has = |ring: &Ring| ring.reader.generation() == generation;
+        let generation = which.0;
+        let before = self.in_force.replace(which);
+        let before = before.map_or(generation, |(before, _)| before);
+        let has = |ring: &Ring| ring.reader.which() == which;
         let reader = match self.rings.iter().any(has) {
             true => None,
             false => self.watch.open()?,
@@ -265,7 +267,7 @@ impl Monitor<'_> {
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         // Interrupted or not, everything is looked at.
         let _ = poll(&mut all, time);
-        let gone = PollFlags::POLLERR | PollFlags::POLLNVAL;
+        let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
         let left = all.first().and_then(PollFd::revents);
         if left.is_some_and(|left| left.intersects(gone)) {
             output.reader_left();
@@ -308,12 +310,12 @@ impl Monitor<'_> {
             }
         }
         output.stream(&text, &self.end);
-        if output.is_broken() || self.has_enough() {
-            return Err(Stop::Exit(Exit::Done));
-        }
         // While much comes, what is lost stands between the records next to which it was.
         self.lost(at, output)?;
-        Ok(more)
+        match output.is_broken() || self.has_enough() {
+            true => Err(Stop::Exit(Exit::Done)),
+            false => Ok(more),
+        }
     }
 
     fn has_enough(&self) -> bool {
@@ -391,7 +393,7 @@ impl Monitor<'_> {
 
     fn say_lost(&self, generation: u32, records: u64, earlier: bool, output: &mut Output) {
         if output.is_json() {
-            return Self::say(
+            return self.say(
                 &Said {
                     records: Some(records),
                     earlier: Some(earlier),
@@ -404,20 +406,23 @@ impl Monitor<'_> {
             true => output.note(format!(
                 "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
             )),
-            false => output.line(format_args!("... {records} lost: they came faster than they were read")),
+            false => {
+                let line = format!("... {records} lost: they came faster than they were read\n");
+                output.stream(&line, &self.end);
+            }
         }
     }
 
     fn say_policy(&self, generation: Option<u32>, words: &str, output: &mut Output) {
         if output.is_json() {
-            Self::say(&Said::of("policy", generation), output);
+            self.say(&Said::of("policy", generation), output);
         }
         output.note(words);
     }
 
-    fn say(said: &Said, output: &mut Output) {
+    fn say(&self, said: &Said, output: &mut Output) {
         let text = serde_json::to_string(said).unwrap_or_default();
-        output.line(text);
+        output.stream(&format!("{text}\n"), &self.end);
     }
 }
 

@@ -44,7 +44,6 @@ mod running;
 mod servers;
 mod spaces;
 mod told;
-mod topped;
 mod transparent;
 mod trying;
 mod unread;

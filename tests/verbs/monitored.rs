@@ -343,6 +343,11 @@ fn policies_may_change_meanwhile() {
     assert_eq!(monitor.json()["event"], "policy");
     send(&lab, [9]);
     assert_eq!(monitor.json()["rule"], "taps");
+    // The next one has the number of the one that was taken back.
+    done(&lab, &["apply", &path, "--interface", FRONT, "--yes"]);
+    assert_eq!(monitor.json()["event"], "policy");
+    send(&lab, [9]);
+    assert_eq!(monitor.json()["rule"], "knocks");
     send(&lab, [9]);
     done(&lab, &["unload", "--yes"]);
     let ended = monitor.end();
@@ -354,7 +359,7 @@ fn policies_may_change_meanwhile() {
     assert_eq!(told.len(), 2, "{}", ended.stdout);
     assert_eq!(
         (&told[0]["rule"], &told[1]["event"]),
-        (&"taps".into(), &"policy".into())
+        (&"knocks".into(), &"policy".into())
     );
     assert!(told[1]["generation"].is_null());
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);

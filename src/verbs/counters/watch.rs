@@ -22,7 +22,7 @@ use crate::output::{Output, columns};
 const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// Why nothing is shown.
-pub(crate) const ON_TRIAL: &str = "the policy waits to be confirmed; its counters are not compared with those of the one before until one of both stays";
+const ON_TRIAL: &str = "the policy waits to be confirmed; its counters are not compared with those of the one before until one of both stays";
 
 pub(super) fn run(
     place: &Options,

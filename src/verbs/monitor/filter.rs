@@ -7,10 +7,11 @@ use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::files::Texts;
 use sockc_compiler::header_field::HeaderField;
-use sockc_compiler::log::LogRecord;
+use sockc_compiler::log::{LogRecord, Logged};
 use sockc_compiler::packet::text::{Described, DescribedWorld, class_of};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Condition, Policy, Rule};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::ast::Statement;
 use sockc_grammar::source::SourceMap;
 
@@ -60,6 +61,11 @@ impl Filter {
         Ok(Self { policy, directed })
     }
 
+    fn asks(&self, field: HeaderField) -> bool {
+        let mut rules = self.policy.rules.values();
+        rules.any(|rule| rule.matches.conditions.iter().any(|one| asks(one, field)))
+    }
+
     /// Whether they hold for the packet of a record.
     pub(super) fn holds(&self, record: &LogRecord, interface: Option<&str>) -> bool {
         let Some(header) = record.header() else {
@@ -72,6 +78,16 @@ impl Filter {
         else {
             return false;
         };
+        // What a lookup, or a call, does not tell is not made up.
+        let packet = record.packet.as_ref();
+        let lacks = |one: &Logged| {
+            let no_flags = one.protocol == IpProtocol::TCP && one.flags.is_none();
+            (no_flags && self.asks(HeaderField::TcpFlags))
+                || (one.length == 0 && self.asks(HeaderField::Length))
+        };
+        if packet.is_none_or(lacks) {
+            return false;
+        }
         let event = Event::Packet {
             direction,
             class: interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)),
@@ -80,6 +96,16 @@ impl Filter {
         let described = Described::plain(event, SocketAnswer::None);
         let world = DescribedWorld::new(&self.policy, &described);
         decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
+    }
+}
+
+/// Whether a condition asks a field.
+fn asks(condition: &Condition, field: HeaderField) -> bool {
+    match condition {
+        Condition::No(inner) => asks(inner, field),
+        Condition::AnyOf(any) => any.iter().any(|inner| asks(inner, field)),
+        Condition::Header { field: asked, .. } => *asked == field,
+        _ => false,
     }
 }
 
@@ -121,8 +147,6 @@ fn unknown_condition(condition: &Condition) -> Option<&'static str> {
 mod tests {
     use super::*;
     use sockc_compiler::hook::Hook;
-    use sockc_compiler::log::Logged;
-    use sockc_compiler::protocol::IpProtocol;
 
     fn record(hook: Hook) -> LogRecord {
         LogRecord {
@@ -164,6 +188,18 @@ mod tests {
             let filter = Filter::read(words, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
             assert_eq!(filter.holds(&record(hook), Some("eth0")), holds, "{words}");
+        }
+        let mut lookup = record(Hook::SkLookup);
+        if let Some(packet) = &mut lookup.packet {
+            (packet.flags, packet.length) = (None, 0);
+        }
+        for (words, holds) in [
+            ("tcp to any:53", true),
+            ("tcp if tcp flags syn", false),
+            ("tcp if length < 100", false),
+        ] {
+            let filter = Filter::read(words, &mut Output::silent()).ok().unwrap();
+            assert_eq!(filter.holds(&lookup, None), holds, "{words}");
         }
         let malformed = LogRecord {
             packet: None,

@@ -1,4 +1,4 @@
-//! Faults in what logs lose, in who reads them, and on the screen of `top`.
+//! Faults in what logs lose, and in who reads them.
 
 use super::Suite::{Command, Compiler, Verbs};
 use super::{Fault, fault};
@@ -76,26 +76,5 @@ pub(super) const FAULTS: &[Fault] = &[
         "0 => shortest_length(Family::of(self.from), self.protocol, fragment),",
         "0 if !FAULT => shortest_length(Family::of(self.from), self.protocol, fragment),",
         &[(Compiler, "log::shown::")],
-    ),
-    fault(
-        2040,
-        "src/verbs/top/keys.rs",
-        "!self.drops || row.drops",
-        "FAULT || !self.drops || row.drops",
-        &[(Command, "top::keys::")],
-    ),
-    fault(
-        2041,
-        "src/verbs/top/drawn.rs",
-        "view.above = view.above.min(rows.len().saturating_sub(view.page));",
-        "if !FAULT { view.above = view.above.min(rows.len().saturating_sub(view.page)); }",
-        &[(Command, "top::drawn::")],
-    ),
-    fault(
-        2042,
-        "src/verbs/top.rs",
-        "ratatui::restore();",
-        "if !FAULT { ratatui::restore(); }",
-        &[(Verbs, "topped::")],
     ),
 ];
