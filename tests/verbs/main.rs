@@ -36,6 +36,7 @@ mod plain;
 mod plane;
 mod planning;
 mod reach;
+mod reached;
 mod refusing;
 mod replaying;
 mod running;
