@@ -102,7 +102,7 @@ pub use sockets::ends::{EndHeld, EndPhase, EndState};
 pub use sockets::handover::Handover;
 pub use sockets::local::not_local;
 pub use sockets::lookup::{Fill, SlotState, Who};
-pub use sockets::reached::{Arrival, Ends, Reached, answers, reached};
+pub use sockets::reached::{Arrival, Ends, Listener, Reached, answers, reached};
 pub use sockets::registered::{
     Held, Refreshed, Registered, SlotKind, socket_destinations, socket_ends, socket_list,
     socket_refresh, socket_register, socket_replace, socket_unregister, socket_withdraw,

@@ -8,6 +8,7 @@ mod json;
 mod judge;
 mod known;
 mod packets;
+mod ways;
 mod words;
 
 #[cfg(test)]
@@ -86,7 +87,7 @@ fn of_connection(policy: &Policy, options: &Options, ends: &Ends) -> Result<Lock
             return Ok(judged(&block.policy, &options, (ends, &reached)));
         }
     }
-    // Packets of what is of another network namespace do not come here.
+    // What is of another network namespace is in the way of nothing here, though its packets may come through this one.
     Ok(match reached.local {
         true => Lockout::NotLookedAt(words::is_over(ends)),
         false => Lockout::NoConnection,
@@ -98,7 +99,8 @@ fn judged(policy: &Policy, options: &Options, (ends, reached): (&Ends, &Reached)
     addresses.extend([ends.local.ip(), ends.remote.ip()]);
     addresses.sort_unstable();
     addresses.dedup();
-    let known = known::known(policy, options, &addresses);
+    let is_ipv4 = ends.local.is_ipv4();
+    let known = known::known(policy, options, &addresses, is_ipv4);
     let asked = judge::Asked {
         policy,
         ends,

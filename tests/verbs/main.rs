@@ -38,6 +38,7 @@ mod plain;
 mod plane;
 mod planning;
 mod reach;
+mod reached;
 mod refusing;
 mod replaying;
 mod running;

@@ -169,7 +169,7 @@ impl There<'_> {
     }
 
     /// The name that the policy knows an interface by.
-    pub(super) fn known_as<'a>(&'a self, index: u32, name: &'a str, wanted: &[String]) -> &'a str {
+    pub(crate) fn known_as<'a>(&'a self, index: u32, name: &'a str, wanted: &[String]) -> &'a str {
         if wanted.iter().any(|one| covers(one, name)) {
             return name;
         }

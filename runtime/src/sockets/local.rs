@@ -40,6 +40,15 @@ pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>,
 
 /// Whether an address is local, in the calling thread's namespace.
 pub(super) fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
+    is_local_by(socket, address, None)
+}
+
+/// The same, for who is bound to an interface: the addresses of a VRF are known there alone.
+pub(super) fn is_local_by(
+    socket: &Socket,
+    address: IpAddr,
+    interface: Option<u32>,
+) -> io::Result<bool> {
     let mut message = RouteMessage::default();
     let (family, bits) = match address {
         IpAddr::V4(_) => (AddressFamily::Inet, 32),
@@ -49,6 +58,8 @@ pub(super) fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
     message.header.destination_prefix_length = bits;
     let destination = RouteAttribute::Destination(RouteAddress::from(address));
     message.attributes.push(destination);
+    let interface = interface.map(RouteAttribute::Oif);
+    message.attributes.extend(interface);
     match route::ask(socket, RouteNetlinkMessage::GetRoute(message), 0)? {
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
             Ok(route.header.kind == RouteType::Local)

@@ -1,8 +1,10 @@
 //! How the packets of a TCP connection come to this machine: by which interfaces, and who is there to take them.
 //!
 //! Takes the ends of a connection; asks the kernel for its socket (`sock_diag(7)`), for the route of what answers it, and for what
-//! lies below the interface of that route. Changes nothing. Packets may come by another interface than that by which answers
+//! lies below the interface of that route; of a bridge that knows behind which port a neighbour is, that one. Changes nothing. Packets may come by another interface than that by which answers
 //! leave: no kernel tells. Not here: what a policy says of them.
+
+mod ports;
 
 use std::collections::BTreeSet;
 use std::io;
@@ -18,11 +20,15 @@ use netlink_sys::Socket;
 use nix::net::if_::if_nametoindex;
 use sockc_compiler::protocol::IpProtocol;
 
-use super::local::is_local;
+use self::ports::Ports;
+use super::local::{is_local, is_local_by};
 use crate::error::{Error, at};
+use crate::names::coverage;
+use crate::names::interfaces::There;
 use crate::options::Options;
-use crate::session;
-use crate::sys::{diag, route};
+use crate::session::{self, Session};
+use crate::state::in_force::hanging_in_force;
+use crate::sys::{diag, netns, route};
 
 /// So many interfaces may lie below each other.
 const DEPTH: usize = 8;
@@ -45,19 +51,36 @@ pub struct Reached {
     pub connected: bool,
     /// Whether its address of this side is one of this machine.
     pub local: bool,
-    /// The addresses at which TCP sockets listen.
-    pub listeners: Vec<SocketAddr>,
+    /// Whether that of the other side is one too.
+    pub from_here: bool,
+    /// The TCP sockets that listen, but those that are bound to an interface by which its packets do not come.
+    pub listeners: Vec<Listener>,
     /// By which interfaces its packets come: each that could be, where no route says.
     pub ways: Vec<Arrival>,
     /// Whether a route says so.
     pub routed: bool,
+    /// The interfaces that there are: number and name.
+    pub present: Vec<(u32, String)>,
+    /// Those that the policy in force holds on under another name than it was put on: number, and the name then.
+    pub renamed: Vec<(u32, String)>,
 }
 
 impl Reached {
     /// Whether somebody listens where a connection goes.
     #[must_use]
     pub fn listens(&self, ends: &Ends) -> bool {
-        self.listeners.iter().any(|one| answers(*one, ends.local))
+        let mut listeners = self.listeners.iter();
+        listeners.any(|one| answers(one.address, ends.local))
+    }
+
+    /// The name that a policy for these names and patterns knows an interface by, as it is found when the policy is put in force.
+    #[must_use]
+    pub fn known_as(&self, way: &Arrival, wanted: &[String]) -> String {
+        let there = There {
+            present: &self.present,
+            renamed: &self.renamed,
+        };
+        there.known_as(way.index, &way.interface, wanted).to_owned()
     }
 
     /// Whether a connection is of this network namespace, or a new one to the same address would be.
@@ -76,11 +99,24 @@ pub fn answers(listener: SocketAddr, local: SocketAddr) -> bool {
     listener.port() == local.port() && (listener.ip() == local.ip() || any && of_family)
 }
 
+/// A TCP socket that listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// Where.
+    pub address: SocketAddr,
+    /// Whether it is bound to an interface too.
+    pub bound: bool,
+}
+
 /// An interface by which packets come.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
+    /// Its number.
+    pub index: u32,
     /// Its name.
     pub interface: String,
+    /// Which of the ways it hands them to, if it is one below that. Where several do, they come by one of them.
+    pub above: Option<usize>,
     /// The tag that they have there.
     pub vlan: Option<u16>,
     /// Whether policies may be on it: frames have an Ethernet header.
@@ -97,38 +133,91 @@ pub struct Arrival {
 ///
 /// Any [`Error`].
 pub fn reached(options: &Options, ends: &Ends) -> Result<Reached, Error> {
-    session::enter(options, |_| {
-        look(ends).map_err(at("find out how the packets of a connection come"))
+    let what = "find out how the packets of a connection come";
+    session::enter(options, |session| {
+        let renamed = renamed(session)?;
+        let present = netns::interfaces().map_err(at(what))?;
+        look(ends, (present, renamed)).map_err(at(what))
     })
 }
 
-fn look(ends: &Ends) -> io::Result<Reached> {
+fn renamed(session: &Session) -> Result<Vec<(u32, String)>, Error> {
+    let state = &session.state;
+    match hanging_in_force(state)? {
+        Some(before) => coverage::renamed(state, (&before.hooks, &before.fillers)),
+        None => Ok(Vec::new()),
+    }
+}
+
+type Names = Vec<(u32, String)>;
+
+fn look(ends: &Ends, (present, renamed): (Names, Names)) -> io::Result<Reached> {
     let socket = route::socket()?;
     let links = links(&socket)?;
-    let zone = ends.zone.as_deref().and_then(numbered);
-    let connected = diag::is_established(&diag::Asked {
-        local: ends.local,
-        remote: ends.remote,
-        interface: zone.unwrap_or_default(),
-        cookie: diag::ANY_COOKIE,
-    })?;
-    let sockets = diag::open_sockets()?;
-    let listening = sockets.iter().filter(|one| one.protocol == IpProtocol::TCP);
-    let way = leaves_by(&socket, ends, zone)?;
+    let bound = diag::established(ends.local, ends.remote)?;
+    let by = bound_to(&socket, (&links, &bound), ends)?;
+    let way = leaves_by(&socket, ends, by)?;
     let ways = match way {
-        Some((index, neighbour)) => below(&links, index, neighbour),
+        Some((index, neighbour)) => {
+            // Without, it may be any port.
+            let ports = Ports::of(&socket, index, neighbour).unwrap_or_default();
+            below((&links, &ports), index, neighbour)
+        }
         None => links
             .iter()
             .map(|link| arrival(link, None, ends.remote.ip()))
             .collect(),
     };
+    let comes_by = |one: u32| by == Some(one) || ways.iter().any(|way| way.index == one);
+    let sockets = diag::open_sockets()?.into_iter();
+    let listening = sockets.filter(|one| one.protocol == IpProtocol::TCP);
+    let listeners = listening
+        .filter(|one| one.interface == 0 || comes_by(one.interface))
+        .map(|one| Listener {
+            address: one.local,
+            bound: one.interface != 0,
+        });
     Ok(Reached {
-        connected,
-        local: is_local(&socket, ends.local.ip())?,
-        listeners: listening.map(|one| one.local).collect(),
+        connected: !bound.is_empty(),
+        local: is_own(&socket, ends.local.ip(), by)?,
+        from_here: is_own(&socket, ends.remote.ip(), by)?,
+        listeners: listeners.collect(),
         routed: way.is_some(),
         ways,
+        present,
+        renamed,
     })
+}
+
+/// The interface that the sockets of a connection are bound to, which is a VRF where they are in one: what its socket says, else
+/// where its address is one of this machine.
+fn bound_to(
+    socket: &Socket,
+    (links, bound): (&[LinkMessage], &[u32]),
+    ends: &Ends,
+) -> io::Result<Option<u32>> {
+    let zone = ends.zone.as_deref().and_then(numbered);
+    if zone.is_some_and(|zone| bound.contains(&zone)) {
+        return Ok(zone);
+    }
+    if let Some(one) = bound.first() {
+        return Ok(Some(*one).filter(|one| *one != 0).or(zone));
+    }
+    if zone.is_some() || is_own(socket, ends.local.ip(), None)? {
+        return Ok(zone);
+    }
+    let vrfs = links.iter().filter(|link| is_vrf(link));
+    for vrf in vrfs.map(|link| link.header.index) {
+        if is_own(socket, ends.local.ip(), Some(vrf))? {
+            return Ok(Some(vrf));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether an address is one of this machine, also for who is bound to an interface that has another one.
+fn is_own(socket: &Socket, address: IpAddr, by: Option<u32>) -> io::Result<bool> {
+    Ok(is_local(socket, address)? || by.is_some() && is_local_by(socket, address, by)?)
 }
 
 /// The number of an interface, which may be named by it.
@@ -202,28 +291,28 @@ fn links(socket: &Socket) -> io::Result<Vec<LinkMessage>> {
         .collect())
 }
 
-/// An interface and all that its packets pass before.
-fn below(links: &[LinkMessage], index: u32, neighbour: IpAddr) -> Vec<Arrival> {
+/// An interface and all that its packets pass before, each behind what it hands them to.
+fn below((links, ports): (&[LinkMessage], &Ports), index: u32, neighbour: IpAddr) -> Vec<Arrival> {
     let mut seen = BTreeSet::new();
-    let mut ways = Vec::new();
-    let mut next = vec![(index, None)];
+    let mut ways: Vec<Arrival> = Vec::new();
+    let mut next = vec![(None, (index, None))];
     for _ in 0..DEPTH {
-        let here: Vec<(&LinkMessage, Option<u16>)> = next
-            .iter()
-            .filter(|(index, _)| seen.insert(*index))
-            .filter_map(|(index, vlan)| {
-                let mut links = links.iter();
-                Some((links.find(|link| link.header.index == *index)?, *vlan))
-            })
-            .collect();
-        ways.extend(
-            here.iter()
-                .map(|(link, vlan)| arrival(link, *vlan, neighbour)),
-        );
-        next = here
-            .iter()
-            .flat_map(|(link, vlan)| lower(links, link, *vlan))
-            .collect();
+        for (above, (index, vlan)) in std::mem::take(&mut next) {
+            let mut links_here = links.iter();
+            let link = links_here.find(|link| link.header.index == index);
+            let Some(link) = link.filter(|_| seen.insert(index)) else {
+                continue;
+            };
+            let here = Some(ways.len());
+            ways.push(Arrival {
+                above,
+                ..arrival(link, vlan, neighbour)
+            });
+            let port = ports.port(index);
+            let lower = lower(links, link, vlan).into_iter();
+            let lower = lower.filter(|(one, _)| port.is_none_or(|port| *one == port));
+            next.extend(lower.map(|one| (here, one)));
+        }
     }
     ways
 }
@@ -236,7 +325,7 @@ fn lower(links: &[LinkMessage], upper: &LinkMessage, vlan: Option<u16>) -> Vec<(
         _ => None,
     };
     // What is in a VRF is no port: packets come by it alone.
-    let has_ports = !matches!(kind(upper), Some(InfoKind::Vrf));
+    let has_ports = !is_vrf(upper);
     let ports = links
         .iter()
         .filter(|link| has_ports && controller(link) == Some(upper.header.index));
@@ -259,7 +348,9 @@ fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival 
         )
     );
     Arrival {
+        index: link.header.index,
         interface: name(link).to_owned(),
+        above: None,
         vlan,
         is_ethernet,
         is_tunnel: !is_ethernet || is_wrapped,
@@ -309,6 +400,10 @@ fn kind(link: &LinkMessage) -> Option<&InfoKind> {
         LinkInfo::Kind(kind) => Some(kind),
         _ => None,
     })
+}
+
+fn is_vrf(link: &LinkMessage) -> bool {
+    matches!(kind(link), Some(InfoKind::Vrf))
 }
 
 fn tag(link: &LinkMessage) -> Option<u16> {

@@ -38,11 +38,9 @@ const TRANSPARENT: u8 = if cfg!(target_endian = "little") {
 /// The states that matter, `TCP_LISTEN` and `TCP_CLOSE`, as bits.
 const LISTEN: u32 = 1 << 10;
 const CLOSE: u32 = 1 << 7;
-/// `TCP_ESTABLISHED`, as a number, and where an answer has the state.
-const ESTABLISHED: u8 = 1;
-const STATE: usize = 1;
-/// The cookie that stands for any socket (`INET_DIAG_NOCOOKIE`).
-pub(crate) const ANY_COOKIE: u64 = u64::MAX;
+/// `TCP_ESTABLISHED`, as a number, and where a request has the source port, ahead of the destination's.
+const ESTABLISHED: u32 = 1;
+const SOURCE_PORT: usize = HEADER + 8;
 /// `TCP_TIME_WAIT` and `TCP_NEW_SYN_RECV`: nobody has a descriptor of these.
 const NOBODYS: u32 = 1 << 6 | 1 << 12;
 
@@ -104,7 +102,15 @@ fn dump(
     states: u32,
     mut each: impl FnMut(Open),
 ) -> io::Result<()> {
-    socket.send(&request((family, protocol, more), ALL, states), 0)?;
+    let asked = request((family, protocol, more), ALL, states);
+    list(socket, &asked, |body| {
+        open(protocol, body).into_iter().for_each(&mut each);
+    })
+}
+
+/// All that comes back.
+fn list(socket: &Socket, asked: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    socket.send(asked, 0)?;
     loop {
         let (answer, _) = again(|| socket.recv_from_full())?;
         let mut rest = answer.as_slice();
@@ -112,7 +118,7 @@ fn dump(
             match kind {
                 DONE => return Ok(()),
                 ERROR => return Err(refusal(body)),
-                BY_FAMILY => open(protocol, body).into_iter().for_each(&mut each),
+                BY_FAMILY => each(body),
                 _ => {}
             }
             rest = after;
@@ -188,19 +194,37 @@ impl Teller {
     }
 }
 
-/// Whether a TCP connection is there, in the calling thread's namespace.
-pub(crate) fn is_established(asked: &Asked) -> io::Result<bool> {
-    let socket = connected()?;
-    socket.send(&question(asked), 0)?;
-    let (answer, _) = again(|| socket.recv_from_full())?;
-    match message(&answer) {
-        // Where there is none, the answer is a socket that listens, or that there is nothing.
-        Some((BY_FAMILY, body, _)) => Ok(body.get(STATE) == Some(&ESTABLISHED)),
-        Some((_, body, _)) => match refusal(body) {
-            none if none.raw_os_error() == Some(libc::ENOENT) => Ok(false),
-            cause => Err(cause),
-        },
-        None => Err(io::Error::from_raw_os_error(libc::EIO)),
+/// The numbers of the interfaces that sockets of established TCP connections between two ends are bound to, 0 for none; nothing
+/// where there is no such connection. One question for one socket would have to name the interface: one of a VRF finds nothing else.
+pub(crate) fn established(local: SocketAddr, remote: SocketAddr) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let mut bytes = request((family, IpProtocol::TCP, 0), ALL, 1 << ESTABLISHED);
+        // The kernel leaves out what has other ports; addresses it does not compare here.
+        for (side, at) in [(local, SOURCE_PORT), (remote, SOURCE_PORT + 2)] {
+            bytes.splice(at..at + 2, side.port().to_be_bytes());
+        }
+        list(&connected()?, &bytes, |body| {
+            let one = open(IpProtocol::TCP, body);
+            let other = peer(body);
+            found.extend(one.filter(|one| one.local == local && other == Some(remote)));
+        })?;
+    }
+    Ok(found.iter().map(|one| one.interface).collect())
+}
+
+/// The other side of a socket.
+fn peer(body: &[u8]) -> Option<SocketAddr> {
+    let port = u16::from_be_bytes(*body.get(6..)?.first_chunk()?);
+    Some(SocketAddr::new(address(body, 24)?, port))
+}
+
+/// An address in an answer.
+fn address(body: &[u8], at: usize) -> Option<IpAddr> {
+    let bytes = body.get(at..)?;
+    match i32::from(*body.first()?) == libc::AF_INET6 {
+        true => Some(Ipv6Addr::from(*bytes.first_chunk::<16>()?).to_canonical()),
+        false => Some(Ipv4Addr::from(*bytes.first_chunk::<4>()?).into()),
     }
 }
 
@@ -253,17 +277,11 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
 }
 
 fn open(protocol: IpProtocol, body: &[u8]) -> Option<Open> {
-    let six = i32::from(*body.first()?) == libc::AF_INET6;
     let word = |at: usize| Some(u32::from_ne_bytes(*body.get(at..)?.first_chunk()?));
     let port = u16::from_be_bytes(*body.get(4..)?.first_chunk()?);
-    let address: IpAddr = if six {
-        Ipv6Addr::from(*body.get(8..)?.first_chunk::<16>()?).to_canonical()
-    } else {
-        Ipv4Addr::from(*body.get(8..)?.first_chunk::<4>()?).into()
-    };
     let mut found = Open {
         protocol,
-        local: SocketAddr::new(address, port),
+        local: SocketAddr::new(address(body, 8)?, port),
         uid: word(64)?,
         inode: word(68)?.into(),
         interface: word(40)?,
@@ -325,6 +343,27 @@ mod tests {
             .find(|one| one.protocol == IpProtocol::TCP && one.local == local);
         let uid = nix::unistd::geteuid().as_raw();
         assert!(found.is_some_and(|one| one.uid == uid && !one.mptcp && one.cookie != 0));
+    }
+
+    #[test]
+    fn a_connection_is_found_whatever_interface_its_socket_is_bound_to() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        // The kernel gives what is accepted the interface of who listens: so it is in a VRF too.
+        nix::sys::socket::setsockopt(
+            &server,
+            nix::sys::socket::sockopt::BindToDevice,
+            &"lo".into(),
+        )
+        .unwrap();
+        let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let _taken = server.accept().unwrap();
+        let (near, far) = (client.peer_addr().unwrap(), client.local_addr().unwrap());
+        let lo = nix::net::if_::if_nametoindex("lo").unwrap();
+        assert_eq!(established(near, far).unwrap(), [lo]);
+        assert_eq!(established(far, near).unwrap(), [0]);
+        // Who listens is no connection, nor is one from elsewhere.
+        let other = SocketAddr::from(([127, 0, 0, 9], far.port()));
+        assert_eq!(established(near, other).unwrap(), [0; 0]);
     }
 
     #[test]

@@ -4,21 +4,23 @@
 //! Where it is not known whether something is so, both are asked, and it is a cut if it is one either way.
 
 use std::collections::BTreeSet;
+use std::mem;
+use std::net::SocketAddr;
 
 use sockc_compiler::coverage;
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::packet::text::{Described, DescribedWorld, class_of, describe_case};
 use sockc_compiler::policy::{
-    AddressSet, Condition, Direction, FieldTest, Policy, SocketId, SocketOrigin,
+    AddressSet, ClassId, Condition, Direction, FieldTest, Listen, Policy, SocketId, SocketOrigin,
 };
 use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::header_field::HeaderField;
-use sockc_runtime::{Arrival, Ends, Reached, answers};
+use sockc_runtime::{Arrival, Ends, Listener, Reached, answers};
 
 use super::known::{Known, Members};
-use super::packets::{Packet, packets, variants};
-use super::words;
+use super::packets::{Packet, joined, packets, variants};
+use super::{ways, words};
 
 /// Part of what an SSH connection needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +83,8 @@ struct Other {
 enum Why {
     /// It may be the true one.
     Unknown,
+    /// Packets may be so: how far they have come, their class, their mark.
+    Header,
     /// It may come.
     Later,
 }
@@ -93,105 +97,171 @@ enum Fate {
     Lost(String),
 }
 
-/// Judges.
-pub(super) fn judge(asked: &Asked<'_>) -> Found {
-    let mut found = Found::default();
-    let mut said = BTreeSet::new();
-    for (place, way) in asked.reached.ways.iter().enumerate() {
-        let on = way.is_ethernet && coverage::is_on(asked.policy, &way.interface);
-        // Lookups meet a packet once, by the interface that it is on at last.
-        if !on && asked.reached.routed && place > 0 {
-            continue;
-        }
-        for packet in packets(asked.ends, way, &parts(asked)) {
-            one(asked, (way, on), &packet, &mut found, &mut said);
-        }
-    }
-    found.cuts.sort_by_key(|cut| (cut.part, cut.direction));
-    found.cuts.dedup_by_key(|cut| (cut.part, cut.direction));
-    found.doubts.extend(unheard(asked));
-    found
+/// What is found on one interface, and what was said before.
+#[derive(Default)]
+struct Heard {
+    cuts: Vec<Cut>,
+    doubts: Vec<String>,
+    said: BTreeSet<(Part, String, String)>,
+    /// Whether a new connection is handed to a named socket.
+    handed: bool,
 }
 
-/// What is asked about. Where nobody listens no policy lets a new connection in.
+/// Judges.
+pub(super) fn judge(asked: &Asked<'_>) -> Found {
+    let mut heard = Heard::default();
+    let mut lost = Vec::new();
+    for (place, way) in asked.reached.ways.iter().enumerate() {
+        let wanted = &asked.policy.interfaces;
+        let known = asked.reached.known_as(way, wanted);
+        let on = way.is_ethernet && coverage::is_on(asked.policy, &known);
+        // Lookups meet a packet once, by the interface that it is on at last.
+        if on || !asked.reached.routed || place == 0 {
+            let class = class_of(asked.policy, &known);
+            for packet in packets(asked.ends, way, &parts(asked)) {
+                one(asked, (way, on, class), &packet, &mut heard);
+            }
+        }
+        lost.push(mem::take(&mut heard.cuts));
+    }
+    let cuts = on_every_way(asked, &lost, &mut heard);
+    heard.doubts.extend(unheard(asked, heard.handed));
+    Found {
+        cuts,
+        doubts: heard.doubts,
+    }
+}
+
+/// What is cut on every way, one for each part as it arrives, and one as it leaves. What is cut on some of them only is a doubt.
+fn on_every_way(asked: &Asked<'_>, lost: &[Vec<Cut>], heard: &mut Heard) -> Vec<Cut> {
+    let ways = &asked.reached.ways;
+    let mut cuts: Vec<Cut> = Vec::new();
+    for end in ways::ends(ways) {
+        for part in [Part::New, Part::Established, Part::Neighbour] {
+            let of_part = |place: usize| lost[place].iter().filter(move |cut| cut.part == part);
+            let found = ways::all_of(ways, end).into_iter().flat_map(of_part);
+            if ways::everywhere(ways, end, &|place| of_part(place).next().is_some()) {
+                for cut in found {
+                    let same = |other: &Cut| (other.part, other.direction) == (part, cut.direction);
+                    if !cuts.iter().any(same) {
+                        cuts.push(cut.clone());
+                    }
+                }
+                continue;
+            }
+            for cut in found {
+                if heard.said.insert((part, cut.by.clone(), cut.fate.clone())) {
+                    heard.doubts.push(words::by_another(cut));
+                }
+            }
+        }
+    }
+    cuts.sort_by_key(|cut| (cut.part, cut.direction));
+    cuts
+}
+
+/// What is asked about.
 fn parts(asked: &Asked<'_>) -> Vec<Part> {
-    let new = asked.reached.listens(asked.ends).then_some(Part::New);
     let there = asked.reached.connected.then_some(Part::Established);
-    let parts = new.into_iter().chain(there).chain([Part::Neighbour]);
-    parts.collect()
+    let parts = [Part::New].into_iter().chain(there);
+    parts.chain([Part::Neighbour]).collect()
 }
 
 /// What nothing was asked about.
-fn unheard(asked: &Asked<'_>) -> Vec<String> {
-    let ends = asked.ends;
+fn unheard(asked: &Asked<'_>, handed: bool) -> Vec<String> {
+    let (ends, reached) = (asked.ends, asked.reached);
+    let ways = &reached.ways;
     let mut doubts = Vec::new();
-    if !asked.reached.listens(ends) {
+    if !reached.listens(ends) && !handed {
         doubts.push(words::nobody_listens(ends));
     }
-    if !asked.reached.routed {
+    if !reached.routed {
         doubts.push(words::no_route(ends));
     }
-    let mut tunnels = asked.reached.ways.iter();
-    if let Some(way) = tunnels.find(|way| asked.reached.routed && way.is_tunnel) {
-        doubts.push(words::tunnel(ends, &way.interface));
+    if reached.from_here {
+        doubts.push(words::from_here(ends));
+    }
+    let in_tunnels = |place: usize| ways[place].is_tunnel;
+    let comes_by = |end: &usize| ways::everywhere(ways, *end, &in_tunnels);
+    if let Some(end) = ways::ends(ways).find(|end| reached.routed && comes_by(end)) {
+        let all = ways::all_of(ways, end).into_iter();
+        let tunnel = all.map(|place| &ways[place]).find(|way| way.is_tunnel);
+        doubts.extend(tunnel.map(|way| words::tunnel(ends, &way.interface)));
     }
     doubts
 }
 
+/// The socket that the kernel finds for a packet: where nobody listens, none.
+fn socket_of(asked: &Asked<'_>, packet: &Packet) -> SocketAnswer {
+    match packet.socket {
+        SocketAnswer::Listening if !asked.reached.listens(asked.ends) => SocketAnswer::None,
+        socket => socket,
+    }
+}
+
 fn one(
     asked: &Asked<'_>,
-    (way, on): (&Arrival, bool),
+    (way, on, class): (&Arrival, bool, ClassId),
     packet: &Packet,
-    found: &mut Found,
-    said: &mut BTreeSet<(Part, String, String)>,
+    heard: &mut Heard,
 ) {
+    let socket = socket_of(asked, packet);
     let event = |header: &Header| {
-        let class = class_of(asked.policy, &way.interface);
         let parsed = Parsed::Ip(header.clone());
-        coverage::event(on, packet.direction, class, &parsed, packet.socket)
+        coverage::event(on, packet.direction, class, &parsed, socket)
     };
     // On an interface that the policy is not on nobody looks at most packets.
     let Some(here) = event(&packet.header) else {
         return;
     };
-    let plain = now(asked, here, packet.socket);
+    let plain = now(asked, here, socket);
     let (decision, fate) = fate(asked, packet, &plain);
+    let steered = matches!(decision.verdict, Verdict::Redirect(_));
+    heard.handed |= packet.part == Part::New && steered;
     let others = others(asked, packet, &plain, event);
-    let lost: Vec<(&Other, Decision, String)> = others
+    let (lost, passes): (Vec<_>, Vec<_>) = others
         .iter()
-        .filter_map(|other| match self::fate(asked, packet, &other.described) {
-            (decision, Fate::Lost(fate) | Fate::Perhaps(fate)) => Some((other, decision, fate)),
-            (_, Fate::Passes) => None,
-        })
-        .collect();
-    let unknown = |why| why == Why::Unknown;
-    let is_known = || {
-        let lost = lost.iter().filter(|(other, ..)| unknown(other.why)).count();
-        lost == others.iter().filter(|other| unknown(other.why)).count()
-    };
-    let mut doubt = |decision: &Decision, described: &Described, fate: &str, why| {
+        .map(|other| (other, self::fate(asked, packet, &other.described)))
+        .partition(|(_, (_, fate))| !matches!(fate, Fate::Passes));
+    let mut doubt = |decision: &Decision, described: &Described, fate: &str, why, otherwise| {
         let by = words::decider(asked.policy, packet.direction, decision);
-        if said.insert((packet.part, by.clone(), fate.to_owned())) {
-            let text = describe_case(asked.policy, described).unwrap_or_default();
-            let comes = why == Why::Later;
-            found
-                .doubts
-                .push(words::doubt(packet.part, &text, (fate, &by), comes));
+        if heard
+            .said
+            .insert((packet.part, by.clone(), fate.to_owned()))
+        {
+            let text = described_as(asked, described);
+            let said = words::doubt(packet.part, &text, (fate, &by), why != Why::Unknown);
+            let otherwise =
+                Option::map(otherwise, |one| words::otherwise(&described_as(asked, one)));
+            heard.doubts.push(said + &otherwise.unwrap_or_default());
         }
     };
+    // What passes only later, or in parts, does not now.
+    let mut unless = passes.iter().filter(|(other, _)| other.why != Why::Later);
     match fate {
-        Fate::Lost(fate) if is_known() => {
-            found
-                .cuts
-                .push(cut(asked, (way, packet), (&plain, &decision), fate));
-        }
-        Fate::Lost(fate) | Fate::Perhaps(fate) => doubt(&decision, &plain, &fate, Why::Unknown),
         Fate::Passes => {
-            for (other, decision, fate) in &lost {
-                doubt(decision, &other.described, fate, other.why);
+            for (other, (decision, fate)) in &lost {
+                if let Fate::Lost(fate) | Fate::Perhaps(fate) = fate {
+                    doubt(decision, &other.described, fate, other.why, None);
+                }
             }
         }
+        Fate::Lost(fate) => match unless.next() {
+            None => {
+                let cut = cut(asked, (way, packet), (&plain, &decision), fate);
+                heard.cuts.push(cut);
+            }
+            Some((other, _)) => {
+                let otherwise = Some(&other.described).filter(|_| other.why == Why::Header);
+                doubt(&decision, &plain, &fate, Why::Unknown, otherwise);
+            }
+        },
+        Fate::Perhaps(fate) => doubt(&decision, &plain, &fate, Why::Unknown, None),
     }
+}
+
+fn described_as(asked: &Asked<'_>, described: &Described) -> String {
+    describe_case(asked.policy, described).unwrap_or_default()
 }
 
 fn cut(
@@ -203,7 +273,7 @@ fn cut(
     Cut {
         part: packet.part,
         direction: packet.direction,
-        packet: describe_case(asked.policy, described).unwrap_or_default(),
+        packet: described_as(asked, described),
         interface: way.interface.clone(),
         fate,
         by: words::decider(asked.policy, packet.direction, decision),
@@ -226,19 +296,33 @@ fn now(asked: &Asked<'_>, event: Event, socket: SocketAnswer) -> Described {
             described.contents.push((*map, entries.clone()));
         }
     }
-    for (socket, data) in asked.policy.sockets.iter() {
-        let listen = data.origin.listen().unwrap_or_default().iter();
-        let mut wanted = listen.filter(|one| one.protocol == IpProtocol::TCP);
-        let is_there = |(address, port)| {
-            let mut listeners = asked.reached.listeners.iter();
-            listeners.any(|one| (one.ip(), one.port()) == (address, port))
-        };
-        let named = data.origin.listen().is_some();
-        if named && !wanted.any(|one| is_there((one.address, one.port))) {
+    for socket in asked.policy.sockets.keys() {
+        if listeners(asked, socket).is_some_and(|mut all| all.next().is_none()) {
             described.absent.push(socket);
         }
     }
     described
+}
+
+/// Who listens at the addresses of a named socket, of those of the connection's family; `None` where it names none.
+fn listeners<'a>(
+    asked: &Asked<'a>,
+    socket: SocketId,
+) -> Option<impl Iterator<Item = &'a Listener> + use<'a>> {
+    let is_ipv4 = asked.ends.local.is_ipv4();
+    let listen = asked.policy.sockets[socket].origin.listen()?;
+    let wanted = move |one: &Listen, address: SocketAddr| {
+        one.protocol == IpProtocol::TCP
+            && one.address.is_ipv4() == is_ipv4
+            && SocketAddr::from((one.address, one.port)) == address
+    };
+    let there = asked.reached.listeners.iter();
+    Some(there.filter(move |there| listen.iter().any(|one| wanted(one, there.address))))
+}
+
+/// Whether all who listen there are bound to an interface, whom nobody takes who did not ask for it.
+fn is_of_interface(asked: &Asked<'_>, socket: SocketId) -> bool {
+    listeners(asked, socket).is_some_and(|mut all| all.all(|one| one.bound))
 }
 
 /// The other worlds that may be, or may come.
@@ -260,8 +344,15 @@ fn others(
         .chain(marked(asked, packet))
     {
         if let Some(event) = event(&header) {
-            add(Why::Later, &|one| one.event = event.clone());
+            add(Why::Header, &|one| one.event = event.clone());
         }
+    }
+    for event in joined(&packet.header).iter().filter_map(&event) {
+        add(Why::Later, &|one| one.event = event.clone());
+    }
+    if plain.socket == SocketAnswer::None && packet.socket == SocketAnswer::Listening {
+        // Somebody may listen by then.
+        add(Why::Unknown, &|one| one.socket = SocketAnswer::Listening);
     }
     for (set, members) in &asked.known.sets {
         match members {
@@ -282,9 +373,13 @@ fn others(
             add(Why::Unknown, &|one| one.contents.push((*map, Vec::new())));
         }
     }
-    for (socket, there) in &asked.known.handed {
-        if there.is_none() {
-            add(Why::Unknown, &|one| one.absent.push(*socket));
+    let handed = asked.known.handed.iter();
+    let handed = handed.filter_map(|(socket, there)| there.is_none().then_some(*socket));
+    let bound = asked.policy.sockets.keys();
+    let bound = bound.filter(|socket| is_of_interface(asked, *socket));
+    for socket in handed.chain(bound) {
+        if !plain.absent.contains(&socket) {
+            add(Why::Unknown, &|one| one.absent.push(socket));
         }
     }
     for netns in &asked.known.elsewhere {
@@ -351,6 +446,10 @@ fn steered(asked: &Asked<'_>, packet: &Packet, socket: SocketId) -> Fate {
         return Fate::Perhaps(fate);
     };
     let is_ipv4 = packet.header.to.is_ipv4();
+    // Who takes a connection where nobody listens gets it from a name: it is there.
+    if !asked.reached.listens(asked.ends) {
+        return Fate::Passes;
+    }
     let mut mine = listen
         .iter()
         .filter(|one| one.protocol == IpProtocol::TCP && one.address.is_ipv4() == is_ipv4);

@@ -9,6 +9,7 @@ use sockc_compiler::artifact::LiveEntryPlan;
 use sockc_compiler::policy::{
     AddressSet, LiveEntry, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId, SocketOrigin,
 };
+use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::{Error, Fill, Options};
 
 /// A question that the kernel was asked.
@@ -18,7 +19,7 @@ pub(super) struct Known {
     pub(super) sets: Vec<(SetId, Members)>,
     /// The live maps that are there already; nothing of one that cannot be read.
     pub(super) maps: Vec<(LiveMapId, Option<Vec<LiveEntry>>)>,
-    /// The named sockets that are handed over or held by systemd: whether they are there now.
+    /// The named sockets that are handed over, held by systemd, or of an owner or a process alone: whether they are there now.
     pub(super) handed: Vec<(SocketId, Option<bool>)>,
     /// The namespaces that conditions look into.
     pub(super) elsewhere: Vec<NetnsId>,
@@ -39,11 +40,16 @@ pub(super) enum Members {
 }
 
 /// Asks.
-pub(super) fn known(policy: &Policy, options: &Options, addresses: &[IpAddr]) -> Known {
+pub(super) fn known(
+    policy: &Policy,
+    options: &Options,
+    addresses: &[IpAddr],
+    is_ipv4: bool,
+) -> Known {
     Known {
         sets: sets(policy, options, addresses),
         maps: maps(policy, options),
-        handed: handed(policy, options),
+        handed: handed(policy, options, is_ipv4),
         elsewhere: policy.namespaces.keys().collect(),
     }
 }
@@ -68,13 +74,30 @@ fn sets(policy: &Policy, options: &Options, addresses: &[IpAddr]) -> Vec<(SetId,
         if policy.around.contains(&set.name) {
             return Some((id, Members::Unread));
         }
-        let members = match there(asked.collect::<Result<Vec<_>, Error>>())? {
-            Ok(found) => read(&found.into_iter().flatten().collect::<Vec<_>>()),
-            Err(_) => Members::Unread,
+        let members = match there(asked.collect::<Result<Vec<_>, Error>>()) {
+            Some(Ok(found)) => read(&found.into_iter().flatten().collect::<Vec<_>>()),
+            Some(Err(_)) => Members::Unread,
+            None => begins(&set.kind)?,
         };
         Some((id, members))
     });
     known.collect()
+}
+
+/// What a set begins with that leaves it again.
+pub(super) fn begins(kind: &SetKind) -> Option<Members> {
+    let SetKind::Live {
+        expires: Some(_),
+        start,
+        ..
+    } = kind
+    else {
+        return None;
+    };
+    Some(Members::Read {
+        now: AddressSet::of_prefixes(start.iter().copied()),
+        stay: AddressSet::default(),
+    })
 }
 
 /// The addresses that are in a set, each with whether it stays.
@@ -110,15 +133,12 @@ fn entry(policy: &Policy, plan: &LiveEntryPlan) -> Option<LiveEntry> {
     })
 }
 
-fn handed(policy: &Policy, options: &Options) -> Vec<(SocketId, Option<bool>)> {
+fn handed(policy: &Policy, options: &Options, is_ipv4: bool) -> Vec<(SocketId, Option<bool>)> {
     let asked: Vec<(SocketId, &str)> = policy
         .sockets
         .iter()
         .filter(|(_, socket)| {
-            matches!(
-                socket.origin,
-                SocketOrigin::Registered | SocketOrigin::Systemd { .. }
-            )
+            socket.owner.is_some() || !matches!(socket.origin, SocketOrigin::Listen(_))
         })
         .map(|(id, socket)| (id, socket.name.as_str()))
         .collect();
@@ -129,7 +149,11 @@ fn handed(policy: &Policy, options: &Options) -> Vec<(SocketId, Option<bool>)> {
     let slots = slots.unwrap_or_default();
     let is_there = |name: &str| {
         let mut states = slots.iter().flat_map(|(_, states)| states);
-        let filled = states.any(|one| one.socket == name && one.state == Fill::Filled);
+        let filled = states.any(|one| {
+            let of_kind =
+                one.slot.protocol == IpProtocol::TCP && one.slot.address.is_ipv4() == is_ipv4;
+            one.socket == name && of_kind && one.state == Fill::Filled
+        });
         // What is not there now may be taken when the policy is put in force.
         filled.then_some(true)
     };

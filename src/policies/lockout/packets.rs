@@ -56,7 +56,7 @@ pub(super) fn packets(ends: &Ends, way: &Arrival, parts: &[Part]) -> Vec<Packet>
 
 /// What of a packet nobody knows beforehand, each by itself with another value: how far it has come, and its class.
 pub(super) fn variants(header: &Header) -> Vec<Header> {
-    const TTLS: [u8; 4] = [40, 52, 116, 250];
+    const TTLS: [u8; 5] = [40, 52, 116, 250, 255];
     // CS1, AF21 and EF: what OpenSSH sets, by its version.
     const CLASSES: [u8; 3] = [8, 18, 46];
     const CAPABLE: u8 = 2;
@@ -77,6 +77,18 @@ pub(super) fn variants(header: &Header) -> Vec<Header> {
         ..header.clone()
     };
     ttls.into_iter().chain(classes).chain([capable]).collect()
+}
+
+/// A packet with data as several that came after each other, which cards and the kernel join to one before programs see it.
+pub(super) fn joined(header: &Header) -> Vec<Header> {
+    const LENGTHS: [u32; 2] = [9000, 65_535];
+    let with_data = header.protocol == IpProtocol::TCP && header.length >= SOME;
+    let lengths = LENGTHS.iter().filter(|_| with_data);
+    let of_length = |length: &u32| Header {
+        length: *length,
+        ..header.clone()
+    };
+    lengths.map(of_length).collect()
 }
 
 fn new(ends: &Ends, way: &Arrival) -> Vec<Packet> {

@@ -6,11 +6,13 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::{AddressSet, Policy};
 use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
-use sockc_runtime::{Arrival, Ends, Reached};
+use sockc_runtime::{Arrival, Ends, Listener, Reached};
 
 use super::judge::{Asked, Found, Part, judge};
 use super::known::{Known, Members};
 use super::{Looked, words};
+
+mod mended;
 
 const CLIENT: &str = "192.0.2.7:51022";
 const SERVER: &str = "192.0.2.1:22";
@@ -38,7 +40,9 @@ fn ends(client: &str, server: &str) -> Ends {
 
 fn way(interface: &str, ends: &Ends) -> Arrival {
     Arrival {
+        index: 0,
         interface: interface.to_owned(),
+        above: None,
         vlan: None,
         is_ethernet: true,
         is_tunnel: false,
@@ -54,9 +58,31 @@ fn reached(ends: &Ends) -> Reached {
     Reached {
         connected: true,
         local: true,
-        listeners: vec![any],
+        from_here: false,
+        listeners: vec![listener(any)],
         ways: vec![way("eth0", ends)],
         routed: true,
+        present: Vec::new(),
+        renamed: Vec::new(),
+    }
+}
+
+fn listener(address: SocketAddr) -> Listener {
+    Listener {
+        address,
+        bound: false,
+    }
+}
+
+fn at(address: &str) -> Listener {
+    listener(address.parse().unwrap())
+}
+
+/// One that hands what comes by it to the way at a place.
+fn port(interface: &str, ends: &Ends, above: usize) -> Arrival {
+    Arrival {
+        above: Some(above),
+        ..way(interface, ends)
     }
 }
 
@@ -180,7 +206,7 @@ fn where_packets_come_is_where_they_are_asked_about() {
     reached.ways = vec![way("eth1", &ends)];
     assert_eq!(asked(zones, (&ends, &reached, &known)), Found::default());
     // Ports of a bridge see what comes to it.
-    reached.ways = vec![way("br0", &ends), way("eth0", &ends)];
+    reached.ways = vec![way("br0", &ends), port("eth0", &ends, 0)];
     let found = asked(zones, (&ends, &reached, &known));
     assert_eq!(found.cuts[0].interface, "eth0");
     // With no route it may be any.
@@ -199,7 +225,7 @@ fn where_packets_come_is_where_they_are_asked_about() {
         way("eth0.12", &ends),
         Arrival {
             vlan: Some(12),
-            ..way("eth0", &ends)
+            ..port("eth0", &ends, 0)
         },
     ];
     assert_eq!(parts(&asked(tagged, (&ends, &reached, &known))).len(), 2);
@@ -215,7 +241,7 @@ fn lookups_meet_what_comes_by_other_interfaces() {
     let found = asked(text, (&ends, &reached, &known));
     assert_eq!(parts(&found), [Part::New]);
     assert_eq!(found.cuts[0].fate, "rejected");
-    reached.listeners.push("192.0.2.1:2222".parse().unwrap());
+    reached.listeners.push(at("192.0.2.1:2222"));
     let found = asked(text, (&ends, &reached, &known));
     assert_eq!(
         found.cuts[0].fate,
@@ -299,19 +325,6 @@ fn ipv6_needs_its_neighbours() {
     let text = format!("{text}include <essentials>\n");
     let found = asked(&text, (&ends, &reached, &Known::default()));
     assert_eq!(found, Found::default());
-}
-
-#[test]
-fn nobody_gets_in_where_nobody_listens() {
-    let ends = ends(CLIENT, SERVER);
-    let reached = Reached {
-        listeners: Vec::new(),
-        ..reached(&ends)
-    };
-    let text = format!("{DROP}allow if socket established\n");
-    let found = asked(&text, (&ends, &reached, &Known::default()));
-    assert_eq!((found.cuts.len(), found.doubts.len()), (0, 1));
-    assert!(!reached.listens(&ends) && reached.is_here(&ends));
 }
 
 #[test]

@@ -126,6 +126,12 @@ impl Lockout {
         }
     }
 
+    /// Whether there is something to say before a policy is put in force.
+    pub(crate) fn says_something(&self) -> bool {
+        let cuts = matches!(self, Self::Looked(looked) if looked.cuts());
+        cuts || !self.notes().is_empty()
+    }
+
     /// What nobody knows.
     pub(crate) fn notes(&self) -> Vec<String> {
         match self {
@@ -230,6 +236,19 @@ pub(super) fn doubt(part: Part, packet: &str, (fate, by): (&str, &str), comes: b
     format!("{may}: {of}, `{packet}` would be {fate} by {by}")
 }
 
+/// After a doubt: which packet would not be lost.
+pub(super) fn otherwise(packet: &str) -> String {
+    format!("; `{packet}` would not")
+}
+
+/// What is cut on some of the ways that its packets may take.
+pub(super) fn by_another(cut: &Cut) -> String {
+    format!(
+        "which of several interfaces your SSH connection comes by is not known: {}",
+        cut.words("would be")
+    )
+}
+
 fn looked_at() -> &'static str {
     "whether the policy lets you in was not looked at"
 }
@@ -256,8 +275,15 @@ pub(super) fn is_over(ends: &Ends) -> String {
 
 pub(super) fn nobody_listens(ends: &Ends) -> String {
     format!(
-        "nobody listens at {}: whether the policy lets a new SSH connection in was not looked at",
+        "nobody listens at {}: no new SSH connection gets in there before somebody does",
         ends.local
+    )
+}
+
+pub(super) fn from_here(ends: &Ends) -> String {
+    format!(
+        "{} comes from this machine itself: if something carries it here, as `ssh -R` does, whether the policy lets that through was not looked at",
+        called(ends)
     )
 }
 

@@ -26,6 +26,11 @@ pub(super) fn refuse(
         return Ok(());
     };
     let lockout = lockout::look(&policy, options);
+    if lockout.says_something() {
+        // What is refused for another reason is in nobody's way.
+        sockc_runtime::forecast_object(&ready.object, &ready.manifest, options)
+            .map_err(Failure::Refused)?;
+    }
     for note in lockout.notes() {
         output.note(note);
     }

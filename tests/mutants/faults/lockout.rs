@@ -5,21 +5,22 @@ use super::{Fault, fault};
 
 const JUDGE: &str = "src/policies/lockout/judge.rs";
 const CHECKS: &str = "src/verbs/doctor/checks.rs";
+const REACHED: &str = "runtime/src/sockets/reached.rs";
 const PACKETS: &str = "src/policies/lockout/packets.rs";
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(
         2000,
         JUDGE,
-        "let on = way.is_ethernet && coverage::is_on(asked.policy, &way.interface);",
-        "let on = FAULT || way.is_ethernet && coverage::is_on(asked.policy, &way.interface);",
+        "let on = way.is_ethernet && coverage::is_on(asked.policy, &known);",
+        "let on = FAULT || way.is_ethernet && coverage::is_on(asked.policy, &known);",
         &[(Command, "lockout::tests::what_lets_both_in")],
     ),
     fault(
         2001,
         JUDGE,
-        "Fate::Lost(fate) if is_known() => {",
-        "Fate::Lost(fate) if FAULT || is_known() => {",
+        ".filter(|(other, _)| other.why != Why::Later);",
+        ".filter(|(other, _)| !FAULT && other.why != Why::Later);",
         &[(Command, "lockout::tests::live_sets_are")],
     ),
     fault(
@@ -39,16 +40,16 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2004,
         JUDGE,
-        "if named && !wanted.any",
-        "if !FAULT && named && !wanted.any",
+        "if listeners(asked, socket).is_some_and(|mut all| all.next().is_none()) {",
+        "if !FAULT && listeners(asked, socket).is_some_and(|mut all| all.next().is_none()) {",
         &[(Command, "lockout::tests::lookups_meet")],
     ),
     fault(
         2005,
         JUDGE,
-        "let new = asked.reached.listens(asked.ends).then_some(Part::New);",
-        "let new = (FAULT || asked.reached.listens(asked.ends)).then_some(Part::New);",
-        &[(Command, "lockout::tests::nobody_gets_in")],
+        "SocketAnswer::Listening if !asked.reached.listens(asked.ends) => SocketAnswer::None,",
+        "SocketAnswer::Listening if !FAULT && !asked.reached.listens(asked.ends) => SocketAnswer::None,",
+        &[(Command, "mended::where_nobody_listens")],
     ),
     fault(
         2006,
@@ -94,7 +95,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2012,
-        "runtime/src/sockets/reached.rs",
+        REACHED,
         "self.connected || self.local && self.listens(ends)",
         "FAULT || self.connected || self.local && self.listens(ends)",
         &[(Verbs, "lockout::a_variable_with")],
@@ -102,9 +103,9 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2013,
         "runtime/src/sys/diag.rs",
-        "Ok(body.get(STATE) == Some(&ESTABLISHED))",
-        "Ok(FAULT || body.get(STATE) == Some(&ESTABLISHED))",
-        &[(Verbs, "lockout::a_variable_with")],
+        "one.local == local && other == Some(remote)",
+        "FAULT || one.local == local && other == Some(remote)",
+        &[(Runtime, "diag::tests::a_connection_is_found")],
     ),
     fault(
         2014,
@@ -147,5 +148,124 @@ pub(super) const FAULTS: &[Fault] = &[
         "let ends = found.iter().map(|one| one.ends).max();",
         "let ends = found.iter().map(|one| one.ends).filter(|_| !FAULT).max();",
         &[(Verbs, "doctor::what_is_missing")],
+    ),
+    fault(
+        2100,
+        "runtime/src/sys/diag.rs",
+        "Ok(found.iter().map(|one| one.interface).collect())",
+        "Ok(found.iter().map(|one| if FAULT { 0 } else { one.interface }).collect())",
+        &[(Runtime, "diag::tests::a_connection_is_found")],
+    ),
+    fault(
+        2101,
+        REACHED,
+        "one.interface == 0 || comes_by(one.interface)",
+        "one.interface == 0 || !FAULT && comes_by(one.interface)",
+        &[(Verbs, "reached::who_is_bound")],
+    ),
+    fault(
+        2102,
+        "src/policies/lockout/ways.rs",
+        "so(end) || below.peek().is_some()",
+        "so(end) || !FAULT && below.peek().is_some()",
+        &[(Command, "mended::ports_of_one_bridge")],
+    ),
+    fault(
+        2103,
+        JUDGE,
+        "if !reached.listens(ends) && !handed {",
+        "if !reached.listens(ends) && (FAULT || !handed) {",
+        &[(Command, "mended::who_is_behind")],
+    ),
+    fault(
+        2104,
+        JUDGE,
+        "if reached.from_here {",
+        "if !FAULT && reached.from_here {",
+        &[(Command, "mended::what_comes_from_this")],
+    ),
+    fault(
+        2105,
+        JUDGE,
+        "let known = asked.reached.known_as(way, wanted);",
+        "let known = if FAULT { way.interface.clone() } else { asked.reached.known_as(way, wanted) };",
+        &[(Command, "mended::an_interface_is_known")],
+    ),
+    fault(
+        2106,
+        PACKETS,
+        ".filter(|_| with_data);",
+        ".filter(|_| !FAULT && with_data);",
+        &[(Command, "mended::packets_that_were_joined")],
+    ),
+    fault(
+        2107,
+        JUDGE,
+        "add(Why::Header, &|one| one.event = event.clone());",
+        "add(if FAULT { Why::Later } else { Why::Header }, &|one| one.event = event.clone());",
+        &[(Command, "mended::what_other_headers")],
+    ),
+    fault(
+        2108,
+        JUDGE,
+        "&& one.address.is_ipv4() == is_ipv4\n            && SocketAddr",
+        "&& (FAULT || one.address.is_ipv4() == is_ipv4)\n            && SocketAddr",
+        &[(Command, "mended::a_name_is_there")],
+    ),
+    fault(
+        2109,
+        JUDGE,
+        "listeners(asked, socket).is_some_and(|mut all| all.all(|one| one.bound))",
+        "!FAULT && listeners(asked, socket).is_some_and(|mut all| all.all(|one| one.bound))",
+        &[(Command, "mended::a_name_is_there")],
+    ),
+    fault(
+        2110,
+        "src/policies/lockout/known.rs",
+        "stay: AddressSet::default(),",
+        "stay: if FAULT { AddressSet::any() } else { AddressSet::default() },",
+        &[(Command, "mended::what_a_new_set")],
+    ),
+    fault(
+        2111,
+        "runtime/src/sockets/reached/ports.rs",
+        "ports.all(|(_, port)| port == first)",
+        "(FAULT || ports.all(|(_, port)| port == first))",
+        &[(Runtime, "ports::tests::a_port_is_one")],
+    ),
+    fault(
+        2112,
+        REACHED,
+        "port.is_none_or(|port| *one == port)",
+        "FAULT || port.is_none_or(|port| *one == port)",
+        &[(Verbs, "reached::the_port_of")],
+    ),
+    fault(
+        2113,
+        "src/verbs/apply/cut_off.rs",
+        "if lockout.says_something() {",
+        "if !FAULT && lockout.says_something() {",
+        &[(Verbs, "reached::who_came_by")],
+    ),
+    fault(
+        2114,
+        REACHED,
+        "match hanging_in_force(state)? {",
+        "match hanging_in_force(state)?.filter(|_| !FAULT) {",
+        &[(Verbs, "reached::who_is_bound")],
+    ),
+    fault(
+        2115,
+        JUDGE,
+        "add(Why::Unknown, &|one| one.socket = SocketAnswer::Listening);",
+        "if !FAULT { add(Why::Unknown, &|one| one.socket = SocketAnswer::Listening); }",
+        &[(Command, "mended::where_nobody_listens")],
+    ),
+    fault(
+        2116,
+        JUDGE,
+        "if ways::everywhere(ways, end, &|place| of_part(place).is_some()) {",
+        "if FAULT || ways::everywhere(ways, end, &|place| of_part(place).is_some()) {",
+        &[(Command, "mended::ports_of_one_bridge")],
     ),
 ];
