@@ -10,9 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use nix::sys::statvfs::{FsFlags, statvfs};
+
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::probe::{Features, kept};
+use crate::sys::retry::again;
 use crate::sys::{bpffs, caps, cgroup, driver, netns};
 
 /// What was found.
@@ -28,10 +31,14 @@ pub struct Health {
     pub keeps: Option<bool>,
     /// The rights that miss: to look at what is in force and to change it, then those to load programs besides.
     pub missing: [Vec<&'static str>; 2],
+    /// Those that miss besides: to what is pinned, which belongs to root, and to processes of others.
+    pub missing_beside: Vec<&'static str>,
     /// Whether programs of others may be looked at.
     pub sees_others: bool,
     /// Whether a bpf file system is there; or why that is not known.
     pub bpffs: Result<bool, String>,
+    /// Whether that is mounted so that nothing can be changed there.
+    pub is_read_only: bool,
     /// Where control groups of version 2 are.
     pub cgroups: Option<PathBuf>,
     /// Settings of the kernel, by the names of `sysctl`; none that this process may not read.
@@ -103,8 +110,10 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         kept: kept::since(),
         keeps: kept::is_writable(),
         missing,
+        missing_beside: caps::missing_beside(),
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
+        is_read_only: is_read_only(&options.bpffs),
         cgroups: cgroup::root().unwrap_or_default(),
         settings,
         cards: cards().map_err(at("list the interfaces"))?,
@@ -119,6 +128,12 @@ fn is_bpffs(path: &Path) -> Result<bool, String> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(cause.to_string()),
     }
+}
+
+/// Where it cannot be asked nothing is said of it.
+fn is_read_only(path: &Path) -> bool {
+    let flags = again(|| statvfs(path).map_err(io::Error::from)).map(|about| about.flags());
+    flags.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY))
 }
 
 fn read(path: &str) -> Option<String> {

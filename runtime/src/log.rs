@@ -230,9 +230,17 @@ impl LogWatch {
     ///
     /// Any [`Error`]; [`Error::LogTaken`] while another one reads it.
     pub fn open(&self) -> Result<Option<LogReader>, Error> {
-        match self.record()? {
-            Some(record) => LogReader::of(&self.state, &record),
-            None => Ok(None),
+        loop {
+            let Some(record) = self.record()? else {
+                return Ok(None);
+            };
+            let opened = LogReader::of(&self.state, &record);
+            // What went away meanwhile is neither damage nor a policy that does not log.
+            let goes_on = matches!(opened, Ok(Some(_)) | Err(Error::LogTaken))
+                || self.record()?.map(|now| now.generation) == Some(record.generation);
+            if goes_on {
+                return opened;
+            }
         }
     }
 

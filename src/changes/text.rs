@@ -123,7 +123,10 @@ impl Shown {
             self.edit(edit, form);
             if changes.is_empty() {
                 self.allowance.told();
-                self.page.line(2, Role::Aside, UNDESCRIBED);
+                // Else its changes stand with another edit, whose rule decides now.
+                if scope.undescribed > 0 {
+                    self.page.line(2, Role::Aside, UNDESCRIBED);
+                }
             }
             self.changes(&changes);
         }

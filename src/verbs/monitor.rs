@@ -145,6 +145,10 @@ impl Monitor<'_> {
     /// Opens the ring of the policy in force, and says what is not to be seen.
     fn begin(&mut self, output: &mut Output) -> Result<(), Stop> {
         self.in_force = self.watch.in_force()?;
+        if self.in_force.is_none() {
+            self.say_gone(output);
+            return Err(Stop::Exit(Exit::Done));
+        }
         let reader = self.watch.open()?;
         self.know(reader.as_ref(), output)?;
         match reader {
@@ -215,11 +219,7 @@ impl Monitor<'_> {
         }
         let Some(which) = now else {
             self.drain(output)?;
-            self.say_policy(
-                None,
-                "the policy was taken out of force, and nothing is logged any more",
-                output,
-            );
+            self.say_gone(output);
             return Ok(false);
         };
         let generation = which.0;
@@ -228,7 +228,11 @@ impl Monitor<'_> {
         let has = |ring: &Ring| ring.reader.which() == which;
         let reader = match self.rings.iter().any(has) {
             true => None,
-            false => self.watch.open()?,
+            false => match self.watch.open() {
+                // The one before is in force again, and its ring is read here.
+                Err(Error::LogTaken) if self.is_read_here()? => None,
+                opened => opened?,
+            },
         };
         let logs = reader.is_some() || self.rings.iter().any(has);
         // Those that came and went between two looks.
@@ -244,9 +248,18 @@ impl Monitor<'_> {
         let words = format!("generation {generation} is in force{silent}");
         self.say_policy(Some(generation), &words, output);
         if let Some(reader) = reader {
+            // Another one may have come since.
+            self.in_force = Some(reader.which());
             self.add(reader, output)?;
         }
         Ok(true)
+    }
+
+    /// Whether what is in force now is read by this command.
+    fn is_read_here(&self) -> Result<bool, Error> {
+        let now = self.watch.in_force()?;
+        let mut rings = self.rings.iter();
+        Ok(rings.any(|ring| Some(ring.reader.which()) == now))
     }
 
     /// Waits until something is there to read, or to be seen.
@@ -411,6 +424,11 @@ impl Monitor<'_> {
                 output.stream(&line, &self.end);
             }
         }
+    }
+
+    fn say_gone(&self, output: &mut Output) {
+        let words = "the policy was taken out of force, and nothing is logged any more";
+        self.say_policy(None, words, output);
     }
 
     fn say_policy(&self, generation: Option<u32>, words: &str, output: &mut Output) {

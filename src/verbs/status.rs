@@ -21,7 +21,7 @@ use crate::machine::otherwise;
 use crate::machine::slots::{self, Slot};
 use crate::machine::{means, options, refused_to_status, waiting};
 use crate::output::Output;
-use facts::Facts;
+pub(crate) use facts::Facts;
 
 /// The JSON of this verb; `policy` is null where nothing is in force.
 #[derive(Serialize)]

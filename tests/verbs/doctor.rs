@@ -89,6 +89,36 @@ fn a_sound_machine_has_no_fault_and_a_changed_policy_is_one() {
         check(&report, "policy"),
         ("ok", "\"edge\" is in force, generation 1")
     );
+    // An interface that the policy is for and does not hold on is one for both.
+    let zoned = machine
+        .folder
+        .file("zoned.sk", "interfaces zz*\ndefault in drop\n");
+    assert_eq!(machine.command("sockc", &["apply", &zoned]).code, Some(0));
+    assert_eq!(doctor().code, Some(0));
+    let words = ["link", "add", "zz0", "type", "veth", "peer", "name", "yy0"];
+    assert_eq!(machine.command("ip", &words).code, Some(0));
+    let [status, ran] = ["status", "doctor"].map(|verb| machine.command("sockc", &[verb]));
+    assert_eq!(
+        (status.code, ran.code),
+        (Some(5), Some(5)),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(machine.command("ip", &["link", "del", "zz0"]).code, Some(0));
+    let applied = machine.command(
+        "sockc",
+        &["apply", &path, "--interface", FRONT, "--confirm", "1h"],
+    );
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let ran = machine.command("sockc", &["doctor"]);
+    assert!(
+        ran.stdout.contains("it waits to be confirmed"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    let confirmed = machine.command("sockc", &["confirm"]);
+    assert_eq!(confirmed.code, Some(0), "{}", confirmed.stderr);
     let remove = || {
         let state = fs::read_dir("/sys/fs/bpf/sockc").unwrap().next().unwrap();
         let links = state.unwrap().path().join("link");
@@ -127,7 +157,10 @@ fn what_is_missing_is_a_fault_and_what_may_not_be_seen_is_none() {
     assert_eq!(check(&report, "bpffs").0, "fault");
     let checks = report["checks"].as_array().unwrap();
     let bpffs = checks.iter().find(|one| one["check"] == "bpffs").unwrap();
-    assert_eq!(bpffs["remedy"], format!("mount -t bpf bpf {nowhere}"));
+    assert_eq!(
+        bpffs["remedy"],
+        format!("mount -t bpf -o mode=0700 bpf {nowhere}")
+    );
 
     // Somebody without any right gets what may be seen, and no fault of his.
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];

@@ -10,6 +10,9 @@ const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
 /// What loading takes besides them: without it the verifier refuses sums of pointers and values, and so any policy's programs
 /// (`bpf_allow_ptr_leaks` of `linux/bpf.h`, since Linux 5.8).
 const TO_LOAD: (u32, &str) = (38, "CAP_PERFMON");
+/// Reading and writing files of others, and looking into other processes.
+const DAC_OVERRIDE: u32 = 1;
+const SYS_PTRACE: u32 = 19;
 /// CAP_SYS_ADMIN, which stands for CAP_BPF and CAP_PERFMON on every kernel.
 const SYS_ADMIN: u32 = 21;
 
@@ -28,6 +31,24 @@ pub(crate) fn missing_to_load() -> Vec<&'static str> {
 /// (`bpf_prog_get_fd_by_id` of kernel/bpf/syscall.c and its kin). Where the kernel does not tell, the question shows it.
 pub(crate) fn may_ask_by_id() -> bool {
     told().is_none_or(|bits| bits >> SYS_ADMIN & 1 == 1)
+}
+
+/// What else the verbs take of a process that is not root's: reading what is pinned, which belongs to root, and taking sockets out
+/// of other processes.
+pub(crate) fn missing_beside() -> Vec<&'static str> {
+    told().map_or_else(Vec::new, |bits| {
+        missing_beside_of(bits, nix::unistd::geteuid().is_root())
+    })
+}
+
+fn missing_beside_of(effective: u64, is_root: bool) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    let beside = [
+        (is_root || has(DAC_OVERRIDE), "CAP_DAC_OVERRIDE"),
+        (has(SYS_PTRACE), "CAP_SYS_PTRACE"),
+    ];
+    let missing = beside.into_iter().filter(|(has, _)| !has);
+    missing.map(|(_, name)| name).collect()
 }
 
 /// The capabilities that hold for the machine, by their bits; nothing if the kernel does not tell.

@@ -7,30 +7,39 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::retry::again;
 
-/// CLOCK_MONOTONIC in nanoseconds, as `bpf_ktime_get_ns` gives it.
+/// CLOCK_MONOTONIC in nanoseconds, as `bpf_ktime_get_ns` gives it: without what a time namespace adds for its processes.
 pub(crate) fn now() -> u64 {
-    read(ClockId::CLOCK_MONOTONIC)
+    static ADDED: OnceLock<i128> = OnceLock::new();
+    let added = ADDED.get_or_init(|| offset(["monotonic", "1"]));
+    without(ClockId::CLOCK_MONOTONIC, *added)
 }
 
 /// CLOCK_BOOTTIME in nanoseconds, as `bpf_ktime_get_boot_ns` gives it: without what a time namespace adds for its processes
 /// (time_namespaces(7)).
 pub(crate) fn since_boot() -> u64 {
     static ADDED: OnceLock<i128> = OnceLock::new();
-    let offsets = || again(|| fs::read_to_string("/proc/self/timens_offsets"));
-    let added = ADDED.get_or_init(|| offsets().map_or(0, |offsets| added(&offsets)));
-    let there = i128::from(read(ClockId::CLOCK_BOOTTIME)) - added;
-    u64::try_from(there).unwrap_or(0)
+    let added = ADDED.get_or_init(|| offset(["boottime", "7"]));
+    without(ClockId::CLOCK_BOOTTIME, *added)
 }
 
-/// What a time namespace adds to CLOCK_BOOTTIME, in nanoseconds.
-fn added(offsets: &str) -> i128 {
+fn without(clock: ClockId, added: i128) -> u64 {
+    u64::try_from(i128::from(read(clock)) - added).unwrap_or(0)
+}
+
+/// What the time namespace of this process adds to a clock; Linux before 5.7 wrote the clock as a number.
+fn offset(clock: [&str; 2]) -> i128 {
+    let offsets = again(|| fs::read_to_string("/proc/self/timens_offsets"));
+    offsets.map_or(0, |offsets| added(&offsets, clock))
+}
+
+/// The same, of the file's text, in nanoseconds.
+fn added(offsets: &str, names: [&str; 2]) -> i128 {
     let mut lines = offsets.lines().map(|line| line.split_whitespace());
     let boot = lines.find_map(|mut words| {
         let clock = words.next()?;
         let seconds: i128 = words.next()?.parse().ok()?;
         let rest: i128 = words.next()?.parse().ok()?;
-        // Linux before 5.7 wrote the clock as a number.
-        ["boottime", "7"]
+        names
             .contains(&clock)
             .then_some(seconds * 1_000_000_000 + rest)
     });
@@ -69,7 +78,9 @@ mod tests {
             ("", 0),
             ("boottime x\n", 0),
         ] {
-            assert_eq!(added(text), wanted, "{text}");
+            assert_eq!(added(text, ["boottime", "7"]), wanted, "{text}");
         }
+        let both = "monotonic 5 6\nboottime 7 8\n";
+        assert_eq!(added(both, ["monotonic", "1"]), 5_000_000_006);
     }
 }

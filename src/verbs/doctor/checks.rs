@@ -162,6 +162,14 @@ fn rights(health: &Health, options: &Options) -> Finding {
         )
         .with("run it as root");
     }
+    if !health.missing_beside.is_empty() {
+        return Finding::note(
+            "rights",
+            format!("this process lacks {}", health.missing_beside.join(", ")),
+            "what is pinned belongs to root, so it takes root or CAP_DAC_OVERRIDE to see it; sockets in processes of others are found by CAP_SYS_PTRACE alone",
+        )
+        .with("run it as root");
+    }
     if !health.sees_others {
         return Finding::note(
             "rights",
@@ -182,13 +190,19 @@ fn rights(health: &Health, options: &Options) -> Finding {
 fn bpffs(health: &Health, options: &Options) -> Finding {
     let path = options.bpffs.display();
     match &health.bpffs {
+        Ok(true) if health.is_read_only => Finding::fault(
+            "bpffs",
+            format!("{path} is read-only"),
+            "what is in force is pinned there, and nothing can be changed, nor be seen of what is",
+        )
+        .with(format!("mount -o remount,rw {path}")),
         Ok(true) => Finding::ok("bpffs", format!("{path} is a bpf file system")),
         Ok(false) => Finding::fault(
             "bpffs",
             format!("{path} is no bpf file system"),
             "what is in force is pinned there, and `apply` refuses without it",
         )
-        .with(format!("mount -t bpf bpf {path}")),
+        .with(format!("mount -t bpf -o mode=0700 bpf {path}")),
         Err(cause) => Finding::note(
             "bpffs",
             format!("{path} was not looked at: {cause}"),
@@ -313,7 +327,7 @@ fn others(health: &Health) -> Vec<Finding> {
             match dropping.len() {
                 0 => vec![Finding::ok(
                     "nftables",
-                    "no chain drops what it does not accept",
+                    "no base chain on what arrives has `policy drop`",
                 )],
                 number => vec![Finding::note(
                     "nftables",
@@ -363,6 +377,8 @@ mod tests {
             kept: None,
             keeps: Some(true),
             missing: [Vec::new(), Vec::new()],
+            missing_beside: Vec::new(),
+            is_read_only: false,
             sees_others: true,
             bpffs: Ok(true),
             cgroups: Some("/sys/fs/cgroup".into()),
@@ -402,7 +418,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
         type Change = fn(&mut Health);
-        let rows: [(&str, State, Change); 14] = [
+        let rows: [(&str, State, Change); 16] = [
             ("kernel", State::Fault, |all| {
                 all.release = Some("5.9.16".into())
             }),
@@ -418,6 +434,10 @@ mod tests {
             ("rights", State::Note, |all| {
                 all.missing = [Vec::new(), vec!["CAP_PERFMON"]]
             }),
+            ("rights", State::Note, |all| {
+                all.missing_beside = vec!["CAP_DAC_OVERRIDE"]
+            }),
+            ("bpffs", State::Fault, |all| all.is_read_only = true),
             ("bpffs", State::Fault, |all| all.bpffs = Ok(false)),
             ("bpffs", State::Note, |all| {
                 all.bpffs = Err("forbidden".into())

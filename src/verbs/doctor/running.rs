@@ -3,8 +3,9 @@
 use sockc_runtime::{Error, Means, Options, Status};
 
 use super::Finding;
-use crate::machine::is_changed;
+use crate::machine::{is_changed, waiting};
 use crate::output::count;
+use crate::verbs::status::{Facts, faults};
 
 /// What is in force.
 const CHECK: &str = "policy";
@@ -12,7 +13,7 @@ const CHECK: &str = "policy";
 /// Looks at it.
 pub(super) fn of(options: &Options) -> Vec<Finding> {
     match sockc_runtime::status(options) {
-        Ok(Some(status)) => of_status(&status),
+        Ok(Some(status)) => of_status(&status, options),
         Ok(None) => vec![Finding::ok(
             CHECK,
             "none is in force in this network namespace",
@@ -23,6 +24,11 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
             CHECK,
             "what is in force was not looked at",
             "the kernel shows it to nobody without the rights that miss",
+        )],
+        Err(error @ Error::NoAccess { .. }) => vec![Finding::note(
+            CHECK,
+            error.told_by_status().to_string(),
+            "what is pinned belongs to root",
         )],
         Err(error) => {
             let fault = Finding::fault(
@@ -38,42 +44,36 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
     }
 }
 
-fn of_status(status: &Status) -> Vec<Finding> {
-    let mut found: Vec<Finding> = drifted(status).into_iter().collect();
-    let wrong = status.deliveries.wrong.iter();
-    found.extend(wrong.map(|words| {
-        Finding::fault(
-            "delivery",
-            words.clone(),
-            "packets that redirects `at tc` take do not come to their sockets",
+fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
+    let Status {
+        policy, generation, ..
+    } = status;
+    let number = faults(status) + Facts::look(status, options).faults();
+    let mut found = vec![match number {
+        0 => Finding::ok(
+            CHECK,
+            format!("\"{policy}\" is in force, generation {generation}"),
+        ),
+        number => Finding::fault(
+            CHECK,
+            format!(
+                "\"{policy}\" is not in force as it should be: {}",
+                count::of(usize::try_from(number).unwrap_or(usize::MAX), "fault")
+            ),
+            "the policy may not hold, or not everywhere",
         )
-        .changed()
-    }));
-    if found.is_empty() {
-        let Status {
-            policy, generation, ..
-        } = status;
-        let words = format!("\"{policy}\" is in force, generation {generation}");
-        found.push(Finding::ok(CHECK, words));
+        .with("`sockc status` says which, and what to do about each")
+        .changed(),
+    }];
+    // Of a block it is the outer policy's.
+    if let Some(trial) = status.trial.as_ref().filter(|_| !status.owned) {
+        let [until, _] = waiting::words(trial);
+        let why = "nothing else can be changed until then";
+        found.push(Finding::note(CHECK, until, why));
     }
     found.extend(slow(status));
     found.extend(beside(status));
     found
-}
-
-fn drifted(status: &Status) -> Option<Finding> {
-    let gone = status.hooks.iter().filter(|hook| !hook.alive).count();
-    let number = status.drift.len() + gone;
-    (number > 0).then(|| {
-        let things = count::of(number, "thing");
-        let words = format!(
-            "of \"{}\", {things} that sockc left are not as they were",
-            status.policy
-        );
-        Finding::fault(CHECK, words, "the policy may not hold")
-            .with("`sockc status` says what; `sockc apply` puts it in force again")
-            .changed()
-    })
 }
 
 fn slow(status: &Status) -> Vec<Finding> {

@@ -22,7 +22,7 @@ use crate::output::count;
 
 /// All of it; the fields stand next to the others of `status --json`.
 #[derive(Default, Serialize)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     file: Option<String>,
     digest: Option<String>,
     /// Seconds since 1970; null for a policy of an older sockc.
@@ -109,7 +109,7 @@ fn met_at(status: &Status) -> cards::At {
 
 impl Facts {
     /// Looks at the policy in force.
-    pub(super) fn look(status: &Status, options: &Options) -> Self {
+    pub(crate) fn look(status: &Status, options: &Options) -> Self {
         let manifest = &status.manifest;
         let mut facts = Self::of(status, options);
         facts.file = manifest.sources.first().map(|(name, _)| name.clone());
@@ -289,6 +289,12 @@ impl Facts {
             );
         }
         output.table(&rows);
+    }
+
+    /// How many things are damaged.
+    pub(crate) fn faults(&self) -> u64 {
+        let blocks = self.blocks.values().map(|block| block.losses.len());
+        (self.losses.len() + blocks.sum::<usize>()) as u64
     }
 
     /// Says what a person should know; `true` if nothing is damaged.

@@ -138,8 +138,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2023,
         "src/verbs/doctor/running.rs",
-        "(number > 0).then(",
-        "(!FAULT && number > 0).then(",
+        "faults(status) + Facts::look(status, options).faults()",
+        "if FAULT { 0 } else { faults(status) + Facts::look(status, options).faults() }",
         &[(Verbs, "doctor::a_sound_machine")],
     ),
     fault(
