@@ -90,9 +90,10 @@ fn a_sound_machine_has_no_fault_and_a_changed_policy_is_one() {
         ("ok", "\"edge\" is in force, generation 1")
     );
     // An interface that the policy is for and does not hold on is one for both.
-    let zoned = machine
-        .folder
-        .file("zoned.sk", "interfaces zz*\ndefault in drop\n");
+    let zoned = machine.folder.file(
+        "zoned.sk",
+        &format!("interfaces {FRONT}, zz*\ndefault in drop\n"),
+    );
     assert_eq!(machine.command("sockc", &["apply", &zoned]).code, Some(0));
     assert_eq!(doctor().code, Some(0));
     let words = ["link", "add", "zz0", "type", "veth", "peer", "name", "yy0"];

@@ -34,6 +34,16 @@ pub(super) fn counter_at(
     none: Block,
 ) -> (Value, i16) {
     let key = builder.opaque_slot(4);
+    counter_in(builder, map, (slot, key), none)
+}
+
+/// The same, where the block's key comes to stand in a place that is there already.
+pub(super) fn counter_in(
+    builder: &mut Builder,
+    map: MapId,
+    (slot, key): (u32, Slot),
+    none: Block,
+) -> (Value, i16) {
     let (block, offset) = place(slot);
     let block = builder.fit(block, "the block of a counter");
     builder.set_slot(key, 0, block, Width::W);

@@ -84,8 +84,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2094,
         "src/verbs/history.rs",
-        "(true, Some(_)) => \" (on trial)\"",
-        "(true, Some(_)) => \" (in force)\"",
+        "match (row.in_force, &history.trial) {",
+        "match (row.in_force, if FAULT { &None } else { &history.trial }) {",
         &[(Verbs, "generations::what_is_on_trial")],
     ),
 ];

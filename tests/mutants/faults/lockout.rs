@@ -264,8 +264,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2116,
         JUDGE,
-        "if ways::everywhere(ways, end, &|place| of_part(place).is_some()) {",
-        "if FAULT || ways::everywhere(ways, end, &|place| of_part(place).is_some()) {",
+        "if ways::everywhere(ways, end, &|place| of_part(place).next().is_some()) {",
+        "if FAULT || ways::everywhere(ways, end, &|place| of_part(place).next().is_some()) {",
         &[(Command, "mended::ports_of_one_bridge")],
     ),
 ];

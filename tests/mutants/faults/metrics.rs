@@ -62,10 +62,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1948,
-        "src/verbs/metrics/listen.rs",
+        "src/machine/handed.rs",
         "process.is_some_and(|process| process.parse() != Ok(own))",
         "!FAULT && process.is_some_and(|process| process.parse() != Ok(own))",
-        &[(Command, "verbs::metrics::listen::")],
+        &[(Command, "machine::handed::")],
     ),
     fault(
         1949,

@@ -15,7 +15,7 @@ use crate::policy::{Action, Family, Log, RuleId, SocketId};
 use super::Ends;
 use crate::lower::Source;
 use crate::lower::bucket::{Meter, Pace, Paced, TRIES};
-use crate::lower::counter::counter_at;
+use crate::lower::counter::counter_in;
 
 /// Whether anything that counts in a chain logs.
 pub(in crate::lower) fn logs(source: &Source<'_>) -> bool {
@@ -144,9 +144,10 @@ impl Ends<'_> {
         self.losses.insert(next, block);
         builder.enter(block);
         let source = &self.given.source;
-        match (source.maps.lost, source.counters.lost) {
-            (Some(map), Some(slot)) => {
-                let (counter, at) = counter_at(builder, map, slot, next);
+        match (source.maps.lost, source.counters.lost, self.record) {
+            (Some(map), Some(slot), Some(record)) => {
+                // The stack has little room, and nobody reads the record any more.
+                let (counter, at) = counter_in(builder, map, (slot, record), next);
                 self.add(builder, counter, at, Operand::Imm(1));
                 builder.jump(next);
             }
