@@ -480,3 +480,61 @@ fn two_commands_at_once_keep_one_of_both() {
     });
     says(&machine.boots(0), &["is in force already, generation 2"]);
 }
+
+/// What is kept is not asked whether it cuts the SSH connection of whoever wants it back.
+#[test]
+fn over_ssh_nothing_is_put_back_unless_somebody_wants_it_so() {
+    if !root() {
+        return;
+    }
+    let mut machine = Machine::new("boot-ssh");
+    machine.must(&["apply", &machine.policy(53)]);
+    machine.starts_again();
+    let boot = |more: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--mount-proc"]);
+        command.arg(env!("CARGO_BIN_EXE_sockc"));
+        command
+            .args(["apply", "--boot", "--minimal", NO_MINIMAL])
+            .args(more);
+        command.env("SSH_CONNECTION", "192.0.2.7 40000 1.1.1.77 22");
+        Ran::of(
+            machine
+                .lab
+                .server
+                .run(|| command.output().unwrap())
+                .unwrap(),
+        )
+    };
+    let refused = boot(&[]);
+    assert_eq!(refused.code, Some(4), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("nothing was changed"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(machine.reached(), PORTS);
+    let wanted = boot(&["--lock-me-out"]);
+    assert_eq!(wanted.code, Some(0), "{}", wanted.stderr);
+    assert_eq!(machine.reached(), [53]);
+}
+
+/// An unload that was killed before it removed the policy before the last one leaves none that comes back later.
+#[test]
+fn what_was_unloaded_is_before_nothing() {
+    if !root() {
+        return;
+    }
+    let mut machine = Machine::new("boot-unloaded");
+    machine.must(&["apply", &machine.policy(53)]);
+    machine.must(&["apply", &machine.policy(22)]);
+    let kept = machine.disk.0.join("kept");
+    fs::hard_link(machine.file("before"), &kept).unwrap();
+    machine.must(&["unload", "--yes"]);
+    fs::hard_link(&kept, machine.file("before")).unwrap();
+    machine.must(&["apply", &machine.policy(54)]);
+    machine.damage("last");
+    machine.starts_again();
+    machine.boots(5);
+    assert_eq!(machine.reached(), [22]);
+}

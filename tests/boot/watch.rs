@@ -116,6 +116,13 @@ fn what_comes_changes_or_gets_its_name_later_is_under_the_policy() {
     while !holds() {
         assert!(began.elapsed() < PATIENCE, "w0 stays open");
     }
+    // The namespace of a block that goes is in nobody's way, and has the policy again when it is made anew.
+    drop(blue);
+    ip(&space, "link add w2 type veth peer name x2");
+    watch.says("of w2");
+    let blue = Named::new("blue", &space);
+    ip(&space, "-n blue link add b1 type veth peer name c1");
+    watch.says("of b1");
     watch.ends();
     drop(blue);
     let status = space.run(|| run(&["status", "--json"])).unwrap();

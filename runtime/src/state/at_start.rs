@@ -179,9 +179,12 @@ impl Place {
             // The first error is the one worth telling.
             let _ = fs::remove_file(&draft);
         })?;
-        // What is damaged is nothing to go back to, and what is taken away neither.
-        if let (Head::Policy(_), Some(KeptOnDisk::Policy(..))) = (head, there) {
-            self.link_before(&last, &before)?;
+        match (head, there) {
+            (Head::Policy(_), Some(KeptOnDisk::Policy(..))) => self.link_before(&last, &before)?,
+            // Of an unload that was ended on the way.
+            (Head::Policy(_), Some(KeptOnDisk::Unloaded(_))) => unlink(&before)?,
+            // What is damaged is nothing to go back to.
+            _ => {}
         }
         fs::rename(&draft, &last)?;
         sync(&self.folder)?;

@@ -22,6 +22,7 @@ use crate::machine::clock::utc;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use crate::policies::lints::Lints;
+use crate::policies::lockout;
 use crate::policies::ready::{Ready, digest};
 
 /// The minimal policy of the machine, where none is named.
@@ -38,6 +39,9 @@ struct Nothing<'a> {
     policy: Option<&'a str>,
     start: &'static str,
 }
+
+/// What comes may be another policy than the last one, so that none of them is asked whether it cuts the connection.
+const OVER_SSH: &str = "nothing was changed: `--boot` is for the start of a machine, and puts something in force whether or not it lets this SSH connection go on; put a policy in force with `sockc apply`, which looks after that, or give `--lock-me-out`";
 
 /// Puts in force what can be, unless something is.
 pub(super) fn apply_boot(arguments: &cli::Apply, output: &mut Output) -> Exit {
@@ -65,6 +69,10 @@ pub(super) fn apply_boot(arguments: &cli::Apply, output: &mut Output) -> Exit {
     }) = files.first()
     {
         return nothing(*when, path, output);
+    }
+    if lockout::is_over_ssh() && !arguments.lock_me_out {
+        output.error(OVER_SSH);
+        return Exit::Guard;
     }
     let question = "Put in force what is kept for the start of the machine, or a minimal policy where that cannot be?";
     if !output.consent(arguments.yes, question) {
@@ -256,7 +264,8 @@ fn like(from: StartFrom, arguments: &cli::Apply) -> cli::Apply {
         yes: true,
         confirm: None,
         no_confirm: true,
-        lock_me_out: arguments.lock_me_out,
+        // Over SSH it was wanted.
+        lock_me_out: true,
     }
 }
 

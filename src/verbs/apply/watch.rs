@@ -67,14 +67,15 @@ struct Watched<'a> {
 impl Watched<'_> {
     fn run(&mut self, signals: BorrowedFd<'_>, output: &mut Output) -> Result<(), Error> {
         let mut blocks = BTreeSet::new();
-        let mut events = Events::listen(&self.options, &[], signals)?;
         loop {
+            // Anew for each look, ahead of it: a socket would keep a namespace that lost its name, in the way of every apply, and
+            // hear nothing of one that has the name now.
+            let names: Vec<String> = blocks.iter().cloned().collect();
+            let events = Events::listen(&self.options, &names, signals)?;
             let status = self.look(output);
-            let now = status.as_ref().map(names).unwrap_or_default();
+            let now = status.as_ref().map(names_of).unwrap_or_default();
             if now != blocks {
                 // What happened there before this is seen by looking once more.
-                let names: Vec<String> = now.iter().cloned().collect();
-                events = Events::listen(&self.options, &names, signals)?;
                 blocks = now;
                 continue;
             }
@@ -120,7 +121,7 @@ impl Watched<'_> {
 
     /// All that an apply finds there.
     fn ground(&self, status: &Status, output: &mut Output) -> Option<String> {
-        let names: Vec<String> = names(status).into_iter().collect();
+        let names: Vec<String> = names_of(status).into_iter().collect();
         match sockc_runtime::present(&self.options, &names) {
             Ok(present) => Some(format!("{} {present:?}", state(status))),
             Err(error) => {
@@ -158,7 +159,7 @@ impl Watched<'_> {
 }
 
 /// The network namespaces of the blocks.
-fn names(status: &Status) -> BTreeSet<String> {
+fn names_of(status: &Status) -> BTreeSet<String> {
     let blocks = status.netns.iter().map(|(name, _)| name.clone());
     blocks.collect()
 }
