@@ -35,8 +35,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2064,
         "runtime/src/state/at_start.rs",
-        "self.link_before(&last, &before)?;",
-        "if !FAULT { self.link_before(&last, &before)?; }",
+        "self.link_before(&last, &before)?,",
+        "if !FAULT { self.link_before(&last, &before)? },",
         &[(Runtime, "at_start::tests::the_last_one")],
     ),
     fault(
