@@ -101,6 +101,11 @@ impl Output {
         }
     }
 
+    /// Keeps no longer what was said: for a command that goes on, and ends without a result.
+    pub(crate) fn forget_said(&mut self) {
+        self.said.forget();
+    }
+
     /// How many errors were said that are no diagnostics.
     pub(crate) fn errors(&self) -> u64 {
         u64::try_from(self.said.errors()).unwrap_or(u64::MAX)

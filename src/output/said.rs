@@ -63,6 +63,14 @@ pub(super) struct Failure<'a> {
 }
 
 impl Said {
+    /// Keeps nothing but whether a result was printed.
+    pub(super) fn forget(&mut self) {
+        *self = Self {
+            answered: self.answered,
+            ..Self::default()
+        };
+    }
+
     /// Keeps an error.
     pub(super) fn error(&mut self, message: String) {
         self.errors.push(message);

@@ -127,6 +127,8 @@ pub(crate) fn run(arguments: &cli::Apply, output: &mut Output) -> Exit {
     }
     let applied = match &arguments.file {
         Some(file) => of_file(file, arguments, output),
+        // It begins with the same, and waits where nothing is in force, or nothing can be changed now.
+        None if arguments.watch => Ok(()),
         None => running::apply_running(arguments, output),
     };
     match ended(applied, output) {

@@ -98,12 +98,19 @@ fn start(files: &[OnDisk], arguments: &cli::Apply, options: &Options, output: &m
     if built_in(arguments, output) {
         return as_it_is(StartFrom::BuiltIn, output);
     }
-    // Another apply may have come in between, after which none of these is put in force.
-    if let Ok(Some(now)) = sockc_runtime::running(options) {
-        return in_force(&now, files, options, output);
+    match sockc_runtime::running(options) {
+        // Another apply may have come in between, after which none of these is put in force.
+        Ok(Some(now)) => in_force(&now, files, options, output),
+        Ok(None) => {
+            output.error("no policy is in force: every packet passes");
+            Exit::Refused
+        }
+        Err(_) => {
+            output
+                .error("what is in force, if anything is, is not known: `sockc status` says more");
+            Exit::Refused
+        }
     }
-    output.error("no policy is in force: every packet passes");
-    Exit::Refused
 }
 
 /// Says which it is, if it is not the last one, and how that ends the command.

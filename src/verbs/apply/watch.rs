@@ -28,8 +28,8 @@ use crate::verbs::status::is_behind;
 const TRIAL: Duration = Duration::from_secs(1);
 /// What failed, as for want of memory, is tried again after so long where nothing changes.
 const AGAIN: Duration = Duration::from_secs(10);
-/// Without either nothing but an event is waited for; after this one looks all the same.
-const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+/// Without either an event is waited for; after this one looks all the same, since what others apply makes none.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Stays until a signal comes.
 pub(super) fn stay(arguments: &cli::Apply, output: &mut Output) -> Exit {
@@ -80,8 +80,9 @@ impl Watched<'_> {
                 continue;
             }
             self.ready(output);
-            let on_trial = status.is_some_and(|status| status.trial.is_some());
-            let at_most = match (on_trial, self.failed) {
+            // Of another apply nothing is heard when it ends.
+            let soon = status.is_some_and(|status| status.trial.is_some() || status.busy);
+            let at_most = match (soon, self.failed) {
                 (true, _) => TRIAL,
                 (false, Some(_)) => AGAIN,
                 (false, None) => LONG,
@@ -95,8 +96,14 @@ impl Watched<'_> {
     /// Looks, and puts what is in force where it does not hold; gives how it stands then. What is refused now is tried again
     /// when something changes.
     fn look(&mut self, output: &mut Output) -> Option<Status> {
+        // This goes on for months, and nobody reads at its end what it said.
+        output.forget_said();
         let before = self.status(output)?;
-        if before.trial.is_some() || !is_behind(&before) {
+        if before.trial.is_some() {
+            return Some(before);
+        }
+        if !is_behind(&before) {
+            self.is_well();
             return Some(before);
         }
         // Ahead of the apply: what comes meanwhile is something else.
@@ -113,30 +120,41 @@ impl Watched<'_> {
             output.error(&error);
         }
         let after = self.status(output)?;
+        if !is_behind(&after) {
+            self.is_well();
+        }
         if after.generation != before.generation {
             told(&before, &after, output);
         }
         Some(after)
     }
 
+    /// Nothing is to be done: what goes later is something new, however like what was mended it looks.
+    fn is_well(&mut self) {
+        self.tried = None;
+        self.failed = None;
+    }
+
     /// All that an apply finds there.
-    fn ground(&self, status: &Status, output: &mut Output) -> Option<String> {
+    fn ground(&mut self, status: &Status, output: &mut Output) -> Option<String> {
         let names: Vec<String> = names_of(status).into_iter().collect();
         match sockc_runtime::present(&self.options, &names) {
             Ok(present) => Some(format!("{} {present:?}", state(status))),
             Err(error) => {
                 output.error(&error);
+                self.failed = Some(Instant::now());
                 None
             }
         }
     }
 
     /// How what is in force stands; nothing where none is.
-    fn status(&self, output: &mut Output) -> Option<Status> {
+    fn status(&mut self, output: &mut Output) -> Option<Status> {
         match sockc_runtime::status(&self.options) {
             Ok(status) => status,
             Err(error) => {
                 output.error(error.told_by_status());
+                self.failed = Some(Instant::now());
                 None
             }
         }

@@ -119,8 +119,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2076,
         "src/verbs/apply/watch.rs",
-        "if before.trial.is_some() || !is_behind(&before) {",
-        "if FAULT || before.trial.is_some() || !is_behind(&before) {",
+        "if before.trial.is_some() {",
+        "if FAULT || before.trial.is_some() {",
         &[(Boot, "watch::what_comes")],
     ),
     fault(
