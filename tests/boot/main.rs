@@ -17,7 +17,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio, id};
 
-use nix::mount::{MsFlags, mount, umount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sockc_runtime::lab::Space;
 
 /// What a command printed and how it ended.
@@ -117,7 +117,8 @@ impl<'a> Named<'a> {
 impl Drop for Named<'_> {
     fn drop(&mut self) {
         let path = Self::path(&self.name);
-        let remove = || umount(&path).map(|()| fs::remove_file(&path));
+        // As `ip netns del` does it: who looks at it at this moment is in nobody's way.
+        let remove = || umount2(&path, MntFlags::MNT_DETACH).map(|()| fs::remove_file(&path));
         let _ = self.place.run(remove);
     }
 }
