@@ -20,7 +20,7 @@
 //! ```
 //!
 //! Everything that is remembered is pinned in the bpf file system; see the layout in `state`. A room uses only those that
-//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
+//! stand before it here: `sys`, `hook`, `error`, `code`, `probe`, `sealed`, `state`, `load`, `pairs`, `delivery`, `attach`, `groups`, `session`, `names`,
 //! `elsewhere`, `reconcile`, `blocks`, `confirm`, `active`, `callers`, `keeper`, `live`, `sockets`, `status`, `history`, `boot`, `watch`, `apply`;
 //! `health` uses `sys` and `probe` alone.
 
@@ -50,6 +50,7 @@ mod pairs;
 mod prefix;
 mod probe;
 mod reconcile;
+mod sealed;
 mod session;
 mod sockets;
 mod state;
@@ -96,6 +97,7 @@ pub use prefix::Prefix;
 pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
+pub use sealed::{seal, unseal};
 pub use sockets::desk::{Caller, DeskCount, DeskEvent, socket_listen};
 pub use sockets::ends::connected::EndKind;
 pub use sockets::ends::{EndHeld, EndPhase, EndState};

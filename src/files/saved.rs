@@ -1,24 +1,16 @@
 //! A saved plan: one file with the object that is to be put in force, and where everything stood when the plan was made.
 //!
-//! ```text
-//! MAGIC, the length of the JSON (8 bytes, little-endian), the JSON, the object, SHA-256 of all before
-//! ```
-//!
-//! The sum tells damage, not forgery: whoever may write the file may write any plan. Whether the object is what its text
+//! The bytes are those of `seal`: damage is told, and whoever may write the file may write any plan. Whether the object is what its text
 //! compiles to is asked as of any object. Not here: whether everything still
 //! stands so, which the runtime asks under its lock.
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use sockc_runtime::Standpoint;
+use sockc_runtime::{Standpoint, seal, unseal};
 
 /// How a plan begins; no policy and no object does.
 const MAGIC: &[u8] = b"\x7fsockc plan 1\n";
 /// What every version of the format begins with.
 const FAMILY: &[u8] = b"\x7fsockc plan ";
-/// Bytes of the length, and of the sum.
-const LENGTH: usize = 8;
-const SUM: usize = 32;
 
 /// A saved plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,34 +43,18 @@ pub(crate) fn is_plan(bytes: &[u8]) -> bool {
 impl Saved {
     /// The file's bytes.
     pub(crate) fn bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
-        let json = serde_json::to_vec(&self.about)?;
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend((json.len() as u64).to_le_bytes());
-        bytes.extend(json);
-        bytes.extend(&self.object);
-        let sum = Sha256::digest(&bytes);
-        bytes.extend(sum);
-        Ok(bytes)
+        seal(MAGIC, &self.about, &self.object)
     }
 
     /// The plan of a file's bytes, or what is wrong with them.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, &'static str> {
-        let damaged = "it is damaged, as after an interrupted copy";
         if !bytes.starts_with(MAGIC) {
             return Err("another version of sockc saved it");
         }
-        let (body, sum) = bytes.split_last_chunk::<SUM>().ok_or(damaged)?;
-        if Sha256::digest(body).as_slice() != sum {
-            return Err(damaged);
-        }
-        let rest = body.get(MAGIC.len()..).ok_or(damaged)?;
-        let (length, rest) = rest.split_first_chunk::<LENGTH>().ok_or(damaged)?;
-        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged)?;
-        let (json, object) = rest.split_at_checked(length).ok_or(damaged)?;
-        Ok(Self {
-            about: serde_json::from_slice(json).map_err(|_| damaged)?,
-            object: object.to_vec(),
-        })
+        let (about, object) =
+            unseal(MAGIC, bytes).ok_or("it is damaged, as after an interrupted copy")?;
+        let object = object.to_vec();
+        Ok(Self { about, object })
     }
 }
 

@@ -5,9 +5,8 @@
 //! /var/lib/sockc/host/before    the other policy that was kept before it
 //! ```
 //!
-//! A file is `MAGIC`, the length of the JSON (8 bytes, little-endian), the JSON, the object, and the SHA-256 of all before it. It is
-//! written whole next to the old one, synced, and moved there; so `last` is the old one or the new one whenever a command is
-//! killed. Both are read only where nobody but root can have written them. The sum tells damage, not forgery; whether the object
+//! The bytes of a file are those of [`seal`]. It is written whole next to the old one, synced, and moved there; so `last` is the old
+//! one or the new one whenever a command is killed. Both are read only where nobody but root can have written them. The sum tells damage, not forgery; whether the object
 //! is what its text compiles to is asked as of any object.
 //!
 //! The machine's own network namespace is the first one; that of process 1 of a container has a folder `container` of its own. Others come and go, and keep nothing, but where somebody made the
@@ -22,21 +21,18 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::author::Author;
 use super::exposed;
 use super::record::Record;
 use crate::error::Exposed;
+use crate::sealed::{seal, unseal};
 use crate::sys::netns::{self, Namespace};
 
 /// How a file begins.
 const MAGIC: &[u8] = b"\x7fsockc at start 1\n";
 /// What every version of the format begins with.
 const FAMILY: &[u8] = b"\x7fsockc at start ";
-/// Bytes of the length, and of the sum.
-const LENGTH: usize = 8;
-const SUM: usize = 32;
 /// Larger is no file of ours: no object is.
 const MOST: u64 = 1 << 30;
 /// The files in the folder, the one that is being written, and the one that is about to be the one before.
@@ -174,7 +170,7 @@ impl Place {
             return sync(&self.folder);
         }
         let draft = self.folder.join(DRAFT);
-        let bytes = bytes(head, object)?;
+        let bytes = seal(MAGIC, head, object)?;
         write_whole(&draft, &bytes).inspect_err(|_| {
             // The first error is the one worth telling.
             let _ = fs::remove_file(&draft);
@@ -193,6 +189,23 @@ impl Place {
             sync(&self.folder)?;
         }
         Ok(())
+    }
+
+    /// Writes it; gives what a person has to know if that cannot be done, as `unkept` says it of the cause.
+    fn write_or_say(
+        &self,
+        head: &Head,
+        object: &[u8],
+        unkept: impl FnOnce(&io::Error) -> String,
+    ) -> Option<String> {
+        let cause = self.write(head, object).err()?;
+        Some(match self.unsure(head) {
+            Some(unsure) => format!("{unsure}: {cause}"),
+            None => {
+                let (outlook, unkept) = (self.outlook(), unkept(&cause));
+                format!("{unkept}; `sockc apply --boot` would put {outlook}")
+            }
+        })
     }
 
     /// Gives the last file its second name, in the place of the one before it, and lets it have its own until the next one has it.
@@ -266,7 +279,6 @@ pub(crate) fn keep(
     if record.owner.is_some() {
         return None;
     }
-    let unkept = |cause: &io::Error| unread(record, cause);
     let place = Place::of(kept_in, namespace)?;
     let head = Head::Policy(AtStart {
         generation: record.generation,
@@ -275,15 +287,7 @@ pub(crate) fn keep(
         author: record.author.clone(),
         interfaces: record.interfaces.clone(),
     });
-    let cause = place.write(&head, object).err()?;
-    Some(place.unsure(&head).map_or_else(
-        || {
-            let outlook = place.outlook();
-            let unkept = unkept(&cause);
-            format!("{unkept}; `sockc apply --boot` would put {outlook}")
-        },
-        |unsure| format!("{unsure}: {cause}"),
-    ))
+    place.write_or_say(&head, object, |cause| unread(record, cause))
 }
 
 /// Whether something is written yet of a namespace that is kept, and whether it is that nothing is to be in force.
@@ -311,22 +315,14 @@ pub(crate) enum Standing {
 
 /// Has nothing come back when the machine starts; gives what a person has to know if that cannot be written.
 pub(crate) fn forget(kept_in: Option<&Path>, namespace: &Namespace) -> Option<String> {
-    let told = |cause: &io::Error| {
-        format!(
-            "that nothing is to be in force at the next start of the machine cannot be kept: {cause}"
-        )
-    };
     let place = Place::of(kept_in, namespace)?;
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let head = Head::Unloaded(since.ok().map(|since| since.as_secs()));
-    let cause = place.write(&head, &[]).err()?;
-    Some(place.unsure(&head).map_or_else(
-        || {
-            let (told, outlook) = (told(&cause), place.outlook());
-            format!("{told}; `sockc apply --boot` would put {outlook}")
-        },
-        |unsure| format!("{unsure}: {cause}"),
-    ))
+    place.write_or_say(&head, &[], |cause| {
+        format!(
+            "that nothing is to be in force at the next start of the machine cannot be kept: {cause}"
+        )
+    })
 }
 
 /// Whether a file holds that already, but for when and by whom it was put in force.
@@ -340,17 +336,6 @@ fn is_same(there: &KeptOnDisk, (head, object): (&Head, &[u8])) -> bool {
     }
 }
 
-fn bytes(head: &Head, object: &[u8]) -> io::Result<Vec<u8>> {
-    let json = serde_json::to_vec(head)?;
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend((json.len() as u64).to_le_bytes());
-    bytes.extend(json);
-    bytes.extend(object);
-    let sum = Sha256::digest(&bytes);
-    bytes.extend(sum);
-    Ok(bytes)
-}
-
 /// What a file's bytes say, or what is wrong with them.
 fn parse(bytes: &[u8]) -> Result<KeptOnDisk, &'static str> {
     let damaged = "it is damaged: not what was written";
@@ -361,15 +346,8 @@ fn parse(bytes: &[u8]) -> Result<KeptOnDisk, &'static str> {
             _ => damaged,
         });
     }
-    let (body, sum) = bytes.split_last_chunk::<SUM>().ok_or(damaged)?;
-    if Sha256::digest(body).as_slice() != sum {
-        return Err(damaged);
-    }
-    let rest = body.get(MAGIC.len()..).ok_or(damaged)?;
-    let (length, rest) = rest.split_first_chunk::<LENGTH>().ok_or(damaged)?;
-    let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| damaged)?;
-    let (json, object) = rest.split_at_checked(length).ok_or(damaged)?;
-    Ok(match serde_json::from_slice(json).map_err(|_| damaged)? {
+    let (head, object) = unseal(MAGIC, bytes).ok_or(damaged)?;
+    Ok(match head {
         Head::Policy(about) => KeptOnDisk::Policy(about, object.to_vec()),
         Head::Unloaded(when) => KeptOnDisk::Unloaded(when),
     })

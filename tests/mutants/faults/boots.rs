@@ -6,7 +6,7 @@ use super::{Fault, fault};
 pub(super) const FAULTS: &[Fault] = &[
     fault(
         2060,
-        "runtime/src/state/at_start.rs",
+        "runtime/src/sealed.rs",
         "if Sha256::digest(body).as_slice() != sum {",
         "if !FAULT && Sha256::digest(body).as_slice() != sum {",
         &[(Runtime, "at_start::tests::damage")],
