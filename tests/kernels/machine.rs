@@ -21,7 +21,8 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A guest that runs `program` with the files of `folder` in `/work`. `scratch` is an empty folder.
+    /// A guest that runs `program` with the files of `folder` in `/work`, of which those that can be run find their
+    /// libraries. `scratch` is an empty folder.
     pub(crate) fn new(
         cache: &Path,
         program: &Path,
@@ -29,7 +30,7 @@ impl Guest {
         scratch: &Path,
     ) -> io::Result<Self> {
         let root = scratch.join("root");
-        for name in ["bin", "dev", "proc", "sys", "tmp", "mod", "work"] {
+        for name in ["bin", "dev", "proc", "sys", "run", "tmp", "mod", "work"] {
             fs::create_dir_all(root.join(name))?;
         }
         let busybox = cache.join("tools/busybox");
@@ -44,6 +45,9 @@ impl Guest {
         for file in fs::read_dir(folder)? {
             let file = file?;
             fs::copy(file.path(), root.join("work").join(file.file_name()))?;
+            if file.metadata()?.permissions().mode() & 0o100 != 0 {
+                install_libraries(&file.path(), &root)?;
+            }
         }
         let payload = archive(&busybox, &root)?;
         Ok(Self {
@@ -110,7 +114,7 @@ fn install(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// A copy without debug information, which would fill most of the guest's memory; the whole where there is no `strip`.
-fn strip(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn strip(from: &Path, to: &Path) -> io::Result<()> {
     let done = Command::new("strip").arg("-o").arg(to).arg(from).status();
     if done.is_ok_and(|status| status.success()) {
         return Ok(());

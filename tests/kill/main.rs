@@ -13,9 +13,14 @@
 
 mod campaign;
 mod damage;
+#[path = "../kernels/guests.rs"]
+mod guests;
 mod kept;
 mod kills;
+#[path = "../kernels/machine.rs"]
+mod machine;
 mod refusals;
+mod returns;
 mod routes;
 mod scene;
 mod trace;

@@ -20,6 +20,8 @@ use sockc_compiler::protocol::IpProtocol;
 use sockc_runtime::lab::{BPFFS, Group, Netlink, Played, Space, play};
 use sockc_testing::again;
 
+use crate::guests;
+
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// The first port that the old policy drops; one for each hook follows.
@@ -160,7 +162,7 @@ impl Scene {
 
     /// The command, not run yet.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
+        let mut command = Command::new(program());
         command.args(arguments).stdin(Stdio::null());
         command
     }
@@ -269,6 +271,14 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The command under test; a guest has a copy of it.
+fn program() -> PathBuf {
+    match guests::folder() {
+        Some(folder) => folder.join("sockc"),
+        None => PathBuf::from(env!("CARGO_BIN_EXE_sockc")),
     }
 }
 

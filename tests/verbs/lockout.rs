@@ -43,7 +43,7 @@ impl Host {
         let path = |name: &str| folder.0.join(name).to_str().unwrap().to_owned();
         let config = format!(
             "Port 22\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\nStrictModes no\n\
-             PermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\n",
+             AcceptEnv SOCKC_*\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nUseDNS no\n",
             path("host"),
             path("own.pub"),
         );
@@ -98,7 +98,9 @@ impl Host {
         let key = self.folder.0.join("own");
         let start = || {
             let mut ssh = Command::new("ssh");
-            ssh.args(["-F", "none", "-o", "StrictHostKeyChecking=no", "-o"])
+            // A session has what this test was started with, so that a fault that is on is on there too.
+            ssh.args(["-F", "none", "-o", "SendEnv=SOCKC_*"])
+                .args(["-o", "StrictHostKeyChecking=no", "-o"])
                 .args(["UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
                 .args(["-o", "LogLevel=ERROR", "-i"])
                 .arg(&key)

@@ -81,6 +81,7 @@ fn a_rate_that_is_written_otherwise_is_the_same() {
     assert_eq!(impact("3_600 packets/hour").impact, Impact::None(None));
     for other in [
         "61 packets/minute",
+        "61 packets/minute burst 1",
         "2 packets/second",
         "1 packets/second burst 2",
         "60 packets/minute per source",
