@@ -19,6 +19,7 @@ mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;
+mod flooded;
 mod generations;
 mod groups;
 mod guards;
