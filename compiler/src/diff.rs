@@ -10,6 +10,7 @@ mod align;
 mod block;
 mod case;
 mod data;
+mod declared;
 mod draw;
 mod edits;
 mod example;

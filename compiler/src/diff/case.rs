@@ -65,6 +65,11 @@ impl<'a, 'p> Case<'a, 'p> {
         }
     }
 
+    /// What the case is about.
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
     fn class(&self) -> ClassId {
         ClassId::from_u32(self.values.get(Field::Interface))
     }
@@ -321,7 +326,7 @@ impl World for Seen<'_, '_> {
     fn present(&self, socket: SocketId, _: Family, _: IpProtocol) -> bool {
         let joint = self.case.joint;
         let shared = joint.side(self.which).ids.sockets[socket];
-        self.case.values.is_there(joint.presence[shared])
+        self.case.values.is_there(joint.sockets.presence[shared])
     }
 
     fn member(&self, set: SetId, address: IpAddr) -> bool {

@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::declared;
 use super::groups;
 use super::region::items;
 use super::report::{Data, Only};
@@ -231,20 +232,7 @@ fn live_maps(
 
 /// What is declared otherwise and touches no rule by itself.
 pub(super) fn settings(old: &Policy, new: &Policy) -> Vec<String> {
-    let mut found = Vec::new();
-    let interfaces =
-        |policy: &Policy| -> BTreeSet<String> { policy.interfaces.iter().cloned().collect() };
-    let (left, right) = (interfaces(old), interfaces(new));
-    for name in right.difference(&left) {
-        found.push(format!(
-            "interfaces: {name} is new: its packets get the policy's verdicts"
-        ));
-    }
-    for name in left.difference(&right) {
-        found.push(format!(
-            "interfaces: {name} is gone: its packets are no longer looked at"
-        ));
-    }
+    let mut found = declared::settings(old, new);
     found.extend(groups::settings(old, new));
     found.extend(splices::settings(old, new));
     found

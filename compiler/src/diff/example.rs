@@ -22,7 +22,14 @@ pub(super) fn plainest(
     region: Node,
 ) -> Result<Option<FieldValues>, BudgetExceeded> {
     let mut node = region;
-    for socket in space.joint.presence.values().copied().collect::<Vec<_>>() {
+    for socket in space
+        .joint
+        .sockets
+        .presence
+        .values()
+        .copied()
+        .collect::<Vec<_>>()
+    {
         let there = space.is(Field::Absent(socket), 0)?;
         node = preferred(&mut space.store, node, there)?;
     }
@@ -56,7 +63,7 @@ fn as_started(space: &mut Space<'_, '_>) -> Result<Vec<Node>, BudgetExceeded> {
         for (own, map) in &side.policy.live_maps {
             let shared = side.ids.live_maps[own];
             let sockets = &side.ids.sockets;
-            let first = |socket: SocketId| joint.presence[sockets[socket]];
+            let first = |socket: SocketId| joint.sockets.named[sockets[socket]];
             let started = (side.policy, map.start.as_slice());
             nodes.push(map_as_started(space, shared, started, first)?);
         }

@@ -7,22 +7,23 @@
 
 mod classes;
 mod rewrite;
+mod sockets;
 
 use std::borrow::Cow;
 
 use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
+use self::sockets::{Sockets, same_receiver};
 use super::groups;
 use super::judge::Judge;
 use crate::coverage::{Coverage, is_on};
 use crate::decide::Lookups;
-use crate::event::Verdict;
+use crate::event::{Header, Verdict};
 use crate::policy::{
     Action, ClassId, Family, Feed, Group, GroupId, LiveMap, LiveMapId, Match, NetnsId,
     OutInterfaceId, Policy, Rule, RuleId, Set, SetId, SetKind, Socket, SocketId,
 };
-use crate::protocol::IpProtocol;
 
 /// Which of the two policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,11 +48,8 @@ impl Which {
 pub(super) struct Joint<'p> {
     /// What the ids stand for. It has no rules.
     pub(super) tables: Policy,
-    /// For each socket the first of its name that holds the same protocols and families: whether it is there is one
-    /// question.
-    pub(super) presence: PrimaryMap<SocketId, SocketId>,
-    /// For each socket the first that gets the same flows: what an absent one gives is no other receiver.
-    receivers: PrimaryMap<SocketId, SocketId>,
+    /// Which of the sockets are one, and in what.
+    pub(super) sockets: Sockets,
     /// How a class of interfaces is named to both policies; `None` for those that nothing names.
     pub(super) interfaces: PrimaryMap<ClassId, Option<String>>,
     sides: [Version<'p>; 2],
@@ -118,16 +116,11 @@ impl<'p> Joint<'p> {
             ids.classes = classes.shared(number, policy);
             (policy, ids, &classes.sides[number])
         });
-        let presence = firsts(&tables.sockets, |one, other| {
-            one.name == other.name && holds_alike(one, other)
-        });
-        let receivers = firsts(&tables.sockets, same_receiver);
-        let sides =
-            sides.map(|(policy, ids, of)| rewrite::side(policy, ids, &presence, of.clone()));
+        let sockets = Sockets::new(&tables.sockets);
+        let sides = sides.map(|(policy, ids, of)| rewrite::side(policy, ids, &sockets, of.clone()));
         Ok(Self {
             tables,
-            presence,
-            receivers,
+            sockets,
             interfaces: classes.names,
             sides,
             netns,
@@ -139,40 +132,31 @@ impl<'p> Joint<'p> {
         &self.sides[which as usize]
     }
 
-    /// A verdict of one of the policies, with shared ids: whoever gets the same flows is the same.
-    pub(super) fn verdict(&self, which: Which, own: Verdict) -> Verdict {
+    /// A verdict of one of the policies about a header, with shared ids: whoever gets the same flows is the same.
+    pub(super) fn verdict(&self, which: Which, own: Verdict, header: &Header) -> Verdict {
         let ids = &self.side(which).ids;
         match own {
-            Verdict::Redirect(socket) => self.redirect(ids.sockets[socket]),
+            Verdict::Redirect(socket) => {
+                let kind = (Family::of(header.to), header.protocol);
+                Verdict::Redirect(self.sockets.receiver(ids.sockets[socket], kind))
+            }
             Verdict::Forward(port) => Verdict::Forward(ids.out_interfaces[port]),
             Verdict::Shortcut(group) => Verdict::Shortcut(ids.groups[group]),
-            Verdict::Feed(feed) => self.feed(ids.feed(feed)),
+            Verdict::Feed(feed) => Verdict::Feed(self.sockets.feed(ids.feed(feed))),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => own,
         }
     }
 
-    /// To a shared socket.
-    pub(super) fn redirect(&self, socket: SocketId) -> Verdict {
-        Verdict::Redirect(self.receivers[socket])
-    }
-
-    /// Into a queue of a shared socket.
-    pub(super) fn feed(&self, feed: Feed) -> Verdict {
-        let socket = self.receivers[feed.socket];
-        Verdict::Feed(Feed { socket, ..feed })
-    }
-
     /// How many receivers have this name.
     pub(super) fn receivers_named(&self, name: &str) -> usize {
-        let firsts = self.receivers.iter().filter(|(id, first)| id == *first);
-        let named = firsts.filter(|(id, _)| self.tables.sockets[*id].name == name);
-        named.count()
+        let named = |id: &SocketId| self.tables.sockets[*id].name == name;
+        self.sockets.receivers().filter(named).count()
     }
 
     /// A side's own id of the socket of this name, if it has one.
     pub(super) fn own_socket(&self, which: Which, first: SocketId) -> Option<SocketId> {
         let mut ids = self.side(which).ids.sockets.iter();
-        let found = ids.find(|(_, shared)| self.presence[**shared] == first);
+        let found = ids.find(|(_, shared)| self.sockets.named[**shared] == first);
         found.map(|(own, _)| own)
     }
 
@@ -263,38 +247,8 @@ fn each<K: EntityRef, V: Clone>(
     ids
 }
 
-/// For each the first that is the same.
-fn firsts(
-    sockets: &PrimaryMap<SocketId, Socket>,
-    same: impl Fn(&Socket, &Socket) -> bool,
-) -> PrimaryMap<SocketId, SocketId> {
-    let first = |(own, socket)| {
-        let mut all = sockets.iter();
-        let found = all.find(|(_, other)| same(socket, other));
-        found.map_or(own, |(id, _)| id)
-    };
-    sockets.iter().map(first).collect()
-}
-
 fn same_socket(one: &Socket, other: &Socket) -> bool {
     same_receiver(one, other) && one.drop_if_absent == other.drop_if_absent
-}
-
-fn same_receiver(one: &Socket, other: &Socket) -> bool {
-    one.name == other.name
-        && one.origin == other.origin
-        && one.owner == other.owner
-        && one.members == other.members
-        && one.spread == other.spread
-        && one.pinned == other.pinned
-}
-
-fn holds_alike(one: &Socket, other: &Socket) -> bool {
-    [Family::V4, Family::V6].into_iter().all(|family| {
-        IpProtocol::WITH_SOCKETS
-            .into_iter()
-            .all(|number| one.may_hold(family, number) == other.may_hold(family, number))
-    })
 }
 
 /// What a live set holds is the machine's; of others only what they hold counts.

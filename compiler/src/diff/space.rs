@@ -18,8 +18,9 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
 use crate::policy::{
-    Action, DefaultVerdict, Feed, GroupId, Match, RuleId, SetId, SetKind, SocketId,
+    Action, DefaultVerdict, Family, Feed, GroupId, Match, RuleId, SetId, SetKind, SocketId,
 };
+use crate::protocol::IpProtocol;
 
 pub(super) type Built = Result<Node, BudgetExceeded>;
 
@@ -161,7 +162,7 @@ impl<'j, 'p> Space<'j, 'p> {
     /// 1 where named sockets are absent for what they may not hold.
     fn presence(&mut self) -> Built {
         let mut node = Node::TRUE;
-        for (socket, &first) in &self.joint.presence {
+        for (socket, &first) in &self.joint.sockets.presence {
             if socket == first {
                 let may = may_hold(&mut self.store, &self.joint.tables.sockets[socket])?;
                 let absent = self.is(Field::Absent(socket), 1)?;
@@ -169,7 +170,24 @@ impl<'j, 'p> Space<'j, 'p> {
                 node = self.store.and(node, either)?;
             }
         }
+        for (one, other) in self.joint.sockets.unlike() {
+            let alike = self.there_alike(one, other)?;
+            node = self.store.and(node, alike)?;
+        }
         Ok(node)
+    }
+
+    /// 1 where two sockets of one name are both there or both absent, for what both may hold.
+    fn there_alike(&mut self, one: SocketId, other: SocketId) -> Built {
+        let tables = &self.joint.tables;
+        let one_may = may_hold(&mut self.store, &tables.sockets[one])?;
+        let other_may = may_hold(&mut self.store, &tables.sockets[other])?;
+        let both_may = self.store.and(one_may, other_may)?;
+        let [one, other] = [one, other].map(Field::Absent);
+        let (absent, present) = (self.is(other, 1)?, self.is(other, 0)?);
+        let one = self.is(one, 1)?;
+        let alike = self.store.ite(one, absent, present)?;
+        self.store.ite(both_may, alike, Node::TRUE)
     }
 
     /// 1 for packets that a lookup is made for, as it sees them: whole, and of no connected socket.
@@ -290,13 +308,29 @@ impl<'j, 'p> Space<'j, 'p> {
             About::Lookup => Verdict::Reject,
             _ => Verdict::of_absent(&self.joint.tables.sockets[socket]),
         };
-        let moved = self.terminal(self.joint.redirect(socket), mark)?;
+        let moved = self.moved(socket, mark)?;
         let absent = self.terminal(absent, mark)?;
         let there = self.held(socket)?;
         let new = self.store.ite(there, moved, absent)?;
         let is_new = new_flow(&mut self.store)?;
         let stays = self.terminal(Verdict::Allow, mark)?;
         self.store.ite(is_new, new, stays)
+    }
+
+    /// Each kind of flow gets whoever receives that kind.
+    fn moved(&mut self, socket: SocketId, mark: Option<u32>) -> Built {
+        let mut families = [Node::FALSE; 2];
+        for (node, family) in families.iter_mut().zip([Family::V4, Family::V6]) {
+            let mut to = |protocol| {
+                let receiver = self.joint.sockets.receiver(socket, (family, protocol));
+                self.terminal(Verdict::Redirect(receiver), mark)
+            };
+            let (tcp, udp) = (to(IpProtocol::TCP)?, to(IpProtocol::UDP)?);
+            let is_tcp = self.is(Field::Protocol, IpProtocol::TCP.into())?;
+            *node = self.store.ite(is_tcp, tcp, udp)?;
+        }
+        let is_v4 = self.is(Field::Family, 0)?;
+        self.store.ite(is_v4, families[0], families[1])
     }
 
     /// The same at TC, where new flows that come in parts are dropped.
@@ -310,7 +344,7 @@ impl<'j, 'p> Space<'j, 'p> {
     /// Writes go into the queue, or get what an absent socket gives.
     fn fed(&mut self, feed: Feed, mark: Option<u32>) -> Built {
         let absent = Verdict::of_absent(&self.joint.tables.sockets[feed.socket]);
-        let moved = self.terminal(self.joint.feed(feed), mark)?;
+        let moved = self.terminal(Verdict::Feed(self.joint.sockets.feed(feed)), mark)?;
         let absent = self.terminal(absent, mark)?;
         let there = self.held(feed.socket)?;
         self.store.ite(there, moved, absent)
@@ -318,7 +352,7 @@ impl<'j, 'p> Space<'j, 'p> {
 
     /// 1 where the named socket is there for the packet.
     fn held(&mut self, socket: SocketId) -> Built {
-        let first = self.joint.presence[socket];
+        let first = self.joint.sockets.presence[socket];
         let present = self.is(Field::Absent(first), 0)?;
         let may = may_hold(&mut self.store, &self.joint.tables.sockets[socket])?;
         self.store.and(may, present)

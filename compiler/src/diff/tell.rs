@@ -23,7 +23,7 @@ use super::spans::spans;
 use super::topic::Topic;
 use super::weigh::Finding;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
-use crate::event::{self, Decision, Verdict};
+use crate::event::{self, Decision, Header, Verdict};
 use crate::policy::{Direction, Match, RuleId, Socket};
 
 /// Tells of the findings of one list.
@@ -235,7 +235,7 @@ impl Telling<'_, '_, '_> {
             let decision = case.decide(which);
             if !decision
                 .as_ref()
-                .is_none_or(|found| self.confirms(finding, which, found))
+                .is_none_or(|found| self.confirms(finding, which, found, case.header()))
             {
                 return Err(Untold::Bug(format!(
                     "the rules say {decision:?} of {values:?}, the comparison {:?}",
@@ -247,7 +247,7 @@ impl Telling<'_, '_, '_> {
             .ok_or_else(|| Untold::Bug(format!("no words for {values:?}")))
     }
 
-    fn confirms(&self, finding: &Finding, which: Which, found: &Decision) -> bool {
+    fn confirms(&self, finding: &Finding, which: Which, found: &Decision, header: &Header) -> bool {
         let (owner, number) = finding.fates.of(which);
         let Some(outcome) = self.space.outcomes.value(number) else {
             return false;
@@ -261,12 +261,12 @@ impl Telling<'_, '_, '_> {
                 self.list.pairs[place].of(which).map(event::Decider::Rule) == Some(found.decider)
             }
         };
-        by && self.shared(which, found) == outcome
+        by && self.shared(which, found, header) == outcome
     }
 
     /// What a policy decided, with shared ids.
-    fn shared(&self, which: Which, found: &Decision) -> Disposition {
-        let verdict = self.space.joint.verdict(which, found.verdict);
+    fn shared(&self, which: Which, found: &Decision, header: &Header) -> Disposition {
+        let verdict = self.space.joint.verdict(which, found.verdict, header);
         Disposition {
             verdict,
             mark: found.mark,

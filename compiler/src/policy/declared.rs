@@ -137,7 +137,7 @@ pub enum SocketOrigin {
 
 impl SocketOrigin {
     /// As a policy declares it, in short.
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let listen = || {
             let listen = self.listen().unwrap_or_default().iter();
             listen.map(Listen::words).collect::<Vec<_>>().join(", ")

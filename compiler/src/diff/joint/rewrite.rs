@@ -6,24 +6,22 @@ use std::borrow::Cow;
 
 use cranelift_entity::PrimaryMap;
 
+use super::sockets::Sockets;
 use super::{Ids, Version};
 use crate::decide::Lookups;
 use crate::diff::judge::Judge;
 use crate::policy::{
-    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End, SocketId,
+    Action, Addresses, ClassId, Condition, Endpoint, Match, Policy, Shortcut, Side as End,
 };
 
 /// One of the two policies.
 pub(super) fn side<'p>(
     policy: &'p Policy,
     ids: Ids,
-    presence: &PrimaryMap<SocketId, SocketId>,
+    sockets: &Sockets,
     own_classes: PrimaryMap<ClassId, ClassId>,
 ) -> Version<'p> {
-    let rewriting = Rewriting {
-        ids: &ids,
-        presence,
-    };
+    let rewriting = Rewriting { ids: &ids, sockets };
     let matches = policy.rules.values().map(|rule| {
         if names_nothing(&rule.matches) {
             Cow::Borrowed(&rule.matches)
@@ -65,7 +63,7 @@ fn names_nothing(matches: &Match) -> bool {
 
 struct Rewriting<'a> {
     ids: &'a Ids,
-    presence: &'a PrimaryMap<SocketId, SocketId>,
+    sockets: &'a Sockets,
 }
 
 impl Rewriting<'_> {
@@ -134,10 +132,10 @@ impl Rewriting<'_> {
             },
             Condition::Entry { map, socket } => Condition::Entry {
                 map: self.ids.live_maps[*map],
-                socket: self.presence[self.ids.sockets[*socket]],
+                socket: self.sockets.named[self.ids.sockets[*socket]],
             },
             Condition::SockAbsent(socket) => {
-                Condition::SockAbsent(self.presence[self.ids.sockets[*socket]])
+                Condition::SockAbsent(self.sockets.presence[self.ids.sockets[*socket]])
             }
             Condition::Header { .. } | Condition::FirstMatch(_) => condition.clone(),
         }

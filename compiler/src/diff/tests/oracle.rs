@@ -206,14 +206,14 @@ impl Checking<'_, '_> {
                 values.set(Field::FromIn(set), values.get(Field::ToIn(set)));
             }
         }
-        for &socket in self.joint.presence.values() {
+        for &socket in self.joint.sockets.presence.values() {
             values.set(Field::Absent(socket), rng.below(2) as u32);
         }
         for map in tables.live_maps.keys() {
             let number = rng.below(tables.sockets.len() + 1) as u32;
             // A live map names a socket that both policies call the same.
             let first = number.checked_sub(1).map(|index| {
-                self.joint.presence[crate::policy::SocketId::from_u32(index)].as_u32() + 1
+                self.joint.sockets.named[crate::policy::SocketId::from_u32(index)].as_u32() + 1
             });
             values.set(Field::Entry(map), first.unwrap_or(0));
         }
@@ -233,7 +233,7 @@ impl Checking<'_, '_> {
                 mark: None,
             };
         };
-        let verdict = self.joint.verdict(which, decision.verdict);
+        let verdict = self.joint.verdict(which, decision.verdict, case.header());
         Disposition {
             verdict,
             mark: decision.mark,

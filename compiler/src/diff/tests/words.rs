@@ -19,6 +19,93 @@ ssh: allow tcp from @admins to any:22
 web: allow tcp to any:{80, 443}
 ";
 
+/// A slot is for a family and a protocol: an address of another kind changes nothing for those that there were.
+#[test]
+fn a_socket_that_listens_for_more_moves_no_flow_that_it_had() {
+    let old = "default in drop
+        socket web = tcp listen 127.0.0.1:80
+        redirect tcp to 10.0.0.1:80 to sock web";
+    let more = "127.0.0.1:80, udp listen 127.0.0.1:80, tcp listen [::1]:80";
+    let none: [String; 0] = [];
+    assert_eq!(lines(old, &old.replace("127.0.0.1:80", more)), none);
+    // Where a rule is about the other kinds, too, these change and no others.
+    let old = old.replace("10.0.0.1:80", "any:80");
+    let changed = lines(&old, &old.replace("127.0.0.1:80", more));
+    let to = "redirect to sock web (tcp 127.0.0.1:80, udp 127.0.0.1:80, tcp [::1]:80)";
+    let six =
+        format!("reject -> {to}: to [::/0]:80 if sock web present and no socket established | ");
+    assert!(
+        matches!(changed.as_slice(), [one] if one.starts_with(&six)),
+        "{changed:#?}"
+    );
+    // Another address of the same kind is another receiver; whether there is one is one question.
+    let old = old.replace("127.0.0.1:80", more);
+    let moved = lines(
+        &old,
+        &old.replace("tcp listen [::1]:80", "tcp listen [::2]:80"),
+    );
+    assert!(
+        matches!(moved.as_slice(), [one] if one.contains("-> redirect") && one.contains("[::/0]")),
+        "{moved:#?}"
+    );
+}
+
+#[test]
+fn what_is_declared_otherwise_is_said_of_what_it_is_about() {
+    let of = |interfaces: &str, listen: &str| {
+        format!(
+            "interfaces {interfaces}\ndefault in drop\nsocket web = tcp listen {listen}\nredirect tcp to 10.0.0.1:80 to sock web\n"
+        )
+    };
+    let settings =
+        |old: &str, new: &str| between(&of(old, "127.0.0.1:80"), &of(new, "127.0.0.1:80")).settings;
+    let none: [String; 0] = [];
+    assert_eq!(settings("eth0", "eth0"), none);
+    assert_eq!(
+        settings("eth0, lo", "\"eth*\", lo"),
+        [
+            "interfaces: eth* is new: packets of what it covers besides eth0 get the policy's verdicts"
+        ]
+    );
+    assert_eq!(
+        settings("\"eth*\"", "eth0, wan"),
+        [
+            "interfaces: wan is new: its packets get the policy's verdicts",
+            "interfaces: eth* is gone: packets of what it covers besides eth0 are no longer looked at",
+        ]
+    );
+    assert_eq!(
+        settings("eth0", "eth1"),
+        [
+            "interfaces: eth1 is new: its packets get the policy's verdicts",
+            "interfaces: eth0 is gone: its packets are no longer looked at",
+        ]
+    );
+    let both = "127.0.0.1:80, tcp listen [::1]:80";
+    assert_eq!(
+        between(&of("lo", "127.0.0.1:80"), &of("lo", both)).settings,
+        ["socket web: tcp 127.0.0.1:80 -> tcp 127.0.0.1:80, tcp [::1]:80"]
+    );
+}
+
+/// What a live map holds is the machine's; a name there means the socket of both policies.
+#[test]
+fn a_socket_of_a_live_map_that_listens_for_more_is_the_same_name() {
+    let old = "default in drop
+        socket web = tcp listen 127.0.0.1:80
+        live map tenants max 10
+        redirect tcp by @tenants";
+    let new = old.replace("127.0.0.1:80", "127.0.0.1:80, tcp listen [::1]:80");
+    let changed = lines(old, &new);
+    assert!(!changed.is_empty());
+    assert!(
+        changed
+            .iter()
+            .all(|one| one.contains("[::/0]") || one.contains("2001:db8")),
+        "{changed:#?}"
+    );
+}
+
 #[test]
 fn a_wider_rule_shows_what_it_adds() {
     let new = HOST.replace("from @admins to any:22", "to any:22");

@@ -1,0 +1,137 @@
+//! Which sockets of two policies are one, and in what: what a live map calls them, whether they are there, who gets a flow.
+//!
+//! Takes the sockets of both, each declaration once. Not here: what rules do with them.
+
+use cranelift_entity::PrimaryMap;
+
+use crate::policy::{Family, Feed, Listen, Socket, SocketId, SocketOrigin};
+use crate::protocol::IpProtocol;
+
+/// A family, and a protocol that has sockets: what one slot is for.
+type Kind = (Family, IpProtocol);
+
+/// The kinds of flows, in the order of the places of [`Sockets::by_kind`].
+const KINDS: [Kind; 4] = [
+    (Family::V4, IpProtocol::TCP),
+    (Family::V4, IpProtocol::UDP),
+    (Family::V6, IpProtocol::TCP),
+    (Family::V6, IpProtocol::UDP),
+];
+
+/// For each declaration of both policies the first that is the same in something.
+pub(in crate::diff) struct Sockets {
+    /// In its name, by which live maps call it.
+    pub(in crate::diff) named: PrimaryMap<SocketId, SocketId>,
+    /// In name, families and protocols: whether it is there is one question.
+    pub(in crate::diff) presence: PrimaryMap<SocketId, SocketId>,
+    /// In all that says who gets the data that is put into its queues.
+    whole: PrimaryMap<SocketId, SocketId>,
+    /// In who gets the flows of a kind: another address of another family is no other receiver.
+    by_kind: PrimaryMap<SocketId, [SocketId; KINDS.len()]>,
+}
+
+impl Sockets {
+    pub(super) fn new(sockets: &PrimaryMap<SocketId, Socket>) -> Self {
+        let by_kind = KINDS.map(|kind| firsts(sockets, |one, other| alike_for(kind, one, other)));
+        Self {
+            named: firsts(sockets, |one, other| one.name == other.name),
+            presence: firsts(sockets, |one, other| {
+                one.name == other.name && holds_alike(one, other)
+            }),
+            whole: firsts(sockets, same_receiver),
+            by_kind: sockets
+                .keys()
+                .map(|id| by_kind.each_ref().map(|of_kind| of_kind[id]))
+                .collect(),
+        }
+    }
+
+    /// Who gets the flows of a family and protocol that are given to this one; those of protocols without sockets are given
+    /// to none.
+    pub(in crate::diff) fn receiver(&self, socket: SocketId, kind: Kind) -> SocketId {
+        let place = KINDS.iter().position(|one| *one == kind);
+        place.map_or(self.whole[socket], |place| self.by_kind[socket][place])
+    }
+
+    /// The same queue of whoever gets what is put into it.
+    pub(in crate::diff) fn feed(&self, feed: Feed) -> Feed {
+        Feed {
+            socket: self.whole[feed.socket],
+            ..feed
+        }
+    }
+
+    /// The different receivers.
+    pub(super) fn receivers(&self) -> impl Iterator<Item = SocketId> {
+        let firsts = self.whole.iter().filter(|(id, first)| id == *first);
+        firsts.map(|(id, _)| id)
+    }
+
+    /// Pairs of declarations of one name that are different questions, as one holds what the other does not.
+    pub(in crate::diff) fn unlike(&self) -> Vec<(SocketId, SocketId)> {
+        let firsts = || {
+            let all = self.presence.iter();
+            all.filter_map(|(id, first)| (id == *first).then_some(id))
+        };
+        let pairs = firsts().flat_map(|one| firsts().map(move |other| (one, other)));
+        pairs
+            .filter(|(one, other)| one < other && self.named[*one] == self.named[*other])
+            .collect()
+    }
+}
+
+/// For each the first that is the same.
+fn firsts(
+    sockets: &PrimaryMap<SocketId, Socket>,
+    same: impl Fn(&Socket, &Socket) -> bool,
+) -> PrimaryMap<SocketId, SocketId> {
+    let first = |(own, socket)| {
+        let mut all = sockets.iter();
+        let found = all.find(|(_, other)| same(socket, other));
+        found.map_or(own, |(id, _)| id)
+    };
+    sockets.iter().map(first).collect()
+}
+
+pub(super) fn same_receiver(one: &Socket, other: &Socket) -> bool {
+    shared_alike(one, other) && one.origin == other.origin
+}
+
+/// All but where they come from.
+fn shared_alike(one: &Socket, other: &Socket) -> bool {
+    one.name == other.name
+        && one.owner == other.owner
+        && one.members == other.members
+        && one.spread == other.spread
+        && one.pinned == other.pinned
+}
+
+/// Whether both come from the same place for one kind. Addresses of other kinds have slots of their own.
+fn alike_for(kind: Kind, one: &Socket, other: &Socket) -> bool {
+    let origins = match (&one.origin, &other.origin) {
+        (SocketOrigin::Listen(one), SocketOrigin::Listen(other)) => {
+            of(kind, one).eq(of(kind, other))
+        }
+        (
+            SocketOrigin::Process { pid_file, listen },
+            SocketOrigin::Process {
+                pid_file: other_file,
+                listen: other,
+            },
+        ) => pid_file == other_file && of(kind, listen).eq(of(kind, other)),
+        (one, other) => one == other,
+    };
+    shared_alike(one, other) && origins
+}
+
+fn of((family, protocol): Kind, listen: &[Listen]) -> impl Iterator<Item = &Listen> {
+    let of_kind =
+        move |one: &&Listen| one.protocol == protocol && Family::of(one.address) == family;
+    listen.iter().filter(of_kind)
+}
+
+fn holds_alike(one: &Socket, other: &Socket) -> bool {
+    KINDS
+        .into_iter()
+        .all(|(family, number)| one.may_hold(family, number) == other.may_hold(family, number))
+}
