@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use sockc_runtime::lab::Space;
+use sockc_testing::again;
 
 use super::{Folder, SOCKC, bind_kernel, can_run, done, done_in, manual, source};
 
@@ -79,10 +80,10 @@ impl Clean {
             for _ in 0..3 {
                 sender.send_to(b"?", about.local_addr().unwrap()).unwrap();
                 sender.send_to(b"!", other.local_addr().unwrap()).unwrap();
-                other.recv(&mut [0; 1]).unwrap();
+                again(|| other.recv(&mut [0; 1])).unwrap();
             }
             about.set_nonblocking(true).unwrap();
-            match about.recv(&mut [0; 1]) {
+            match again(|| about.recv(&mut [0; 1])) {
                 Ok(_) => true,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => false,
                 Err(error) => panic!("{error}"),
