@@ -5,6 +5,8 @@ use super::{Fault, fault};
 
 /// The table of the manual, line by line.
 const TABLE: &str = "each_command";
+/// What one user made and another uses.
+const OTHER: &str = "what_another_user_made";
 
 pub(super) const FAULTS: &[Fault] = &[
     fault(
@@ -26,13 +28,13 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/state.rs",
         "let ours = owner == 0 || owner == nix::unistd::geteuid().as_raw();",
         "let ours = owner == 0 || (!FAULT && owner == nix::unistd::geteuid().as_raw());",
-        &[(Rights, TABLE)],
+        &[(Rights, OTHER)],
     ),
     fault(
         2183,
         "runtime/src/state.rs",
         "(true, false, _) => Some(Exposed::Owner(owner)),",
         "(true, false, _) => (!FAULT).then_some(Exposed::Owner(owner)),",
-        &[(Rights, "what_another_user_made")],
+        &[(Rights, OTHER)],
     ),
 ];
