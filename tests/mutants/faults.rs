@@ -42,6 +42,7 @@ mod place;
 mod rated;
 mod rates;
 mod reach;
+mod rights;
 mod said;
 mod spared;
 mod standing;
@@ -93,6 +94,8 @@ pub(crate) enum Suite {
     Streams,
     /// Numbers for Prometheus.
     Metrics,
+    /// Commands as another user.
+    Rights,
 }
 
 impl Suite {
@@ -112,6 +115,7 @@ impl Suite {
             Self::Boot => ("sockc", "", Some("boot")),
             Self::Streams => ("sockc", "", Some("streams")),
             Self::Metrics => ("sockc", "", Some("metrics")),
+            Self::Rights => ("sockc", "", Some("rights")),
         }
     }
 
@@ -147,7 +151,8 @@ impl Suite {
             | Self::Kill
             | Self::Boot
             | Self::Streams
-            | Self::Metrics => false,
+            | Self::Metrics
+            | Self::Rights => false,
         }
     }
 }
@@ -184,6 +189,7 @@ pub(crate) fn all() -> Vec<Fault> {
         calls::FAULTS,
         passes::FAULTS,
         reach::FAULTS,
+        rights::FAULTS,
         rated::FAULTS,
         rates::FAULTS,
         around::FAULTS,

@@ -33,7 +33,8 @@ pub(crate) fn message(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Op
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
     header.msg_control = control.0.as_mut_ptr().cast();
-    header.msg_controllen = CONTROL;
+    // C libraries do not agree on the types of these lengths.
+    header.msg_controllen = CONTROL as _;
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     // SAFETY: the header points to buffers of the lengths that it says, which live through the call.
     let got = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
@@ -55,7 +56,8 @@ fn descriptors(header: &libc::msghdr) -> Vec<OwnedFd> {
         while !one.is_null() {
             let about = std::ptr::read_unaligned(one);
             if about.cmsg_level == libc::SOL_SOCKET && about.cmsg_type == libc::SCM_RIGHTS {
-                let bytes = about.cmsg_len - libc::CMSG_LEN(0) as usize;
+                let whole: usize = about.cmsg_len as _;
+                let bytes = whole - libc::CMSG_LEN(0) as usize;
                 let first = libc::CMSG_DATA(one).cast::<RawFd>();
                 for index in 0..bytes / size_of::<RawFd>() {
                     // The kernel has just made each of them for us.

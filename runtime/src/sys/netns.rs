@@ -209,7 +209,8 @@ pub(crate) fn carries_ethernet(name: &str) -> io::Result<bool> {
     let result = unsafe {
         libc::ioctl(
             socket.as_raw_fd(),
-            libc::SIOCGIFHWADDR,
+            // C libraries do not agree on the type of a request.
+            libc::SIOCGIFHWADDR as _,
             std::ptr::from_mut(&mut request),
         )
     };

@@ -87,7 +87,7 @@ pub(crate) fn unread(socket: BorrowedFd<'_>) -> io::Result<u32> {
     asked(socket, libc::FIONREAD)
 }
 
-fn asked(socket: BorrowedFd<'_>, what: libc::c_ulong) -> io::Result<u32> {
+fn asked(socket: BorrowedFd<'_>, what: libc::Ioctl) -> io::Result<u32> {
     let mut count: libc::c_int = 0;
     // SAFETY: both questions are answered by one `int`.
     checked(unsafe { libc::ioctl(socket.as_raw_fd(), what, &raw mut count) })?;

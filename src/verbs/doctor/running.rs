@@ -28,7 +28,7 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
         Err(error @ Error::NoAccess { .. }) => vec![Finding::note(
             CHECK,
             error.told_by_status().to_string(),
-            "what is pinned belongs to root",
+            "what is pinned belongs to another user",
         )],
         Err(error) => {
             let fault = Finding::fault(
