@@ -13,6 +13,7 @@ use std::time::Instant;
 use aya::maps::loaded_maps;
 use aya::programs::loaded_programs;
 use sockc_runtime::lab::{BPFFS, CLIENT, FRONT, Lab, SERVER};
+use sockc_testing::again;
 
 use super::{Folder, root, run};
 
@@ -112,7 +113,7 @@ fn receive(done: &AtomicBool) -> BTreeMap<&'static str, u64> {
     loop {
         let mut some = false;
         for (name, socket) in &sockets {
-            while socket.recv(&mut [0; 8]).is_ok() {
+            while again(|| socket.recv(&mut [0; 8])).is_ok() {
                 *arrived.get_mut(name).unwrap() += 1;
                 some = true;
             }
