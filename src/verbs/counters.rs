@@ -1,6 +1,6 @@
 //! `sockc counters`: what each rule has counted, since it came or since somebody reset it.
 
-mod rates;
+pub(crate) mod rates;
 mod reset;
 mod wanted;
 mod watch;

@@ -47,6 +47,7 @@ mod spared;
 mod standing;
 mod steps;
 mod tested;
+mod topped;
 mod trials;
 mod walk;
 
@@ -201,6 +202,7 @@ pub(crate) fn all() -> Vec<Fault> {
         imported::FAULTS,
         costly::FAULTS,
         trials::FAULTS,
+        topped::FAULTS,
     ];
     parts.concat()
 }
