@@ -18,6 +18,7 @@ mod kills;
 mod refusals;
 mod routes;
 mod scene;
+mod stays;
 mod trace;
 mod trials;
 
