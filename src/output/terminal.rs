@@ -148,10 +148,11 @@ impl Terminal {
         write(&self.paper, &text, Patience::Signal(&self.signals))
     }
 
-    /// Draws a frame. One that nobody takes is given up when a signal comes, which `wait` tells next.
+    /// Draws a frame. One that nobody takes is given up when a signal comes; that, and that the terminal has gone, `wait` tells
+    /// next.
     pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         match self.screen.draw(draw) {
-            Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(error),
+            Err(error) if !is_told_next(&error) => Err(error),
             _ => Ok(()),
         }
     }
@@ -191,8 +192,7 @@ impl Terminal {
             Asked::Anew => {}
         }
         match self.enter() {
-            // Another signal came meanwhile, and is told next.
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Ok(Woken::Anew),
+            Err(error) if is_told_next(&error) => Ok(Woken::Anew),
             entered => entered.map(|()| Woken::Anew),
         }
     }
@@ -356,6 +356,11 @@ fn write(mut file: &File, mut text: &[u8], patience: Patience<'_>) -> io::Result
         }
     }
     Ok(())
+}
+
+/// Whether the next `wait` tells why something was not written: a signal came, or the terminal was hung up.
+fn is_told_next(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::TimedOut || error.raw_os_error() == Some(Errno::EIO as i32)
 }
 
 fn is_for_now(error: &io::Error) -> bool {

@@ -181,8 +181,8 @@ mod tests {
             total: [number, 100],
             direction: "in".to_owned(),
             name: format!("edge.sk:{number} rule \u{1b}[2J\n"),
-            decides: number % 2 == 0,
-            drops: number % 4 == 0,
+            decides: number.is_multiple_of(2),
+            drops: number.is_multiple_of(4),
         };
         Screen {
             time: "2026-11-22 17:41:33 UTC".to_owned(),

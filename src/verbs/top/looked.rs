@@ -10,8 +10,9 @@ use sockc_compiler::policy::Verb;
 use sockc_runtime::{CounterValue, Counts, Error, Options};
 
 use crate::machine::clock::utc;
-use crate::machine::counted::name;
+use crate::machine::counted::{is_left_out, name};
 use crate::machine::{slots, waiting};
+use crate::verbs::counters::LEFT_OUT;
 use crate::verbs::counters::rates::{Look, Rated};
 
 /// Another command is waited for so long: keys are not to wait.
@@ -104,6 +105,11 @@ impl Looker {
                 self.last = screen.clone();
                 Ok(screen)
             }
+            Err(Error::Locked { .. }) if self.last.time.is_empty() => Ok(Screen {
+                notes: vec![BUSY_AT_FIRST.to_owned()],
+                time: now(),
+                ..Screen::default()
+            }),
             Err(Error::Locked { .. }) => Ok(Screen {
                 notes: vec![BUSY.to_owned()],
                 ..self.last.clone()
@@ -129,6 +135,8 @@ impl Looker {
         };
         self.gone = None;
         let trial = counts.waiting.as_ref().map(waiting::line);
+        let mut values = counts.values.iter();
+        let left_out = values.any(|value| is_left_out(&value.counter));
         let (rows, lost) = self.counted(at, generation, counts);
         Ok(Screen {
             time: now(),
@@ -137,7 +145,7 @@ impl Looker {
                 generation,
                 trial,
             }),
-            notes: Vec::new(),
+            notes: left_out.then(|| LEFT_OUT.to_owned()).into_iter().collect(),
             rows,
             lists,
             lost,
@@ -220,6 +228,9 @@ impl Looker {
 
 /// Why what is shown is older than it could be.
 const BUSY: &str = "another command is at work here; this is what was there before it";
+
+/// The same where nothing was seen yet.
+const BUSY_AT_FIRST: &str = "another command is at work here; waiting for it";
 
 fn row(rated: &Rated<'_>) -> Row {
     let counter = &rated.value.counter;
