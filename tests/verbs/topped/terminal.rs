@@ -187,6 +187,22 @@ impl OnTerminal {
             .custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits());
         let mut full = options.open(path).unwrap();
         while full.write(&[b' '; 256]).is_ok() {}
+        // What it draws for a key finds no room.
+        self.key("s");
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_typed_ahead() {
+            assert!(Instant::now() < deadline, "it reads no key");
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Whether a key was not read yet.
+    fn is_typed_ahead(&self) -> bool {
+        let mut count: libc::c_int = 0;
+        // SAFETY: the call writes the number, which lives through it.
+        let asked = unsafe { libc::ioctl(self.far.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+        assert_eq!(asked, 0);
+        count > 0
     }
 
     /// How it ended, while nobody reads.
