@@ -15,6 +15,7 @@ mod plan;
 mod recording;
 pub(crate) mod suggested;
 mod test;
+mod top;
 
 use std::path::PathBuf;
 
@@ -39,6 +40,7 @@ pub(crate) use monitor::Monitor;
 pub(crate) use plan::{Apply, Boot, Guards, Plan, StartFrom, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
+pub(crate) use top::{Sort, Top};
 
 /// Compiles one readable list of firewall and steering rules to BPF and runs it.
 #[derive(Debug, Parser)]
@@ -162,6 +164,9 @@ pub(crate) enum Verb {
     /// Show or hand over the sockets behind the names of the policy in force
     #[command(subcommand, after_help = examples::SOCKET)]
     Socket(SocketVerb),
+    /// Show on the terminal, again and again, what rules count a second, live sets, live maps and sockets, until `q`
+    #[command(after_help = examples::TOP)]
+    Top(Top),
     /// Remove the policy in force
     #[command(after_help = examples::UNLOAD)]
     Unload(Unload),

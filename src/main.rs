@@ -23,7 +23,7 @@ use output::{Manner, Output};
 use verbs::{
     apply, check, compile, completions, confirm, counters, diff, doctor, explain, explain_code,
     fmt, history, import, man, map, metrics, monitor, plan, rollback, set, show, socket, status,
-    test, trial, unload,
+    test, top, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -80,6 +80,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Monitor(arguments) => monitor::run(arguments, output),
         Verb::Socket(verb) => socket::run(verb, output),
         Verb::Set(verb) => set::run(verb, output),
+        Verb::Top(arguments) => top::run(arguments, output),
         Verb::Unload(arguments) => unload::run(arguments, output),
     }
 }

@@ -6,6 +6,7 @@ pub(crate) mod columns;
 pub(crate) mod count;
 mod said;
 mod stream;
+pub(crate) mod terminal;
 pub(crate) mod watch;
 
 use std::collections::BTreeMap;
@@ -346,6 +347,8 @@ pub(crate) fn alone(exit: Exit, error: &str) {
 
 /// What a panic says.
 pub(crate) fn bug(info: &PanicHookInfo<'_>) {
+    // Nobody would see it on a screen that goes away.
+    terminal::give_back();
     let message = info.payload_as_str().unwrap_or("no message");
     let place = info.location().map(ToString::to_string).unwrap_or_default();
     let thread = thread::current();

@@ -24,5 +24,6 @@ pub(crate) mod show;
 pub(crate) mod socket;
 pub(crate) mod status;
 pub(crate) mod test;
+pub(crate) mod top;
 pub(crate) mod trial;
 pub(crate) mod unload;

@@ -34,6 +34,16 @@ pub(crate) fn span(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a time such as `30s` or `5m`".to_owned())
 }
 
+/// How often may be looked, in milliseconds.
+const PACES: RangeInclusive<u64> = 100..=86_400_000;
+
+/// Reads how often something is to be looked at.
+pub(crate) fn pace(text: &str) -> Result<Duration, String> {
+    let time = milliseconds(text).filter(|time| PACES.contains(time));
+    time.map(Duration::from_millis)
+        .ok_or_else(|| "write a time such as `500ms` or `2s`, from 100ms to 24h".to_owned())
+}
+
 fn milliseconds(text: &str) -> Option<u64> {
     let (digits, unit) = TimeUnit::split(text)?;
     let count: u64 = digits.parse().ok()?;
@@ -91,6 +101,15 @@ mod tests {
         }
         for wrong in ["0s", "199ms", "25h", "never", "60", ""] {
             assert!(deadline(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn paces_have_bounds() {
+        assert_eq!(pace("100ms"), Ok(Duration::from_millis(100)));
+        assert_eq!(pace("24h"), Ok(Duration::from_secs(86_400)));
+        for wrong in ["0s", "99ms", "25h", "1", "", "never"] {
+            assert!(pace(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -102,6 +102,13 @@ pub(super) const MONITOR: &str = "Examples:
 
 More: docs/monitor.md, docs/verdicts.md";
 
+pub(super) const TOP: &str = "Examples:
+  sockc top
+  sockc top --netns blue --every 5s
+  sockc top --sort bytes --nonzero
+
+More: docs/top.md";
+
 pub(super) const HISTORY: &str = "Examples:
   sockc history
   sockc history --netns blue --json

@@ -155,6 +155,19 @@ pub(crate) struct End<'a> {
     state: String,
 }
 
+impl End<'_> {
+    /// What it is called, what is there, and how that stands.
+    pub(crate) fn words(&self) -> String {
+        let kind = self.kind.map(|kind| format!(" {kind}"));
+        format!(
+            "{}{}  {}",
+            self.socket,
+            kind.unwrap_or_default(),
+            self.state
+        )
+    }
+}
+
 /// A line for each socket whose queues take data.
 pub(crate) fn tell_ends(states: &[EndState], output: &mut Output) {
     let rows: Vec<_> = ends(states)

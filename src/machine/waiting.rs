@@ -31,6 +31,12 @@ pub(crate) fn words(waiting: &Waiting) -> [String; 2] {
     ]
 }
 
+/// The same in one line, for a screen that is drawn again and again.
+pub(crate) fn line(waiting: &Waiting) -> String {
+    let [left, comes] = [time(waiting.left), back(waiting.fallback)];
+    format!("on trial: {left} left; unless it is confirmed, {comes}")
+}
+
 /// What happens where nobody confirms.
 fn back(fallback: u32) -> String {
     match fallback {

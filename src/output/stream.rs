@@ -14,8 +14,8 @@ const GRACE: u16 = 1_000;
 
 impl Output {
     /// Lines of a result, written as they are taken. What is not taken once `end` can be read ends the printing.
-    pub(crate) fn stream(&mut self, text: &str, end: &impl AsFd) {
-        let mut left = text.as_bytes();
+    pub(crate) fn stream(&mut self, text: &[u8], end: &impl AsFd) {
+        let mut left = text;
         while !left.is_empty() && !self.is_broken() {
             if !has_room(end) {
                 let lines = left.split(|byte| *byte == b'\n').count() - 1;

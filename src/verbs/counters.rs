@@ -1,6 +1,6 @@
 //! `sockc counters`: what each rule has counted, since it came or since somebody reset it.
 
-mod rates;
+pub(crate) mod rates;
 mod reset;
 mod wanted;
 mod watch;
@@ -89,7 +89,7 @@ fn look(place: &Options) -> Result<Vec<CounterValue>, Error> {
 }
 
 /// What stands for the counters of rules that do not count.
-const LEFT_OUT: &str = "this policy was compiled without counters";
+pub(crate) const LEFT_OUT: &str = "this policy was compiled without counters";
 
 /// That numbers are not those since the rules came.
 const RESET: &str =

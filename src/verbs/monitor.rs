@@ -27,6 +27,9 @@ use shown::{Clock, Shown};
 
 /// How many records are written at once.
 const BATCH: usize = 256;
+/// After a few records so long nobody asks for the next ones: at many a second each would wake this, and whoever sent it would spend
+/// that time too. The ring has room for what comes meanwhile at three million a second.
+const NAP: Duration = Duration::from_millis(1);
 /// How long is waited at most until it is looked whether another policy is in force, and whether records were lost: a trial that ends
 /// moves nothing in the folder.
 const TICK: Duration = Duration::from_millis(500);
@@ -73,6 +76,10 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         in_force: None,
         interfaces: BTreeMap::new(),
         shown: 0,
+        taken: 0,
+        text: Vec::new(),
+        followed: Instant::now(),
+        moved: false,
         until: None,
         deadline: arguments
             .time
@@ -118,6 +125,13 @@ struct Monitor<'a> {
     interfaces: BTreeMap<u32, String>,
     /// How many packets were told.
     shown: u64,
+    /// How many records were taken since it was waited last.
+    taken: usize,
+    /// Lines that are to be printed; kept, so that it need not grow again.
+    text: Vec<u8>,
+    /// When it was looked last whether another policy is in force, and whether something moved in the folder since.
+    followed: Instant,
+    moved: bool,
     /// When the command was asked to end, on the clock of records: later ones are not waited for.
     until: Option<u64>,
     deadline: Option<Instant>,
@@ -136,7 +150,8 @@ impl Monitor<'_> {
                 self.until = Some(log_clock());
                 continue;
             }
-            if !self.follow(output)? {
+            let looks = self.moved || self.followed.elapsed() >= TICK;
+            if looks && !self.follow(output)? {
                 return Ok(Exit::Done);
             }
         }
@@ -207,6 +222,7 @@ impl Monitor<'_> {
 
     /// Reads the ring of another policy that came into force; `false` if none is any more.
     fn follow(&mut self, output: &mut Output) -> Result<bool, Stop> {
+        self.followed = Instant::now();
         // What is gone was read since that was seen.
         self.rings.retain(|ring| !ring.gone);
         let now = self.watch.in_force()?;
@@ -268,6 +284,17 @@ impl Monitor<'_> {
             .deadline
             .map(|end| end.saturating_duration_since(Instant::now()));
         let time = left.unwrap_or(TICK).min(TICK);
+        let taken = std::mem::take(&mut self.taken);
+        self.moved = false;
+        // Whoever has much to do does it at once.
+        if (1..BATCH).contains(&taken) {
+            self.poll(time.min(NAP), false, output);
+        }
+        self.poll(time, true, output);
+    }
+
+    /// Waits until something is to be seen, or, if that is wanted, to be read.
+    fn poll(&mut self, time: Duration, rings: bool, output: &mut Output) {
         let stdout = io::stdout();
         let mut all = vec![
             // Nothing but that it cannot be written to any more.
@@ -275,14 +302,17 @@ impl Monitor<'_> {
             PollFd::new(self.end.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
         ];
-        let rings = self.rings.iter();
+        let rings = self.rings.iter().filter(|_| rings);
         all.extend(rings.map(|ring| PollFd::new(ring.reader.as_fd(), PollFlags::POLLIN)));
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         // Interrupted or not, everything is looked at.
         let _ = poll(&mut all, time);
         let gone = PollFlags::POLLERR | PollFlags::POLLHUP | PollFlags::POLLNVAL;
-        let left = all.first().and_then(PollFd::revents);
-        if left.is_some_and(|left| left.intersects(gone)) {
+        let seen = |at: usize| all.get(at).and_then(PollFd::revents);
+        let left = seen(0).is_some_and(|left| left.intersects(gone));
+        let moved = seen(2).is_some_and(|moved| !moved.is_empty());
+        self.moved |= moved;
+        if left {
             output.reader_left();
         }
     }
@@ -301,7 +331,6 @@ impl Monitor<'_> {
                     self.until = Some(log_clock());
                 }
             }
-            self.lost(at, output)?;
         }
         Ok(())
     }
@@ -309,7 +338,8 @@ impl Monitor<'_> {
     /// Tells some records of a ring; whether there may be more.
     fn batch(&mut self, at: usize, output: &mut Output) -> Result<bool, Stop> {
         let clock = Clock::now();
-        let (mut text, mut taken, mut more) = (String::new(), 0, true);
+        let (mut text, mut taken, mut more) = (std::mem::take(&mut self.text), 0, true);
+        text.clear();
         while taken < BATCH && !self.has_enough() {
             let Some(record) = self.rings.get_mut(at).and_then(|ring| ring.reader.take()) else {
                 more = false;
@@ -323,6 +353,8 @@ impl Monitor<'_> {
             }
         }
         output.stream(&text, &self.end);
+        self.text = text;
+        self.taken += taken;
         // While much comes, what is lost stands between the records next to which it was.
         self.lost(at, output)?;
         match output.is_broken() || self.has_enough() {
@@ -341,7 +373,7 @@ impl Monitor<'_> {
         record: &LogRecord,
         clock: Clock,
         json: bool,
-        text: &mut String,
+        text: &mut Vec<u8>,
     ) -> Result<(), Stop> {
         let known = record.interface == 0 || self.interfaces.contains_key(&record.interface);
         if !known {
@@ -421,7 +453,7 @@ impl Monitor<'_> {
             )),
             false => {
                 let line = format!("... {records} lost: they came faster than they were read\n");
-                output.stream(&line, &self.end);
+                output.stream(line.as_bytes(), &self.end);
             }
         }
     }
@@ -440,7 +472,7 @@ impl Monitor<'_> {
 
     fn say(&self, said: &Said, output: &mut Output) {
         let text = serde_json::to_string(said).unwrap_or_default();
-        output.stream(&format!("{text}\n"), &self.end);
+        output.stream(format!("{text}\n").as_bytes(), &self.end);
     }
 }
 

@@ -23,6 +23,7 @@ mod refusals;
 mod returns;
 mod routes;
 mod scene;
+mod stays;
 mod trace;
 mod trials;
 

@@ -17,7 +17,7 @@ use crate::scene::Scene;
 use crate::trace::{Ended, Fate, Which};
 
 /// What the machine refuses with, and what a kernel says that takes less than is asked of it.
-const REFUSALS: [i32; 10] = [
+pub(crate) const REFUSALS: [i32; 10] = [
     ENOMEM, EMFILE, EINTR, EBUSY, EAGAIN, EACCES, EPERM, ENOSPC, EIO, E2BIG,
 ];
 
@@ -143,13 +143,7 @@ impl Campaign<'_> {
         if !own && opens.iter().any(|words| said.contains(words)) {
             return Err("it advises unload".to_owned());
         }
-        let lies = [
-            "compile the policy again",
-            "report it",
-            "bug",
-            "is not as sockc left",
-        ];
-        if lies.iter().any(|words| said.contains(words)) {
+        if LIES.iter().any(|words| said.contains(words)) {
             return Err("what it says is not so".to_owned());
         }
         // A part that cannot be read is said not to be.
@@ -183,6 +177,14 @@ impl Campaign<'_> {
         }
     }
 }
+
+/// What no refusal is a reason to say.
+pub(crate) const LIES: [&str; 4] = [
+    "compile the policy again",
+    "report it",
+    "bug",
+    "is not as sockc left",
+];
 
 /// What an unload that was refused half-way says of the outer namespace, and so of all, whose hooks follow its word.
 const OFF: &str = "no packet meets the policy any more";

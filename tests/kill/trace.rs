@@ -97,6 +97,22 @@ const ON_OPEN: [(c_long, &str); 3] = [
     (libc::SYS_fdatasync, "fdatasync"),
 ];
 
+/// Calls by which a command that stays waits for something, and makes what it waits on.
+const WAITS: [(c_long, &str); 9] = [
+    (libc::SYS_poll, "poll"),
+    (libc::SYS_ppoll, "ppoll"),
+    (libc::SYS_epoll_create1, "epoll_create1"),
+    (libc::SYS_epoll_ctl, "epoll_ctl"),
+    (libc::SYS_epoll_wait, EPOLL_WAIT),
+    (libc::SYS_inotify_init1, "inotify_init1"),
+    (libc::SYS_inotify_add_watch, "inotify_add_watch"),
+    (libc::SYS_setsockopt, "setsockopt"),
+    (libc::SYS_bind, "bind"),
+];
+
+/// What a command that watches waits in.
+pub(crate) const EPOLL_WAIT: &str = "epoll_wait";
+
 /// Where the disk is that such calls are numbered of.
 pub(crate) const DISK: &str = "/var/lib";
 
@@ -109,6 +125,8 @@ pub(crate) enum Which {
     Disk,
     /// Those that change something, and those that look at the state or make threads and sockets.
     All,
+    /// All of these, and those by which a command waits for something, reads what came, and writes what it prints.
+    Stays,
 }
 
 /// What becomes of a call.
@@ -120,6 +138,8 @@ pub(crate) enum Fate {
     Kill,
     /// It is not made, and fails with this number.
     Refuse(c_int),
+    /// The command gets this signal, and the call is made.
+    Signal(c_int),
 }
 
 /// How a command ended.
@@ -287,8 +307,16 @@ impl<F: FnMut(usize, &str) -> Fate> Traced<F> {
         }
     }
 
+    fn signal(&self, signal: c_int) {
+        // SAFETY: numbers only; the child has not been waited for, so the number is still its own.
+        unsafe { libc::kill(self.child, signal) };
+    }
+
     fn enter(&mut self, pid: pid_t, number: u64, arguments: [u64; 6]) {
-        let Some(words) = in_words(pid, self.which, number, arguments) else {
+        let waits = self.which == Which::Stays && !self.calls.is_empty();
+        let words = in_words(pid, self.which, number, arguments)
+            .or_else(|| waits.then(|| waiting(pid, number, arguments)).flatten());
+        let Some(words) = words else {
             return;
         };
         let fate = (self.fate)(self.calls.len(), &words);
@@ -297,15 +325,38 @@ impl<F: FnMut(usize, &str) -> Fate> Traced<F> {
             Fate::Go => {}
             Fate::Kill => {
                 turn_away(pid);
-                // SAFETY: numbers only; the child has not been waited for, so the number is still its own.
-                unsafe { libc::kill(self.child, libc::SIGKILL) };
+                self.signal(libc::SIGKILL);
             }
+            Fate::Signal(signal) => self.signal(signal),
             Fate::Refuse(number) => {
                 turn_away(pid);
                 self.refused.insert(pid, number);
             }
         }
     }
+}
+
+/// A call by which a command waits, reads what came or prints, in words. What it begins with, as every program does, is none.
+fn waiting(pid: pid_t, number: u64, arguments: [u64; 6]) -> Option<String> {
+    let number = c_long::try_from(number).ok()?;
+    if let Some((_, name)) = WAITS.iter().find(|(one, _)| *one == number) {
+        return Some((*name).to_owned());
+    }
+    let name = match number {
+        libc::SYS_read => "read",
+        libc::SYS_write => "write",
+        libc::SYS_mmap if arguments[3] & libc::MAP_SHARED as u64 != 0 => {
+            return Some("mmap".into());
+        }
+        _ => return None,
+    };
+    let file = fs::read_link(format!("/proc/{pid}/fd/{}", arguments[0])).ok()?;
+    let file = file.display().to_string();
+    // What is printed goes to memory.
+    let told = ["anon_inode:", "socket:", "/memfd:"];
+    told.iter()
+        .any(|begin| file.starts_with(begin))
+        .then(|| format!("{name}({file})"))
 }
 
 /// The call becomes one that does not exist.
@@ -332,7 +383,7 @@ fn in_words(pid: pid_t, which: Which, number: u64, arguments: [u64; 6]) -> Optio
         let change = BPF_CHANGES.iter().find(|(one, _)| *one == arguments[0]);
         return match (change, which) {
             (Some((_, name)), _) => Some(format!("bpf({name})")),
-            (None, Which::All) => Some(format!("bpf({})", arguments[0])),
+            (None, Which::All | Which::Stays) => Some(format!("bpf({})", arguments[0])),
             (None, Which::Changes | Which::Disk) => None,
         };
     }

@@ -48,6 +48,7 @@ mod spared;
 mod standing;
 mod steps;
 mod tested;
+mod topped;
 mod trials;
 mod walk;
 
@@ -207,6 +208,7 @@ pub(crate) fn all() -> Vec<Fault> {
         imported::FAULTS,
         costly::FAULTS,
         trials::FAULTS,
+        topped::FAULTS,
     ];
     parts.concat()
 }

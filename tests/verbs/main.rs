@@ -46,6 +46,7 @@ mod running;
 mod servers;
 mod spaces;
 mod told;
+mod topped;
 mod transparent;
 mod trying;
 mod unread;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use sockc_compiler::artifact::Counter;
 
 use crate::blocks::entrance;
+use crate::confirm::{self, Waiting};
 use crate::elsewhere;
 use crate::error::Error;
 use crate::options::Options;
@@ -47,6 +48,8 @@ impl CounterValue {
 /// All that was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
+    /// The name of the policy in force, and its generation; nothing where none is.
+    pub in_force: Option<(String, u32)>,
     /// What the statements of the policy in force counted; empty if nothing is in force.
     pub values: Vec<CounterValue>,
     /// What those without a label counted that an apply took away.
@@ -54,6 +57,8 @@ pub struct Counts {
     /// Whether the policy waits to be confirmed: until then its counters are not those of the one before, which go on with whichever
     /// of both stays.
     pub trial: bool,
+    /// How that trial stands, where it is the policy's own and not that of a block.
+    pub waiting: Option<Waiting>,
 }
 
 /// What the policy in force has counted, and those of its `for netns` blocks; empty if nothing is in force.
@@ -150,7 +155,8 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
     session::enter(options, |session| {
         // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
         let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        let trial = session.state.running_trial()?.is_some();
+        let waiting = confirm::waiting(&session.state)?;
+        let trial = waiting.is_some();
         if halves == Halves::Told && !trial && session.state.generations()?.len() > 1 {
             return Ok(Look::Half);
         }
@@ -160,9 +166,11 @@ fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
         let values = values(&session.state, &record)?;
         Ok(Look::Counted(Box::new(Counted {
             counts: Counts {
+                in_force: Some((record.manifest.policy.clone(), record.generation)),
                 values,
                 departed: totals::gone(&session.state, &record)?.departed(),
                 trial,
+                waiting,
             },
             held: record.netns,
             namespace: Owner::of(&session.namespace),

@@ -1,6 +1,6 @@
 //! A record as a line: for a person, and as JSON.
 
-use std::fmt::Write;
+use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -100,16 +100,16 @@ struct Row<'a> {
 }
 
 impl Shown<'_> {
-    /// Adds the line.
-    pub(super) fn line(&self, json: bool, text: &mut String) {
+    /// Adds the line. Writing to memory does not fail.
+    pub(super) fn line(&self, json: bool, text: &mut Vec<u8>) {
         match json {
-            true => text.push_str(&serde_json::to_string(&self.row()).unwrap_or_default()),
+            true => drop(serde_json::to_writer(&mut *text, &self.row())),
             false => self.words(text),
         }
-        text.push('\n');
+        text.push(b'\n');
     }
 
-    fn words(&self, text: &mut String) {
+    fn words(&self, text: &mut Vec<u8>) {
         let time = self.clock.words(self.record);
         let verdict = match self.counter.audit {
             true => format!("audit {}", self.counter.verdict),
@@ -119,9 +119,8 @@ impl Shown<'_> {
         let interface = self.interface.unwrap_or("-");
         let packet = self.record.words();
         let line = format!("{time}  {verdict:<6}  {rule:<12}  {interface:<6}  {packet}");
-        text.push_str(&harmless(&line));
+        text.extend_from_slice(harmless(&line).as_bytes());
         if let Some(log) = self.counter.log.as_deref().filter(|log| !log.is_empty()) {
-            // Writing to a text does not fail.
             let _ = write!(text, "  \"{}\"", harmless(log));
         }
     }

@@ -1,0 +1,286 @@
+//! A screen: what is in force, what it decides a second, rules in their order, and below them live sets, maps and sockets.
+//!
+//! Takes what was seen and how somebody wants to see it; draws within whatever size there is. Text that others wrote is made
+//! harmless here. Not here: where it comes from.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Modifier, Style};
+use ratatui::widgets::{Paragraph, Row as Line, Table};
+
+use super::looked::{Lists, Row, Screen};
+use super::view::{View, name};
+use crate::output::harmless;
+use crate::verbs::counters::rates::words;
+
+/// The heading of the rules, and how wide each column is; the last one has the rest.
+const COLUMNS: [(&str, Constraint); 6] = [
+    ("packets/s", Constraint::Length(11)),
+    ("bytes/s", Constraint::Length(13)),
+    ("packets", Constraint::Length(11)),
+    ("bytes", Constraint::Length(13)),
+    ("direction", Constraint::Length(9)),
+    ("rule", Constraint::Fill(1)),
+];
+/// So many of each list are shown at most.
+const LISTED: usize = 6;
+/// What keys do.
+const HELP: [&str; 9] = [
+    "q, Esc, Ctrl-C    end",
+    "s                 sort by packets/s, by bytes/s, or as the rules stand",
+    "z                 leave out what has counted nothing, or show it again",
+    "p                 look no more, or go on",
+    "Up, Down          a rule up or down",
+    "Page Up, Down     a page up or down",
+    "Home, End         the first rules, the last ones",
+    "Ctrl-Z            stop, until `fg`",
+    "any other key     back to the rules",
+];
+
+/// Draws it.
+pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, view: &mut View) {
+    let head = heading(screen, view);
+    let lists = lists(&screen.lists);
+    let height = |lines: &[String]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(0));
+    let parts = Layout::vertical([
+        height(&head),
+        Constraint::Min(3),
+        height(&lists),
+        Constraint::Length(1),
+    ]);
+    let [top, rules, below, foot] = parts.areas(frame.area());
+    frame.render_widget(Paragraph::new(head.join("\n")), top);
+    let shown = match view.help {
+        true => {
+            frame.render_widget(Paragraph::new(HELP.join("\n")), rules);
+            String::new()
+        }
+        false => draw_rules(frame, rules, screen, view),
+    };
+    frame.render_widget(Paragraph::new(lists.join("\n")), below);
+    let reversed = Style::new().add_modifier(Modifier::REVERSED);
+    let keys = format!(
+        " q end   s sort: {}   z {}   p {}   ? keys   {shown}",
+        name(view.sort),
+        if view.nonzero { "all" } else { "nonzero" },
+        if view.paused { "go on" } else { "pause" },
+    );
+    frame.render_widget(Paragraph::new(keys).style(reversed), foot);
+}
+
+/// What stands above the rules.
+fn heading(screen: &Screen, view: &View) -> Vec<String> {
+    let paused = if view.paused { "   paused" } else { "" };
+    let mut lines = match &screen.in_force {
+        Some(one) => {
+            let policy = plain(&one.policy);
+            let first = format!(
+                "policy \"{policy}\"   generation {}   {}{paused}",
+                one.generation, screen.time
+            );
+            vec![first, decided(screen)]
+        }
+        None => vec![format!("{}{paused}", screen.time)],
+    };
+    let trial = screen.in_force.iter().flat_map(|one| &one.trial);
+    lines.extend(trial.chain(&screen.notes).map(|note| plain(note)));
+    lines
+}
+
+/// What is decided a second, and what is lost.
+fn decided(screen: &Screen) -> String {
+    let deciding = || screen.rows.iter().filter(|row| row.decides);
+    let stopped = || deciding().filter(|row| row.drops);
+    let [packets, bytes] = [0, 1].map(|which| words(sum(deciding(), which)));
+    let dropped = words(sum(stopped(), 0));
+    let all: u64 = stopped().map(|row| row.total[0]).sum();
+    format!(
+        "decided {packets} packets/s, {bytes} bytes/s   dropped or rejected {dropped} packets/s, {all} in all   log records lost {}",
+        screen.lost
+    )
+}
+
+/// The sum of some rates; nothing where none is known.
+fn sum<'a>(rows: impl Iterator<Item = &'a Row>, which: usize) -> Option<f64> {
+    let rates = rows.filter_map(|row| row.rate).map(|rate| rate[which]);
+    rates.reduce(|one, other| one + other)
+}
+
+/// Draws the rules that there is room for; says which those are.
+fn draw_rules(frame: &mut Frame<'_>, area: Rect, screen: &Screen, view: &mut View) -> String {
+    let rows = view.chosen(&screen.rows);
+    let count = rows.len();
+    // Under the heading.
+    view.page = usize::from(area.height.saturating_sub(1));
+    view.above = view.above.min(count.saturating_sub(view.page));
+    let shown: Vec<_> = rows.into_iter().skip(view.above).take(view.page).collect();
+    let last = view.above + shown.len();
+    let which = match shown.len() {
+        0 => String::new(),
+        _ => format!("{} to {last} of {count}", view.above + 1),
+    };
+    let heading = COLUMNS.map(|(name, _)| name);
+    let heading = Line::new(heading).style(Style::new().add_modifier(Modifier::BOLD));
+    let widths = COLUMNS.map(|(_, width)| width);
+    let table = Table::new(shown.into_iter().map(line), widths).header(heading);
+    frame.render_widget(table, area);
+    which
+}
+
+fn line(row: &Row) -> Line<'static> {
+    let [packets, bytes] = row.total;
+    Line::new([
+        words(row.rate.map(|[packets, _]| packets)),
+        words(row.rate.map(|[_, bytes]| bytes)),
+        packets.to_string(),
+        bytes.to_string(),
+        row.direction.clone(),
+        plain(&row.name),
+    ])
+}
+
+/// The lines of live sets, live maps and sockets.
+fn lists(lists: &Lists) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (what, command, all) in [
+        ("set", "sockc set list", &lists.sets),
+        ("map", "sockc map list", &lists.maps),
+        ("socket", "sockc socket list", &lists.sockets),
+    ] {
+        let shown = all.iter().take(LISTED);
+        lines.extend(shown.map(|one| format!("{what:<7} {}", plain(one))));
+        match all.len().saturating_sub(LISTED) {
+            0 => {}
+            more => lines.push(format!("{what:<7} ... and {more} more: `{command}`")),
+        }
+    }
+    lines
+}
+
+/// A text in one line, without what a terminal would take for a command.
+fn plain(text: &str) -> String {
+    harmless(text).replace(['\n', '\t'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+
+    use super::super::looked::InForce;
+    use super::*;
+    use crate::cli::Sort;
+
+    fn view() -> View {
+        View::new(Sort::Packets, false)
+    }
+
+    fn screen() -> Screen {
+        let row = |number: u64| Row {
+            rate: Some([number as f64, 10.5]),
+            total: [number, 100],
+            direction: "in".to_owned(),
+            name: format!("edge.sk:{number} rule \u{1b}[2J\n"),
+            decides: number.is_multiple_of(2),
+            drops: number.is_multiple_of(4),
+        };
+        Screen {
+            time: "2026-11-22 17:41:33 UTC".to_owned(),
+            in_force: Some(InForce {
+                policy: "edge\u{1b}]0;".to_owned(),
+                generation: 7,
+                trial: Some("on trial: 9.9 s left".to_owned()),
+            }),
+            notes: vec![],
+            rows: (1..=20).map(row).collect(),
+            lists: Lists {
+                sets: (0..8).map(|set| format!("set{set}  1 of 10")).collect(),
+                maps: vec!["tenants  3 of 9".to_owned()],
+                sockets: vec!["proxy tcp4  listening".to_owned()],
+            },
+            lost: 812,
+        }
+    }
+
+    fn drawn(screen: &Screen, view: &mut View, size: (u16, u16)) -> Vec<String> {
+        let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+        terminal.draw(|frame| draw(frame, screen, view)).unwrap();
+        let buffer = terminal.backend().buffer().clone();
+        let lines = buffer.content.chunks(usize::from(size.0));
+        let text = |cells: &[ratatui::buffer::Cell]| {
+            let text: String = cells.iter().map(|cell| cell.symbol()).collect();
+            text.trim_end().to_owned()
+        };
+        lines.map(text).collect()
+    }
+
+    #[test]
+    fn a_screen_has_all_that_is_in_force() {
+        let mut view = view();
+        let lines = drawn(&screen(), &mut view, (140, 22));
+        assert_eq!(
+            lines[0],
+            "policy \"edge\\u{1b}]0;\"   generation 7   2026-11-22 17:41:33 UTC"
+        );
+        // The even ones decide, every other one of these drops.
+        assert_eq!(
+            lines[1],
+            "decided 110.0 packets/s, 105.0 bytes/s   dropped or rejected 60.0 packets/s, 60 in all   log records lost 812"
+        );
+        assert_eq!(lines[2], "on trial: 9.9 s left");
+        assert!(lines[3].starts_with("packets/s   bytes/s"), "{lines:#?}");
+        assert_eq!(view.page, 8);
+        assert!(lines[4].starts_with("20.0"), "{lines:#?}");
+        assert!(lines[4].ends_with("in        edge.sk:20 rule \\u{1b}[2J"));
+        assert!(lines[11].starts_with("13.0"), "{lines:#?}");
+        assert_eq!(lines[17], "set     set5  1 of 10");
+        assert_eq!(lines[18], "set     ... and 2 more: `sockc set list`");
+        assert_eq!(lines[19], "map     tenants  3 of 9");
+        assert_eq!(lines[20], "socket  proxy tcp4  listening");
+        assert_eq!(
+            lines[21],
+            " q end   s sort: packets/s   z nonzero   p pause   ? keys   1 to 8 of 20"
+        );
+    }
+
+    #[test]
+    fn one_scrolls_no_further_than_to_the_last() {
+        let mut view = view();
+        view.above = usize::MAX;
+        let lines = drawn(&screen(), &mut view, (140, 22));
+        assert_eq!(view.above, 12);
+        assert!(lines[11].starts_with("1.0"), "{lines:#?}");
+        assert!(lines[21].ends_with("13 to 20 of 20"), "{lines:#?}");
+    }
+
+    #[test]
+    fn help_stands_in_place_of_the_rules() {
+        let mut view = view();
+        (view.help, view.paused) = (true, true);
+        let lines = drawn(&screen(), &mut view, (140, 30)).join("\n");
+        assert!(
+            lines.contains(HELP[0]) && lines.contains("p go on"),
+            "{lines}"
+        );
+        assert!(
+            lines.contains("UTC   paused") && !lines.contains("edge.sk:20"),
+            "{lines}"
+        );
+    }
+
+    #[test]
+    fn no_size_is_a_panic() {
+        for width in 1..=40 {
+            for height in 1..=20 {
+                drawn(&screen(), &mut view(), (width, height));
+                drawn(&Screen::default(), &mut view(), (width, height));
+            }
+        }
+        let empty = Screen {
+            notes: vec!["no policy is in force".to_owned()],
+            ..Screen::default()
+        };
+        let lines = drawn(&empty, &mut view(), (80, 10));
+        assert_eq!(lines[1], "no policy is in force");
+    }
+}

@@ -1,0 +1,233 @@
+//! Commands that stay, killed before their calls or with calls refused: `monitor`, and `apply --watch` over the coming of an
+//! interface.
+//!
+//! Neither takes anything away that packets are decided by, whatever becomes of it: they meet the policy before, meanwhile and
+//! after; nothing of the command is left that keeps another one out; and the next one does all that this one did not.
+
+use std::process::Command;
+
+use crate::campaign::{Campaign, Seen, all, points};
+use crate::refusals::{LIES, REFUSALS};
+use crate::root;
+use crate::scene::Scene;
+use crate::trace::{EPOLL_WAIT, Ended, Fate, Which};
+
+/// So many records a monitor tells here.
+const RECORDS: usize = 3;
+/// The interface that comes, and how it does.
+const COMES: &str = "w0";
+const ADD: [&str; 8] = ["link", "add", COMES, "type", "veth", "peer", "name", "peer"];
+
+const LOGS: &str = "interfaces lo
+live set banned max 61
+live map tenants max 100
+socket web = tcp listen 127.0.0.1:7001
+default in allow log \"rest\" max 1_000_000/second
+drop udp from @banned to port 5000
+redirect tcp by @tenants
+drop udp to port 1001 log max 1_000_000/second
+";
+
+const WATCHED: &str = "interfaces lo, w*
+live set banned max 61
+live map tenants max 100
+socket web = tcp listen 127.0.0.1:7001
+default in allow
+drop udp from @banned to port 5000
+redirect tcp by @tenants
+drop udp to port 1001
+";
+
+/// What becomes of one call of a command.
+#[derive(Clone, Copy)]
+struct Point {
+    call: usize,
+    /// What it is refused with; nothing where the command is killed before it.
+    number: Option<i32>,
+}
+
+impl Point {
+    fn fate(self, call: usize) -> Fate {
+        match self.number {
+            _ if call != self.call => Fate::Go,
+            Some(number) => Fate::Refuse(number),
+            None => Fate::Kill,
+        }
+    }
+
+    fn name(self, calls: &[String]) -> String {
+        let call = calls.get(self.call).map_or("none", String::as_str);
+        match self.number {
+            Some(number) => {
+                let error = std::io::Error::from_raw_os_error(number);
+                format!("call {}, {call}, refused with {error}", self.call)
+            }
+            None => format!("killed before call {}, {call}", self.call),
+        }
+    }
+}
+
+/// Has a command killed before its calls, and its calls refused; all that is wrong is told together.
+fn campaign(name: &str, calls: usize, mut one: impl FnMut(Point) -> Result<(), String>) {
+    let rounds = if all() { REFUSALS.len() } else { 1 };
+    let mut wrong = Vec::new();
+    let mut taken = 0;
+    for round in 0..=rounds {
+        taken += points(calls, |call| {
+            let number = round
+                .checked_sub(1)
+                .map(|round| REFUSALS[(call + round) % REFUSALS.len()]);
+            wrong.extend(one(Point { call, number }).err());
+        });
+    }
+    println!(
+        "{name}: {taken} points ({calls} calls), {} wrong",
+        wrong.len()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Whether a command ended as it has to; one that was refused something says so, and nothing that is not so.
+fn ended_well(ended: &Ended, point: Point) -> Result<(), String> {
+    let said = &ended.stderr;
+    let as_it_has_to = match (ended.code, point.number) {
+        (None, None) | (Some(0), Some(_)) => true,
+        (Some(3), Some(_)) => said.contains("error: "),
+        _ => false,
+    };
+    match as_it_has_to {
+        false => Err("the code".to_owned()),
+        true if LIES.iter().any(|words| said.contains(words)) => {
+            Err("what it says is not so".to_owned())
+        }
+        true => Ok(()),
+    }
+}
+
+fn wrong(what: &str, ended: &Ended, point: Point) -> String {
+    let at = point.name(&ended.calls);
+    format!(
+        "{at}: {:?} {}{}  WRONG: {what}",
+        ended.code, ended.stdout, ended.stderr
+    )
+}
+
+#[test]
+fn monitor() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    scene.must(&["apply", &scene.file("logs.sk", LOGS)]);
+    let before = Seen::of(&scene);
+    let count = RECORDS.to_string();
+    let arguments = ["monitor", "--count", &count];
+    let monitor = Campaign {
+        name: "monitor",
+        scene: &scene,
+        // Each look at what packets meet makes records.
+        prepare: &|scene| drop(scene.answers()),
+        arguments: &arguments,
+    };
+    let whole = monitor.run(Which::Stays, |_, _| Fate::Go);
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    assert_eq!(whole.stdout.lines().count(), RECORDS, "{}", whole.stdout);
+    let calls = whole.calls.len();
+    campaign(monitor.name, calls, |point| {
+        (monitor.prepare)(&scene);
+        let ended = monitor.run(Which::Stays, |call, _| point.fate(call));
+        let lines = ended.stdout.lines().count();
+        let told = ended_well(&ended, point).and_then(|()| match ended.code {
+            Some(0) if lines != RECORDS => Err(format!("it told {lines} records")),
+            _ => Ok(()),
+        });
+        told.map_err(|what| wrong(&what, &ended, point))?;
+        if Seen::of(&scene) != before {
+            return Err(wrong("what is left", &ended, point));
+        }
+        // Nobody keeps the ring, and what is in it is told.
+        let next = scene.sockc(&arguments);
+        match next.code == Some(0) && next.stdout.lines().count() == RECORDS {
+            true => Ok(()),
+            false => Err(wrong(&format!("the next one: {next:?}"), &ended, point)),
+        }
+    });
+}
+
+fn ip(scene: &Scene, words: &[&str]) -> bool {
+    let run = || Command::new("ip").args(words).output().unwrap();
+    scene.space.run(run).unwrap().status.success()
+}
+
+/// The interface is there, whether it was or not.
+fn with_interface(scene: &Scene) {
+    if !ip(scene, &["link", "show", COMES]) {
+        assert!(ip(scene, &ADD));
+    }
+}
+
+#[test]
+fn apply_watch() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new(false);
+    let path = scene.file("watched.sk", WATCHED);
+    let prepare = |scene: &Scene| {
+        ip(scene, &["link", "del", COMES]);
+        scene.must(&["apply", &path]);
+    };
+    prepare(&scene);
+    let before = Seen::of(&scene);
+    with_interface(&scene);
+    scene.must(&["apply", "--running"]);
+    let wanted = Seen::of(&scene);
+    assert_ne!(before.tree, wanted.tree);
+    let watch = Campaign {
+        name: "apply --watch",
+        scene: &scene,
+        prepare: &prepare,
+        arguments: &["apply", "--running", "--watch"],
+    };
+    prepare(&scene);
+    let whole = watched(&watch, None);
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    assert!(whole.stdout.contains("it holds at"), "{}", whole.stdout);
+    assert_eq!(Seen::of(&scene), wanted);
+    campaign(watch.name, whole.calls.len(), |point| {
+        prepare(&scene);
+        let ended = watched(&watch, Some(point));
+        ended_well(&ended, point).map_err(|what| wrong(&what, &ended, point))?;
+        if scene.answers() != before.answers {
+            return Err(wrong("what packets meet", &ended, point));
+        }
+        with_interface(&scene);
+        let next = scene.sockc(&["apply", "--running"]);
+        if next.code != Some(0) {
+            return Err(wrong(&format!("the next one: {next:?}"), &ended, point));
+        }
+        match Seen::of(&scene) {
+            seen if seen == wanted => Ok(()),
+            seen => Err(wrong(&format!("left {seen:?}"), &ended, point)),
+        }
+    });
+}
+
+/// Runs it until it waits, has the interface come, and has it end where it waits again.
+fn watched(watch: &Campaign<'_>, point: Option<Point>) -> Ended {
+    let mut waits = 0;
+    watch.run(Which::Stays, |call, words| {
+        let fate = point.map_or(Fate::Go, |point| point.fate(call));
+        if words != EPOLL_WAIT || fate != Fate::Go {
+            return fate;
+        }
+        waits += 1;
+        if waits > 1 {
+            return Fate::Signal(libc::SIGTERM);
+        }
+        // What comes ahead of the call is what it tells first.
+        let added = Command::new("ip").args(ADD).status();
+        assert!(added.is_ok_and(|status| status.success()));
+        Fate::Go
+    })
+}
