@@ -90,21 +90,44 @@ fn a_recording_that_cannot_be_written_is_refused() {
         return;
     }
     let (lab, folder, _) = applied("recorded-refused");
-    let none = on_server(&lab, &["monitor", "--pcap-out", "/nowhere/log.pcapng"]);
+    let none = on_server(
+        &lab,
+        &[
+            "monitor",
+            "--for",
+            "1s",
+            "--pcap-out",
+            "/nowhere/log.pcapng",
+        ],
+    );
     assert_eq!(none.code, Some(3), "{}", none.stderr);
     let why = "cannot write /nowhere/log.pcapng";
     assert!(none.stderr.contains(why), "{}", none.stderr);
-    let both = on_server(&lab, &["monitor", "--pcap-out", "-", "--json"]);
+    let both = on_server(
+        &lab,
+        &["monitor", "--for", "1s", "--pcap-out", "-", "--json"],
+    );
     assert_eq!(both.code, Some(64), "{}", both.stderr);
     assert!(both.stderr.contains("standard output"), "{}", both.stderr);
     // A disk that is full ends it, and says where.
-    let full = on_server(&lab, &["monitor", "--pcap-out", "/dev/full"]);
+    let full = on_server(&lab, &["monitor", "--for", "1s", "--pcap-out", "/dev/full"]);
     assert_eq!(full.code, Some(3), "{}", full.stderr);
     let why = "cannot write /dev/full";
     assert!(full.stderr.contains(why), "{}", full.stderr);
     // What is refused for another reason leaves the file that is there.
     let file = folder.file("kept.pcapng", "kept");
-    let rule = on_server(&lab, &["monitor", "--rule", "nobody", "--pcap-out", &file]);
+    let rule = on_server(
+        &lab,
+        &[
+            "monitor",
+            "--for",
+            "1s",
+            "--rule",
+            "nobody",
+            "--pcap-out",
+            &file,
+        ],
+    );
     assert_eq!(rule.code, Some(64), "{}", rule.stderr);
     assert_eq!(fs::read_to_string(&file).unwrap(), "kept");
 }
