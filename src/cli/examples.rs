@@ -99,6 +99,7 @@ pub(super) const MONITOR: &str = "Examples:
   sockc monitor --rule ssh --verdict drop tcp from 203.0.113.0/24 to any:22
   sockc monitor --json --for 30s 'out udp to any:53'
   sockc monitor --count 1 'tcp if tcp flags syn no ack'
+  sockc monitor --pcap-out log.pcapng --for 1m
 
 More: docs/monitor.md, docs/verdicts.md";
 

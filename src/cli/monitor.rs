@@ -1,5 +1,6 @@
 //! The options of `monitor`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -23,6 +24,9 @@ pub(crate) struct Monitor {
     /// End after this time, such as `30s` or `5m`
     #[arg(long = "for", value_name = "TIME", value_parser = span)]
     pub(crate) time: Option<Duration>,
+    /// Write the packets that are shown to this file as well, as pcapng; `-` writes them to standard output, in place of lines
+    #[arg(long = "pcap-out", value_name = "FILE")]
+    pub(crate) pcap_out: Option<PathBuf>,
     /// Only packets of which this holds: what a rule says after its verb, such as `tcp from 203.0.113.0/24 to any:53`
     #[arg(value_name = "FILTER")]
     pub(crate) filter: Vec<String>,

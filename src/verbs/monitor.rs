@@ -2,14 +2,17 @@
 //!
 //! Waits for the ring of the policy in force, and for what comes and goes in its folder: after an apply the ring of the next one is
 //! read too, and the one before until it is gone. Records are told in the order of their rings, each once; how many found
-//! no room is told as the kernel counted it. Not here: what a record says, and what a filter means.
+//! no room is told as the kernel counted it. What is told is recorded, too, where that is asked for. Not here: what a record says,
+//! and what a filter means.
 
 mod filter;
+mod recorded;
 mod shown;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -23,6 +26,7 @@ use crate::machine::{options, refused};
 use crate::output::Output;
 use crate::verbs::counters::names_counter;
 use filter::Filter;
+use recorded::Recorded;
 use shown::{Clock, Shown};
 
 /// How many records are written at once.
@@ -49,6 +53,12 @@ struct Said {
 
 /// Shows them.
 pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
+    if output.is_json() && records_to_stdout(arguments) {
+        output.error(
+            "`--pcap-out -` and `--json` both write to standard output; name a file, as in `--pcap-out log.pcapng`",
+        );
+        return Exit::Usage;
+    }
     let filter = match arguments.filter.is_empty() {
         true => None,
         false => match Filter::read(&arguments.filter.join(" "), output) {
@@ -72,6 +82,7 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         filter,
         end,
         watch,
+        recorded: None,
         rings: Vec::new(),
         in_force: None,
         interfaces: BTreeMap::new(),
@@ -89,6 +100,11 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         Ok(exit) | Err(Stop::Exit(exit)) => exit,
         Err(Stop::Refused(error)) => refused(&error, output),
     }
+}
+
+/// Whether packets are recorded on standard output, in place of lines.
+fn records_to_stdout(arguments: &cli::Monitor) -> bool {
+    arguments.pcap_out.as_deref() == Some(Path::new(recorded::STDOUT))
 }
 
 /// Why it does not go on.
@@ -119,6 +135,8 @@ struct Monitor<'a> {
     filter: Option<Filter>,
     end: OwnedFd,
     watch: LogWatch,
+    /// Where what is told is recorded, if that is asked for.
+    recorded: Option<Recorded>,
     /// Those of the generation in force and of others that are kept, the oldest first.
     rings: Vec<Ring>,
     in_force: Option<(u32, u64)>,
@@ -166,6 +184,12 @@ impl Monitor<'_> {
         }
         let reader = self.watch.open()?;
         self.know(reader.as_ref(), output)?;
+        if let Some(path) = &self.arguments.pcap_out {
+            // Only now: what is refused before leaves a recording that is there as it is.
+            let recorded = Recorded::begin(path, output).map_err(Stop::Exit)?;
+            self.recorded = Some(recorded);
+            self.write(&[], output)?;
+        }
         match reader {
             Some(reader) => {
                 self.in_force = Some(reader.which());
@@ -352,8 +376,9 @@ impl Monitor<'_> {
                 break;
             }
         }
-        output.stream(&text, &self.end);
+        let written = self.write(&text, output);
         self.text = text;
+        written?;
         self.taken += taken;
         // While much comes, what is lost stands between the records next to which it was.
         self.lost(at, output)?;
@@ -361,6 +386,17 @@ impl Monitor<'_> {
             true => Err(Stop::Exit(Exit::Done)),
             false => Ok(more),
         }
+    }
+
+    /// Writes lines, and before them what was recorded of these.
+    fn write(&mut self, text: &[u8], output: &mut Output) -> Result<(), Stop> {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.write(&self.end, output).map_err(Stop::Exit)?;
+        }
+        if !records_to_stdout(self.arguments) {
+            output.stream(text, &self.end);
+        }
+        Ok(())
     }
 
     fn has_enough(&self) -> bool {
@@ -417,6 +453,9 @@ impl Monitor<'_> {
                 clock,
             };
             shown.line(json, text);
+            if let Some(recorded) = &mut self.recorded {
+                recorded.add(&shown);
+            }
         }
         Ok(())
     }
@@ -452,8 +491,11 @@ impl Monitor<'_> {
                 "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
             )),
             false => {
-                let line = format!("... {records} lost: they came faster than they were read\n");
-                output.stream(line.as_bytes(), &self.end);
+                let line = format!("{records} lost: they came faster than they were read");
+                match records_to_stdout(self.arguments) {
+                    true => output.note(line),
+                    false => output.stream(format!("... {line}\n").as_bytes(), &self.end),
+                }
             }
         }
     }

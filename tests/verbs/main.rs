@@ -40,6 +40,7 @@ mod plane;
 mod planning;
 mod reach;
 mod reached;
+mod recorded;
 mod refusing;
 mod replaying;
 mod running;

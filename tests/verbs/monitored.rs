@@ -18,11 +18,11 @@ quiet: count udp to port 12
 ";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
+pub(super) fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
     lab.server.run(|| run(arguments)).unwrap()
 }
 
-fn done(lab: &Lab, arguments: &[&str]) -> Ran {
+pub(super) fn done(lab: &Lab, arguments: &[&str]) -> Ran {
     let ran = on_server(lab, arguments);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
     ran
@@ -37,7 +37,7 @@ fn applied(name: &str) -> (Lab, Folder, String) {
 }
 
 /// Sends datagrams of these ports, one after the other.
-fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
+pub(super) fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
     let sent = lab.client.run(|| {
         let socket = UdpSocket::bind((CLIENT[0], 4000)).unwrap();
         for port in ports {
@@ -49,13 +49,13 @@ fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
 }
 
 /// A monitor that runs.
-struct Running {
+pub(super) struct Running {
     child: Child,
     lines: BufReader<ChildStdout>,
 }
 
 impl Running {
-    fn new(lab: &Lab, arguments: &[&str]) -> Self {
+    pub(super) fn new(lab: &Lab, arguments: &[&str]) -> Self {
         let mut all = vec!["monitor"];
         all.extend(arguments);
         let start = || {
@@ -68,7 +68,7 @@ impl Running {
         Self { child, lines }
     }
 
-    fn line(&mut self) -> String {
+    pub(super) fn line(&mut self) -> String {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         line
@@ -79,14 +79,14 @@ impl Running {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
     }
 
-    fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         // SAFETY: the call takes numbers; the process is ours and was not waited for.
         let sent = unsafe { libc::kill(self.child.id().cast_signed(), signal) };
         assert_eq!(sent, 0);
     }
 
     /// What it printed still, what it said, and how it ended.
-    fn end(mut self) -> Ran {
+    pub(super) fn end(mut self) -> Ran {
         let mut stdout = String::new();
         self.lines.read_to_string(&mut stdout).unwrap();
         let ended = self.child.wait_with_output().unwrap();

@@ -30,7 +30,7 @@ impl Clock {
     }
 
     /// When a record was written, in nanoseconds since 1970.
-    fn day(self, record: &LogRecord) -> u128 {
+    pub(super) fn day(self, record: &LogRecord) -> u128 {
         let (day, clock) = self.now;
         (day + u128::from(record.time)).saturating_sub(u128::from(clock))
     }
@@ -109,12 +109,28 @@ impl Shown<'_> {
         text.push(b'\n');
     }
 
-    fn words(&self, text: &mut Vec<u8>) {
-        let time = self.clock.words(self.record);
-        let verdict = match self.counter.audit {
+    fn verdict(&self) -> String {
+        match self.counter.audit {
             true => format!("audit {}", self.counter.verdict),
             false => self.counter.verdict.clone(),
+        }
+    }
+
+    /// What a recording says of it: the verdict, the rule with its place, and what the rule's `log` says.
+    pub(super) fn comment(&self) -> String {
+        let place = &self.counter.location;
+        let place = match self.counter.label {
+            Some(_) => format!(" ({}:{})", place.file, place.line),
+            None => String::new(),
         };
+        let log = self.counter.log.as_deref().filter(|log| !log.is_empty());
+        let log = log.map_or_else(String::new, |log| format!(" \"{log}\""));
+        format!("{} by {}{place}{log}", self.verdict(), name(self.counter))
+    }
+
+    fn words(&self, text: &mut Vec<u8>) {
+        let time = self.clock.words(self.record);
+        let verdict = self.verdict();
         let rule = name(self.counter);
         let interface = self.interface.unwrap_or("-");
         let packet = self.record.words();

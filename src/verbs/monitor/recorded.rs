@@ -1,0 +1,110 @@
+//! What is told, as a recording: a frame made from what each record says, cut behind its headers.
+//!
+//! Takes what is shown of each packet; writes it to the file, or to standard output. Not here: the form of a recording.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use sockc_compiler::event::Header;
+use sockc_compiler::packet::build::Frame;
+use sockc_compiler::policy::Direction;
+
+use super::shown::Shown;
+use crate::exit::Exit;
+use crate::files::recording::{Recording, RecordingFile, Written};
+use crate::output::Output;
+
+/// The file that stands for standard output.
+pub(super) const STDOUT: &str = "-";
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// A recording that goes on.
+pub(super) struct Recorded {
+    recording: Recording,
+    /// The file; nothing where it is standard output.
+    file: Option<RecordingFile>,
+    /// What kept a packet from being added.
+    failed: Option<io::Error>,
+    /// Whether a malformed packet was told, and whether that was said.
+    malformed: (bool, bool),
+}
+
+impl Recorded {
+    /// Begins one; says why it cannot be written.
+    pub(super) fn begin(path: &Path, output: &mut Output) -> Result<Self, Exit> {
+        let file = match path == Path::new(STDOUT) {
+            true => Ok(None),
+            false => RecordingFile::begin(path).map(Some),
+        };
+        let file = file.map_err(|why| refused(&why, output))?;
+        let recording = Recording::new().map_err(|error| refused(&error.to_string(), output))?;
+        Ok(Self {
+            recording,
+            file,
+            failed: None,
+            malformed: (false, false),
+        })
+    }
+
+    /// Adds a packet.
+    pub(super) fn add(&mut self, shown: &Shown<'_>) {
+        let Some(header) = shown.record.header() else {
+            self.malformed.0 = true;
+            return;
+        };
+        let (frame, length) = frame(header);
+        let direction = shown.record.hook.direction();
+        let comment = format!(
+            "{}; made from what the log tells: {}",
+            shown.comment(),
+            shown.record.words()
+        );
+        let written = Written {
+            interface: shown.interface,
+            time: shown.clock.day(shown.record),
+            frame: &frame,
+            length,
+            leaves: !matches!(direction, Direction::In | Direction::Receive),
+            comment: &comment,
+        };
+        if let Err(error) = self.recording.add(&written) {
+            self.failed.get_or_insert(error);
+        }
+    }
+
+    /// Writes what was added since; says why that cannot be.
+    pub(super) fn write(&mut self, end: &impl AsFd, output: &mut Output) -> Result<(), Exit> {
+        if self.malformed == (true, false) {
+            self.malformed.1 = true;
+            output.note("a log tells nothing of malformed packets but that they came, so the recording has none of them");
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(refused(&error.to_string(), output));
+        }
+        let piece = self.recording.take();
+        match &mut self.file {
+            Some(file) => file.write(&piece).map_err(|why| refused(&why, output)),
+            None => {
+                output.stream_bytes(&piece, end);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The frame of a packet up to the end of its headers, and the length of all of it. What was behind them nobody knows.
+fn frame(header: Header) -> (Vec<u8>, u32) {
+    let built = Frame::new(header);
+    let headers = usize::try_from(built.shortest()).unwrap_or(usize::MAX);
+    let mut bytes = built.bytes();
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    bytes.truncate(headers.saturating_add(ETHERNET));
+    (bytes, length)
+}
+
+fn refused(why: &str, output: &mut Output) -> Exit {
+    output.error(why);
+    Exit::Refused
+}
