@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::joint::{come_alike, taken_alike};
 use crate::glob;
 use crate::policy::{Policy, Socket};
 
@@ -19,52 +20,55 @@ fn interfaces(old: &Policy, new: &Policy) -> Vec<String> {
         |policy: &Policy| -> BTreeSet<String> { policy.interfaces.iter().cloned().collect() };
     let (left, right) = (names(old), names(new));
     let mut found = Vec::new();
-    for (name, besides) in only_in(&right, &left) {
-        found.push(match besides.is_empty() {
-            true => format!("interfaces: {name} is new: its packets get the policy's verdicts"),
-            false => format!(
-                "interfaces: {name} is new: packets of what it covers besides {besides} get the policy's verdicts"
+    for name in only_in(&right, &left) {
+        found.push(match glob::is_pattern(name) {
+            false => format!("interfaces: {name} is new: its packets get the policy's verdicts"),
+            true => format!(
+                "interfaces: {name} is new: packets of what it covers, and nothing did before, get the policy's verdicts"
             ),
         });
     }
-    for (name, besides) in only_in(&left, &right) {
-        found.push(match besides.is_empty() {
-            true => format!("interfaces: {name} is gone: its packets are no longer looked at"),
-            false => format!(
-                "interfaces: {name} is gone: packets of what it covers besides {besides} are no longer looked at"
+    for name in only_in(&left, &right) {
+        found.push(match glob::is_pattern(name) {
+            false => format!("interfaces: {name} is gone: its packets are no longer looked at"),
+            true => format!(
+                "interfaces: {name} is gone: packets of what it covered, and nothing does now, are no longer looked at"
             ),
         });
     }
     found
 }
 
-/// Names of one list that the other does not cover, each with those of the other that it covers.
-fn only_in(one: &BTreeSet<String>, other: &BTreeSet<String>) -> Vec<(String, String)> {
-    let covered = |name: &String| {
-        let mut others = other.iter();
-        others.any(|pattern| pattern == name || covers(pattern, name))
-    };
-    let besides = |name: &String| {
-        let inside = other.iter().filter(|inside| covers(name, inside));
-        inside.cloned().collect::<Vec<_>>().join(", ")
-    };
-    let left = one.iter().filter(|name| !covered(name));
-    left.map(|name| (name.clone(), besides(name))).collect()
+/// Names and patterns of one list that the other surely does not cover.
+fn only_in<'a>(one: &'a BTreeSet<String>, other: &BTreeSet<String>) -> Vec<&'a String> {
+    let covered = |name: &String| other.iter().any(|pattern| covers(pattern, name));
+    one.iter().filter(|name| !covered(name)).collect()
 }
 
-/// Whether a pattern covers a name for sure. Of two patterns that is not known, and both are told.
+/// Whether a pattern surely covers all that a name or another pattern stands for.
 fn covers(pattern: &str, name: &str) -> bool {
-    !glob::is_pattern(name) && glob::matches(pattern, name)
+    let whole = match glob::is_pattern(name) {
+        false => glob::matches(pattern, name),
+        true => pattern
+            .strip_suffix('*')
+            .is_some_and(|prefix| !glob::is_pattern(prefix) && name.starts_with(prefix)),
+    };
+    whole || pattern == name
 }
 
 fn sockets(old: &Policy, new: &Policy) -> Vec<String> {
     let otherwise = |socket: &Socket| {
         let mut before = old.sockets.values();
         let before = before.find(|before| before.name == socket.name)?;
-        (before.origin != socket.origin).then(|| {
-            let [was, is] = [before, socket].map(|one| one.origin.words());
-            format!("socket {}: {was} -> {is}", socket.name)
-        })
+        if come_alike(before, socket) {
+            return None;
+        }
+        let [was, is] = [before, socket].map(|one| one.origin.words());
+        let taken = match taken_alike(before, socket) {
+            true => "; the new one is taken to be there where the old one was",
+            false => "",
+        };
+        Some(format!("socket {}: {was} -> {is}{taken}", socket.name))
     };
     new.sockets.values().filter_map(otherwise).collect()
 }

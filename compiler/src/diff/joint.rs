@@ -15,6 +15,7 @@ use cranelift_entity::{EntityRef, PrimaryMap};
 
 use self::classes::{Classes, TooMany};
 use self::sockets::{Sockets, same_receiver};
+pub(super) use self::sockets::{come_alike, kinds, taken_alike};
 use super::groups;
 use super::judge::Judge;
 use crate::coverage::{Coverage, is_on};
@@ -145,12 +146,6 @@ impl<'p> Joint<'p> {
             Verdict::Feed(feed) => Verdict::Feed(self.sockets.feed(ids.feed(feed))),
             Verdict::Allow | Verdict::Drop | Verdict::Reject => own,
         }
-    }
-
-    /// How many receivers have this name.
-    pub(super) fn receivers_named(&self, name: &str) -> usize {
-        let named = |id: &SocketId| self.tables.sockets[*id].name == name;
-        self.sockets.receivers().filter(named).count()
     }
 
     /// A side's own id of the socket of this name, if it has one.

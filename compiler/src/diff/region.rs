@@ -13,12 +13,13 @@ pub(super) use addresses::{Names, items};
 
 use self::constraint::Constraint;
 use super::draw::Region;
-use super::joint::Which;
+use super::joint::{Which, kinds};
 use super::lists::Pair;
 use super::report::Words;
 use super::space::{Built, Space};
 use super::topic::Topic;
 use crate::diagram::{BudgetExceeded, Node};
+use crate::policy::SocketId;
 
 /// The maximum number of rules that are named one by one as exceptions.
 const MAX_EXCEPT: usize = 3;
@@ -48,8 +49,11 @@ impl Describing<'_, '_, '_> {
         let large = self.space.store.count(packets) > MAX_NODES;
         let mut parts = self.constraints(packets);
         let within = self.all(&parts)?;
+        self.leave_out_what_is_asked_twice(&mut parts, within)?;
+        let base = self.base_beside(&parts)?;
+        let all = self.all_in(base, &parts)?;
         self.shorten(&mut parts, &mut |describing, shorter| {
-            Ok(describing.all(shorter)? == within)
+            Ok(describing.all_in(base, shorter)? == all)
         })?;
         let (within_words, mut except) = write::words(self, &parts);
         let mut words = Words {
@@ -70,9 +74,57 @@ impl Describing<'_, '_, '_> {
         values::constraints(self, packets)
     }
 
+    /// Of two sockets of one name that are there together one is asked about: the one that may hold more, so that what is
+    /// there says as little as it can about families and protocols.
+    fn leave_out_what_is_asked_twice(
+        &mut self,
+        parts: &mut Vec<Constraint>,
+        within: Node,
+    ) -> Result<(), BudgetExceeded> {
+        let joint = self.space.joint;
+        let unlike = joint.sockets.unlike();
+        let mut sockets: Vec<SocketId> = unlike
+            .iter()
+            .flat_map(|(one, other)| [*one, *other])
+            .collect();
+        sockets.sort_by_key(|id| kinds(&joint.tables.sockets[*id]));
+        for socket in sockets {
+            let Some(place) = parts
+                .iter()
+                .position(|part| part.presence() == Some(socket))
+            else {
+                continue;
+            };
+            let left_out = parts.remove(place);
+            if self.all(parts)? != within {
+                parts.insert(place, left_out);
+            }
+        }
+        Ok(())
+    }
+
+    /// 1 for what the topic is about, as far as a reader knows it: of a name with two declarations nobody knows which one says
+    /// what it may hold.
+    fn base_beside(&mut self, parts: &[Constraint]) -> Built {
+        let unlike = self.space.joint.sockets.unlike();
+        let of_two = |socket: SocketId| {
+            let mut both = unlike.iter().flat_map(|(one, other)| [one, other]);
+            both.any(|one| *one == socket)
+        };
+        let asked = parts.iter().any(|part| part.presence().is_some_and(of_two));
+        match asked {
+            true => self.space.base_saying(self.topic, |socket| !of_two(socket)),
+            false => Ok(self.base),
+        }
+    }
+
     /// 1 for everything of the topic for which all of it holds.
     fn all(&mut self, parts: &[Constraint]) -> Built {
-        let mut node = self.base;
+        self.all_in(self.base, parts)
+    }
+
+    fn all_in(&mut self, base: Node, parts: &[Constraint]) -> Built {
+        let mut node = base;
         for part in parts {
             let one = part.draw(self.space, self.topic)?;
             node = self.space.store.and(node, one)?;

@@ -125,9 +125,14 @@ impl<'j, 'p> Space<'j, 'p> {
 
     /// 1 for what a topic is about.
     pub(super) fn base(&mut self, topic: Topic) -> Built {
+        self.base_saying(topic, |_| true)
+    }
+
+    /// The same, in which only of some sockets it is said that they are absent for what they may not hold.
+    pub(super) fn base_saying(&mut self, topic: Topic, of: impl Fn(SocketId) -> bool) -> Built {
         let direction = topic.direction();
         let mut node = possible(&mut self.store, &self.joint.tables, direction)?;
-        let presence = self.presence()?;
+        let presence = self.presence(of)?;
         node = self.store.and(node, presence)?;
         match topic.about {
             About::Lookup => {
@@ -159,11 +164,12 @@ impl<'j, 'p> Space<'j, 'p> {
             .ranges(Field::Interface, &covered, Node::TRUE, Node::FALSE)
     }
 
-    /// 1 where named sockets are absent for what they may not hold.
-    fn presence(&mut self) -> Built {
+    /// 1 where these named sockets are absent for what they may not hold, and those of one name are there together for what
+    /// both may hold.
+    fn presence(&mut self, of: impl Fn(SocketId) -> bool) -> Built {
         let mut node = Node::TRUE;
         for (socket, &first) in &self.joint.sockets.presence {
-            if socket == first {
+            if socket == first && of(socket) {
                 let may = may_hold(&mut self.store, &self.joint.tables.sockets[socket])?;
                 let absent = self.is(Field::Absent(socket), 1)?;
                 let either = self.store.or(may, absent)?;

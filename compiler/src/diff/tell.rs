@@ -24,7 +24,7 @@ use super::topic::Topic;
 use super::weigh::Finding;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
 use crate::event::{self, Decision, Header, Verdict};
-use crate::policy::{Direction, Match, RuleId, Socket};
+use crate::policy::{Direction, Match, RuleId, Socket, SocketId};
 
 /// Tells of the findings of one list.
 pub(super) struct Telling<'a, 'j, 'p> {
@@ -86,8 +86,8 @@ impl Telling<'_, '_, '_> {
         Ok(Change {
             about: finding.topic.about,
             group: self.group(finding.topic),
-            from: self.fate(old),
-            to: self.fate(new),
+            from: self.fate(Which::Old, old, new),
+            to: self.fate(Which::New, new, old),
             was: self.decider(finding, Which::Old),
             will_be: self.decider(finding, Which::New),
             edit: self.edit_of(finding),
@@ -273,17 +273,29 @@ impl Telling<'_, '_, '_> {
         }
     }
 
-    fn fate(&self, (_, number): Decided) -> Fate {
-        let outcome = self.space.outcomes.value(number);
-        let verdict = outcome.map_or(Verdict::Allow, |outcome| outcome.verdict);
+    /// What becomes of it in one of the policies, beside what the other one says.
+    fn fate(&self, which: Which, (_, own): Decided, (_, other): Decided) -> Fate {
+        let [own, other] = [own, other].map(|number| self.space.outcomes.value(number));
+        let verdict = own.map_or(Verdict::Allow, |outcome| outcome.verdict);
         let tables = &self.space.joint.tables;
+        let elsewhere = other.and_then(|outcome| to_socket(outcome.verdict));
         Fate::of(
             verdict,
-            outcome.and_then(|outcome| outcome.mark),
-            |socket| socket_words(self.space.joint, &tables.sockets[socket]),
+            own.and_then(|outcome| outcome.mark),
+            |socket| self.socket_words(which, socket, elsewhere),
             |interface| tables.out_interfaces[interface].clone(),
             |group| tables.groups[group].name.clone(),
         )
+    }
+
+    /// A socket by its name; with where it comes from, if the other policy gives to another of this name.
+    fn socket_words(&self, which: Which, to: SocketId, elsewhere: Option<SocketId>) -> String {
+        let joint = self.space.joint;
+        let name = |id: SocketId| &joint.tables.sockets[id].name;
+        let moves = elsewhere.is_some_and(|other| other != to && name(other) == name(to));
+        let mut declared = joint.side(which).policy.sockets.values();
+        let declared = declared.find(|socket| socket.name == *name(to) && moves);
+        declared.map_or_else(|| joint.tables.sockets[to].words(), Socket::words_in_full)
     }
 
     /// Who decides in one of the policies.
@@ -352,10 +364,15 @@ fn undecided(joint: &Joint<'_>, topic: Topic) -> Words {
     }
 }
 
-/// A socket by its name; with where it comes from, if the other policy has another of this name.
-fn socket_words(joint: &Joint<'_>, socket: &Socket) -> String {
-    match joint.receivers_named(&socket.name) {
-        1 => socket.words(),
-        _ => socket.words_in_full(),
+/// Which named socket it is given to.
+fn to_socket(verdict: Verdict) -> Option<SocketId> {
+    match verdict {
+        Verdict::Redirect(socket) => Some(socket),
+        Verdict::Feed(feed) => Some(feed.socket),
+        Verdict::Allow
+        | Verdict::Drop
+        | Verdict::Reject
+        | Verdict::Forward(_)
+        | Verdict::Shortcut(_) => None,
     }
 }

@@ -146,7 +146,11 @@ impl SocketOrigin {
             Self::Listen(_) => listen(),
             Self::Process { pid_file, .. } => format!("process \"{pid_file}\" {}", listen()),
             Self::Registered => "registered".into(),
-            Self::Systemd { unit, .. } => format!("systemd \"{unit}\""),
+            Self::Systemd { unit, name } => {
+                let name = name.as_ref();
+                let name = name.map_or_else(String::new, |name| format!(" name \"{name}\""));
+                format!("systemd \"{unit}\"{name}")
+            }
         }
     }
 

@@ -61,12 +61,6 @@ impl Sockets {
         }
     }
 
-    /// The different receivers.
-    pub(super) fn receivers(&self) -> impl Iterator<Item = SocketId> {
-        let firsts = self.whole.iter().filter(|(id, first)| id == *first);
-        firsts.map(|(id, _)| id)
-    }
-
     /// Pairs of declarations of one name that are different questions, as one holds what the other does not.
     pub(in crate::diff) fn unlike(&self) -> Vec<(SocketId, SocketId)> {
         let firsts = || {
@@ -108,7 +102,11 @@ fn shared_alike(one: &Socket, other: &Socket) -> bool {
 
 /// Whether both come from the same place for one kind. Addresses of other kinds have slots of their own.
 fn alike_for(kind: Kind, one: &Socket, other: &Socket) -> bool {
-    let origins = match (&one.origin, &other.origin) {
+    shared_alike(one, other) && origins_alike(kind, one, other)
+}
+
+fn origins_alike(kind: Kind, one: &Socket, other: &Socket) -> bool {
+    match (&one.origin, &other.origin) {
         (SocketOrigin::Listen(one), SocketOrigin::Listen(other)) => {
             of(kind, one).eq(of(kind, other))
         }
@@ -120,8 +118,7 @@ fn alike_for(kind: Kind, one: &Socket, other: &Socket) -> bool {
             },
         ) => pid_file == other_file && of(kind, listen).eq(of(kind, other)),
         (one, other) => one == other,
-    };
-    shared_alike(one, other) && origins
+    }
 }
 
 fn of((family, protocol): Kind, listen: &[Listen]) -> impl Iterator<Item = &Listen> {
@@ -134,4 +131,26 @@ fn holds_alike(one: &Socket, other: &Socket) -> bool {
     KINDS
         .into_iter()
         .all(|(family, number)| one.may_hold(family, number) == other.may_hold(family, number))
+}
+
+/// How many families and protocols it may hold a socket for.
+pub(in crate::diff) fn kinds(socket: &Socket) -> usize {
+    let held = KINDS.into_iter();
+    held.filter(|(family, number)| socket.may_hold(*family, *number))
+        .count()
+}
+
+/// Whether both come from the same place for every kind, in whatever order that is declared.
+pub(in crate::diff) fn come_alike(one: &Socket, other: &Socket) -> bool {
+    KINDS
+        .into_iter()
+        .all(|kind| origins_alike(kind, one, other))
+}
+
+/// Whether there is a kind that both may hold, from different places: that is taken to be one question all the same.
+pub(in crate::diff) fn taken_alike(one: &Socket, other: &Socket) -> bool {
+    KINDS.into_iter().any(|kind @ (family, number)| {
+        let both = one.may_hold(family, number) && other.may_hold(family, number);
+        both && !origins_alike(kind, one, other)
+    })
 }

@@ -4,7 +4,7 @@ use super::super::space::{Built, Space};
 use super::super::topic::Topic;
 use crate::field::Field;
 use crate::policy::{
-    AddressSet, ClassId, Condition, Endpoint, Match, ProtocolMatch, RuleId, SetId, Side,
+    AddressSet, ClassId, Condition, Endpoint, Match, ProtocolMatch, RuleId, SetId, Side, SocketId,
 };
 use crate::ranges::RangeSet;
 
@@ -35,6 +35,21 @@ pub(super) enum Constraint {
 }
 
 impl Constraint {
+    /// The named socket of which it says that it is there, or that it is not.
+    pub(super) fn presence(&self) -> Option<SocketId> {
+        let Self::Condition(condition) = self else {
+            return None;
+        };
+        match condition {
+            Condition::SockAbsent(socket) => Some(*socket),
+            Condition::No(inner) => match **inner {
+                Condition::SockAbsent(socket) => Some(socket),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     /// 1 where it holds.
     pub(super) fn draw(&self, space: &mut Space<'_, '_>, topic: Topic) -> Built {
         if let Self::Rate(rule, conforms) = self {

@@ -209,6 +209,9 @@ impl Checking<'_, '_> {
         for &socket in self.joint.sockets.presence.values() {
             values.set(Field::Absent(socket), rng.below(2) as u32);
         }
+        for (one, other) in self.joint.sockets.unlike() {
+            values.set(Field::Absent(other), values.get(Field::Absent(one)));
+        }
         for map in tables.live_maps.keys() {
             let number = rng.below(tables.sockets.len() + 1) as u32;
             // A live map names a socket that both policies call the same.
@@ -257,12 +260,31 @@ pub(super) fn edited(text: &str, rng: &mut Rng) -> Option<Policy> {
             }
         }
     }
-    let text: String = lines.iter().fold(String::new(), |mut all, line| {
+    let mut text: String = lines.iter().fold(String::new(), |mut all, line| {
         let _ = writeln!(all, "{line}");
         all
     });
+    if rng.one_in(2) {
+        let (from, to) = rng.one_of(&ELSEWHERE);
+        text = text.replace(from, to);
+    }
     resolved(&text)
 }
+
+/// Sockets of random policies, declared otherwise: of another kind more or less, at another address, from anywhere.
+const ELSEWHERE: [(&str, &str); 5] = [
+    (
+        "tcp listen 127.0.0.1:1235,",
+        "tcp listen 127.0.0.1:1235, tcp listen [::1]:1235,",
+    ),
+    ("0.0.0.0:1236", "0.0.0.0:1236, udp listen [::]:1236"),
+    ("udp listen 127.0.0.1:1234, ", ""),
+    ("tcp listen 127.0.0.1:1235", "tcp listen 127.0.0.1:1239"),
+    (
+        "tcp listen 127.0.0.1:1235, udp listen [::1]:1235",
+        "registered",
+    ),
+];
 
 pub(super) fn resolved(text: &str) -> Option<Policy> {
     let mut sources = sockc_grammar::source::SourceMap::default();

@@ -31,11 +31,9 @@ fn a_socket_that_listens_for_more_moves_no_flow_that_it_had() {
     // Where a rule is about the other kinds, too, these change and no others.
     let old = old.replace("10.0.0.1:80", "any:80");
     let changed = lines(&old, &old.replace("127.0.0.1:80", more));
-    let to = "redirect to sock web (tcp 127.0.0.1:80, udp 127.0.0.1:80, tcp [::1]:80)";
-    let six =
-        format!("reject -> {to}: to [::/0]:80 if sock web present and no socket established | ");
+    let six = "reject -> redirect to sock web: tcp to [::/0]:80 if sock web present and no socket established | ";
     assert!(
-        matches!(changed.as_slice(), [one] if one.starts_with(&six)),
+        matches!(changed.as_slice(), [one] if one.starts_with(six)),
         "{changed:#?}"
     );
     // Another address of the same kind is another receiver; whether there is one is one question.
@@ -64,14 +62,20 @@ fn what_is_declared_otherwise_is_said_of_what_it_is_about() {
     assert_eq!(
         settings("eth0, lo", "\"eth*\", lo"),
         [
-            "interfaces: eth* is new: packets of what it covers besides eth0 get the policy's verdicts"
+            "interfaces: eth* is new: packets of what it covers, and nothing did before, get the policy's verdicts"
         ]
     );
     assert_eq!(
         settings("\"eth*\"", "eth0, wan"),
         [
             "interfaces: wan is new: its packets get the policy's verdicts",
-            "interfaces: eth* is gone: packets of what it covers besides eth0 are no longer looked at",
+            "interfaces: eth* is gone: packets of what it covered, and nothing does now, are no longer looked at",
+        ]
+    );
+    assert_eq!(
+        settings("\"eth*\"", "\"e*\""),
+        [
+            "interfaces: e* is new: packets of what it covers, and nothing did before, get the policy's verdicts"
         ]
     );
     assert_eq!(
@@ -85,6 +89,50 @@ fn what_is_declared_otherwise_is_said_of_what_it_is_about() {
     assert_eq!(
         between(&of("lo", "127.0.0.1:80"), &of("lo", both)).settings,
         ["socket web: tcp 127.0.0.1:80 -> tcp 127.0.0.1:80, tcp [::1]:80"]
+    );
+    // Another order is no other socket; another address is taken to be there as the one before was.
+    let turned = "[::1]:80, tcp listen 127.0.0.1:80";
+    assert_eq!(between(&of("lo", both), &of("lo", turned)).settings, none);
+    assert_eq!(
+        between(&of("lo", "127.0.0.1:80"), &of("lo", "127.0.0.1:99")).settings,
+        [
+            "socket web: tcp 127.0.0.1:80 -> tcp 127.0.0.1:99; the new one is taken to be there where the old one was"
+        ]
+    );
+}
+
+/// Words of a region are about no packets that are not in it, whichever declaration of a name a reader thinks of.
+#[test]
+fn a_name_with_two_declarations_leaves_out_no_family_and_no_protocol() {
+    let old = "default in drop
+        socket web = tcp listen 127.0.0.1:80
+        redirect tcp to 10.0.0.1:80 to sock web
+        allow tcp to any:81";
+    let new = old.replace("127.0.0.1:80", "127.0.0.1:80, tcp listen [::1]:80");
+    let changed = lines(
+        old,
+        &new.replace("allow tcp to any:81", "redirect tcp to any:81 to sock web"),
+    );
+    assert!(
+        changed
+            .iter()
+            .all(|one| one.contains(": tcp to 0.0.0.0/0:81")
+                || one.contains(": tcp to [::/0]:81")
+                || one.contains("sock web absent")),
+        "{changed:#?}"
+    );
+    assert!(
+        changed
+            .iter()
+            .any(|one| one.contains("allow -> redirect to sock web: ")),
+        "{changed:#?}"
+    );
+    let changed = lines(old, &old.replace("tcp listen 127.0.0.1:80", "registered"));
+    assert!(
+        changed
+            .iter()
+            .all(|one| one.contains(": tcp to 10.0.0.1:80 ")),
+        "{changed:#?}"
     );
 }
 
