@@ -7,9 +7,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
@@ -107,6 +110,14 @@ impl Recording {
     }
 }
 
+/// A pipe may be full for as long as its reader likes; of standard output alone that is watched.
+fn of_pipe(path: &Path) -> String {
+    format!(
+        "cannot write {}: it is a pipe; write `-` and connect standard output with it",
+        path.display()
+    )
+}
+
 fn plain(error: PcapError) -> io::Error {
     match error {
         PcapError::IoError(error) => error,
@@ -125,7 +136,22 @@ pub(crate) struct RecordingFile {
 impl RecordingFile {
     /// Begins a file anew; says why it cannot be written.
     pub(crate) fn begin(path: &Path) -> Result<Self, String> {
-        let file = File::create(path).map_err(|error| unwritten(path, &error))?;
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true);
+        // Of a pipe that nobody reads this says so; without it the opening would wait, and hear no signal.
+        options.custom_flags(OFlag::O_NONBLOCK.bits());
+        let file = options.open(path);
+        let file =
+            file.map_err(
+                |error| match error.raw_os_error() == Some(Errno::ENXIO as i32) {
+                    true => of_pipe(path),
+                    false => unwritten(path, &error),
+                },
+            )?;
+        let kind = file.metadata().map_err(|error| unwritten(path, &error))?;
+        if kind.file_type().is_fifo() {
+            return Err(of_pipe(path));
+        }
         Ok(Self {
             file,
             path: path.to_owned(),

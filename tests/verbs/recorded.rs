@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
 
 use super::monitored::{Running, done, on_server, send};
@@ -114,6 +116,32 @@ fn a_recording_that_cannot_be_written_is_refused() {
     assert_eq!(full.code, Some(3), "{}", full.stderr);
     let why = "cannot write /dev/full";
     assert!(full.stderr.contains(why), "{}", full.stderr);
+    // A pipe is, before it is waited for: without a reader and with one.
+    let pipe = folder.0.join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let arguments = [
+        "monitor",
+        "--for",
+        "1s",
+        "--pcap-out",
+        pipe.to_str().unwrap(),
+    ];
+    let unread = on_server(&lab, &arguments);
+    let reader = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(&pipe)
+        .unwrap();
+    let read = on_server(&lab, &arguments);
+    drop(reader);
+    for ran in [unread, read] {
+        assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("it is a pipe; write `-`"),
+            "{}",
+            ran.stderr
+        );
+    }
     // What is refused for another reason leaves the file that is there.
     let file = folder.file("kept.pcapng", "kept");
     let rule = on_server(

@@ -63,7 +63,7 @@ fn sockets(old: &Policy, new: &Policy) -> Vec<String> {
         if come_alike(before, socket) {
             return None;
         }
-        let [was, is] = [before, socket].map(|one| one.origin.words());
+        let [was, is] = [before, socket].map(Socket::whence);
         let taken = match taken_alike(before, socket) {
             true => "; the new one is taken to be there where the old one was",
             false => "",

@@ -55,13 +55,13 @@ impl Socket {
             true => ", if absent drop",
             false => "",
         };
+        format!("{} ({}{absent})", self.words(), self.whence())
+    }
+
+    /// Where it comes from and who shares it, as a declaration says it.
+    pub(crate) fn whence(&self) -> String {
         let owner = self.owner.as_ref().map_or_else(String::new, Owner::words);
-        let shared = self.sharing();
-        format!(
-            "{} ({}{owner}{shared}{absent})",
-            self.words(),
-            self.origin.words()
-        )
+        format!("{}{owner}{}", self.origin.words(), self.sharing())
     }
 
     /// ` members 8 spread by source pinned`, as a declaration says it; nothing where it says none of that.
@@ -137,7 +137,7 @@ pub enum SocketOrigin {
 
 impl SocketOrigin {
     /// As a policy declares it, in short.
-    pub(crate) fn words(&self) -> String {
+    fn words(&self) -> String {
         let listen = || {
             let listen = self.listen().unwrap_or_default().iter();
             listen.map(Listen::words).collect::<Vec<_>>().join(", ")

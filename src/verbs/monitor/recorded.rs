@@ -54,8 +54,8 @@ impl Recorded {
             self.malformed.0 = true;
             return;
         };
-        let (frame, length) = frame(header);
         let direction = shown.record.hook.direction();
+        let (frame, length) = frame(header, direction);
         let comment = format!(
             "{}; made from what the log tells: {}",
             shown.comment(),
@@ -95,7 +95,12 @@ impl Recorded {
 }
 
 /// The frame of a packet up to the end of its headers, and the length of all of it. What was behind them nobody knows.
-fn frame(header: Header) -> (Vec<u8>, u32) {
+fn frame(mut header: Header, direction: Direction) -> (Vec<u8>, u32) {
+    if direction.of_processes() {
+        // Of what processes do the length is that of what is written.
+        let headers = Frame::new(header.clone()).shortest();
+        header.length = header.length.saturating_add(headers);
+    }
     let built = Frame::new(header);
     let headers = usize::try_from(built.shortest()).unwrap_or(usize::MAX);
     let mut bytes = built.bytes();
@@ -107,4 +112,32 @@ fn frame(header: Header) -> (Vec<u8>, u32) {
 fn refused(why: &str, output: &mut Output) -> Exit {
     output.error(why);
     Exit::Refused
+}
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::event::Transport;
+    use sockc_compiler::protocol::IpProtocol;
+
+    use super::*;
+
+    /// The length of the whole frame, and what its IPv4 header says of the packet.
+    fn lengths(direction: Direction, length: u32) -> (u32, u16) {
+        let header = Header {
+            protocol: IpProtocol::UDP,
+            transport: Transport::Ports { from: 1, to: 2 },
+            length,
+            ..Header::PLAIN
+        };
+        let (bytes, whole) = frame(header, direction);
+        (whole, u16::from_be_bytes([bytes[16], bytes[17]]))
+    }
+
+    #[test]
+    fn what_is_written_stands_behind_headers() {
+        assert_eq!(lengths(Direction::In, 39), (14 + 39, 39));
+        assert_eq!(lengths(Direction::Send, 11), (14 + 28 + 11, 39));
+        // Of a call no length is known.
+        assert_eq!(lengths(Direction::Connect, 0), (14 + 28, 28));
+    }
 }

@@ -64,7 +64,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1368,
-        "compiler/src/diff/joint.rs",
+        "compiler/src/diff/joint/sockets.rs",
         "one.members == other.members",
         "(FAULT || one.members == other.members)",
         &[(Verbs, "members::places::what_changes")],

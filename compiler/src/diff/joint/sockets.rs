@@ -140,11 +140,9 @@ pub(in crate::diff) fn kinds(socket: &Socket) -> usize {
         .count()
 }
 
-/// Whether both come from the same place for every kind, in whatever order that is declared.
+/// Whether both are the same sockets of every kind, in whatever order that is declared.
 pub(in crate::diff) fn come_alike(one: &Socket, other: &Socket) -> bool {
-    KINDS
-        .into_iter()
-        .all(|kind| origins_alike(kind, one, other))
+    KINDS.into_iter().all(|kind| alike_for(kind, one, other))
 }
 
 /// Whether there is a kind that both may hold, from different places: that is taken to be one question all the same.
