@@ -286,3 +286,49 @@ fn now() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     utc(now.map_or(0, |now| now.as_secs()))
 }
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::artifact::Counter;
+    use sockc_compiler::location::Location;
+
+    use super::*;
+
+    fn counts(packets: u64, reset: u64) -> Counts {
+        let counter = |kind| Counter {
+            kind,
+            label: None,
+            location: Location::new("edge.sk", 1, "drop udp"),
+            direction: "in".to_owned(),
+            verdict: "drop".to_owned(),
+            audit: false,
+            log: None,
+            counted: true,
+        };
+        let value = |kind| CounterValue {
+            netns: None,
+            entered: None,
+            counter: counter(kind),
+            packets,
+            bytes: 60 * packets,
+            reset: [reset, 60 * reset],
+        };
+        Counts {
+            values: vec![value(CounterKind::Rule), value(CounterKind::Lost)],
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn rates_are_of_one_generation_and_totals_since_a_reset() {
+        let mut looker = Looker::new(Options::default());
+        let begin = Instant::now();
+        let at = |second| begin + Duration::from_secs(second);
+        for (second, generation, has_rate) in [(0, 2, false), (1, 2, true), (2, 1, false)] {
+            let (rows, lost) = looker.counted(at(second), generation, counts(10 + second, 4));
+            assert_eq!(rows[0].rate.is_some(), has_rate, "{second}");
+            assert_eq!((rows[0].total[0], lost), (6 + second, 6 + second));
+            assert!(rows[0].decides && rows[0].drops);
+        }
+    }
+}
