@@ -105,11 +105,21 @@ fn has_bytes(counter: &Counter) -> bool {
     counter.direction != "connect"
 }
 
+/// Whether packets are counted, and not calls, data or lookups of a socket.
+pub(crate) fn counts_packets(value: &CounterValue) -> bool {
+    let of_packets = [Direction::In, Direction::Out];
+    let mut words = of_packets.iter().map(|direction| direction.word());
+    words.any(|word| word == value.counter.direction) && bytes(value) != NONE
+}
+
+/// What stands for bytes where there are none.
+const NONE: &str = "-";
+
 /// The bytes; calls and lookups of a socket have none, for no packet is at hand.
-fn bytes(value: &CounterValue) -> String {
+pub(crate) fn bytes(value: &CounterValue) -> String {
     match (value.packets, value.bytes) {
-        _ if !has_bytes(&value.counter) => "-".to_owned(),
-        (1.., 0) => "-".to_owned(),
+        _ if !has_bytes(&value.counter) => NONE.to_owned(),
+        (1.., 0) => NONE.to_owned(),
         (_, bytes) => bytes.to_string(),
     }
 }
@@ -187,6 +197,15 @@ mod tests {
                 (rows(&calls)[0].bytes, rows(&calls)[0].audit),
                 (None, false)
             );
+        }
+        for (value, is) in [
+            (value("in", 3, 60), true),
+            (value("out", 0, 0), true),
+            (value("in", 3, 0), false),
+            (value("send", 3, 60), false),
+            (value("connect", 3, 0), false),
+        ] {
+            assert_eq!(counts_packets(&value), is);
         }
         let audited = [value("in", 0, 0)];
         assert_eq!(

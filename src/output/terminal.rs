@@ -1,7 +1,8 @@
 //! A terminal that a command has for itself: drawn on, waited on for keys and signals, and given back as it was.
 //!
 //! Takes frames; gives the bytes of keys, and what signals ask for. Nothing here waits without an end: what is typed is read
-//! where poll(2) says that it is there, and a frame that the terminal does not take is given up when a signal comes. Not
+//! where poll(2) says that it is there, and a frame that the terminal does not take is given up when a signal comes or something
+//! is typed. In the background the terminal is somebody else's: nothing is drawn, read or set until it is this one's again. Not
 //! here: what keys mean, and what is drawn.
 
 use std::fs::{File, OpenOptions};
@@ -14,9 +15,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal, raise};
+use nix::sys::signal::{SigSet, Signal, kill, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::read;
+use nix::unistd::{Pid, getpgrp, read, tcgetpgrp};
 use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::{Hide, MoveTo, Show};
 use ratatui::crossterm::queue;
@@ -32,6 +33,8 @@ static TAKEN: Mutex<Option<Termios>> = Mutex::new(None);
 
 /// How long a terminal that is given back may take nothing.
 const GRACE: Duration = Duration::from_secs(1);
+/// In the background it is looked so often whether this command has the terminal again: not all shells tell it by a signal.
+const BEHIND: Duration = Duration::from_millis(100);
 /// So much is written at once at most.
 const PIECE: usize = 4096;
 /// The size of a terminal that does not know its own, as a serial line.
@@ -84,6 +87,8 @@ impl Signals {
         let mut set = SigSet::empty();
         SIGNALS.iter().for_each(|(signal, _)| set.add(*signal));
         set.thread_block()?;
+        // Where it is blocked, a command that lost the terminal between two calls is not stopped in the second one (tty_check_change).
+        SigSet::from(Signal::SIGTTOU).thread_block()?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         Ok(Self(Arc::new(SignalFd::with_flags(&set, flags)?)))
     }
@@ -102,6 +107,16 @@ impl Signals {
         }
         Ok(found)
     }
+
+    /// Waits for one, at most so long.
+    fn wait(&self, at_most: Duration) -> io::Result<()> {
+        let mut wait = [PollFd::new(self.0.as_fd(), PollFlags::POLLIN)];
+        let time = PollTimeout::try_from(at_most).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wait, time) {
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// The terminal of standard input and standard output.
@@ -109,20 +124,23 @@ pub(crate) struct Terminal {
     signals: Signals,
     paper: Arc<File>,
     screen: ratatui::Terminal<CrosstermBackend<Paper>>,
+    /// Whether the last frame was given up: what stands on the terminal is not known.
+    torn: bool,
 }
 
 impl Terminal {
-    /// Takes it.
-    pub(crate) fn take(signals: Signals) -> io::Result<Self> {
+    /// Takes it, as soon as it is this command's; nothing where the command is to end ahead of that.
+    pub(crate) fn take(signals: Signals) -> io::Result<Option<Self>> {
         let paper = Arc::new(open()?);
         let screen = screen(&paper, &signals)?;
         let mut terminal = Self {
             signals,
             paper,
             screen,
+            torn: true,
         };
-        terminal.enter()?;
-        Ok(terminal)
+        let woken = terminal.come_back()?;
+        Ok((woken == Woken::Anew).then_some(terminal))
     }
 
     /// Makes the terminal what it has to be, whatever it is; nothing of what was drawn is relied on.
@@ -145,16 +163,26 @@ impl Terminal {
             Clear(ClearType::All),
             MoveTo(0, 0)
         )?;
-        write(&self.paper, &text, Patience::Signal(&self.signals))
+        write(&self.paper, &text, Patience::Asked(&self.signals))?;
+        self.torn = false;
+        Ok(())
     }
 
-    /// Draws a frame. One that nobody takes is given up when a signal comes; that, and that the terminal has gone, `wait` tells
-    /// next.
+    /// Draws a frame. One that nobody takes is given up when a signal comes or something is typed; that, and that the terminal
+    /// has gone, `wait` tells next.
     pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        match self.screen.draw(draw) {
-            Err(error) if !is_told_next(&error) => Err(error),
-            _ => Ok(()),
+        if !is_ours() {
+            return Ok(());
         }
+        let drawn = match self.torn {
+            true => self.enter(),
+            false => Ok(()),
+        };
+        match drawn.and_then(|()| self.screen.draw(draw).map(drop)) {
+            Err(error) if is_told_next(&error) => self.torn = true,
+            drawn => drawn?,
+        }
+        Ok(())
     }
 
     /// Waits for something that is typed, and for signals.
@@ -188,19 +216,35 @@ impl Terminal {
     fn asked(&mut self, asked: Asked) -> io::Result<Woken> {
         match asked {
             Asked::End => return Ok(Woken::End),
-            Asked::Stop => stop()?,
+            Asked::Stop => stop(Whom::Oneself)?,
             Asked::Anew => {}
         }
-        match self.enter() {
-            Err(error) if is_told_next(&error) => Ok(Woken::Anew),
-            entered => entered.map(|()| Woken::Anew),
-        }
+        self.come_back()
     }
 
     /// Stops as other commands do at Ctrl-Z, which this terminal only tells as a key.
-    pub(crate) fn stop(&mut self) -> io::Result<()> {
-        stop()?;
-        self.asked(Asked::Anew).map(drop)
+    pub(crate) fn stop(&mut self) -> io::Result<Woken> {
+        stop(Whom::Group)?;
+        self.come_back()
+    }
+
+    /// Enters the terminal as soon as it is this command's: what came meanwhile is heard first, for whoever was asked to end while
+    /// it was stopped or behind is not to touch what a shell has by then.
+    fn come_back(&mut self) -> io::Result<Woken> {
+        loop {
+            match self.signals.take()? {
+                Some(Asked::End) => return Ok(Woken::End),
+                Some(Asked::Stop) => stop(Whom::Oneself)?,
+                Some(Asked::Anew) => {}
+                None if is_ours() => break,
+                None => self.signals.wait(BEHIND)?,
+            }
+        }
+        match self.enter() {
+            Err(error) if is_told_next(&error) => self.torn = true,
+            entered => entered?,
+        }
+        Ok(Woken::Anew)
     }
 }
 
@@ -223,11 +267,32 @@ fn typed_there(gone: bool) -> io::Result<Woken> {
     }
 }
 
-/// Gives the terminal back as it was, and waits until somebody has this go on.
-fn stop() -> io::Result<()> {
+/// Who is to stop.
+#[derive(Clone, Copy)]
+enum Whom {
+    /// This process, which was asked alone.
+    Oneself,
+    /// All that a key of the terminal stops.
+    Group,
+}
+
+/// Gives the terminal back as it was, and waits until somebody has this go on. The signal does what it does by itself: where
+/// no shell is there that could have it go on (an orphaned process group), the kernel does not stop anybody (get_signal).
+fn stop(whom: Whom) -> io::Result<()> {
     give_back();
-    raise(Signal::SIGSTOP)?;
+    match whom {
+        Whom::Oneself => raise(Signal::SIGTSTP)?,
+        Whom::Group => kill(Pid::from_raw(0), Signal::SIGTSTP)?,
+    }
+    let stops = SigSet::from(Signal::SIGTSTP);
+    stops.thread_unblock()?;
+    stops.thread_block()?;
     Ok(())
+}
+
+/// Whether the terminal is this command's now. One that controls no session is nobody else's.
+fn is_ours() -> bool {
+    tcgetpgrp(io::stdin()).map_or(true, |group| group == getpgrp())
 }
 
 /// Gives the terminal back as it was, if a command has it.
@@ -241,7 +306,10 @@ pub(crate) fn give_back() {
     if let Ok(paper) = open() {
         let _ = write(&paper, &text, Patience::Until(Instant::now() + GRACE));
     }
-    let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    // In the background the modes are those of whoever has it now.
+    if is_ours() {
+        let _ = tcsetattr(io::stdin(), OptionalActions::Now, &before);
+    }
 }
 
 fn taken() -> MutexGuard<'static, Option<Termios>> {
@@ -307,15 +375,15 @@ impl Write for Paper {
             // What a screen has to say when it goes is said by `give_back`.
             return Ok(());
         }
-        write(&self.file, &text, Patience::Signal(&self.signals))
+        write(&self.file, &text, Patience::Asked(&self.signals))
     }
 }
 
 /// How long it is waited for a terminal that takes nothing.
 #[derive(Clone, Copy)]
 enum Patience<'a> {
-    /// Until a signal comes.
-    Signal(&'a Signals),
+    /// Until a signal comes, or something is typed.
+    Asked(&'a Signals),
     /// Until then.
     Until(Instant),
 }
@@ -323,10 +391,12 @@ enum Patience<'a> {
 impl Patience<'_> {
     /// Waits; whether the terminal takes something.
     fn wait(self, file: &File) -> io::Result<bool> {
+        let stdin = io::stdin();
         let mut wait = vec![PollFd::new(file.as_fd(), PollFlags::POLLOUT)];
         let time = match self {
-            Self::Signal(signals) => {
+            Self::Asked(signals) => {
                 wait.push(PollFd::new(signals.0.as_fd(), PollFlags::POLLIN));
+                wait.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));
                 PollTimeout::NONE
             }
             Self::Until(end) => {
@@ -358,7 +428,7 @@ fn write(mut file: &File, mut text: &[u8], patience: Patience<'_>) -> io::Result
     Ok(())
 }
 
-/// Whether the next `wait` tells why something was not written: a signal came, or the terminal was hung up.
+/// Whether the next `wait` tells why something was not written: a signal came, something was typed, or the terminal was hung up.
 fn is_told_next(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::TimedOut || error.raw_os_error() == Some(Errno::EIO as i32)
 }

@@ -32,7 +32,7 @@ use shown::{Clock, Shown};
 /// How many records are written at once.
 const BATCH: usize = 256;
 /// After a few records so long nobody asks for the next ones: at many a second each would wake this, and whoever sent it would spend
-/// that time too. The ring has room for what comes meanwhile at three million a second.
+/// that time too. Meanwhile records wait in the ring; what finds no room there is counted, and told as lost.
 const NAP: Duration = Duration::from_millis(1);
 /// How long is waited at most until it is looked whether another policy is in force, and whether records were lost: a trial that ends
 /// moves nothing in the folder.

@@ -25,6 +25,10 @@ use view::{View, Wish};
 /// Escape is a key of its own where nothing follows it for so long.
 const ALONE: Duration = Duration::from_millis(50);
 
+/// A look comes after so many times as long as the one before it took, if that is more than was asked for: with very many rules
+/// it takes long, and meanwhile no key is heard.
+const SPARED: u32 = 10;
+
 /// Shows it.
 pub(crate) fn run(arguments: &cli::Top, output: &mut Output) -> Exit {
     if output.is_json() {
@@ -35,32 +39,37 @@ pub(crate) fn run(arguments: &cli::Top, output: &mut Output) -> Exit {
         output.error("top needs a terminal, to draw on and for its keys; `sockc counters --watch` prints lines instead");
         return Exit::Usage;
     }
-    // Ahead of all threads, which are not to be ended by them either.
-    let signals = match Signals::hear() {
-        Ok(signals) => signals,
-        Err(error) => return unusable(&error, output),
-    };
     let mut looker = Looker::new(options(&arguments.place));
-    // What is refused at once is said where everything is said.
+    // What is refused at once is said where everything is said. Until then signals do what they do by themselves.
+    let began = Instant::now();
     let first = match looker.look() {
         Ok(first) => first,
         Err(error) => return refused(&error, output),
     };
-    let shown = Terminal::take(signals).and_then(|terminal| {
-        Shown {
+    let next = after(arguments.every, began);
+    let terminal = Signals::hear().and_then(Terminal::take);
+    let shown = terminal.and_then(|terminal| match terminal {
+        Some(terminal) => Shown {
             terminal,
             looker,
             screen: first,
             view: View::new(arguments.sort, arguments.nonzero),
             keys: Keys::default(),
+            commands: drawn::COMMANDS.map(|command| output.suggested(command)),
         }
-        .run(arguments.every)
+        .run(arguments.every, next),
+        None => Ok(None),
     });
     match shown {
         Ok(None) => Exit::Done,
         Ok(Some(error)) => refused(&error, output),
         Err(error) => unusable(&error, output),
     }
+}
+
+/// When the look comes that follows one which ends now.
+fn after(every: Duration, began: Instant) -> Instant {
+    Instant::now() + every.max(began.elapsed() * SPARED)
 }
 
 fn unusable(error: &io::Error, output: &mut Output) -> Exit {
@@ -75,16 +84,17 @@ struct Shown {
     screen: Screen,
     view: View,
     keys: Keys,
+    /// What shows all of each list.
+    commands: [String; 3],
 }
 
 impl Shown {
     /// Draws until it is to end; gives why the runtime refused, if that ends it.
-    fn run(mut self, every: Duration) -> io::Result<Option<Error>> {
-        let mut next = Instant::now() + every;
+    fn run(mut self, every: Duration, mut next: Instant) -> io::Result<Option<Error>> {
         loop {
-            let (screen, view) = (&self.screen, &mut self.view);
+            let (screen, view, commands) = (&self.screen, &mut self.view, &self.commands);
             self.terminal
-                .draw(|frame| drawn::draw(frame, screen, view))?;
+                .draw(|frame| drawn::draw(frame, screen, view, commands))?;
             let left = next.saturating_duration_since(Instant::now());
             let at_most = match self.keys.has_begun() {
                 true => ALONE,
@@ -99,18 +109,20 @@ impl Shown {
             for key in typed {
                 match self.view.key(key) {
                     Wish::End => return Ok(None),
-                    Wish::Stop => self.terminal.stop()?,
+                    Wish::Stop if self.terminal.stop()? == Woken::End => return Ok(None),
+                    Wish::Stop => {}
                     Wish::Draw => {}
                 }
             }
             if next <= Instant::now() {
+                let began = Instant::now();
                 if !self.view.paused {
                     match self.looker.look() {
                         Ok(seen) => self.screen = seen,
                         Err(error) => return Ok(Some(error)),
                     }
                 }
-                next = Instant::now() + every;
+                next = after(every, began);
             }
         }
     }

@@ -44,11 +44,12 @@ pub(super) fn run(
     let mut before: Option<Look> = None;
     let mut waits = false;
     loop {
-        let at = Instant::now();
         let counts = match sockc_runtime::counts(place) {
             Ok(counts) => counts,
             Err(error) => return refused(&error, output),
         };
+        // Once it was read: what the wait for another command took is of the time before.
+        let at = Instant::now();
         if counts.trial && !waits {
             output.note(ON_TRIAL);
         }

@@ -13,14 +13,26 @@ use super::view::{View, name};
 use crate::output::harmless;
 use crate::verbs::counters::rates::words;
 
-/// The heading of the rules, and how wide each column is; the last one has the rest.
-const COLUMNS: [(&str, Constraint); 6] = [
-    ("packets/s", Constraint::Length(11)),
-    ("bytes/s", Constraint::Length(13)),
-    ("packets", Constraint::Length(11)),
-    ("bytes", Constraint::Length(13)),
-    ("direction", Constraint::Length(9)),
-    ("rule", Constraint::Fill(1)),
+/// The heading of the rules.
+const COLUMNS: [&str; 6] = [
+    "packets/s",
+    "bytes/s",
+    "packets",
+    "bytes",
+    "direction",
+    "rule",
+];
+/// The columns that are left out where there is no room for all, the first one here first: half a number would be another one.
+const GIVE_WAY: [usize; 5] = [3, 1, 4, 2, 0];
+/// So much of a rule is to be seen at least, as long as another column can give way.
+const RULE: usize = 20;
+/// So many lines the rules have at least, with their heading.
+const RULES: usize = 3;
+/// What shows all sets, maps and sockets.
+pub(super) const COMMANDS: [&str; 3] = [
+    "`sockc set list`",
+    "`sockc map list`",
+    "`sockc socket list`",
 ];
 /// So many of each list are shown at most.
 const LISTED: usize = 6;
@@ -38,13 +50,21 @@ const HELP: [&str; 9] = [
 ];
 
 /// Draws it.
-pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, view: &mut View) {
+pub(super) fn draw(
+    frame: &mut Frame<'_>,
+    screen: &Screen,
+    view: &mut View,
+    commands: &[String; 3],
+) {
     let head = heading(screen, view);
-    let lists = lists(&screen.lists);
+    // Beside the head, the rules and the line of the keys.
+    let others = head.len() + RULES + 1;
+    let room = usize::from(frame.area().height).saturating_sub(others);
+    let lists = cut(lists(&screen.lists, commands), room);
     let height = |lines: &[String]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(0));
     let parts = Layout::vertical([
         height(&head),
-        Constraint::Min(3),
+        Constraint::Min(u16::try_from(RULES).unwrap_or(0)),
         height(&lists),
         Constraint::Length(1),
     ]);
@@ -78,7 +98,9 @@ fn heading(screen: &Screen, view: &View) -> Vec<String> {
                 "policy \"{policy}\"   generation {}   {}{paused}",
                 one.generation, screen.time
             );
-            vec![first, decided(screen)]
+            let mut lines = vec![first];
+            lines.extend(decided(screen));
+            lines
         }
         None => vec![format!("{}{paused}", screen.time)],
     };
@@ -88,16 +110,22 @@ fn heading(screen: &Screen, view: &View) -> Vec<String> {
 }
 
 /// What is decided a second, and what is lost.
-fn decided(screen: &Screen) -> String {
+fn decided(screen: &Screen) -> [String; 2] {
     let deciding = || screen.rows.iter().filter(|row| row.decides);
     let stopped = || deciding().filter(|row| row.drops);
     let [packets, bytes] = [0, 1].map(|which| words(sum(deciding(), which)));
     let dropped = words(sum(stopped(), 0));
-    let all: u64 = stopped().map(|row| row.total[0]).sum();
-    format!(
-        "decided {packets} packets/s, {bytes} bytes/s   dropped or rejected {dropped} packets/s, {all} in all   log records lost {}",
-        screen.lost
-    )
+    let all = stopped().map(|row| row.total[0]);
+    let all = all.reduce(u64::saturating_add);
+    // A policy without counters knows nothing of this.
+    let all = all.map_or_else(|| "-".to_owned(), |all| all.to_string());
+    [
+        format!(
+            "decided {packets} packets/s, {bytes} bytes/s   log records lost {}",
+            screen.lost
+        ),
+        format!("dropped or rejected {dropped} packets/s, {all} in all"),
+    ]
 }
 
 /// The sum of some rates; nothing where none is known.
@@ -119,41 +147,86 @@ fn draw_rules(frame: &mut Frame<'_>, area: Rect, screen: &Screen, view: &mut Vie
         0 => String::new(),
         _ => format!("{} to {last} of {count}", view.above + 1),
     };
-    let heading = COLUMNS.map(|(name, _)| name);
-    let heading = Line::new(heading).style(Style::new().add_modifier(Modifier::BOLD));
-    let widths = COLUMNS.map(|(_, width)| width);
-    let table = Table::new(shown.into_iter().map(line), widths).header(heading);
+    let cells: Vec<_> = shown.into_iter().map(cells).collect();
+    let columns = columns(&cells, usize::from(area.width));
+    let heading = line(&COLUMNS.map(str::to_owned), &columns);
+    let heading = heading.style(Style::new().add_modifier(Modifier::BOLD));
+    let width = |(_, width): &(usize, usize)| u16::try_from(*width).unwrap_or(u16::MAX);
+    let widths = columns.iter().map(width).map(Constraint::Length);
+    let widths = widths.chain([Constraint::Fill(1)]);
+    let lines = cells.iter().map(|cells| line(cells, &columns));
+    let table = Table::new(lines, widths).header(heading);
     frame.render_widget(table, area);
     which
 }
 
-fn line(row: &Row) -> Line<'static> {
-    let [packets, bytes] = row.total;
-    Line::new([
+/// What stands in the columns for a rule.
+fn cells(row: &Row) -> [String; 6] {
+    // What has no bytes has none a second either.
+    let bytes = row.rate.filter(|_| row.bytes != "-");
+    [
         words(row.rate.map(|[packets, _]| packets)),
-        words(row.rate.map(|[_, bytes]| bytes)),
-        packets.to_string(),
-        bytes.to_string(),
+        words(bytes.map(|[_, bytes]| bytes)),
+        row.total[0].to_string(),
+        row.bytes.clone(),
         row.direction.clone(),
         plain(&row.name),
-    ])
+    ]
+}
+
+/// The columns ahead of the rule that there is room for, each as wide as the longest of its cells.
+fn columns(rows: &[[String; 6]], room: usize) -> Vec<(usize, usize)> {
+    let ahead = COLUMNS.iter().enumerate().take(GIVE_WAY.len());
+    let width = |(at, heading): (usize, &&str)| {
+        let cells = rows.iter().map(|row| row[at].len());
+        (at, cells.fold(heading.len(), usize::max))
+    };
+    let mut kept: Vec<_> = ahead.map(width).collect();
+    for at in GIVE_WAY {
+        // A space stands behind each.
+        let taken: usize = kept.iter().map(|(_, width)| width + 1).sum();
+        if taken + RULE <= room {
+            break;
+        }
+        kept.retain(|(one, _)| *one != at);
+    }
+    kept
+}
+
+/// A line of the columns that are shown, and the rule.
+fn line(cells: &[String; 6], columns: &[(usize, usize)]) -> Line<'static> {
+    let ahead = columns.iter().map(|(at, _)| cells[*at].clone());
+    let [.., rule] = cells;
+    Line::new(ahead.chain([rule.clone()]))
 }
 
 /// The lines of live sets, live maps and sockets.
-fn lists(lists: &Lists) -> Vec<String> {
+fn lists(lists: &Lists, commands: &[String; 3]) -> Vec<String> {
     let mut lines = Vec::new();
+    let [sets, maps, sockets] = commands;
     for (what, command, all) in [
-        ("set", "sockc set list", &lists.sets),
-        ("map", "sockc map list", &lists.maps),
-        ("socket", "sockc socket list", &lists.sockets),
+        ("set", sets, &lists.sets),
+        ("map", maps, &lists.maps),
+        ("socket", sockets, &lists.sockets),
     ] {
         let shown = all.iter().take(LISTED);
         lines.extend(shown.map(|one| format!("{what:<7} {}", plain(one))));
         match all.len().saturating_sub(LISTED) {
             0 => {}
-            more => lines.push(format!("{what:<7} ... and {more} more: `{command}`")),
+            more => lines.push(format!("{what:<7} ... and {more} more: {command}")),
         }
     }
+    lines
+}
+
+/// The lines that there is room for; the last one says how many are not among them.
+fn cut(mut lines: Vec<String>, room: usize) -> Vec<String> {
+    if lines.len() > room && room > 0 {
+        let more = lines.len() - (room - 1);
+        lines.truncate(room - 1);
+        lines.push(format!("... {more} more lines of sets, maps and sockets"));
+    }
+    lines.truncate(room);
     lines
 }
 
@@ -179,6 +252,7 @@ mod tests {
         let row = |number: u64| Row {
             rate: Some([number as f64, 10.5]),
             total: [number, 100],
+            bytes: "100".to_owned(),
             direction: "in".to_owned(),
             name: format!("edge.sk:{number} rule \u{1b}[2J\n"),
             decides: number.is_multiple_of(2),
@@ -204,7 +278,10 @@ mod tests {
 
     fn drawn(screen: &Screen, view: &mut View, size: (u16, u16)) -> Vec<String> {
         let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-        terminal.draw(|frame| draw(frame, screen, view)).unwrap();
+        let commands = COMMANDS.map(str::to_owned);
+        terminal
+            .draw(|frame| draw(frame, screen, view, &commands))
+            .unwrap();
         let buffer = terminal.backend().buffer().clone();
         let lines = buffer.content.chunks(usize::from(size.0));
         let text = |cells: &[ratatui::buffer::Cell]| {
@@ -217,7 +294,7 @@ mod tests {
     #[test]
     fn a_screen_has_all_that_is_in_force() {
         let mut view = view();
-        let lines = drawn(&screen(), &mut view, (140, 22));
+        let lines = drawn(&screen(), &mut view, (140, 23));
         assert_eq!(
             lines[0],
             "policy \"edge\\u{1b}]0;\"   generation 7   2026-11-22 17:41:33 UTC"
@@ -225,20 +302,21 @@ mod tests {
         // The even ones decide, every other one of these drops.
         assert_eq!(
             lines[1],
-            "decided 110.0 packets/s, 105.0 bytes/s   dropped or rejected 60.0 packets/s, 60 in all   log records lost 812"
+            "decided 110.0 packets/s, 105.0 bytes/s   log records lost 812"
         );
-        assert_eq!(lines[2], "on trial: 9.9 s left");
-        assert!(lines[3].starts_with("packets/s   bytes/s"), "{lines:#?}");
+        assert_eq!(lines[2], "dropped or rejected 60.0 packets/s, 60 in all");
+        assert_eq!(lines[3], "on trial: 9.9 s left");
+        assert!(lines[4].starts_with("packets/s bytes/s"), "{lines:#?}");
         assert_eq!(view.page, 8);
-        assert!(lines[4].starts_with("20.0"), "{lines:#?}");
-        assert!(lines[4].ends_with("in        edge.sk:20 rule \\u{1b}[2J"));
-        assert!(lines[11].starts_with("13.0"), "{lines:#?}");
-        assert_eq!(lines[17], "set     set5  1 of 10");
-        assert_eq!(lines[18], "set     ... and 2 more: `sockc set list`");
-        assert_eq!(lines[19], "map     tenants  3 of 9");
-        assert_eq!(lines[20], "socket  proxy tcp4  listening");
+        assert!(lines[5].starts_with("20.0"), "{lines:#?}");
+        assert!(lines[5].ends_with("in        edge.sk:20 rule \\u{1b}[2J"));
+        assert!(lines[12].starts_with("13.0"), "{lines:#?}");
+        assert_eq!(lines[18], "set     set5  1 of 10");
+        assert_eq!(lines[19], "set     ... and 2 more: `sockc set list`");
+        assert_eq!(lines[20], "map     tenants  3 of 9");
+        assert_eq!(lines[21], "socket  proxy tcp4  listening");
         assert_eq!(
-            lines[21],
+            lines[22],
             " q end   s sort: packets/s   z nonzero   p pause   ? keys   1 to 8 of 20"
         );
     }
@@ -247,10 +325,55 @@ mod tests {
     fn one_scrolls_no_further_than_to_the_last() {
         let mut view = view();
         view.above = usize::MAX;
-        let lines = drawn(&screen(), &mut view, (140, 22));
+        let lines = drawn(&screen(), &mut view, (140, 23));
         assert_eq!(view.above, 12);
-        assert!(lines[11].starts_with("1.0"), "{lines:#?}");
-        assert!(lines[21].ends_with("13 to 20 of 20"), "{lines:#?}");
+        assert!(lines[12].starts_with("1.0"), "{lines:#?}");
+        assert!(lines[22].ends_with("13 to 20 of 20"), "{lines:#?}");
+    }
+
+    #[test]
+    fn a_number_is_shown_whole_or_not_at_all() {
+        let mut screen = screen();
+        for row in &mut screen.rows {
+            row.total = [u64::MAX; 2];
+            row.bytes = u64::MAX.to_string();
+        }
+        let whole = u64::MAX.to_string();
+        for (width, numbers) in [(140, 2), (90, 2), (75, 1), (50, 1), (40, 0), (25, 0)] {
+            let lines = drawn(&screen, &mut view(), (width, 23));
+            let cells: Vec<_> = lines[5].split_whitespace().collect();
+            let found = cells.iter().filter(|cell| **cell == whole).count();
+            assert_eq!(found, numbers, "{width}: {lines:#?}");
+            assert!(
+                !cells
+                    .iter()
+                    .any(|cell| *cell != whole && cell.starts_with("1844"))
+            );
+            assert!(lines[5].contains("edge.sk:20"), "{width}: {lines:#?}");
+        }
+    }
+
+    #[test]
+    fn lists_without_room_say_how_much_there_is() {
+        let lines = drawn(&screen(), &mut view(), (80, 10));
+        assert_eq!(lines[7], "set     set0  1 of 10");
+        assert_eq!(lines[8], "... 8 more lines of sets, maps and sockets");
+    }
+
+    #[test]
+    fn what_does_not_count_has_no_sums() {
+        let screen = Screen {
+            rows: vec![],
+            ..screen()
+        };
+        let lines = drawn(&screen, &mut view(), (140, 23));
+        assert_eq!(
+            lines[1..3],
+            [
+                "decided - packets/s, - bytes/s   log records lost 812",
+                "dropped or rejected - packets/s, - in all",
+            ]
+        );
     }
 
     #[test]

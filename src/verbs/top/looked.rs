@@ -10,7 +10,7 @@ use sockc_compiler::policy::Verb;
 use sockc_runtime::{CounterValue, Counts, Error, Options};
 
 use crate::machine::clock::utc;
-use crate::machine::counted::{is_left_out, name};
+use crate::machine::counted::{self, counts_packets, is_left_out, name};
 use crate::machine::{slots, waiting};
 use crate::verbs::counters::LEFT_OUT;
 use crate::verbs::counters::rates::{Look, Rated};
@@ -27,9 +27,11 @@ pub(super) struct Row {
     pub(super) rate: Option<[f64; 2]>,
     /// Packets and bytes since the counter was reset.
     pub(super) total: [u64; 2],
+    /// The bytes in words: lookups and calls have none.
+    pub(super) bytes: String,
     pub(super) direction: String,
     pub(super) name: String,
-    /// Whether what is counted here met its verdict.
+    /// Whether packets are counted here that met its verdict.
     pub(super) decides: bool,
     /// Whether it goes no further.
     pub(super) drops: bool,
@@ -55,7 +57,7 @@ pub(super) struct Screen {
     pub(super) rows: Vec<Row>,
     /// What else there is, a line each: what it is, and how it stands.
     pub(super) lists: Lists,
-    /// How many records of logs found no room since the policy was put in force.
+    /// How many records of logs found no room, since that was counted or was reset.
     pub(super) lost: u64,
 }
 
@@ -119,8 +121,9 @@ impl Looker {
     }
 
     fn seen(&mut self) -> Result<Screen, Error> {
-        let at = Instant::now();
         let counts = sockc_runtime::counts(&self.place)?;
+        // Once it was read: what the wait for another command took is of the time before.
+        let at = Instant::now();
         let Some((policy, generation)) = counts.in_force.clone() else {
             return Ok(self.nothing());
         };
@@ -160,7 +163,11 @@ impl Looker {
         let before = before.filter(|before| before.generation == generation);
         let rated = look.since(before.as_ref().map(|before| &before.look));
         let lost = |one: &&Rated<'_>| one.value.counter.kind == CounterKind::Lost;
-        let lost = rated.iter().filter(lost).map(|one| one.value.packets).sum();
+        let lost = rated
+            .iter()
+            .filter(lost)
+            .map(|one| one.value.since_reset()[0])
+            .sum();
         let counted = rated.iter().filter(|one| one.value.counter.counted);
         let rows = counted.map(row).collect();
         self.before = Some(Before { generation, look });
@@ -234,15 +241,25 @@ const BUSY_AT_FIRST: &str = "another command is at work here; waiting for it";
 
 fn row(rated: &Rated<'_>) -> Row {
     let counter = &rated.value.counter;
+    let [packets, bytes] = rated.value.since_reset();
+    let since = CounterValue {
+        packets,
+        bytes,
+        ..rated.value.clone()
+    };
     let stopped = [Verb::Drop.word(), Verb::Reject.word()].contains(&&*counter.verdict);
     let of_packets = matches!(
         counter.kind,
         CounterKind::Rule | CounterKind::Default | CounterKind::Malformed | CounterKind::Refused
     );
-    let decides = of_packets && !counter.audit && counter.verdict != Verb::Count.word();
+    let decides = of_packets
+        && counts_packets(rated.value)
+        && !counter.audit
+        && counter.verdict != Verb::Count.word();
     Row {
         rate: rated.a_second(),
-        total: rated.value.since_reset(),
+        total: [packets, bytes],
+        bytes: counted::bytes(&since),
         direction: counter.direction.clone(),
         name: short(rated.value),
         decides,
@@ -268,4 +285,50 @@ fn short(value: &CounterValue) -> String {
 fn now() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     utc(now.map_or(0, |now| now.as_secs()))
+}
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::artifact::Counter;
+    use sockc_compiler::location::Location;
+
+    use super::*;
+
+    fn counts(packets: u64, reset: u64) -> Counts {
+        let counter = |kind| Counter {
+            kind,
+            label: None,
+            location: Location::new("edge.sk", 1, "drop udp"),
+            direction: "in".to_owned(),
+            verdict: "drop".to_owned(),
+            audit: false,
+            log: None,
+            counted: true,
+        };
+        let value = |kind| CounterValue {
+            netns: None,
+            entered: None,
+            counter: counter(kind),
+            packets,
+            bytes: 60 * packets,
+            reset: [reset, 60 * reset],
+        };
+        Counts {
+            values: vec![value(CounterKind::Rule), value(CounterKind::Lost)],
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn rates_are_of_one_generation_and_totals_since_a_reset() {
+        let mut looker = Looker::new(Options::default());
+        let begin = Instant::now();
+        let at = |second| begin + Duration::from_secs(second);
+        for (second, generation, has_rate) in [(0, 2, false), (1, 2, true), (2, 1, false)] {
+            let (rows, lost) = looker.counted(at(second), generation, counts(10 + second, 4));
+            assert_eq!(rows[0].rate.is_some(), has_rate, "{second}");
+            assert_eq!((rows[0].total[0], lost), (6 + second, 6 + second));
+            assert!(rows[0].decides && rows[0].drops);
+        }
+    }
 }

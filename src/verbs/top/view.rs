@@ -116,6 +116,7 @@ mod tests {
         Row {
             rate,
             total,
+            bytes: total[1].to_string(),
             direction: "in".to_owned(),
             name: name.to_owned(),
             decides: true,

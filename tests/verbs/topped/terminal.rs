@@ -1,11 +1,11 @@
 //! A terminal with a command on it, and a model of what it shows.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -30,11 +30,30 @@ pub(super) struct OnTerminal {
     near: Option<File>,
     /// The command's side.
     far: File,
+    /// How the terminal was ahead of the command.
+    before: Termios,
     model: vt100::Parser,
 }
 
 impl OnTerminal {
     pub(super) fn new(lab: &Lab, arguments: &[&str]) -> Self {
+        Self::begin(lab, || sockc(arguments))
+    }
+
+    /// A shell with job control that does this; the command is its `"$@"`.
+    pub(super) fn of_shell(lab: &Lab, does: &str, arguments: &[&str]) -> Self {
+        Self::begin(lab, || {
+            let command = sockc(arguments);
+            let mut shell = Command::new("sh");
+            shell.args(["-m", "-c", does, "sh"]);
+            shell.arg(command.get_program()).args(command.get_args());
+            let all = command.get_envs();
+            shell.envs(all.filter_map(|(name, value)| Some((name, value?))));
+            shell
+        })
+    }
+
+    fn begin(lab: &Lab, command: impl Fn() -> Command + Sync) -> Self {
         // Commands that other threads start must not hold it.
         let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
         let near = posix_openpt(flags).unwrap();
@@ -48,8 +67,9 @@ impl OnTerminal {
             .open(name)
             .unwrap();
         set_size(&far, 160, 30);
+        let before = tcgetattr(&far).unwrap();
         let start = || {
-            let mut command = sockc(arguments);
+            let mut command = command();
             let end = || Stdio::from(far.try_clone().unwrap());
             command.stdin(end()).stdout(end()).stderr(end());
             command.env("TERM", "xterm");
@@ -67,8 +87,13 @@ impl OnTerminal {
             child: lab.server.run(start).unwrap(),
             near: Some(File::from(std::os::fd::OwnedFd::from(near))),
             far,
+            before,
             model: vt100::Parser::new(30, 160, 0),
         }
+    }
+
+    pub(super) fn before(&self) -> &Termios {
+        &self.before
     }
 
     /// How the terminal treats what is typed and written.
@@ -157,22 +182,58 @@ impl OnTerminal {
         assert_eq!(sent, 0);
     }
 
-    /// Waits until the command has stopped, and reads what it wrote ahead of that.
+    /// The process group that has the terminal.
+    fn front(&self) -> i32 {
+        let mut group: libc::pid_t = 0;
+        let near = self.near.as_ref().unwrap().as_raw_fd();
+        // SAFETY: the call writes the number, which lives through it.
+        let asked = unsafe { libc::ioctl(near, libc::TIOCGPGRP, &raw mut group) };
+        assert_eq!(asked, 0);
+        group
+    }
+
+    /// Gives a signal to the shell's job that has the terminal.
+    pub(super) fn signal_front(&self, signal: i32) {
+        let front = self.front();
+        assert_ne!(front, self.child.id().cast_signed(), "no job is in front");
+        // SAFETY: the call takes numbers; the group is of this terminal, whose session the test made.
+        let sent = unsafe { libc::kill(front, signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// Waits until the shell's job ends by no signal any more.
+    pub(super) fn hears_signals(&mut self) {
+        let shell = self.child.id();
+        let children = format!("/proc/{shell}/task/{shell}/children");
+        let blocks = || {
+            let jobs = fs::read_to_string(&children).unwrap_or_default();
+            let job = jobs.split_whitespace().next()?;
+            let status = fs::read_to_string(format!("/proc/{job}/status")).ok()?;
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("SigBlk:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        };
+        let terminated = 1 << (libc::SIGTERM - 1);
+        let deadline = Instant::now() + PATIENCE;
+        while !blocks().is_some_and(|all| all & terminated != 0) {
+            assert!(Instant::now() < deadline, "it hears no signals");
+            self.read();
+        }
+    }
+
+    /// What was shown is not mistaken for what is shown from now on.
+    pub(super) fn forget(&mut self) {
+        self.model = vt100::Parser::new(30, 160, 0);
+    }
+
+    /// Waits until the shell has the terminal again, and reads what it wrote ahead of that.
     pub(super) fn has_stopped(&mut self) {
         let deadline = Instant::now() + PATIENCE;
-        let mut status = 0;
-        let child = self.child.id().cast_signed();
-        loop {
-            // SAFETY: the status lives through the call; a command that stopped is no more waited for than before.
-            let waited =
-                unsafe { libc::waitpid(child, &raw mut status, libc::WUNTRACED | libc::WNOHANG) };
-            if waited == child {
-                break;
-            }
+        while self.front() != self.child.id().cast_signed() {
             assert!(Instant::now() < deadline, "it does not stop");
             self.read();
         }
-        assert!(libc::WIFSTOPPED(status), "{status:#x}");
         while self.has_more() {
             self.read();
         }
