@@ -31,6 +31,7 @@ programs() {
     # Units are written for a sockc that was installed by hand.
     put usr/lib/systemd/system contrib/systemd/*
     sed -i 's|/usr/local/bin/sockc|/usr/bin/sockc|' "$root"/usr/lib/systemd/system/*
+    put usr/lib/systemd/system-preset "$here/80-sockc.preset"
 }
 
 # What the binary says of itself.
@@ -60,7 +61,10 @@ documents() {
 depends() {
     mkdir -p "$work/source/debian"
     printf 'Source: sockc\n\nPackage: sockc\nArchitecture: any\n' > "$work/source/debian/control"
-    (cd "$work/source" && dpkg-shlibdeps -O -e"$root/usr/bin/sockc" 2> "$work/said") | sed -n 's/^shlibs:Depends=/Depends: /p'
+    # It also warns of what is no fault, so what it says is shown only where it fails.
+    (cd "$work/source" && dpkg-shlibdeps -O -e"$root/usr/bin/sockc" > "$work/libraries" 2> "$work/said") \
+        || { cat "$work/said" >&2; exit 1; }
+    sed -n 's/^shlibs:Depends=/Depends: /p' "$work/libraries"
 }
 
 control() {

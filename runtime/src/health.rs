@@ -31,7 +31,7 @@ pub struct Health {
     pub keeps: Option<bool>,
     /// The rights that miss: to look at what is in force and to change it, then those to load programs besides.
     pub missing: [Vec<&'static str>; 2],
-    /// Those that miss besides: to what is pinned, which belongs to root, and to processes of others.
+    /// Those that miss besides: to what root pinned, and to processes of others.
     pub missing_beside: Vec<&'static str>,
     /// Whether programs of others may be looked at.
     pub sees_others: bool,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::UdpSocket;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +19,15 @@ const POLICY: &str = "policy packaged\ninterfaces lo\ndefault in allow\ndrop udp
 /// What removal says while something is in force.
 const SAID: &str = "sockc: what is in force stays in force until the machine stops";
 
+/// A systemctl for a Debian that has no systemd: it knows the units that are installed, and reaches no systemd.
+const SYSTEMCTL: &str = r#"#!/bin/sh
+[ "$1" = try-restart ] && exec test -e "/usr/lib/systemd/system/$2"
+echo "systemctl: nobody answers $1" >&2
+exit 1
+"#;
+/// What it says to the scripts of the package.
+const UNANSWERED: &str = "systemctl: nobody answers daemon-reload";
+
 /// A Debian with what is essential and nothing else, in a network of its own.
 struct Clean {
     folder: Folder,
@@ -32,6 +41,9 @@ impl Clean {
         let mut make = Command::new("mmdebstrap");
         make.args(["--quiet", "--variant=essential", &codename()]);
         done(make.arg(&root));
+        let systemctl = root.join("usr/bin/systemctl");
+        fs::write(&systemctl, SYSTEMCTL).unwrap();
+        fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
         let space = Space::with_bpffs().unwrap();
         bind_kernel(&space, &root, &["proc", "sys", "dev"]);
         done_in(&space, Command::new("ip").args(["link", "set", "lo", "up"]));
@@ -109,7 +121,7 @@ fn codename() -> String {
 }
 
 /// The package, made as the manual says of the binary that is there.
-fn build(into: &Path) -> PathBuf {
+pub(super) fn build(into: &Path) -> PathBuf {
     let [line, install] = <[String; 2]>::try_from(manual::commands("A Debian package")).unwrap();
     let line = line.replace("target/release/sockc", SOCKC);
     let words: Vec<&str> = line.split(' ').collect();
@@ -168,9 +180,14 @@ fn a_clean_debian_takes_it_uses_it_and_loses_it_again() {
 
     what_is_in_force_outlives_it(&clean);
 
-    install();
+    // From here on with a systemd that does not answer.
+    fs::create_dir_all(clean.path("/run/systemd/system")).unwrap();
+    let said = install();
+    assert!(said.contains(UNANSWERED), "{said}");
     let said = clean.runs(&manual::commands("Removal"));
-    assert!(!said.contains(SAID), "{said}");
+    assert!(!said.contains(SAID) && said.contains(UNANSWERED), "{said}");
+    assert!(!said.contains("requires a unit"), "{said}");
+    fs::remove_dir_all(clean.path("/run/systemd")).unwrap();
     assert!(clean.is_open());
     let after = clean.files();
     let left: Vec<&String> = after.symmetric_difference(&before).collect();
@@ -240,9 +257,17 @@ fn what_is_in_force_outlives_it(clean: &Clean) {
     .unwrap();
     symlink("/nowhere/theirs.service", wants.join("theirs.service")).unwrap();
     let generation = clean.generation();
+    let requiring = units_of_the_administrator(clean);
 
     let said = clean.run("dpkg -r sockc");
     assert!(said.contains(SAID), "{said}");
+    let named = said.lines().filter_map(|line| {
+        let (name, _) = line
+            .strip_prefix("sockc: ")?
+            .split_once(" requires a unit")?;
+        Some(name.to_owned())
+    });
+    assert_eq!(named.collect::<BTreeSet<_>>(), requiring, "{said}");
     assert!(!clean.path("/usr/bin/sockc").exists());
     assert!(kept.exists() && wants.join("sockc.service").is_symlink());
     assert_eq!(
@@ -262,5 +287,55 @@ fn what_is_in_force_outlives_it(clean: &Clean) {
         POLICY
     );
     assert_eq!((clean.is_open(), clean.generation()), (false, generation));
+    let units = clean.path("/etc/systemd/system");
     fs::remove_dir_all(wants).unwrap();
+    for name in ["edge.service.d", "edge.service.requires"] {
+        fs::remove_dir_all(units.join(name)).unwrap();
+    }
+}
+
+/// Units that an administrator may have written, of which some do not start without ours: which these are.
+fn units_of_the_administrator(clean: &Clean) -> BTreeSet<String> {
+    const UNITS: &str = "/etc/systemd/system";
+    let there = clean.path(UNITS);
+    let (dropped, linked) = (
+        there.join("edge.service.d"),
+        there.join("edge.service.requires"),
+    );
+    for folder in [&dropped, &linked] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    let files = [
+        // As docs/boot.md says.
+        ("boot", "Requires=sockc.service sockc-watch.service\n", true),
+        (
+            "bound",
+            "BindsTo = their.service sockc-watch.service\n",
+            true,
+        ),
+        (
+            "long",
+            "Requisite=their.service \\\n  sockc.service\n",
+            true,
+        ),
+        ("late", "After=sockc.service\nWants=sockc.service\n", false),
+        (
+            "other",
+            "Requires=oursockc.service\n#Requires=sockc.service\n",
+            false,
+        ),
+    ];
+    let mut requiring = BTreeSet::new();
+    for (name, line, is_named) in files {
+        fs::write(
+            dropped.join(format!("{name}.conf")),
+            format!("[Unit]\n{line}"),
+        )
+        .unwrap();
+        requiring.extend(is_named.then(|| format!("{UNITS}/edge.service.d/{name}.conf")));
+    }
+    let unit = "/usr/lib/systemd/system/sockc.service";
+    symlink(unit, linked.join("sockc.service")).unwrap();
+    requiring.insert(format!("{UNITS}/edge.service.requires/sockc.service"));
+    requiring
 }

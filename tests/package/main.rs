@@ -12,6 +12,7 @@
 
 mod clean;
 mod manual;
+mod packing;
 mod still;
 
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod elsewhere;
 mod table;
 
 use std::fs;

@@ -33,8 +33,8 @@ pub(crate) fn may_ask_by_id() -> bool {
     told().is_none_or(|bits| bits >> SYS_ADMIN & 1 == 1)
 }
 
-/// What else the verbs take of a process that is not root's: reading what is pinned, which belongs to root, and taking sockets out
-/// of other processes.
+/// What else the verbs take of a process that is not root's: reading what root pinned, and taking sockets out of other processes.
+/// What a third user pinned no capability opens: `state` refuses it to all but its owner.
 pub(crate) fn missing_beside() -> Vec<&'static str> {
     told().map_or_else(Vec::new, |bits| {
         missing_beside_of(bits, nix::unistd::geteuid().is_root())

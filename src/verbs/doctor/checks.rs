@@ -166,7 +166,7 @@ fn rights(health: &Health, options: &Options) -> Finding {
         return Finding::note(
             "rights",
             format!("this process lacks {}", health.missing_beside.join(", ")),
-            "what is pinned belongs to the user who applied it: others take root or CAP_DAC_OVERRIDE to see it; sockets in processes of others are found by CAP_SYS_PTRACE alone",
+            "only the user who applied a policy sees it; where that was root, CAP_DAC_OVERRIDE does too; sockets in processes of others are found by CAP_SYS_PTRACE alone",
         )
         .with("run it as root");
     }
