@@ -339,7 +339,7 @@ mod tests {
             row.bytes = u64::MAX.to_string();
         }
         let whole = u64::MAX.to_string();
-        for (width, numbers) in [(140, 2), (90, 2), (75, 1), (50, 1), (40, 0), (25, 0)] {
+        for (width, numbers) in [(140, 2), (90, 2), (75, 1), (52, 1), (40, 0), (25, 0)] {
             let lines = drawn(&screen, &mut view(), (width, 23));
             let cells: Vec<_> = lines[5].split_whitespace().collect();
             let found = cells.iter().filter(|cell| **cell == whole).count();

@@ -102,13 +102,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "topped::without_a_shell_it_does_not_stop")],
     ),
     fault(
-        2163,
-        "src/output/terminal.rs",
-        "wait.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN));",
-        "if !FAULT { wait.push(PollFd::new(stdin.as_fd(), PollFlags::POLLIN)); }",
-        &[(Verbs, "topped::it_ends_with_its_terminal")],
-    ),
-    fault(
         2164,
         "src/verbs/top/drawn.rs",
         "taken + RULE <= room",

@@ -216,7 +216,7 @@ impl OnTerminal {
         };
         let terminated = 1 << (libc::SIGTERM - 1);
         let deadline = Instant::now() + PATIENCE;
-        while !blocks().is_some_and(|all| all & terminated != 0) {
+        while blocks().is_none_or(|all| all & terminated == 0) {
             assert!(Instant::now() < deadline, "it hears no signals");
             self.read();
         }
