@@ -12,48 +12,6 @@ const CHANGING: &str = "compiler/src/diff/draw/changing.rs";
 const TESTS: &[Narrow] = &[
     (Compiler, "diff::tests::words diff::block"),
     (Compiler, "diff::tests::oracle diff::tests::examples"),
-    fault(
-        2125,
-        "compiler/src/diff/space.rs",
-        "self.store.ite(both_may, alike, Node::TRUE)",
-        "self.store.ite(both_may, if FAULT { Node::TRUE } else { alike }, Node::TRUE)",
-        WORDS,
-    ),
-    fault(
-        2126,
-        "compiler/src/diff/declared.rs",
-        "whole || pattern == name",
-        "!FAULT && whole || pattern == name",
-        WORDS,
-    ),
-    fault(
-        2127,
-        "compiler/src/diff/declared.rs",
-        "if come_alike(before, socket) {",
-        "if FAULT || come_alike(before, socket) {",
-        WORDS,
-    ),
-    fault(
-        2128,
-        "compiler/src/diff/region.rs",
-        "true => self.space.base_saying(self.topic, |socket| !of_two(socket)),",
-        "true => self.space.base_saying(self.topic, |socket| FAULT || !of_two(socket)),",
-        WORDS,
-    ),
-    fault(
-        2129,
-        "src/verbs/monitor/recorded.rs",
-        "if direction.of_processes() {",
-        "if !FAULT && direction.of_processes() {",
-        &[(Command, "recorded::tests::what_is_written")],
-    ),
-    fault(
-        2130,
-        "src/files/recording.rs",
-        "if kind.file_type().is_fifo() {",
-        "if !FAULT && kind.file_type().is_fifo() {",
-        &[(Verbs, "recorded::")],
-    ),
 ];
 
 const WORDS: &[Narrow] = &[(Compiler, "diff::tests::words")];
@@ -239,5 +197,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "tokens(self, other.period) == tokens(other, self.period)",
         "true",
         WORDS,
+    ),
+    fault(
+        2125,
+        "compiler/src/diff/space.rs",
+        "self.store.ite(both_may, alike, Node::TRUE)",
+        "self.store.ite(both_may, if FAULT { Node::TRUE } else { alike }, Node::TRUE)",
+        WORDS,
+    ),
+    fault(
+        2126,
+        "compiler/src/diff/declared.rs",
+        "whole || pattern == name",
+        "!FAULT && whole || pattern == name",
+        WORDS,
+    ),
+    fault(
+        2127,
+        "compiler/src/diff/declared.rs",
+        "if come_alike(before, socket) {",
+        "if FAULT || come_alike(before, socket) {",
+        WORDS,
+    ),
+    fault(
+        2128,
+        "compiler/src/diff/region.rs",
+        "true => self.space.base_saying(self.topic, |socket| !of_two(socket)),",
+        "true => self.space.base_saying(self.topic, |socket| FAULT || !of_two(socket)),",
+        WORDS,
+    ),
+    fault(
+        2129,
+        "src/verbs/monitor/recorded.rs",
+        "if direction.of_processes() {",
+        "if !FAULT && direction.of_processes() {",
+        &[(Command, "recorded::tests::what_is_written")],
+    ),
+    fault(
+        2130,
+        "src/files/recording.rs",
+        "if kind.file_type().is_fifo() {",
+        "if !FAULT && kind.file_type().is_fifo() {",
+        &[(Verbs, "recorded::")],
     ),
 ];
