@@ -40,7 +40,7 @@ pub use manifest::decode_manifest;
 pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
 pub use sum::{check_sum, kept_sum};
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, Section};
 use crate::beside::{beside, is_much};
 use crate::bpf::insn::Insn;
 
@@ -101,6 +101,19 @@ pub fn write(artifact: &Artifact) -> Result<Vec<u8>, ObjectError> {
         },
     )?;
     sum::seal(bytes)
+}
+
+/// The types of one program that stands in no object: the bytes of `.BTF`, and the number of its function in them. The kernel lets
+/// a tracing program follow only what has a function with its context as the only argument (`bpf_check_attach_target` of
+/// kernel/bpf/verifier.c).
+///
+/// # Errors
+///
+/// [`ObjectError::TooLarge`] if the name is longer than any type information.
+pub fn types_of_program(name: &str, section: Section) -> Result<(Vec<u8>, u32), ObjectError> {
+    let mut types = btf::Btf::new();
+    let function = types::function(&mut types, name, section);
+    Ok((types.finish()?, function.0))
 }
 
 /// Names, types and source lines.

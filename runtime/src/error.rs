@@ -168,6 +168,11 @@ pub enum Error {
     NothingInForce,
     /// Another process reads what the policy logs, and a record is given to one reader only.
     LogTaken,
+    /// What the policy drops cannot be sampled here.
+    Unsampled {
+        /// Why, and what to do.
+        why: String,
+    },
     /// The generation that is to come back is not kept, or none is.
     NotKept {
         /// The generation that was asked for; `None` for the one before.

@@ -192,7 +192,7 @@ fn stored(btf: &mut Btf, size: u32) -> TypeId {
 }
 
 /// `int NAME(struct CONTEXT *ctx)`
-fn function(btf: &mut Btf, name: &str, section: Section) -> TypeId {
+pub(super) fn function(btf: &mut Btf, name: &str, section: Section) -> TypeId {
     // The verifier knows a program's context by the name of its struct and never looks inside.
     let context = btf.structure(section.context(), 0, &[]);
     let pointer = btf.pointer(context);

@@ -19,20 +19,22 @@
 
 use std::io;
 use std::net::Ipv6Addr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use sockc_compiler::artifact::Section;
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::constant::{AF_INET, IPPROTO_TCP, IPPROTO_UDP, SMALLEST_PAGE, TCP_ULP};
 use sockc_compiler::bpf::helper::Helper;
 use sockc_compiler::bpf::insn::Insn;
 use sockc_compiler::bpf::opcode::{JumpOp, Register, Width};
+use sockc_compiler::object::types_of_program;
 
 use super::guard::Guard;
 use super::layered::Layered;
 use crate::code::{Code, Label};
 use crate::hook::{Point, dispatcher_name};
 use crate::state::{SIDES, trial};
-use crate::sys::prog;
+use crate::sys::{prog, types};
 
 /// `BPF_SOCK_OPS_TCP_LISTEN_CB` of `linux/bpf.h`.
 pub(crate) const TCP_LISTEN_CB: i32 = 11;
@@ -86,12 +88,23 @@ pub(crate) fn load(
     slots: BorrowedFd<'_>,
 ) -> io::Result<OwnedFd> {
     let kind = point.kind();
-    prog::load(&prog::Source {
-        name: &dispatcher_name(since),
+    let name = dispatcher_name(since);
+    let source = prog::Source {
+        name: &name,
         kind: kind.program,
         attach: kind.load,
         code: &code(point, since, first, words, slots)?,
-    })
+    };
+    // What packets meet can be followed by a tracing program, which takes a type.
+    let section = match point {
+        Point::Xdp(_) => Section::Xdp,
+        Point::TcIn(_) | Point::TcOut(_) => Section::Classifier,
+        _ => return prog::load(&source),
+    };
+    let (bytes, number) = types_of_program(&name, section).map_err(io::Error::other)?;
+    let types = types::load(&bytes)?;
+    let of = types.as_fd();
+    prog::load_typed(&source, prog::Function { of, number })
 }
 
 fn code(

@@ -4,11 +4,13 @@
 //! programs that the runtime makes on this very machine. Objects of the compiler never hold such offsets. What a program does
 //! with them is in [`super::owner`] and [`crate::names::departed`].
 
+mod packet;
 mod queue;
 
 use std::fs;
 use std::sync::OnceLock;
 
+pub(crate) use packet::PacketTypes;
 pub(crate) use queue::{CallTypes, QueueTypes};
 
 /// Where the kernel describes its types.

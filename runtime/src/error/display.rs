@@ -161,6 +161,10 @@ impl fmt::Display for Error {
             Self::LogTaken => f.write_str(
                 "another `sockc monitor` reads what this policy logs, and each record is given to one reader only; end that one first",
             ),
+            Self::Unsampled { why } => write!(
+                f,
+                "what the policy drops cannot be sampled here: {why}; what rules with `log` write is shown without `--drops`"
+            ),
             Self::NotKept { generation: Some(generation), kept } if !kept.is_empty() => {
                 let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
                 write!(

@@ -71,6 +71,14 @@ pub(crate) fn at_tracepoint(program: BorrowedFd<'_>, name: &str) -> io::Result<O
     call_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut a)
 }
 
+/// Attaches a tracing program to what it was loaded to follow.
+pub(crate) fn at_function(program: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut a = attr();
+    // Without a name: the kernel knows the place since it was loaded (`bpf_raw_tp_link_attach` of kernel/bpf/syscall.c).
+    a.raw_tracepoint.prog_fd = number(program);
+    call_fd(bpf_cmd::BPF_RAW_TRACEPOINT_OPEN, &mut a)
+}
+
 /// What the kernel says of a link; an error if the descriptor is not a link.
 pub(crate) fn describe(link: BorrowedFd<'_>) -> io::Result<Description> {
     let block: bpf_link_info = info(link)?;

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use aya_obj::generated::{
-    BPF_F_QUERY_EFFECTIVE, bpf_attach_type, bpf_cmd, bpf_prog_info, bpf_prog_type,
+    BPF_F_QUERY_EFFECTIVE, bpf_attach_type, bpf_cmd, bpf_func_info, bpf_prog_info, bpf_prog_type,
 };
 
 use super::bpf::{address, attr, call, call_fd, info, info_into, name, number, text};
@@ -31,18 +31,55 @@ pub(crate) struct Description {
     pub(crate) name: String,
 }
 
+/// A function, by its number in loaded types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Function<'a> {
+    /// The types; of a program that is followed, the program itself.
+    pub(crate) of: BorrowedFd<'a>,
+    /// The function.
+    pub(crate) number: u32,
+}
+
+/// What else the kernel is told of a program.
+#[derive(Clone, Copy, Debug)]
+enum Beside<'a> {
+    Nothing,
+    /// What its function is.
+    Is(Function<'a>),
+    /// What it is called after, of another program.
+    Follows(Function<'a>),
+}
+
 /// Loads a program; the kernel's verifier log goes into the error.
 pub(crate) fn load(source: &Source<'_>) -> io::Result<OwnedFd> {
-    let first = load_with_log(source, &mut []);
+    load_beside(source, Beside::Nothing)
+}
+
+/// The same, of a program whose function has a type. Tracing programs can follow no other.
+pub(crate) fn load_typed(source: &Source<'_>, function: Function<'_>) -> io::Result<OwnedFd> {
+    load_beside(source, Beside::Is(function))
+}
+
+/// The same, of a tracing program that follows the function of another program.
+pub(crate) fn load_following(source: &Source<'_>, function: Function<'_>) -> io::Result<OwnedFd> {
+    load_beside(source, Beside::Follows(function))
+}
+
+fn load_beside(source: &Source<'_>, beside: Beside<'_>) -> io::Result<OwnedFd> {
+    let first = load_with_log(source, beside, &mut []);
     let Err(error) = first else { return first };
     let mut log = vec![0u8; 64 << 10];
-    match load_with_log(source, &mut log) {
+    match load_with_log(source, beside, &mut log) {
         Ok(fd) => Ok(fd),
         Err(_) => Err(with_log(&error, &log)),
     }
 }
 
-fn load_with_log(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
+fn load_with_log(
+    source: &Source<'_>,
+    beside: Beside<'_>,
+    log: &mut [u8],
+) -> io::Result<OwnedFd> {
     let license = c"Dual MIT/GPL";
     let mut a = attr();
     a.__bindgen_anon_3.prog_type = source.kind as u32;
@@ -51,6 +88,24 @@ fn load_with_log(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     a.__bindgen_anon_3.license = address(license.to_bytes_with_nul());
     a.__bindgen_anon_3.prog_name = name(source.name);
     a.__bindgen_anon_3.expected_attach_type = source.attach.map_or(0, |attach| attach as u32);
+    let mut functions = [bpf_func_info {
+        insn_off: 0,
+        type_id: 0,
+    }];
+    match beside {
+        Beside::Nothing => {}
+        Beside::Is(function) => {
+            functions[0].type_id = function.number;
+            a.__bindgen_anon_3.prog_btf_fd = number(function.of);
+            a.__bindgen_anon_3.func_info = address(functions.as_slice());
+            a.__bindgen_anon_3.func_info_cnt = 1;
+            a.__bindgen_anon_3.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+        }
+        Beside::Follows(function) => {
+            a.__bindgen_anon_3.attach_btf_id = function.number;
+            a.__bindgen_anon_3.__bindgen_anon_1.attach_prog_fd = number(function.of);
+        }
+    }
     if !log.is_empty() {
         a.__bindgen_anon_3.log_level = 1;
         a.__bindgen_anon_3.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
@@ -166,6 +221,24 @@ pub(crate) fn describe(program: BorrowedFd<'_>) -> io::Result<Description> {
         id: block.id,
         name: text(&block.name),
     })
+}
+
+/// The number of a program's first function in its types; `None` if it was loaded without.
+pub(crate) fn function(program: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    if info::<bpf_prog_info>(program)?.nr_func_info == 0 {
+        return Ok(None);
+    }
+    let mut first = bpf_func_info {
+        insn_off: 0,
+        type_id: 0,
+    };
+    // SAFETY: a plain C struct of integers, for which zeros are valid.
+    let mut block: bpf_prog_info = unsafe { std::mem::zeroed() };
+    block.nr_func_info = 1;
+    block.func_info_rec_size = size_of::<bpf_func_info>() as u32;
+    block.func_info = address(std::ptr::from_mut(&mut first));
+    info_into(program, &mut block)?;
+    Ok(Some(first.type_id))
 }
 
 /// For how many nanoseconds a program ran, and how often, while the kernel took the time.
