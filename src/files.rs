@@ -4,5 +4,6 @@ pub(crate) mod bounded;
 pub(crate) mod capture;
 pub(crate) mod disk;
 pub(crate) mod input;
+pub(crate) mod recording;
 pub(crate) mod saved;
 pub(crate) mod written;

@@ -209,10 +209,25 @@ impl DropSampler {
             let recorded = Recorded::parse(bytes);
             let place = recorded.as_ref().map(|one| one.place as usize);
             let place = place.and_then(|place| places.get(place));
-            samples.extend(recorded.zip(place).and_then(|(one, place)| sample(one, place)));
+            samples.extend(
+                recorded
+                    .zip(place)
+                    .and_then(|(one, place)| sample(one, place)),
+            );
         });
         samples.sort_by_key(|one| one.time);
         samples
+    }
+
+    /// The generation that the word names now, as samples have it; 0 for none.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`].
+    pub fn generation(&self) -> Result<u32, Error> {
+        let mut value = [0; 4];
+        map::lookup(self.word.as_fd(), &[0; 4], &mut value).map_err(at(SAMPLE))?;
+        Ok(u32::from_ne_bytes(value))
     }
 
     /// How many that were chosen found no room, since it began.

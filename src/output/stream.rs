@@ -15,13 +15,25 @@ const GRACE: u16 = 1_000;
 impl Output {
     /// Lines of a result, written as they are taken. What is not taken once `end` can be read ends the printing.
     pub(crate) fn stream(&mut self, text: &str, end: &impl AsFd) {
-        let mut left = text.as_bytes();
+        let lines = |left: &[u8]| {
+            let lines = left.split(|byte| *byte == b'\n').count() - 1;
+            count::of(lines, "line")
+        };
+        self.pieces(text.as_bytes(), lines, end);
+    }
+
+    /// The same of bytes that are no text.
+    pub(crate) fn stream_bytes(&mut self, bytes: &[u8], end: &impl AsFd) {
+        self.pieces(bytes, |left| count::of(left.len(), "byte"), end);
+    }
+
+    fn pieces(&mut self, bytes: &[u8], count: impl Fn(&[u8]) -> String, end: &impl AsFd) {
+        let mut left = bytes;
         while !left.is_empty() && !self.is_broken() {
             if !has_room(end) {
-                let lines = left.split(|byte| *byte == b'\n').count() - 1;
                 let why = format!(
                     "whoever reads it takes nothing, and {} that had been read from the ring went nowhere",
-                    count::of(lines, "line")
+                    count(left)
                 );
                 self.broken = Some(io::Error::new(io::ErrorKind::TimedOut, why));
                 return;

@@ -6,7 +6,7 @@
 
 mod json;
 mod judge;
-mod known;
+pub(crate) mod known;
 mod packets;
 mod ways;
 mod words;

@@ -16,13 +16,13 @@ dropped: drop udp to port 10 log max 1_000_000/second
 audited: audit drop udp to port 11 log max 1_000_000/second
 quiet: count udp to port 12
 ";
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
+pub(super) fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
     lab.server.run(|| run(arguments)).unwrap()
 }
 
-fn done(lab: &Lab, arguments: &[&str]) -> Ran {
+pub(super) fn done(lab: &Lab, arguments: &[&str]) -> Ran {
     let ran = on_server(lab, arguments);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
     ran
@@ -37,7 +37,7 @@ fn applied(name: &str) -> (Lab, Folder, String) {
 }
 
 /// Sends datagrams of these ports, one after the other.
-fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
+pub(super) fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
     let sent = lab.client.run(|| {
         let socket = UdpSocket::bind((CLIENT[0], 4000)).unwrap();
         for port in ports {

@@ -1,7 +1,8 @@
 //! A record as the packet that it is about: for whoever asks `decide` about it, and in words.
 
 use super::{LogRecord, Logged};
-use crate::event::{Fragment, Header, Transport};
+use crate::event::{Fragment, Header, Parsed, Transport};
+use crate::hook::Hook;
 use crate::packet::shortest_length;
 use crate::packet::text::describe;
 use crate::policy::Family;
@@ -11,6 +12,23 @@ use crate::protocol::IpProtocol;
 const SYN: u8 = 2;
 
 impl LogRecord {
+    /// What a record says of a packet that was seen whole; `None` for a frame that is not IP, of which none is written.
+    #[must_use]
+    pub fn of_packet((time, interface): (u64, u32), hook: Hook, parsed: &Parsed) -> Option<Self> {
+        let packet = match parsed {
+            Parsed::NotIp => return None,
+            Parsed::Malformed => None,
+            Parsed::Ip(header) => Some(Logged::of(header)),
+        };
+        Some(Self {
+            time,
+            counter: 0,
+            interface,
+            hook,
+            packet,
+        })
+    }
+
     /// The header, as far as the record has it; what it does not have is plain. `None` of a malformed packet.
     #[must_use]
     pub fn header(&self) -> Option<Header> {
@@ -28,6 +46,30 @@ impl LogRecord {
 }
 
 impl Logged {
+    fn of(header: &Header) -> Self {
+        let (ports, flags, icmp) = match header.transport {
+            Transport::None => (None, None, None),
+            Transport::Tcp { from, to, flags } => (Some((from, to)), Some(flags), None),
+            Transport::Ports { from, to } => (Some((from, to)), None, None),
+            Transport::Icmp { kind, code } => (None, None, Some((kind, code))),
+        };
+        Self {
+            from: header.from,
+            to: header.to,
+            protocol: header.protocol,
+            fragment: match header.fragment {
+                Fragment::Whole => 0,
+                Fragment::First => 1,
+                Fragment::Later => 2,
+            },
+            ports,
+            flags,
+            icmp,
+            length: header.length,
+            mark: header.mark,
+        }
+    }
+
     fn header(&self) -> Header {
         let fragment = match self.fragment {
             0 => Fragment::Whole,
@@ -65,7 +107,6 @@ impl Logged {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hook::Hook;
 
     fn record(hook: Hook, logged: Logged) -> LogRecord {
         LogRecord {
@@ -128,8 +169,20 @@ mod tests {
             ),
             (Hook::Xdp, echo, "icmp 3/4 from 192.0.2.1 to 198.51.100.2"),
         ] {
-            assert_eq!(record(hook, logged).words(), words);
+            let record = record(hook, logged);
+            assert_eq!(record.words(), words);
+            // What is seen of a packet is what a record says of it.
+            let header = Header {
+                ttl: 3,
+                ..record.header().unwrap()
+            };
+            let seen = LogRecord::of_packet((1, 0), hook, &Parsed::Ip(header)).unwrap();
+            assert_eq!(seen.words(), words);
         }
+        assert_eq!(
+            LogRecord::of_packet((1, 0), Hook::Xdp, &Parsed::NotIp),
+            None
+        );
         let malformed = LogRecord {
             packet: None,
             ..record(Hook::Xdp, Logged::none())

@@ -75,11 +75,7 @@ fn load_beside(source: &Source<'_>, beside: Beside<'_>) -> io::Result<OwnedFd> {
     }
 }
 
-fn load_with_log(
-    source: &Source<'_>,
-    beside: Beside<'_>,
-    log: &mut [u8],
-) -> io::Result<OwnedFd> {
+fn load_with_log(source: &Source<'_>, beside: Beside<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     let license = c"Dual MIT/GPL";
     let mut a = attr();
     a.__bindgen_anon_3.prog_type = source.kind as u32;

@@ -14,11 +14,11 @@ use sockc_runtime::{Error, Fill, Options};
 
 /// A question that the kernel was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Known {
+pub(crate) struct Known {
     /// The live sets that are there already.
-    pub(super) sets: Vec<(SetId, Members)>,
+    pub(crate) sets: Vec<(SetId, Members)>,
     /// The live maps that are there already; nothing of one that cannot be read.
-    pub(super) maps: Vec<(LiveMapId, Option<Vec<LiveEntry>>)>,
+    pub(crate) maps: Vec<(LiveMapId, Option<Vec<LiveEntry>>)>,
     /// The named sockets that are handed over, held by systemd, or of an owner or a process alone: whether they are there now.
     pub(super) handed: Vec<(SocketId, Option<bool>)>,
     /// The namespaces that conditions look into.
@@ -27,7 +27,7 @@ pub(super) struct Known {
 
 /// Which of the addresses that packets have a live set holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Members {
+pub(crate) enum Members {
     /// They are known.
     Read {
         /// Those that are in it.
@@ -47,10 +47,18 @@ pub(super) fn known(
     is_ipv4: bool,
 ) -> Known {
     Known {
-        sets: sets(policy, options, addresses),
-        maps: maps(policy, options),
         handed: handed(policy, options, is_ipv4),
         elsewhere: policy.namespaces.keys().collect(),
+        ..contents(policy, options, addresses)
+    }
+}
+
+/// Asks about live sets and live maps alone.
+pub(crate) fn contents(policy: &Policy, options: &Options, addresses: &[IpAddr]) -> Known {
+    Known {
+        sets: sets(policy, options, addresses),
+        maps: maps(policy, options),
+        ..Known::default()
     }
 }
 

@@ -8,6 +8,7 @@ use sockc_compiler::artifact::{Counter, CounterKind};
 use sockc_compiler::log::LogRecord;
 use sockc_runtime::{LocalTime, log_clock};
 
+use super::judged::By;
 use crate::output::harmless;
 
 /// Nanoseconds of a second and of a millisecond.
@@ -30,7 +31,7 @@ impl Clock {
     }
 
     /// When a record was written, in nanoseconds since 1970.
-    fn day(self, record: &LogRecord) -> u128 {
+    pub(super) fn day(self, record: &LogRecord) -> u128 {
         let (day, clock) = self.now;
         (day + u128::from(record.time)).saturating_sub(u128::from(clock))
     }
@@ -56,8 +57,10 @@ impl Clock {
 /// A record with all that is known of it.
 pub(super) struct Shown<'a> {
     pub(super) record: &'a LogRecord,
-    /// What its slot counts.
-    pub(super) counter: &'a Counter,
+    /// Who logged it, or dropped it.
+    pub(super) by: &'a By<'a>,
+    /// Of how many drops it is one; nothing of what was logged.
+    pub(super) sampled: Option<u32>,
     pub(super) interface: Option<&'a str>,
     pub(super) generation: u32,
     pub(super) clock: Clock,
@@ -75,11 +78,11 @@ struct Row<'a> {
     generation: u32,
     verdict: &'a str,
     audit: bool,
-    /// The label, else the statement's text.
-    rule: &'a str,
+    /// The label, else the statement's text; null where it is not known.
+    rule: Option<&'a str>,
     label: Option<&'a str>,
-    file: &'a str,
-    line: u32,
+    file: Option<&'a str>,
+    line: Option<u32>,
     hook: &'a str,
     direction: &'a str,
     interface: Option<&'a str>,
@@ -97,7 +100,45 @@ struct Row<'a> {
     mark: Option<u32>,
     /// What the rule's `log` says.
     log: Option<&'a str>,
+    /// Of how many drops it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<u32>,
+    /// The rules one of which dropped it, where it is not known which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidates: Option<Vec<Candidate<'a>>>,
+    /// Why nobody can say what dropped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unknown: Option<&'a str>,
 }
+
+/// A rule that may have dropped a packet, as JSON.
+#[derive(Serialize)]
+struct Candidate<'a> {
+    verdict: &'a str,
+    rule: &'a str,
+    label: Option<&'a str>,
+    file: &'a str,
+    line: u32,
+}
+
+impl<'a> Candidate<'a> {
+    fn of(counter: &'a Counter) -> Self {
+        Self {
+            verdict: &counter.verdict,
+            rule: rule(counter),
+            label: counter.label.as_deref(),
+            file: &counter.location.file,
+            line: counter.location.line,
+        }
+    }
+}
+
+fn rule(counter: &Counter) -> &str {
+    counter.label.as_deref().unwrap_or(&counter.location.text)
+}
+
+/// The verdict of what is dropped by nobody knows whom.
+const DROP: &str = "drop";
 
 impl Shown<'_> {
     /// Adds the line.
@@ -111,36 +152,93 @@ impl Shown<'_> {
 
     fn words(&self, text: &mut String) {
         let time = self.clock.words(self.record);
-        let verdict = match self.counter.audit {
-            true => format!("audit {}", self.counter.verdict),
-            false => self.counter.verdict.clone(),
+        let verdict = self.verdict();
+        let rule = match self.by {
+            By::One(counter) => name(counter),
+            By::OneOf(all) => format!("one of {}", all.len()),
+            By::Unknown(_) => "not known".to_owned(),
         };
-        let rule = name(self.counter);
         let interface = self.interface.unwrap_or("-");
         let packet = self.record.words();
         let line = format!("{time}  {verdict:<6}  {rule:<12}  {interface:<6}  {packet}");
         text.push_str(&harmless(&line));
-        if let Some(log) = self.counter.log.as_deref().filter(|log| !log.is_empty()) {
+        if let Some(of) = self.sampled {
             // Writing to a text does not fail.
-            let _ = write!(text, "  \"{}\"", harmless(log));
+            let _ = write!(text, "  1/{of}");
+        }
+        match self.by {
+            By::One(counter) => {
+                let log = counter.log.as_deref().filter(|_| self.sampled.is_none());
+                if let Some(log) = log.filter(|log| !log.is_empty()) {
+                    let _ = write!(text, "  \"{}\"", harmless(log));
+                }
+            }
+            By::OneOf(all) => {
+                let names: Vec<String> = all.iter().map(|one| name(one)).collect();
+                let _ = write!(text, "  (one of {})", harmless(&names.join(", ")));
+            }
+            By::Unknown(why) => {
+                let _ = write!(text, "  (not known: {})", harmless(why));
+            }
+        }
+    }
+
+    fn verdict(&self) -> String {
+        match self.by {
+            By::One(counter) if counter.audit => format!("audit {}", counter.verdict),
+            By::One(counter) => counter.verdict.clone(),
+            By::OneOf(_) | By::Unknown(_) => DROP.to_owned(),
+        }
+    }
+
+    /// What a recording says of it.
+    pub(super) fn comment(&self) -> String {
+        let verdict = self.verdict();
+        let by = match self.by {
+            By::One(counter) => {
+                let (name, place) = (name(counter), &counter.location);
+                match counter.label {
+                    Some(_) => format!("by {name} ({}:{})", place.file, place.line),
+                    None => format!("by {name}"),
+                }
+            }
+            By::OneOf(all) => {
+                let names: Vec<String> = all.iter().map(|one| name(one)).collect();
+                format!("by one of {}", names.join(", "))
+            }
+            By::Unknown(why) => format!("by what is not known: {why}"),
+        };
+        match self.sampled {
+            Some(of) => format!("{verdict} {by}; 1/{of} of what is dropped"),
+            None => format!(
+                "{verdict} {by}; made from what the log tells: {}",
+                self.record.words()
+            ),
         }
     }
 
     fn row(&self) -> Row<'_> {
-        let (record, counter) = (self.record, self.counter);
+        let record = self.record;
         let packet = record.packet.as_ref();
+        let counter = match self.by {
+            By::One(counter) => Some(*counter),
+            By::OneOf(_) | By::Unknown(_) => None,
+        };
         Row {
             format: "sockc.monitor/1",
-            event: "packet",
+            event: match self.sampled {
+                Some(_) => "drop",
+                None => "packet",
+            },
             seconds: self.clock.day(record) as f64 / SECOND as f64,
             monotonic: record.time,
             generation: self.generation,
-            verdict: &counter.verdict,
-            audit: counter.audit,
-            rule: counter.label.as_deref().unwrap_or(&counter.location.text),
-            label: counter.label.as_deref(),
-            file: &counter.location.file,
-            line: counter.location.line,
+            verdict: counter.map_or(DROP, |counter| counter.verdict.as_str()),
+            audit: counter.is_some_and(|counter| counter.audit),
+            rule: counter.map(rule),
+            label: counter.and_then(|counter| counter.label.as_deref()),
+            file: counter.map(|counter| &*counter.location.file),
+            line: counter.map(|counter| counter.location.line),
             hook: record.hook.name(),
             direction: record.hook.direction().word(),
             interface: self.interface,
@@ -159,7 +257,16 @@ impl Shown<'_> {
             icmp: packet.and_then(|one| one.icmp),
             length: packet.map(|one| one.length).filter(|length| *length > 0),
             mark: packet.map(|one| one.mark),
-            log: counter.log.as_deref(),
+            log: counter.and_then(|counter| counter.log.as_deref()),
+            sampled: self.sampled,
+            candidates: match self.by {
+                By::OneOf(all) => Some(all.iter().map(|one| Candidate::of(one)).collect()),
+                By::One(_) | By::Unknown(_) => None,
+            },
+            unknown: match self.by {
+                By::Unknown(why) => Some(why),
+                By::One(_) | By::OneOf(_) => None,
+            },
         }
     }
 }

@@ -1,0 +1,188 @@
+//! Recordings that are written packet by packet: pcapng, with the interface of each, its time, and a comment.
+//!
+//! Takes packets; gives bytes as they are to stand in the file, or writes them there. A piece is written at once and ends with a packet, so
+//! that what is there can be read whenever the command ends, however. Not here: which packets, and standard output.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
+use pcap_file::pcapng::blocks::interface_description::{
+    InterfaceDescriptionBlock, InterfaceDescriptionOption,
+};
+use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
+use pcap_file::{DataLink, PcapError};
+
+/// Times are nanoseconds: powers of ten below a second (`if_tsresol`).
+const NANOSECONDS: u8 = 9;
+/// `epb_flags` of a packet that came, and of one that left.
+const CAME: u32 = 1;
+const LEFT: u32 = 2;
+
+/// A packet to be written.
+#[derive(Debug)]
+pub(crate) struct Written<'a> {
+    /// The interface; nothing where there is none.
+    pub(crate) interface: Option<&'a str>,
+    /// Nanoseconds since 1970.
+    pub(crate) time: u128,
+    /// The frame's first bytes, from its Ethernet header on.
+    pub(crate) frame: &'a [u8],
+    /// The length of all of it.
+    pub(crate) length: u32,
+    /// Whether it left the machine.
+    pub(crate) leaves: bool,
+    /// What is said of it.
+    pub(crate) comment: &'a str,
+}
+
+/// The bytes of a recording that are not written yet, and the interfaces that it knows.
+pub(crate) struct Recording {
+    writer: PcapNgWriter<Vec<u8>>,
+    interfaces: BTreeMap<Option<String>, u32>,
+}
+
+impl Recording {
+    /// One that begins here.
+    pub(crate) fn new() -> io::Result<Self> {
+        let writer = PcapNgWriter::new(Vec::new()).map_err(plain)?;
+        Ok(Self {
+            writer,
+            interfaces: BTreeMap::new(),
+        })
+    }
+
+    /// Adds a packet.
+    pub(crate) fn add(&mut self, packet: &Written<'_>) -> io::Result<()> {
+        let interface = self.interface(packet.interface)?;
+        let flags = if packet.leaves { LEFT } else { CAME };
+        let time = u64::try_from(packet.time).map_err(io::Error::other)?;
+        let block = EnhancedPacketBlock {
+            interface_id: interface,
+            timestamp: Duration::from_nanos(time),
+            original_len: packet.length,
+            data: Cow::Borrowed(packet.frame),
+            options: vec![
+                EnhancedPacketOption::Comment(Cow::Borrowed(packet.comment)),
+                EnhancedPacketOption::Flags(flags),
+            ],
+        };
+        let added = self.writer.write_block(&block.into_block());
+        added.map(drop).map_err(plain)
+    }
+
+    /// The number of an interface, which is described where it comes first.
+    fn interface(&mut self, name: Option<&str>) -> io::Result<u32> {
+        let name = name.map(str::to_owned);
+        if let Some(number) = self.interfaces.get(&name) {
+            return Ok(*number);
+        }
+        let number = u32::try_from(self.interfaces.len()).map_err(io::Error::other)?;
+        let named = name.as_deref().map(Cow::Borrowed);
+        let mut options: Vec<_> = named
+            .map(InterfaceDescriptionOption::IfName)
+            .into_iter()
+            .collect();
+        options.push(InterfaceDescriptionOption::IfTsResol(NANOSECONDS));
+        let block = InterfaceDescriptionBlock {
+            linktype: DataLink::ETHERNET,
+            // No limit is told: each packet says its own.
+            snaplen: 0,
+            options,
+        };
+        self.writer
+            .write_block(&block.into_block())
+            .map_err(plain)?;
+        self.interfaces.insert(name, number);
+        Ok(number)
+    }
+
+    /// The bytes that were added since this was asked last.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.writer.get_mut())
+    }
+}
+
+fn plain(error: PcapError) -> io::Error {
+    match error {
+        PcapError::IoError(error) => error,
+        other => io::Error::other(other),
+    }
+}
+
+/// A file that a recording goes to.
+pub(crate) struct RecordingFile {
+    file: File,
+    path: PathBuf,
+    /// Its length up to the end of the last whole piece.
+    length: u64,
+}
+
+impl RecordingFile {
+    /// Begins a file anew; says why it cannot be written.
+    pub(crate) fn begin(path: &Path) -> Result<Self, String> {
+        let file = File::create(path).map_err(|error| unwritten(path, &error))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+            length: 0,
+        })
+    }
+
+    /// Writes a piece; says why that cannot be. A piece that found no room is taken away again: half a packet cannot be read.
+    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), String> {
+        if let Err(error) = self.file.write_all(piece) {
+            // What is no regular file has no length to set.
+            let _ = self.file.set_len(self.length);
+            return Err(unwritten(&self.path, &error));
+        }
+        self.length += piece.len() as u64;
+        Ok(())
+    }
+}
+
+fn unwritten(path: &Path, error: &io::Error) -> String {
+    format!("cannot write {}: {error}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::capture;
+
+    #[test]
+    fn what_is_written_is_read_back_after_each_piece() {
+        let path = std::env::temp_dir().join(format!("sockc-recording-{}", std::process::id()));
+        let mut recording = Recording::new().unwrap();
+        let mut file = RecordingFile::begin(&path).unwrap();
+        for (number, interface) in [Some("eth0"), None, Some("eth0")].into_iter().enumerate() {
+            let frame = vec![number as u8; 60];
+            let packet = Written {
+                interface,
+                time: 1_700_000_000_000_000_007,
+                frame: &frame,
+                length: 100,
+                leaves: number == 1,
+                comment: "drop by ssh",
+            };
+            recording.add(&packet).unwrap();
+            file.write(&recording.take()).unwrap();
+            let mut read = Vec::new();
+            capture::packets(&path, &mut |packet, _| read.push(packet)).unwrap();
+            assert_eq!(read.len(), number + 1);
+            let last = read.last().unwrap();
+            assert_eq!((last.frame.len(), last.recorded), (100, 60));
+            assert_eq!(last.interface.as_deref(), interface);
+            assert_eq!(last.leaves, Some(number == 1));
+        }
+        std::fs::remove_file(&path).unwrap();
+        let none = RecordingFile::begin(Path::new("/nowhere/file.pcapng"));
+        assert!(none.is_err_and(|why| why.contains("/nowhere/file.pcapng")));
+        let mut full = RecordingFile::begin(Path::new("/dev/full")).unwrap();
+        assert!(full.write(b"x").is_err_and(|why| why.contains("/dev/full")));
+    }
+}
