@@ -10,6 +10,7 @@ use cranelift_entity::PrimaryMap;
 
 use super::joint::{Joint, Which};
 use super::report::{About, Unsaid};
+use super::space::Disposition;
 use super::topic::Topic;
 use crate::diagram::FieldValues;
 use crate::diagram::values::header_of;
@@ -65,11 +66,6 @@ impl<'a, 'p> Case<'a, 'p> {
         }
     }
 
-    /// What the case is about.
-    pub(super) fn header(&self) -> &Header {
-        &self.header
-    }
-
     fn class(&self) -> ClassId {
         ClassId::from_u32(self.values.get(Field::Interface))
     }
@@ -102,6 +98,14 @@ impl<'a, 'p> Case<'a, 'p> {
         let event = self.event(which)?;
         let seen = Seen { case: self, which };
         Some(self.joint.side(which).judge.decide(&event, &seen))
+    }
+
+    /// What a policy decided of it, with shared ids.
+    pub(super) fn shared(&self, which: Which, found: &Decision) -> Disposition {
+        Disposition {
+            verdict: self.joint.verdict(which, found.verdict, &self.header),
+            mark: found.mark,
+        }
     }
 
     /// The same from every rule, as it is written in the language page.

@@ -2,7 +2,7 @@
 //!
 //! Takes both policies; gives sentences. What becomes of packets by it stands with the rules that decide about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::joint::{come_alike, taken_alike};
 use crate::glob;
@@ -57,9 +57,10 @@ fn covers(pattern: &str, name: &str) -> bool {
 }
 
 fn sockets(old: &Policy, new: &Policy) -> Vec<String> {
+    let before = old.sockets.values().map(|socket| (&*socket.name, socket));
+    let before: HashMap<&str, &Socket> = before.collect();
     let otherwise = |socket: &Socket| {
-        let mut before = old.sockets.values();
-        let before = before.find(|before| before.name == socket.name)?;
+        let before = before.get(&*socket.name)?;
         if come_alike(before, socket) {
             return None;
         }

@@ -22,14 +22,7 @@ pub(super) fn plainest(
     region: Node,
 ) -> Result<Option<FieldValues>, BudgetExceeded> {
     let mut node = region;
-    for socket in space
-        .joint
-        .sockets
-        .presence
-        .values()
-        .copied()
-        .collect::<Vec<_>>()
-    {
+    for &socket in space.joint.sockets.presence.values() {
         let there = space.is(Field::Absent(socket), 0)?;
         node = preferred(&mut space.store, node, there)?;
     }

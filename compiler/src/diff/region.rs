@@ -51,7 +51,10 @@ impl Describing<'_, '_, '_> {
         let within = self.all(&parts)?;
         self.leave_out_what_is_asked_twice(&mut parts, within)?;
         let base = self.base_beside(&parts)?;
-        let all = self.all_in(base, &parts)?;
+        let all = match base == self.base {
+            true => within,
+            false => self.all_in(base, &parts)?,
+        };
         self.shorten(&mut parts, &mut |describing, shorter| {
             Ok(describing.all_in(base, shorter)? == all)
         })?;
@@ -83,21 +86,14 @@ impl Describing<'_, '_, '_> {
     ) -> Result<(), BudgetExceeded> {
         let joint = self.space.joint;
         let unlike = joint.sockets.unlike();
-        let mut sockets: Vec<SocketId> = unlike
-            .iter()
-            .flat_map(|(one, other)| [*one, *other])
-            .collect();
+        let mut sockets: Vec<SocketId> = unlike.flat_map(|(one, other)| [one, other]).collect();
         sockets.sort_by_key(|id| kinds(&joint.tables.sockets[*id]));
         for socket in sockets {
-            let Some(place) = parts
-                .iter()
-                .position(|part| part.presence() == Some(socket))
-            else {
-                continue;
-            };
-            let left_out = parts.remove(place);
-            if self.all(parts)? != within {
-                parts.insert(place, left_out);
+            let asks = |part: &Constraint| part.presence() == Some(socket);
+            if let Some(place) = parts.iter().position(asks) {
+                self.leave_out(parts, place, &mut |describing, shorter| {
+                    Ok(describing.all(shorter)? == within)
+                })?;
             }
         }
         Ok(())
@@ -106,10 +102,10 @@ impl Describing<'_, '_, '_> {
     /// 1 for what the topic is about, as far as a reader knows it: of a name with two declarations nobody knows which one says
     /// what it may hold.
     fn base_beside(&mut self, parts: &[Constraint]) -> Built {
-        let unlike = self.space.joint.sockets.unlike();
+        let sockets = &self.space.joint.sockets;
         let of_two = |socket: SocketId| {
-            let mut both = unlike.iter().flat_map(|(one, other)| [one, other]);
-            both.any(|one| *one == socket)
+            let mut both = sockets.unlike();
+            both.any(|(one, other)| one == socket || other == socket)
         };
         let asked = parts.iter().any(|part| part.presence().is_some_and(of_two));
         match asked {
@@ -132,6 +128,20 @@ impl Describing<'_, '_, '_> {
         Ok(node)
     }
 
+    /// Leaves out the one at this place, if it can be left out.
+    fn leave_out(
+        &mut self,
+        parts: &mut Vec<Constraint>,
+        place: usize,
+        still: &mut Still<'_>,
+    ) -> Result<(), BudgetExceeded> {
+        let left_out = parts.remove(place);
+        if !still(self, parts)? {
+            parts.insert(place, left_out);
+        }
+        Ok(())
+    }
+
     /// Leaves out what can be left out, the least telling first.
     fn shorten(
         &mut self,
@@ -139,10 +149,7 @@ impl Describing<'_, '_, '_> {
         still: &mut Still<'_>,
     ) -> Result<(), BudgetExceeded> {
         for place in (0..parts.len()).rev() {
-            let left_out = parts.remove(place);
-            if !still(self, parts)? {
-                parts.insert(place, left_out);
-            }
+            self.leave_out(parts, place, still)?;
         }
         Ok(())
     }

@@ -18,12 +18,12 @@ use super::lists::{List, Pair};
 use super::region::{Describing, Names};
 use super::report::{About, Change, Decider, EditKind, Fate, Moved, Spans, Unsaid, Words};
 use super::shadow::shadow;
-use super::space::{Disposition, Space};
+use super::space::Space;
 use super::spans::spans;
 use super::topic::Topic;
 use super::weigh::Finding;
 use crate::diagram::{BudgetExceeded, FieldValues, Node};
-use crate::event::{self, Decision, Header, Verdict};
+use crate::event::{self, Decision, Verdict};
 use crate::policy::{Direction, Match, RuleId, Socket, SocketId};
 
 /// Tells of the findings of one list.
@@ -235,7 +235,7 @@ impl Telling<'_, '_, '_> {
             let decision = case.decide(which);
             if !decision
                 .as_ref()
-                .is_none_or(|found| self.confirms(finding, which, found, case.header()))
+                .is_none_or(|found| self.confirms(finding, which, found, &case))
             {
                 return Err(Untold::Bug(format!(
                     "the rules say {decision:?} of {values:?}, the comparison {:?}",
@@ -247,7 +247,13 @@ impl Telling<'_, '_, '_> {
             .ok_or_else(|| Untold::Bug(format!("no words for {values:?}")))
     }
 
-    fn confirms(&self, finding: &Finding, which: Which, found: &Decision, header: &Header) -> bool {
+    fn confirms(
+        &self,
+        finding: &Finding,
+        which: Which,
+        found: &Decision,
+        case: &Case<'_, '_>,
+    ) -> bool {
         let (owner, number) = finding.fates.of(which);
         let Some(outcome) = self.space.outcomes.value(number) else {
             return false;
@@ -261,16 +267,7 @@ impl Telling<'_, '_, '_> {
                 self.list.pairs[place].of(which).map(event::Decider::Rule) == Some(found.decider)
             }
         };
-        by && self.shared(which, found, header) == outcome
-    }
-
-    /// What a policy decided, with shared ids.
-    fn shared(&self, which: Which, found: &Decision, header: &Header) -> Disposition {
-        let verdict = self.space.joint.verdict(which, found.verdict, header);
-        Disposition {
-            verdict,
-            mark: found.mark,
-        }
+        by && case.shared(which, found) == outcome
     }
 
     /// What becomes of it in one of the policies, beside what the other one says.

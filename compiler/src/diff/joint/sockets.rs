@@ -2,6 +2,8 @@
 //!
 //! Takes the sockets of both, each declaration once. Not here: what rules do with them.
 
+use std::collections::HashMap;
+
 use cranelift_entity::PrimaryMap;
 
 use crate::policy::{Family, Feed, Listen, Socket, SocketId, SocketOrigin};
@@ -32,17 +34,26 @@ pub(in crate::diff) struct Sockets {
 
 impl Sockets {
     pub(super) fn new(sockets: &PrimaryMap<SocketId, Socket>) -> Self {
-        let by_kind = KINDS.map(|kind| firsts(sockets, |one, other| alike_for(kind, one, other)));
+        let mut names: HashMap<&str, SocketId> = HashMap::new();
+        let named = sockets
+            .iter()
+            .map(|(id, socket)| *names.entry(&socket.name).or_insert(id));
+        let named: PrimaryMap<SocketId, SocketId> = named.collect();
+        // A policy declares a name once, so only one other may be the same.
+        let first = |own: SocketId, same: &dyn Fn(&Socket, &Socket) -> bool| {
+            let first = named[own];
+            match same(&sockets[first], &sockets[own]) {
+                true => first,
+                false => own,
+            }
+        };
+        let firsts = |same| sockets.keys().map(|own| first(own, same)).collect();
+        let by_kind = |own| KINDS.map(|kind| first(own, &|one, other| alike_for(kind, one, other)));
         Self {
-            named: firsts(sockets, |one, other| one.name == other.name),
-            presence: firsts(sockets, |one, other| {
-                one.name == other.name && holds_alike(one, other)
-            }),
-            whole: firsts(sockets, same_receiver),
-            by_kind: sockets
-                .keys()
-                .map(|id| by_kind.each_ref().map(|of_kind| of_kind[id]))
-                .collect(),
+            presence: firsts(&holds_alike),
+            whole: firsts(&same_receiver),
+            by_kind: sockets.keys().map(by_kind).collect(),
+            named,
         }
     }
 
@@ -62,29 +73,13 @@ impl Sockets {
     }
 
     /// Pairs of declarations of one name that are different questions, as one holds what the other does not.
-    pub(in crate::diff) fn unlike(&self) -> Vec<(SocketId, SocketId)> {
-        let firsts = || {
-            let all = self.presence.iter();
-            all.filter_map(|(id, first)| (id == *first).then_some(id))
+    pub(in crate::diff) fn unlike(&self) -> impl Iterator<Item = (SocketId, SocketId)> {
+        let second = |(id, first): (SocketId, &SocketId)| {
+            let named = self.named[id];
+            (id == *first && id != named).then_some((named, id))
         };
-        let pairs = firsts().flat_map(|one| firsts().map(move |other| (one, other)));
-        pairs
-            .filter(|(one, other)| one < other && self.named[*one] == self.named[*other])
-            .collect()
+        self.presence.iter().filter_map(second)
     }
-}
-
-/// For each the first that is the same.
-fn firsts(
-    sockets: &PrimaryMap<SocketId, Socket>,
-    same: impl Fn(&Socket, &Socket) -> bool,
-) -> PrimaryMap<SocketId, SocketId> {
-    let first = |(own, socket)| {
-        let mut all = sockets.iter();
-        let found = all.find(|(_, other)| same(socket, other));
-        found.map_or(own, |(id, _)| id)
-    };
-    sockets.iter().map(first).collect()
 }
 
 pub(super) fn same_receiver(one: &Socket, other: &Socket) -> bool {

@@ -236,11 +236,7 @@ impl Checking<'_, '_> {
                 mark: None,
             };
         };
-        let verdict = self.joint.verdict(which, decision.verdict, case.header());
-        Disposition {
-            verdict,
-            mark: decision.mark,
-        }
+        case.shared(which, &decision)
     }
 }
 
