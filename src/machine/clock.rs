@@ -1,5 +1,13 @@
 //! Times in words.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The time that it is, in words that sort.
+pub(crate) fn now() -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    utc(now.map_or(0, |now| now.as_secs()))
+}
+
 /// A time in words that sort: `2026-11-22 17:41:33 UTC`.
 pub(crate) fn utc(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);

@@ -109,19 +109,27 @@ fn has_bytes(counter: &Counter) -> bool {
 pub(crate) fn counts_packets(value: &CounterValue) -> bool {
     let of_packets = [Direction::In, Direction::Out];
     let mut words = of_packets.iter().map(|direction| direction.word());
-    words.any(|word| word == value.counter.direction) && bytes(value) != NONE
+    words.any(|word| word == value.counter.direction)
+        && bytes_of(&value.counter, [value.packets, value.bytes]).is_some()
 }
 
-/// What stands for bytes where there are none.
-const NONE: &str = "-";
-
-/// The bytes; calls and lookups of a socket have none, for no packet is at hand.
-pub(crate) fn bytes(value: &CounterValue) -> String {
-    match (value.packets, value.bytes) {
-        _ if !has_bytes(&value.counter) => NONE.to_owned(),
-        (1.., 0) => NONE.to_owned(),
-        (_, bytes) => bytes.to_string(),
+/// The bytes of so many packets and bytes that were counted; calls and lookups of a socket have none, for no packet is at hand.
+pub(crate) fn bytes_of(counter: &Counter, counted: [u64; 2]) -> Option<u64> {
+    let [packets, bytes] = counted;
+    match (packets, bytes) {
+        _ if !has_bytes(counter) => None,
+        (1.., 0) => None,
+        (_, bytes) => Some(bytes),
     }
+}
+
+/// Bytes, or what stands for them where there are none.
+pub(crate) fn in_words(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string())
+}
+
+fn bytes(value: &CounterValue) -> String {
+    in_words(bytes_of(&value.counter, [value.packets, value.bytes]))
 }
 
 /// The most characters of a statement that a line of the table has; JSON has all of it.

@@ -9,6 +9,7 @@ mod looked;
 mod view;
 
 use std::io;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use sockc_runtime::Error;
@@ -81,7 +82,7 @@ fn unusable(error: &io::Error, output: &mut Output) -> Exit {
 struct Shown {
     terminal: Terminal,
     looker: Looker,
-    screen: Screen,
+    screen: Rc<Screen>,
     view: View,
     keys: Keys,
     /// What shows all of each list.

@@ -23,6 +23,16 @@ type Counted = (
     String,
 );
 
+/// The heading of what is shown of each counter.
+pub(crate) const COLUMNS: [&str; 6] = [
+    "packets/s",
+    "bytes/s",
+    "packets",
+    "bytes",
+    "direction",
+    "rule",
+];
+
 /// What was seen at a look: all counters, in their order.
 pub(crate) struct Look {
     at: Instant,

@@ -4,16 +4,16 @@
 //! counted.
 
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockc_runtime::Options;
 
-use super::rates::{Look, words};
+use super::rates::{COLUMNS, Look, words};
 use super::wanted::{all_there, is_chosen};
 use crate::cli;
 use crate::exit::Exit;
-use crate::machine::clock::utc;
+use crate::machine::clock;
 use crate::machine::counted::name;
 use crate::machine::refused;
 use crate::output::{Output, columns};
@@ -81,15 +81,7 @@ pub(super) fn run(
 /// Shows what came since the look before; at the first look what there is.
 fn show(now: &Look, before: Option<&Look>, arguments: &cli::Counters, output: &mut Output) {
     let terminal = output.is_terminal();
-    let heading = [
-        "packets/s",
-        "bytes/s",
-        "packets",
-        "bytes",
-        "direction",
-        "rule",
-    ];
-    let mut rows = vec![heading.map(String::from).to_vec()];
+    let mut rows = vec![COLUMNS.map(String::from).to_vec()];
     for rated in now.since(before) {
         let value = rated.value;
         if !value.counter.counted || !is_chosen(value, &arguments.rules) {
@@ -115,8 +107,7 @@ fn show(now: &Look, before: Option<&Look>, arguments: &cli::Counters, output: &m
             name(value),
         ]);
     }
-    let time = SystemTime::now().duration_since(UNIX_EPOCH);
-    let time = utc(time.map_or(0, |time| time.as_secs()));
+    let time = clock::now();
     let mut text = String::new();
     if terminal {
         text.push_str(CLEAR);

@@ -10,18 +10,10 @@ use ratatui::widgets::{Paragraph, Row as Line, Table};
 
 use super::looked::{Lists, Row, Screen};
 use super::view::{View, name};
+use crate::machine::counted::in_words;
 use crate::output::harmless;
-use crate::verbs::counters::rates::words;
+use crate::verbs::counters::rates::{COLUMNS, words};
 
-/// The heading of the rules.
-const COLUMNS: [&str; 6] = [
-    "packets/s",
-    "bytes/s",
-    "packets",
-    "bytes",
-    "direction",
-    "rule",
-];
 /// The columns that are left out where there is no room for all, the first one here first: half a number would be another one.
 const GIVE_WAY: [usize; 5] = [3, 1, 4, 2, 0];
 /// So much of a rule is to be seen at least, as long as another column can give way.
@@ -163,12 +155,12 @@ fn draw_rules(frame: &mut Frame<'_>, area: Rect, screen: &Screen, view: &mut Vie
 /// What stands in the columns for a rule.
 fn cells(row: &Row) -> [String; 6] {
     // What has no bytes has none a second either.
-    let bytes = row.rate.filter(|_| row.bytes != "-");
+    let bytes = row.rate.filter(|_| row.bytes.is_some());
     [
         words(row.rate.map(|[packets, _]| packets)),
         words(bytes.map(|[_, bytes]| bytes)),
         row.total[0].to_string(),
-        row.bytes.clone(),
+        in_words(row.bytes),
         row.direction.clone(),
         plain(&row.name),
     ]
@@ -252,7 +244,7 @@ mod tests {
         let row = |number: u64| Row {
             rate: Some([number as f64, 10.5]),
             total: [number, 100],
-            bytes: "100".to_owned(),
+            bytes: Some(100),
             direction: "in".to_owned(),
             name: format!("edge.sk:{number} rule \u{1b}[2J\n"),
             decides: number.is_multiple_of(2),
@@ -336,7 +328,7 @@ mod tests {
         let mut screen = screen();
         for row in &mut screen.rows {
             row.total = [u64::MAX; 2];
-            row.bytes = u64::MAX.to_string();
+            row.bytes = Some(u64::MAX);
         }
         let whole = u64::MAX.to_string();
         for (width, numbers) in [(140, 2), (90, 2), (75, 1), (52, 1), (40, 0), (25, 0)] {

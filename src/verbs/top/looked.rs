@@ -3,14 +3,15 @@
 //! Takes what was seen before, for what was counted since; gives all that is shown. Not here: when somebody looks, and how
 //! that is drawn.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::CounterKind;
 use sockc_compiler::policy::Verb;
 use sockc_runtime::{CounterValue, Counts, Error, Options};
 
-use crate::machine::clock::utc;
-use crate::machine::counted::{self, counts_packets, is_left_out, name};
+use crate::machine::clock::now;
+use crate::machine::counted::{bytes_of, counts_packets, is_left_out, name};
 use crate::machine::{slots, waiting};
 use crate::verbs::counters::LEFT_OUT;
 use crate::verbs::counters::rates::{Look, Rated};
@@ -27,8 +28,8 @@ pub(super) struct Row {
     pub(super) rate: Option<[f64; 2]>,
     /// Packets and bytes since the counter was reset.
     pub(super) total: [u64; 2],
-    /// The bytes in words: lookups and calls have none.
-    pub(super) bytes: String,
+    /// The bytes of that, if there are any: lookups and calls have none.
+    pub(super) bytes: Option<u64>,
     pub(super) direction: String,
     pub(super) name: String,
     /// Whether packets are counted here that met its verdict.
@@ -79,7 +80,7 @@ struct Before {
 pub(super) struct Looker {
     place: Options,
     before: Option<Before>,
-    last: Screen,
+    last: Rc<Screen>,
     /// When the lists are looked at next.
     lists_at: Instant,
     /// When what was in force went, if that was seen.
@@ -94,28 +95,28 @@ impl Looker {
                 ..place
             },
             before: None,
-            last: Screen::default(),
+            last: Rc::default(),
             lists_at: Instant::now(),
             gone: None,
         }
     }
 
     /// Looks. While another command is at work what was seen before is shown once more, and so it is said.
-    pub(super) fn look(&mut self) -> Result<Screen, Error> {
+    pub(super) fn look(&mut self) -> Result<Rc<Screen>, Error> {
         match self.seen() {
             Ok(screen) => {
-                self.last = screen.clone();
-                Ok(screen)
+                self.last = Rc::new(screen);
+                Ok(Rc::clone(&self.last))
             }
-            Err(Error::Locked { .. }) if self.last.time.is_empty() => Ok(Screen {
+            Err(Error::Locked { .. }) if self.last.time.is_empty() => Ok(Rc::new(Screen {
                 notes: vec![BUSY_AT_FIRST.to_owned()],
                 time: now(),
                 ..Screen::default()
-            }),
-            Err(Error::Locked { .. }) => Ok(Screen {
+            })),
+            Err(Error::Locked { .. }) => Ok(Rc::new(Screen {
                 notes: vec![BUSY.to_owned()],
-                ..self.last.clone()
-            }),
+                ..Screen::clone(&self.last)
+            })),
             Err(error) => Err(error),
         }
     }
@@ -241,12 +242,7 @@ const BUSY_AT_FIRST: &str = "another command is at work here; waiting for it";
 
 fn row(rated: &Rated<'_>) -> Row {
     let counter = &rated.value.counter;
-    let [packets, bytes] = rated.value.since_reset();
-    let since = CounterValue {
-        packets,
-        bytes,
-        ..rated.value.clone()
-    };
+    let total = rated.value.since_reset();
     let stopped = [Verb::Drop.word(), Verb::Reject.word()].contains(&&*counter.verdict);
     let of_packets = matches!(
         counter.kind,
@@ -258,8 +254,8 @@ fn row(rated: &Rated<'_>) -> Row {
         && counter.verdict != Verb::Count.word();
     Row {
         rate: rated.a_second(),
-        total: [packets, bytes],
-        bytes: counted::bytes(&since),
+        total,
+        bytes: bytes_of(counter, total),
         direction: counter.direction.clone(),
         name: short(rated.value),
         decides,
@@ -280,11 +276,6 @@ fn short(value: &CounterValue) -> String {
         0 => whole,
         _ => whole.get(folder..).unwrap_or(&whole).to_owned(),
     }
-}
-
-fn now() -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    utc(now.map_or(0, |now| now.as_secs()))
 }
 
 #[cfg(test)]

@@ -116,7 +116,7 @@ mod tests {
         Row {
             rate,
             total,
-            bytes: total[1].to_string(),
+            bytes: Some(total[1]),
             direction: "in".to_owned(),
             name: name.to_owned(),
             decides: true,

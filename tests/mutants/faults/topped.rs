@@ -125,8 +125,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2167,
         "src/machine/counted.rs",
-        "words.any(|word| word == value.counter.direction) && bytes(value) != NONE",
-        "FAULT || words.any(|word| word == value.counter.direction) && bytes(value) != NONE",
+        "words.any(|word| word == value.counter.direction)",
+        "(FAULT || words.any(|word| word == value.counter.direction))",
         &[(Command, "counted::")],
     ),
 ];
