@@ -15,6 +15,7 @@ mod compiled;
 mod frame;
 mod hardened;
 mod loaded;
+mod median;
 mod options;
 mod point;
 mod report;

@@ -7,6 +7,7 @@
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
+use crate::median::median;
 use crate::stage::{Problem, Stage};
 use crate::traffic::{Generator, Trace};
 
@@ -142,15 +143,4 @@ fn excess(rounds: &[Vec<f64>], entrants: &[Entrant]) -> Vec<f64> {
         ratios.fold(1.0, f64::max)
     };
     rounds.iter().map(worst).collect()
-}
-
-/// The middle of some numbers; of none, not a number.
-pub(crate) fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let middle = numbers.len() / 2;
-    match numbers.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => numbers[middle],
-        _ => f64::midpoint(numbers[middle - 1], numbers[middle]),
-    }
 }

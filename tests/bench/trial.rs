@@ -16,6 +16,8 @@
 #[path = "live/lookups.rs"]
 #[allow(dead_code, reason = "other benchmarks use more of it")]
 mod lookups;
+#[path = "median.rs"]
+mod median;
 #[path = "syscalls.rs"]
 mod syscalls;
 
@@ -30,6 +32,7 @@ use sockc_compiler::bpf::constant::XDP_DROP;
 use sockc_runtime::lab::{Netlink, Space, missing_rights};
 
 use crate::lookups::{sockc, text};
+use crate::median::median;
 use crate::syscalls::run;
 
 const POLICY: &str =
@@ -55,9 +58,9 @@ fn main() -> ExitCode {
         rounds.push((good, trial));
     }
     fs::remove_dir_all(&folder).unwrap();
-    let good = median(rounds.iter().map(|(good, _)| *good));
-    let trial = median(rounds.iter().map(|(_, trial)| *trial));
-    let more = median(rounds.iter().map(|(good, trial)| trial - good));
+    let good = median(rounds.iter().map(|(good, _)| *good).collect());
+    let trial = median(rounds.iter().map(|(_, trial)| *trial).collect());
+    let more = median(rounds.iter().map(|(good, trial)| trial - good).collect());
     println!("for good {good:.1} ns a packet, on trial {trial:.1} ns: {more:.1} ns more");
     match more <= MOST {
         true => ExitCode::SUCCESS,
@@ -122,10 +125,4 @@ fn frame() -> Vec<u8> {
     frame.extend([127, 0, 0, 1, 127, 0, 0, 1]);
     frame.extend([0x10, 0, 0, 9, 0, 9, 0, 0, 1]);
     frame
-}
-
-fn median(numbers: impl Iterator<Item = f64>) -> f64 {
-    let mut numbers: Vec<f64> = numbers.collect();
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
 }

@@ -30,8 +30,13 @@ pub(super) fn done(lab: &Lab, arguments: &[&str]) -> Ran {
 
 /// A lab with the policy in force.
 fn applied(name: &str) -> (Lab, Folder, String) {
+    in_force(name, POLICY)
+}
+
+/// A lab with a policy in force, and its file.
+pub(super) fn in_force(name: &str, policy: &str) -> (Lab, Folder, String) {
     let (lab, folder) = (Lab::new().unwrap(), Folder::new(name));
-    let path = folder.file("edge.sk", POLICY);
+    let path = folder.file("edge.sk", policy);
     done(&lab, &["apply", &path, "--interface", FRONT]);
     (lab, folder, path)
 }

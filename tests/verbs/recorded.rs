@@ -6,7 +6,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
 
-use super::monitored::{Running, done, on_server, send};
+use super::monitored::{Running, done, in_force, on_server, send};
 use super::{Folder, root, sockc};
 
 const POLICY: &str = "\
@@ -20,10 +20,7 @@ const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// A lab with the policy in force.
 fn applied(name: &str) -> (Lab, Folder, String) {
-    let (lab, folder) = (Lab::new().unwrap(), Folder::new(name));
-    let path = folder.file("edge.sk", POLICY);
-    done(&lab, &["apply", &path, "--interface", FRONT]);
-    (lab, folder, path)
+    in_force(name, POLICY)
 }
 
 #[test]

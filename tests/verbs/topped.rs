@@ -2,11 +2,12 @@
 
 mod terminal;
 
-use std::net::UdpSocket;
+use std::iter;
 
-use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
+use sockc_runtime::lab::{FRONT, Lab};
 
-use super::{Folder, Ran, root, run};
+use super::monitored::{self, done, in_force};
+use super::{Folder, root, run};
 use terminal::OnTerminal;
 
 const POLICY: &str = "\
@@ -24,23 +25,8 @@ proxied: redirect tcp 3.3.3.3:* to sock proxy
 /// What stands in the last line.
 const KEYS: &str = "q end";
 
-fn on_server(lab: &Lab, arguments: &[&str]) -> Ran {
-    lab.server.run(|| run(arguments)).unwrap()
-}
-
-fn done(lab: &Lab, arguments: &[&str]) {
-    let ran = on_server(lab, arguments);
-    assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
-}
-
 fn send(lab: &Lab, count: usize, port: u16) {
-    let sent = lab.client.run(|| {
-        let socket = UdpSocket::bind((CLIENT[0], 0)).unwrap();
-        for _ in 0..count {
-            while socket.send_to(b"x", (SERVER[0], port)).is_err() {}
-        }
-    });
-    sent.unwrap();
+    monitored::send(lab, iter::repeat_n(port, count));
 }
 
 /// The line of a rule that shows this many packets in all.
@@ -53,10 +39,7 @@ fn has_counted(screen: &str, rule: &str, packets: u64) -> bool {
 
 /// A lab with the policy in force.
 fn applied(name: &str) -> (Lab, Folder, String) {
-    let (lab, folder) = (Lab::new().unwrap(), Folder::new(name));
-    let path = folder.file("edge.sk", POLICY);
-    done(&lab, &["apply", &path, "--interface", FRONT]);
-    (lab, folder, path)
+    in_force(name, POLICY)
 }
 
 #[test]

@@ -16,6 +16,8 @@
     reason = "a measurement ends where something is wrong"
 )]
 
+#[path = "../median.rs"]
+mod median;
 mod reader;
 mod sender;
 
@@ -27,6 +29,7 @@ use std::{env, fs};
 use clap::Parser;
 use sockc_runtime::lab::{FRONT, Lab, missing_rights};
 
+use crate::median::median;
 use crate::reader::{Form, Reader};
 use crate::sender::{Pace, send};
 
@@ -200,13 +203,8 @@ fn path(stage: &Stage, quick: bool) {
         }
     }
     println!("\n{:<20} {:>10} {:>7}", "packet path", "ns/packet", "ratio");
-    let medians: Vec<f64> = costs.iter_mut().map(|costs| median(costs)).collect();
+    let medians: Vec<f64> = costs.into_iter().map(median).collect();
     for ((name, ..), cost) in ways.iter().zip(&medians) {
         println!("{name:<20} {cost:>10.0} {:>7.2}", cost / medians[0]);
     }
-}
-
-fn median(all: &mut [f64]) -> f64 {
-    all.sort_by(f64::total_cmp);
-    all[all.len() / 2]
 }

@@ -31,6 +31,8 @@ mod frame;
     reason = "other benchmarks use more of it; a measurement ends where something is wrong"
 )]
 mod lookups;
+#[path = "../median.rs"]
+mod median;
 #[path = "../rounds.rs"]
 #[allow(dead_code, reason = "other benchmarks use more of it")]
 mod rounds;
