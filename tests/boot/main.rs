@@ -19,6 +19,7 @@ use std::process::{Command, Output, Stdio, id};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sockc_runtime::lab::Space;
+use sockc_testing::Folder;
 
 /// What a command printed and how it ended.
 struct Ran {
@@ -53,29 +54,6 @@ fn ip(space: &Space, line: &str) {
     let ran = space.run(|| Command::new("ip").args(line.split(' ')).output().unwrap());
     let ran = ran.unwrap();
     assert!(ran.status.success(), "{line}: {ran:?}");
-}
-
-/// A folder that is removed with everything in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sockc-boot-{name}-{}", id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A network namespace with a name in another one's mounts, as `ip netns add` gives it.

@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::scene::{Folder, Scene, root, skipped};
+use sockc_testing::Folder;
+
+use super::scene::{Scene, root, skipped};
 
 fn promtool() -> bool {
     let found = Command::new("promtool").arg("--version").output();

@@ -1,12 +1,11 @@
 //! A lab with a policy, what is sent to it, and what the command says of it.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::UdpSocket;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use sockc_runtime::lab::{FRONT, Lab, SERVER};
+use sockc_testing::Folder;
 
 /// Whether a test that needs root may run; says so where it may not.
 pub(crate) fn root() -> bool {
@@ -22,30 +21,6 @@ pub(crate) fn skipped(there: bool, what: &str) -> bool {
         eprintln!("skipped: needs {what}");
     }
     there
-}
-
-/// A folder that is removed with everything in it.
-pub(crate) struct Folder(pub(crate) PathBuf);
-
-impl Folder {
-    pub(crate) fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("sockc-metrics-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// What a command printed and how it ended.

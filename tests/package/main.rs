@@ -15,12 +15,13 @@ mod manual;
 mod packing;
 mod still;
 
+use std::env;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio, id};
-use std::{env, fs};
+use std::process::{Command, Output, Stdio};
 
 use nix::mount::{MsFlags, mount};
 use sockc_runtime::lab::{Space, missing_rights};
+use sockc_testing::Folder;
 
 /// The command that was built with these tests.
 const SOCKC: &str = env!("CARGO_BIN_EXE_sockc");
@@ -28,23 +29,6 @@ const SOCKC: &str = env!("CARGO_BIN_EXE_sockc");
 /// A file of the repository.
 fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
-}
-
-/// A folder that is removed with everything in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = env::temp_dir().join(format!("sockc-package-{name}-{}", id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// What a command that succeeded printed.

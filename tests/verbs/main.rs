@@ -62,6 +62,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use sockc_runtime::lab::Space;
+use sockc_testing::Folder;
 
 /// The command with its arguments.
 fn sockc(arguments: &[&str]) -> Command {
@@ -132,29 +133,6 @@ fn rules() -> Vec<PathBuf> {
     paths.sort();
     assert!(paths.len() >= 8);
     paths
-}
-
-/// A folder that is removed with everything in it.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("sockc-test-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 /// A program of C that stands here and uses `examples/sockc.h`, built once into a folder.

@@ -1,4 +1,5 @@
-//! What the tests of all crates share: random policies as text, packets at the edges of a policy, and calls that no signal ends.
+//! What the tests of all crates share: random policies as text, packets at the edges of a policy,
+//! calls that no signal ends, and folders for files.
 //!
 //! Nothing here is shipped. The unit tests of the compiler, which see its private parts, build these files into
 //! themselves (`crate::testing`), so that policies and headers are their own types; everything else depends on this crate.
@@ -14,10 +15,12 @@
 mod again;
 mod directed;
 mod edges;
+mod folder;
 mod generate;
 
 pub use again::again;
 pub use directed::of_direction;
 pub use edges::{arbitrary_header, edge_headers};
+pub use folder::Folder;
 pub use generate::{Features, Options, random_policy};
 pub use sockc_random::Rng;
