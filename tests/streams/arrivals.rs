@@ -16,6 +16,7 @@ use crate::change::{count_up, numbers};
 use crate::egress::arrives;
 use crate::escape::Holder;
 use crate::place::*;
+use crate::shortcut::much;
 use crate::writes::DATA;
 
 /// The server's addresses are the peers of the group.
@@ -250,7 +251,7 @@ fn a_kernel_that_hides_what_arrives_is_told_and_nothing_changes() {
 
 #[test]
 fn fifty_megabytes_arrive_whole_at_a_slow_reader() {
-    const LENGTH: usize = 50 << 20;
+    let length = much();
     seeing(|place| {
         place.apply(WATCHED);
         for (sides, reversed) in [(CLIENT, true), (SERVER, false)] {
@@ -261,7 +262,7 @@ fn fifty_megabytes_arrive_whole_at_a_slow_reader() {
             };
             thread::scope(|scope| {
                 scope.spawn(move || {
-                    write_pattern(&mut writer, LENGTH, 100_000);
+                    write_pattern(&mut writer, length, 100_000);
                     writer.shutdown(Shutdown::Write).unwrap();
                 });
                 let mut next = 0;
@@ -271,10 +272,10 @@ fn fifty_megabytes_arrive_whole_at_a_slow_reader() {
                         thread::sleep(Duration::from_millis(10));
                     }
                 });
-                assert_eq!(read, LENGTH);
+                assert_eq!(read, length);
             });
         }
-        assert_eq!(place.counted("all").1, 2 * LENGTH as u64);
+        assert_eq!(place.counted("all").1, 2 * length as u64);
     });
 }
 
@@ -311,7 +312,6 @@ fn a_reader_that_stalls_loses_nothing_and_stops_the_writer() {
 /// The writer waits, and goes on whenever the reader does.
 #[test]
 fn a_reader_that_stalls_now_and_then_loses_nothing() {
-    const LENGTH: usize = 24 << 20;
     seeing(|place| {
         place.apply(WATCHED);
         for (piece, buffer) in [(100_000, None), (700, None), (100_000, Some(30_000))] {
@@ -322,7 +322,7 @@ fn a_reader_that_stalls_now_and_then_loses_nothing() {
             if let Some(buffer) = buffer {
                 SockRef::from(&reader).set_recv_buffer_size(buffer).unwrap();
             }
-            let length = LENGTH.min(piece * 10_000);
+            let length = (much() / 2).min(piece * 10_000);
             thread::scope(|scope| {
                 scope.spawn(move || {
                     write_pattern(&mut writer, length, piece);

@@ -298,8 +298,13 @@ fn two_writes_right_after_the_connect_stay_in_order() {
     inside(|place| {
         place.apply(SHORTCUT);
         let lab = &place.lab;
-        connect_and_write(place, [&lab.client, &lab.server], [CLIENT4, SERVER4], 1500);
-        connect_and_write(place, [&lab.server; 2], ["127.0.0.1"; 2], 1500);
+        connect_and_write(
+            place,
+            [&lab.client, &lab.server],
+            [CLIENT4, SERVER4],
+            repeated(1500),
+        );
+        connect_and_write(place, [&lab.server; 2], ["127.0.0.1"; 2], repeated(1500));
     });
 }
 
