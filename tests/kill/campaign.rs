@@ -9,7 +9,7 @@ use crate::scene::Scene;
 use crate::trace::{self, Ended, Fate, Which};
 
 /// How long the points of one command may take where not all are wanted.
-const BUDGET: Duration = Duration::from_secs(7);
+const BUDGET: Duration = Duration::from_secs(5);
 /// So many points are taken however long they take.
 const MIN_POINTS: usize = 4;
 
