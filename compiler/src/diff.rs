@@ -28,6 +28,7 @@ mod shadow;
 mod space;
 mod spans;
 mod splices;
+mod streams;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use crate::observer::Observer;
 use crate::policy::Policy;
 
 pub use report::{Report, Scope};
+pub use streams::streams_differ;
 
 /// Nodes that the diagrams of one topic may have unless told otherwise: about 600 MB.
 const BUDGET: usize = 20_000_000;

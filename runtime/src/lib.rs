@@ -92,7 +92,7 @@ pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
-pub use options::{After, Confirm, Connection, Options, Standpoint, Watch};
+pub use options::{After, Confirm, Connection, Options, Standpoint, Streams, Watch};
 pub use prefix::Prefix;
 pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};

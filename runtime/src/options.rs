@@ -55,6 +55,21 @@ pub struct Confirm {
     pub within: Duration,
     /// The SSH connection that the apply comes from, as `SSH_CONNECTION` names it: it may not confirm.
     pub connection: Option<String>,
+    /// What becomes of the connections of groups.
+    pub streams: Streams,
+}
+
+/// How the rules about connections of groups, the groups and the pairs of a policy on trial compare with those of the policy before:
+/// only where they are the same can the kernel alone take the policy back.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Streams {
+    /// Nobody has compared them.
+    #[default]
+    Unknown,
+    /// They are those of this generation.
+    SameAs(u32),
+    /// This is not the same.
+    Differ(String),
 }
 
 /// An SSH connection.

@@ -3,6 +3,7 @@
 mod boot;
 mod cut_off;
 mod running;
+mod streams;
 mod watch;
 
 use std::path::Path;
@@ -249,6 +250,7 @@ fn on_trial(ready: &Ready, arguments: &cli::Apply, output: &Output) -> Option<Co
     within.map(|within| Confirm {
         within,
         connection: connection.map(|connection| connection.ends),
+        streams: streams::compared(ready, &options_of(ready, arguments)),
     })
 }
 

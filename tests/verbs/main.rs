@@ -46,6 +46,7 @@ mod replaying;
 mod running;
 mod servers;
 mod spaces;
+mod streamed;
 mod told;
 mod topped;
 mod transparent;

@@ -184,6 +184,38 @@ fn pairs_are_planned_shown_kept_over_an_apply_and_reset_with_their_policy() {
     assert!(!fs::exists(place.path()).unwrap());
 }
 
+/// Data goes on before a trial, in it, and after it has ended by itself, of pairs that were there and of those that come.
+#[test]
+fn pairs_outlive_a_trial_of_a_policy_with_the_same() {
+    if !root() {
+        return;
+    }
+    let place = Place::new("paired-trial");
+    place.says(&["apply", &place.policy], 0);
+    let keeper = place.keeper();
+    let mut joined = vec![place.joined()];
+    place.says(&["apply", &place.policy, "--confirm", "3s"], 0);
+    joined.push(place.joined());
+    joined.iter_mut().for_each(Joined::goes);
+    while place.ran(&["history", "--json"]).json()["in_force"] != 1 {
+        joined.iter_mut().for_each(Joined::goes);
+    }
+    joined.push(place.joined());
+    joined.iter_mut().for_each(Joined::goes);
+    assert_eq!(place.shown(0), 3);
+    let more = place.folder.file(
+        "more.sk",
+        &fs::read_to_string(&place.policy)
+            .unwrap()
+            .replace("max 3", "max 4"),
+    );
+    let said = place.says(&["apply", &more, "--confirm", "1h"], 3);
+    assert!(said.contains("the pairs that are declared"), "{said}");
+    place.says(&["unload", "--yes"], 0);
+    joined.iter().for_each(Joined::is_reset);
+    assert_eq!(keeper.wait_with_output().unwrap().status.code(), Some(3));
+}
+
 /// Also a pin that somebody removed ends no pair: it is told, and the next apply mends it.
 #[test]
 fn a_pin_of_pairs_that_is_gone_is_told_and_mended() {

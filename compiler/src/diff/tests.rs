@@ -4,6 +4,7 @@ mod examples;
 mod groups;
 mod oracle;
 mod quiet;
+mod streams;
 mod words;
 
 use sockc_grammar::source::SourceMap;

@@ -11,7 +11,7 @@ use nix::sched::{CpuSet, sched_setaffinity};
 use nix::unistd::Pid;
 use sockc_compiler::artifact::AttachPoint;
 use sockc_runtime::{
-    Confirm, Connection, Error, Options, Settled, confirm, rollback, status, unload,
+    Confirm, Connection, Error, Options, Settled, Streams, confirm, rollback, status, unload,
 };
 use sockc_testing::again;
 
@@ -38,6 +38,7 @@ fn drops((point, [_, drop]): &At) -> Policy {
 fn on_trial(space: &Space, within: u64) -> Options {
     Options {
         confirm: Some(Confirm {
+            streams: Streams::Unknown,
             within: Duration::from_millis(within),
             connection: None,
         }),

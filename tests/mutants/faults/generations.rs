@@ -1,6 +1,6 @@
 //! Faults in the history of generations: what is kept, what is told, and what comes back.
 
-use super::Suite::{Kill, Runtime, Verbs};
+use super::Suite::{Compiler, Kill, Runtime, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -87,5 +87,33 @@ pub(super) const FAULTS: &[Fault] = &[
         "match (row.in_force, &history.trial) {",
         "match (row.in_force, if FAULT { &None } else { &history.trial }) {",
         &[(Verbs, "generations::what_is_on_trial")],
+    ),
+    fault(
+        2250,
+        "compiler/src/diff/streams.rs",
+        "edit.kind != EditKind::Relabelled",
+        "edit.kind == EditKind::Added",
+        &[(Compiler, "diff::tests::streams::whatever")],
+    ),
+    fault(
+        2251,
+        "compiler/src/diff/streams.rs",
+        "declared(old) != declared(new)",
+        "false",
+        &[(Verbs, "paired::pairs_outlive")],
+    ),
+    fault(
+        2253,
+        "src/verbs/apply/streams.rs",
+        "Some(what) => Streams::Differ(what),",
+        "Some(what) => if FAULT { Streams::SameAs(running.generation) } else { Streams::Differ(what) },",
+        &[(Verbs, "streamed::a_trial_that_changes")],
+    ),
+    fault(
+        2254,
+        "runtime/src/apply/trial.rs",
+        "before.generation == *generation",
+        "before.generation != *generation",
+        &[(Verbs, "streamed::a_trial_that_leaves")],
     ),
 ];
