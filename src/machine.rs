@@ -87,9 +87,9 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
             one("interface", name).into_iter().chain(netns).collect()
         }
         Error::NoEthernet { name } => one("interface", name),
-        Error::TwoZones { interface, .. } | Error::ForeignXdp { interface, .. } => {
-            one("interface", interface)
-        }
+        Error::TwoZones { interface, .. }
+        | Error::ForeignXdp { interface, .. }
+        | Error::XdpAbove { interface, .. } => one("interface", interface),
         Error::SetFull { set, .. }
         | Error::SetOutgrown { set, .. }
         | Error::NotInSet { set, .. } => one("set", set),

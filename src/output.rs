@@ -373,6 +373,21 @@ pub(crate) fn harmless(message: &str) -> String {
     text
 }
 
+/// A text between quotes, as the language writes one: what could end it, or command a terminal, is written with a backslash.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 2);
+    quoted.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => quoted.extend(['\\', letter]),
+            _ if letter.is_control() => quoted.extend(letter.escape_default()),
+            _ => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
 /// What is said where the results of a verb could not be written. Whoever reads only the code must not take what was done for
 /// refused.
 fn unwritten(exit: Exit, error: &io::Error) -> String {
@@ -400,6 +415,16 @@ mod tests {
             harmless("a\u{1b}[2J\u{9b}31m\tb\r\n"),
             "a\\u{1b}[2J\\u{9b}31m\tb\\r\n"
         );
+    }
+
+    #[test]
+    fn a_quoted_text_ends_where_it_ends() {
+        assert_eq!(quoted("no office"), "\"no office\"");
+        assert_eq!(
+            quoted("no \"office\" \\\n\u{1b}"),
+            "\"no \\\"office\\\" \\\\\\n\\u{1b}\""
+        );
+        assert_ne!(quoted("a\" \"b"), ["a", "b"].map(quoted).join(" "));
     }
 
     #[test]

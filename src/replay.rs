@@ -41,6 +41,8 @@ pub(crate) struct Replayed {
     cut_short: u64,
     /// Packets of which nobody says whether they arrived or left.
     undirected: u64,
+    /// Frames that stand for calls and for data of connections, which were never packets.
+    of_processes: u64,
     /// Why it ends before its end, if it does.
     damaged: Option<String>,
 }
@@ -80,18 +82,22 @@ impl Replayed {
         if replay.must_learn() {
             // What is damaged is said when it is read again.
             let _ = each(path, "read the recording", output.watch(), &mut |packet| {
-                if let Some(parsed) = parsed(&packet) {
+                if let Some(parsed) = parsed(&packet).filter(|_| !packet.of_process) {
                     replay.learn(&parsed);
                 }
             });
             replay.learnt();
         }
-        let (mut cut_short, mut undirected) = (0, 0);
+        let (mut cut_short, mut undirected, mut of_processes) = (0, 0, 0);
         let read = each(
             path,
             "replay the recording",
             output.watch(),
             &mut |packet| {
+                if packet.of_process {
+                    of_processes += 1;
+                    return;
+                }
                 let Some(parsed) = parsed(&packet) else {
                     cut_short += 1;
                     return;
@@ -120,6 +126,7 @@ impl Replayed {
             report,
             cut_short,
             undirected,
+            of_processes,
             damaged: read.err(),
         })
     }

@@ -20,6 +20,7 @@ use aya::programs::TcAttachType;
 use aya::programs::tc::{self, NlOptions, SchedClassifier, TcAttachOptions};
 use aya_obj::generated::{XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE};
 
+use crate::delivery::ports;
 use crate::error::{Error, at, is_machine, reasons, system_error, unless_passing};
 use crate::hook::{Hook, Means, On, Point};
 use crate::pairs::SOURCES;
@@ -245,15 +246,35 @@ fn attach_xdp(
         ),
     };
     generic.map_err(|cause| match cause.raw_os_error() {
-        Some(libc::EBUSY | libc::EEXIST) => Error::ForeignXdp {
-            interface: target.title().to_owned(),
-            program: foreign::xdp(target.number()).ok().flatten(),
-        },
+        Some(libc::EBUSY | libc::EEXIST) => taken(target),
         _ => Error::Kernel {
             what: format!("attach the xdp program to \"{}\"", target.title()),
             cause,
         },
     })
+}
+
+/// Why an interface has no place for an XDP program: one is there, or one is on an interface above it, which the kernel refuses with the
+/// same number (dev_xdp_attach, since Linux 5.15).
+fn taken(target: &Target) -> Error {
+    let interface = target.title().to_owned();
+    let program = foreign::xdp(target.number());
+    if !matches!(program, Ok(None)) {
+        return Error::ForeignXdp {
+            interface,
+            program: program.ok().flatten(),
+        };
+    }
+    // Only for the name of what it belongs to: what cannot be asked is not named.
+    let index = u32::try_from(target.number()).ok();
+    let above = index.and_then(|index| ports::above(index).ok().flatten());
+    let has_one = |index: u32| matches!(foreign::xdp(index.into()), Ok(Some(_)));
+    Error::XdpAbove {
+        interface,
+        above: above
+            .filter(|(index, _)| has_one(*index))
+            .map(|(_, name)| name),
+    }
 }
 
 /// Puts our dispatcher back into one of our links that holds another program. What is in force stays so.

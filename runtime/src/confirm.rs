@@ -1,8 +1,8 @@
 //! Ends the trial of a policy: confirms it, or takes it back.
 //!
 //! Takes where it is in force, and over which connection the confirmation comes; gives what is in force then. Both are one
-//! write, after which the rest of the other policy is removed, by whatever command comes next if this one is killed. What a
-//! trial is, and what ends it where nobody confirms, is said in [`crate::state::trial`].
+//! write, after which the rest of the other policy is removed, by whatever command comes next if this one is killed. What a killed
+//! confirmation did not keep for the next start of the machine, the next confirmation keeps. What a trial is, and what ends it where nobody confirms, is said in [`crate::state::trial`].
 
 use std::thread;
 use std::time::Duration;
@@ -65,7 +65,10 @@ pub fn confirm(options: &Options, connection: Option<&Connection>) -> Result<Set
     with(options, |session, named| {
         let state = &session.state;
         let Some(trial) = named else {
-            return Err(none(state));
+            return match unfinished(session, options)? {
+                Some(settled) => Ok(settled),
+                None => Err(removed(state)?.unwrap_or_else(|| none(state))),
+            };
         };
         if trial.left() < MARGIN {
             thread::sleep(trial.left());
@@ -130,6 +133,27 @@ fn with<T: Send>(
     })
 }
 
+/// What a confirmation had still to do that was killed after its write: what it confirmed is in force for good, and the next start of the
+/// machine would put something else in force. Nothing where all that is done.
+fn unfinished(session: &Session, options: &Options) -> Result<Option<Settled>, Error> {
+    let state = &session.state;
+    let Some(word) = state.word()?.filter(|word| *word != 0) else {
+        return Ok(None);
+    };
+    let confirmed = state.kept_trial()?.filter(|trial| trial.confirmed(word));
+    // What cannot be read cannot be kept; whoever reads it next says why.
+    let (Some(trial), Ok((record, object))) = (confirmed, Record::read(&state.record(word))) else {
+        return Ok(None);
+    };
+    let kept_in = options.kept_in.as_deref();
+    let is_done = !record.is_of(&session.namespace)
+        || at_start::is_kept(kept_in, &session.namespace, (&record, &object));
+    let mut trial = trial;
+    // Confirming cleared it.
+    trial.generation = word;
+    Ok((!is_done).then(|| settled(session, options, (trial, word), None)))
+}
+
 /// That nothing waits, or what became of what did.
 fn none(state: &State) -> Error {
     let word = match state.word() {
@@ -152,6 +176,24 @@ fn none(state: &State) -> Error {
         Ok(_) => Error::NoneOnTrial { generation: word },
         Err(error) => error,
     }
+}
+
+/// That others took away what says until when the generation in force is on trial, if they did: whether it is nobody can say, so neither
+/// that it is in force for good. An older sockc left none.
+fn removed(state: &State) -> Result<Option<Error>, Error> {
+    let Some(word) = state.word()?.filter(|word| *word != 0) else {
+        return Ok(None);
+    };
+    let pin = state.trial();
+    let record = Record::read_alone(&state.record(word));
+    let pins = record.ok().and_then(|record| record.pins);
+    let mut pins = pins.into_iter().flatten();
+    let had = pins.any(|one| state.root().join(one.path) == pin);
+    let is_gone = had && state.kept_trial()?.is_none();
+    Ok(is_gone.then(|| Error::State {
+        path: pin,
+        cause: "nothing is there any more, and the programs of hooks go by what was: what is on trial is taken back at its deadline, and cannot be confirmed".to_owned(),
+    }))
 }
 
 /// Whether a connection was there when the policy on trial was put in force.

@@ -8,7 +8,7 @@
 
 mod families;
 mod obstacles;
-mod ports;
+pub(crate) mod ports;
 mod probe;
 mod rules;
 mod ways;

@@ -112,6 +112,13 @@ pub enum Error {
         /// Id and name of the program, where the system tells.
         program: Option<(u32, String)>,
     },
+    /// An XDP program is on an interface above, and the kernel puts none below one.
+    XdpAbove {
+        /// The interface.
+        interface: String,
+        /// The one above it that has a program; `None` where that is not what it belongs to, as a VLAN on it.
+        above: Option<String>,
+    },
     /// No control groups of version 2 are mounted.
     NoCgroups,
     /// The control group of a group cannot be opened.

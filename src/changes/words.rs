@@ -179,14 +179,17 @@ pub(crate) fn unsaid(unsaid: Unsaid) -> &'static str {
     }
 }
 
-/// Whether connections may change the socket that they would reach: those that stand keep theirs.
+/// Whether connections that get through before and after change the socket that they reach: those that stand keep theirs. Where one of
+/// both lets nobody in, none stands or none is to go on.
 pub(super) fn moves_redirect(change: &Change) -> bool {
-    let to_socket = |fate: &Fate| {
-        let target = fate.target.as_deref();
-        fate.verdict == "redirect" && target.is_some_and(|target| target.starts_with("sock "))
+    let socket = |fate: &Fate| match (fate.verdict, fate.target.as_deref()) {
+        ("allow", _) => Some(None),
+        ("redirect", Some(target)) if target.starts_with("sock ") => Some(Some(target.to_owned())),
+        _ => None,
     };
-    to_socket(&change.from) || to_socket(&change.to)
+    let both = socket(&change.from).zip(socket(&change.to));
+    both.is_some_and(|(before, after)| before != after)
 }
 
-/// What is said where redirects move.
-pub(super) const REDIRECTS_MOVE: &str = "a redirect moves: established connections keep their old socket, those of one `at tc` only while a rule brings their packets here";
+/// What is said where connections reach another socket.
+pub(super) const REDIRECTS_MOVE: &str = "new connections reach another socket: established connections keep their old socket, those of one `at tc` only while a rule brings their packets here";

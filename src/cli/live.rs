@@ -38,6 +38,9 @@ pub(crate) struct SetAdd {
     /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
+    /// Do it though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }
@@ -47,6 +50,9 @@ pub(crate) struct SetClear {
     /// The live set
     #[arg(value_name = "NAME")]
     pub(crate) set: String,
+    /// Do it though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }
@@ -62,6 +68,9 @@ pub(crate) struct SetDel {
     /// Take out those that are in it, and say nothing of the others
     #[arg(long)]
     pub(crate) ignore_missing: bool,
+    /// Do it though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }
@@ -89,6 +98,9 @@ pub(crate) struct SetLoad {
     /// When they leave by themselves: `30s`, `10m`, `never` … [default: as the policy says]
     #[arg(long, value_name = "TIME", value_parser = expiry)]
     pub(crate) expires: Option<Expiry>,
+    /// Do it though it cuts the SSH connection that this comes over, or lets no new one in
+    #[arg(long)]
+    pub(crate) lock_me_out: bool,
     #[command(flatten)]
     pub(crate) place: Deployment,
 }

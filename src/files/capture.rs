@@ -1,8 +1,8 @@
 //! Recordings of packets: pcap and pcapng, with Ethernet, raw IP or Linux cooked frames.
 //!
 //! Takes a file; gives each packet as an Ethernet frame, with zeros where the recording was cut short, so that a packet
-//! is not malformed just because only its beginning was kept. One packet at a time is in memory. Not here: what becomes
-//! of the packets.
+//! is not malformed just because only its beginning was kept. What `monitor --pcap-out` made of calls and of data of connections
+//! is told apart by its comment: those frames were never packets. One packet at a time is in memory. Not here: what becomes of the packets.
 
 use std::cell::Cell;
 use std::fs::File;
@@ -17,6 +17,7 @@ use pcap_file::pcapng::blocks::interface_description::{
     InterfaceDescriptionBlock, InterfaceDescriptionOption,
 };
 use pcap_file::pcapng::{Block, PcapNgReader};
+use sockc_compiler::policy::Direction;
 
 use crate::files::bounded;
 
@@ -31,7 +32,12 @@ pub(crate) struct Packet {
     pub(crate) leaves: Option<bool>,
     /// The interface, if the recording names it.
     pub(crate) interface: Option<Rc<str>>,
+    /// Whether it is no packet: `monitor` made the frame of what a process did, a call or data of a connection.
+    pub(crate) of_process: bool,
 }
+
+/// What stands in a comment of `monitor --pcap-out` ahead of the words of the record.
+const MADE_FROM: &str = "made from what the log tells: ";
 
 /// The longest packet that is believed: an IP packet of 64 KiB and every header in front of it.
 const MAX_FRAME: usize = 65_536 + 256;
@@ -131,6 +137,7 @@ fn pcapng(file: impl Read, each: &mut dyn FnMut(Packet)) -> Result<(), String> {
                 each(Packet {
                     leaves: leaves(&packet).or(found.leaves),
                     interface: on.name,
+                    of_process: of_process(&packet),
                     ..found
                 });
             }
@@ -157,6 +164,23 @@ fn leaves(packet: &EnhancedPacketBlock<'_>) -> Option<bool> {
         },
         _ => None,
     })
+}
+
+/// Whether a comment says that the frame was made of what a process did. The words are those of the record, which begin with the direction
+/// where that is not `in`; what a rule's `log` says stands ahead of them, so the last of the marks is ours.
+fn of_process(packet: &EnhancedPacketBlock<'_>) -> bool {
+    packet.options.iter().any(|option| match option {
+        EnhancedPacketOption::Comment(comment) => comment
+            .rsplit_once(MADE_FROM)
+            .and_then(|(_, words)| words.split_whitespace().next())
+            .is_some_and(is_done_by_processes),
+        _ => false,
+    })
+}
+
+fn is_done_by_processes(word: &str) -> bool {
+    let mut directions = Direction::ALL.into_iter();
+    directions.any(|one| one.of_processes() && one.word() == word)
 }
 
 /// `sll_pkttype` of a packet that the machine sent.
@@ -199,6 +223,7 @@ fn frame(link: DataLink, data: &[u8], wire: u32) -> Result<Packet, String> {
         recorded,
         leaves,
         interface: None,
+        of_process: false,
     })
 }
 

@@ -34,6 +34,10 @@ pub(crate) struct Text {
 impl Text {
     /// Takes the bytes of a file; they must be UTF-8.
     pub(crate) fn new(path: &Path, bytes: Vec<u8>, output: &mut Output) -> Result<Self, Exit> {
+        if let Some(what) = made(&bytes) {
+            output.error(format!("{}: {what}", title(path)));
+            return Err(Exit::Policy);
+        }
         let text = String::from_utf8(bytes).map_err(|error| {
             let at = error.utf8_error().valid_up_to();
             let utf16 = [&[0xff, 0xfe][..], &[0xfe, 0xff]];
@@ -60,6 +64,18 @@ impl Text {
     pub(crate) fn read(path: &Path, output: &mut Output) -> Result<Self, Exit> {
         Self::new(path, bytes(path, output)?, output)
     }
+}
+
+/// What a file is that sockc makes from a policy, and who takes it, if it is one: its bytes say nothing of that to a person.
+fn made(bytes: &[u8]) -> Option<&'static str> {
+    if bytes.starts_with(ELF) {
+        return Some(
+            "this is an object file, and not the text of a policy; of those that `sockc compile` made `sockc apply` puts one in force, and `sockc plan` shows what that would change",
+        );
+    }
+    is_plan(bytes).then_some(
+        "this is a saved plan, and not the text of a policy; `sockc apply` carries it out",
+    )
 }
 
 /// How a file is called.

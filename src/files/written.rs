@@ -1,12 +1,20 @@
 //! Writes files that somebody names: whole or not at all.
 //!
 //! A file is written next to the one that is there, and moved into its place; a disk that is full leaves the old one. What is
-//! no regular file, such as a pipe or `/dev/null`, is written into as it is. Not here: standard output.
+//! no regular file, such as a pipe or `/dev/null`, is written into as it is. What a command left there that was killed meanwhile goes with
+//! the next one that writes the file. Not here: standard output.
 
+use std::ffi::OsStr;
+use std::fmt::Display;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use crate::exit::Exit;
 use crate::output::Output;
@@ -26,10 +34,18 @@ pub(crate) fn result(
         ));
         return Err(Exit::Usage);
     }
-    file(path, bytes).map_err(|error| {
-        output.error(format!("cannot write {}: {error}", path.display()));
-        Exit::Refused
-    })
+    file(path, bytes).map_err(|error| refused(path, &error, output))
+}
+
+/// That a file cannot be written, and why: the words of every verb that writes one.
+pub(crate) fn unwritten(path: &Path, why: &dyn Display) -> String {
+    format!("cannot write {}: {why}", path.display())
+}
+
+/// Says that a file cannot be written; how the verb ends then.
+pub(crate) fn refused(path: &Path, why: &dyn Display, output: &mut Output) -> Exit {
+    output.error(unwritten(path, why));
+    Exit::Refused
 }
 
 /// Writes a file next to the old one and moves it there, so that no moment has half of it.
@@ -42,9 +58,7 @@ pub(crate) fn file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     };
     // A link stays a link, and leads to what is new.
     let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let draft = PathBuf::from(name);
+    let draft = draft(&path);
     let written = fs::write(&draft, bytes)
         .and_then(|()| before.map_or(Ok(()), |before| fs::set_permissions(&draft, before)))
         .and_then(|()| fs::rename(&draft, &path));
@@ -66,15 +80,47 @@ pub(crate) fn for_readers(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    let draft = PathBuf::from(name);
+    let draft = draft(path);
     let written = create(&draft, bytes).and_then(|()| fs::rename(&draft, path));
     if written.is_err() {
         // The first error is the one worth telling.
         let _ = fs::remove_file(&draft);
     }
     written
+}
+
+/// How the name of a file ends that is not written whole yet. Ahead of it stands the number of the process that writes it.
+const DRAFT: &str = ".tmp";
+
+/// Where a file is written first, beside its place. Those of processes that were killed are taken away.
+fn draft(path: &Path) -> PathBuf {
+    let beside = |number: &dyn Display| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{number}{DRAFT}"));
+        PathBuf::from(name)
+    };
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let there = fs::read_dir(folder.unwrap_or(Path::new("."))).into_iter();
+    let names = there.flatten().flatten().map(|one| one.file_name());
+    for number in names.filter_map(|name| writer(path, &name)) {
+        // One that cannot be taken away is in nobody's way, and nothing to refuse the file for.
+        if kill(Pid::from_raw(number), None) == Err(Errno::ESRCH) {
+            let _ = fs::remove_file(beside(&number));
+        }
+    }
+    beside(&std::process::id())
+}
+
+/// The number of the process that writes a file under this name before it is moved to `path`, if it is such a name.
+fn writer(path: &Path, name: &OsStr) -> Option<i32> {
+    let rest = name.as_bytes().strip_prefix(path.file_name()?.as_bytes())?;
+    let number = rest.strip_prefix(b".")?.strip_suffix(DRAFT.as_bytes())?;
+    let number = std::str::from_utf8(number).ok()?;
+    // 0 and numbers below it are groups of processes to kill(2).
+    let digits = number.bytes().all(|byte| byte.is_ascii_digit());
+    number.parse().ok().filter(|number| digits && *number > 0)
 }
 
 /// Makes a file that was not there.
@@ -126,6 +172,34 @@ mod tests {
         assert!(file(&folder.join("none/file"), b"new").is_err());
         let names = fs::read_dir(&folder).unwrap().count();
         assert_eq!(names, 2, "nothing is left next to them");
+        fs::remove_dir_all(&folder).unwrap();
+    }
+    #[test]
+    fn what_a_killed_command_left_goes_with_the_next_one() {
+        let folder = std::env::temp_dir().join(format!("sockc-drafts-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("a.prom");
+        // No process has a number beyond the kernel's largest (PID_MAX_LIMIT); process 1 is there.
+        let stays = [
+            "a.prom.1.tmp",
+            "a.prom.x.tmp",
+            "b.prom.99999999.tmp",
+            "a.prom.99999999",
+            "a.prom.-1.tmp",
+        ];
+        for is_for_readers in [false, true] {
+            for name in stays.iter().chain(&["a.prom.99999999.tmp"]) {
+                fs::write(folder.join(name), "half").unwrap();
+            }
+            let written = match is_for_readers {
+                true => for_readers(&path, b"whole"),
+                false => file(&path, b"whole"),
+            };
+            written.unwrap();
+            assert!(!folder.join("a.prom.99999999.tmp").exists());
+            assert!(stays.iter().all(|name| folder.join(name).exists()));
+            assert_eq!(fs::read(&path).unwrap(), b"whole");
+        }
         fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -8,7 +8,7 @@ use sockc_compiler::hook::Hook;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::CounterValue;
 
-use crate::output::Output;
+use crate::output::{Output, quoted};
 
 /// One counter. `rule` is the label, else the text.
 #[derive(Serialize)]
@@ -151,9 +151,10 @@ pub(crate) fn name(value: &CounterValue) -> String {
     };
     match (&value.netns, &value.entered) {
         (Some(netns), Some(path)) => {
-            format!("{name} (in the network namespace {path}, which was \"{netns}\")")
+            let was = quoted(netns);
+            format!("{name} (in the network namespace {path}, which was {was})")
         }
-        (Some(netns), None) => format!("{name} (in netns \"{netns}\")"),
+        (Some(netns), None) => format!("{name} (in netns {})", quoted(netns)),
         (None, _) => name,
     }
 }

@@ -20,6 +20,11 @@ pub(crate) fn is_not_taken(state: &SlotState) -> bool {
     !matches!(state.state, Fill::Filled | Fill::Absent | Fill::Free)
 }
 
+/// Whether no socket is in a slot that a rule may lead to. A place that is free has others of its name.
+pub(crate) fn is_empty(state: &SlotState) -> bool {
+    !matches!(state.state, Fill::Filled | Fill::Free)
+}
+
 /// How a place of a name with members stands that nobody is in, while others are in other places.
 const FREE: &str = "free";
 

@@ -7,6 +7,7 @@
 mod json;
 mod judge;
 mod known;
+mod members;
 mod packets;
 mod ways;
 mod words;
@@ -15,8 +16,10 @@ mod words;
 mod tests;
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::net::IpAddr;
 
+use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Ends, Error, Options, Reached};
 
@@ -24,6 +27,7 @@ use crate::machine::local::within;
 use crate::machine::remote;
 pub(crate) use json::Row;
 pub(crate) use judge::{Cut, Found};
+pub(crate) use members::{Change, Changed};
 
 /// What a policy does to the SSH connection that the command comes over.
 #[derive(Clone, Debug)]
@@ -60,19 +64,75 @@ pub(crate) fn look(policy: &Policy, options: &Options) -> Lockout {
     let Some(ends) = remote::ends(&connection.ends) else {
         return Lockout::NotLookedAt(words::no_ends(&connection.ends));
     };
-    match of_connection(policy, options, &ends) {
-        Ok(looked) => looked,
-        // Whoever puts the policy in force says it then.
-        Err(Error::Rights { .. } | Error::NoBpffs { .. }) => Lockout::NoConnection,
-        Err(error) => Lockout::NotLookedAt(words::unknown(&ends, &error)),
+    told(&ends, of_connection(policy, options, &ends, None))
+}
+
+/// Looks at what a change of a live set of the policy in force does to the connection: at what would be cut by it that is not cut now.
+pub(crate) fn look_at_set(changed: &Changed<'_>, options: &Options) -> Lockout {
+    let Some(connection) = remote::connection() else {
+        return Lockout::NoConnection;
+    };
+    let Some(ends) = remote::ends(&connection.ends) else {
+        return Lockout::NotLookedAt(words::no_ends(&connection.ends));
+    };
+    match changed.concerns(options, &ends) {
+        Ok(true) => {}
+        // What is wrong with the set is said by whoever changes it.
+        Ok(false) | Err(_) => return Lockout::NoConnection,
+    }
+    match in_force(options) {
+        Ok(Some((policy, options))) => told(
+            &ends,
+            of_connection(&policy, &options, &ends, Some(changed)),
+        ),
+        Ok(None) => Lockout::NoConnection,
+        Err(why) => Lockout::NotLookedAt(words::unknown(&ends, &why)),
     }
 }
 
-fn of_connection(policy: &Policy, options: &Options, ends: &Ends) -> Result<Lockout, Error> {
+/// The policy in force, and where it is; nothing of that of a `for netns` block, which has no text of its own.
+fn in_force(options: &Options) -> Result<Option<(Policy, Options)>, Box<dyn Display>> {
+    let found = sockc_runtime::running(options).and_then(|running| {
+        let generation = running.ok_or(Error::NothingInForce)?.generation;
+        sockc_runtime::kept(options, generation)
+    });
+    let found = found.map_err(|error| Box::new(error) as Box<dyn Display>)?;
+    if found.about.owned {
+        return Ok(None);
+    }
+    let texts = KeptTexts::of_object(&found.object, &found.manifest);
+    let kept = texts.and_then(|texts| texts.policy());
+    let kept = kept.map_err(|error| Box::new(error) as Box<dyn Display>)?;
+    let options = Options {
+        interfaces: found.about.interfaces,
+        ..options.clone()
+    };
+    Ok(Some((kept.policy, options)))
+}
+
+fn told(ends: &Ends, found: Result<Lockout, Error>) -> Lockout {
+    match found {
+        Ok(looked) => looked,
+        // Whoever puts the policy in force says it then.
+        Err(Error::Rights { .. } | Error::NoBpffs { .. }) => Lockout::NoConnection,
+        Err(error) => Lockout::NotLookedAt(words::unknown(ends, &error)),
+    }
+}
+
+fn of_connection(
+    policy: &Policy,
+    options: &Options,
+    ends: &Ends,
+    changed: Option<&Changed<'_>>,
+) -> Result<Lockout, Error> {
     let reached = sockc_runtime::reached(options, ends)?;
     if reached.is_here(ends) {
         let policy = attached(policy, &options.interfaces);
-        return Ok(judged(&policy, options, (ends, &reached)));
+        return judged(&policy, options, (ends, &reached), changed);
+    }
+    // A block's sets are changed in its namespace, and what it says of them is no matter of a change here.
+    if changed.is_some() {
+        return Ok(Lockout::NoConnection);
     }
     for block in &policy.netns {
         let options = Options {
@@ -84,34 +144,50 @@ fn of_connection(policy: &Policy, options: &Options, ends: &Ends) -> Result<Lock
         if let Ok(reached) = reached
             && reached.connected
         {
-            return Ok(judged(&block.policy, &options, (ends, &reached)));
+            return judged(&block.policy, &options, (ends, &reached), None);
         }
     }
     // What is of another network namespace is in the way of nothing here, though its packets may come through this one.
-    Ok(match reached.local {
-        true => Lockout::NotLookedAt(words::is_over(ends)),
-        false => Lockout::NoConnection,
+    Ok(match (reached.local, &options.netns) {
+        (true, _) => Lockout::NotLookedAt(words::is_over(ends)),
+        // Somebody who names a namespace knows that it is another one.
+        (false, Some(_)) => Lockout::NoConnection,
+        (false, None) => Lockout::NotLookedAt(words::is_elsewhere(ends)),
     })
 }
 
-fn judged(policy: &Policy, options: &Options, (ends, reached): (&Ends, &Reached)) -> Lockout {
+fn judged(
+    policy: &Policy,
+    options: &Options,
+    (ends, reached): (&Ends, &Reached),
+    changed: Option<&Changed<'_>>,
+) -> Result<Lockout, Error> {
     let mut addresses: Vec<IpAddr> = reached.ways.iter().map(|way| way.neighbour).collect();
     addresses.extend([ends.local.ip(), ends.remote.ip()]);
     addresses.sort_unstable();
     addresses.dedup();
     let is_ipv4 = ends.local.is_ipv4();
     let known = known::known(policy, options, &addresses, is_ipv4);
-    let asked = judge::Asked {
-        policy,
-        ends,
-        reached,
-        known: &known,
+    let judged = |known| {
+        judge::judge(&judge::Asked {
+            policy,
+            ends,
+            reached,
+            known,
+        })
     };
-    Lockout::Looked(Box::new(Looked {
+    let found = match changed {
+        None => judged(&known),
+        Some(changed) => {
+            let after = changed.after((policy, options), &known, &addresses)?;
+            judged(&after).besides(&judged(&known))
+        }
+    };
+    Ok(Lockout::Looked(Box::new(Looked {
         ends: ends.clone(),
         connected: reached.connected,
-        found: judge::judge(&asked),
-    }))
+        found,
+    })))
 }
 
 /// A policy with the interfaces that were given instead of its own.

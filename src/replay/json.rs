@@ -22,6 +22,8 @@ pub(crate) struct Json<'a> {
     cut_short: u64,
     /// Packets that were taken as arriving, since nobody says whether they did.
     undirected: u64,
+    /// Frames that were left out: `monitor` made them of calls and of data of connections, which are no packets.
+    of_processes: u64,
     /// Why only a part of the recording was read.
     damaged: Option<&'a str>,
     assumptions: &'a [&'static str],
@@ -90,6 +92,7 @@ impl<'a> Json<'a> {
             malformed: report.malformed,
             cut_short: replayed.cut_short,
             undirected: replayed.undirected,
+            of_processes: replayed.of_processes,
             damaged: replayed.damaged.as_deref(),
             assumptions: &report.assumptions,
             changed: Changed {

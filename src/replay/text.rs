@@ -93,6 +93,12 @@ fn notes(replayed: &Replayed) -> Vec<String> {
             count::of(replayed.undirected, "packet")
         ));
     }
+    if replayed.of_processes > 0 {
+        notes.push(format!(
+            "{} left out: `monitor` made them of calls and of data of connections, which are no packets",
+            count::of(replayed.of_processes, "frame")
+        ));
+    }
     if report.beyond > 0 {
         notes.push(format!(
             "only the first {} flows are told apart; {} of others find no socket and count without a flow",

@@ -93,10 +93,8 @@ fn format(path: &Path, arguments: &cli::Fmt, output: &mut Output) -> Result<Form
     if is_stream(path) {
         output.bytes(after.as_bytes());
     } else if changed {
-        written::file(path, after.as_bytes()).map_err(|error| {
-            output.error(format!("cannot write {}: {error}", path.display()));
-            Exit::Refused
-        })?;
+        written::file(path, after.as_bytes())
+            .map_err(|error| written::refused(path, &error, output))?;
     }
     Ok(formatted)
 }

@@ -37,8 +37,7 @@ pub(crate) fn run(arguments: &cli::Man, output: &mut Output) -> Exit {
         let name = command.get_display_name().unwrap_or("sockc");
         let file = arguments.folder.join(format!("{name}.1"));
         if let Err(error) = written::file(&file, &page(command)) {
-            output.error(format!("cannot write {}: {error}", file.display()));
-            return Exit::Refused;
+            return written::refused(&file, &error, output);
         }
         files.push(file);
     }

@@ -94,9 +94,6 @@ fn places(arguments: &cli::Metrics) -> Vec<Options> {
 fn write(file: &Path, text: &str, output: &mut Output) -> Exit {
     match written::for_readers(file, text.as_bytes()) {
         Ok(()) => Exit::Done,
-        Err(error) => {
-            output.error(format!("cannot write {}: {error}", file.display()));
-            Exit::Refused
-        }
+        Err(error) => written::refused(file, &error, output),
     }
 }

@@ -12,10 +12,11 @@ use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::{options, refused};
 use crate::output::{Output, count};
+use crate::policies::lockout::{self, Change, Changed, Lockout};
 
 /// The JSON of changes.
 #[derive(Serialize)]
-struct Changed<'a> {
+struct Done<'a> {
     format: &'static str,
     set: &'a str,
     /// How many elements are in it now.
@@ -68,18 +69,33 @@ struct Row {
 pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
     let done = match verb {
         SetVerb::Add(add) => named(&add.elements, output).and_then(|elements| {
+            cuts(
+                &add.place,
+                (&add.set, Change::Add(&elements)),
+                add.lock_me_out,
+                output,
+            )?;
             let change = |options: &Options| {
                 sockc_runtime::set_add(options, &add.set, &elements, declared(add.expires))
             };
             changed(&add.place, &add.set, change, output)
         }),
         SetVerb::Clear(clear) => {
-            let change = |options: &Options| {
-                sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
-            };
-            changed(&clear.place, &clear.set, change, output)
+            let all_go = (clear.set.as_str(), Change::Load(&[]));
+            cuts(&clear.place, all_go, clear.lock_me_out, output).and_then(|()| {
+                let change = |options: &Options| {
+                    sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
+                };
+                changed(&clear.place, &clear.set, change, output)
+            })
         }
         SetVerb::Del(del) => named(&del.elements, output).and_then(|elements| {
+            cuts(
+                &del.place,
+                (&del.set, Change::Del(&elements)),
+                del.lock_me_out,
+                output,
+            )?;
             let missing = match del.ignore_missing {
                 true => Missing::Ignored,
                 false => Missing::Refused,
@@ -89,6 +105,12 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
             changed(&del.place, &del.set, change, output)
         }),
         SetVerb::Load(load) => read(load, output).and_then(|elements| {
+            cuts(
+                &load.place,
+                (&load.set, Change::Load(&elements)),
+                load.lock_me_out,
+                output,
+            )?;
             let change = |options: &Options| {
                 sockc_runtime::set_load(options, &load.set, &elements, declared(load.expires))
             };
@@ -108,6 +130,30 @@ fn declared(expires: Option<Expiry>) -> Expiry {
     expires.unwrap_or(Expiry::Declared)
 }
 
+/// Refuses a change that cuts the SSH connection which the command comes over, as `apply` does, or says what will happen.
+fn cuts(
+    place: &Deployment,
+    (set, change): (&str, Change<'_>),
+    wanted: bool,
+    output: &mut Output,
+) -> Result<(), Exit> {
+    let lockout = lockout::look_at_set(&Changed { set, change }, &options(place));
+    for note in lockout.notes() {
+        output.note(note);
+    }
+    match &lockout {
+        Lockout::Looked(looked) if looked.cuts() && wanted => {
+            output.note(looked.forced(None));
+            Ok(())
+        }
+        Lockout::Looked(looked) if looked.cuts() => {
+            output.error_about(looked.refusal_of_set(), &looked.about());
+            Err(Exit::Guard)
+        }
+        _ => Ok(()),
+    }
+}
+
 fn changed(
     place: &Deployment,
     set: &str,
@@ -116,7 +162,7 @@ fn changed(
 ) -> Result<Exit, Exit> {
     let elements = change(&options(place)).map_err(|error| refused(&error, output))?;
     if output.is_json() {
-        output.value(&Changed {
+        output.value(&Done {
             format: "sockc.set/1",
             set,
             elements,

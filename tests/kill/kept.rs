@@ -160,3 +160,78 @@ fn unload_is_refused_the_disk() {
         );
     }
 }
+
+/// What a killed confirmation left of the disk, the next one does; one that has nothing to do says that nothing waits.
+#[test]
+fn confirm_is_killed() {
+    if !root() {
+        return;
+    }
+    let scene = scene();
+    let confirm = ["confirm", "--same-connection"];
+    let prepare = || {
+        scene.sockc(&["rollback"]);
+        for port in [1, 2] {
+            scene.must(&["apply", &scene.path(&format!("p{port}.sk"))]);
+        }
+        scene.must(&["apply", &scene.path("p3.sk"), "--confirm", "1h"]);
+        assert_eq!(kept(&scene), ["p2", "p1"]);
+    };
+    prepare();
+    let whole = run(&scene, &confirm, |_| Fate::Go);
+    assert_eq!(whole.code, Some(0), "{}", whole.stderr);
+    assert_eq!(kept(&scene), ["p3", "p2"]);
+    let again = scene.sockc(&confirm);
+    assert_eq!(again.code, Some(4), "{}", again.stderr);
+    assert!(
+        again.stderr.contains("in force for good"),
+        "{}",
+        again.stderr
+    );
+    let calls = whole.calls.len();
+    let taken = points(calls, |point| {
+        prepare();
+        let ended = run(&scene, &confirm, |number| match number == point {
+            true => Fate::Kill,
+            false => Fate::Go,
+        });
+        let at = format!("killed at call {point} of {calls}: {}", ended.stderr);
+        assert_eq!(ended.code, None, "{at}");
+        let was_kept = kept(&scene)[0] == "p3";
+        let next = run(&scene, &confirm, |_| Fate::Go);
+        let wanted = if was_kept { 4 } else { 0 };
+        assert_eq!(next.code, Some(wanted), "{at}: {}", next.stderr);
+        assert_eq!(kept(&scene)[0], "p3", "{at}");
+    });
+    println!("kept, confirm, killed: {taken} of {calls} points");
+}
+
+/// A disk whose files have one name each keeps both policies all the same.
+#[test]
+fn a_disk_without_links_is_no_reason() {
+    if !root() {
+        return;
+    }
+    let scene = scene();
+    for port in [1, 2] {
+        scene.must(&["apply", &scene.path(&format!("p{port}.sk"))]);
+    }
+    let path = scene.path("p3.sk");
+    let mut command = scene.command(&["apply", &path]);
+    let is_link = |words: &str| words.starts_with("link");
+    let traced = || {
+        trace::run(&mut command, Which::Disk, |_, words| match is_link(words) {
+            true => Fate::Refuse(libc::EPERM),
+            false => Fate::Go,
+        })
+    };
+    let ended = scene.space.run(traced).unwrap();
+    assert!(
+        ended.calls.iter().any(|call| is_link(call)),
+        "{:?}",
+        ended.calls
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("next start"), "{}", ended.stderr);
+    assert_eq!(kept(&scene), ["p3", "p2"]);
+}

@@ -36,6 +36,7 @@ mod mended;
 mod metrics;
 mod monitor;
 mod outside;
+mod outsiders;
 mod parser;
 mod passes;
 mod place;
@@ -180,6 +181,7 @@ pub(crate) fn all() -> Vec<Fault> {
         tested::FAULTS,
         meaning::FAULTS,
         outside::FAULTS,
+        outsiders::FAULTS,
         lower::FAULTS,
         said::FAULTS,
         spared::FAULTS,

@@ -145,6 +145,42 @@ fn a_sound_machine_has_no_fault_and_a_changed_policy_is_one() {
     );
 }
 
+/// Nobody behind a name, a folder of generations that others can change, and a policy of another namespace that decides of a group.
+#[test]
+fn what_else_keeps_a_policy_from_what_it_says_is_told() {
+    if !root() {
+        return;
+    }
+    let machine = Machine::new("doctor-else");
+    let text = "default in allow\nsocket web = tcp listen 127.0.0.1:7001\nredirect tcp to port 80 to sock web\n";
+    let path = machine.folder.file("web.sk", text);
+    let applied = machine.command("sockc", &["apply", &path, "--interface", FRONT]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let ran = machine.command("sockc", &["doctor", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stdout);
+    let report = ran.json();
+    let (state, found) = check(&report, "sockets");
+    assert_eq!(state, "note");
+    assert!(found.starts_with("socket web tcp4  absent"), "{found}");
+    let listens = || std::net::TcpListener::bind("127.0.0.1:7001").unwrap();
+    let _listener = machine.lab.server.run(listens).unwrap();
+    let filled = machine.command("sockc", &["socket", "refresh", "web"]);
+    assert_eq!(filled.code, Some(0), "{}", filled.stderr);
+    let report = machine.command("sockc", &["doctor", "--json"]).json();
+    let mut checks = report["checks"].as_array().unwrap().iter();
+    assert!(
+        !checks.any(|one| one["check"] == "sockets" || one["check"] == "history"),
+        "{report}"
+    );
+    let open = ["777", "/sys/fs/bpf/sockc-history"];
+    assert_eq!(machine.command("chmod", &open).code, Some(0));
+    let ran = machine.command("sockc", &["doctor", "--json"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stdout);
+    let report = ran.json();
+    let (state, found) = check(&report, "history");
+    assert!(state == "fault" && found.contains("chmod 0750"), "{found}");
+}
+
 #[test]
 fn what_is_missing_is_a_fault_and_what_may_not_be_seen_is_none() {
     if !root() {

@@ -54,6 +54,11 @@ pub(crate) fn pcap(link: u32, packets: &[(Vec<u8>, u32)]) -> Vec<u8> {
 }
 
 fn pcapng(link: u16, data: &[u8], wire: u32) -> Vec<u8> {
+    commented(link, data, wire, "")
+}
+
+/// The same with a comment, if that says something.
+fn commented(link: u16, data: &[u8], wire: u32, comment: &str) -> Vec<u8> {
     let mut file = Vec::new();
     for word in [0x0a0d_0d0au32, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28] {
         file.extend(word.to_le_bytes());
@@ -62,12 +67,22 @@ fn pcapng(link: u16, data: &[u8], wire: u32) -> Vec<u8> {
         file.extend(u32::to_le_bytes(word));
     }
     let padded = data.len().next_multiple_of(4);
-    let length = 32 + padded as u32;
+    let mut options = Vec::new();
+    if !comment.is_empty() {
+        // opt_comment, its length, its text; opt_endofopt.
+        options.extend(1u16.to_le_bytes());
+        options.extend(u16::try_from(comment.len()).unwrap().to_le_bytes());
+        options.extend(comment.as_bytes());
+        options.resize(options.len().next_multiple_of(4), 0);
+        options.extend([0; 4]);
+    }
+    let length = 32 + (padded + options.len()) as u32;
     for word in [6, length, 0, 0, 0, data.len() as u32, wire] {
         file.extend(word.to_le_bytes());
     }
     file.extend(data);
     file.resize(file.len() + padded - data.len(), 0);
+    file.extend(options);
     file.extend(length.to_le_bytes());
     file
 }
@@ -203,12 +218,109 @@ fn a_recording_knows_what_leaves_and_what_answers() {
         !said.contains("nobody says") && said.contains("taken from the traffic"),
         "{said}"
     );
+    // Each direction has a default of its own, which also says what becomes of malformed packets.
+    let ran = run(&[
+        "explain",
+        &policy,
+        "--pcap",
+        path,
+        "--json",
+        "--local",
+        "192.0.2.0/28",
+    ]);
+    let json = ran.json();
+    let sums = json["rules"].as_array().unwrap().iter();
+    let sums = sums.map(|sum| {
+        (
+            sum["rule"].as_str().unwrap(),
+            sum["packets"].as_u64().unwrap(),
+        )
+    });
+    let sums: Vec<_> = sums
+        .map(|(rule, packets)| (rule.split_once(' ').unwrap().1, packets))
+        .collect();
+    assert_eq!(
+        sums,
+        [
+            ("answers: allow if socket established", 1),
+            ("default in drop", 1),
+            ("default out allow", 2),
+            ("default out allow: the packet is malformed", 1),
+        ]
+    );
     let (told, said) = verdicts(&["--sockets", "none"]);
     assert_eq!(told, ["drop"; 5]);
     assert!(
         said.contains("of 5 packets nobody says whether they arrived or left"),
         "{said}"
     );
+}
+
+/// What `monitor` makes of calls and of data of connections are frames, and were never packets.
+#[test]
+fn what_processes_did_is_no_packet() {
+    let data = frame(b"");
+    let log = "made from what the log tells: ";
+    for (name, comment, is_packet) in [
+        (
+            "packet",
+            format!("drop by a (edge.sk:2); {log}tcp from 1.1.1.1:1 to 2.2.2.2:80"),
+            true,
+        ),
+        (
+            "out",
+            format!("drop by a (edge.sk:2); {log}out tcp from 1.1.1.1:1 to 2.2.2.2:80"),
+            true,
+        ),
+        (
+            "call",
+            format!("drop by a (edge.sk:2); {log}connect tcp to 2.2.2.2:80"),
+            false,
+        ),
+        (
+            "write",
+            format!("drop by a (edge.sk:2); {log}send tcp from 1.1.1.1:1 to 2.2.2.2:80"),
+            false,
+        ),
+        (
+            "arrives",
+            format!("drop by a (edge.sk:2); {log}receive tcp from 1.1.1.1:1"),
+            false,
+        ),
+        // What a rule says is no more than that.
+        (
+            "says",
+            format!("drop by a (edge.sk:2) \"{log}connect\"; {log}tcp from 1.1.1.1:1"),
+            true,
+        ),
+        ("other", "connect tcp to 2.2.2.2:80".to_owned(), true),
+    ] {
+        let folder = Folder::new(&format!("did-{name}"));
+        let policy = folder.file("edge.sk", POLICY);
+        let recording = folder.0.join("log.pcapng");
+        let wire = u32::try_from(data.len()).unwrap();
+        std::fs::write(&recording, commented(1, &data, wire, &comment)).unwrap();
+        let path = recording.to_str().unwrap();
+        let ran = run(&["explain", &policy, "--pcap", path, "--json"]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let packets = ran.json()["packets"].as_array().unwrap().len();
+        assert_eq!(packets, usize::from(is_packet), "{name}: {}", ran.stderr);
+        assert_eq!(
+            ran.stderr.contains("1 frame of the recording is no packet"),
+            !is_packet,
+            "{name}"
+        );
+        let ran = run(&["diff", &policy, &policy, "--replay", path, "--json"]);
+        let replay = &ran.json()["replay"];
+        let told = (replay["packets"].as_u64(), replay["of_processes"].as_u64());
+        let wanted = (u64::from(is_packet), u64::from(!is_packet));
+        assert_eq!(
+            told,
+            (Some(wanted.0), Some(wanted.1)),
+            "{name}: {}",
+            ran.stderr
+        );
+    }
 }
 
 #[test]

@@ -294,7 +294,10 @@ fn a_variable_with_rubbish_is_said_and_is_in_the_way_of_nothing() {
             Some("is over, and nobody listens"),
         ),
         // Of another network namespace.
-        ("198.51.100.7 51022 198.51.100.1 22", None),
+        (
+            "198.51.100.7 51022 198.51.100.1 22",
+            Some("is no address of this machine any more"),
+        ),
     ] {
         let ran = apply(connection);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -312,4 +315,70 @@ fn a_variable_with_rubbish_is_said_and_is_in_the_way_of_nothing() {
         "{}",
         ran.stderr
     );
+}
+
+/// Whoever changes a live set is asked what whoever applies a policy is.
+#[test]
+fn a_live_set_does_not_cut_the_session_unsaid() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("own-address"));
+    let text = "default in drop\nlive set banned max 10\nlive set friends max 10\ndrop from @banned\n\
+                allow tcp from @friends to port ssh\n";
+    let path = folder.file("sets.sk", text);
+    let (client, server) = (sockc_runtime::lab::CLIENT[0], SERVER[0]);
+    let listens = || std::net::TcpListener::bind((server, 22)).unwrap();
+    let _listener = lab.server.run(listens).unwrap();
+    let here = |arguments: &[&str]| lab.server.run(|| run(arguments)).unwrap();
+    let over_ssh = |arguments: &[&str]| {
+        let mut command = super::sockc(arguments);
+        command.env("SSH_CONNECTION", format!("{client} 51022 {server} 22"));
+        Ran::of(lab.server.run(|| command.output().unwrap()).unwrap())
+    };
+    let own = client.to_string();
+    for arguments in [
+        &["apply", &path, "--interface", FRONT][..],
+        &["set", "add", "friends", &own, "192.0.2.1"],
+    ] {
+        let ran = here(arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+    let list = folder.file("others.txt", "192.0.2.1\n");
+    let wide = sockc_runtime::Prefix::truncate(client, 24)
+        .unwrap()
+        .to_string();
+    for arguments in [
+        &["set", "add", "banned", &own][..],
+        &["set", "add", "banned", &wide],
+        &["set", "del", "friends", &own],
+        &["set", "clear", "friends"],
+        &["set", "load", "friends", &list],
+    ] {
+        let ran = over_ssh(arguments);
+        assert_eq!(ran.code, Some(4), "{arguments:?}: {}", ran.stderr);
+        let says = "`--lock-me-out` changes the set all the same";
+        assert!(ran.stderr.contains(says), "{}", ran.stderr);
+        let nothing = "this would let no SSH connection in";
+        assert!(ran.stderr.contains(nothing), "{}", ran.stderr);
+    }
+    let friends = here(&["set", "list", "friends", "--json"]).json();
+    assert_eq!(friends["elements"].as_array().unwrap().len(), 2);
+    // What does not is done without a word, and what is wanted with one.
+    for (arguments, said) in [
+        (&["set", "add", "banned", "192.0.2.7"][..], false),
+        (&["set", "del", "friends", "192.0.2.1"], false),
+        (&["set", "add", "banned", &own, "--lock-me-out"], true),
+        // It is cut already.
+        (&["set", "clear", "friends"], false),
+    ] {
+        let ran = over_ssh(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+        assert_eq!(
+            ran.stderr.contains("SSH connection in"),
+            said,
+            "{}",
+            ran.stderr
+        );
+    }
 }

@@ -197,6 +197,63 @@ fn a_policy_that_says_nothing_is_refused() {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
 }
 
+/// What its bytes are says nothing to a person; what it is and who takes it does.
+#[test]
+fn an_object_is_no_text() {
+    let folder = Folder::new("no-text");
+    let policy = folder.file("a.sk", "default in drop\n");
+    let object = folder.0.join("a.o").to_str().unwrap().to_owned();
+    let made = run(&["compile", &policy, "-o", &object]);
+    assert_eq!(made.code, Some(0), "{}", made.stderr);
+    for arguments in [
+        &["check", &object][..],
+        &["explain", &object, "tcp to 192.0.2.1:80"],
+        &["fmt", &object],
+        &["diff", &policy, &object],
+        &["diff", &object, &policy],
+        &["compile", &object],
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code, Some(1), "{arguments:?}: {}", ran.stderr);
+        for words in ["this is an object file", "`sockc apply`", "`sockc plan`"] {
+            assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+        }
+    }
+}
+
+/// Connections that stand keep their socket only where they may go on, and had one.
+#[test]
+fn a_redirect_that_lets_nobody_in_moves_nobody() {
+    let folder = Folder::new("moves");
+    let head = "interfaces eth0\ndefault in drop\nsocket a = registered\nsocket b = registered\n";
+    let file = |name: &str, rule: &str| folder.file(name, &format!("{head}{rule}\n"));
+    let to_a = "redirect tcp to port 80 to sock a";
+    let to_b = "redirect tcp to port 80 to sock b";
+    let [wide, narrow] = [8, 9].map(|length| format!("drop tcp from 10.0.0.0/{length}\n{to_a}"));
+    for (number, (before, after, moves)) in [
+        (to_a, to_b, true),
+        ("allow tcp to port 80", to_a, true),
+        // What was dropped has no connections, and what is dropped from now on goes nowhere.
+        (&wide, &narrow, false),
+        (&narrow, &wide, false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let [old, new] = [("old", before), ("new", after)]
+            .map(|(name, rule)| file(&format!("{name}{number}.sk"), rule));
+        let ran = run(&["diff", &old, &new]);
+        let told = ran
+            .stdout
+            .contains("established connections keep their old socket");
+        assert_eq!(
+            told, moves,
+            "{before}, {after}: {}{}",
+            ran.stdout, ran.stderr
+        );
+    }
+}
+
 #[test]
 fn input_without_end_is_refused_at_once() {
     let folder = Folder::new("endless");

@@ -154,3 +154,40 @@ fn what_xdp_drops_tc_drops_there() {
         assert_eq!(gone.code, Some(0), "{}", gone.stderr);
     }
 }
+
+/// The kernel says the same of an interface that has a program and of one whose bridge has one; a person is told which it is.
+#[test]
+fn below_a_program_there_is_no_place_for_one_and_it_says_so() {
+    if !root() {
+        return;
+    }
+    let lab = Lab::new().unwrap();
+    let folder = Folder::new("veth-below");
+    let text = |interfaces: &str| format!("interfaces {interfaces}\ndefault in drop at xdp\n");
+    let bridge = folder.file("bridge.sk", &text("br7"));
+    let both = folder.file("both.sk", &text("br7, p7"));
+    let ip = |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        let made = || {
+            std::process::Command::new("ip")
+                .args(&words)
+                .status()
+                .unwrap()
+        };
+        assert!(lab.server.run(made).unwrap().success(), "{words:?}");
+    };
+    ip("link add br7 type bridge");
+    ip("link add p7 type veth peer name q7");
+    ip("link set p7 master br7");
+    let here = |arguments: &[&str]| lab.server.run(|| run(arguments)).unwrap();
+    let applied = here(&["apply", &bridge]);
+    assert_eq!(applied.code, Some(0), "{}", applied.stderr);
+    let refused = here(&["apply", &both]);
+    assert_eq!(refused.code, Some(3), "{}", refused.stderr);
+    for words in ["\"p7\" while there is one on \"br7\"", "`at tc`"] {
+        assert!(refused.stderr.contains(words), "{}", refused.stderr);
+    }
+    let another = "another XDP program";
+    assert!(!refused.stderr.contains(another), "{}", refused.stderr);
+    assert_eq!(here(&["unload", "--yes"]).code, Some(0));
+}

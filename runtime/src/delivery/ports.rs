@@ -30,6 +30,12 @@ pub(super) fn enslaved(interfaces: &[String]) -> io::Result<Vec<String>> {
     Ok(found)
 }
 
+/// The interface that one belongs to, by its number and name.
+pub(crate) fn above(index: u32) -> io::Result<Option<(u32, String)>> {
+    let master = master(&route::socket()?, index)?;
+    Ok(master.map(|master| (master.header.index, called(&master).to_owned())))
+}
+
 /// Whether the kernel delivers anything over `lo`.
 pub(super) fn is_lo_up() -> io::Result<bool> {
     let socket = route::socket()?;

@@ -123,6 +123,16 @@ impl fmt::Display for Error {
                 }
                 write!(f, "; only one fits there, and sockc leaves what it did not make alone. Unload it with the tool that loaded it, or move the rules with `at tc`")
             }
+            Self::XdpAbove { interface, above } => {
+                let above = match above {
+                    Some(above) => format!("\"{above}\", which it belongs to"),
+                    None => "an interface above it, as a VLAN on it".to_owned(),
+                };
+                write!(
+                    f,
+                    "the kernel puts no XDP program on the interface \"{interface}\" while there is one on {above}: leave one of both out, move the rules with `at tc`, or have \"{interface}\" get its program first, while none is above"
+                )
+            }
             Self::NoCgroups => f.write_str(
                 "no control groups of version 2 are mounted, which rules for groups need; mount them with `mount -t cgroup2 none /sys/fs/cgroup/unified`",
             ),

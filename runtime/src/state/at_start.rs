@@ -212,7 +212,7 @@ impl Place {
     fn link_before(&self, last: &Path, before: &Path) -> io::Result<()> {
         let next = self.folder.join(NEXT);
         unlink(&next)?;
-        fs::hard_link(last, &next)?;
+        second(last, &next)?;
         fs::rename(&next, before)?;
         // Where both names were of one file already, as after a kill, the third one stays.
         unlink(&next)
@@ -280,14 +280,32 @@ pub(crate) fn keep(
         return None;
     }
     let place = Place::of(kept_in, namespace)?;
-    let head = Head::Policy(AtStart {
+    place.write_or_say(&head(record), object, |cause| unread(record, cause))
+}
+
+/// Whether the next start of the machine would put in force what this record says, or nothing is kept of its namespace.
+pub(crate) fn is_kept(
+    kept_in: Option<&Path>,
+    namespace: &Namespace,
+    (record, object): (&Record, &[u8]),
+) -> bool {
+    let place = Place::of(kept_in, namespace).filter(|_| record.owner.is_none());
+    place.is_none_or(|place| {
+        let [last, _] = place.look();
+        let last = last.found.as_ref();
+        last.is_ok_and(|there| is_same(there, (&head(record), object)))
+    })
+}
+
+/// What a file says of a policy that is kept.
+fn head(record: &Record) -> Head {
+    Head::Policy(AtStart {
         generation: record.generation,
         applied: record.applied,
         policy: record.manifest.policy.clone(),
         author: record.author.clone(),
         interfaces: record.interfaces.clone(),
-    });
-    place.write_or_say(&head, object, |cause| unread(record, cause))
+    })
 }
 
 /// Whether something is written yet of a namespace that is kept, and whether it is that nothing is to be in force.
@@ -414,6 +432,22 @@ fn unlink(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
+}
+
+/// Gives a file a second name; where the file system has one name for each file, as FAT, a second file that holds the same.
+fn second(file: &Path, name: &Path) -> io::Result<()> {
+    match fs::hard_link(file, name) {
+        Err(error) if knows_no_links(&error) => write_whole(name, &fs::read(file)?),
+        linked => linked,
+    }
+}
+
+/// Whether a refusal of link(2) is for good. EPERM is what the kernel says for file systems without it (vfs_link).
+fn knows_no_links(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EPERM | libc::EOPNOTSUPP | libc::ENOSYS | libc::EMLINK)
+    )
 }
 
 /// Waits until the disk has the names in a folder.

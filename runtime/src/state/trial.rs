@@ -59,6 +59,13 @@ impl Trial {
         self.passed == self.deadline || now >= self.deadline
     }
 
+    /// Whether it was confirmed for the generation that the word names. Where nothing was before, that has any number: they go on after
+    /// an unload.
+    pub(crate) fn confirmed(&self, word: u32) -> bool {
+        let follows = self.fallback == 0 || self.fallback.checked_add(1) == Some(word);
+        self.generation == 0 && self.deadline != 0 && follows
+    }
+
     /// How long is left.
     pub(crate) fn left(&self) -> Duration {
         Duration::from_nanos(self.deadline.saturating_sub(clock::since_boot()))
@@ -304,6 +311,28 @@ mod tests {
             ..trial
         };
         assert_eq!([0, 8].map(|word| ended.in_force(word, 100)), [0, 8]);
+    }
+
+    #[test]
+    fn what_was_confirmed_is_what_came_after_the_one_before() {
+        let trial = |generation, fallback, deadline| Trial {
+            generation,
+            fallback,
+            deadline,
+            passed: 0,
+        };
+        assert!(trial(0, 7, 100).confirmed(8));
+        assert!(trial(0, 0, 100).confirmed(8));
+        // It still waits, was taken back, another one came since, and there never was one.
+        for (one, word) in [
+            (trial(8, 7, 100), 8),
+            (trial(0, 7, 100), 7),
+            (trial(0, 7, 100), 9),
+            (trial(0, 0, 0), 8),
+            (trial(0, u32::MAX, 100), 0),
+        ] {
+            assert!(!one.confirmed(word), "{one:?} {word}");
+        }
     }
 
     #[test]

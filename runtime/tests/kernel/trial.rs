@@ -193,6 +193,61 @@ fn while_a_trial_runs_both_policies_stay() {
     });
 }
 
+/// Dispatchers go by the map whether it has a name or not, so nobody may say that nothing waits.
+#[test]
+fn what_others_took_away_confirms_nothing() {
+    inside(|space| {
+        let options = &space.options;
+        drops(TC_IN).apply(options).unwrap();
+        passes(TC_IN).apply(&on_trial(space, 1_000)).unwrap();
+        let tree = space.tree();
+        let mut pins = tree.iter().filter(|path| path.ends_with("trial"));
+        std::fs::remove_file(space.options.bpffs.join(pins.next().unwrap())).unwrap();
+        let found = status(options).unwrap().unwrap();
+        assert!(
+            found.drift.iter().any(|one| one.path.ends_with("trial")),
+            "{:?}",
+            found.drift
+        );
+        let error = confirm(options, None).unwrap_err();
+        assert!(
+            matches!(&error, Error::State { path, .. } if path.ends_with("trial")),
+            "{error}"
+        );
+        // And so it is.
+        let mut traffic = Traffic::new();
+        wait_until("the policy before", || {
+            traffic.send_for(Duration::from_millis(5)).last() == Some(&false)
+        });
+        unload(options).unwrap();
+    });
+}
+
+/// Whoever takes it back while the kernel does finds the policy before, and leaves what the deadline alone would.
+#[test]
+fn a_rollback_at_the_deadline_changes_nothing_of_its_end() {
+    inside(|space| {
+        let options = &space.options;
+        passes(TC_IN).apply(options).unwrap();
+        let tree = space.tree();
+        let mut traffic = Traffic::new();
+        for early in 0..8u64 {
+            drops(TC_IN).apply(&on_trial(space, 300)).unwrap();
+            thread::sleep(Duration::from_millis(303 - 2 * early));
+            match rollback(options) {
+                Ok(settled) => assert_eq!((settled.generation, settled.now), (2, 1)),
+                Err(Error::TooLate { fallback: 1, .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+            assert!(!traffic.send_for(Duration::from_millis(20)).contains(&false));
+            let found = status(options).unwrap().unwrap();
+            assert_eq!((found.generation, found.trial), (1, None));
+            assert_eq!((found.drift, space.tree()), (Vec::new(), tree.clone()));
+        }
+        unload(options).unwrap();
+    });
+}
+
 #[test]
 fn what_is_confirmed_in_time_stays() {
     inside(|space| {

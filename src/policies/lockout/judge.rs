@@ -51,6 +51,20 @@ pub(crate) struct Found {
     pub(crate) doubts: Vec<String>,
 }
 
+impl Found {
+    /// What is cut that was not before. What nobody knows was not known before either.
+    pub(super) fn besides(self, before: &Self) -> Self {
+        let was = |cut: &Cut| {
+            let mut cuts = before.cuts.iter();
+            cuts.any(|one| (one.part, one.direction) == (cut.part, cut.direction))
+        };
+        Self {
+            cuts: self.cuts.into_iter().filter(|cut| !was(cut)).collect(),
+            doubts: Vec::new(),
+        }
+    }
+}
+
 /// A packet that does not get where it has to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cut {

@@ -1,12 +1,12 @@
 //! What a person reads of an SSH connection that a policy cuts, and what a policy would have to say.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use sockc_compiler::event::{Decider, Decision};
 use sockc_compiler::policy::{Action, AddressSet, Direction, Policy, Rule};
-use sockc_runtime::{Ends, Error};
+use sockc_runtime::Ends;
 
 use super::judge::{Cut, Part};
 use super::{Lockout, Looked};
@@ -19,6 +19,24 @@ const OPTION: &str = "--lock-me-out";
 const QUOTED: usize = 80;
 
 impl Looked {
+    /// What a refusal is about, by name, for programs.
+    pub(crate) fn about(&self) -> Vec<(&'static str, String)> {
+        let first = self.found.cuts.first();
+        let cut = first.into_iter().flat_map(|cut| {
+            [
+                ("packet", cut.packet.clone()),
+                ("interface", cut.interface.clone()),
+                ("decider", cut.by.clone()),
+                ("remedy", cut.remedy.clone()),
+            ]
+        });
+        let ends = [
+            ("client", self.ends.remote.to_string()),
+            ("server", self.ends.local.to_string()),
+        ];
+        ends.into_iter().chain(cut).collect()
+    }
+
     /// Whether something is cut.
     pub(crate) fn cuts(&self) -> bool {
         !self.found.cuts.is_empty()
@@ -51,12 +69,21 @@ impl Looked {
 
     /// Why the policy is not put in force, and what to do.
     pub(crate) fn refusal(&self) -> String {
+        self.refused("puts it in force all the same")
+    }
+
+    /// Why a live set is not changed, and what to do.
+    pub(crate) fn refusal_of_set(&self) -> String {
+        self.refused("changes the set all the same")
+    }
+
+    fn refused(&self, all_the_same: &str) -> String {
         let mut words = format!("this would {}; nothing was changed", self.effect());
         for cut in &self.found.cuts {
             let _ = write!(words, "\n  {}", cut.words("would be"));
         }
         let _ = write!(words, "\n  {}", self.advice());
-        let _ = write!(words, "\n  `{OPTION}` puts it in force all the same");
+        let _ = write!(words, "\n  `{OPTION}` {all_the_same}");
         words
     }
 
@@ -261,7 +288,7 @@ pub(super) fn no_ends(text: &str) -> String {
     )
 }
 
-pub(super) fn unknown(ends: &Ends, error: &Error) -> String {
+pub(super) fn unknown(ends: &Ends, error: &dyn Display) -> String {
     format!("{}: {}: {error}", called(ends), looked_at())
 }
 
@@ -269,6 +296,15 @@ pub(super) fn is_over(ends: &Ends) -> String {
     format!(
         "{} is over, and nobody listens there: {}",
         called(ends),
+        looked_at()
+    )
+}
+
+pub(super) fn is_elsewhere(ends: &Ends) -> String {
+    format!(
+        "{} is of another network namespace, or {} is no address of this machine any more: {}",
+        called(ends),
+        ends.local.ip(),
         looked_at()
     )
 }

@@ -8,7 +8,7 @@ use sockc_runtime::Options;
 use super::Failure;
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::policies::lockout::{self, Lockout, Looked};
+use crate::policies::lockout::{self, Lockout};
 use crate::policies::ready::Ready;
 
 /// Refuses, or says what will happen.
@@ -45,26 +45,8 @@ pub(super) fn refuse(
             Ok(())
         }
         (true, false) => {
-            output.error_about(looked.refusal(), &about(looked));
+            output.error_about(looked.refusal(), &looked.about());
             Err(Failure::Told(Exit::Guard))
         }
     }
-}
-
-/// What a refusal is about, by name, for programs.
-fn about(looked: &Looked) -> Vec<(&'static str, String)> {
-    let first = looked.found.cuts.first();
-    let cut = first.into_iter().flat_map(|cut| {
-        [
-            ("packet", cut.packet.clone()),
-            ("interface", cut.interface.clone()),
-            ("decider", cut.by.clone()),
-            ("remedy", cut.remedy.clone()),
-        ]
-    });
-    let ends = [
-        ("client", looked.ends.remote.to_string()),
-        ("server", looked.ends.local.to_string()),
-    ];
-    ends.into_iter().chain(cut).collect()
 }

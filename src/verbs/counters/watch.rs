@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockc_runtime::Options;
 
-use super::rates::{COLUMNS, Look, words};
+use super::rates::{COLUMNS, Look, Rated, words};
 use super::wanted::{all_there, is_chosen};
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::clock;
-use crate::machine::counted::name;
+use crate::machine::counted::{bytes_of, in_words, name};
 use crate::machine::refused;
 use crate::output::{Output, columns};
 
@@ -93,19 +93,10 @@ fn show(now: &Look, before: Option<&Look>, arguments: &cli::Counters, output: &m
             (false, true) => came,
             _ => true,
         };
-        let [packets, bytes] = value.since_reset();
-        if !shown || (arguments.nonzero && packets == 0) {
+        if !shown || (arguments.nonzero && value.since_reset()[0] == 0) {
             continue;
         }
-        let rate = rated.a_second();
-        rows.push(vec![
-            words(rate.map(|[packets, _]| packets)),
-            words(rate.map(|[_, bytes]| bytes)),
-            packets.to_string(),
-            bytes.to_string(),
-            value.counter.direction.clone(),
-            name(value),
-        ]);
+        rows.push(cells(&rated));
     }
     let time = clock::now();
     let mut text = String::new();
@@ -127,4 +118,64 @@ fn show(now: &Look, before: Option<&Look>, arguments: &cli::Counters, output: &m
         }
     }
     output.bytes(text.as_bytes());
+}
+
+/// What stands in the columns for a counter.
+fn cells(rated: &Rated<'_>) -> Vec<String> {
+    let (value, rate) = (rated.value, rated.a_second());
+    let [packets, bytes] = value.since_reset();
+    // What has no bytes has none a second either.
+    let bytes = bytes_of(&value.counter, [packets, bytes]);
+    vec![
+        words(rate.map(|[packets, _]| packets)),
+        words(rate.filter(|_| bytes.is_some()).map(|[_, bytes]| bytes)),
+        packets.to_string(),
+        in_words(bytes),
+        value.counter.direction.clone(),
+        name(value),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::artifact::{Counter, CounterKind};
+    use sockc_compiler::location::Location;
+    use sockc_runtime::CounterValue;
+
+    use super::*;
+
+    fn value(direction: &str, packets: u64, bytes: u64) -> CounterValue {
+        CounterValue {
+            netns: None,
+            entered: None,
+            counter: Counter {
+                kind: CounterKind::Rule,
+                label: None,
+                location: Location::new("edge.sk", 1, "drop udp"),
+                direction: direction.to_owned(),
+                verdict: "drop".to_owned(),
+                audit: false,
+                log: None,
+                counted: true,
+            },
+            packets,
+            bytes,
+            reset: [0, 0],
+        }
+    }
+
+    #[test]
+    fn calls_have_no_bytes_here_either() {
+        let begin = Instant::now();
+        for (direction, bytes, wanted) in [
+            ("connect", 0, ["1.0", "-", "3", "-"]),
+            ("in", 600, ["1.0", "150.0", "3", "600"]),
+        ] {
+            let before = Look::new(begin, vec![value(direction, 1, bytes / 2)]);
+            let after = begin + Duration::from_secs(2);
+            let now = Look::new(after, vec![value(direction, 3, bytes)]);
+            let rated = now.since(Some(&before));
+            assert_eq!(cells(&rated[0])[..4], wanted, "{direction}");
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! What of the policy in force does not hold, or shares its place: in short, since `status` says it.
 
-use sockc_runtime::{Error, Means, Options, Status};
+use sockc_runtime::{Error, Means, Options, Status, of_namespaces};
 
 use super::Finding;
-use crate::machine::{is_changed, waiting};
+use crate::machine::others::{self, Near};
+use crate::machine::{is_changed, slots, waiting};
 use crate::output::count;
 use crate::verbs::status::{Facts, faults};
 
@@ -14,10 +15,19 @@ const CHECK: &str = "policy";
 pub(super) fn of(options: &Options) -> Vec<Finding> {
     match sockc_runtime::status(options) {
         Ok(Some(status)) => of_status(&status, options),
-        Ok(None) => vec![Finding::ok(
-            CHECK,
-            "none is in force in this network namespace",
-        )],
+        Ok(None) => {
+            let mut found = vec![Finding::ok(
+                CHECK,
+                "none is in force in this network namespace",
+            )];
+            let all = sockc_runtime::others(options);
+            found.extend(elsewhere(all.map(|all| {
+                let words = all.iter().map(|one| one.words(&[]));
+                words.collect()
+            })));
+            found.extend(history(options));
+            found
+        }
         // Said by checks of their own.
         Err(Error::NoBpffs { .. }) => Vec::new(),
         Err(Error::Rights { .. }) => vec![Finding::note(
@@ -73,7 +83,55 @@ fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
     }
     found.extend(slow(status));
     found.extend(beside(status));
+    let foreign = status.hooks.iter().flat_map(|hook| &hook.foreign);
+    let told = of_namespaces(foreign);
+    let near = Near::look(options, &[&status.manifest]);
+    found.extend(elsewhere(near.map(|near| near.words(&told))));
+    found.extend(nobody(status));
+    found.extend(history(options));
     found
+}
+
+/// Policies of other network namespaces that decide of groups.
+fn elsewhere(found: Result<Vec<String>, Error>) -> Vec<Finding> {
+    let why = "what they decide of the processes of groups holds here too";
+    match found {
+        Ok(words) => words
+            .into_iter()
+            .map(|words| Finding::note("groups", words, why))
+            .collect(),
+        Err(error) => vec![Finding::note("groups", others::unknown(&error), why)],
+    }
+}
+
+/// Named sockets that the policy knows and that nobody is behind, or somebody who was not taken.
+fn nobody(status: &Status) -> Vec<Finding> {
+    let slots = slots::lines(&status.sockets);
+    let slots = slots
+        .iter()
+        .filter(|line| slots::is_empty(line.state))
+        .map(|line| format!("{} {}  {}", line.state.socket, line.slot(), line.words()));
+    let ends = status.ends.iter().filter(|end| end.held.is_none());
+    let ends = ends.flat_map(|end| slots::ends(std::slice::from_ref(end)).into_iter());
+    let ends = ends.map(|end| end.words());
+    let why = "what rules redirect there gets what they say of a socket that is absent";
+    slots
+        .chain(ends)
+        .map(|words| Finding::note("sockets", format!("socket {words}"), why))
+        .collect()
+}
+
+/// Where generations are kept, if sockc does not use that: others can change it.
+fn history(options: &Options) -> Option<Finding> {
+    match sockc_runtime::history(options) {
+        Err(error @ Error::Untrusted { .. }) => Some(Finding::fault(
+            "history",
+            error.told_by_status().to_string(),
+            "no generation is kept there, and none comes back from there",
+        )),
+        // All else is said by checks of their own.
+        Ok(_) | Err(_) => None,
+    }
 }
 
 fn slow(status: &Status) -> Vec<Finding> {

@@ -52,11 +52,13 @@ struct Reading<'a> {
     local: &'a [Prefix],
     /// The sockets that the traffic shows; none are assumed without.
     shown: Option<Shown>,
-    sums: BTreeMap<(u8, Option<u32>), Sum>,
+    sums: BTreeMap<Place, Sum>,
     lines: Vec<Line<'a>>,
     number: u64,
     /// Packets of which nobody says whether they arrived or left.
     undirected: u64,
+    /// Frames that stand for calls and for data of connections, which no packet rule decides.
+    of_processes: u64,
     exit: Exit,
 }
 
@@ -75,6 +77,7 @@ pub(super) fn run(
         lines: Vec::new(),
         number: 0,
         undirected: 0,
+        of_processes: 0,
         exit: Exit::Done,
     };
     let read = capture::packets(path, &mut |packet, _| reading.packet(&packet, output));
@@ -96,7 +99,7 @@ fn learnt(path: &Path, sockets: Sockets) -> Option<Shown> {
     }
     let mut shown = Shown::default();
     let _ = capture::packets(path, &mut |packet, _| {
-        if let Some(parsed) = replay::parsed(&packet) {
+        if let Some(parsed) = replay::parsed(&packet).filter(|_| !packet.of_process) {
             shown.learn(&parsed);
         }
     });
@@ -107,6 +110,10 @@ fn learnt(path: &Path, sockets: Sockets) -> Option<Shown> {
 impl Reading<'_> {
     fn packet(&mut self, packet: &capture::Packet, output: &mut Output) {
         self.number += 1;
+        if packet.of_process {
+            self.of_processes += 1;
+            return;
+        }
         let policy = self.subject.policy;
         let described = self.described(packet);
         let answer = Answer::of(self.subject, &described, &packet.frame);
@@ -116,7 +123,7 @@ impl Reading<'_> {
         let words = report::packet(policy, &described);
         let sum = self
             .sums
-            .entry(place(decision.decider))
+            .entry(place(policy, &described.event, decision.decider))
             .or_insert_with(|| Sum {
                 rule: by.clone(),
                 packets: 0,
@@ -152,11 +159,19 @@ impl Reading<'_> {
 
     fn finish(self, output: &mut Output) {
         let (undirected, guessed) = (self.undirected, self.shown.is_some());
+        let of_processes = self.of_processes;
         sums(self.lines, self.sums.into_values().collect(), output);
         if undirected > 0 {
             output.note(format!(
                 "of {} nobody says whether they arrived or left, so they are taken to have arrived; `--local ADDRESS` says which addresses are the machine's",
                 count::of(undirected as usize, "packet")
+            ));
+        }
+        if of_processes > 0 {
+            output.note(format!(
+                "{} of the recording {}: `monitor` makes such frames of calls and of data of connections, which rules of `connect`, `send` and `receive` decide; they are left out",
+                count::of(of_processes, "frame"),
+                if of_processes == 1 { "is no packet" } else { "are no packets" }
             ));
         }
         if guessed {
@@ -186,13 +201,18 @@ fn sums(lines: Vec<Line<'_>>, sums: Vec<Sum>, output: &mut Output) {
     output.table(&rows);
 }
 
-/// The order of the sums: rules as they stand, then what no rule decides.
-fn place(decider: Decider) -> (u8, Option<u32>) {
+/// Where a sum stands: rules in their order, then what no rule decides. Each list of rules has its own default, which also says what
+/// becomes of malformed packets; where no statement decides, both say the same words and are one sum.
+type Place = (u8, Option<u32>, usize);
+
+fn place(policy: &Policy, event: &Event, decider: Decider) -> Place {
+    let list = report::statement(policy, event, decider);
+    let list = list.map_or(0, |_| report::direction(event) as usize);
     match decider {
-        Decider::Rule(rule) => (0, Some(rule.as_u32())),
-        Decider::Default => (1, None),
-        Decider::Malformed => (2, None),
-        Decider::Unmatched => (3, None),
-        Decider::NotIp => (4, None),
+        Decider::Rule(rule) => (0, Some(rule.as_u32()), 0),
+        Decider::Default => (1, None, list),
+        Decider::Malformed => (2, None, list),
+        Decider::Unmatched => (3, None, 0),
+        Decider::NotIp => (4, None, 0),
     }
 }

@@ -264,7 +264,7 @@ pub(super) fn statement<'a>(
     }
 }
 
-fn direction(event: &Event) -> Direction {
+pub(super) fn direction(event: &Event) -> Direction {
     match event {
         Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
         Event::Lookup { .. } => Direction::In,

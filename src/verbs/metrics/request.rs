@@ -101,13 +101,27 @@ fn read(bytes: &[u8]) -> Result<Form, Refusal> {
     let accepts = lines.take_while(|line| !line.is_empty()).any(|line| {
         let header = line.split_once(':');
         header.is_some_and(|(name, value)| {
-            name.eq_ignore_ascii_case("accept") && value.contains("application/openmetrics-text")
+            name.eq_ignore_ascii_case("accept") && value.split(',').any(wants_openmetrics)
         })
     });
     Ok(match accepts {
         true => Form::Openmetrics,
         false => Form::Prometheus,
     })
+}
+
+/// Whether one of the kinds that `Accept` names is OpenMetrics, and is wanted: a weight of 0 says that it is not (RFC 9110, 12.4.2). What is no
+/// number is no wish: everybody reads the older format.
+fn wants_openmetrics(kind: &str) -> bool {
+    let mut parts = kind.split(';').map(str::trim);
+    let is_it = parts
+        .next()
+        .is_some_and(|name| name.eq_ignore_ascii_case("application/openmetrics-text"));
+    let weight = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("q").then(|| value.trim())
+    });
+    is_it && weight.is_none_or(|weight| weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
 }
 
 /// The answer with numbers, up to them.
@@ -124,6 +138,32 @@ pub(super) fn head(form: Form, length: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_accepted_with_no_weight_is_not_wanted() {
+        for (accept, wanted) in [
+            (
+                "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.4",
+                true,
+            ),
+            ("text/plain, Application/OpenMetrics-Text ; Q = 0.001", true),
+            ("application/openmetrics-text;q=0", false),
+            (
+                "application/openmetrics-text; version=1.0.0; q=0.000",
+                false,
+            ),
+            ("application/openmetrics-text;q=none", false),
+            ("application/openmetrics-texts", false),
+            ("text/plain;q=0, */*", false),
+        ] {
+            let text = format!("GET /metrics HTTP/1.1\r\nAccept: {accept}\r\n\r\n");
+            let form = match wanted {
+                true => Form::Openmetrics,
+                false => Form::Prometheus,
+            };
+            assert_eq!(asked(text.as_bytes()), Asked::Metrics(form), "{accept}");
+        }
+    }
 
     #[test]
     fn only_get_metrics_is_answered() {

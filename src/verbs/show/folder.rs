@@ -16,6 +16,7 @@ use sockc_grammar::source::SourceMap;
 use super::{Kind, Part};
 use crate::exit::Exit;
 use crate::files::input::stem;
+use crate::files::written;
 use crate::output::Output;
 
 /// Writes them; gives where the policy is.
@@ -34,10 +35,7 @@ pub(super) fn write(folder: &Path, parts: &[Part], output: &mut Output) -> Resul
         let path = folder.join(place);
         let made = path.parent().map_or(Ok(()), fs::create_dir_all);
         made.and_then(|()| new_file(&path, &part.text))
-            .map_err(|error| {
-                output.error(format!("cannot write {}: {error}", path.display()));
-                Exit::Refused
-            })?;
+            .map_err(|error| written::refused(&path, &error, output))?;
         if part.kind == Kind::Policy {
             main = Some(path);
         }

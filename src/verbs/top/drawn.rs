@@ -11,7 +11,7 @@ use ratatui::widgets::{Paragraph, Row as Line, Table};
 use super::looked::{Lists, Row, Screen};
 use super::view::{View, name};
 use crate::machine::counted::in_words;
-use crate::output::harmless;
+use crate::output::{harmless, quoted};
 use crate::verbs::counters::rates::{COLUMNS, words};
 
 /// The columns that are left out where there is no room for all, the first one here first: half a number would be another one.
@@ -52,7 +52,12 @@ pub(super) fn draw(
     // Beside the head, the rules and the line of the keys.
     let others = head.len() + RULES + 1;
     let room = usize::from(frame.area().height).saturating_sub(others);
-    let lists = cut(lists(&screen.lists, commands), room);
+    let lists = lists(&screen.lists, commands);
+    let unseen = match room {
+        0 => without_room(lists.len()),
+        _ => String::new(),
+    };
+    let lists = cut(lists, room);
     let height = |lines: &[String]| Constraint::Length(u16::try_from(lines.len()).unwrap_or(0));
     let parts = Layout::vertical([
         height(&head),
@@ -72,7 +77,7 @@ pub(super) fn draw(
     frame.render_widget(Paragraph::new(lists.join("\n")), below);
     let reversed = Style::new().add_modifier(Modifier::REVERSED);
     let keys = format!(
-        " q end   s sort: {}   z {}   p {}   ? keys   {shown}",
+        " q end   {unseen}s sort: {}   z {}   p {}   ? keys   {shown}",
         name(view.sort),
         if view.nonzero { "all" } else { "nonzero" },
         if view.paused { "go on" } else { "pause" },
@@ -85,9 +90,9 @@ fn heading(screen: &Screen, view: &View) -> Vec<String> {
     let paused = if view.paused { "   paused" } else { "" };
     let mut lines = match &screen.in_force {
         Some(one) => {
-            let policy = plain(&one.policy);
+            let policy = quoted(&one.policy);
             let first = format!(
-                "policy \"{policy}\"   generation {}   {}{paused}",
+                "policy {policy}   generation {}   {}{paused}",
                 one.generation, screen.time
             );
             let mut lines = vec![first];
@@ -209,6 +214,15 @@ fn lists(lists: &Lists, commands: &[String; 3]) -> Vec<String> {
         }
     }
     lines
+}
+
+/// What the line of the keys says where none of so many lines has a place.
+fn without_room(lines: usize) -> String {
+    match lines {
+        0 => String::new(),
+        1 => "1 line of sets, maps and sockets not shown   ".to_owned(),
+        _ => format!("{lines} lines of sets, maps and sockets not shown   "),
+    }
 }
 
 /// The lines that there is room for; the last one says how many are not among them.
@@ -350,6 +364,13 @@ mod tests {
         let lines = drawn(&screen(), &mut view(), (80, 10));
         assert_eq!(lines[7], "set     set0  1 of 10");
         assert_eq!(lines[8], "... 8 more lines of sets, maps and sockets");
+        // Where not even that line has a place, that of the keys says so.
+        for (size, has_none) in [((80, 9), false), ((80, 8), true)] {
+            let lines = drawn(&screen(), &mut view(), size);
+            let told = lines.last().unwrap();
+            let wanted = " q end   9 lines of sets, maps and sockets not shown";
+            assert_eq!(told.starts_with(wanted), has_none, "{size:?}: {lines:#?}");
+        }
     }
 
     #[test]
