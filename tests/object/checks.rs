@@ -35,10 +35,11 @@ pub(crate) fn aya_parses(bytes: &[u8]) {
     }
 }
 
-/// aya and libbpf name a table after its section.
+/// aya and libbpf name a map with contents after its section.
 fn name_in_aya(spec: &MapSpec) -> String {
     match spec.data {
-        Some(_) => format!(".rodata.{}", spec.name),
+        Some(_) if spec.is_table() => format!(".rodata.{}", spec.name),
+        Some(_) => format!(".data.{}", spec.name),
         None => spec.name.clone(),
     }
 }
@@ -270,7 +271,7 @@ fn assert_map(spec: &MapSpec, shown: &serde_json::Value) {
     };
     let flags = number("flags") & !added;
     assert_eq!(flags, u64::from(spec.flags), "{}", spec.name);
-    let frozen = u64::from(spec.data.is_some());
+    let frozen = u64::from(spec.is_table());
     assert_eq!(number("frozen"), frozen, "{}", spec.name);
 }
 

@@ -1,7 +1,8 @@
 //! A record as the packet that it is about: for whoever asks `decide` about it, and in words.
 
 use super::{LogRecord, Logged};
-use crate::event::{Fragment, Header, Transport};
+use crate::dropped::Dropped;
+use crate::event::{Fragment, Header, Parsed, Transport};
 use crate::packet::shortest_length;
 use crate::packet::text::describe;
 use crate::policy::Family;
@@ -11,6 +12,22 @@ use crate::protocol::IpProtocol;
 const SYN: u8 = 2;
 
 impl LogRecord {
+    /// What a record would have said of a packet that was dropped, as far as it can be read; nothing else of what is malformed.
+    #[must_use]
+    pub fn of_drop(dropped: &Dropped, parsed: Option<&Parsed>) -> Self {
+        let packet = match parsed {
+            Some(Parsed::Ip(header)) => Some(Logged::of(header, dropped.mark)),
+            Some(Parsed::Malformed | Parsed::NotIp) | None => None,
+        };
+        Self {
+            time: dropped.time,
+            counter: dropped.counter,
+            interface: dropped.interface,
+            hook: dropped.hook,
+            packet,
+        }
+    }
+
     /// The header, as far as the record has it; what it does not have is plain. `None` of a malformed packet.
     #[must_use]
     pub fn header(&self) -> Option<Header> {
@@ -28,6 +45,30 @@ impl LogRecord {
 }
 
 impl Logged {
+    fn of(header: &Header, mark: u32) -> Self {
+        let (ports, flags, icmp) = match header.transport {
+            Transport::None => (None, None, None),
+            Transport::Tcp { from, to, flags } => (Some((from, to)), Some(flags), None),
+            Transport::Ports { from, to } => (Some((from, to)), None, None),
+            Transport::Icmp { kind, code } => (None, None, Some((kind, code))),
+        };
+        Self {
+            from: header.from,
+            to: header.to,
+            protocol: header.protocol,
+            fragment: match header.fragment {
+                Fragment::Whole => 0,
+                Fragment::First => 1,
+                Fragment::Later => 2,
+            },
+            ports,
+            flags,
+            icmp,
+            length: header.length,
+            mark,
+        }
+    }
+
     fn header(&self) -> Header {
         let fragment = match self.fragment {
             0 => Fragment::Whole,

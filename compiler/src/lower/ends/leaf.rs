@@ -34,6 +34,7 @@ impl Ends<'_> {
             return block;
         }
         let next = self.after_decision(builder, family, outcome);
+        let next = self.sampled_after(builder, outcome, next);
         let next = if counts && slot.is_some() {
             let next = self.logged(builder, rule, Some(family), next);
             self.account(builder, next)
@@ -73,10 +74,15 @@ impl Ends<'_> {
         let rules = &self.given.source.policy.rules;
         let group = rule.and_then(|rule| rules[rule].first_match());
         let beside = matches!(outcome, Outcome::Shortcut(_) | Outcome::Feed(_));
+        // They may drop after `count` rules have counted.
+        let again = matches!(outcome, Outcome::Intercept(_) | Outcome::Forward(_));
         match self.given.frame.first_match.filter(|_| group.is_some()) {
             Some(found) => {
                 let counter = builder.load_slot(found, 0, Width::W);
                 builder.store_slot(key, 0, counter, Width::W);
+                if again {
+                    builder.store_slot(self.given.frame.absent, 0, counter, Width::W);
+                }
                 if beside {
                     builder.alu(counter, AluOp::Add, 1);
                     builder.store_slot(self.given.frame.absent, 0, counter, Width::W);
@@ -85,6 +91,9 @@ impl Ends<'_> {
             None => {
                 let [own, after] = [slot, slot + 1].map(|slot| self.small(builder, slot));
                 builder.set_slot(key, 0, own, Width::W);
+                if again {
+                    builder.set_slot(self.given.frame.absent, 0, own, Width::W);
+                }
                 if beside {
                     builder.set_slot(self.given.frame.absent, 0, after, Width::W);
                 }
@@ -126,6 +135,7 @@ impl Ends<'_> {
             other => other,
         };
         let end = self.outcome(builder, outcome, Family::V4);
+        let end = self.sampled_after(builder, outcome, end);
         let (true, Some(slot)) = (counts, self.given.source.counters.malformed) else {
             return end;
         };
