@@ -169,9 +169,10 @@ pub struct MapSpec {
     pub max_entries: u32,
     /// `BPF_F_…`
     pub flags: u32,
-    /// The contents of a table: an array with one entry that is filled, frozen, and only read by programs, through an
-    /// address into its value (see [`Relocation::value_offset`]). The value is as long as this. A table travels in the
-    /// section `.rodata.NAME`. `None` for every other map, which starts empty.
+    /// What the only entry of an array holds that programs reach through an address into its value (see
+    /// [`Relocation::value_offset`]); the value is as long as this. One that programs only read is a table, which is frozen once it
+    /// is filled, and travels in the section `.rodata.NAME`; another one in `.data.NAME`. `None` for every other map, which starts
+    /// empty.
     pub data: Option<Vec<u8>>,
 }
 
@@ -212,6 +213,21 @@ impl MapSpec {
             data: Some(data),
         }
     }
+
+    /// An array whose only value holds zeros, and which programs and others write to.
+    #[must_use]
+    pub fn word(name: impl Into<String>, bytes: usize) -> Self {
+        Self {
+            flags: 0,
+            ..Self::table(name, vec![0; bytes])
+        }
+    }
+
+    /// Whether it is a constant table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.data.is_some() && self.flags & BPF_F_RDONLY_PROG != 0
+    }
 }
 
 listed! {
@@ -224,6 +240,9 @@ listed! {
         Array = 2,
         /// `BPF_MAP_TYPE_PROG_ARRAY`: programs that others go on with; the runtime puts them in.
         ProgArray = 3,
+        /// `BPF_MAP_TYPE_PERF_EVENT_ARRAY`: for each processor the ring of whoever reads events; the kernel takes it out when that
+        /// process ends. No entries stand for one for each processor there may be, as loaders take it.
+        PerfEventArray = 4,
         /// `BPF_MAP_TYPE_PERCPU_ARRAY`
         PerCpuArray = 6,
         /// `BPF_MAP_TYPE_LRU_HASH`: a full one forgets what was not used for long.

@@ -304,6 +304,11 @@ impl<'a> Machine<'a> {
             (Value::Scalar(amount), pointer) if op == AluOp::Add => {
                 self.fresh(pointer)?.moved(amount.cast_signed())?
             }
+            // How far two places in the packet are apart.
+            (Value::PacketEnd { .. }, Value::Packet { .. }) if op == AluOp::Sub => {
+                let [left, right] = [left, right].map(|one| self.place(self.fresh(one)?));
+                Value::Scalar(alu::apply(true, AluOp::Sub, left?, right?))
+            }
             (pointer, Value::Scalar(amount)) if op == AluOp::Sub => self
                 .fresh(pointer)?
                 .moved(amount.cast_signed().wrapping_neg())?,

@@ -49,6 +49,7 @@ pub mod destination;
 pub mod diagram;
 pub mod diff;
 pub mod direction;
+pub mod dropped;
 pub mod emit;
 pub mod entry_table;
 pub mod event;

@@ -60,7 +60,7 @@ pub use door::{
 pub(crate) use ends::WAY;
 pub use ends::{BEGAN, BY_TCP, COUNTER, KINDS, LEFT, OVERHEAD};
 use ends::{Ends, Outcome};
-pub(crate) use ends::{MAX_RECEIVERS, answers};
+pub(crate) use ends::{MAX_RECEIVERS, answers, samples};
 use frame::Wants;
 use given::Given;
 use hook::{Head, Roots};
@@ -109,6 +109,10 @@ pub(crate) struct Maps {
     pub log: Option<MapId>,
     /// What counts the records that find no room there, also where rules do not count.
     pub lost: Option<MapId>,
+    /// The rings for what is dropped.
+    pub drops: Option<MapId>,
+    /// The word that says whether somebody asks for that.
+    pub sampling: Option<MapId>,
     /// Which number each rate has in them.
     pub meters: Meters,
     /// For each group: where its sockets are.
@@ -203,6 +207,7 @@ fn wants(source: &Source<'_>) -> Wants {
         room: answers || answers::has_buckets(source) || ends::logs(source),
         answers,
         first_match: source.classifier.is_some(),
+        samples: ends::samples(source.policy, source.chain),
     }
 }
 

@@ -40,7 +40,7 @@ pub use manifest::decode_manifest;
 pub use read::{Code, manifest_place, namespaces, read, read_code, read_lists, read_manifest};
 pub use sum::{check_sum, kept_sum};
 
-use crate::artifact::Artifact;
+use crate::artifact::{Artifact, MapSpec};
 use crate::beside::{beside, is_much};
 use crate::bpf::insn::Insn;
 
@@ -51,6 +51,8 @@ const FEW: usize = 1024;
 const MAPS: &str = ".maps";
 /// How the section of a constant table begins; the table's name follows.
 const TABLE: &str = ".rodata.";
+/// How the section of a value begins that programs write to by its address; the map's name follows.
+const WORD: &str = ".data.";
 /// The section of the license.
 const LICENSE: &str = "license";
 /// The license as the kernel compares it; some helpers are for GPL-compatible programs only.
@@ -67,6 +69,11 @@ const SUM: &str = ".sockc.sum";
 const BTF: &str = ".BTF";
 /// The section of the line information.
 const BTF_EXT: &str = ".BTF.ext";
+
+/// How the section of a map begins that has contents.
+fn home(spec: &MapSpec) -> &'static str {
+    if spec.is_table() { TABLE } else { WORD }
+}
 
 /// Exchanges the immediates of a 64-bit load; nothing happens where the two halves are not there.
 fn exchange_halves(insns: &mut [Insn], at: u32) {

@@ -175,6 +175,8 @@ pub enum Error {
     NothingInForce,
     /// Another process reads what the policy logs, and a record is given to one reader only.
     LogTaken,
+    /// Another process samples what the policy drops, and each processor writes for one reader only.
+    DropsTaken,
     /// The generation that is to come back is not kept, or none is.
     NotKept {
         /// The generation that was asked for; `None` for the one before.

@@ -31,6 +31,9 @@ const LOG_LINES: usize = 6;
 /// it needs no pin.
 const TABLE: &str = ".rodata.";
 
+/// How the map of a value begins that programs write to by its address: as its section. It is pinned by the rest of its name.
+const WORD: &str = ".data.";
+
 /// What making them is called.
 const MAKE: &str = "make the maps of the object";
 
@@ -89,6 +92,7 @@ pub(crate) fn maps(
             None => make(name, declared, &types, outside).map_err(at(MAKE))?,
         };
         if !name.starts_with(TABLE) && outside.is_none_or(|kept| kept.again) {
+            let name = title(name);
             check_name(name)?;
             bpffs::pin(map.as_fd(), &state.map(generation, name))
                 .map_err(at(format!("pin the map \"{name}\"")))?;
@@ -138,8 +142,8 @@ fn make(
     outside: Option<&Kept>,
 ) -> io::Result<OwnedFd> {
     let made = map::create_typed(
-        name,
-        shape(declared),
+        title(name),
+        made_as(declared)?,
         declared.map_flags() | in_line(declared),
         typed(declared, types),
     )?;
@@ -153,6 +157,23 @@ fn make(
         bpffs::pin(made.as_fd(), &kept.pin)?;
     }
     Ok(made)
+}
+
+/// What a map is called in the kernel, and as a pin.
+fn title(name: &str) -> &str {
+    name.strip_prefix(WORD).unwrap_or(name)
+}
+
+/// The shape that a map is made with: one that says nothing of its entries has one for each processor there may be.
+fn made_as(declared: &aya_obj::Map) -> io::Result<Shape> {
+    let shape = shape(declared);
+    match shape.is_of_events() && shape.entries == 0 {
+        true => Ok(Shape {
+            entries: map::processors()?,
+            ..shape
+        }),
+        false => Ok(shape),
+    }
 }
 
 /// A large table begins at a page, so that no bucket of it lies in two lines of the cache. The kernel puts the value of an array after

@@ -244,7 +244,11 @@ impl LogWatch {
         }
     }
 
-    fn record(&self) -> Result<Option<Record>, Error> {
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    pub(crate) fn record(&self) -> Result<Option<Record>, Error> {
         record_in_force(&self.state)
     }
 

@@ -22,6 +22,7 @@ pub(crate) mod netns;
 pub(crate) mod nsid;
 #[cfg(test)]
 pub(crate) mod pelted;
+pub(crate) mod perf;
 pub(crate) mod process;
 pub(crate) mod prog;
 pub(crate) mod retry;

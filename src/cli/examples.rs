@@ -100,6 +100,7 @@ pub(super) const MONITOR: &str = "Examples:
   sockc monitor --json --for 30s 'out udp to any:53'
   sockc monitor --count 1 'tcp if tcp flags syn no ack'
   sockc monitor --pcap-out log.pcapng --for 1m
+  sockc monitor --drops=1/1000 udp to any:53
 
 More: docs/monitor.md, docs/verdicts.md";
 

@@ -2,9 +2,10 @@
 //!
 //! Waits for the ring of the policy in force, and for what comes and goes in its folder: after an apply the ring of the next one is
 //! read too, and the one before until it is gone. Records are told in the order of their rings, each once; how many found
-//! no room is told as the kernel counted it. What is told is recorded, too, where that is asked for. Not here: what a record says,
-//! and what a filter means.
+//! no room is told as the kernel counted it. Where that is asked for, a sample of what is dropped is told beside them, and what is told
+//! is recorded, too. Not here: what a record says, and what a filter means.
 
+mod dropped;
 mod filter;
 mod recorded;
 mod shown;
@@ -25,6 +26,7 @@ use crate::exit::Exit;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use crate::verbs::counters::names_counter;
+use dropped::{Drops, Told, may_be_sampled};
 use filter::Filter;
 use recorded::Recorded;
 use shown::{Clock, Shown};
@@ -49,6 +51,20 @@ struct Said {
     records: Option<u64>,
     /// Whether that was before this command began.
     earlier: Option<bool>,
+    /// Whether it is about drops that were sampled, and not about what a log writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<bool>,
+}
+
+/// What was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lost {
+    /// Records of logs, before this command began.
+    Before,
+    /// Others.
+    Now,
+    /// Drops that were chosen for the sample.
+    Drops,
 }
 
 /// Shows them.
@@ -82,6 +98,7 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         filter,
         end,
         watch,
+        drops: None,
         recorded: None,
         rings: Vec::new(),
         in_force: None,
@@ -135,6 +152,8 @@ struct Monitor<'a> {
     filter: Option<Filter>,
     end: OwnedFd,
     watch: LogWatch,
+    /// The sample of what is dropped, if it is asked for.
+    drops: Option<Drops>,
     /// Where what is told is recorded, if that is asked for.
     recorded: Option<Recorded>,
     /// Those of the generation in force and of others that are kept, the oldest first.
@@ -184,6 +203,9 @@ impl Monitor<'_> {
         }
         let reader = self.watch.open()?;
         self.know(reader.as_ref(), output)?;
+        if let Some(one_in) = self.arguments.drops {
+            self.drops = Some(Drops::begin(one_in.get(), &self.watch, output)?);
+        }
         if let Some(path) = &self.arguments.pcap_out {
             // Only now: what is refused before leaves a recording that is there as it is.
             let recorded = Recorded::begin(path, output).map_err(Stop::Exit)?;
@@ -195,6 +217,7 @@ impl Monitor<'_> {
                 self.in_force = Some(reader.which());
                 self.add(reader, output)?;
             }
+            None if self.drops.is_some() => {}
             None => output.note(
                 "no rule of the policy in force has a `log`, nor has a default; waiting for a policy that logs, until interrupted",
             ),
@@ -207,14 +230,22 @@ impl Monitor<'_> {
         Ok(())
     }
 
-    /// Refuses rules that are not there, or log nothing.
+    /// Refuses rules that are not there, or log nothing where nothing else is shown.
     fn know(&self, reader: Option<&LogReader>, output: &mut Output) -> Result<(), Stop> {
-        let counters = reader.map_or(&[][..], LogReader::counters);
+        let samples = self.arguments.drops.is_some();
+        let manifest = self.watch.manifest()?.filter(|_| samples);
+        let counters = match (&manifest, reader) {
+            (Some(manifest), _) => manifest.counters.as_slice(),
+            (None, Some(reader)) => reader.counters(),
+            (None, None) => return Ok(()),
+        };
         for rule in &self.arguments.rules {
             let named = counters.iter().filter(|one| names_counter(one, rule));
-            let logs: Vec<bool> = named.map(|one| one.log.is_some()).collect();
+            let logs: Vec<bool> = named
+                .map(|one| one.log.is_some() || (samples && may_be_sampled(one)))
+                .collect();
             let why = match logs.is_empty() {
-                _ if reader.is_none() || logs.contains(&true) => continue,
+                _ if logs.contains(&true) => continue,
                 true => {
                     "is not in force: no rule has this label or stands on such a line; `sockc counters` shows all of them"
                 }
@@ -233,7 +264,7 @@ impl Monitor<'_> {
                 "an older sockc made the programs in force: what finds no room in the ring is not counted, until the policy is applied again",
             ),
             Some(0) => {}
-            Some(lost) => self.say_lost(reader.generation(), lost, true, output),
+            Some(lost) => self.say_lost(reader.generation(), lost, Lost::Before, output),
         }
         self.rings.push(Ring {
             lost: lost.unwrap_or(0),
@@ -250,6 +281,9 @@ impl Monitor<'_> {
         // What is gone was read since that was seen.
         self.rings.retain(|ring| !ring.gone);
         let now = self.watch.in_force()?;
+        if let (Some(drops), Some(which)) = (&mut self.drops, now) {
+            drops.follow(which, &self.watch, output)?;
+        }
         for ring in &mut self.rings {
             let which = ring.reader.which();
             ring.gone = now != Some(which) && !self.watch.is_kept(which);
@@ -281,7 +315,7 @@ impl Monitor<'_> {
                 "what was logged between generation {before} and generation {generation}, if one was in force for a moment, was not read"
             ));
         }
-        let silent = match logs {
+        let silent = match logs || self.drops.is_some() {
             true => "",
             false => ", and logs nothing",
         };
@@ -318,7 +352,7 @@ impl Monitor<'_> {
     }
 
     /// Waits until something is to be seen, or, if that is wanted, to be read.
-    fn poll(&mut self, time: Duration, rings: bool, output: &mut Output) {
+    fn poll(&mut self, time: Duration, wanted: bool, output: &mut Output) {
         let stdout = io::stdout();
         let mut all = vec![
             // Nothing but that it cannot be written to any more.
@@ -326,8 +360,14 @@ impl Monitor<'_> {
             PollFd::new(self.end.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.watch.as_fd(), PollFlags::POLLIN),
         ];
-        let rings = self.rings.iter().filter(|_| rings);
+        let rings = self.rings.iter().filter(|_| wanted);
         all.extend(rings.map(|ring| PollFd::new(ring.reader.as_fd(), PollFlags::POLLIN)));
+        let drops = self.drops.iter().filter(|_| wanted);
+        all.extend(
+            drops
+                .flat_map(Drops::fds)
+                .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+        );
         let time = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
         // Interrupted or not, everything is looked at.
         let _ = poll(&mut all, time);
@@ -354,9 +394,51 @@ impl Monitor<'_> {
                 if self.until.is_none() && self.is_asked_to_end() {
                     self.until = Some(log_clock());
                 }
+                self.sampled(output)?;
             }
         }
-        Ok(())
+        self.sampled(output)
+    }
+
+    /// Tells what was sampled, if that is asked for.
+    fn sampled(&mut self, output: &mut Output) -> Result<(), Stop> {
+        match self.drops.take() {
+            None => Ok(()),
+            Some(mut drops) => {
+                let told = self.dropped(&mut drops, output);
+                self.drops = Some(drops);
+                told
+            }
+        }
+    }
+
+    /// Tells what was sampled of what is dropped, and what nobody sees of that.
+    fn dropped(&mut self, drops: &mut Drops, output: &mut Output) -> Result<(), Stop> {
+        let clock = Clock::now();
+        let mut text = std::mem::take(&mut self.text);
+        text.clear();
+        for told in drops.take() {
+            if self.has_enough() || self.until.is_some_and(|until| told.record.time > until) {
+                break;
+            }
+            self.taken += 1;
+            self.tell_dropped(&told, clock, output.is_json(), &mut text)?;
+        }
+        let written = self.write(&text, output);
+        self.text = text;
+        written?;
+        for unseen in drops.unseen()? {
+            if unseen.gap {
+                self.say_gap(unseen.generation, output);
+            }
+            if unseen.lost > 0 {
+                self.say_lost(unseen.generation, unseen.lost, Lost::Drops, output);
+            }
+        }
+        match output.is_broken() || self.has_enough() {
+            true => Err(Stop::Exit(Exit::Done)),
+            false => Ok(()),
+        }
     }
 
     /// Tells some records of a ring; whether there may be more.
@@ -411,6 +493,56 @@ impl Monitor<'_> {
         json: bool,
         text: &mut Vec<u8>,
     ) -> Result<(), Stop> {
+        self.know_interface(record)?;
+        let Some(ring) = self.rings.get(at) else {
+            return Ok(());
+        };
+        let slot = usize::try_from(record.counter).ok();
+        let counter = slot.and_then(|slot| ring.reader.counters().get(slot));
+        let Some(counter) = counter else {
+            return Ok(());
+        };
+        let shown = Shown {
+            record,
+            counter,
+            sample: None,
+            interface: self.interfaces.get(&record.interface).map(String::as_str),
+            generation: ring.reader.generation(),
+            clock,
+        };
+        if self.wants(&shown) {
+            self.shown += 1;
+            show(&shown, self.recorded.as_mut(), json, text);
+        }
+        Ok(())
+    }
+
+    fn tell_dropped(
+        &mut self,
+        told: &Told,
+        clock: Clock,
+        json: bool,
+        text: &mut Vec<u8>,
+    ) -> Result<(), Stop> {
+        let record = &told.record;
+        self.know_interface(record)?;
+        let shown = Shown {
+            record,
+            counter: &told.counter,
+            sample: Some(&told.sample),
+            interface: self.interfaces.get(&record.interface).map(String::as_str),
+            generation: told.generation,
+            clock,
+        };
+        if self.wants(&shown) {
+            self.shown += 1;
+            show(&shown, self.recorded.as_mut(), json, text);
+        }
+        Ok(())
+    }
+
+    /// Learns the name of a record's interface.
+    fn know_interface(&mut self, record: &LogRecord) -> Result<(), Error> {
         let known = record.interface == 0 || self.interfaces.contains_key(&record.interface);
         if !known {
             self.interfaces.extend(self.watch.interfaces()?);
@@ -420,18 +552,12 @@ impl Monitor<'_> {
                 .entry(record.interface)
                 .or_insert_with(number);
         }
-        let interface = self.interfaces.get(&record.interface).map(String::as_str);
-        let Some(ring) = self.rings.get(at) else {
-            return Ok(());
-        };
-        let counters = ring.reader.counters();
-        let counter = usize::try_from(record.counter)
-            .ok()
-            .and_then(|slot| counters.get(slot));
-        let Some(counter) = counter else {
-            return Ok(());
-        };
-        let arguments = self.arguments;
+        Ok(())
+    }
+
+    /// Whether somebody wants it.
+    fn wants(&self, shown: &Shown<'_>) -> bool {
+        let (arguments, counter) = (self.arguments, shown.counter);
         let of_rule = arguments.rules.is_empty()
             || arguments
                 .rules
@@ -441,23 +567,9 @@ impl Monitor<'_> {
             || arguments
                 .verdicts
                 .iter()
-                .any(|verdict| verdict.word() == counter.verdict);
+                .any(|verdict| verdict.word() == shown.verb());
         let filter = self.filter.as_ref();
-        if of_rule && of_verdict && filter.is_none_or(|one| one.holds(record, interface)) {
-            self.shown += 1;
-            let shown = Shown {
-                record,
-                counter,
-                interface,
-                generation: ring.reader.generation(),
-                clock,
-            };
-            shown.line(json, text);
-            if let Some(recorded) = &mut self.recorded {
-                recorded.add(&shown);
-            }
-        }
-        Ok(())
+        of_rule && of_verdict && filter.is_none_or(|one| one.holds(shown.record, shown.interface))
     }
 
     /// Says how many records more found no room.
@@ -470,33 +582,61 @@ impl Monitor<'_> {
         ring.lost = lost;
         let generation = ring.reader.generation();
         if more > 0 {
-            self.say_lost(generation, more, false, output);
+            self.say_lost(generation, more, Lost::Now, output);
         }
         Ok(())
     }
 
-    fn say_lost(&self, generation: u32, records: u64, earlier: bool, output: &mut Output) {
+    fn say_lost(&self, generation: u32, records: u64, lost: Lost, output: &mut Output) {
         if output.is_json() {
             return self.say(
                 &Said {
                     records: Some(records),
-                    earlier: Some(earlier),
+                    earlier: Some(lost == Lost::Before),
+                    sampled: (lost == Lost::Drops).then_some(true),
                     ..Said::of("lost", Some(generation))
                 },
                 output,
             );
         }
-        match earlier {
-            true => output.note(format!(
-                "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
-            )),
-            false => {
-                let line = format!("{records} lost: they came faster than they were read");
-                match records_to_stdout(self.arguments) {
-                    true => output.note(line),
-                    false => output.stream(format!("... {line}\n").as_bytes(), &self.end),
-                }
+        let what = match lost {
+            Lost::Before => {
+                return output.note(format!(
+                    "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
+                ));
             }
+            Lost::Now => "",
+            Lost::Drops => " of the drops that were chosen",
+        };
+        self.say_between(
+            &format!("{records} lost{what}: they came faster than they were read"),
+            output,
+        );
+    }
+
+    /// Says that drops were not looked at for a moment; how many nobody knows.
+    fn say_gap(&self, generation: u32, output: &mut Output) {
+        if output.is_json() {
+            return self.say(
+                &Said {
+                    earlier: Some(false),
+                    sampled: Some(true),
+                    ..Said::of("lost", Some(generation))
+                },
+                output,
+            );
+        }
+        self.say_between(
+            "some drops were not looked at: a program found nobody to write to, as on a processor that came meanwhile",
+            output,
+        );
+    }
+
+    /// Says something between packets.
+    fn say_between(&self, line: &str, output: &mut Output) {
+        match records_to_stdout(self.arguments) {
+            true => output.note(line),
+            false => output.stream(format!("... {line}\n").as_bytes(), &self.end),
         }
     }
 
@@ -526,6 +666,15 @@ impl Said {
             generation,
             records: None,
             earlier: None,
+            sampled: None,
         }
+    }
+}
+
+/// Adds the line of a packet, and the packet to what is recorded.
+fn show(shown: &Shown<'_>, recorded: Option<&mut Recorded>, json: bool, text: &mut Vec<u8>) {
+    shown.line(json, text);
+    if let Some(recorded) = recorded {
+        recorded.add(shown);
     }
 }

@@ -15,6 +15,7 @@ mod connected;
 mod crafted;
 mod destinations;
 mod doctor;
+mod dropped;
 mod elsewhere;
 mod expecting;
 mod explaining;

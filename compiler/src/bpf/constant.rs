@@ -36,6 +36,14 @@ pub(crate) const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
 pub(crate) const BPF_RB_NO_WAKEUP: i32 = 1;
 /// `bpf_ringbuf_output`: wakes the reader.
 pub(crate) const BPF_RB_FORCE_WAKEUP: i32 = 2;
+/// What `bpf_perf_event_output` says, as a negative number, of a ring without room.
+pub(crate) const ENOSPC: i32 = 28;
+/// `bpf_perf_event_output`: the bits of the flags that hold a processor, and those for the one that asks.
+pub(crate) const BPF_F_INDEX_MASK: u64 = 0xffff_ffff;
+/// The processor that asks.
+pub(crate) const BPF_F_CURRENT_CPU: u64 = BPF_F_INDEX_MASK;
+/// The bits that hold how many bytes of the packet are taken.
+pub(crate) const BPF_F_CTXLEN_MASK: u64 = 0xf_ffff << 32;
 /// `bpf_skb_store_bytes`: mends a checksum that the interface computed over the packet.
 pub(crate) const BPF_F_RECOMPUTE_CSUM: i32 = 1;
 /// `bpf_skb_store_bytes`: the flow hash is void.

@@ -35,6 +35,9 @@ listed! {
         CloneRedirect = (13, "bpf_clone_redirect"),
         /// `(ifindex, flags) -> TC_ACT_REDIRECT or XDP_REDIRECT`: TC, XDP. Where the packet goes if that is returned.
         Redirect = (23, "bpf_redirect"),
+        /// `(ctx, event array, bytes of the packet << 32 | processor, bytes, length) -> 0 or -errno`: TC, XDP. One event with those
+        /// bytes and the packet's first ones after them.
+        PerfEventOutput = (25, "bpf_perf_event_output"),
         /// `(skb, offset, to, length) -> 0 or -errno`: TC. Reads the packet, linear or not.
         SkbLoadBytes = (26, "bpf_skb_load_bytes"),
         /// `(from, from size, to, to size, seed) -> sum or -errno`: TC, XDP. What `to` in place of `from` adds to a checksum,

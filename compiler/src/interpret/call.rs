@@ -9,7 +9,9 @@ use super::fault::FaultKind;
 use super::map::{Errno, is_read_only};
 use super::value::Value;
 use crate::artifact::{MapId, MapKind, Section};
-use crate::bpf::constant::{BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP};
+use crate::bpf::constant::{
+    BPF_F_CTXLEN_MASK, BPF_F_CURRENT_CPU, BPF_F_INDEX_MASK, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP,
+};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::Register;
 
@@ -34,7 +36,7 @@ fn allowed(helper: Helper) -> &'static [Section] {
         | Helper::CloneRedirect => &[Classifier],
         Helper::SkbAdjustRoom => &[Classifier, SkSkb],
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
-        Helper::Redirect | Helper::CsumDiff => &[Xdp, Classifier],
+        Helper::Redirect | Helper::CsumDiff | Helper::PerfEventOutput => &[Xdp, Classifier],
         Helper::SockMapUpdate
         | Helper::SockHashUpdate
         | Helper::SockOpsCbFlagsSet
@@ -82,6 +84,7 @@ impl Machine<'_> {
             Helper::TailCall => self.tail_call(),
             Helper::GetPrandomU32 => Ok(Value::Scalar(u64::from(self.world.random()))),
             Helper::RingbufOutput => self.ring_output(),
+            Helper::PerfEventOutput => self.event_output(),
             Helper::SkbPullData => self.pull_data(),
             Helper::SkbStoreBytes => self.store_bytes(),
             Helper::SkbLoadBytes => self.load_bytes(),
@@ -142,7 +145,9 @@ impl Machine<'_> {
                 Some(model) => Value::Socket(self.ledger.take(model, true)),
                 None => Value::Scalar(0),
             }),
-            MapKind::SkStorage | MapKind::RingBuf => Err(FaultKind::UnknownMap),
+            MapKind::SkStorage | MapKind::RingBuf | MapKind::PerfEventArray => {
+                Err(FaultKind::UnknownMap)
+            }
             _ => Ok(match self.maps.entry(map, &key) {
                 Some(entry) => {
                     self.maps.touch(map, entry);
@@ -179,7 +184,9 @@ impl Machine<'_> {
     fn changeable(&self, map: MapId) -> Result<MapKind, FaultKind> {
         let spec = self.maps.spec(map)?;
         match spec.kind {
-            MapKind::SkStorage | MapKind::RingBuf => Err(FaultKind::UnknownMap),
+            MapKind::SkStorage | MapKind::RingBuf | MapKind::PerfEventArray => {
+                Err(FaultKind::UnknownMap)
+            }
             _ if is_read_only(spec) => Err(FaultKind::ReadOnly),
             kind => Ok(kind),
         }
@@ -198,6 +205,33 @@ impl Machine<'_> {
             return Ok(status(Err(Errno::EINVAL)));
         }
         Ok(status(self.maps.output(map, record)))
+    }
+
+    /// `bpf_skb_event_output`, `bpf_xdp_event_output`: the order of the tests is the kernel's. There is one processor, and the
+    /// events of another one nobody reads.
+    fn event_output(&mut self) -> Result<Value, FaultKind> {
+        self.context_argument(Register::R1)?;
+        let map = self.map_argument(Register::R2)?;
+        if self.maps.spec(map)?.kind != MapKind::PerfEventArray {
+            return Err(FaultKind::UnknownMap);
+        }
+        let flags = self.scalar(Register::R3)?;
+        let length = self.length_argument(Register::R5)?;
+        let mut event = self.bytes_off_packet(Register::R4, length)?;
+        let processor = flags & BPF_F_INDEX_MASK;
+        let taken = (flags & BPF_F_CTXLEN_MASK) >> 32;
+        if flags & !(BPF_F_INDEX_MASK | BPF_F_CTXLEN_MASK) != 0 {
+            return Ok(status(Err(Errno::EINVAL)));
+        }
+        let taken = usize::try_from(taken).unwrap_or(usize::MAX);
+        let Some(bytes) = self.packet.bytes().get(..taken) else {
+            return Ok(status(Err(Errno::EFAULT)));
+        };
+        event.extend_from_slice(bytes);
+        Ok(status(match processor {
+            0 | BPF_F_CURRENT_CPU => self.maps.event(map, event),
+            _ => Err(Errno::E2BIG),
+        }))
     }
 
     /// The kernel pulls what it can or nothing, and voids packet pointers either way.

@@ -1,4 +1,5 @@
-//! Maps: arrays, per-CPU arrays (of one CPU), hashes, tries, SOCKMAPs, SOCKHASHes, socket storage, ring buffers.
+//! Maps: arrays, per-CPU arrays (of one CPU), hashes, tries, SOCKMAPs, SOCKHASHes, socket storage, ring buffers, arrays of events
+//! (of one CPU).
 //!
 //! Programs reach them through helpers; a test or a loader reaches them through the functions here.
 
@@ -78,6 +79,8 @@ enum Content {
     Sockets(BTreeMap<Vec<u8>, SocketModel>),
     /// The records of a ring buffer that nobody took yet.
     Ring(Vec<Vec<u8>>),
+    /// Events that nobody took yet; nothing while nobody reads them.
+    Events(Option<Vec<Vec<u8>>>),
 }
 
 impl Maps {
@@ -135,7 +138,9 @@ impl Maps {
         let there = match &map.content {
             Content::Array(_) => true,
             Content::Table(table) => table.exact(key).is_some(),
-            Content::Sockets(_) | Content::Ring(_) => return Err(Errno::EOPNOTSUPP),
+            Content::Sockets(_) | Content::Ring(_) | Content::Events(_) => {
+                return Err(Errno::EOPNOTSUPP);
+            }
         };
         check_flags(flags, there)?;
         if map.spec.kind == MapKind::DevMap
@@ -161,10 +166,19 @@ impl Maps {
         }
     }
 
-    /// Takes the records out of a ring buffer, oldest first.
+    /// From now on somebody reads the events of an array of them.
+    pub fn read_events(&mut self, map: MapId) {
+        if let Some(Content::Events(events)) = self.maps.get_mut(map).map(|map| &mut map.content) {
+            events.get_or_insert_default();
+        }
+    }
+
+    /// Takes the records out of a ring buffer, or the events that somebody reads, oldest first.
     pub fn take_records(&mut self, map: MapId) -> Vec<Vec<u8>> {
         match self.maps.get_mut(map).map(|map| &mut map.content) {
-            Some(Content::Ring(records)) => std::mem::take(records),
+            Some(Content::Ring(records) | Content::Events(Some(records))) => {
+                std::mem::take(records)
+            }
             _ => Vec::new(),
         }
     }
@@ -181,7 +195,7 @@ impl Maps {
         };
         let gone = match &mut map.content {
             Content::Array(_) => return Err(Errno::EINVAL),
-            Content::Ring(_) => return Err(Errno::EOPNOTSUPP),
+            Content::Ring(_) | Content::Events(_) => return Err(Errno::EOPNOTSUPP),
             Content::Table(table) => table.remove(key),
             Content::Sockets(sockets) => sockets.remove(key).is_some(),
         };
@@ -263,6 +277,16 @@ impl Maps {
         Ok(())
     }
 
+    /// One event more, if somebody reads them.
+    pub(super) fn event(&mut self, map: MapId, event: Vec<u8>) -> Result<(), Errno> {
+        let map = self.maps.get_mut(map).ok_or(Errno::EINVAL)?;
+        match &mut map.content {
+            Content::Events(Some(events)) => events.push(event),
+            _ => return Err(Errno::ENOENT),
+        }
+        Ok(())
+    }
+
     /// Notes that a program looked a value up.
     pub(super) fn touch(&mut self, map: MapId, entry: usize) {
         if let Some(Content::Table(table)) = self.maps.get_mut(map).map(|map| &mut map.content) {
@@ -282,7 +306,7 @@ impl Maps {
         match &map.content {
             Content::Array(_) => index(key).filter(|&index| index < most(&map.spec)),
             Content::Table(table) => table.find(key),
-            Content::Sockets(_) | Content::Ring(_) => None,
+            Content::Sockets(_) | Content::Ring(_) | Content::Events(_) => None,
         }
     }
 
@@ -292,7 +316,7 @@ impl Maps {
         let value = match &map.content {
             Content::Array(bytes) => bytes.get(entry * size..).and_then(|it| it.get(..size)),
             Content::Table(table) => table.value(entry),
-            Content::Sockets(_) | Content::Ring(_) => None,
+            Content::Sockets(_) | Content::Ring(_) | Content::Events(_) => None,
         };
         value.ok_or(FaultKind::UnknownMap)
     }
@@ -333,6 +357,7 @@ impl Content {
             | MapKind::ProgArray
             | MapKind::SkStorage => Self::Table(Table::new(spec.kind, most(spec))),
             MapKind::RingBuf => Self::Ring(Vec::new()),
+            MapKind::PerfEventArray => Self::Events(None),
             MapKind::SockMap | MapKind::SockHash => Self::Sockets(BTreeMap::new()),
         }
     }
@@ -351,7 +376,7 @@ impl Map {
         match &mut self.content {
             Content::Array(bytes) => bytes.get_mut(entry * size..)?.get_mut(..size),
             Content::Table(table) => table.value_mut(entry),
-            Content::Sockets(_) | Content::Ring(_) => None,
+            Content::Sockets(_) | Content::Ring(_) | Content::Events(_) => None,
         }
     }
 }

@@ -28,6 +28,31 @@ impl LogRecord {
 }
 
 impl Logged {
+    /// What a record would have said of a packet with this header.
+    pub(crate) fn of(header: &Header, mark: u32) -> Self {
+        let (ports, flags, icmp) = match header.transport {
+            Transport::None => (None, None, None),
+            Transport::Tcp { from, to, flags } => (Some((from, to)), Some(flags), None),
+            Transport::Ports { from, to } => (Some((from, to)), None, None),
+            Transport::Icmp { kind, code } => (None, None, Some((kind, code))),
+        };
+        Self {
+            from: header.from,
+            to: header.to,
+            protocol: header.protocol,
+            fragment: match header.fragment {
+                Fragment::Whole => 0,
+                Fragment::First => 1,
+                Fragment::Later => 2,
+            },
+            ports,
+            flags,
+            icmp,
+            length: header.length,
+            mark,
+        }
+    }
+
     fn header(&self) -> Header {
         let fragment = match self.fragment {
             0 => Fragment::Whole,

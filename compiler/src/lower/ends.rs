@@ -10,6 +10,7 @@ mod leaf;
 mod log;
 mod outcome;
 mod reject;
+mod sample;
 mod shortcut;
 
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ pub(super) use outcome::Outcome;
 pub use reject::KINDS;
 use reject::Reply;
 pub(crate) use reject::{MAX_RECEIVERS, answers};
+pub(crate) use sample::samples;
 pub(crate) use shortcut::WAY;
 pub use shortcut::{BEGAN, BY_TCP, COUNTER, LEFT, OVERHEAD};
 
@@ -55,6 +57,8 @@ pub(super) struct Ends<'a> {
     records: BTreeMap<(Option<Family>, Block), Block>,
     /// Where it is counted that a record found no room, by where it goes on.
     losses: BTreeMap<Block, Block>,
+    /// The gates in front of drops, by where they lead.
+    samples: BTreeMap<Block, Block>,
 }
 
 impl Leaves for Ends<'_> {
@@ -98,6 +102,7 @@ impl<'a> Ends<'a> {
             gates: BTreeMap::new(),
             records: BTreeMap::new(),
             losses: BTreeMap::new(),
+            samples: BTreeMap::new(),
         }
     }
 

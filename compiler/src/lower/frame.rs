@@ -1,5 +1,6 @@
 //! The stack of a program: what the prologue found out, and what has to survive a join or a call.
 
+use crate::dropped::HEAD;
 use crate::field::FieldKind;
 use crate::header_field::ByField;
 use crate::ir::{Builder, Slot};
@@ -34,6 +35,7 @@ pub(super) struct Wants {
     pub(super) room: bool,
     pub(super) answers: bool,
     pub(super) first_match: bool,
+    pub(super) samples: bool,
 }
 
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that nothing
@@ -94,6 +96,9 @@ pub(super) struct Frame {
     pub(super) asked: Slot,
     /// Where records, the keys of buckets and answers are put together, never at the same time, if the chain needs any.
     pub(super) room: Option<Slot>,
+    /// Where the beginning of an event is put together, if the chain drops packets that somebody may ask to see. In that place, if there
+    /// is one: it is written last.
+    pub(super) head: Option<Slot>,
     /// Offset of the transport header from the IP header, if the chain answers packets. Four bytes.
     pub(super) transport: Option<Slot>,
     /// The hash of a flow that is spread over the members of a name. Eight bytes.
@@ -108,7 +113,14 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(builder: &mut Builder, wants: Wants) -> Self {
+        let room = wants.room.then(|| builder.slot(ROOM));
+        let head = wants.samples.then(|| match room {
+            Some(room) => builder.part(room, 0, HEAD as u32),
+            None => builder.slot(HEAD as u32),
+        });
         Self {
+            room,
+            head,
             protocol: builder.opaque_slot(1),
             fragment: builder.opaque_slot(1),
             length: builder.opaque_slot(4),
@@ -137,7 +149,6 @@ impl Frame {
             prefix: builder.slot(28),
             netns: builder.opaque_slot(4),
             asked: builder.opaque_slot(4),
-            room: wants.room.then(|| builder.slot(ROOM)),
             transport: wants.answers.then(|| builder.opaque_slot(4)),
             first_match: wants.first_match.then(|| builder.opaque_slot(4)),
             hash: builder.slot(8),

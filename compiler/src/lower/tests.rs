@@ -24,6 +24,7 @@ mod questions;
 mod rated;
 mod rates;
 mod reject;
+mod sampled;
 mod sent;
 mod spread;
 

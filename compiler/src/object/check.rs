@@ -84,10 +84,10 @@ fn check_name<'a>(
     Ok(())
 }
 
-/// The kernel's rules for each kind, and those of tables.
+/// The kernel's rules for each kind, and those of maps with contents.
 fn check_map(spec: &MapSpec) -> Result<(), &'static str> {
     if let Some(data) = &spec.data {
-        return check_table(spec, data);
+        return check_contents(spec, data);
     }
     match spec.kind {
         MapKind::RingBuf => check_ring(spec),
@@ -100,6 +100,10 @@ fn check_map(spec: &MapSpec) -> Result<(), &'static str> {
         // `dev_map_alloc_check`: an index and a program, and none of the flags that we know.
         MapKind::DevMap if (spec.key_size, spec.value_size, spec.flags) != (4, 8, 0) => {
             Err("no map of interfaces")
+        }
+        // `perf_event_array_alloc`: descriptors by processors.
+        MapKind::PerfEventArray if (spec.key_size, spec.value_size, spec.flags) != (4, 4, 0) => {
+            Err("no map of events")
         }
         _ => Ok(()),
     }
@@ -116,15 +120,16 @@ fn check_ring(spec: &MapSpec) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A table is what every loader makes of a section `.rodata.NAME`.
-fn check_table(spec: &MapSpec, data: &[u8]) -> Result<(), &'static str> {
+/// What every loader makes of a section `.rodata.NAME` or `.data.NAME`.
+fn check_contents(spec: &MapSpec, data: &[u8]) -> Result<(), &'static str> {
     if data.is_empty() || data.len() > TABLE_LIMIT {
-        return Err("a table has 1 byte to 4 MiB");
+        return Err("contents have 1 byte to 4 MiB");
     }
-    let shape = (spec.kind, spec.key_size, spec.max_entries, spec.flags);
+    let shape = (spec.kind, spec.key_size, spec.max_entries);
+    let flags = [0, BPF_F_RDONLY_PROG].contains(&spec.flags);
     let fits = usize::try_from(spec.value_size) == Ok(data.len());
-    if shape != (MapKind::Array, 4, 1, BPF_F_RDONLY_PROG) || !fits {
-        return Err("a table is a read-only array with one entry of its contents' size");
+    if shape != (MapKind::Array, 4, 1) || !flags || !fits {
+        return Err("contents are those of an array with one entry of their size");
     }
     Ok(())
 }
@@ -157,7 +162,7 @@ fn check_program(program: &Program, maps: &PrimaryMap<MapId, MapSpec>) -> Result
     check_lines(program, &starts)
 }
 
-/// Only tables are referred to by the addresses in them, and only so.
+/// Only maps with contents are referred to by the addresses in them, and only so.
 fn check_offset(program: &Program, relocation: &Relocation, spec: &MapSpec) -> Result<(), String> {
     let at = relocation.insn;
     let (Some(_), Some(offset)) = (&spec.data, relocation.value_offset) else {

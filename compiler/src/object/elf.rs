@@ -14,7 +14,7 @@ use super::layout::{INSN_SIZE, Layout, MAP_SIZE, PlacedProgram};
 use super::sum;
 use super::types::LICENSE_VARIABLE;
 use super::{
-    BTF, BTF_EXT, LICENSE, LICENSE_TEXT, LISTS, MANIFEST, MAPS, NETNS, ObjectError, SUM, TABLE,
+    BTF, BTF_EXT, LICENSE, LICENSE_TEXT, LISTS, MANIFEST, MAPS, NETNS, ObjectError, SUM, home,
 };
 use crate::artifact::{Artifact, MapSpec, Program};
 use crate::bpf::insn::Insn;
@@ -127,7 +127,7 @@ fn add_functions(
     }
 }
 
-/// The section of maps, all zero bytes, the sections of tables, and a symbol for each map and table.
+/// The section of maps, all zero bytes, the sections of those with contents, and a symbol for each.
 fn add_maps<'a>(file: &mut Object<'a>, artifact: &'a Artifact) -> Vec<SymbolId> {
     let size = u64::from(MAP_SIZE);
     let specs = artifact.maps.values();
@@ -139,7 +139,7 @@ fn add_maps<'a>(file: &mut Object<'a>, artifact: &'a Artifact) -> Vec<SymbolId> 
     let mut symbols = Vec::with_capacity(artifact.maps.len());
     for spec in artifact.maps.values() {
         let place = match (&spec.data, section) {
-            (Some(data), _) => (add_table(file, spec, data), 0..data.len() as u64),
+            (Some(data), _) => (add_contents(file, spec, data), 0..data.len() as u64),
             (None, Some(section)) => {
                 let start = end;
                 end += size;
@@ -158,10 +158,14 @@ fn add_maps<'a>(file: &mut Object<'a>, artifact: &'a Artifact) -> Vec<SymbolId> 
     symbols
 }
 
-/// The section of a table.
-fn add_table<'a>(file: &mut Object<'a>, spec: &MapSpec, data: &'a [u8]) -> SectionId {
-    let name = format!("{TABLE}{}", spec.name);
-    add_section(file, &name, SectionKind::ReadOnlyData, data, 8)
+/// The section of a map with contents.
+fn add_contents<'a>(file: &mut Object<'a>, spec: &MapSpec, data: &'a [u8]) -> SectionId {
+    let name = format!("{}{}", home(spec), spec.name);
+    let kind = match spec.is_table() {
+        true => SectionKind::ReadOnlyData,
+        false => SectionKind::Data,
+    };
+    add_section(file, &name, kind, data, 8)
 }
 
 /// A relocation for each reference to a map.

@@ -7,7 +7,7 @@
 
 use super::btf::{self, Btf, Member, Placed, TypeId};
 use super::layout::MAP_SIZE;
-use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError, TABLE};
+use super::{LICENSE, LICENSE_TEXT, MAPS, ObjectError, home};
 use crate::artifact::{Artifact, MapKind, MapSpec, Section};
 use crate::counter_blocks::{self, COUNTER};
 use crate::destination::{self, Ending};
@@ -18,7 +18,7 @@ pub(super) const LICENSE_VARIABLE: &str = "_license";
 /// Adds what the artifact needs and gives the functions, by program.
 pub(super) fn describe(btf: &mut Btf, artifact: &Artifact) -> Result<Vec<TypeId>, ObjectError> {
     describe_maps(btf, artifact)?;
-    describe_tables(btf, artifact);
+    describe_contents(btf, artifact);
     describe_license(btf)?;
     Ok(artifact
         .programs
@@ -27,7 +27,7 @@ pub(super) fn describe(btf: &mut Btf, artifact: &Artifact) -> Result<Vec<TypeId>
         .collect())
 }
 
-/// Every map but the tables as a variable, and the section they are in; an empty section is left out, as the kernel
+/// Every map without contents as a variable, and the section they are in; an empty section is left out, as the kernel
 /// refuses it.
 fn describe_maps(btf: &mut Btf, artifact: &Artifact) -> Result<(), ObjectError> {
     let mut variables = Vec::with_capacity(artifact.maps.len());
@@ -49,8 +49,8 @@ fn describe_maps(btf: &mut Btf, artifact: &Artifact) -> Result<(), ObjectError> 
     Ok(())
 }
 
-/// Every table as a variable in its section.
-fn describe_tables(btf: &mut Btf, artifact: &Artifact) {
+/// Every map with contents as a variable in its section.
+fn describe_contents(btf: &mut Btf, artifact: &Artifact) {
     for spec in artifact.maps.values().filter(|spec| spec.data.is_some()) {
         let byte = btf.integer(btf::U8);
         let bytes = btf.array(byte, spec.value_size);
@@ -59,7 +59,8 @@ fn describe_tables(btf: &mut Btf, artifact: &Artifact) {
             offset: 0,
             size: spec.value_size,
         };
-        btf.section(&format!("{TABLE}{}", spec.name), spec.value_size, &[placed]);
+        let section = format!("{}{}", home(spec), spec.name);
+        btf.section(&section, spec.value_size, &[placed]);
     }
 }
 
@@ -105,6 +106,7 @@ fn definition(btf: &mut Btf, spec: &MapSpec) -> TypeId {
 fn key_and_value(btf: &mut Btf, spec: &MapSpec) -> [(&'static str, TypeId); 2] {
     let untyped = [
         MapKind::ProgArray,
+        MapKind::PerfEventArray,
         MapKind::DevMap,
         MapKind::SockMap,
         MapKind::SockHash,

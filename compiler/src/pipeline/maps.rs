@@ -15,6 +15,7 @@ use crate::bpf::constant::BPF_F_NO_PREALLOC;
 use crate::chain::{Chain, Effect};
 use crate::counter_blocks;
 use crate::destination::{self, Ending};
+use crate::dropped;
 use crate::field::FieldSet;
 use crate::log;
 use crate::lower::{self, BUCKET_KEY, GroupMaps, Maps, Meters, PEER_KEY, ReaderMaps, WAY, WayMaps};
@@ -111,6 +112,20 @@ pub(super) fn make(
         ))
     });
     let log = logging.then(|| maps.push(MapSpec::new("log", MapKind::RingBuf, 0, 0, log::RING)));
+    let sampled = |chain: &Chain| lower::samples(policy, chain);
+    let (drops, sampling) = match chains.iter().any(sampled) {
+        true => (
+            Some(maps.push(MapSpec::new(
+                dropped::EVENTS,
+                MapKind::PerfEventArray,
+                4,
+                4,
+                0,
+            ))),
+            Some(maps.push(MapSpec::word(dropped::WORD, dropped::word::SIZE))),
+        ),
+        false => (None, None),
+    };
     let mut groups = SecondaryMap::new();
     let taken_in = |group: &GroupId| takes_in(chains, *group);
     for group in with_rules(chains).into_iter().filter(taken_in) {
@@ -174,6 +189,8 @@ pub(super) fn make(
         answers,
         log,
         lost: counting.filter(|_| logging),
+        drops,
+        sampling,
         meters,
         groups,
         splices,

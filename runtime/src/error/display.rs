@@ -171,6 +171,9 @@ impl fmt::Display for Error {
             Self::LogTaken => f.write_str(
                 "another `sockc monitor` reads what this policy logs, and each record is given to one reader only; end that one first",
             ),
+            Self::DropsTaken => f.write_str(
+                "another `sockc monitor --drops` samples what this policy drops, and each drop is given to one reader only; end that one first",
+            ),
             Self::NotKept { generation: Some(generation), kept } if !kept.is_empty() => {
                 let kept: Vec<String> = kept.iter().map(u32::to_string).collect();
                 write!(

@@ -69,6 +69,11 @@ impl Shape {
         self.kind == bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY as u32
     }
 
+    /// Whether it is an array of rings for events.
+    pub(crate) fn is_of_events(self) -> bool {
+        self.kind == bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY as u32
+    }
+
     /// An array of programs to tail-call.
     pub(crate) fn programs(entries: u32) -> Self {
         Self {
@@ -204,8 +209,13 @@ pub(crate) fn buffer_size(shape: Shape) -> io::Result<usize> {
     if !per_cpu.contains(&shape.kind) {
         return Ok(value);
     }
-    let cpus = aya::util::nr_cpus().map_err(|(_, cause)| cause)?;
-    Ok(value.next_multiple_of(8) * cpus)
+    Ok(value.next_multiple_of(8) * processors()? as usize)
+}
+
+/// How many processors there may be.
+pub(crate) fn processors() -> io::Result<u32> {
+    let processors = aya::util::nr_cpus().map_err(|(_, cause)| cause)?;
+    u32::try_from(processors).map_err(io::Error::other)
 }
 
 /// Refuses a map whose keys or values are larger than these. The kernel goes by the map alone when it copies them, and anybody

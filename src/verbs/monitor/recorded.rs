@@ -1,4 +1,5 @@
-//! What is told, as a recording: a frame made from what each record says, cut behind its headers.
+//! What is told, as a recording: of drops that were sampled the frame itself, of others one made from what each record says, cut behind
+//! its headers.
 //!
 //! Takes what is shown of each packet; writes it to the file, or to standard output. Not here: the form of a recording.
 
@@ -50,24 +51,36 @@ impl Recorded {
 
     /// Adds a packet.
     pub(super) fn add(&mut self, shown: &Shown<'_>) {
+        if let Some(sample) = shown.sample {
+            let comment = format!(
+                "{}; 1/{} of what is dropped",
+                shown.comment(),
+                sample.one_in
+            );
+            return self.write_frame(shown, (&sample.frame, sample.length), &comment);
+        }
         let Some(header) = shown.record.header() else {
             self.malformed.0 = true;
             return;
         };
-        let direction = shown.record.hook.direction();
-        let (frame, length) = frame(header, direction);
+        let (frame, length) = frame(header, shown.record.hook.direction());
         let comment = format!(
             "{}; made from what the log tells: {}",
             shown.comment(),
             shown.record.words()
         );
+        self.write_frame(shown, (&frame, length), &comment);
+    }
+
+    fn write_frame(&mut self, shown: &Shown<'_>, (frame, length): (&[u8], u32), comment: &str) {
+        let direction = shown.record.hook.direction();
         let written = Written {
             interface: shown.interface,
             time: shown.clock.day(shown.record),
-            frame: &frame,
+            frame,
             length,
             leaves: !matches!(direction, Direction::In | Direction::Receive),
-            comment: &comment,
+            comment,
         };
         if let Err(error) = self.recording.add(&written) {
             self.failed.get_or_insert(error);

@@ -8,6 +8,7 @@ use sockc_compiler::artifact::{Counter, CounterKind};
 use sockc_compiler::log::LogRecord;
 use sockc_runtime::{LocalTime, log_clock};
 
+use super::dropped::Sample;
 use crate::output::harmless;
 
 /// Nanoseconds of a second and of a millisecond.
@@ -58,6 +59,8 @@ pub(super) struct Shown<'a> {
     pub(super) record: &'a LogRecord,
     /// What its slot counts.
     pub(super) counter: &'a Counter,
+    /// What it has besides where it is a drop that was sampled.
+    pub(super) sample: Option<&'a Sample>,
     pub(super) interface: Option<&'a str>,
     pub(super) generation: u32,
     pub(super) clock: Clock,
@@ -97,6 +100,9 @@ struct Row<'a> {
     mark: Option<u32>,
     /// What the rule's `log` says.
     log: Option<&'a str>,
+    /// Of how many drops it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sampled: Option<u32>,
 }
 
 impl Shown<'_> {
@@ -111,8 +117,16 @@ impl Shown<'_> {
 
     fn verdict(&self) -> String {
         match self.counter.audit {
-            true => format!("audit {}", self.counter.verdict),
-            false => self.counter.verdict.clone(),
+            true => format!("audit {}", self.verb()),
+            false => self.verb().to_owned(),
+        }
+    }
+
+    /// The verb of the rule; of a sample what became of the packet, as of one whose redirect found no socket.
+    pub(super) fn verb(&self) -> &str {
+        match (self.sample, self.counter.verdict.as_str()) {
+            (None, verb) | (Some(_), verb @ "reject") => verb,
+            (Some(_), _) => "drop",
         }
     }
 
@@ -123,9 +137,25 @@ impl Shown<'_> {
             Some(_) => format!(" ({}:{})", place.file, place.line),
             None => String::new(),
         };
-        let log = self.counter.log.as_deref().filter(|log| !log.is_empty());
+        let log = self.log().filter(|log| !log.is_empty());
         let log = log.map_or_else(String::new, |log| format!(" \"{log}\""));
         format!("{} by {}{place}{log}", self.verdict(), name(self.counter))
+    }
+
+    /// What the rule's `log` says of a record of it.
+    fn log(&self) -> Option<&str> {
+        let log = self.counter.log.as_deref();
+        log.filter(|_| self.sample.is_none())
+    }
+
+    /// The packet in words.
+    fn packet(&self) -> String {
+        match self.sample {
+            Some(sample) if !sample.is_read => {
+                "a packet whose headers are longer than what is sampled of it".to_owned()
+            }
+            _ => self.record.words(),
+        }
     }
 
     fn words(&self, text: &mut Vec<u8>) {
@@ -133,10 +163,13 @@ impl Shown<'_> {
         let verdict = self.verdict();
         let rule = name(self.counter);
         let interface = self.interface.unwrap_or("-");
-        let packet = self.record.words();
+        let packet = self.packet();
         let line = format!("{time}  {verdict:<6}  {rule:<12}  {interface:<6}  {packet}");
         text.extend_from_slice(harmless(&line).as_bytes());
-        if let Some(log) = self.counter.log.as_deref().filter(|log| !log.is_empty()) {
+        if let Some(sample) = self.sample {
+            let _ = write!(text, "  1/{}", sample.one_in);
+        }
+        if let Some(log) = self.log().filter(|log| !log.is_empty()) {
             let _ = write!(text, "  \"{}\"", harmless(log));
         }
     }
@@ -146,11 +179,14 @@ impl Shown<'_> {
         let packet = record.packet.as_ref();
         Row {
             format: "sockc.monitor/1",
-            event: "packet",
+            event: match self.sample {
+                Some(_) => "drop",
+                None => "packet",
+            },
             seconds: self.clock.day(record) as f64 / SECOND as f64,
             monotonic: record.time,
             generation: self.generation,
-            verdict: &counter.verdict,
+            verdict: self.verb(),
             audit: counter.audit,
             rule: counter.label.as_deref().unwrap_or(&counter.location.text),
             label: counter.label.as_deref(),
@@ -174,7 +210,8 @@ impl Shown<'_> {
             icmp: packet.and_then(|one| one.icmp),
             length: packet.map(|one| one.length).filter(|length| *length > 0),
             mark: packet.map(|one| one.mark),
-            log: counter.log.as_deref(),
+            log: self.log(),
+            sampled: self.sample.map(|sample| sample.one_in),
         }
     }
 }

@@ -158,7 +158,7 @@ impl Ends<'_> {
     }
 
     /// What the context says of the packet.
-    fn note_context(&self, builder: &mut Builder, record: Slot) {
+    pub(super) fn note_context(&self, builder: &mut Builder, record: Slot) {
         for &(from, to) in self.given.code().noted {
             let value = builder.load(self.given.context, from, Width::W);
             builder.store_slot(record, to, value, Width::W);

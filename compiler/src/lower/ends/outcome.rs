@@ -219,6 +219,7 @@ impl Ends<'_> {
     /// period of RCU has passed (`unregister_netdevice_many`).
     fn forward(&mut self, builder: &mut Builder, block: Block, port: OutInterfaceId) {
         let drop = self.outcome(builder, Outcome::Drop, Family::V4);
+        let drop = self.sampled_beside(builder, drop);
         builder.enter(block);
         let Some(interfaces) = self.given.source.maps.out_interfaces else {
             builder.bug("a forward without the map of interfaces");
@@ -363,7 +364,8 @@ impl Ends<'_> {
             true => Outcome::Drop,
             false => self.refusal(),
         };
-        [delivered, self.outcome(builder, absent, family)]
+        let absent = self.outcome(builder, absent, family);
+        [delivered, self.sampled_beside(builder, absent)]
     }
 
     /// Packet hooks: a new flow goes on only if the socket is there. That the flow is new stands in the diagram. The
@@ -378,6 +380,7 @@ impl Ends<'_> {
     ) {
         let pass = self.outcome(builder, Outcome::Pass, family);
         let drop = self.outcome(builder, Outcome::Drop, family);
+        let drop = self.sampled(builder, drop);
         let logged = self.logged_absent(builder, socket, family, drop);
         let key = self.given.first_key(socket);
         let missed = self.counted(builder, key, logged, Some(Ending::Missed));

@@ -46,8 +46,7 @@ fn what_runs_with_interrupts_off_adds_without_a_lock() {
     let built = built("interfaces eth0\ndefault in allow\ndrop tcp to any:80");
     let changes = changes(&built, "xdp_in");
     assert!(changes.len() >= 2, "{changes:?}");
-    assert!(
-        changes.iter().all(|line| !line.contains("lock ")),
-        "{changes:?}"
-    );
+    // Only an event that found no room is counted for all processors together.
+    let locked = changes.iter().filter(|line| line.contains("lock "));
+    assert_eq!(locked.count(), 1, "{changes:?}");
 }

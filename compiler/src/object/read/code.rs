@@ -9,7 +9,7 @@ use object::{
 };
 
 use super::super::layout::INSN_SIZE;
-use super::super::{MAPS, ObjectError, TABLE, exchange_halves};
+use super::super::{MAPS, ObjectError, TABLE, WORD, exchange_halves};
 use super::file::{File, damaged};
 use super::types::Types;
 use crate::artifact::{MapId, MapSpec, Program, Relocation, Section};
@@ -21,31 +21,35 @@ type Symbol<'data, 'file> = ElfSymbol64<'data, 'file, LittleEndian>;
 pub(super) struct Symbols<'data, 'file> {
     /// Programs, with their section.
     programs: Vec<(Section, Symbol<'data, 'file>)>,
-    /// Maps, tables among them.
+    /// Maps, those with contents among them.
     pub(super) maps: Vec<MapSymbol<'data, 'file>>,
 }
 
 /// The symbol of a map.
 pub(super) struct MapSymbol<'data, 'file> {
     symbol: Symbol<'data, 'file>,
-    /// Whether it is a table, which has a section of its own.
-    is_table: bool,
+    /// How the section begins that it has for itself, if it has contents.
+    home: Option<&'static str>,
 }
 
 impl MapSymbol<'_, '_> {
     /// The map's definition.
     pub(super) fn spec(&self, file: &File<'_>, types: &Types<'_>) -> Result<MapSpec, ObjectError> {
         let name = self.symbol.name().map_err(|error| damaged(&error))?;
-        if !self.is_table {
+        let Some(home) = self.home else {
             return types.map(name);
-        }
-        let data = file.section(&format!("{TABLE}{name}"))?;
+        };
+        let data = file.section(&format!("{home}{name}"))?;
         if (self.symbol.address(), self.symbol.size()) != (0, data.len() as u64) {
             return Err(ObjectError::damaged(format!(
                 "the table `{name}` is not its whole section"
             )));
         }
-        Ok(MapSpec::table(name, data.to_vec()))
+        let table = MapSpec::table(name, data.to_vec());
+        Ok(match home {
+            TABLE => table,
+            _ => MapSpec { flags: 0, ..table },
+        })
     }
 }
 
@@ -75,9 +79,15 @@ pub(super) fn symbols<'data, 'file>(
         let section = section.map_err(|error| damaged(&error))?;
         let section = section.name().map_err(|error| damaged(&error))?;
         match symbol.kind() {
-            SymbolKind::Data if section == MAPS || section.starts_with(TABLE) => {
-                let is_table = section != MAPS;
-                symbols.maps.push(MapSymbol { symbol, is_table });
+            SymbolKind::Data if section == MAPS => {
+                symbols.maps.push(MapSymbol { symbol, home: None });
+            }
+            SymbolKind::Data => {
+                let mut homes = [TABLE, WORD].into_iter();
+                let home = homes.find(|home| section.starts_with(home));
+                symbols
+                    .maps
+                    .extend(home.map(|_| MapSymbol { symbol, home }));
             }
             SymbolKind::Text => symbols.programs.push((code_section(section)?, symbol)),
             _ => {}
@@ -123,12 +133,15 @@ pub(super) fn add_relocations(
         .maps
         .iter()
         .zip(0..)
-        .map(|(map, id)| (map.symbol.index().0, (MapId::from_u32(id), map.is_table)))
+        .map(|(map, id)| {
+            let has_contents = map.home.is_some();
+            (map.symbol.index().0, (MapId::from_u32(id), has_contents))
+        })
         .collect();
     for section in file.elf.sections() {
         let name = section.name().map_err(|error| damaged(&error))?;
         for (offset, relocation) in section.relocations() {
-            let &(map, is_table) = match (relocation.target(), relocation.flags()) {
+            let &(map, has_contents) = match (relocation.target(), relocation.flags()) {
                 (
                     RelocationTarget::Symbol(SymbolIndex(symbol)),
                     RelocationFlags::Elf {
@@ -140,7 +153,7 @@ pub(super) fn add_relocations(
             let (program, insn) = functions
                 .at(code_section(name)?, offset)
                 .ok_or_else(wrong)?;
-            let value_offset = is_table
+            let value_offset = has_contents
                 .then(|| in_memory(program, insn).ok_or_else(wrong))
                 .transpose()?;
             program.relocations.push(Relocation {
@@ -157,7 +170,7 @@ pub(super) fn add_relocations(
     Ok(())
 }
 
-/// Turns the load of a table's address from its form in the file into the one in memory; gives the offset it loads.
+/// Turns the load of a value's address from its form in the file into the one in memory; gives the offset it loads.
 fn in_memory(program: &mut Program, at: u32) -> Option<u32> {
     exchange_halves(&mut program.insns, at);
     let second = program.insns.get(at as usize + 1)?;

@@ -52,8 +52,8 @@ fn broken_artifacts_are_refused() {
             "power of two",
         ),
         (
-            |a| a.maps[MapId::from_u32(TABLE)].flags = 0,
-            "read-only array",
+            |a| a.maps[MapId::from_u32(TABLE)].flags = 1,
+            "an array with one entry",
         ),
         (
             |a| a.maps[MapId::from_u32(TABLE)].data = Some(Vec::new()),

@@ -1,0 +1,403 @@
+//! `monitor --drops`: each drop with the rule that counted it, at XDP and TC, what found no room counted exactly, across applies, and
+//! nothing left however it ends.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
+
+use super::monitored::{done, in_force, on_server, send};
+use super::{Ran, root, sockc};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What is said when drops are followed.
+const FOLLOWED: &str = "at XDP and TC is sampled";
+const ONE: &str = "default in allow\nnamed: drop udp to port 10\n";
+
+/// A monitor that follows drops.
+struct Sampling {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+    said: BufReader<ChildStderr>,
+}
+
+impl Sampling {
+    fn new(lab: &Lab, arguments: &[&str]) -> Self {
+        let mut all = vec!["monitor"];
+        all.extend(arguments);
+        let start = || {
+            let mut command = sockc(&all);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let mut child = lab.server.run(start).unwrap();
+        let mut sampling = Self {
+            lines: BufReader::new(child.stdout.take().unwrap()),
+            said: BufReader::new(child.stderr.take().unwrap()),
+            child,
+        };
+        sampling.hears(FOLLOWED);
+        sampling
+    }
+
+    /// Waits until this is said.
+    fn hears(&mut self, words: &str) {
+        let mut all = String::new();
+        while !all.contains(words) {
+            assert_ne!(self.said.read_line(&mut all).unwrap(), 0, "{all}");
+        }
+    }
+
+    fn json(&mut self) -> serde_json::Value {
+        let mut line = String::new();
+        self.lines.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: the call takes numbers; the process is ours and was not waited for.
+        let sent = unsafe { libc::kill(self.child.id().cast_signed(), signal) };
+        assert_eq!(sent, 0);
+    }
+
+    /// What it printed still, what it said, and how it ended.
+    fn end(mut self) -> Ran {
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.lines.read_to_string(&mut stdout).unwrap();
+        self.said.read_to_string(&mut stderr).unwrap();
+        let code = self.child.wait().unwrap().code();
+        Ran {
+            code,
+            stdout,
+            stderr,
+        }
+    }
+}
+
+/// A policy in force at a hook, of which nothing logs.
+fn policy(hook: &str) -> String {
+    format!(
+        "default in drop at {hook}\n\
+         default out allow\n\
+         live set banned max 10 = {{ 192.0.2.1 }}\n\
+         named: drop udp to port 10\n\
+         drop udp from any:4000 to port 20-29 if length > 500\n\
+         hated: drop udp from @banned to port 30\n\
+         refused: reject udp to port 40 at {hook}\n\
+         near: allow udp to port 50 if socket exists\n\
+         leaving: drop out udp to port 60\n"
+    )
+}
+
+/// The packets that rules have counted which drop or reject, by their labels, else by their texts.
+fn counted(lab: &Lab) -> BTreeMap<String, u64> {
+    let json = done(lab, &["counters", "--json"]).json();
+    let rows = json["rules"].as_array().unwrap().iter();
+    let drops = rows.filter(|row| row["kind"] == "rule");
+    drops
+        .filter(|row| row["verdict"] == "drop" || row["verdict"] == "reject")
+        .map(|row| {
+            let packets = row["packets"].as_u64().unwrap();
+            (row["rule"].as_str().unwrap().to_owned(), packets)
+        })
+        .filter(|(_, packets)| *packets > 0)
+        .collect()
+}
+
+/// Sends a datagram of so many bytes from the client.
+fn send_long(lab: &Lab, port: u16, bytes: usize) {
+    let sent = lab.client.run(|| {
+        let socket = UdpSocket::bind((CLIENT[0], 4000)).unwrap();
+        // Of what is refused the socket hears, and the next one goes.
+        while socket
+            .send_to(&vec![b'x'; bytes], (SERVER[0], port))
+            .is_err()
+        {}
+    });
+    sent.unwrap();
+}
+
+#[test]
+fn each_drop_is_told_with_the_rule_that_counts_it() {
+    if !root() {
+        return;
+    }
+    for hook in ["tc", "xdp"] {
+        let (lab, ..) = in_force(&format!("drops-told-{hook}"), &policy(hook));
+        done(&lab, &["set", "add", "banned", &CLIENT[0].to_string()]);
+        let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+        send(&lab, [10, 10, 11, 21, 30, 30, 30, 40, 50]);
+        send_long(&lab, 25, 1400);
+        let left = lab.server.run(|| {
+            let socket = UdpSocket::bind((SERVER[0], 4000)).unwrap();
+            // What is dropped as it leaves is told to whoever sends it, or not.
+            let _ = socket.send_to(b"x", (CLIENT[0], 60));
+        });
+        left.unwrap();
+        let mut told: BTreeMap<String, u64> = BTreeMap::new();
+        let mut of_udp = 0;
+        while of_udp < 11 {
+            let json = sampling.json();
+            assert_eq!(
+                (&json["event"], &json["sampled"]),
+                (&"drop".into(), &1.into()),
+                "{json}"
+            );
+            if json["protocol"] != 17 {
+                continue;
+            }
+            of_udp += 1;
+            let rule = json["rule"].as_str().unwrap();
+            *told.entry(rule.to_owned()).or_default() += 1;
+            let way = match rule {
+                "leaving" => ("tc", "out"),
+                _ => (hook, "in"),
+            };
+            assert_eq!(
+                (json["hook"].as_str(), json["direction"].as_str()),
+                (Some(way.0), Some(way.1)),
+                "{json}"
+            );
+            assert_eq!(json["interface"], FRONT);
+            if json["to_port"] == 25 {
+                assert_eq!(json["length"], 1428, "{json}");
+            }
+        }
+        sampling.signal(libc::SIGINT);
+        let ended = sampling.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        // 11, the short one to 21, and 50.
+        told.retain(|rule, count| match rule.starts_with("default in drop") {
+            true => {
+                assert_eq!(*count, 3, "{hook}");
+                false
+            }
+            false => true,
+        });
+        assert_eq!(told, counted(&lab));
+        let expected = [
+            ("drop udp from any:4000 to port 20-29 if length > 500", 1),
+            ("hated", 3),
+            ("leaving", 1),
+            ("named", 2),
+            ("refused", 1),
+        ];
+        let expected = expected.map(|(rule, packets)| (rule.to_owned(), packets));
+        assert_eq!(told, BTreeMap::from(expected));
+    }
+}
+
+#[test]
+fn what_finds_no_room_is_counted_exactly() {
+    if !root() {
+        return;
+    }
+    let (lab, ..) = in_force("drops-lost", ONE);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+    // Nobody takes anything while it stands still.
+    sampling.signal(libc::SIGSTOP);
+    const SENT: u64 = 20_000;
+    send(&lab, std::iter::repeat_n(10, SENT as usize));
+    sampling.signal(libc::SIGCONT);
+    let (mut told, mut lost) = (0, 0);
+    while told + lost < SENT {
+        let json = sampling.json();
+        match json["event"].as_str() {
+            Some("lost") => {
+                assert_eq!(json["sampled"], true);
+                lost += json["records"].as_u64().unwrap();
+            }
+            _ => told += 1,
+        }
+    }
+    assert_eq!(told + lost, SENT);
+    assert!(told > 500 && lost > 1000, "{told} {lost}");
+    sampling.signal(libc::SIGINT);
+    assert_eq!(sampling.end().stdout, "");
+}
+
+#[test]
+fn a_sample_is_about_one_of_so_many() {
+    if !root() {
+        return;
+    }
+    const SENT: u64 = 8_000;
+    let (lab, ..) = in_force("drops-part", ONE);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/8", "udp", "to", "port", "10"]);
+    let lines = thread::scope(|scope| {
+        let lines = scope.spawn(|| {
+            let mut all = String::new();
+            sampling.lines.read_to_string(&mut all).unwrap();
+            all.lines().filter(|line| line.ends_with("  1/8")).count()
+        });
+        send(&lab, std::iter::repeat_n(10, SENT as usize));
+        // What was sent was dropped.
+        let until = Instant::now() + PATIENCE;
+        while counted(&lab).get("named") != Some(&SENT) && Instant::now() < until {
+            thread::sleep(Duration::from_millis(20));
+        }
+        let id = sampling.child.id().cast_signed();
+        // SAFETY: the call takes numbers; the process is ours and was not waited for.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
+        lines.join().unwrap()
+    });
+    // Twenty-five times as far from 1000 as it is on average: what is lost is less than that.
+    assert!((250..1750).contains(&lines), "{lines}");
+    assert_eq!(sampling.child.wait().unwrap().code(), Some(0));
+}
+
+/// The word that says whether somebody asks, of the policy in force.
+fn word(lab: &Lab) -> u32 {
+    let shown = lab.server.run(|| {
+        let netns = fs::metadata("/proc/thread-self/ns/net").unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&netns);
+        let pin = format!("/sys/fs/bpf/sockc/{inode}/1/map/sampling");
+        let map = aya::maps::MapData::from_pin(pin).unwrap();
+        let map = aya::maps::Map::from_map_data(map).unwrap();
+        let array: aya::maps::Array<_, [u32; 4]> = aya::maps::Array::try_from(map).unwrap();
+        array.get(&0, 0).unwrap()[0]
+    });
+    shown.unwrap()
+}
+
+#[test]
+fn a_gate_closes_after_a_monitor_that_was_killed_and_after_one_that_ends() {
+    if !root() {
+        return;
+    }
+    let (lab, ..) = in_force("drops-killed", ONE);
+    assert_eq!(word(&lab), 0);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+    assert_eq!(word(&lab), 1);
+    send(&lab, [10]);
+    assert_eq!(sampling.json()["rule"], "named");
+    sampling.signal(libc::SIGKILL);
+    sampling.end();
+    // The first drop that finds nobody closes it.
+    let until = Instant::now() + PATIENCE;
+    while word(&lab) != 0 {
+        assert!(Instant::now() < until);
+        send(&lab, [10]);
+    }
+    let again = Sampling::new(&lab, &["--drops", "1/1", "--count", "1"]);
+    send(&lab, [10]);
+    let ended = again.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.contains("named"), "{}", ended.stdout);
+    assert_eq!(word(&lab), 0);
+}
+
+#[test]
+fn another_policy_is_followed() {
+    if !root() {
+        return;
+    }
+    let (lab, folder, _) = in_force("drops-follow", ONE);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+    send(&lab, [10]);
+    let first = sampling.json();
+    assert_eq!(
+        (&first["rule"], &first["generation"]),
+        (&"named".into(), &1.into())
+    );
+    let next = "default in allow\nother: drop udp to port 10\n";
+    let next = folder.file("edge.sk", next);
+    done(&lab, &["apply", &next, "--interface", FRONT]);
+    sampling.hears(FOLLOWED);
+    assert_eq!(sampling.json()["event"], "policy");
+    send(&lab, [10]);
+    let second = sampling.json();
+    assert_eq!(
+        (&second["rule"], &second["generation"]),
+        (&"other".into(), &2.into())
+    );
+    done(&lab, &["unload", "--yes"]);
+    assert_eq!(sampling.json()["event"], "policy");
+    assert_eq!(sampling.end().code, Some(0));
+}
+
+#[test]
+fn what_was_dropped_is_recorded_as_it_was() {
+    if !root() {
+        return;
+    }
+    let (lab, folder, path) = in_force("drops-recorded", ONE);
+    let file = folder.0.join("out.pcapng");
+    let file = file.to_str().unwrap();
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json", "--pcap-out", file]);
+    send(&lab, [10]);
+    send_long(&lab, 10, 1400);
+    for _ in 0..2 {
+        assert_eq!(sampling.json()["rule"], "named");
+    }
+    // However it ends, what is there can be read.
+    sampling.signal(libc::SIGKILL);
+    sampling.end();
+    let explained = on_server(&lab, &["explain", &path, "--pcap", file, "--json"]).json();
+    let packets = explained["packets"].as_array().unwrap();
+    let words: Vec<_> = packets
+        .iter()
+        .map(|one| one["packet"].as_str().unwrap())
+        .collect();
+    let start = format!("udp from {}:4000 to {}:10", CLIENT[0], SERVER[0]);
+    assert!(words.iter().all(|one| one.starts_with(&start)), "{words:?}");
+    // The length of what was cut short is kept.
+    for length in ["length 29", "length 1428"] {
+        assert!(words.iter().any(|one| one.contains(length)), "{words:?}");
+    }
+    let bytes = fs::read(file).unwrap();
+    let text = String::from_utf8_lossy(&bytes);
+    for words in [
+        "drop by named (",
+        "1/1 of what is dropped",
+        FRONT,
+        "xxxxxxxx",
+    ] {
+        assert!(text.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_is_refused() {
+    if !root() {
+        return;
+    }
+    let (lab, folder, _) = in_force("drops-refused", ONE);
+    for (arguments, code, words) in [
+        (["--drops", "2/3"].as_slice(), 64, "1/N"),
+        (
+            &["--drops", "1/1", "--rule", "nobody"],
+            64,
+            "is not in force",
+        ),
+    ] {
+        let ran = on_server(&lab, &[&["monitor"], arguments].concat());
+        assert_eq!(ran.code, Some(code), "{}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    let first = Sampling::new(&lab, &["--drops", "1/1"]);
+    let second = on_server(&lab, &["monitor", "--drops", "--for", "1s"]);
+    assert_eq!(second.code, Some(3), "{}", second.stderr);
+    assert!(
+        second.stderr.contains("samples what this policy drops"),
+        "{}",
+        second.stderr
+    );
+    first.signal(libc::SIGINT);
+    assert_eq!(first.end().code, Some(0));
+    // What drops nothing there says so, and what is dropped elsewhere, too.
+    let other = folder.file("none.sk", "default in allow\n");
+    done(&lab, &["apply", &other, "--interface", FRONT]);
+    let none = on_server(&lab, &["monitor", "--drops", "--for", "1ms"]);
+    assert_eq!(none.code, Some(0), "{}", none.stderr);
+    assert!(
+        none.stderr.contains("drops no packet at XDP and TC"),
+        "{}",
+        none.stderr
+    );
+}
