@@ -176,6 +176,7 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
         recorded,
         leaves: None,
         interface: None,
+        of_process: false,
     };
     let parsed = replay::parsed(&packet);
     // No rule decides about what is malformed: what seems to be is longer than its header can say (BIG TCP).
