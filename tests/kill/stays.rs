@@ -127,6 +127,16 @@ fn wrong(what: &str, ended: &Ended, point: Point) -> String {
 
 #[test]
 fn monitor() {
+    reads("monitor", &[]);
+}
+
+/// One that opens the gates in front of drops, too.
+#[test]
+fn monitor_of_drops() {
+    reads("monitor --drops", &["--drops=1/1"]);
+}
+
+fn reads(name: &'static str, options: &[&str]) {
     if !root() {
         return;
     }
@@ -134,9 +144,9 @@ fn monitor() {
     scene.must(&["apply", &scene.file("logs.sk", LOGS)]);
     let before = Seen::of(&scene);
     let count = RECORDS.to_string();
-    let arguments = ["monitor", "--count", &count];
+    let arguments = [&["monitor", "--count", &count], options].concat();
     let monitor = Campaign {
-        name: "monitor",
+        name,
         scene: &scene,
         // Each look at what packets meet makes records.
         prepare: &|scene| drop(scene.answers()),

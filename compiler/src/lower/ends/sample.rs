@@ -1,13 +1,12 @@
 //! Drops that somebody asks to see: a *gate* in front of each, and behind it an event with the packet's first bytes.
 //!
 //! While nobody asks, a drop costs the gate, which is three instructions: the address of a word, its load, and a jump. A packet that
-//! goes on costs nothing more than before. Behind the gate nothing is on the way of a packet: what is written there is laid out after
-//! the rest. Nothing of the packet is read for it, so that the prologue of a program stays what it is.
+//! goes on costs nothing more than before. Nothing of the packet is read for it, so that the prologue of a program stays what it is.
 //!
 //! The kernel takes a reader's rings out of the map when that process ends, however it ends. The first drop that then finds none
 //! closes the gate, so that a reader need not say again and again that it is there, and one that stands still for long misses
-//! nothing that is not counted. Only who is sampled may write to the word: a shared line of the cache that each drop writes to would cost
-//! a flood on many processors far more than the event.
+//! nothing that is not counted. No drop writes to the word but one that finds no room or
+//! nobody: a line of the cache that each drop writes to would cost a flood on many processors far more than the event.
 //!
 //! Not here: who reads, and what an event says ([`crate::dropped`]).
 
