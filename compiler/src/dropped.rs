@@ -6,8 +6,9 @@
 //! an event parses those. Numbers are in the order of the machine that wrote them. Not here: the program's side (`lower`), and
 //! whoever takes events.
 
+use crate::event::Parsed;
 use crate::hook::Hook;
-use crate::log::offset as log;
+use crate::log::{LogRecord, Logged, offset as log};
 
 /// The map of the rings of whoever reads.
 pub const EVENTS: &str = "drops";
@@ -62,6 +63,24 @@ pub struct Dropped {
     pub frame: Vec<u8>,
     /// The length of all of it.
     pub length: u32,
+}
+
+impl Dropped {
+    /// What a record of a log would have said of it, as far as it can be read; nothing else of what is malformed.
+    #[must_use]
+    pub fn record(&self, parsed: Option<&Parsed>) -> LogRecord {
+        let packet = match parsed {
+            Some(Parsed::Ip(header)) => Some(Logged::of(header, self.mark)),
+            Some(Parsed::Malformed | Parsed::NotIp) | None => None,
+        };
+        LogRecord {
+            time: self.time,
+            counter: self.counter,
+            interface: self.interface,
+            hook: self.hook,
+            packet,
+        }
+    }
 }
 
 /// The number that stands at [`word::SHARE`] for one of so many; of none as of one.

@@ -2,7 +2,8 @@
 //!
 //! The text up to the first line that begins with `==` is the policy; what follows is compared, and written anew by
 //! blessing. A file that begins with `prologue-` shows what runs before the first decision, all others show what runs
-//! from there on: so an edit of the prologue moves the listings of the prologues, and none else.
+//! from there on: so an edit of the prologue moves the listings of the prologues, and none else. What is written of a drop while somebody
+//! asks stands in those of files that end with `-drop`.
 //!
 //! A policy is compiled for the oldest kernel, unless its first line is `# for RELEASE`.
 
@@ -61,9 +62,10 @@ fn code(name: &str, text: &str) -> Result<String, String> {
     let Some(built) = outcome.built else {
         return Err(render(&outcome.diagnostics, &sources, false));
     };
-    let part = match stem(name).starts_with("prologue-") {
-        true => Part::Prologue,
-        false => Part::Decision,
+    let part = match stem(name) {
+        name if name.starts_with("prologue-") => Part::Prologue,
+        name if name.ends_with("-drop") => Part::Sampled,
+        _ => Part::Decision,
     };
     let mut text = format!("== sizes\n{}", sizes(&built));
     text += &tables(&outcome.policy.unwrap(), &built);

@@ -8,29 +8,37 @@ use cranelift_entity::PrimaryMap;
 use sockc_compiler::artifact::{Line, MapId, MapSpec, Program};
 use sockc_compiler::bpf::decode::{Op, decode};
 use sockc_compiler::bpf::disasm::disassemble;
+use sockc_compiler::dropped;
 
 /// Which part of a program is listed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     /// What runs before the first instruction that comes from a statement.
     Prologue,
-    /// All that can run after such an instruction: decisions, questions, counters, ends.
+    /// All that can run after such an instruction: decisions, questions, counters, ends. What is written of drops while somebody asks
+    /// is the same everywhere, and left out.
     Decision,
+    /// The same with that.
+    Sampled,
 }
 
 /// A part of a program, with how much of it that is.
 pub(crate) fn listing(program: &Program, maps: &PrimaryMap<MapId, MapSpec>, part: Part) -> String {
     let code = Code::new(program, maps);
     let after = code.after_a_statement();
-    let shown = |index: &usize| after.contains(index) == (part == Part::Decision);
+    let shown = |index: &usize| after.contains(index) == (part != Part::Prologue);
     let shown: Vec<usize> = code.ops.keys().copied().filter(shown).collect();
     let what = match part {
         Part::Prologue => "the prologue",
-        Part::Decision => "after the prologue",
+        Part::Decision | Part::Sampled => "after the prologue",
     };
     let name = format!("{} ({})", program.name, program.section.name());
     let mut text = format!("{name}, {what}: {} instructions\n", shown.len());
-    text += &code.lines(&shown);
+    let left_out = match part {
+        Part::Prologue | Part::Sampled => BTreeSet::new(),
+        Part::Decision => code.behind_gates(),
+    };
+    text += &code.lines(&shown, &left_out);
     text
 }
 
@@ -101,11 +109,47 @@ impl<'a> Code<'a> {
         found
     }
 
-    fn lines(&self, shown: &[usize]) -> String {
+    /// The instructions that run only while somebody asks what is dropped.
+    fn behind_gates(&self) -> BTreeSet<usize> {
+        const RANDOM: u32 = 7;
+        let asks = |index: &usize| self.maps.get(index) == Some(&dropped::WORD);
+        let mut found = BTreeSet::new();
+        for gate in self.ops.keys().copied().filter(asks) {
+            // Two halves of an address, the load of the word, the jump.
+            let jump = gate + 3;
+            if !matches!(self.ops.get(&jump), Some(Op::Branch { .. })) {
+                continue;
+            }
+            let is_chosen = |at: &usize| matches!(self.ops[at], Op::Call { helper: RANDOM });
+            let ways: Vec<usize> = self.successors(jump).collect();
+            let Some(sample) = ways.iter().copied().find(is_chosen) else {
+                continue;
+            };
+            let mut waiting = vec![sample];
+            while let Some(index) = waiting.pop() {
+                let goes_on = index != sample && ways.contains(&index);
+                if !goes_on && found.insert(index) {
+                    waiting.extend(self.successors(index));
+                }
+            }
+        }
+        found
+    }
+
+    fn lines(&self, shown: &[usize], left_out: &BTreeSet<usize>) -> String {
         let labels = self.labels(shown);
         let mut text = String::new();
         let mut origin = None;
+        let mut before = false;
         for &index in shown {
+            let is_left_out = left_out.contains(&index);
+            if is_left_out && !std::mem::replace(&mut before, is_left_out) {
+                text += "  … what is written while somebody asks\n";
+            }
+            before = is_left_out;
+            if is_left_out {
+                continue;
+            }
             if let Some(label) = labels.get(&index) {
                 writeln!(text, "{label}:").unwrap();
             }

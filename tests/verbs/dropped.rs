@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
 
 use super::monitored::{done, in_force, on_server, send};
-use super::{Folder, Ran, root, sockc};
+use super::{Ran, root, sockc};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is said when drops are followed.
@@ -86,7 +86,7 @@ fn policy(hook: &str) -> String {
          default out allow\n\
          live set banned max 10 = {{ 192.0.2.1 }}\n\
          named: drop udp to port 10\n\
-         drop udp from any:4000 to port 20..29 if length > 500\n\
+         drop udp from any:4000 to port 20-29 if length > 500\n\
          hated: drop udp from @banned to port 30\n\
          refused: reject udp to port 40 at {hook}\n\
          near: allow udp to port 50 if socket exists\n\
@@ -181,7 +181,7 @@ fn each_drop_is_told_with_the_rule_that_counts_it() {
         });
         assert_eq!(told, counted(&lab));
         let expected = [
-            ("drop udp from any:4000 to port 20..29 if length > 500", 1),
+            ("drop udp from any:4000 to port 20-29 if length > 500", 1),
             ("hated", 3),
             ("leaving", 1),
             ("named", 2),
@@ -391,7 +391,7 @@ fn what_cannot_be_done_is_refused() {
     first.signal(libc::SIGINT);
     assert_eq!(first.end().code, Some(0));
     // What drops nothing there says so, and what is dropped elsewhere, too.
-    let (other, folder) = (folder.file("none.sk", "default in allow\n"), folder);
+    let other = folder.file("none.sk", "default in allow\n");
     done(&lab, &["apply", &other, "--interface", FRONT]);
     let none = on_server(&lab, &["monitor", "--drops", "--for", "1ms"]);
     assert_eq!(none.code, Some(0), "{}", none.stderr);
@@ -400,5 +400,4 @@ fn what_cannot_be_done_is_refused() {
         "{}",
         none.stderr
     );
-    drop::<Folder>(folder);
 }

@@ -1,8 +1,7 @@
 //! A record as the packet that it is about: for whoever asks `decide` about it, and in words.
 
 use super::{LogRecord, Logged};
-use crate::dropped::Dropped;
-use crate::event::{Fragment, Header, Parsed, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::packet::shortest_length;
 use crate::packet::text::describe;
 use crate::policy::Family;
@@ -12,22 +11,6 @@ use crate::protocol::IpProtocol;
 const SYN: u8 = 2;
 
 impl LogRecord {
-    /// What a record would have said of a packet that was dropped, as far as it can be read; nothing else of what is malformed.
-    #[must_use]
-    pub fn of_drop(dropped: &Dropped, parsed: Option<&Parsed>) -> Self {
-        let packet = match parsed {
-            Some(Parsed::Ip(header)) => Some(Logged::of(header, dropped.mark)),
-            Some(Parsed::Malformed | Parsed::NotIp) | None => None,
-        };
-        Self {
-            time: dropped.time,
-            counter: dropped.counter,
-            interface: dropped.interface,
-            hook: dropped.hook,
-            packet,
-        }
-    }
-
     /// The header, as far as the record has it; what it does not have is plain. `None` of a malformed packet.
     #[must_use]
     pub fn header(&self) -> Option<Header> {
@@ -45,7 +28,8 @@ impl LogRecord {
 }
 
 impl Logged {
-    fn of(header: &Header, mark: u32) -> Self {
+    /// What a record would have said of a packet with this header.
+    pub(crate) fn of(header: &Header, mark: u32) -> Self {
         let (ports, flags, icmp) = match header.transport {
             Transport::None => (None, None, None),
             Transport::Tcp { from, to, flags } => (Some((from, to)), Some(flags), None),

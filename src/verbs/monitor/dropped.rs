@@ -178,7 +178,7 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
     // No rule decides about what is malformed: what seems to be is longer than its header can say (BIG TCP).
     let seems_whole = counter.kind != CounterKind::Rule || matches!(parsed, Some(Parsed::Ip(_)));
     Told {
-        record: LogRecord::of_drop(&dropped, parsed.as_ref()),
+        record: dropped.record(parsed.as_ref()),
         counter,
         generation,
         sample: Sample {
