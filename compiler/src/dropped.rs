@@ -28,7 +28,7 @@ pub mod word {
 }
 
 /// The most bytes of a packet that an event has: headers with two tags and some extension headers.
-pub const SNAP: u32 = 256;
+pub(crate) const SNAP: u32 = 256;
 
 /// What an event begins with stands as in a record of `log`, and then:
 pub(crate) mod offset {

@@ -6,6 +6,7 @@
 //! event says, printing, and which packets somebody wants.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use crate::error::{Error, at, unreadable};
 use crate::log::{LogWatch, Which};
 use crate::state::record::Record;
 use crate::state::{State, pinned};
+use crate::sys::map::Shape;
 use crate::sys::perf::Events;
 use crate::sys::process::{self, Hold};
 use crate::sys::retry::again;
@@ -31,6 +33,8 @@ pub struct DropReader {
     events: Events,
     word: OwnedFd,
     share: u32,
+    /// How many were lost before the gates were opened last.
+    before: u64,
     which: Which,
     manifest: Arc<Manifest>,
     /// The folder that is kept for this reader alone.
@@ -65,16 +69,24 @@ impl DropReader {
         }
         let maps = state.generation(generation).join("map");
         let about = again(|| maps.metadata()).map_err(|cause| unreadable(&maps, cause))?;
+        let word = pinned(&state.map(generation, dropped::WORD))?;
+        // Another sockc may say something else there.
+        if map::shape(word.as_fd()).map_err(at(SAMPLE))? != Shape::array(word::SIZE as u32, 1) {
+            return Ok(None);
+        }
+        // That of one that was killed may stand open still.
+        write(&word, [0, 0]).map_err(at(SAMPLE))?;
         let reader = Self {
             events: Events::open(&pin).map_err(at(SAMPLE))?,
-            word: pinned(&state.map(generation, dropped::WORD))?,
+            word,
             share: dropped::share(one_in),
+            before: 0,
             which: (generation, about.ino()),
             manifest: Arc::clone(&record.manifest),
             _alone: alone,
         };
         // Only now: a program that finds no ring closes it.
-        reader.write(1, 0)?;
+        write(&reader.word, [1, reader.share]).map_err(at(SAMPLE))?;
         Ok(Some(reader))
     }
 
@@ -116,24 +128,33 @@ impl DropReader {
         let [open, lost] = [word::OPEN, word::LOST].map(|offset| offset as usize);
         let gap = number(&value[open..][..4]) == 0;
         let lost = number(&value[lost..][..8]);
-        if gap {
-            self.events.follow().map_err(at(SAMPLE))?;
-            self.write(1, lost)?;
+        if !gap {
+            return Ok(Sampled {
+                lost: self.before + lost,
+                gap,
+            });
         }
-        Ok(Sampled { lost, gap })
+        self.events.renew().map_err(at(SAMPLE))?;
+        // It begins at none again.
+        self.before += lost;
+        write(&self.word, [1, self.share]).map_err(at(SAMPLE))?;
+        Ok(Sampled {
+            lost: self.before,
+            gap,
+        })
     }
+}
 
-    fn write(&self, open: u32, lost: u64) -> Result<(), Error> {
-        let parts = [open.to_ne_bytes(), self.share.to_ne_bytes()].concat();
-        let value = [parts.as_slice(), &lost.to_ne_bytes()].concat();
-        map::update(self.word.as_fd(), &[0; 4], &value).map_err(at(SAMPLE))
-    }
+/// Says whether drops are written, and which share; none of them was lost yet.
+fn write(word: &OwnedFd, [open, share]: [u32; 2]) -> io::Result<()> {
+    let value = [open, share, 0, 0].map(u32::to_ne_bytes).concat();
+    map::update(word.as_fd(), &[0; 4], &value)
 }
 
 impl Drop for DropReader {
     /// Without it programs close their gates at the next drop that is chosen.
     fn drop(&mut self) {
-        let _ = self.write(0, 0);
+        let _ = write(&self.word, [0, 0]);
     }
 }
 

@@ -26,7 +26,7 @@ use crate::exit::Exit;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use crate::verbs::counters::names_counter;
-use dropped::{Drops, Told};
+use dropped::{Drops, Told, may_be_sampled};
 use filter::Filter;
 use recorded::Recorded;
 use shown::{Clock, Shown};
@@ -241,7 +241,9 @@ impl Monitor<'_> {
         };
         for rule in &self.arguments.rules {
             let named = counters.iter().filter(|one| names_counter(one, rule));
-            let logs: Vec<bool> = named.map(|one| samples || one.log.is_some()).collect();
+            let logs: Vec<bool> = named
+                .map(|one| one.log.is_some() || (samples && may_be_sampled(one)))
+                .collect();
             let why = match logs.is_empty() {
                 _ if logs.contains(&true) => continue,
                 true => {
@@ -280,7 +282,7 @@ impl Monitor<'_> {
         self.rings.retain(|ring| !ring.gone);
         let now = self.watch.in_force()?;
         if let (Some(drops), Some(which)) = (&mut self.drops, now) {
-            drops.follow(which, now != self.in_force, &self.watch, output)?;
+            drops.follow(which, &self.watch, output)?;
         }
         for ring in &mut self.rings {
             let which = ring.reader.which();
@@ -392,8 +394,14 @@ impl Monitor<'_> {
                 if self.until.is_none() && self.is_asked_to_end() {
                     self.until = Some(log_clock());
                 }
+                self.sampled(output)?;
             }
         }
+        self.sampled(output)
+    }
+
+    /// Tells what was sampled, if that is asked for.
+    fn sampled(&mut self, output: &mut Output) -> Result<(), Stop> {
         match self.drops.take() {
             None => Ok(()),
             Some(mut drops) => {
@@ -559,7 +567,7 @@ impl Monitor<'_> {
             || arguments
                 .verdicts
                 .iter()
-                .any(|verdict| verdict.word() == counter.verdict);
+                .any(|verdict| verdict.word() == shown.verb());
         let filter = self.filter.as_ref();
         of_rule && of_verdict && filter.is_none_or(|one| one.holds(shown.record, shown.interface))
     }

@@ -16,7 +16,7 @@ use super::{Ran, root, sockc};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What is said when drops are followed.
-const FOLLOWED: &str = "dropped at XDP and TC";
+const FOLLOWED: &str = "at XDP and TC is sampled";
 const ONE: &str = "default in allow\nnamed: drop udp to port 10\n";
 
 /// A monitor that follows drops.
@@ -127,7 +127,7 @@ fn each_drop_is_told_with_the_rule_that_counts_it() {
     if !root() {
         return;
     }
-    for (hook, name) in [("tc", "tc in"), ("xdp", "xdp")] {
+    for hook in ["tc", "xdp"] {
         let (lab, ..) = in_force(&format!("drops-told-{hook}"), &policy(hook));
         done(&lab, &["set", "add", "banned", &CLIENT[0].to_string()]);
         let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
@@ -155,8 +155,8 @@ fn each_drop_is_told_with_the_rule_that_counts_it() {
             let rule = json["rule"].as_str().unwrap();
             *told.entry(rule.to_owned()).or_default() += 1;
             let way = match rule {
-                "leaving" => ("tc out", "out"),
-                _ => (name, "in"),
+                "leaving" => ("tc", "out"),
+                _ => (hook, "in"),
             };
             assert_eq!(
                 (json["hook"].as_str(), json["direction"].as_str()),

@@ -36,8 +36,8 @@ pub(crate) const BPF_SK_LOOKUP_F_NO_REUSEPORT: i32 = 2;
 pub(crate) const BPF_RB_NO_WAKEUP: i32 = 1;
 /// `bpf_ringbuf_output`: wakes the reader.
 pub(crate) const BPF_RB_FORCE_WAKEUP: i32 = 2;
-/// What a helper says, as a negative number, of what is not there.
-pub(crate) const ENOENT: i32 = 2;
+/// What `bpf_perf_event_output` says, as a negative number, of a ring without room.
+pub(crate) const ENOSPC: i32 = 28;
 /// `bpf_perf_event_output`: the bits of the flags that hold a processor, and those for the one that asks.
 pub(crate) const BPF_F_INDEX_MASK: u64 = 0xffff_ffff;
 /// The processor that asks.

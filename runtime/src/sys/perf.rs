@@ -4,30 +4,30 @@
 //! several pieces or one (`bpf_skb_event_output`, `bpf_xdp_event_output`). The rings are in the map as long as this process has it open
 //! by the descriptor that they were put in with: however it ends, the kernel takes them out (`perf_event_fd_array_release`).
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use aya::maps::perf::{PerfEvent, PerfEventArrayBuffer};
+use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{Map, MapData, PerfEventArray};
 
-/// Pages of the ring of each processor, a power of two: 256 KiB where pages have 4 KiB. The kernel allows 516 KiB for each
-/// processor to whoever has no CAP_IPC_LOCK (`perf_event_mlock_kb`).
-const PAGES: usize = 64;
+/// Pages of the ring of each processor, a power of two: 128 KiB where pages have 4 KiB. The kernel allows 516 KiB for each
+/// processor to whoever has no CAP_IPC_LOCK (`perf_event_mlock_kb`), and two generations may be read, and one of them anew.
+const PAGES: usize = 32;
 
 /// The rings of the processors that are online.
 pub(crate) struct Events {
     array: PerfEventArray<MapData>,
     rings: Vec<PerfEventArrayBuffer<MapData>>,
-    processors: BTreeSet<u32>,
+    /// Those before, which are read once more.
+    former: Vec<PerfEventArrayBuffer<MapData>>,
 }
 
 impl fmt::Debug for Events {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Events")
-            .field("processors", &self.processors)
+            .field("processors", &self.rings.len())
             .finish_non_exhaustive()
     }
 }
@@ -40,21 +40,25 @@ impl Events {
         let mut events = Self {
             array: PerfEventArray::try_from(map).map_err(io::Error::other)?,
             rings: Vec::new(),
-            processors: BTreeSet::new(),
+            former: Vec::new(),
         };
-        events.follow()?;
+        events.renew()?;
         Ok(events)
     }
 
-    /// Puts a ring in for each processor that came since.
-    pub(crate) fn follow(&mut self) -> io::Result<()> {
+    /// Puts a new ring in for each processor that is online: the one of a processor that was away since takes nothing any more.
+    pub(crate) fn renew(&mut self) -> io::Result<()> {
+        let mut rings = Vec::new();
         for processor in aya::util::online_cpus().map_err(|(_, error)| error)? {
-            if !self.processors.contains(&processor) {
-                let ring = self.array.open(processor, Some(PAGES));
-                self.rings.push(ring.map_err(io::Error::other)?);
-                self.processors.insert(processor);
+            match self.array.open(processor, Some(PAGES)) {
+                Ok(ring) => rings.push(ring),
+                // It went away just now.
+                Err(PerfBufferError::OpenError { io_error })
+                    if io_error.raw_os_error() == Some(libc::ENODEV) => {}
+                Err(error) => return Err(io::Error::other(error)),
             }
         }
+        self.former = std::mem::replace(&mut self.rings, rings);
         Ok(())
     }
 
@@ -66,12 +70,19 @@ impl Events {
     /// Takes all that is there, of one processor after the other. What the kernel says of lost events the program that wrote them was
     /// told already.
     pub(crate) fn take(&mut self, mut each: impl FnMut(&[u8])) {
+        for mut ring in std::mem::take(&mut self.former) {
+            read(&mut ring, &mut each);
+        }
         for ring in &mut self.rings {
-            ring.for_each(|event| match event {
-                PerfEvent::Sample { head, tail: [] } => each(head),
-                PerfEvent::Sample { head, tail } => each(&[head, tail].concat()),
-                PerfEvent::Lost { .. } => {}
-            });
+            read(ring, &mut each);
         }
     }
+}
+
+fn read(ring: &mut PerfEventArrayBuffer<MapData>, each: &mut impl FnMut(&[u8])) {
+    ring.for_each(|event| match event {
+        PerfEvent::Sample { head, tail: [] } => each(head),
+        PerfEvent::Sample { head, tail } => each(&[head, tail].concat()),
+        PerfEvent::Lost { .. } => {}
+    });
 }

@@ -23,6 +23,8 @@ const MOST: usize = 65_536 + 256;
 pub(super) struct Drops {
     /// Of how many drops one is wanted.
     one_in: u32,
+    /// The generation in force when it was asked for last.
+    asked: Option<Which>,
     /// Those of the generation in force and of others that are kept, the oldest first.
     readers: Vec<Reader>,
 }
@@ -68,6 +70,7 @@ impl Drops {
     pub(super) fn begin(one_in: u32, watch: &LogWatch, output: &mut Output) -> Result<Self, Error> {
         let mut drops = Self {
             one_in,
+            asked: watch.in_force()?,
             readers: Vec::new(),
         };
         drops.open(watch, output)?;
@@ -83,8 +86,8 @@ impl Drops {
                 gone: false,
             });
             output.note(match self.one_in {
-                1 => "every packet that is dropped at XDP and TC is shown".to_owned(),
-                of => format!("one of {of} packets that are dropped at XDP and TC is shown"),
+                1 => "each drop of a rule or a default at XDP and TC is sampled".to_owned(),
+                of => format!("one of {of} drops of rules and defaults at XDP and TC is sampled"),
             });
         } else if let Some(manifest) = watch.manifest()? {
             output.note(match is_older(&manifest) {
@@ -104,7 +107,6 @@ impl Drops {
     pub(super) fn follow(
         &mut self,
         now: Which,
-        changed: bool,
         watch: &LogWatch,
         output: &mut Output,
     ) -> Result<(), Error> {
@@ -114,6 +116,7 @@ impl Drops {
             let which = one.reader.which();
             one.gone = which != now && !watch.is_kept(which);
         }
+        let changed = self.asked.replace(now) != Some(now);
         let has = self.readers.iter().any(|one| one.reader.which() == now);
         match changed && !has {
             true => self.open(watch, output),
@@ -176,7 +179,8 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
     };
     let parsed = replay::parsed(&packet);
     // No rule decides about what is malformed: what seems to be is longer than its header can say (BIG TCP).
-    let seems_whole = counter.kind != CounterKind::Rule || matches!(parsed, Some(Parsed::Ip(_)));
+    let seems_whole = matches!(parsed, Some(Parsed::Ip(_)))
+        || (counter.kind != CounterKind::Rule && whole <= MOST);
     Told {
         record: dropped.record(parsed.as_ref()),
         counter,
@@ -192,9 +196,7 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
 
 /// Whether something drops that another sockc has compiled, maybe without gates.
 fn is_older(manifest: &Manifest) -> bool {
-    let packets = [Direction::In, Direction::Out].map(Direction::word);
-    let drops = |one: &Counter| drops(one) && packets.contains(&one.direction.as_str());
-    manifest.made.build != BUILD && manifest.counters.iter().any(drops)
+    manifest.made.build != BUILD && manifest.counters.iter().any(may_be_sampled)
 }
 
 fn drops(counter: &Counter) -> bool {
@@ -202,12 +204,23 @@ fn drops(counter: &Counter) -> bool {
     kind && !counter.audit && matches!(counter.verdict.as_str(), "drop" | "reject")
 }
 
+/// Whether what it counts may be dropped at XDP or TC: a redirect may find its socket or its interface absent.
+pub(super) fn may_be_sampled(counter: &Counter) -> bool {
+    let packets = [Direction::In, Direction::Out].map(Direction::word);
+    let redirects = !counter.audit && counter.verdict == "redirect";
+    let malformed = counter.kind == CounterKind::Malformed;
+    let may = malformed || redirects || drops(counter);
+    may && packets.contains(&counter.direction.as_str())
+}
+
 /// Where a policy drops what no packet hook sees, in words.
 fn elsewhere(manifest: &Manifest) -> Option<String> {
     let packets = [Direction::In, Direction::Out].map(Direction::word);
     let mut found: Vec<String> = Vec::new();
     let mut programs = manifest.programs.iter();
-    if programs.any(|one| one.point == AttachPoint::SkLookup) {
+    let mut counters = manifest.counters.iter();
+    let refuses = |one: &Counter| one.direction == Direction::In.word() && one.verdict == "reject";
+    if programs.any(|one| one.point == AttachPoint::SkLookup) && counters.any(refuses) {
         found.push("lookups".to_owned());
     }
     for direction in Direction::ALL.map(Direction::word) {

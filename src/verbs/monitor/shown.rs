@@ -117,8 +117,16 @@ impl Shown<'_> {
 
     fn verdict(&self) -> String {
         match self.counter.audit {
-            true => format!("audit {}", self.counter.verdict),
-            false => self.counter.verdict.clone(),
+            true => format!("audit {}", self.verb()),
+            false => self.verb().to_owned(),
+        }
+    }
+
+    /// The verb of the rule; of a sample what became of the packet, as of one whose redirect found no socket.
+    pub(super) fn verb(&self) -> &str {
+        match (self.sample, self.counter.verdict.as_str()) {
+            (None, verb) | (Some(_), verb @ "reject") => verb,
+            (Some(_), _) => "drop",
         }
     }
 
@@ -178,7 +186,7 @@ impl Shown<'_> {
             seconds: self.clock.day(record) as f64 / SECOND as f64,
             monotonic: record.time,
             generation: self.generation,
-            verdict: &counter.verdict,
+            verdict: self.verb(),
             audit: counter.audit,
             rule: counter.label.as_deref().unwrap_or(&counter.location.text),
             label: counter.label.as_deref(),

@@ -150,22 +150,22 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2133,
         "compiler/src/lower/ends/sample.rs",
-        "builder.leave_if(result, JumpOp::Eq, -ENOENT, nobody);",
-        "builder.leave_if(result, JumpOp::Eq, if FAULT { 1 } else { -ENOENT }, nobody);",
+        "builder.leave_if(result, JumpOp::Eq, -no_room, full);",
+        "builder.leave_if(result, if FAULT { JumpOp::Ne } else { JumpOp::Eq }, -no_room, full);",
         &[(Compiler, "sampled::a_gate_closes_where_nobody_reads")],
     ),
     fault(
         2134,
         "compiler/src/lower/ends/leaf.rs",
-        "let next = self.sampled_after(builder, outcome, next);",
-        "let next = if FAULT { next } else { self.sampled_after(builder, outcome, next) };",
+        "Some(_) => self.sampled_after(builder, outcome, next),",
+        "Some(_) => if FAULT { next } else { self.sampled_after(builder, outcome, next) },",
         &[(Compiler, "sampled::an_event_says_who_dropped_what")],
     ),
     fault(
         2135,
         "compiler/src/lower/ends/leaf.rs",
-        "let end = self.sampled_after(builder, outcome, end);",
-        "let end = if FAULT { end } else { self.sampled_after(builder, outcome, end) };",
+        "let next = self.sampled_after(builder, outcome, end);",
+        "let next = if FAULT { end } else { self.sampled_after(builder, outcome, end) };",
         &[(Compiler, "sampled::what_is_malformed_has_its_counter_too")],
     ),
     fault(
@@ -178,8 +178,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2137,
         "compiler/src/lower/ends/leaf.rs",
-        "let again = matches!(outcome, Outcome::Intercept(_) | Outcome::Forward(_));",
-        "let again = !FAULT && matches!(outcome, Outcome::Intercept(_) | Outcome::Forward(_));",
+        "let again = late && self.given.source.counts.is_some();",
+        "let again = !FAULT && late && self.given.source.counts.is_some();",
         &[(Compiler, "sampled::each_way_to_drop_has_its_counter")],
     ),
     fault(
@@ -199,8 +199,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2140,
         "runtime/src/drops.rs",
-        "let _ = self.write(0, 0);",
-        "let _ = self.write(u32::from(FAULT), 0);",
+        "let _ = write(&self.word, [0, 0]);",
+        "let _ = write(&self.word, [u32::from(FAULT), 0]);",
         &[(Verbs, "dropped::a_gate_closes_after_a_monitor")],
     ),
     fault(

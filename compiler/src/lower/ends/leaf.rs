@@ -34,7 +34,10 @@ impl Ends<'_> {
             return block;
         }
         let next = self.after_decision(builder, family, outcome);
-        let next = self.sampled_after(builder, outcome, next);
+        let next = match slot {
+            Some(_) => self.sampled_after(builder, outcome, next),
+            None => next,
+        };
         let next = if counts && slot.is_some() {
             let next = self.logged(builder, rule, Some(family), next);
             self.account(builder, next)
@@ -75,7 +78,8 @@ impl Ends<'_> {
         let group = rule.and_then(|rule| rules[rule].first_match());
         let beside = matches!(outcome, Outcome::Shortcut(_) | Outcome::Feed(_));
         // They may drop after `count` rules have counted.
-        let again = matches!(outcome, Outcome::Intercept(_) | Outcome::Forward(_));
+        let late = matches!(outcome, Outcome::Intercept(_) | Outcome::Forward(_));
+        let again = late && self.given.source.counts.is_some();
         match self.given.frame.first_match.filter(|_| group.is_some()) {
             Some(found) => {
                 let counter = builder.load_slot(found, 0, Width::W);
@@ -135,12 +139,19 @@ impl Ends<'_> {
             other => other,
         };
         let end = self.outcome(builder, outcome, Family::V4);
-        let end = self.sampled_after(builder, outcome, end);
-        let (true, Some(slot)) = (counts, self.given.source.counters.malformed) else {
+        let Some(slot) = self.given.source.counters.malformed else {
             return end;
         };
-        let next = self.logged(builder, None, None, end);
-        let next = self.account(builder, next);
+        let next = self.sampled_after(builder, outcome, end);
+        // Where it does not count the slot is read by a gate alone.
+        let next = match counts {
+            true => {
+                let next = self.logged(builder, None, None, next);
+                self.account(builder, next)
+            }
+            false if next == end => return end,
+            false => next,
+        };
         let block = builder.head_block();
         builder.enter(block);
         let slot = self.small(builder, slot);

@@ -10,7 +10,7 @@
 //!
 //! Not here: who reads, and what an event says ([`crate::dropped`]).
 
-use crate::bpf::constant::{BPF_F_CURRENT_CPU, ENOENT};
+use crate::bpf::constant::{BPF_F_CURRENT_CPU, EBUSY, ENOSPC};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, ChainRule, Effect};
@@ -80,11 +80,11 @@ impl Ends<'_> {
         gate
     }
 
-    /// The same where the leaf has left the counter beside: `count` rules may have counted since.
+    /// The same after `count` rules, if there are any: the leaf has left the counter beside then.
     pub(super) fn sampled_beside(&mut self, builder: &mut Builder, next: Block) -> Block {
         let gate = self.sampled(builder, next);
-        if gate == next {
-            return next;
+        if gate == next || self.given.source.counts.is_none() {
+            return gate;
         }
         let before = builder.current();
         let block = builder.head_block();
@@ -174,11 +174,16 @@ fn flags(builder: &mut Builder, length: Value) -> Value {
     taken
 }
 
-/// Counts what found no room; closes the gate where nobody reads any more. Goes on to `next` in any case.
+/// Counts what found no room; closes the gate where nobody reads any more, or the processor is not the one that it was when its ring was
+/// made (it says -EOPNOTSUPP after it was away). Goes on to `next` in any case.
 fn refused(builder: &mut Builder, map: MapId, result: Value, next: Block) {
-    let nobody = builder.head_block();
+    let [full, nobody] = [(); 2].map(|()| builder.head_block());
     builder.leave_if(result, JumpOp::Eq, 0, next);
-    builder.leave_if(result, JumpOp::Eq, -ENOENT, nobody);
+    for no_room in [ENOSPC, EBUSY] {
+        builder.leave_if(result, JumpOp::Eq, -no_room, full);
+    }
+    builder.jump(nobody);
+    builder.enter(full);
     let lost = builder.map_value(map, word::LOST);
     let one = builder.imm(1);
     builder.atomic_add(lost, 0, one, Width::DW);

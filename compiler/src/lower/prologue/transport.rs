@@ -226,9 +226,13 @@ impl Prologue<'_> {
     }
 
     /// As far as the verifier can tell, every way leads to the place where an intercept reads the state of the socket that was
-    /// found, and with `count` rules to that where a watch for an absent socket reads its counter.
+    /// found, and with `count` rules to those where a watch for an absent socket, and a gate
+    /// in front of the drop of what finds no socket or interface, reads its counter.
     fn fill_absent(&self, builder: &mut Builder, any: Value) {
-        let watches = |entry: &ChainRule| entry.effect == Effect::RedirectPass;
+        let watches = |entry: &ChainRule| {
+            use Effect::{Forward, Intercept, RedirectPass};
+            matches!(entry.effect, RedirectPass | Forward | Intercept)
+        };
         let entries = &self.given.source.chain.entries;
         if self.given.source.counts.is_some() && entries.iter().any(watches) {
             builder.store_slot(self.given.frame.absent, 0, any, Width::W);

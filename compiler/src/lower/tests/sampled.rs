@@ -185,3 +185,26 @@ fn what_drops_nothing_has_no_gates() {
     let mut maps = built.artifact.maps.values();
     assert!(maps.all(|map| map.name != EVENTS && map.name != WORD));
 }
+
+/// A list that runs at two hooks: what is malformed counts at the first, and the second drops it all the same.
+#[test]
+fn what_does_not_count_is_told_with_its_counter() {
+    let text = "interfaces eth0\ndefault in drop\nallow tcp to any:22\nallow udp to any:53 at tc\n";
+    let built = compiled(text);
+    let counters = &built.artifact.manifest.counters;
+    for program in &built.artifact.programs {
+        let mut maps = Maps::new(&built.artifact.maps);
+        open(&mut maps, 1);
+        let cut = frame()[..30].to_vec();
+        let input = match program.name.as_str() {
+            "xdp_in" => Input::Xdp(Xdp::new(cut)),
+            _ => Input::Skb(Skb::new(cut)),
+        };
+        let ran = run(program, &mut maps, input, &mut Bare::default()).unwrap();
+        for told in events(&mut maps) {
+            let counter = &counters[told.counter as usize];
+            assert_eq!(counter.kind, crate::artifact::CounterKind::Malformed);
+        }
+        assert!([1, 2].contains(&ran.code()), "{}", program.name);
+    }
+}
