@@ -150,8 +150,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2133,
         "compiler/src/lower/ends/sample.rs",
-        "builder.leave_if(result, JumpOp::Eq, -no_room, full);",
-        "builder.leave_if(result, if FAULT { JumpOp::Ne } else { JumpOp::Eq }, -no_room, full);",
+        "builder.leave_if(result, JumpOp::Ne, -ENOSPC, nobody);",
+        "builder.leave_if(result, if FAULT { JumpOp::Eq } else { JumpOp::Ne }, -ENOSPC, nobody);",
         &[(Compiler, "sampled::a_gate_closes_where_nobody_reads")],
     ),
     fault(

@@ -179,10 +179,11 @@ fn flags(builder: &mut Builder, length: Value) -> Value {
 fn refused(builder: &mut Builder, map: MapId, result: Value, next: Block) {
     let [full, nobody] = [(); 2].map(|()| builder.head_block());
     builder.leave_if(result, JumpOp::Eq, 0, next);
-    for no_room in [ENOSPC, EBUSY] {
-        builder.leave_if(result, JumpOp::Eq, -no_room, full);
-    }
-    builder.jump(nobody);
+    // In this order, since llvm-objdump of LLVM 14 ends by a signal at a compare with a negative number right ahead of an address
+    // that is the beginning of a map.
+    builder.leave_if(result, JumpOp::Eq, -EBUSY, full);
+    builder.leave_if(result, JumpOp::Ne, -ENOSPC, nobody);
+    builder.jump(full);
     builder.enter(full);
     let lost = builder.map_value(map, word::LOST);
     let one = builder.imm(1);
