@@ -37,7 +37,7 @@ pub(crate) struct Packet {
 }
 
 /// What stands in a comment of `monitor --pcap-out` ahead of the words of the record.
-const MADE_FROM: &str = "made from what the log tells: ";
+pub(crate) const MADE_FROM: &str = "made from what the log tells: ";
 
 /// The longest packet that is believed: an IP packet of 64 KiB and every header in front of it.
 const MAX_FRAME: usize = 65_536 + 256;

@@ -20,6 +20,8 @@ use pcap_file::pcapng::blocks::interface_description::{
 use pcap_file::pcapng::{PcapNgBlock, PcapNgWriter};
 use pcap_file::{DataLink, PcapError};
 
+use super::written::unwritten;
+
 /// Times are nanoseconds: powers of ten below a second (`if_tsresol`).
 const NANOSECONDS: u8 = 9;
 /// `epb_flags` of a packet that came, and of one that left.
@@ -169,10 +171,6 @@ impl RecordingFile {
         self.length += piece.len() as u64;
         Ok(())
     }
-}
-
-fn unwritten(path: &Path, error: &io::Error) -> String {
-    format!("cannot write {}: {error}", path.display())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use sockc_compiler::policy::Direction;
 
 use super::shown::Shown;
 use crate::exit::Exit;
+use crate::files::capture::MADE_FROM;
 use crate::files::recording::{Recording, RecordingFile, Written};
 use crate::output::Output;
 
@@ -64,11 +65,7 @@ impl Recorded {
             return;
         };
         let (frame, length) = frame(header, shown.record.hook.direction());
-        let comment = format!(
-            "{}; made from what the log tells: {}",
-            shown.comment(),
-            shown.record.words()
-        );
+        let comment = format!("{}; {MADE_FROM}{}", shown.comment(), shown.record.words());
         self.write_frame(shown, (&frame, length), &comment);
     }
 

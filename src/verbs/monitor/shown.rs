@@ -9,7 +9,7 @@ use sockc_compiler::log::LogRecord;
 use sockc_runtime::{LocalTime, log_clock};
 
 use super::dropped::Sample;
-use crate::output::harmless;
+use crate::output::{harmless, quoted};
 
 /// Nanoseconds of a second and of a millisecond.
 const SECOND: u128 = 1_000_000_000;
@@ -138,7 +138,7 @@ impl Shown<'_> {
             None => String::new(),
         };
         let log = self.log().filter(|log| !log.is_empty());
-        let log = log.map_or_else(String::new, |log| format!(" \"{log}\""));
+        let log = log.map_or_else(String::new, |log| format!(" {}", quoted(log)));
         format!("{} by {}{place}{log}", self.verdict(), name(self.counter))
     }
 
@@ -170,7 +170,7 @@ impl Shown<'_> {
             let _ = write!(text, "  1/{}", sample.one_in);
         }
         if let Some(log) = self.log().filter(|log| !log.is_empty()) {
-            let _ = write!(text, "  \"{}\"", harmless(log));
+            let _ = write!(text, "  {}", quoted(log));
         }
     }
 
