@@ -37,7 +37,7 @@ pub(crate) use live::{
 };
 pub(crate) use metrics::{Door, Form, Metrics, NOT_LOOPBACK};
 pub(crate) use monitor::Monitor;
-pub(crate) use plan::{Apply, Boot, Guards, Plan, StartFrom, Subject};
+pub(crate) use plan::{Apply, Boot, Guards, Plan, Reading, StartFrom, Subject};
 pub(crate) use recording::{Recording, Sockets};
 pub(crate) use test::Test;
 pub(crate) use top::{Sort, Top};

@@ -11,6 +11,7 @@ pub(crate) mod handed;
 pub(crate) mod local;
 pub(crate) mod others;
 pub(crate) mod otherwise;
+pub(crate) mod readers;
 pub(crate) mod remote;
 pub(crate) mod slots;
 pub(crate) mod waiting;
@@ -73,7 +74,9 @@ fn ended_by(error: &Error) -> Exit {
 fn about(error: &Error) -> Vec<(&'static str, String)> {
     let one = |name, value: &str| vec![(name, value.to_owned())];
     match error {
-        Error::Rights { missing } => one("missing", &missing.join(" ")),
+        Error::Rights { missing } | Error::RightsToRead { missing } => {
+            one("missing", &missing.join(" "))
+        }
         Error::NoBpffs { path, .. }
         | Error::Untrusted { path, .. }
         | Error::Cgroup { path, .. }

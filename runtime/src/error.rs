@@ -35,6 +35,16 @@ pub enum Error {
         /// Their names.
         missing: Vec<&'static str>,
     },
+    /// The same, of a member of the group that may read, whom this kernel lets read nothing.
+    RightsToRead {
+        /// The names of the capabilities.
+        missing: Vec<&'static str>,
+    },
+    /// No group can be let read what is in force.
+    NoReaders {
+        /// Why, and what to do.
+        why: String,
+    },
     /// The state folder is not on a bpf file system.
     NoBpffs {
         /// The folder.

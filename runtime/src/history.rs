@@ -76,7 +76,7 @@ pub struct History {
 ///
 /// Any [`Error`]. What is wrong with a kept one is no error.
 pub fn history(options: &Options) -> Result<History, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
         let in_force = in_force::record_in_force(&session.state)?;
         let now = in_force.as_ref().map(|record| record.generation);
         let pins = of(session);
@@ -107,7 +107,7 @@ pub fn history(options: &Options) -> Result<History, Error> {
 ///
 /// [`Error::NotKept`] if it is not there; [`Error::State`] if it is damaged; others.
 pub fn kept(options: &Options, generation: u32) -> Result<Kept, Error> {
-    session::enter(options, |session| read(session, generation))
+    session::look(options, |session| read(session, generation))
 }
 
 /// The generation that was in force before the one that is, or last where nothing is. One that is damaged is not left out: what
@@ -117,7 +117,7 @@ pub fn kept(options: &Options, generation: u32) -> Result<Kept, Error> {
 ///
 /// As [`kept`].
 pub fn before(options: &Options) -> Result<Kept, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
         let in_force = in_force::record_in_force(&session.state)?;
         let now = in_force.map(|record| record.generation);
         let history = of(session);

@@ -92,7 +92,7 @@ pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::resolve::{NamedKind, NamedLoss};
-pub use options::{After, Confirm, Connection, Options, Standpoint, Watch};
+pub use options::{After, Confirm, Connection, Options, Readers, Standpoint, Watch};
 pub use prefix::Prefix;
 pub use probe::kept::{keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
@@ -115,6 +115,7 @@ pub use state::at_start::{AtStart, KeptOnDisk, OnDisk};
 pub use state::author::Author;
 pub use state::gone::Departed;
 pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
+pub use state::readers::check_readers;
 pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{

@@ -32,6 +32,8 @@ pub struct Options {
     pub kept_in: Option<PathBuf>,
     /// Make the rule and the route that redirects `at tc` need, where they are not there, instead of refusing.
     pub add_routes: bool,
+    /// Who may read what is in force besides its owner.
+    pub readers: Readers,
     /// What has to be in force for an apply.
     pub only_after: After,
     /// How long to wait for another command on the same namespace.
@@ -79,6 +81,18 @@ pub struct Standpoint {
     pub policy: Option<String>,
     /// The ids of what is pinned for it: another apply makes others.
     pub(crate) pins: Vec<(String, u32)>,
+}
+
+/// Who may read what is in force besides its owner, after an apply.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Readers {
+    /// Whoever may read what is in force before it.
+    #[default]
+    AsBefore,
+    /// Nobody.
+    Nobody,
+    /// The members of the group with this number.
+    Group(u32),
 }
 
 /// What has to be in force for an apply.
@@ -134,6 +148,7 @@ impl Default for Options {
             leave_out_unknown: false,
             kept_in: None,
             add_routes: false,
+            readers: Readers::AsBefore,
             only_after: After::Anything,
             lock_wait: Duration::from_secs(10),
             features: None,
@@ -155,6 +170,7 @@ impl fmt::Debug for Options {
             .field("leave_out_unknown", &self.leave_out_unknown)
             .field("kept_in", &self.kept_in)
             .field("add_routes", &self.add_routes)
+            .field("readers", &self.readers)
             .field("only_after", &self.only_after)
             .field("lock_wait", &self.lock_wait)
             .field("features", &self.features)

@@ -19,7 +19,7 @@
 //!     current              a symbolic link for people, and the generation that the last command left; `control` is what counts
 //! ```
 //!
-//! Beside it, `BPFFS/sockc-history` has the records of generations that were in force before ([`history`]), and what is kept for the next start of the machine
+//! A group may read it, by the modes of folders and pins ([`readers`]). Beside it, `BPFFS/sockc-history` has the records of generations that were in force before ([`history`]), and what is kept for the next start of the machine
 //! is on disk ([`at_start`]).
 //!
 //! The word in `control`, with `trial` beside it ([`trial`]), is the only truth about what is in force: it is one machine word that every dispatcher reads, also
@@ -37,6 +37,7 @@ mod lock;
 pub(crate) mod namespaces;
 pub(crate) mod pin;
 pub(crate) mod pins;
+pub(crate) mod readers;
 pub(crate) mod record;
 pub(crate) mod steered;
 pub(crate) mod totals;
@@ -45,7 +46,7 @@ pub(crate) mod trial;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use sockc_compiler::artifact::MapKind;
@@ -426,13 +427,9 @@ fn exposed(about: &fs::Metadata) -> Option<Exposed> {
     }
 }
 
-/// Makes a folder and those above it, for the owner and the group.
+/// Makes a folder and those above it.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o750)
-        .create(path)
-        .map_err(at(format!("make the folder {}", path.display())))
+    bpffs::make_folder(path).map_err(at(format!("make the folder {}", path.display())))
 }
 
 /// Opens the map that is pinned at `path`, or makes it and pins it there.

@@ -41,8 +41,10 @@ use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
 use crate::state::steered::{self, Destination};
 use crate::state::{Access, Lock, State, pinned_map};
+use crate::sys::caps;
 use drift::Drift;
 use standing::Standing;
+use verified::Verified;
 
 /// What is in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +91,11 @@ pub struct Status {
     pub netns: Vec<(String, BlockStatus)>,
     /// Whether another command was at work, so that nobody looked for what others changed.
     pub busy: bool,
+    /// The number of the group whose members may read it.
+    pub readers: Option<u32>,
+    /// Whether a member of that group looked, without rights: what is counted, and what the record and the pins of maps say, is all that
+    /// is known then, and nothing else is here.
+    pub partial: bool,
 }
 
 /// The pairs of a name that are joined now.
@@ -258,7 +265,10 @@ impl Found {
 }
 
 fn own_status(options: &Options) -> Result<Own, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
+        if caps::only_reads() {
+            return in_force::steadily(&session.state, |_| read_status(session));
+        }
         let mut left = Vec::new();
         let mut standing = Standing::default();
         let mut busy = false;
@@ -298,6 +308,27 @@ fn own_status(options: &Options) -> Result<Own, Error> {
             owner: record.owner,
         })))
     })
+}
+
+/// The same for a member of the group that may read, who holds no lock and mends nothing.
+fn read_status(session: &Session) -> Result<Own, Error> {
+    let Some((record, object)) = in_force::in_force(&session.state)? else {
+        return Ok(Own::Nothing(Vec::new()));
+    };
+    let mut status = read(session, &record)?;
+    let verified = Verified::of(&session.state, &record, &object);
+    status.drift = drift::of_maps(&session.state, &record)?;
+    status.drift.extend(verified.drift);
+    status.unverified = verified.unknown;
+    status.partial = true;
+    Ok(Own::InForce(Box::new(Found {
+        status,
+        held: Vec::new(),
+        object,
+        state: session.state.clone(),
+        namespace: Owner::of(&session.namespace),
+        owner: record.owner,
+    })))
 }
 
 fn leftovers(session: &Session) -> Result<Vec<String>, Error> {
@@ -349,34 +380,52 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         }
     }
     Ok(Status {
+        hooks,
+        sockets: sockets(session, record)?,
+        ends: ends_of(session, record)?,
+        pairs: joined(session, record)?,
+        groups: places::look(&session.state, record)?,
+        deliveries: delivery::look(
+            &record.manifest,
+            &coverage::intercepting(&session.state, record)?,
+        )?,
+        leftovers,
+        coverage: Coverage::look(&session.state, record)?,
+        lost_namespaces: lost_namespaces(session, record)?,
+        ..read(session, record)?
+    })
+}
+
+/// What the record and what is counted say of it.
+fn read(session: &Session, record: &Record) -> Result<Status, Error> {
+    Ok(Status {
         policy: record.manifest.policy.clone(),
         generation: record.generation,
         manifest: record.manifest.clone(),
-        hooks,
-        sockets: sockets(session, record)?,
+        hooks: Vec::new(),
+        sockets: Vec::new(),
         trial: match confirm::waiting(&session.state) {
             // That the word or the value beside it is damaged, the list of changes says.
             Err(Error::State { .. }) => None,
             waiting => waiting?,
         },
         destinations: steered::destinations(&session.state, record)?,
-        deliveries: delivery::look(
-            &record.manifest,
-            &coverage::intercepting(&session.state, record)?,
-        )?,
-        ends: ends_of(session, record)?,
-        pairs: joined(session, record)?,
-        groups: places::look(&session.state, record)?,
+        deliveries: Deliveries::default(),
+        ends: Vec::new(),
+        pairs: Vec::new(),
+        groups: Vec::new(),
         faults: record.faults.clone(),
-        leftovers,
+        leftovers: Vec::new(),
         drift: Vec::new(),
         applied: record.applied,
-        coverage: Coverage::look(&session.state, record)?,
+        coverage: Coverage::default(),
         unverified: None,
         owned: record.owner.is_some(),
-        lost_namespaces: lost_namespaces(session, record)?,
+        lost_namespaces: Vec::new(),
         netns: Vec::new(),
         busy: false,
+        readers: record.readers,
+        partial: false,
     })
 }
 
@@ -458,7 +507,7 @@ pub struct InForce {
 ///
 /// Any [`Error`].
 pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
         let found = in_force::in_force(&session.state)?;
         if found.is_none() {
             elsewhere::refuse(session, &options.bpffs)?;
@@ -480,7 +529,7 @@ pub fn running(options: &Options) -> Result<Option<InForce>, Error> {
 ///
 /// Any [`Error`].
 pub fn object(options: &Options) -> Result<Option<Vec<u8>>, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
         Ok(in_force::in_force(&session.state)?.map(|(_, object)| object))
     })
 }

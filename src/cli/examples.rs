@@ -65,6 +65,7 @@ pub(super) const APPLY: &str = "Examples:
   sockc apply --running --interface br-x
   sockc apply --running --watch
   sockc apply --boot --yes
+  sockc apply --running --group adm
 
 More: docs/commands.md, docs/interfaces.md, docs/boot.md";
 

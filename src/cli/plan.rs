@@ -47,6 +47,8 @@ pub(crate) struct Apply {
     pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) why: Why,
+    #[command(flatten)]
+    pub(crate) reading: Reading,
     /// Never ask
     #[arg(long)]
     pub(crate) yes: bool,
@@ -60,6 +62,24 @@ pub(crate) struct Apply {
     /// Put it in force though it cuts the SSH connection that this comes over, or lets no new one in
     #[arg(long)]
     pub(crate) lock_me_out: bool,
+}
+
+/// Who may read what is in force besides root.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Reading {
+    /// Let the members of this group read what is in force, without rights; it stays so at every later apply
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["no_group", "boot"])]
+    pub(crate) group: Option<String>,
+    /// Let no group read it any more
+    #[arg(long, conflicts_with = "boot")]
+    pub(crate) no_group: bool,
+}
+
+impl Reading {
+    /// Whether anything is said about it.
+    pub(crate) fn is_given(&self) -> bool {
+        self.group.is_some() || self.no_group
+    }
 }
 
 /// What is put in force when the machine starts.

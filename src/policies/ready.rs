@@ -16,7 +16,8 @@ use sockc_compiler::pipeline;
 use sockc_compiler::policy::Policy;
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::{
-    After, AtStart, Features, Generation, InForce, KeptGeneration, Object, Options, known_features,
+    After, AtStart, Features, Generation, InForce, KeptGeneration, Object, Options, Readers,
+    known_features,
 };
 
 use crate::cli::Subject;
@@ -333,6 +334,7 @@ impl Ready {
             },
             Origin::AtStart(about) => Options {
                 interfaces: about.interfaces.clone(),
+                readers: about.readers.map_or(Readers::AsBefore, Readers::Group),
                 // Whoever else leads packets to their sockets does so later.
                 add_routes: true,
                 only_after: After::Nothing,

@@ -13,7 +13,7 @@ use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::guard::Guarded;
 use sockc_compiler::observer::Observer;
-use sockc_runtime::{After, Applied, Author, Confirm, Error, Options};
+use sockc_runtime::{After, Applied, Author, Confirm, Error, Options, Readers};
 
 use crate::cli::{self, StartFrom};
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
 use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
-use crate::machine::{means, place, refused, remote, waiting};
+use crate::machine::{means, place, readers, refused, remote, waiting};
 use crate::output::{Output, count};
 use crate::policies::guards::{self, judge};
 use crate::policies::ready::{Origin, Ready};
@@ -60,6 +60,9 @@ struct Report<'a> {
     unseen: Vec<Escaped<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     otherwise: Vec<otherwise::Row<'a>>,
+    /// The group whose members may read it; left out where none may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readers: Option<String>,
     notes: &'a [String],
     netns: Vec<Inner<'a>>,
 }
@@ -169,10 +172,16 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
     if let Some(guarded) = &guarded {
         judge(guarded, output)?;
     }
+    let options = options_of(ready, arguments);
+    let readers = match readers::asked(&arguments.reading, &options, output)? {
+        Readers::AsBefore => options.readers,
+        readers => readers,
+    };
     let options = Options {
+        readers,
         confirm: on_trial(ready, arguments, output),
         author: Some(author_of(ready, arguments)),
-        ..options_of(ready, arguments)
+        ..options
     };
     let manifest = &ready.manifest;
     output.watch().clear();
@@ -227,7 +236,8 @@ fn options_of(ready: &Ready, arguments: &cli::Apply) -> Options {
         true => Options {
             leave_out_missing: starts || options.leave_out_missing,
             leave_out_unknown: starts,
-            kept_in: None,
+            // Who may read it is kept with it.
+            kept_in: options.kept_in.filter(|_| arguments.reading.is_given()),
             only_after: match starts {
                 true => After::Nothing,
                 false => options.only_after,
@@ -346,6 +356,9 @@ fn report(
         let hold = if lines == 1 { "holds" } else { "hold" };
         output.line(format!("  guards  {} {hold}", count::of(lines, "line")));
     }
+    if let Some(group) = applied.readers {
+        output.line(format!("  readers  {}", readers::words(group)));
+    }
     details(applied, output);
     for (netns, inner) in &applied.netns {
         let place = local::of_block(netns, inner.entered.as_deref());
@@ -447,6 +460,7 @@ fn in_json<'a>(
         refused: escaped(&applied.refused),
         unseen: escaped(&applied.unseen),
         otherwise: otherwise::rows(&applied.faults),
+        readers: applied.readers.map(readers::name),
         notes: &applied.notes,
         netns: inner.collect(),
     }

@@ -83,6 +83,7 @@ fn roll_back(
         subject,
         watch: false,
         why: arguments.why.clone(),
+        reading: cli::Reading::default(),
         yes: arguments.yes,
         confirm: None,
         no_confirm: true,

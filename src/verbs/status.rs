@@ -29,6 +29,8 @@ struct Report<'a> {
     format: &'static str,
     policy: Option<&'a str>,
     generation: Option<u32>,
+    /// Whether it was read without rights, so that hooks and interfaces are not known and none of them is here.
+    partial: bool,
     /// Until when it waits to be confirmed; null where it does not.
     trial: Option<waiting::Row>,
     hooks: Vec<HookRow<'a>>,
@@ -92,7 +94,7 @@ struct HookRow<'a> {
     other_namespaces: Vec<&'a str>,
 }
 
-/// Shows it; ends with 5 if something of ours is gone.
+/// Shows it; ends with 5 if something of ours is gone, and with 3 if not all could be looked at.
 pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let found = match sockc_runtime::inspect(&options(place)) {
         Ok(found) => found,
@@ -111,6 +113,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     }
     let near = status
         .as_ref()
+        .filter(|status| !status.partial)
         .map(|status| Near::look(&options(place), &[&status.manifest]));
     let near = match near.transpose() {
         Ok(near) => near,
@@ -118,6 +121,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     };
     let other_namespaces = match &near {
         Some(near) => Some(near.rows()),
+        None if status.is_some() => None,
         None => others::tell(&options(place), output),
     };
     if output.is_json() {
@@ -152,7 +156,14 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if status.owned && !whole {
         output.note(OF_A_BLOCK);
     }
-    if whole { Exit::Done } else { Exit::Changed }
+    if status.partial {
+        output.note(PARTIAL);
+    }
+    match (whole, status.partial) {
+        (false, _) => Exit::Changed,
+        (true, true) => Exit::Refused,
+        (true, false) => Exit::Done,
+    }
 }
 
 /// Whether there is an interface, a network namespace or a control group that the policy in force, or that of a block, is for and
@@ -176,6 +187,9 @@ pub(crate) fn faults(status: &Status) -> u64 {
 
 /// What a process cannot know that may not ask for what others made.
 const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN";
+
+/// What a member of the group that may read does not know.
+const PARTIAL: &str = "whether hooks, programs, sockets, live sets and maps, interfaces, control groups and network namespaces are as the policy needs them, and what else hangs beside it, is not known without CAP_BPF and CAP_NET_ADMIN";
 
 /// Where a remedy for a block's policy is applied.
 const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
@@ -366,6 +380,9 @@ fn stands(status: &Status) -> String {
         policy, generation, ..
     } = status;
     match status.drift.is_empty() {
+        true if status.partial => format!(
+            "policy \"{policy}\" was put in force, generation {generation}; whether its hooks still hold was not looked at"
+        ),
         true => format!("policy \"{policy}\" is in force, generation {generation}"),
         false => format!(
             "policy \"{policy}\" was put in force, generation {generation}, and changed by others since: it may not hold"
@@ -474,6 +491,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         format: "sockc.status/1",
         policy: status.map(|status| status.policy.as_str()),
         generation: status.map(|status| status.generation),
+        partial: status.is_some_and(|status| status.partial),
         trial: status.and_then(|status| status.trial.as_ref().map(waiting::row)),
         hooks: hooks
             .iter()

@@ -13,7 +13,7 @@ use sockc_runtime::lab::BPFFS;
 const TAKES: [&str; 3] = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"];
 
 /// Puts an empty folder over one of the machine's, for this scene alone.
-fn hide(scene: &Scene, folder: &str) {
+pub(super) fn hide(scene: &Scene, folder: &str) {
     let over = || {
         let nothing = None::<&str>;
         mount(
@@ -65,7 +65,7 @@ fn the_file_system_that_root_makes_is_that_users_alone() {
 }
 
 /// Names the scene's network namespace, as `ip netns add` would: what is kept of one goes by its name.
-fn name_namespace(name: &str) {
+pub(super) fn name_namespace(name: &str) {
     let path = Path::new("/run/netns").join(name);
     fs::create_dir("/run/netns").unwrap();
     fs::write(&path, "").unwrap();
@@ -74,7 +74,7 @@ fn name_namespace(name: &str) {
 }
 
 /// What a start of the machine does to what is in force.
-fn forget(scene: &Scene) {
+pub(super) fn forget(scene: &Scene) {
     let folder = Path::new(BPFFS).join("sockc");
     scene
         .space

@@ -10,6 +10,7 @@
 )]
 
 mod elsewhere;
+mod group;
 mod table;
 
 use std::fs;
@@ -164,7 +165,7 @@ fn each_command_takes_what_the_table_says_and_nothing_less() {
         return;
     }
     let scene = Scene::new("table");
-    for Row { command, takes } in table::rows() {
+    for Row { command, takes, .. } in table::rows() {
         for missing in &takes {
             let rest: Vec<String> = takes
                 .iter()

@@ -7,6 +7,19 @@ use std::path::Path;
 pub(super) struct Row {
     pub(super) command: String,
     pub(super) takes: Vec<String>,
+    /// What a member of the group that may read sees by it, without any of these.
+    pub(super) sees: Sees,
+}
+
+/// What is shown to members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sees {
+    /// Nothing: it is refused.
+    Nothing,
+    /// Part of it, which it says, and ends with 3.
+    Part,
+    /// All that others see.
+    All,
 }
 
 /// All lines.
@@ -22,11 +35,18 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn row(line: &str) -> Row {
-    let (command, takes) = line.split_once("` |").unwrap();
-    let takes = takes.trim().trim_end_matches('|').split(',');
+    let (command, rest) = line.split_once("` |").unwrap();
+    let (takes, sees) = rest.trim().trim_end_matches('|').split_once('|').unwrap();
+    let takes = takes.split(',');
     let names = takes.map(|name| name.trim().to_owned());
     Row {
         command: format!("sockc {command}"),
         takes: names.filter(|name| !name.is_empty()).collect(),
+        sees: match sees.trim() {
+            "" => Sees::Nothing,
+            "part" => Sees::Part,
+            "yes" => Sees::All,
+            other => panic!("{other}"),
+        },
     }
 }

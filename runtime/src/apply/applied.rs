@@ -31,6 +31,8 @@ pub struct Applied {
     pub unseen: Vec<(String, usize)>,
     /// What the kernel does otherwise on the connections that are taken in.
     pub faults: Faults,
+    /// The number of the group whose members may read it.
+    pub readers: Option<u32>,
     /// What else a person should know.
     pub notes: Vec<String>,
     /// The policies of `for netns` blocks, by the namespace's name.

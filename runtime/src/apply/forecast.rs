@@ -54,6 +54,8 @@ pub struct Forecast {
     pub standpoint: Standpoint,
     /// The generation that apply would make.
     pub generation: u32,
+    /// The number of the group whose members may read it.
+    pub readers: Option<u32>,
     /// The hooks, in the order in which apply comes to them; those that go last.
     pub hooks: Vec<HookForecast>,
     /// Live sets, live maps, sockets that are handed over, and groups.
@@ -249,6 +251,7 @@ impl One<'_> {
             drift: self.standing.drift.clone(),
             standpoint: Standpoint::of(self.session, self.standing),
             generation: record.generation,
+            readers: record.readers,
             hooks: self.hooks()?,
             data,
             counters,

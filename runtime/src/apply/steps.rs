@@ -16,6 +16,7 @@ use crate::blocks::part::Part;
 use crate::elsewhere;
 use crate::error::Error;
 use crate::hook::{Hook, Means, Point};
+use crate::options::Readers;
 use crate::session::Session;
 use crate::sockets::{listen, refill};
 use crate::state::State;
@@ -173,6 +174,7 @@ pub(crate) fn next(
         record.is_of_object(part.object);
     }
     record.owner = outer.map(|outer| outer.owner);
+    record.readers = readers(part, before, outer);
     record.netns = held;
     record.netns.extend_from_slice(part.gone);
     let confirm = part.options.confirm.as_ref();
@@ -186,6 +188,16 @@ pub(crate) fn next(
         record.is_applied_by(author, part.object);
     }
     Ok(record)
+}
+
+/// The group whose members may read it: that of the policy that it stands in, else the one that is asked for or was before.
+fn readers(part: &Part<'_>, before: Option<&Record>, outer: Option<&Outer>) -> Option<u32> {
+    match (outer, part.options.readers) {
+        (Some(outer), _) => outer.record.readers,
+        (None, Readers::AsBefore) => before.and_then(|before| before.readers),
+        (None, Readers::Nobody) => None,
+        (None, Readers::Group(group)) => Some(group),
+    }
 }
 
 /// Whether slots fill themselves again when a service restarts.

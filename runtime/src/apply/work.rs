@@ -37,6 +37,7 @@ use crate::sockets::transparent;
 use crate::state::at_start;
 use crate::state::history::History;
 use crate::state::pins;
+use crate::state::readers::{self, Extent};
 use crate::state::record::{Attached, Record};
 use crate::state::{WORD, make_folder, open_or_make, pinned_there, trial};
 use crate::state::{steered, totals};
@@ -191,6 +192,19 @@ impl<'a> Work<'a> {
         confirm::waiting(&self.session.state).unwrap_or(asked)
     }
 
+    /// Has the group read that the policy names, and nobody else. A pin may have been made just before an earlier command was killed,
+    /// so all of them are looked at.
+    fn let_read(&mut self) {
+        let _ = self.step("let the group read");
+        let settled = History::let_read(&self.session.state, &self.record, Extent::Everything);
+        if let Err(error) = settled {
+            self.notes.push(format!(
+                "not everything has the group that may read it yet: {}; the next apply tries again",
+                error.bare()
+            ));
+        }
+    }
+
     fn remove_before(&mut self) {
         let _ = self.step("remove the policy before");
         if let Err(error) = reconcile(self.session, self.options) {
@@ -266,6 +280,7 @@ impl<'a> Work<'a> {
         }
         pairs::check_pins(self.manifest, state)?;
         self.make_words(outer)?;
+        readers::make_generation(state, &self.record)?;
         let made = load::maps(parsed, state, self.record.generation, kept)?;
         totals::prepare(state, self.record.generation, self.manifest)?;
         steered::prepare(state, self.record.generation)?;
@@ -352,6 +367,7 @@ impl<'a> Work<'a> {
             self.keep_for_start();
             self.remove_before();
         }
+        self.let_read();
         let _ = self.step("let refused connections go");
         self.let_refused_go();
         let escaped = self.escaped(&mut doors);
@@ -380,6 +396,7 @@ impl<'a> Work<'a> {
             refused: of_each(&escaped, |one| one.refused),
             unseen: of_each(&escaped, |one| one.reads),
             faults: self.record.faults.unwrap_or_default(),
+            readers: self.record.readers,
             notes: self.notes,
             netns: Vec::new(),
             entered: None,

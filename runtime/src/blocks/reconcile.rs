@@ -10,6 +10,7 @@ use crate::session::{self, Session};
 use crate::state::history::History;
 use crate::state::in_force;
 use crate::state::namespaces::Held;
+use crate::state::readers::Extent;
 use crate::state::record::Record;
 use crate::state::{Access, Lock};
 
@@ -49,6 +50,8 @@ fn settle(session: &Session, options: &Options) -> Result<(Option<Record>, bool)
         let on_trial = on_trial || state.trial_of(&session.namespace)?.is_some();
         return Ok((None, on_trial));
     };
+    // One that was killed after its switch may not have come to that.
+    History::let_read(state, &record, Extent::Folder)?;
     if on_trial {
         return Ok((Some(record), true));
     }

@@ -28,6 +28,15 @@ impl fmt::Display for Error {
                 "this needs the rights {}; run it as root, or give the command these capabilities",
                 missing.join(" and ")
             ),
+            Self::RightsToRead { missing } => write!(
+                f,
+                "this needs the rights {}: before Linux 5.19 a kernel whose kernel.unprivileged_bpf_disabled is not 0 lets nobody read without them, in whatever group; run it as root, or give the command these capabilities",
+                missing.join(" and ")
+            ),
+            Self::NoReaders { why } => write!(
+                f,
+                "no group can be let read what is in force: {why}. Nothing was changed"
+            ),
             Self::NoBpffs { path, apart } => {
                 let path = path.display();
                 write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")?;

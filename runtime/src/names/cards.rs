@@ -38,7 +38,7 @@ impl Card {
 ///
 /// The namespace cannot be entered, or looked at.
 pub fn cards(options: &Options, wanted: &[String]) -> Result<Vec<Card>, Error> {
-    session::enter(options, |session| {
+    session::look(options, |session| {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         let state = &session.state;
         let renamed = match hanging_in_force(state)? {

@@ -25,7 +25,7 @@ pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>,
     if addresses.is_empty() {
         return Ok(Vec::new());
     }
-    session::enter(options, |_| {
+    session::look(options, |_| {
         let what = "say whether an address is local";
         let socket = route::socket().map_err(at(what))?;
         let mut found = Vec::new();

@@ -54,6 +54,9 @@ pub struct AtStart {
     pub author: Option<Author>,
     /// The interfaces or patterns that were given instead of the policy's.
     pub interfaces: Vec<String>,
+    /// The number of the group whose members may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub readers: Option<u32>,
 }
 
 /// What a file says of itself.
@@ -286,6 +289,7 @@ pub(crate) fn keep(
         policy: record.manifest.policy.clone(),
         author: record.author.clone(),
         interfaces: record.interfaces.clone(),
+        readers: record.readers,
     });
     place.write_or_say(&head, object, |cause| unread(record, cause))
 }
@@ -329,7 +333,7 @@ pub(crate) fn forget(kept_in: Option<&Path>, namespace: &Namespace) -> Option<St
 fn is_same(there: &KeptOnDisk, (head, object): (&Head, &[u8])) -> bool {
     match (there, head) {
         (KeptOnDisk::Policy(about, kept), Head::Policy(next)) => {
-            about.interfaces == next.interfaces && kept == object
+            (&about.interfaces, about.readers) == (&next.interfaces, next.readers) && kept == object
         }
         (KeptOnDisk::Unloaded(_), Head::Unloaded(_)) => true,
         _ => false,

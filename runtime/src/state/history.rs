@@ -15,6 +15,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::readers::{self, Extent};
 use super::record::Record;
 use super::{State, check_owner, make_folder, names};
 use crate::error::{Error, at, passes, unreadable};
@@ -148,10 +149,18 @@ impl History {
         check_owner(&history.root)?;
         make_folder(&history.root)?;
         check_owner(&history.root)?;
+        readers::settle_history(&history.root, record.readers, Extent::Folder)?;
         history.link(&state.record(record.generation), record.generation)?;
         bpffs::remove_tree(&history.root.join(LOST)).map_err(at(KEEP))?;
         history.let_go_of_dead(state)?;
         history.let_go(Some(record))
+    }
+
+    /// Has the group that a record names read what is in force and what is kept, and nobody else.
+    pub(crate) fn let_read(state: &State, record: &Record, extent: Extent) -> Result<(), Error> {
+        readers::settle(state, record.readers, extent)?;
+        let history = Self::of(state, record.cookie);
+        readers::settle_history(&history.root, record.readers, extent)
     }
 
     /// Remembers that a policy was on trial where nothing was in force before, and is not any more: what was in force earlier is

@@ -24,13 +24,21 @@ pub(crate) fn in_force(state: &State) -> Result<Option<(Record, Vec<u8>)>, Error
 
 /// What is in force, as `read` reads it.
 fn found<T>(state: &State, read: impl Fn(&Path) -> Result<T, Error>) -> Result<Option<T>, Error> {
+    steadily(state, |word| match word {
+        None | Some(0) => nothing(state, word).map(|()| None),
+        Some(generation) => of_generation(state, generation, &read),
+    })
+}
+
+/// What `read` finds where the word says this, if need be again: without the lock, a command may switch and remove what was in force
+/// under us.
+pub(crate) fn steadily<T>(
+    state: &State,
+    mut read: impl FnMut(Option<u32>) -> Result<T, Error>,
+) -> Result<T, Error> {
     loop {
         let word = state.word()?;
-        let found = match word {
-            None | Some(0) => nothing(state, word).map(|()| None),
-            Some(generation) => of_generation(state, generation, &read),
-        };
-        // Without the lock, a command may switch and remove what was in force under us.
+        let found = read(word);
         if found.is_err() && state.word()? != word {
             continue;
         }

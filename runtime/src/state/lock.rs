@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::{State, check_owner, make_folder};
 use crate::error::{Error, at, unreadable};
+use crate::sys::caps;
 use crate::sys::process::{self, Hold};
 
 /// Who may hold the lock besides us.
@@ -24,7 +25,8 @@ pub(crate) enum Access {
 /// The lock on a state folder; it ends when this is dropped, or with the process.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    folder: File,
+    /// Nothing of a member of the group that may read: who opens the folder may keep every apply waiting, so none of them may.
+    folder: Option<File>,
 }
 
 impl Drop for Lock {
@@ -32,7 +34,8 @@ impl Drop for Lock {
     /// alone would leave the folder locked for that while.
     fn drop(&mut self) {
         // SAFETY: flock(2) takes a descriptor, which lives through the call, and a number.
-        unsafe { libc::flock(self.folder.as_raw_fd(), libc::LOCK_UN) };
+        let unlock = |folder: &File| unsafe { libc::flock(folder.as_raw_fd(), libc::LOCK_UN) };
+        self.folder.as_ref().map(unlock);
     }
 }
 
@@ -47,6 +50,9 @@ impl Lock {
         loop {
             let folder = match File::open(state.root()) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) if is_kept_from(&error, access) => {
+                    return Ok(Some(Self { folder: None }));
+                }
                 folder => folder.map_err(|cause| unreadable(state.root(), cause))?,
             };
             if try_lock(&folder, access).map_err(at("lock the state folder"))? {
@@ -54,7 +60,9 @@ impl Lock {
                 if same(&folder, state.root()) {
                     // Between the first look and the lock somebody else may have made it.
                     check_owner(state.root())?;
-                    return Ok(Some(Self { folder }));
+                    return Ok(Some(Self {
+                        folder: Some(folder),
+                    }));
                 }
                 continue;
             }
@@ -83,6 +91,11 @@ impl Lock {
             }
         }
     }
+}
+
+/// Whether this process reads without rights, and the folder is not opened to it.
+fn is_kept_from(error: &io::Error, access: Access) -> bool {
+    access == Access::Read && caps::only_reads() && error.kind() == io::ErrorKind::PermissionDenied
 }
 
 fn try_lock(folder: &File, access: Access) -> io::Result<bool> {

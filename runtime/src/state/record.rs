@@ -87,6 +87,9 @@ pub(crate) struct Record {
     /// The sum that stands in the object, in digits; nothing of a `for netns` block or of an older sockc.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) object_sum: Option<String>,
+    /// The number of the group whose members may read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) readers: Option<u32>,
     /// A sum over what a history tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     seal: Option<u64>,
@@ -142,6 +145,7 @@ impl Record {
             within: None,
             author: None,
             object_sum: None,
+            readers: None,
             seal: None,
         }
     }

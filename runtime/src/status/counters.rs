@@ -1,6 +1,7 @@
 //! What the policy in force has counted.
 
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::Counter;
 
@@ -11,10 +12,11 @@ use crate::error::Error;
 use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::gone::Departed;
-use crate::state::in_force::record_in_force;
+use crate::state::in_force::{self, record_in_force};
 use crate::state::namespaces::{Held, Owner};
 use crate::state::record::Record;
 use crate::state::{Access, Lock, State, totals};
+use crate::sys::caps;
 
 /// A counter and what it has counted since its rule came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +80,10 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
 pub fn counts(options: &Options) -> Result<Counts, Error> {
     let began = Instant::now();
     let mut own = look(options, Halves::Told)?;
+    while matches!(own, Look::Half) && caps::only_reads() {
+        // Whoever holds no lock waits so for the end of an apply, and mends nothing.
+        own = wait(options, began)?;
+    }
     if matches!(own, Look::Half) {
         // What an apply that ended early did not carry over is mended first: else totals would seem to fall.
         super::status(&options.since(began))?;
@@ -88,6 +94,11 @@ pub fn counts(options: &Options) -> Result<Counts, Error> {
         return session::enter(options, refuse).map(|()| Counts::default());
     };
     let mut counts = own.counts;
+    if caps::only_reads() && !own.held.is_empty() {
+        // What its blocks count is part of it, and nobody comes into their namespaces without rights.
+        let missing = caps::missing(true);
+        return Err(Error::Rights { missing });
+    }
     for held in own.held {
         let Some(place) = entrance::entrance(&held)? else {
             // `status` says that the namespace is gone.
@@ -151,32 +162,60 @@ struct Counted {
     owner: Option<Owner>,
 }
 
+/// Looks again after a while, as long as one may wait for other commands.
+fn wait(options: &Options, began: Instant) -> Result<Look, Error> {
+    if began.elapsed() >= options.lock_wait {
+        return session::look(options, |session| {
+            Err(Error::Locked {
+                path: session.state.root().to_owned(),
+                waited: options.lock_wait,
+            })
+        });
+    }
+    thread::sleep(Duration::from_millis(20));
+    look(options, Halves::Told)
+}
+
+/// Whether generations are there that are not in force. Members of the group that may read list no folder: for them it is the one
+/// before, whose numbers may not have been carried over yet.
+fn has_others(state: &State) -> Result<bool, Error> {
+    if !caps::only_reads() {
+        return Ok(state.generations()?.len() > 1);
+    }
+    let before = state.word()?.and_then(|word| word.checked_sub(1));
+    Ok(before.is_some_and(|before| state.generation(before).exists()))
+}
+
 fn look(options: &Options, halves: Halves) -> Result<Look, Error> {
-    session::enter(options, |session| {
-        // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
-        let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
-        let waiting = confirm::waiting(&session.state)?;
-        let trial = waiting.is_some();
-        if halves == Halves::Told && !trial && session.state.generations()?.len() > 1 {
-            return Ok(Look::Half);
-        }
-        let Some(record) = record_in_force(&session.state)? else {
-            return Ok(Look::Nothing);
-        };
-        let values = values(&session.state, &record)?;
-        Ok(Look::Counted(Box::new(Counted {
-            counts: Counts {
-                in_force: Some((record.manifest.policy.clone(), record.generation)),
-                values,
-                departed: totals::gone(&session.state, &record)?.departed(),
-                trial,
-                waiting,
-            },
-            held: record.netns,
-            namespace: Owner::of(&session.namespace),
-            owner: record.owner,
-        })))
+    session::look(options, |session| {
+        in_force::steadily(&session.state, |_| look_within(session, options, halves))
     })
+}
+
+fn look_within(session: &Session, options: &Options, halves: Halves) -> Result<Look, Error> {
+    // An apply carries totals over right after its switch: wait for that, so that no total seems to fall.
+    let _lock = Lock::take(&session.state, Access::Read, options.lock_wait)?;
+    let waiting = confirm::waiting(&session.state)?;
+    let trial = waiting.is_some();
+    if halves == Halves::Told && !trial && has_others(&session.state)? {
+        return Ok(Look::Half);
+    }
+    let Some(record) = record_in_force(&session.state)? else {
+        return Ok(Look::Nothing);
+    };
+    let values = values(&session.state, &record)?;
+    Ok(Look::Counted(Box::new(Counted {
+        counts: Counts {
+            in_force: Some((record.manifest.policy.clone(), record.generation)),
+            values,
+            departed: totals::gone(&session.state, &record)?.departed(),
+            trial,
+            waiting,
+        },
+        held: record.netns,
+        namespace: Owner::of(&session.namespace),
+        owner: record.owner,
+    })))
 }
 
 /// What each counter of a policy has counted.

@@ -66,6 +66,22 @@ pub(super) fn look(state: &State, record: &Record) -> Result<Vec<Drift>, Error> 
     Ok(drift)
 }
 
+/// The same of the word and the maps alone, which members of the group that may read may open.
+pub(super) fn of_maps(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    let mut drift: Vec<Drift> = control(state, record)?.into_iter().collect();
+    let closed = |made: &Made| matches!(made, Made::Program(_) | Made::Link(..));
+    // What hangs somewhere without a link is a program.
+    for pin in record
+        .pins
+        .iter()
+        .flatten()
+        .filter(|pin| !closed(&pin.made))
+    {
+        drift.extend(compare(state, record, pin)?);
+    }
+    Ok(drift)
+}
+
 /// The word that says which generation is in force.
 fn control(state: &State, record: &Record) -> Result<Option<Drift>, Error> {
     let found = match state.word() {

@@ -4,13 +4,57 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::bpf::{address, attr, call, call_fd, number};
+use super::caps;
 use super::retry::again;
+
+/// The bit of a folder whose pins its group may read, and by which what is made in it is the group's.
+const SET_GROUP: u32 = 0o2000;
+/// The mode of a map's pin in such a folder.
+pub(crate) const SHARED: u32 = 0o640;
+/// The mode of such a folder: the group passes through it, and does not list it.
+pub(crate) const PASSED: u32 = 0o2710;
+/// `BPF_F_RDONLY` of `linux/bpf.h`.
+const READ_ONLY: u32 = 1 << 3;
+
+/// Whether a folder is one whose pins its group may read.
+pub(crate) fn is_shared(about: &fs::Metadata) -> bool {
+    about.is_dir() && about.mode() & SET_GROUP != 0
+}
+
+/// Makes a folder and those above it. In one that is a group's it is that group's too, and closed until its mode says so.
+pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
+    let Some(above) = path.parent() else {
+        return Ok(());
+    };
+    let about = match again(|| fs::metadata(above)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(above)?;
+            again(|| fs::metadata(above))?
+        }
+        about => about?,
+    };
+    let shared = is_shared(&about);
+    let mode = if shared { 0o700 } else { 0o750 };
+    match again(|| fs::DirBuilder::new().mode(mode).create(path)) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
+        made => made?,
+    }
+    if shared && is_shared(&again(|| fs::metadata(path))?) {
+        set_mode(path, PASSED)?;
+    }
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    again(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+}
 
 /// Whether a path lies on a bpf file system.
 pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
@@ -21,20 +65,29 @@ pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Pins a map, program or link.
+/// Pins a map, program or link, for the owner alone; a map in a folder that is a group's is opened to that group then.
 pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-    let path = terminated(path);
+    let bytes = terminated(path);
     let mut a = attr();
-    a.__bindgen_anon_4.pathname = address(path.as_slice());
+    a.__bindgen_anon_4.pathname = address(bytes.as_slice());
     a.__bindgen_anon_4.bpf_fd = number(fd);
-    call(bpf_cmd::BPF_OBJ_PIN, &mut a).map(drop)
+    call(bpf_cmd::BPF_OBJ_PIN, &mut a)?;
+    let above = path.parent().map(|above| again(|| fs::metadata(above)));
+    let shared = above.transpose()?.is_some_and(|above| is_shared(&above));
+    match shared && kind(fd)? == Kind::Map {
+        true => set_mode(path, SHARED),
+        false => Ok(()),
+    }
 }
 
-/// Opens what is pinned.
+/// Opens what is pinned; to read it alone where this process may do no more.
 pub(crate) fn open(path: &Path) -> io::Result<OwnedFd> {
     let bytes = terminated(path);
     let mut a = attr();
     a.__bindgen_anon_4.pathname = address(bytes.as_slice());
+    if caps::only_reads() {
+        a.__bindgen_anon_4.file_flags = READ_ONLY;
+    }
     call_fd(bpf_cmd::BPF_OBJ_GET, &mut a).map_err(|error| no_pin(path, error))
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::sync::OnceLock;
 
 use super::map;
 
@@ -20,6 +21,12 @@ const SYS_ADMIN: u32 = 21;
 /// if the kernel does not tell.
 pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
     told().map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
+}
+
+/// Whether this process lacks what every change takes, and so opens pins to read them alone. It gains nothing while it runs.
+pub(crate) fn only_reads() -> bool {
+    static ONLY: OnceLock<bool> = OnceLock::new();
+    *ONLY.get_or_init(|| !missing(false).is_empty())
 }
 
 /// The capabilities that miss for loading the programs of a policy.

@@ -267,6 +267,7 @@ fn like(from: StartFrom, arguments: &cli::Apply) -> cli::Apply {
         },
         watch: false,
         why: arguments.why.clone(),
+        reading: cli::Reading::default(),
         // It was asked.
         yes: true,
         confirm: None,

@@ -12,7 +12,7 @@ use super::{Attached, FORMAT, Failure, Hook, Inner, Report, apply};
 use crate::cli;
 use crate::machine::otherwise;
 use crate::machine::slots::{ends, slots};
-use crate::machine::{means, options, waiting};
+use crate::machine::{means, options, readers, waiting};
 use crate::output::Output;
 use crate::policies::guards::judge;
 use crate::policies::ready::Ready;
@@ -160,6 +160,7 @@ fn in_force<'a>(status: &'a Status, notes: &'a [String]) -> Report<'a> {
             .as_ref()
             .map(otherwise::rows)
             .unwrap_or_default(),
+        readers: status.readers.map(readers::name),
         notes,
         netns: inner.collect(),
     }

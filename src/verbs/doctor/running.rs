@@ -20,10 +20,10 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
         )],
         // Said by checks of their own.
         Err(Error::NoBpffs { .. }) => Vec::new(),
-        Err(Error::Rights { .. }) => vec![Finding::note(
+        Err(Error::Rights { .. } | Error::RightsToRead { .. }) => vec![Finding::note(
             CHECK,
             "what is in force was not looked at",
-            "the kernel shows it to nobody without the rights that miss",
+            "it is shown to those who have the rights that miss, and to the group that may read it",
         )],
         Err(error @ Error::NoAccess { .. }) => vec![Finding::note(
             CHECK,
@@ -50,6 +50,13 @@ fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
     } = status;
     let number = faults(status) + Facts::look(status, options).faults();
     let mut found = vec![match number {
+        0 if status.partial => Finding::note(
+            CHECK,
+            format!(
+                "\"{policy}\" was put in force, generation {generation}, and hooks were not looked at"
+            ),
+            "the kernel shows them to nobody without CAP_BPF and CAP_NET_ADMIN",
+        ),
         0 => Finding::ok(
             CHECK,
             format!("\"{policy}\" is in force, generation {generation}"),

@@ -154,7 +154,7 @@ impl Space<'_> {
             self.late = self.late.take().or(late);
         }
         // Those of blocks are told with the policy that has them.
-        if !status.busy {
+        if !status.busy && !status.partial {
             let labels = self.labels([]);
             let faults = self.faults + faults(&status);
             self.metrics.add(&catalog::FAULTS, labels, faults);
@@ -182,7 +182,9 @@ impl Space<'_> {
     /// Everything but counters and faults.
     fn status(&mut self, status: &Status) -> Result<(), Error> {
         self.policy(status);
-        self.live(status)?;
+        if !status.partial {
+            self.live(status)?;
+        }
         self.sockets(status);
         // Nor those that another command may be carrying over just now.
         if status.trial.is_none() && !status.busy {
@@ -230,7 +232,7 @@ impl Space<'_> {
         self.metrics.add(&catalog::RULES, none.clone(), rules);
         self.metrics
             .add(&catalog::COUNTED, none.clone(), counting.into());
-        if !status.busy {
+        if !status.busy && !status.partial {
             let drift = u64::try_from(status.drift.len()).unwrap_or(u64::MAX);
             self.metrics.add(&catalog::DRIFT, none, drift);
         }

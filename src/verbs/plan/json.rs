@@ -12,7 +12,7 @@ use super::Planned;
 use super::reach::{Becomes, Part, Reach};
 use crate::changes::json::Body;
 use crate::machine::drift::{Changed, drift_in_json};
-use crate::machine::others;
+use crate::machine::{others, readers};
 use crate::policies::guards::{self, Row};
 use crate::policies::lockout;
 use crate::replay;
@@ -82,6 +82,9 @@ struct Known<'a> {
 /// What becomes of the kernel's things in one network namespace.
 #[derive(Serialize)]
 struct Kernel<'a> {
+    /// The group whose members may read it; left out where none may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    readers: Option<String>,
     hooks: Vec<Hook<'a>>,
     data: Vec<Data<'a>>,
     counters: Counters,
@@ -247,6 +250,7 @@ fn kernel(forecast: &Forecast) -> Kernel<'_> {
     let departing = || forecast.departing.iter();
     let released = departing().filter(|one| one.goes() && one.lost.is_none());
     Kernel {
+        readers: forecast.readers.map(readers::name),
         hooks: forecast.hooks.iter().map(hook).collect(),
         data: forecast.data.iter().map(data).collect(),
         counters: Counters { kept, new, gone },

@@ -15,6 +15,7 @@ use super::reach::{HEADINGS, Reach};
 use super::{Planned, has_other_code};
 use crate::changes::text as changes;
 use crate::machine::place;
+use crate::machine::readers;
 use crate::machine::slots::fill;
 use crate::output::columns;
 use crate::output::count;
@@ -118,6 +119,9 @@ fn kernel(forecast: &Forecast, page: &mut String) {
         for foreign in &hook.foreign {
             let _ = writeln!(page, "  {}", foreign.beside(&hook.hook, &hook.target));
         }
+    }
+    if let Some(group) = forecast.readers {
+        let _ = writeln!(page, "  {}", readers::words(group));
     }
     for (name, now) in &forecast.renamed {
         let _ = writeln!(

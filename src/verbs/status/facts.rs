@@ -17,6 +17,7 @@ use crate::machine::cards;
 use crate::machine::clock::utc;
 use crate::machine::counted::{is_left_out, rules};
 use crate::machine::local;
+use crate::machine::readers;
 use crate::output::Output;
 use crate::output::count;
 
@@ -27,6 +28,8 @@ pub(crate) struct Facts {
     digest: Option<String>,
     /// Seconds since 1970; null for a policy of an older sockc.
     applied: Option<u64>,
+    /// The group whose members may read it; null where none may.
+    readers: Option<String>,
     rules: usize,
     /// Whether rules count.
     counters: bool,
@@ -129,6 +132,7 @@ impl Facts {
         let manifest = &status.manifest;
         let mut facts = Self {
             applied: status.applied,
+            readers: status.readers.map(readers::name),
             rules: rules(manifest),
             counters: !manifest.counters.iter().any(is_left_out),
             pairs: status.pairs.iter().map(Pairs::of).collect(),
@@ -137,7 +141,9 @@ impl Facts {
             at: Some(met_at(status)),
             ..Self::default()
         };
-        facts.live(manifest, options);
+        if !status.partial {
+            facts.live(manifest, options);
+        }
         facts.counted(manifest, options);
         facts
     }
@@ -255,6 +261,9 @@ impl Facts {
         }
         if let Some(seconds) = self.applied {
             row("applied", utc(seconds));
+        }
+        if let Some(group) = &self.readers {
+            row("readers", format!("the group {group}"));
         }
         let counting = if self.counters {
             "counted"

@@ -197,9 +197,9 @@ impl Looker {
     fn lists(&mut self) -> Result<Lists, Error> {
         let began = Instant::now();
         let lists = Lists {
-            sets: self.sets()?,
-            maps: self.maps()?,
-            sockets: self.sockets()?,
+            sets: as_far_as_shown(self.sets())?,
+            maps: as_far_as_shown(self.maps())?,
+            sockets: as_far_as_shown(self.sockets())?,
         };
         self.lists_at = Instant::now() + began.elapsed() * SPARED;
         Ok(lists)
@@ -231,6 +231,16 @@ impl Looker {
         let ends = sockc_runtime::socket_ends(&self.place)?;
         all.extend(slots::ends(&ends).iter().map(slots::End::words));
         Ok(all)
+    }
+}
+
+/// A list, or that it is not shown to a member of the group that may read what is counted.
+fn as_far_as_shown(list: Result<Vec<String>, Error>) -> Result<Vec<String>, Error> {
+    match list {
+        Err(Error::Rights { missing }) => {
+            Ok(vec![format!("not shown without {}", missing.join(" and "))])
+        }
+        list => list,
     }
 }
 

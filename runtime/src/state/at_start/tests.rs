@@ -51,6 +51,7 @@ impl Drop for Scene {
 
 fn about(generation: u32) -> AtStart {
     AtStart {
+        readers: None,
         generation,
         applied: Some(7),
         policy: "edge".to_owned(),
