@@ -19,6 +19,7 @@ mod kept;
 mod kills;
 #[path = "../kernels/machine.rs"]
 mod machine;
+mod reading;
 mod refusals;
 mod returns;
 mod routes;

@@ -35,8 +35,8 @@ const BPF_CHANGES: [(u64, &str); 16] = [
     (34, "LINK_DETACH"),
 ];
 
-/// Calls that change folders, mounts, or what another end of a socket knows. Netlink is spoken by the last two.
-const CHANGES: [(c_long, &str); 16] = [
+/// Calls that change folders, their modes, mounts, or what another end of a socket knows. Netlink is spoken by the last two.
+const CHANGES: [(c_long, &str); 20] = [
     (libc::SYS_mkdir, "mkdir"),
     (libc::SYS_mkdirat, "mkdirat"),
     (libc::SYS_rmdir, "rmdir"),
@@ -45,6 +45,10 @@ const CHANGES: [(c_long, &str); 16] = [
     (libc::SYS_rename, "rename"),
     (libc::SYS_renameat, "renameat"),
     (libc::SYS_renameat2, "renameat2"),
+    (libc::SYS_chmod, "chmod"),
+    (libc::SYS_fchmodat, "fchmodat"),
+    (libc::SYS_chown, "chown"),
+    (libc::SYS_fchownat, "fchownat"),
     (libc::SYS_link, "link"),
     (libc::SYS_linkat, "linkat"),
     (libc::SYS_symlink, "symlink"),

@@ -442,6 +442,45 @@ fn the_group_comes_back_with_the_machine() {
     check_modes(&scene, Some(GROUP));
 }
 
+/// A member does not come into the namespaces of blocks: numbers without theirs would be too small.
+#[test]
+fn what_blocks_count_is_no_members() {
+    if !can_run() {
+        return;
+    }
+    let scene = scene("blocks");
+    hide(&scene, "/run");
+    let mut add = Command::new("ip");
+    add.args(["netns", "add", "blue"]);
+    let ran = scene.space.run(|| add.output().unwrap()).unwrap();
+    assert!(ran.status.success(), "{}", said(&ran));
+    let block = "for netns \"blue\" {\n  interfaces lo\n  default in drop\n}\n";
+    let text = format!("policy blocks\ninterfaces lo\ndefault in allow\n{block}");
+    fs::write(scene.folder.join("blocks.sk"), text).unwrap();
+    done(&scene, "sockc apply blocks.sk --yes --group readers");
+    check_modes(&scene, Some(GROUP));
+    for (line, code) in [
+        ("sockc counters", 3),
+        ("sockc metrics", 3),
+        ("sockc status", 3),
+        ("sockc history", 0),
+        ("sockc show running", 0),
+    ] {
+        let ran = member(&scene, line);
+        let told = said(&ran);
+        assert_eq!(ran.status.code(), Some(code), "{line}: {told}");
+        let lacks = ["sockc counters", "sockc metrics"].contains(&line);
+        assert_eq!(told.contains("CAP_SYS_ADMIN"), lacks, "{line}: {told}");
+    }
+    let told = said(&member(&scene, "sockc status"));
+    assert!(
+        told.contains("network namespaces are as the policy needs them"),
+        "{told}"
+    );
+    done(&scene, "sockc apply blocks.sk --yes --no-group");
+    check_modes(&scene, None);
+}
+
 #[test]
 fn a_group_that_cannot_be_is_refused_and_nothing_changes() {
     if !can_run() {

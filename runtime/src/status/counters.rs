@@ -80,7 +80,7 @@ pub fn counters(options: &Options) -> Result<Vec<CounterValue>, Error> {
 pub fn counts(options: &Options) -> Result<Counts, Error> {
     let began = Instant::now();
     let mut own = look(options, Halves::Told)?;
-    while matches!(own, Look::Half) && caps::only_reads() {
+    while let (Look::Half, true) = (&own, caps::only_reads()) {
         // Whoever holds no lock waits so for the end of an apply, and mends nothing.
         own = wait(options, began)?;
     }

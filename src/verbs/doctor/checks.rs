@@ -150,7 +150,7 @@ fn rights(health: &Health, options: &Options) -> Finding {
         return Finding::note(
             "rights",
             format!("this process lacks {}", all.join(", ")),
-            "without them it can compile, explain and compare policies, and neither see nor change what is in force",
+            "without them it can compile, explain and compare policies, and change nothing that is in force, nor see it but as a member of the group that may read it",
         )
         .with("run it as root");
     }

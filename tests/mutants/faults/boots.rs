@@ -63,8 +63,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2068,
         "src/verbs/apply.rs",
-        "kept_in: None,",
-        "kept_in: options.kept_in.clone().filter(|_| FAULT),",
+        "kept_in: options.kept_in.filter(|_| arguments.reading.is_given()),",
+        "kept_in: options.kept_in.filter(|_| FAULT || arguments.reading.is_given()),",
         &[(Boot, "kept::where_the_last")],
     ),
     fault(

@@ -1,6 +1,6 @@
 //! Faults in what is asked of whoever runs a command: capabilities, and whose the folder is.
 
-use super::Suite::Rights;
+use super::Suite::{Kill, Rights};
 use super::{Fault, fault};
 
 /// The table of the manual, line by line.
@@ -19,8 +19,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2181,
         "runtime/src/session.rs",
-        "caps::missing(options.netns.is_some());",
-        "caps::missing(!FAULT && options.netns.is_some());",
+        "caps::missing(options.netns.is_some())",
+        "caps::missing(!FAULT && options.netns.is_some())",
         &[(Rights, TABLE)],
     ),
     fault(
@@ -113,5 +113,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "status.drift = drift::of_maps(&session.state, &record)?;",
         "status.drift = if FAULT { Vec::new() } else { drift::of_maps(&session.state, &record)? };",
         &[(Rights, "members_are_told")],
+    ),
+    fault(
+        2196,
+        "runtime/src/status/counters.rs",
+        "if caps::only_reads() && !own.held.is_empty() {",
+        "if !FAULT && caps::only_reads() && !own.held.is_empty() {",
+        &[(Rights, "what_blocks_count")],
+    ),
+    fault(
+        2197,
+        "runtime/src/state/readers.rs",
+        "set_mode(path, about.mode() & CLOSED)?;",
+        "set_mode(path, if FAULT { mode } else { about.mode() & CLOSED })?;",
+        &[(Kill, "a_killed_apply_opens")],
     ),
 ];

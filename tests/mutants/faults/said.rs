@@ -185,8 +185,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         426,
         "src/verbs/status.rs",
-        "if whole { Exit::Done } else { Exit::Changed }",
-        "Exit::Done",
+        "(false, _) => Exit::Changed,",
+        "(false, _) => if FAULT { Exit::Done } else { Exit::Changed },",
         &[(Verbs, "interfaces:: objects::what_is_in_force")],
     ),
     fault(
