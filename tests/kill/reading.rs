@@ -2,7 +2,7 @@
 //! or after it, and the next command makes the modes those of what is in force.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::libc::{S_IFDIR, S_IFLNK, S_IFMT};
@@ -102,6 +102,8 @@ fn a_killed_apply_opens_nothing_wider() {
     }
     let group = Group::from_name(READERS).unwrap().unwrap().gid.as_raw();
     let scene = Scene::new(false);
+    let narrow = || fs::set_permissions(BPFFS, fs::Permissions::from_mode(0o711)).unwrap();
+    scene.space.run(narrow).unwrap();
     let paths = ["old.sk", "new.sk"].map(|name| scene.path(name));
     let ways = [&["--no-group"][..], &["--group", READERS]];
     for (before, after) in [(ways[0], ways[1]), (ways[1], ways[0])] {

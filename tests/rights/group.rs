@@ -30,6 +30,8 @@ fn scene(name: &str) -> Scene {
         let nothing = None::<&str>;
         let place = Path::new("/etc/group");
         mount(Some(&groups), place, nothing, MsFlags::MS_BIND, nothing).unwrap();
+        // Who may make names there could pin what they read as their own, and write to it.
+        fs::set_permissions(BPFFS, fs::Permissions::from_mode(0o711)).unwrap();
     };
     scene.space.run(over).unwrap();
     scene
@@ -505,6 +507,11 @@ fn a_group_that_cannot_be_is_refused_and_nothing_changes() {
     let told = said(&ran);
     assert_eq!(ran.status.code(), Some(3), "{told}");
     assert!(told.contains(&format!("`chmod o+x {BPFFS}`")), "{told}");
+    close(0o1777);
+    let ran = root(&scene, "sockc apply next.sk --yes --group readers");
+    let told = said(&ran);
+    assert_eq!(ran.status.code(), Some(3), "{told}");
+    assert!(told.contains(&format!("`chmod go-w {BPFFS}`")), "{told}");
     close(0o711);
     assert_eq!(seen(&scene), before);
     done(&scene, "sockc apply next.sk --yes --group readers");

@@ -18,12 +18,12 @@
 use std::fs::{self, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{getegid, geteuid};
 
 use super::record::Record;
-use super::{State, make_folder};
+use super::{State, check_owner, make_folder};
 use crate::error::{Error, at};
 use crate::sys::bpffs::{self, PASSED, SHARED};
 use crate::sys::retry::again;
@@ -32,6 +32,8 @@ use crate::sys::retry::again;
 const GIVE: &str = "let a group read what is in force, or no group";
 /// Whether programs may be loaded without rights: 0 says that they may.
 const UNPRIVILEGED: &str = "/proc/sys/kernel/unprivileged_bpf_disabled";
+/// What is mounted here.
+const MOUNTS: &str = "/proc/self/mounts";
 /// The bit by which whoever is neither owner nor of the group may pass through a folder.
 const OTHERS_PASS: u32 = 0o001;
 /// The modes of a folder that nobody but its owner passes through, of one that is no group's, and of a history that a group lists.
@@ -64,6 +66,10 @@ pub(crate) fn settle_history(
     readers: Option<u32>,
     extent: Extent,
 ) -> Result<(), Error> {
+    // Whoever may make names in the bpf file system may have made this one lead anywhere. Who keeps a generation is told so.
+    if check_owner(root).is_err() {
+        return Ok(());
+    }
     settle_below(root, LISTED, readers, extent).map_err(at(GIVE))
 }
 
@@ -98,6 +104,12 @@ pub fn check_readers(bpffs: &Path, group: u32) -> Result<(), Error> {
     if fs::read_to_string(UNPRIVILEGED).is_ok_and(|value| value.trim() == "0") {
         return refused("kernel.unprivileged_bpf_disabled is 0, so whoever may read a map may have a program of their own write to it; `sysctl -w kernel.unprivileged_bpf_disabled=2` ends that".to_owned());
     }
+    if let Some((folder, mode)) = writable(group) {
+        let path = folder.display();
+        return refused(format!(
+            "its members may make names in {path}, which has the mode {mode:04o}: whoever may read a map may pin it there as their own, and write to it then; `chmod go-w {path}` ends that"
+        ));
+    }
     let whole = fs::canonicalize(bpffs).unwrap_or_else(|_| bpffs.to_owned());
     for folder in whole.ancestors() {
         let Ok(about) = fs::metadata(folder) else {
@@ -112,6 +124,23 @@ pub fn check_readers(bpffs: &Path, group: u32) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// A bpf file system in which members of a group may make names, and its mode: the kernel pins what is open for reading alone, and
+/// gives it to whoever owns the pin for writing (`bpf_obj_pin_user` and `bpf_obj_get_user` of kernel/bpf/inode.c).
+fn writable(group: u32) -> Option<(PathBuf, u32)> {
+    let mounts = fs::read_to_string(MOUNTS).unwrap_or_default();
+    let all = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let folder = fields.next()?;
+        (fields.next()? == "bpf").then(|| PathBuf::from(folder))
+    });
+    let mut open = all.filter_map(|folder| {
+        let about = fs::metadata(&folder).ok()?;
+        let bits = if about.gid() == group { 0o022 } else { 0o002 };
+        (about.mode() & bits != 0).then_some((folder, about.mode() & 0o7777))
+    });
+    open.next()
 }
 
 fn lets_pass(about: &Metadata, group: u32) -> bool {
@@ -150,11 +179,11 @@ fn settle_below(root: &Path, shared: u32, readers: Option<u32>, extent: Extent) 
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         about => about?,
     };
-    let before = group_of(&about);
-    let is_settled = before == readers;
+    // One that is closed was being settled when a command was killed.
+    let is_closed = about.mode() & 0o7777 == CLOSED;
+    let is_settled = group_of(&about) == readers && !is_closed;
     if is_settled && (readers.is_none() || extent == Extent::Folder) {
-        // Another namespace may have taken its own group away, and that bit with it.
-        return readers.map_or(Ok(()), |_| let_others_pass(root));
+        return settle_above(root, readers);
     }
     if !is_settled {
         set_mode(root, CLOSED)?;
@@ -164,6 +193,11 @@ fn settle_below(root: &Path, shared: u32, readers: Option<u32>, extent: Extent) 
         let closed = again(|| fs::symlink_metadata(root))?;
         set(root, &closed, folder_mode(shared, readers), readers)?;
     }
+    settle_above(root, readers)
+}
+
+/// Settles the folder above, also where an earlier command was killed ahead of that, or another namespace took its own group away.
+fn settle_above(root: &Path, readers: Option<u32>) -> io::Result<()> {
     match readers {
         Some(_) => let_others_pass(root),
         None => keep_others_out(root),
@@ -228,12 +262,14 @@ fn keep_others_out(root: &Path) -> io::Result<()> {
     let Some(above) = root.parent() else {
         return Ok(());
     };
+    if again(|| fs::symlink_metadata(above))?.mode() & 0o7777 != OWN | OTHERS_PASS {
+        return Ok(());
+    }
     for name in bpffs::names(above)? {
         let about = again(|| fs::symlink_metadata(above.join(&name)));
         if about.ok().as_ref().and_then(group_of).is_some() {
             return Ok(());
         }
     }
-    let mode = again(|| fs::symlink_metadata(above))?.mode() & 0o7777;
-    set_mode(above, mode & !OTHERS_PASS)
+    set_mode(above, OWN)
 }

@@ -42,7 +42,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "runtime/src/sys/bpffs.rs",
         "match shared && kind(fd)? == Kind::Map {",
         "match shared && (FAULT || kind(fd)? == Kind::Map) {",
-        &[(Rights, "no_call_of_a_member")],
+        &[(Kill, "a_killed_apply_opens")],
     ),
     fault(
         2185,
@@ -53,9 +53,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2186,
-        "runtime/src/sys/bpffs.rs",
-        "pub(crate) const PASSED: u32 = 0o2710;",
-        "pub(crate) const PASSED: u32 = if FAULT { 0o2750 } else { 0o2710 };",
+        "runtime/src/state/readers.rs",
+        "readers.map_or(OWN, |_| shared)",
+        "readers.map_or(OWN, |_| if FAULT { LISTED } else { shared })",
         &[(Rights, "no_call_of_a_member")],
     ),
     fault(
