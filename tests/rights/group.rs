@@ -415,7 +415,7 @@ fn the_group_stays_until_it_is_changed_or_taken_away() {
             .code(),
         Some(3)
     );
-    // What is left of an unload is nobody's to read.
+    // Where nothing is in force members are shown nothing, and the next policy has no group.
     done(&scene, "sockc apply edge.sk --yes --group readers");
     done(&scene, "sockc unload --yes");
     let told = said(&member(&scene, "sockc history"));
