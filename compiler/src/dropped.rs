@@ -15,16 +15,17 @@ pub const EVENTS: &str = "drops";
 /// The map of the word that says whether somebody does.
 pub const WORD: &str = "sampling";
 
-/// What stands in the word, in bytes.
+/// What stands in the word, in bytes. The first eight are nothing: llvm-objdump of LLVM 14 may end by a signal at the address of the beginning of
+/// a map that is no table.
 pub mod word {
     /// Whether drops are written: `u32`, 0 while nobody asks.
-    pub const OPEN: u32 = 0;
+    pub const OPEN: u32 = 8;
     /// The highest random number of 32 bits by which a drop is taken: `u32`. With the highest of all each one is.
-    pub const SHARE: u32 = 4;
+    pub const SHARE: u32 = 12;
     /// How many found no room: `u64`.
-    pub const LOST: u32 = 8;
+    pub const LOST: u32 = 16;
     /// All of it.
-    pub const SIZE: usize = 16;
+    pub const SIZE: usize = 24;
 }
 
 /// The most bytes of a packet that an event has: headers with two tags and some extension headers.

@@ -179,8 +179,6 @@ fn flags(builder: &mut Builder, length: Value) -> Value {
 fn refused(builder: &mut Builder, map: MapId, result: Value, next: Block) {
     let [full, nobody] = [(); 2].map(|()| builder.head_block());
     builder.leave_if(result, JumpOp::Eq, 0, next);
-    // In this order, since llvm-objdump of LLVM 14 ends by a signal at a compare with a negative number right ahead of an address
-    // that is the beginning of a map.
     builder.leave_if(result, JumpOp::Eq, -EBUSY, full);
     builder.leave_if(result, JumpOp::Ne, -ENOSPC, nobody);
     builder.jump(full);
@@ -190,8 +188,8 @@ fn refused(builder: &mut Builder, map: MapId, result: Value, next: Block) {
     builder.atomic_add(lost, 0, one, Width::DW);
     builder.jump(next);
     builder.enter(nobody);
-    let open = builder.map_value(map, word::OPEN);
     let closed = builder.imm(0);
+    let open = builder.map_value(map, word::OPEN);
     builder.store(open, 0, closed, Width::W);
     builder.jump(next);
 }
