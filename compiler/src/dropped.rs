@@ -84,6 +84,15 @@ impl Dropped {
     }
 }
 
+/// The word in bytes, by what stands at [`word::OPEN`] and at [`word::SHARE`]; nothing was lost.
+#[must_use]
+pub fn word_of([open, share]: [u32; 2]) -> [u8; word::SIZE] {
+    let mut bytes = [0; word::SIZE];
+    bytes[word::OPEN as usize..][..4].copy_from_slice(&open.to_ne_bytes());
+    bytes[word::SHARE as usize..][..4].copy_from_slice(&share.to_ne_bytes());
+    bytes
+}
+
 /// The number that stands at [`word::SHARE`] for one of so many; of none as of one.
 #[must_use]
 pub fn share(one_in: u32) -> u32 {

@@ -146,9 +146,8 @@ impl DropReader {
 }
 
 /// Says whether drops are written, and which share; none of them was lost yet.
-fn write(word: &OwnedFd, [open, share]: [u32; 2]) -> io::Result<()> {
-    let value = [open, share, 0, 0].map(u32::to_ne_bytes).concat();
-    map::update(word.as_fd(), &[0; 4], &value)
+fn write(word: &OwnedFd, says: [u32; 2]) -> io::Result<()> {
+    map::update(word.as_fd(), &[0; 4], &dropped::word_of(says))
 }
 
 impl Drop for DropReader {

@@ -3,7 +3,7 @@
 use super::made::{at, built, policy, run_at};
 use super::{built as compiled, header};
 use crate::artifact::Artifact;
-use crate::dropped::{Dropped, EVENTS, SNAP, WORD, parse, share, word};
+use crate::dropped::{Dropped, EVENTS, SNAP, WORD, parse, share, word, word_of};
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
@@ -15,9 +15,15 @@ const HOOKS: [Hook; 2] = [Hook::Xdp, Hook::TcIn];
 fn open(maps: &mut Maps, one_in: u32) {
     let events = maps.named(EVENTS).unwrap();
     maps.read_events(events);
-    let value = [1, share(one_in), 0, 0].map(u32::to_ne_bytes).concat();
     let word = maps.named(WORD).unwrap();
-    maps.update(word, &[0; 4], &value, 0).unwrap();
+    maps.update(word, &[0; 4], &opened(one_in, 0), 0).unwrap();
+}
+
+/// The word that asks for one of so many, when so many were lost.
+fn opened(one_in: u32, lost: u64) -> [u8; word::SIZE] {
+    let mut value = word_of([1, share(one_in)]);
+    value[word::LOST as usize..][..8].copy_from_slice(&lost.to_ne_bytes());
+    value
 }
 
 fn events(maps: &mut Maps) -> Vec<Dropped> {
@@ -95,8 +101,7 @@ fn a_gate_closes_where_nobody_reads() {
     let artifact = dropping(Hook::Xdp);
     let mut maps = Maps::new(&artifact.maps);
     let id = maps.named(WORD).unwrap();
-    let value = [1, share(1), 5, 0].map(u32::to_ne_bytes).concat();
-    maps.update(id, &[0; 4], &value, 0).unwrap();
+    maps.update(id, &[0; 4], &opened(1, 5), 0).unwrap();
     run_at(&artifact, &mut maps, frame(), &mut Bare::default());
     let left = maps.get(id, &[0; 4]).unwrap();
     assert_eq!(left[word::OPEN as usize..][..4], [0; 4]);
