@@ -228,6 +228,7 @@ fn descriptor(map: &Map) -> Option<BorrowedFd<'_>> {
     match map {
         Map::Array(data)
         | Map::PerCpuArray(data)
+        | Map::PerfEventArray(data)
         | Map::HashMap(data)
         | Map::LruHashMap(data)
         | Map::LpmTrie(data)
