@@ -9,6 +9,7 @@ use std::process::{Child, ChildStderr, ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sockc_compiler::dropped::word;
 use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
 
 use super::monitored::{done, in_force, on_server, send};
@@ -252,15 +253,16 @@ fn a_sample_is_about_one_of_so_many() {
 }
 
 /// The word that says whether somebody asks, of the policy in force.
-fn word(lab: &Lab) -> u32 {
+fn asks(lab: &Lab) -> u32 {
     let shown = lab.server.run(|| {
         let netns = fs::metadata("/proc/thread-self/ns/net").unwrap();
         let inode = std::os::unix::fs::MetadataExt::ino(&netns);
         let pin = format!("/sys/fs/bpf/sockc/{inode}/1/map/sampling");
         let map = aya::maps::MapData::from_pin(pin).unwrap();
         let map = aya::maps::Map::from_map_data(map).unwrap();
-        let array: aya::maps::Array<_, [u32; 4]> = aya::maps::Array::try_from(map).unwrap();
-        array.get(&0, 0).unwrap()[0]
+        let array: aya::maps::Array<_, [u32; word::SIZE / 4]> =
+            aya::maps::Array::try_from(map).unwrap();
+        array.get(&0, 0).unwrap()[word::OPEN as usize / 4]
     });
     shown.unwrap()
 }
@@ -271,16 +273,16 @@ fn a_gate_closes_after_a_monitor_that_was_killed_and_after_one_that_ends() {
         return;
     }
     let (lab, ..) = in_force("drops-killed", ONE);
-    assert_eq!(word(&lab), 0);
+    assert_eq!(asks(&lab), 0);
     let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
-    assert_eq!(word(&lab), 1);
+    assert_eq!(asks(&lab), 1);
     send(&lab, [10]);
     assert_eq!(sampling.json()["rule"], "named");
     sampling.signal(libc::SIGKILL);
     sampling.end();
     // The first drop that finds nobody closes it.
     let until = Instant::now() + PATIENCE;
-    while word(&lab) != 0 {
+    while asks(&lab) != 0 {
         assert!(Instant::now() < until);
         send(&lab, [10]);
     }
@@ -289,7 +291,7 @@ fn a_gate_closes_after_a_monitor_that_was_killed_and_after_one_that_ends() {
     let ended = again.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.contains("named"), "{}", ended.stdout);
-    assert_eq!(word(&lab), 0);
+    assert_eq!(asks(&lab), 0);
 }
 
 #[test]

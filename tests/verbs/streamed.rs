@@ -24,13 +24,24 @@ struct Place {
     group: Group,
     folder: Folder,
     listener: TcpListener,
+    sender: UdpSocket,
+    /// At the ports that the policies drop.
+    receivers: [UdpSocket; 2],
 }
 
 impl Place {
     fn new(name: &str) -> Self {
         let lab = Lab::new().unwrap();
         let listen = || TcpListener::bind("0.0.0.0:0").unwrap();
+        let at = |port: u16| {
+            let bind = || UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+            let socket = lab.server.run(bind).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            socket
+        };
         Self {
+            sender: at(0),
+            receivers: DROPPED.map(at),
             listener: lab.server.run(listen).unwrap(),
             group: Group::new().unwrap(),
             folder: Folder::new(name),
@@ -71,17 +82,12 @@ impl Place {
 
     /// Which of the policies' datagrams arrive.
     fn arrives(&self) -> [bool; 2] {
-        let ask = || {
-            DROPPED.map(|port| {
-                let to = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
-                to.set_nonblocking(true).unwrap();
-                let from = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-                from.send_to(b"x", (Ipv4Addr::LOCALHOST, port)).unwrap();
-                // Over `lo` what is not there after the call was dropped.
-                again(|| to.recv(&mut [0; 1])).is_ok()
-            })
-        };
-        self.lab.server.run(ask).unwrap()
+        // Over `lo` what is not there after the call was dropped.
+        self.receivers.each_ref().map(|receiver| {
+            let to = receiver.local_addr().unwrap();
+            self.sender.send_to(b"x", to).unwrap();
+            again(|| receiver.recv(&mut [0; 1])).is_ok()
+        })
     }
 }
 

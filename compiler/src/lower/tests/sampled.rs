@@ -4,6 +4,7 @@ use super::made::{at, built, policy, run_at};
 use super::{built as compiled, header};
 use crate::artifact::Artifact;
 use crate::dropped::{Dropped, EVENTS, SNAP, WORD, parse, share, word, word_of};
+use crate::event::Header;
 use crate::hook::Hook;
 use crate::interpret::{Bare, Input, Maps, Skb, Xdp, run};
 use crate::packet::build::Frame;
@@ -47,8 +48,11 @@ fn an_event_says_who_dropped_what() {
     for hook in HOOKS {
         for length in [60, SNAP as usize - 1, SNAP as usize, SNAP as usize + 1, 400] {
             let artifact = dropping(hook);
-            let frame = Frame::new(header("10.0.0.1", "10.0.0.2"));
-            let frame = frame.payload(&vec![7; length - 54]).bytes();
+            let header = Header {
+                length: length as u32 - 14,
+                ..header("10.0.0.1", "10.0.0.2")
+            };
+            let frame = Frame::new(header).payload(&vec![7; length - 54]).bytes();
             let mut maps = Maps::new(&artifact.maps);
             open(&mut maps, 1);
             let mut world = Bare {
