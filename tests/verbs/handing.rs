@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use std::{fs, thread};
 
@@ -167,7 +167,9 @@ fn ends(mut child: Child, signal: Option<Signal>) -> (Option<i32>, String) {
 
 #[test]
 fn a_service_moves_to_another_process_without_a_failed_connect() {
+    /// At least so many; up to ten times as many while the service has not moved that often, for the machine may have much else to do.
     const CONNECTS: usize = 20_000;
+    const MOVES: usize = 4;
     if !root() {
         return;
     }
@@ -176,12 +178,14 @@ fn a_service_moves_to_another_process_without_a_failed_connect() {
     let desk = place.desk(&[]);
     let mut serving = place.registered("a");
     assert_eq!(place.heard().map(Result::unwrap), [b'a'; 2]);
-    let done = AtomicBool::new(false);
+    let (done, moved) = (AtomicBool::new(false), AtomicUsize::new(0));
     let moves = thread::scope(|scope| {
         let clients = scope.spawn(|| {
             let turns = || {
+                let few = || moved.load(Ordering::Relaxed) < MOVES;
+                let wanted = |turn: &usize| *turn < CONNECTS || few() && *turn < 10 * CONNECTS;
                 let turn = |turn: usize| heard(TO[turn % TO.len()]);
-                (0..CONNECTS).map(turn).collect::<Vec<_>>()
+                (0..).take_while(wanted).map(turn).collect::<Vec<_>>()
             };
             let all = place.lab.server.run(turns);
             done.store(true, Ordering::Relaxed);
@@ -193,10 +197,11 @@ fn a_service_moves_to_another_process_without_a_failed_connect() {
             let (code, said) = ends(std::mem::replace(&mut serving, next), None);
             assert_eq!((code, said.as_str()), (Some(0), ""));
             moves += 1;
+            moved.store(moves, Ordering::Relaxed);
         }
         let all = clients.join().unwrap();
         for (turn, heard) in all.iter().enumerate() {
-            assert!(heard.is_ok(), "connect {turn} of {CONNECTS}: {heard:?}");
+            assert!(heard.is_ok(), "connect {turn} of {}: {heard:?}", all.len());
         }
         let heard = |byte: u8| all.iter().any(|one| *one.as_ref().unwrap() == byte);
         assert!(heard(b'a') && heard(b'b'));
