@@ -18,13 +18,16 @@ mod tests;
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{Ends, Error, Options, Reached};
 
+use crate::exit::Exit;
 use crate::machine::local::within;
 use crate::machine::remote;
+use crate::output::Output;
 pub(crate) use json::Row;
 pub(crate) use judge::{Cut, Found};
 pub(crate) use members::{Change, Changed};
@@ -38,6 +41,36 @@ pub(crate) enum Lockout {
     NotLookedAt(String),
     /// It is, as far as it goes.
     Looked(Box<Looked>),
+}
+
+impl Lockout {
+    /// Says what is not known, and, where somebody wants that all the same, what will happen; else refuses what cuts the connection, in the
+    /// words of `refusal`. `within` is after how long a trial takes it back.
+    pub(crate) fn settle(
+        &self,
+        wanted: bool,
+        within: Option<Duration>,
+        refusal: impl FnOnce(&Looked) -> String,
+        output: &mut Output,
+    ) -> Result<(), Exit> {
+        for note in self.notes() {
+            output.note(note);
+        }
+        let Self::Looked(looked) = self else {
+            return Ok(());
+        };
+        match (looked.cuts(), wanted) {
+            (false, _) => Ok(()),
+            (true, true) => {
+                output.note(looked.forced(within));
+                Ok(())
+            }
+            (true, false) => {
+                output.error_about(refusal(looked), &looked.about());
+                Err(Exit::Guard)
+            }
+        }
+    }
 }
 
 /// A connection, and what a policy does to it.

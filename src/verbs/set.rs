@@ -12,7 +12,7 @@ use crate::exit::Exit;
 use crate::files::input;
 use crate::machine::{options, refused};
 use crate::output::{Output, count};
-use crate::policies::lockout::{self, Change, Changed, Lockout};
+use crate::policies::lockout::{self, Change, Changed, Looked};
 
 /// The JSON of changes.
 #[derive(Serialize)]
@@ -69,52 +69,35 @@ struct Row {
 pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
     let done = match verb {
         SetVerb::Add(add) => named(&add.elements, output).and_then(|elements| {
-            cuts(
-                &add.place,
-                (&add.set, Change::Add(&elements)),
-                add.lock_me_out,
-                output,
-            )?;
             let change = |options: &Options| {
                 sockc_runtime::set_add(options, &add.set, &elements, declared(add.expires))
             };
-            changed(&add.place, &add.set, change, output)
+            let asked = asked(&add.set, Change::Add(&elements));
+            changed(&add.place, (&asked, add.lock_me_out), change, output)
         }),
         SetVerb::Clear(clear) => {
-            let all_go = (clear.set.as_str(), Change::Load(&[]));
-            cuts(&clear.place, all_go, clear.lock_me_out, output).and_then(|()| {
-                let change = |options: &Options| {
-                    sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
-                };
-                changed(&clear.place, &clear.set, change, output)
-            })
+            let change = |options: &Options| {
+                sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
+            };
+            let asked = asked(&clear.set, Change::Load(&[]));
+            changed(&clear.place, (&asked, clear.lock_me_out), change, output)
         }
         SetVerb::Del(del) => named(&del.elements, output).and_then(|elements| {
-            cuts(
-                &del.place,
-                (&del.set, Change::Del(&elements)),
-                del.lock_me_out,
-                output,
-            )?;
             let missing = match del.ignore_missing {
                 true => Missing::Ignored,
                 false => Missing::Refused,
             };
             let change =
                 |options: &Options| sockc_runtime::set_del(options, &del.set, &elements, missing);
-            changed(&del.place, &del.set, change, output)
+            let asked = asked(&del.set, Change::Del(&elements));
+            changed(&del.place, (&asked, del.lock_me_out), change, output)
         }),
         SetVerb::Load(load) => read(load, output).and_then(|elements| {
-            cuts(
-                &load.place,
-                (&load.set, Change::Load(&elements)),
-                load.lock_me_out,
-                output,
-            )?;
             let change = |options: &Options| {
                 sockc_runtime::set_load(options, &load.set, &elements, declared(load.expires))
             };
-            changed(&load.place, &load.set, change, output)
+            let asked = asked(&load.set, Change::Load(&elements));
+            changed(&load.place, (&asked, load.lock_me_out), change, output)
         }),
         SetVerb::List(list) => match &list.set {
             Some(set) => show(&list.place, set, output),
@@ -130,37 +113,22 @@ fn declared(expires: Option<Expiry>) -> Expiry {
     expires.unwrap_or(Expiry::Declared)
 }
 
-/// Refuses a change that cuts the SSH connection which the command comes over, as `apply` does, or says what will happen.
-fn cuts(
-    place: &Deployment,
-    (set, change): (&str, Change<'_>),
-    wanted: bool,
-    output: &mut Output,
-) -> Result<(), Exit> {
-    let lockout = lockout::look_at_set(&Changed { set, change }, &options(place));
-    for note in lockout.notes() {
-        output.note(note);
-    }
-    match &lockout {
-        Lockout::Looked(looked) if looked.cuts() && wanted => {
-            output.note(looked.forced(None));
-            Ok(())
-        }
-        Lockout::Looked(looked) if looked.cuts() => {
-            output.error_about(looked.refusal_of_set(), &looked.about());
-            Err(Exit::Guard)
-        }
-        _ => Ok(()),
-    }
+fn asked<'a>(set: &'a str, change: Change<'a>) -> Changed<'a> {
+    Changed { set, change }
 }
 
+/// Carries a change out, unless it cuts the SSH connection that the command comes over and nobody wants that, as `apply` does.
 fn changed(
     place: &Deployment,
-    set: &str,
+    (asked, lock_me_out): (&Changed<'_>, bool),
     change: impl FnOnce(&Options) -> Result<usize, sockc_runtime::Error>,
     output: &mut Output,
 ) -> Result<Exit, Exit> {
-    let elements = change(&options(place)).map_err(|error| refused(&error, output))?;
+    let options = options(place);
+    let lockout = lockout::look_at_set(asked, &options);
+    lockout.settle(lock_me_out, None, Looked::refusal_of_set, output)?;
+    let elements = change(&options).map_err(|error| refused(&error, output))?;
+    let set = asked.set;
     if output.is_json() {
         output.value(&Done {
             format: "sockc.set/1",

@@ -6,9 +6,8 @@
 use sockc_runtime::Options;
 
 use super::Failure;
-use crate::exit::Exit;
 use crate::output::Output;
-use crate::policies::lockout::{self, Lockout};
+use crate::policies::lockout::{self, Looked};
 use crate::policies::ready::Ready;
 
 /// Refuses, or says what will happen.
@@ -31,22 +30,7 @@ pub(super) fn refuse(
         sockc_runtime::forecast_object(&ready.object, &ready.manifest, options)
             .map_err(Failure::Refused)?;
     }
-    for note in lockout.notes() {
-        output.note(note);
-    }
-    let Lockout::Looked(looked) = &lockout else {
-        return Ok(());
-    };
-    match (looked.cuts(), wanted) {
-        (false, _) => Ok(()),
-        (true, true) => {
-            let confirm = options.confirm.as_ref();
-            output.note(looked.forced(confirm.map(|confirm| confirm.within)));
-            Ok(())
-        }
-        (true, false) => {
-            output.error_about(looked.refusal(), &looked.about());
-            Err(Failure::Told(Exit::Guard))
-        }
-    }
+    let within = options.confirm.as_ref().map(|confirm| confirm.within);
+    lockout.settle(wanted, within, Looked::refusal, output)?;
+    Ok(())
 }

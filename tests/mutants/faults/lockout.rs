@@ -109,7 +109,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2014,
-        "src/verbs/apply/cut_off.rs",
+        "src/policies/lockout.rs",
         "match (looked.cuts(), wanted) {",
         "match (looked.cuts(), FAULT || wanted) {",
         &[(Verbs, "lockout::a_variable_with")],
