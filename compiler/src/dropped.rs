@@ -8,7 +8,7 @@
 
 use crate::event::Parsed;
 use crate::hook::Hook;
-use crate::log::{LogRecord, Logged, offset as log};
+use crate::log::{Bytes, LogRecord, Logged, offset as log};
 
 /// The map of the rings of whoever reads.
 pub const EVENTS: &str = "drops";
@@ -103,14 +103,14 @@ pub fn share(one_in: u32) -> u32 {
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Dropped> {
     let (head, packet) = bytes.split_first_chunk::<HEAD>()?;
-    let head = Head(head);
-    let hook = usize::from(*head.0.get(usize::from(log::HOOK))?);
+    let head = Bytes(head);
+    let hook = usize::from(head.byte(log::HOOK)?);
     let length = head.word(log::LENGTH)?;
     let there = usize::try_from(length.min(SNAP)).ok()?;
     let mut frame = packet.get(..there)?.to_vec();
-    let tag = (head.half(offset::TAGGED)? != [0; 2]).then(|| {
-        let tag = u16::from_ne_bytes(head.half(offset::TAG)?).to_be_bytes();
-        Some([head.half(offset::TAG_PROTOCOL)?, tag].concat())
+    let tag = (head.part(offset::TAGGED)? != [0; 2]).then(|| {
+        let tag = u16::from_ne_bytes(head.part(offset::TAG)?).to_be_bytes();
+        Some([head.part(offset::TAG_PROTOCOL)?, tag].concat())
     });
     let mut whole = length;
     if let Some(tag) = tag.flatten()
@@ -128,23 +128,6 @@ pub fn parse(bytes: &[u8]) -> Option<Dropped> {
         frame,
         length: whole,
     })
-}
-
-struct Head<'a>(&'a [u8; HEAD]);
-
-impl Head<'_> {
-    fn word(&self, at: u8) -> Option<u32> {
-        self.part(at).map(u32::from_ne_bytes)
-    }
-
-    fn half(&self, at: u8) -> Option<[u8; 2]> {
-        self.part(at)
-    }
-
-    fn part<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
-        let start = usize::from(at);
-        self.0.get(start..start + N)?.try_into().ok()
-    }
 }
 
 #[cfg(test)]

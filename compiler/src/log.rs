@@ -99,7 +99,7 @@ pub struct Logged {
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<LogRecord> {
     let record: &[u8; SIZE] = bytes.try_into().ok()?;
-    let record = Bytes(record);
+    let record = Bytes(record.as_slice());
     let hook = *Hook::ALL.get(usize::from(record.byte(offset::HOOK)?))?;
     let family = record.byte(offset::FAMILY)?;
     Some(LogRecord {
@@ -116,7 +116,8 @@ pub fn parse(bytes: &[u8]) -> Option<LogRecord> {
     })
 }
 
-struct Bytes<'a>(&'a [u8; SIZE]);
+/// What was written, read at its places.
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl Bytes<'_> {
     fn packet(&self, hook: Hook, family: Family) -> Option<Logged> {
@@ -165,15 +166,15 @@ impl Bytes<'_> {
         }
     }
 
-    fn byte(&self, at: u8) -> Option<u8> {
+    pub(crate) fn byte(&self, at: u8) -> Option<u8> {
         self.0.get(usize::from(at)).copied()
     }
 
-    fn word(&self, at: u8) -> Option<u32> {
+    pub(crate) fn word(&self, at: u8) -> Option<u32> {
         self.part(at).map(u32::from_ne_bytes)
     }
 
-    fn part<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
+    pub(crate) fn part<const N: usize>(&self, at: u8) -> Option<[u8; N]> {
         let start = usize::from(at);
         self.0.get(start..start + N)?.try_into().ok()
     }

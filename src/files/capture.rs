@@ -40,7 +40,7 @@ pub(crate) struct Packet {
 pub(crate) const MADE_FROM: &str = "made from what the log tells: ";
 
 /// The longest packet that is believed: an IP packet of 64 KiB and every header in front of it.
-const MAX_FRAME: usize = 65_536 + 256;
+pub(crate) const MAX_FRAME: usize = 65_536 + 256;
 
 /// Bytes of the magic number that says which kind of file it is: pcapng begins with a section header block.
 const SECTION_HEADER: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];

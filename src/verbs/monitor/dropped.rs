@@ -12,12 +12,9 @@ use sockc_compiler::log::LogRecord;
 use sockc_compiler::policy::Direction;
 use sockc_runtime::{DropReader, Error, LogWatch, Which};
 
-use crate::files::capture::Packet;
+use crate::files::capture::{MAX_FRAME, Packet};
 use crate::output::Output;
 use crate::replay;
-
-/// The longest frame that is filled up with zeros: an IP packet of 64 KiB, and every header in front of it.
-const MOST: usize = 65_536 + 256;
 
 /// The sampling.
 pub(super) struct Drops {
@@ -170,7 +167,7 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
     let recorded = dropped.frame.len();
     let whole = usize::try_from(dropped.length).unwrap_or(usize::MAX);
     let mut frame = dropped.frame.clone();
-    frame.resize(whole.clamp(recorded, recorded.max(MOST)), 0);
+    frame.resize(whole.clamp(recorded, recorded.max(MAX_FRAME)), 0);
     let packet = Packet {
         frame,
         recorded,
@@ -181,7 +178,7 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
     let parsed = replay::parsed(&packet);
     // No rule decides about what is malformed: what seems to be is longer than its header can say (BIG TCP).
     let seems_whole = matches!(parsed, Some(Parsed::Ip(_)))
-        || (counter.kind != CounterKind::Rule && whole <= MOST);
+        || (counter.kind != CounterKind::Rule && whole <= MAX_FRAME);
     Told {
         record: dropped.record(parsed.as_ref()),
         counter,
@@ -216,7 +213,6 @@ pub(super) fn may_be_sampled(counter: &Counter) -> bool {
 
 /// Where a policy drops what no packet hook sees, in words.
 fn elsewhere(manifest: &Manifest) -> Option<String> {
-    let packets = [Direction::In, Direction::Out].map(Direction::word);
     let mut found: Vec<String> = Vec::new();
     let mut programs = manifest.programs.iter();
     let mut counters = manifest.counters.iter();
@@ -224,10 +220,9 @@ fn elsewhere(manifest: &Manifest) -> Option<String> {
     if programs.any(|one| one.point == AttachPoint::SkLookup) && counters.any(refuses) {
         found.push("lookups".to_owned());
     }
-    for direction in Direction::ALL.map(Direction::word) {
+    for direction in Direction::all_of_processes().map(Direction::word) {
         let mut counters = manifest.counters.iter();
-        let other = !packets.contains(&direction);
-        if other && counters.any(|one| drops(one) && one.direction == direction) {
+        if counters.any(|one| drops(one) && one.direction == direction) {
             found.push(format!("`{direction}`"));
         }
     }

@@ -220,8 +220,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2143,
         "compiler/src/dropped.rs",
-        "(head.half(offset::TAGGED)? != [0; 2])",
-        "(!FAULT && head.half(offset::TAGGED)? != [0; 2])",
+        "(head.part(offset::TAGGED)? != [0; 2])",
+        "(!FAULT && head.part(offset::TAGGED)? != [0; 2])",
         &[(Compiler, "dropped::tests::a_tag_stands_where_it_stood")],
     ),
 ];
