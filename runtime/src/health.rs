@@ -16,7 +16,7 @@ use crate::error::{Error, at};
 use crate::options::Options;
 use crate::probe::{Features, kept};
 use crate::sys::retry::again;
-use crate::sys::{bpffs, caps, cgroup, driver, netns};
+use crate::sys::{bpffs, caps, cgroup, driver, netns, token};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -99,6 +99,7 @@ pub fn health(options: &Options) -> Result<Health, Error> {
 }
 
 fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<Health, Error> {
+    token::seek(&options.bpffs);
     let missing = [
         caps::missing(options.netns.is_some()),
         caps::missing_to_load(),
@@ -106,7 +107,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
     let may_try = missing.iter().all(Vec::is_empty);
     Ok(Health {
         release: read("/proc/sys/kernel/osrelease"),
-        features: may_try.then(kept::known_features),
+        features: may_try.then(|| kept::known_features(&options.bpffs)),
         kept: kept::since(),
         keeps: kept::is_writable(),
         missing,

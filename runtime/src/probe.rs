@@ -13,7 +13,7 @@ use sockc_compiler::target::Target;
 
 use crate::code::Code;
 use crate::code::kernel_types;
-use crate::sys::{link, map, prog};
+use crate::sys::{link, map, prog, token};
 
 /// Features that the runtime or the compiler has another way for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,8 @@ fn tcx() -> bool {
     // A kernel that knows the attach type looks for the interface and misses it; another one does not get that far.
     let nowhere = prog::AttachTarget::Interface(i32::MAX.unsigned_abs());
     let answer = prog::query(nowhere, bpf_attach_type::BPF_TCX_INGRESS);
-    answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
+    // The question is for capabilities of the machine; tokens came after the attach type.
+    token::is_held() || answer.is_err_and(|error| error.raw_os_error() == Some(libc::ENODEV))
 }
 
 /// Attaching alone tells: Linux 5.10 loads the program and refuses the place.

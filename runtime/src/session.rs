@@ -5,8 +5,8 @@ use std::io;
 use crate::error::{Error, at, passes};
 use crate::options::Options;
 use crate::state::State;
-use crate::sys::caps;
 use crate::sys::netns::{self, Namespace};
+use crate::sys::{caps, token};
 
 /// A command at work, in a thread that is in the policy's namespace.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub(crate) fn enter<T: Send>(
     options: &Options,
     work: impl FnOnce(&Session) -> Result<T, Error> + Send,
 ) -> Result<T, Error> {
+    token::seek(&options.bpffs);
     let missing = caps::missing(options.netns.is_some());
     if !missing.is_empty() {
         return Err(Error::Rights { missing });

@@ -32,6 +32,7 @@ pub(crate) mod shared;
 pub(crate) mod socket;
 pub(crate) mod symbols;
 pub(crate) mod tcp;
+pub(crate) mod token;
 pub(crate) mod types;
 pub(crate) mod unix;
 pub(crate) mod verified;

@@ -80,7 +80,7 @@ impl Ready {
         lints: &Lints,
         output: &mut Output,
     ) -> Result<Self, Exit> {
-        let features = known_features();
+        let features = known_features(&subject.place.bpffs);
         let target = features.target();
         let place = Options {
             interfaces: subject.interfaces.clone(),
@@ -182,7 +182,7 @@ impl Ready {
             output.error(format!("{name}: {error}"));
             Exit::Policy
         })?;
-        let features = known_features();
+        let features = known_features(&subject.place.bpffs);
         let target = features.target();
         let interfaces = match &origin {
             Origin::Running(_, interfaces, _) => interfaces.clone(),

@@ -14,7 +14,7 @@ use nix::unistd::{AccessFlags, access, geteuid};
 use sockc_compiler::artifact::BUILD;
 
 use super::{Features, probe};
-use crate::sys::caps;
+use crate::sys::{caps, token};
 
 /// The folder and the file in it. Not in the bpf file system, which holds pins only; this one ends with the machine, too.
 const FOLDER: &str = "/run/sockc";
@@ -40,9 +40,11 @@ const ROWS: [Row; 9] = [
     ("kernel_types", |all| &mut all.kernel_types),
 ];
 
-/// What this kernel can do: as it was found since the machine started, else by trying it.
+/// What this kernel can do: as it was found since the machine started, else by trying it, with what the bpf file system at that
+/// folder delegates where capabilities miss.
 #[must_use]
-pub fn known_features() -> Features {
+pub fn known_features(bpffs: &Path) -> Features {
+    token::seek(bpffs);
     if !caps::missing_to_load().is_empty() {
         return probe();
     }

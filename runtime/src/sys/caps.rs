@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 
-use super::map;
+use super::{map, token};
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
@@ -30,7 +30,7 @@ pub(crate) fn missing_to_load() -> Vec<&'static str> {
 /// Whether this process may ask for programs, maps and links that others made: only CAP_SYS_ADMIN may, by their ids
 /// (`bpf_prog_get_fd_by_id` of kernel/bpf/syscall.c and its kin). Where the kernel does not tell, the question shows it.
 pub(crate) fn may_ask_by_id() -> bool {
-    told().is_none_or(|bits| bits >> SYS_ADMIN & 1 == 1)
+    !token::is_held() && told().is_none_or(|bits| bits >> SYS_ADMIN & 1 == 1)
 }
 
 /// What else the verbs take of a process that is not root's: reading what root pinned, and taking sockets out of other processes.
@@ -54,7 +54,8 @@ fn missing_beside_of(effective: u64, is_root: bool) -> Vec<&'static str> {
 /// The capabilities that hold for the machine, by their bits; nothing if the kernel does not tell.
 pub(crate) fn told() -> Option<u64> {
     let status = fs::read_to_string("/proc/thread-self/status").ok()?;
-    effective(&status).map(|bits| if in_first_user_namespace() { bits } else { 0 })
+    let holds = token::is_held() || in_first_user_namespace();
+    effective(&status).map(|bits| if holds { bits } else { 0 })
 }
 
 fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
@@ -68,7 +69,7 @@ fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
 
 /// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every
 /// user to itself; a kernel without user namespaces has no such file.
-fn in_first_user_namespace() -> bool {
+pub(super) fn in_first_user_namespace() -> bool {
     fs::read_to_string("/proc/thread-self/uid_map").map_or(true, |map| maps_everybody(&map))
 }
 

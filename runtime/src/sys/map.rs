@@ -4,11 +4,12 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use aya_obj::generated::{bpf_cmd, bpf_map_info, bpf_map_type};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_map_info, bpf_map_type};
 
 use sockc_compiler::bpf::constant::BPF_F_NO_PREALLOC;
 
 use super::bpf::{address, attr, call, call_fd, info, name, number, text};
+use super::token;
 
 /// The shape of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,14 @@ pub(crate) fn create_typed(
         a.__bindgen_anon_1.btf_key_type_id = typed.key;
         a.__bindgen_anon_1.btf_value_type_id = typed.value;
     }
+    make(a)
+}
+
+fn make(mut a: bpf_attr) -> io::Result<OwnedFd> {
+    let (flag, token) = token::passed();
+    // SAFETY: the whole block was zeros, and the command's fields are integers.
+    unsafe { a.__bindgen_anon_1.map_flags |= flag };
+    a.__bindgen_anon_1.map_token_fd = token;
     call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
 }
 
@@ -139,7 +148,7 @@ pub(crate) fn wait_for_readers() -> io::Result<()> {
     a.__bindgen_anon_1.value_size = 4;
     a.__bindgen_anon_1.max_entries = 1;
     a.__bindgen_anon_1.inner_map_fd = number(inner.as_fd());
-    let outer = call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)?;
+    let outer = make(a)?;
     update(outer.as_fd(), &[0; 4], &number(inner.as_fd()).to_ne_bytes())
 }
 

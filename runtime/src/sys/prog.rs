@@ -8,6 +8,7 @@ use aya_obj::generated::{
 };
 
 use super::bpf::{address, attr, call, call_fd, info, info_into, name, number, text};
+use super::token;
 
 /// A program that the runtime makes itself.
 #[derive(Clone, Debug)]
@@ -51,6 +52,10 @@ fn load_with_log(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     a.__bindgen_anon_3.license = address(license.to_bytes_with_nul());
     a.__bindgen_anon_3.prog_name = name(source.name);
     a.__bindgen_anon_3.expected_attach_type = source.attach.map_or(0, |attach| attach as u32);
+    (
+        a.__bindgen_anon_3.prog_flags,
+        a.__bindgen_anon_3.prog_token_fd,
+    ) = token::passed();
     if !log.is_empty() {
         a.__bindgen_anon_3.log_level = 1;
         a.__bindgen_anon_3.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;

@@ -11,7 +11,7 @@ use aya_obj::generated::{
 };
 
 use super::bpf::{address, attr, call_fd, name, number};
-use super::retry;
+use super::{retry, token};
 
 /// A program with what its object says of it.
 #[derive(Clone, Copy)]
@@ -92,6 +92,7 @@ fn attempt(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
     program.line_info = address(source.lines);
     program.line_info_cnt = count(source.lines)?;
     program.line_info_rec_size = size_of::<bpf_line_info>() as u32;
+    (program.prog_flags, program.prog_token_fd) = token::passed();
     if !log.is_empty() {
         program.log_level = LEVEL;
         program.log_size = count(log)?;
