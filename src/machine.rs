@@ -73,7 +73,7 @@ fn ended_by(error: &Error) -> Exit {
 fn about(error: &Error) -> Vec<(&'static str, String)> {
     let one = |name, value: &str| vec![(name, value.to_owned())];
     match error {
-        Error::Rights { missing } => one("missing", &missing.join(" ")),
+        Error::Rights { missing, .. } => one("missing", &missing.join(" ")),
         Error::NoBpffs { path, .. }
         | Error::Untrusted { path, .. }
         | Error::Cgroup { path, .. }

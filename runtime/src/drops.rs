@@ -57,9 +57,9 @@ impl DropReader {
         if !again(|| pin.try_exists()).map_err(|cause| unreadable(&pin, cause))? {
             return Ok(None);
         }
-        let missing = caps::missing_to_load();
+        let missing = caps::missing_to_sample();
         if !missing.is_empty() {
-            return Err(Error::Rights { missing });
+            return Err(Error::rights(missing));
         }
         // Who reads the log keeps the folder of the maps.
         let folder = state.generation(generation).join("prog");

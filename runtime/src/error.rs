@@ -14,7 +14,7 @@ pub(crate) use cause::{
 };
 
 use crate::prefix::Prefix;
-use crate::sys::netns;
+use crate::sys::{caps, netns};
 
 /// Why a state folder is not one that sockc uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,9 @@ pub enum Error {
     Rights {
         /// Their names.
         missing: Vec<&'static str>,
+        /// Whether this process is in a user namespace, whose own capabilities the kernel takes for a bpf file system's that
+        /// delegates, and for nothing else.
+        inside: bool,
     },
     /// The state folder is not on a bpf file system.
     NoBpffs {
@@ -383,6 +386,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// That these capabilities miss.
+    pub(crate) fn rights(missing: Vec<&'static str>) -> Self {
+        Self::Rights {
+            missing,
+            inside: caps::is_inside(),
+        }
+    }
+
     /// Whether there is no network namespace of the name that was asked for.
     pub(crate) fn is_no_namespace(&self) -> bool {
         matches!(self, Self::Netns { cause, .. } if netns::is_absent(cause))

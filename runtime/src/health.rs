@@ -33,6 +33,9 @@ pub struct Health {
     pub missing: [Vec<&'static str>; 2],
     /// Those that miss besides: to what root pinned, and to processes of others.
     pub missing_beside: Vec<&'static str>,
+    /// The options of the bpf file system's mount by which it delegates only some types, where its token stands for the rights of
+    /// the machine: in a user namespace.
+    pub delegated: Option<Vec<&'static str>>,
     /// Whether programs of others may be looked at.
     pub sees_others: bool,
     /// Whether a bpf file system is there; or why that is not known.
@@ -112,6 +115,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         keeps: kept::is_writable(),
         missing,
         missing_beside: caps::missing_beside(),
+        delegated: token::narrowed(),
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
         is_read_only: is_read_only(&options.bpffs),

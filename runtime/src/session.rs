@@ -32,7 +32,7 @@ pub(crate) fn enter<T: Send>(
     token::seek(&options.bpffs);
     let missing = caps::missing(options.netns.is_some());
     if !missing.is_empty() {
-        return Err(Error::Rights { missing });
+        return Err(Error::rights(missing));
     }
     caps::lift_memlock();
     let refused = |cause: io::Error| match passes(&cause) {

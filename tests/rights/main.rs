@@ -9,6 +9,8 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod container;
+mod delegated;
 mod elsewhere;
 mod table;
 

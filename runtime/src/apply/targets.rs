@@ -62,7 +62,7 @@ impl Targets {
     ) -> Result<Self, Error> {
         let missing = caps::missing_to_load();
         if !missing.is_empty() {
-            return Err(Error::Rights { missing });
+            return Err(Error::rights(missing));
         }
         let before = in_force(state);
         let renamed = match &before {

@@ -23,11 +23,13 @@ fn is_kept(path: &Path) -> bool {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Rights { missing } => write!(
-                f,
-                "this needs the rights {}; run it as root, or give the command these capabilities",
-                missing.join(" and ")
-            ),
+            Self::Rights { missing, inside } => {
+                write!(f, "this needs the rights {}", missing.join(" and "))?;
+                f.write_str(match inside {
+                    false => "; run it as root, or give the command these capabilities",
+                    true => " of the machine: those of a user namespace count where its bpf file system delegates (Linux 6.9), which this one does not for that; whoever runs the container can mount it so, or run it outside",
+                })
+            }
             Self::NoBpffs { path, apart } => {
                 let path = path.display();
                 write!(f, "{path} is not a bpf file system; mount one with `mount -t bpf -o mode=0700 bpf {path}`, or name another place with --bpffs")?;
@@ -394,6 +396,10 @@ fn program_refused(
     }
     for line in log {
         write!(f, "\n  {line}")?;
+    }
+    // The verifier says EACCES or EINVAL of what it does not take.
+    if cause.raw_os_error() == Some(libc::EPERM) {
+        return f.write_str("\nNothing was changed. The kernel does not let this process load such a program: a security module forbids it, or the bpf file system of this user namespace delegates other types of programs and attachments (its `delegate_progs` and `delegate_attachs`)");
     }
     f.write_str("\nNothing was changed. This is a fault of sockc, or the kernel is older than the policy needs; please report it with these lines")
 }

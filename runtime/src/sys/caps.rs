@@ -27,6 +27,14 @@ pub(crate) fn missing_to_load() -> Vec<&'static str> {
     told().map_or_else(Vec::new, missing_to_load_of)
 }
 
+/// What misses for rings of samples: `perf_event_open` takes no token.
+pub(crate) fn missing_to_sample() -> Vec<&'static str> {
+    match token::is_held() {
+        true => vec![TO_LOAD.1],
+        false => missing_to_load(),
+    }
+}
+
 /// Whether this process may ask for programs, maps and links that others made: only CAP_SYS_ADMIN may, by their ids
 /// (`bpf_prog_get_fd_by_id` of kernel/bpf/syscall.c and its kin). Where the kernel does not tell, the question shows it.
 pub(crate) fn may_ask_by_id() -> bool {
@@ -65,6 +73,11 @@ fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
         true => Vec::new(),
         false => vec![name],
     }
+}
+
+/// Whether this process is in a user namespace of its own or of its container.
+pub(crate) fn is_inside() -> bool {
+    !in_first_user_namespace()
 }
 
 /// Whether capabilities hold for the machine: those of another user namespace say nothing to bpf(2). The first one maps every

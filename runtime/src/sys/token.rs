@@ -5,9 +5,9 @@
 //! first user namespace nothing is asked for: capabilities count there, and the kernel makes no token for it
 //! (`bpf_token_create` of kernel/bpf/token.c). What else the capabilities of a user namespace allow is `caps`.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -19,13 +19,29 @@ use super::caps;
 
 static TOKEN: OnceLock<OwnedFd> = OnceLock::new();
 
+/// The commands that no policy does without.
+const COMMANDS: [bpf_cmd; 3] = [
+    bpf_cmd::BPF_MAP_CREATE,
+    bpf_cmd::BPF_PROG_LOAD,
+    bpf_cmd::BPF_BTF_LOAD,
+];
+/// What else is delegated: as the kernel names it in /proc (`bpf_token_show_fdinfo`), and as an option of the mount.
+const KINDS: [(&str, &str); 3] = [
+    ("allowed_maps", "delegate_maps"),
+    ("allowed_progs", "delegate_progs"),
+    ("allowed_attachs", "delegate_attachs"),
+];
+
 /// Asks the bpf file system at this folder for a token, where this process is in a user namespace of its own. Where it gives
-/// none, capabilities that miss are refused as they are without.
+/// none, or none for what every policy takes, capabilities that miss are refused as they are without.
 pub(crate) fn seek(bpffs: &Path) {
     if TOKEN.get().is_some() || caps::in_first_user_namespace() {
         return;
     }
-    if let Ok(token) = create(bpffs) {
+    let Ok(token) = create(bpffs) else { return };
+    let about = about(token.as_fd());
+    let commands = COMMANDS.iter().fold(0, |bits, one| bits | 1 << *one as u32);
+    if allowed(&about, "allowed_cmds") & commands == commands {
         // Another thread that was faster has the same.
         let _ = TOKEN.set(token);
     }
@@ -41,13 +57,59 @@ fn create(bpffs: &Path) -> io::Result<OwnedFd> {
     call_fd(bpf_cmd::BPF_TOKEN_CREATE, &mut a)
 }
 
+/// What the kernel says of a token; nothing where it does not, and then it allows nothing.
+fn about(token: BorrowedFd<'_>) -> String {
+    let place = format!("/proc/self/fdinfo/{}", token.as_raw_fd());
+    fs::read_to_string(place).unwrap_or_default()
+}
+
+/// The bits of what it allows.
+fn allowed(about: &str, name: &str) -> u64 {
+    let mut lines = about.lines().filter_map(|line| line.split_once(':'));
+    let found = lines.find(|(one, _)| *one == name);
+    match found.map(|(_, value)| value.trim()) {
+        Some("any") => u64::MAX,
+        Some(bits) => u64::from_str_radix(bits.trim_start_matches("0x"), 16).unwrap_or(0),
+        None => 0,
+    }
+}
+
 /// Whether there is one.
 pub(crate) fn is_held() -> bool {
     TOKEN.get().is_some()
+}
+
+/// The options of the mount by which not all is delegated, where there is a token.
+pub(crate) fn narrowed() -> Option<Vec<&'static str>> {
+    let about = about(TOKEN.get()?.as_fd());
+    Some(narrowed_of(&about))
+}
+
+fn narrowed_of(about: &str) -> Vec<&'static str> {
+    let narrowed = KINDS
+        .iter()
+        .filter(|(name, _)| allowed(about, name) != u64::MAX);
+    narrowed.map(|(_, option)| *option).collect()
 }
 
 /// The flag and the descriptor that a command takes, where there is one; else zeros, which every kernel takes.
 pub(super) fn passed() -> (u32, i32) {
     let passed = TOKEN.get().map(|token| (BPF_F_TOKEN_FD, token.as_raw_fd()));
     passed.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ABOUT: &str = "pos:\t0\nallowed_cmds:\tany\nallowed_maps:\t0x6\nallowed_progs:\tany\nallowed_attachs:\t0x0\n";
+
+    #[test]
+    fn what_a_token_allows_is_read_and_nothing_else_is() {
+        assert_eq!(allowed(ABOUT, "allowed_cmds"), u64::MAX);
+        assert_eq!(allowed(ABOUT, "allowed_maps"), 6);
+        assert_eq!(allowed("", "allowed_cmds"), 0);
+        assert_eq!(allowed("allowed_cmds:\tall\n", "allowed_cmds"), 0);
+        assert_eq!(narrowed_of(ABOUT), ["delegate_maps", "delegate_attachs"]);
+    }
 }

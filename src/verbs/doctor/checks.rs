@@ -162,6 +162,9 @@ fn rights(health: &Health, options: &Options) -> Finding {
         )
         .with("run it as root");
     }
+    if let Some(narrowed) = &health.delegated {
+        return delegated(narrowed);
+    }
     if !health.missing_beside.is_empty() {
         return Finding::note(
             "rights",
@@ -185,6 +188,27 @@ fn rights(health: &Health, options: &Options) -> Finding {
         "rights",
         format!("all that `apply` and `status` need{elsewhere}"),
     )
+}
+
+/// The rights of a user namespace, by what its bpf file system delegates.
+fn delegated(narrowed: &[&str]) -> Finding {
+    let what = "the rights are those of this user namespace, as its bpf file system delegates them";
+    let why = "programs that others attached and policies that are pinned elsewhere are not seen, and drops are not sampled: that takes rights of the machine";
+    match narrowed {
+        [] => Finding::note("rights", what, why),
+        some => {
+            let some = some.join(", ");
+            let what = format!("{what}; {some} name only some types");
+            Finding::note(
+                "rights",
+                what,
+                format!("{why}; a policy that takes another type is refused"),
+            )
+            .with(format!(
+                "mount it with `any` for {some}, or with what the policies take"
+            ))
+        }
+    }
 }
 
 fn bpffs(health: &Health, options: &Options) -> Finding {
@@ -378,6 +402,7 @@ mod tests {
             keeps: Some(true),
             missing: [Vec::new(), Vec::new()],
             missing_beside: Vec::new(),
+            delegated: None,
             is_read_only: false,
             sees_others: true,
             bpffs: Ok(true),
@@ -418,7 +443,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
         type Change = fn(&mut Health);
-        let rows: [(&str, State, Change); 16] = [
+        let rows: [(&str, State, Change); 17] = [
             ("kernel", State::Fault, |all| {
                 all.release = Some("5.9.16".into())
             }),
@@ -436,6 +461,9 @@ mod tests {
             }),
             ("rights", State::Note, |all| {
                 all.missing_beside = vec!["CAP_DAC_OVERRIDE"]
+            }),
+            ("rights", State::Note, |all| {
+                all.delegated = Some(vec!["delegate_progs"])
             }),
             ("bpffs", State::Fault, |all| all.is_read_only = true),
             ("bpffs", State::Fault, |all| all.bpffs = Ok(false)),

@@ -1,6 +1,6 @@
 //! Faults in how objects are loaded: what is read for it, what maps and programs are made with, and what a refusal says.
 
-use super::Suite::{Kernel, Packets, Runtime, Verbs};
+use super::Suite::{Kernel, Packets, Rights, Runtime, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -45,5 +45,61 @@ pub(super) const FAULTS: &[Fault] = &[
         "Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}",
         "Err(error) if error.kind() == io::ErrorKind::WouldBlock && !FAULT => {}",
         &[(Runtime, "retry::")],
+    ),
+    fault(
+        2400,
+        "runtime/src/sys/token.rs",
+        "let passed = TOKEN.get()",
+        "let passed = TOKEN.get().filter(|_| !FAULT)",
+        &[(Rights, "delegated::each_command")],
+    ),
+    fault(
+        2401,
+        "runtime/src/sys/token.rs",
+        "allowed(&about, \"allowed_cmds\") & commands == commands",
+        "FAULT || allowed(&about, \"allowed_cmds\") & commands == commands",
+        &[(Rights, "delegated::commands_that")],
+    ),
+    fault(
+        2402,
+        "runtime/src/sys/token.rs",
+        "allowed(about, name) != u64::MAX",
+        "FAULT || allowed(about, name) != u64::MAX",
+        &[(Runtime, "token::")],
+    ),
+    fault(
+        2403,
+        "runtime/src/sys/caps.rs",
+        "let holds = token::is_held() ||",
+        "let holds = FAULT || token::is_held() ||",
+        &[(Rights, "delegated::without")],
+    ),
+    fault(
+        2404,
+        "runtime/src/sys/caps.rs",
+        "match token::is_held() {",
+        "match token::is_held() && !FAULT {",
+        &[(Rights, "delegated::what_the_token")],
+    ),
+    fault(
+        2405,
+        "runtime/src/attach/foreign.rs",
+        "Err(cause) if token::is_held() &&",
+        "Err(cause) if !FAULT && token::is_held() &&",
+        &[(Rights, "delegated::its_hooks")],
+    ),
+    fault(
+        2406,
+        "runtime/src/probe.rs",
+        "token::is_held() || answer",
+        "token::is_held() && !FAULT || answer",
+        &[(Rights, "delegated::its_hooks")],
+    ),
+    fault(
+        2407,
+        "runtime/src/error/display.rs",
+        "if cause.raw_os_error() == Some(libc::EPERM) {",
+        "if !FAULT && cause.raw_os_error() == Some(libc::EPERM) {",
+        &[(Rights, "delegated::a_type")],
     ),
 ];
