@@ -175,7 +175,7 @@ pub(crate) fn faults(status: &Status) -> u64 {
 }
 
 /// What a process cannot know that may not ask for what others made.
-const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN";
+const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN of the machine";
 
 /// Where a remedy for a block's policy is applied.
 const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
