@@ -123,7 +123,7 @@ fn each_way_to_drop_has_its_counter() {
          count tcp
          drop tcp to port 80
          reject tcp to port 81
-         count tcp
+         count tcp at tc
          redirect tcp to port 82 to interface away0
          allow udp",
     );
