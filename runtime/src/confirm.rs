@@ -101,7 +101,13 @@ pub fn confirm(options: &Options, connection: Option<&Connection>) -> Result<Set
 pub fn rollback(options: &Options) -> Result<Settled, Error> {
     with(options, |session, named| {
         let Some(trial) = named else {
-            return Err(none(&session.state));
+            let state = &session.state;
+            return Err(match taken_back(state)? {
+                true => Error::NoneOnTrial {
+                    generation: state.word()?,
+                },
+                false => none(state),
+            });
         };
         let since = trial.is_over(clock::since_boot()).then_some(trial.deadline);
         options.step("roll back")?;
@@ -152,6 +158,14 @@ fn unfinished(session: &Session, options: &Options) -> Result<Option<Settled>, E
     // Confirming cleared it.
     trial.generation = word;
     Ok((!is_done).then(|| settled(session, options, (trial, word), None)))
+}
+
+/// Whether the last trial is one that a person took back. Who did knows that the policy before is in force, so that a rollback after that
+/// is meant to go further; who comes after a deadline may not know that it has passed.
+fn taken_back(state: &State) -> Result<bool, Error> {
+    let word = state.word()?.filter(|word| *word != 0);
+    let kept = state.kept_trial()?;
+    Ok(kept.is_some_and(|trial| trial.is_taken_back() && word == Some(trial.fallback)))
 }
 
 /// That nothing waits, or what became of what did.

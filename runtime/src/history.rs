@@ -135,6 +135,35 @@ pub fn before(options: &Options) -> Result<Kept, Error> {
     })
 }
 
+/// What is in force again if what is on trial is not confirmed, and how long that waits; nothing where nothing waits, or where nothing was
+/// in force before it.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn comes_back(options: &Options) -> Result<Option<(Waiting, Kept)>, Error> {
+    session::enter(options, |session| {
+        let state = &session.state;
+        let waiting = confirm::waiting(state)?.filter(|one| one.fallback != 0);
+        let Some(waiting) = waiting else {
+            return Ok(None);
+        };
+        match Record::read(&state.record(waiting.fallback)) {
+            Ok((record, object)) => Ok(Some((
+                waiting,
+                Kept {
+                    about: about(&record),
+                    manifest: record.manifest,
+                    object,
+                },
+            ))),
+            // The trial has ended meanwhile, and one of both policies was removed.
+            Err(_) if confirm::waiting(state)?.is_none() => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+}
+
 fn of(session: &Session) -> history::History {
     history::History::of(&session.state, session.namespace.cookie)
 }

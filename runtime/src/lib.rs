@@ -77,7 +77,9 @@ pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
 pub use health::{CardHealth, Chain, Health, health};
-pub use history::{Generation, History, Kept as KeptGeneration, Unreadable, before, history, kept};
+pub use history::{
+    Generation, History, Kept as KeptGeneration, Unreadable, before, comes_back, history, kept,
+};
 pub use hook::Means;
 pub use keeper::{Kept, keep_pairs};
 pub use live::Missing;
@@ -86,7 +88,8 @@ pub use live::maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names, map_put,
 };
 pub use live::sets::{
-    Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names, set_test,
+    Added, Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names,
+    set_test,
 };
 pub use load::checked::Object;
 pub use log::{LocalTime, LogReader, LogWatch, Which, log_clock};

@@ -1,7 +1,10 @@
 //! The SSH connection that a command comes over.
 //!
 //! Takes the environment of this process and of those around it, since `sudo` leaves `SSH_CONNECTION` out; gives its text, which
-//! names both ends, and since when the outermost process with it runs: that is as old as the login.
+//! names both ends, and since when the process runs that started the outermost one with it: sshd starts one as a connection comes, which
+//! serves it for as long as it is there. Several sessions over one connection (`ControlMaster` of OpenSSH) are children of that one, so that
+//! none of them makes the connection younger. What nobody holds any more, as in `tmux`, is a child of the first process of all, and so as
+//! old as the machine.
 
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
@@ -10,6 +13,8 @@ use sockc_runtime::{Connection, Ends};
 
 /// What sshd sets.
 const NAME: &[u8] = b"SSH_CONNECTION=";
+/// So much of what an environment says is quoted.
+const QUOTED: usize = 80;
 /// So many processes are asked.
 const AROUND: usize = 64;
 /// Nanoseconds of the unit in which the kernel tells when a process began.
@@ -21,20 +26,25 @@ const BEGAN: usize = 19;
 pub(crate) fn connection() -> Option<Connection> {
     let mut found: Option<Connection> = None;
     let mut process = Some("self".to_owned());
+    let mut server = None;
     for _ in 0..AROUND {
         let Some(one) = process else { break };
         if let Some(ends) = of(&one) {
             match &mut found {
                 Some(inner) if inner.ends != ends => break,
                 inner => {
-                    let began = began(&one);
-                    *inner = Some(Connection { ends, began });
+                    *inner = Some(Connection { ends, began: None });
+                    server = parent(&one);
                 }
             }
         }
         process = parent(&one);
     }
-    found
+    found.map(|found| Connection {
+        // What nothing is known of is taken to be old.
+        began: Some(server.as_deref().and_then(began).unwrap_or(0)),
+        ..found
+    })
 }
 
 /// The ends that `SSH_CONNECTION` names: the client's address and port, the server's address and port; `None` where it is
@@ -53,6 +63,11 @@ pub(crate) fn ends(text: &str) -> Option<Ends> {
         zone: near.or(far).map(str::to_owned),
     };
     (client.is_ipv4() == server.is_ipv4()).then_some(ends)
+}
+
+/// The beginning of what an environment says, for messages.
+pub(crate) fn quoted(text: &str) -> String {
+    text.chars().take(QUOTED).collect()
 }
 
 /// An address and its interface.

@@ -30,6 +30,16 @@ pub(crate) fn run(arguments: &cli::Confirm, output: &mut Output) -> Exit {
     let connection = (!arguments.same_connection)
         .then(remote::connection)
         .flatten();
+    // Of what names no connection nobody knows whether it is a new one.
+    if let Some(text) = connection.as_ref().map(|one| &one.ends)
+        && remote::ends(text).is_none()
+    {
+        output.error(format!(
+            "SSH_CONNECTION says \"{}\", which names no connection, so that nobody knows whether this one is a new one; nothing was changed; log in once more and run `sockc confirm` there (`sockc confirm --same-connection` confirms from here all the same)",
+            remote::quoted(text)
+        ));
+        return Exit::Guard;
+    }
     let done = sockc_runtime::confirm(&options(&arguments.place), connection.as_ref());
     ended(done, "sockc.confirm/1", output, |settled| {
         let generation = settled.generation;

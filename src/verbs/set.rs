@@ -69,17 +69,23 @@ struct Row {
 pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
     let done = match verb {
         SetVerb::Add(add) => named(&add.elements, output).and_then(|elements| {
+            let expires = declared(add.expires);
+            let mut ending = 0;
             let change = |options: &Options| {
-                sockc_runtime::set_add(options, &add.set, &elements, declared(add.expires))
+                let added = sockc_runtime::set_add(options, &add.set, &elements, expires)?;
+                ending = added.ending;
+                Ok(added.elements)
             };
-            let asked = asked(&add.set, Change::Add(&elements));
-            changed(&add.place, (&asked, add.lock_me_out), change, output)
+            let asked = asked(&add.set, Change::Add(&elements, expires));
+            let done = changed(&add.place, (&asked, add.lock_me_out), change, output)?;
+            say_ending(ending, output);
+            Ok(done)
         }),
         SetVerb::Clear(clear) => {
             let change = |options: &Options| {
                 sockc_runtime::set_load(options, &clear.set, &[], Expiry::Never)
             };
-            let asked = asked(&clear.set, Change::Load(&[]));
+            let asked = asked(&clear.set, Change::Load(&[], Expiry::Never));
             changed(&clear.place, (&asked, clear.lock_me_out), change, output)
         }
         SetVerb::Del(del) => named(&del.elements, output).and_then(|elements| {
@@ -93,10 +99,10 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
             changed(&del.place, (&asked, del.lock_me_out), change, output)
         }),
         SetVerb::Load(load) => read(load, output).and_then(|elements| {
-            let change = |options: &Options| {
-                sockc_runtime::set_load(options, &load.set, &elements, declared(load.expires))
-            };
-            let asked = asked(&load.set, Change::Load(&elements));
+            let expires = declared(load.expires);
+            let change =
+                |options: &Options| sockc_runtime::set_load(options, &load.set, &elements, expires);
+            let asked = asked(&load.set, Change::Load(&elements, expires));
             changed(&load.place, (&asked, load.lock_me_out), change, output)
         }),
         SetVerb::List(list) => match &list.set {
@@ -125,8 +131,10 @@ fn changed(
     output: &mut Output,
 ) -> Result<Exit, Exit> {
     let options = options(place);
-    let lockout = lockout::look_at_set(asked, &options);
-    lockout.settle(lock_me_out, None, Looked::refusal_of_set, output)?;
+    for lockout in lockout::look_at_set(asked, &options) {
+        // A trial that ends takes no change of a set back.
+        lockout.settle(lock_me_out, "", Looked::refusal_of_set, output)?;
+    }
     let elements = change(&options).map_err(|error| refused(&error, output))?;
     let set = asked.set;
     if output.is_json() {
@@ -142,6 +150,17 @@ fn changed(
         ));
     }
     Ok(Exit::Done)
+}
+
+/// Says that elements have an end now that had none: who adds what is there already may not know that it was there for good.
+fn say_ending(ending: usize, output: &mut Output) {
+    if ending > 0 {
+        output.note(format!(
+            "{} {} in it for good before, and will leave it now; `--expires never` keeps elements in it",
+            count::of(ending, "element"),
+            if ending == 1 { "was" } else { "were" }
+        ));
+    }
 }
 
 /// The elements of a command line.

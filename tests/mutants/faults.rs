@@ -45,6 +45,7 @@ mod rates;
 mod reach;
 mod rights;
 mod said;
+mod sessions;
 mod spared;
 mod standing;
 mod steps;
@@ -188,6 +189,7 @@ pub(crate) fn all() -> Vec<Fault> {
         live::FAULTS,
         loading::FAULTS,
         lockout::FAULTS,
+        sessions::FAULTS,
         standing::FAULTS,
         calls::FAULTS,
         passes::FAULTS,

@@ -171,6 +171,28 @@ fn a_person_gets_a_line_for_each_packet_and_a_sum_for_each_rule() {
     );
 }
 
+/// What is decided about a packet whose headers were cut would be decided about another one.
+#[test]
+fn a_packet_whose_headers_were_cut_is_left_out() {
+    let folder = Folder::new("cut-headers");
+    let policy = folder.file("edge.sk", POLICY);
+    let recording = folder.0.join("cut.pcap");
+    let whole = frame(&[7; 400]);
+    let wire = whole.len() as u32;
+    // One ends within the ports, of the other the headers are there.
+    let packets = [(whole[..35].to_vec(), wire), (whole[..54].to_vec(), wire)];
+    std::fs::write(&recording, pcap(ETHERNET, &packets)).unwrap();
+    let path = recording.to_str().unwrap();
+    let ran = run(&["explain", &policy, "--pcap", path, "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let json = ran.json();
+    assert_eq!(json["packets"].as_array().unwrap().len(), 1, "{json}");
+    let said = "of 1 packet the recording has too few bytes to decide by: it is left out";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+    // Bytes are those of counters: without the Ethernet header.
+    assert_eq!(json["rules"][0]["bytes"], whole.len() as u64 - 14, "{json}");
+}
+
 /// What leaves, and the answers to it, are no strangers that arrive without a socket.
 #[test]
 fn a_recording_knows_what_leaves_and_what_answers() {

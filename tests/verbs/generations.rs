@@ -523,3 +523,27 @@ fn what_is_on_trial_is_said_to_be() {
     assert!(table.contains("2 (in force)"), "{table}");
     assert_eq!(scene.history()["trial"], Value::Null);
 }
+
+/// Who takes a trial back knows that it is over, and means what was before with the next rollback.
+#[test]
+fn after_a_trial_was_taken_back_a_rollback_goes_further() {
+    if !root() {
+        return;
+    }
+    let scene = Scene::new("further");
+    scene.apply(1, &[]);
+    scene.apply(2, &[]);
+    scene.apply(3, &["--confirm", "1h"]);
+    let back = scene.must(&["rollback"]).stdout;
+    assert!(back.contains("generation 3 is taken back"), "{back}");
+    // That it was not confirmed is what a confirmation is still told.
+    let late = scene.sockc(&["confirm"]);
+    assert_eq!(late.code, Some(4), "{}", late.stderr);
+    let policy = |ran: &Ran| ran.json()["policy"].as_str().unwrap().to_owned();
+    for expected in ["p1", "p2", "p1"] {
+        let ran = scene.must(&["rollback", "--yes"]);
+        let said = format!("policy \"{expected}\" is in force");
+        assert!(ran.stdout.contains(&said), "{}", ran.stdout);
+        assert_eq!(policy(&scene.must(&["status", "--json"])), expected);
+    }
+}

@@ -95,6 +95,10 @@ impl Host {
     }
 
     fn log_in(&self) -> Session {
+        self.log_in_with(&[])
+    }
+
+    fn log_in_with(&self, more: &[&str]) -> Session {
         let key = self.folder.0.join("own");
         let start = || {
             let mut ssh = Command::new("ssh");
@@ -104,6 +108,7 @@ impl Host {
                 .args(["UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
                 .args(["-o", "LogLevel=ERROR", "-i"])
                 .arg(&key)
+                .args(more)
                 .args([&format!("root@{}", SERVER[0]), "sh"])
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped());
@@ -315,6 +320,166 @@ fn a_variable_with_rubbish_is_said_and_is_in_the_way_of_nothing() {
         "{}",
         ran.stderr
     );
+}
+
+/// A lab of which somebody says that they came over SSH, with a policy's sets to change.
+struct Told {
+    lab: Lab,
+    folder: Folder,
+}
+
+impl Told {
+    fn new(name: &str) -> Self {
+        Self {
+            lab: Lab::new().unwrap(),
+            folder: Folder::new(name),
+        }
+    }
+
+    /// Somebody who listens where SSH does.
+    fn listener(&self) -> std::net::TcpListener {
+        let listens = || std::net::TcpListener::bind((SERVER[0], 22)).unwrap();
+        self.lab.server.run(listens).unwrap()
+    }
+
+    fn must(&self, arguments: &[&str]) {
+        let ran = self.lab.server.run(|| run(arguments)).unwrap();
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
+    }
+
+    fn applied(&self, name: &str, text: &str, more: &[&str]) {
+        let path = self.folder.file(&format!("{name}.sk"), text);
+        self.must(&[&["apply", &path, "--interface", FRONT], more].concat());
+    }
+
+    /// What a command says that comes over SSH, and how it ends.
+    fn over_ssh(&self, arguments: &[&str]) -> (String, Option<i32>) {
+        let (client, server) = (sockc_runtime::lab::CLIENT[0], SERVER[0]);
+        let mut command = super::sockc(arguments);
+        command.env("SSH_CONNECTION", format!("{client} 51022 {server} 22"));
+        let ran = Ran::of(self.lab.server.run(|| command.output().unwrap()).unwrap());
+        (ran.stderr, ran.code)
+    }
+}
+
+/// A set that both policies of a trial have is one set, whichever of them is in force later.
+#[test]
+fn what_a_set_cuts_is_asked_of_the_policy_that_comes_back_too() {
+    if !root() {
+        return;
+    }
+    let (drops, counts) = ("drop", "count");
+    let text =
+        |verb: &str| format!("default in allow\nlive set banned max 10\n{verb} from @banned\n");
+    let own = sockc_runtime::lab::CLIENT[0].to_string();
+    let then = "if what is on trial is not confirmed, and \"old\" is in force again, in ";
+    for (old, new, later) in [(drops, counts, true), (counts, drops, false)] {
+        let told = Told::new(&format!("set-on-trial-{old}"));
+        let _listener = told.listener();
+        told.applied("old", &text(old), &[]);
+        told.applied("new", &text(new), &["--confirm", "1h"]);
+        let (said, code) = told.over_ssh(&["set", "add", "banned", &own]);
+        assert_eq!(code, Some(4), "{old}: {said}");
+        assert!(
+            said.contains("this would let no SSH connection in"),
+            "{said}"
+        );
+        assert_eq!(said.contains(then), later, "{said}");
+        let (said, code) = told.over_ssh(&["set", "add", "banned", &own, "--lock-me-out"]);
+        assert_eq!(code, Some(0), "{old}: {said}");
+        assert!(
+            said.contains("this will let no SSH connection in"),
+            "{said}"
+        );
+        assert_eq!(said.contains(then), later, "{said}");
+        // Of what is over for both nothing is said.
+        let (said, code) = told.over_ssh(&["set", "del", "banned", &own]);
+        assert_eq!((code, said.contains("SSH")), (Some(0), false), "{said}");
+    }
+}
+
+/// What is in a set for good may be given an end, which is said, and so is what follows for the session.
+#[test]
+fn an_element_that_is_given_an_end_is_told() {
+    if !root() {
+        return;
+    }
+    let told = Told::new("given-an-end");
+    let _listener = told.listener();
+    let text = "default in drop\nlive set friends max 10\nallow tcp from @friends to port ssh\n";
+    told.applied("sets", text, &[]);
+    let own = sockc_runtime::lab::CLIENT[0].to_string();
+    told.must(&["set", "add", "friends", &own, "192.0.2.1"]);
+    let cut = "is in the live set \"friends\" for a time only; after that, a new connection: ";
+    let ends = "1 element was in it for good before, and will leave it now";
+    for (element, time, is_own, is_new) in [
+        ("192.0.2.1", "1h", false, true),
+        (own.as_str(), "1h", true, true),
+        // It ends already.
+        (&own, "2h", false, false),
+        (&own, "never", false, false),
+    ] {
+        let (said, code) = told.over_ssh(&["set", "add", "friends", element, "--expires", time]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.contains(cut), is_own, "{element} {time}: {said}");
+        assert_eq!(said.contains(ends), is_new, "{element} {time}: {said}");
+    }
+    // A wider element that stays keeps what it covers.
+    let wide = sockc_runtime::Prefix::truncate(sockc_runtime::lab::CLIENT[0], 24);
+    told.must(&["set", "add", "friends", &wide.unwrap().to_string()]);
+    let (said, code) = told.over_ssh(&["set", "add", "friends", &own, "--expires", "1h"]);
+    assert_eq!((code, said.contains(cut)), (Some(0), false), "{said}");
+}
+
+/// As by `apply`, what cannot be asked about is said.
+#[test]
+fn a_connection_that_is_over_is_said_where_a_set_changes() {
+    if !root() {
+        return;
+    }
+    let told = Told::new("over");
+    let text = "default in allow\nlive set banned max 10\ndrop from @banned\n";
+    told.applied("sets", text, &[]);
+    let own = sockc_runtime::lab::CLIENT[0].to_string();
+    let (said, code) = told.over_ssh(&["set", "add", "banned", &own]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("is over, and nobody listens there"), "{said}");
+    let (said, _) = told.over_ssh(&["set", "add", "banned", "192.0.2.9"]);
+    assert!(!said.contains("is over"), "{said}");
+}
+
+/// Sessions over one connection are as old as that.
+#[test]
+fn a_new_session_over_an_old_connection_does_not_confirm() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("multiplexed");
+    let (open, same) = (host.file("open.sk", OPEN), host.file("same.sk", OPEN));
+    let path = host.folder.0.join("master");
+    let path = path.to_str().unwrap();
+    let mut master = host.log_in_with(&["-M", "-S", path]);
+    assert_eq!(master.asks("true").1, 0);
+    assert!(Path::new(path).exists());
+    for arguments in [
+        &["apply", &open, "--interface", FRONT][..],
+        &["apply", &same, "--interface", FRONT, "--confirm", "1h"],
+    ] {
+        let ran = host.here(arguments);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    }
+    let mut second = host.log_in_with(&["-S", path]);
+    let (said, code) = second.sockc("confirm");
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("was there before the policy"), "{said}");
+    let mut new = host.log_in();
+    let sockc = env!("CARGO_BIN_EXE_sockc");
+    let (said, code) = new.asks(&format!("SSH_CONNECTION=garbage {sockc} confirm"));
+    assert_eq!(code, 4, "{said}");
+    assert!(said.contains("names no connection"), "{said}");
+    assert_ne!(host.status()["trial"], Value::Null);
+    let (said, code) = new.sockc("confirm");
+    assert_eq!(code, 0, "{said}");
 }
 
 /// Whoever changes a live set is asked what whoever applies a policy is.

@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 
 use super::edits::Edits;
-use super::joint::Joint;
-use super::lists::Lists;
+use super::joint::{Joint, Which};
+use super::lists::{Lists, Pair};
 use super::report::{Edit, EditKind};
-use crate::policy::{Direction, Policy};
+use crate::policy::{Direction, Policy, ProtocolMatch};
+use crate::protocol::IpProtocol;
 
 /// The lists by which connections are taken in.
 const TAKE_IN: [Direction; 2] = [Direction::Send, Direction::Receive];
@@ -27,12 +28,30 @@ pub fn streams_differ(old: &Policy, new: &Policy) -> Option<String> {
         return Some("too much to be compared".to_owned());
     };
     let edits = Edits::of(&joint, &Lists::of(&joint));
-    let matters =
-        |edit: &&Edit| TAKE_IN.contains(&edit.direction) && edit.kind != EditKind::Relabelled;
-    let edit = edits.edits.iter().find(matters)?;
+    let pairs = edits.pairs();
+    let matters = |(edit, pairs): &(&Edit, &Vec<Pair>)| {
+        TAKE_IN.contains(&edit.direction)
+            && edit.kind != EditKind::Relabelled
+            && !are_of_datagrams(&joint, pairs)
+    };
+    let (edit, _) = edits.edits.iter().zip(&pairs).find(matters)?;
     let line = edit.new.as_ref().or(edit.old.as_ref())?;
     let (place, word) = (&line.location, edit.direction.word());
     Some(format!("{}:{} of `{word}`", place.file, place.line))
+}
+
+/// Whether rules are about datagrams alone, which come on no connection: nothing is taken in for them. A default has no rules, and is about
+/// connections too.
+fn are_of_datagrams(joint: &Joint<'_>, pairs: &[Pair]) -> bool {
+    let rules = |pair: &Pair| {
+        Which::BOTH.map(|which| {
+            let id = pair.of(which)?;
+            Some(&joint.side(which).policy.rules[id].matches.protocols)
+        })
+    };
+    let mut rules = pairs.iter().flat_map(rules).flatten().peekable();
+    let is_udp = |one: &ProtocolMatch| one.number == IpProtocol::UDP;
+    rules.peek().is_some() && rules.all(|all| !all.is_empty() && all.iter().all(is_udp))
 }
 
 /// The groups with their paths, and the rooms of the pairs that are joined.

@@ -68,11 +68,12 @@ impl<'a> Change<'a> {
         Ok(self.maps.time(self.condition.side, element)?.is_some())
     }
 
-    /// Puts an element in, or gives it another time.
-    pub(crate) fn put(&mut self, element: Prefix, until: u64) -> io::Result<()> {
+    /// Puts an element in, or gives it another time; gives the one that it had.
+    pub(crate) fn put(&mut self, element: Prefix, until: u64) -> io::Result<Option<u64>> {
         let before = self.maps.time(self.condition.side, element)?;
         self.done.push((element, before));
-        self.set(element, Some(until))
+        self.set(element, Some(until))?;
+        Ok(before)
     }
 
     /// Takes an element out; `false` if it was not in.

@@ -68,7 +68,16 @@ pub struct LiveSet {
     pub elements: Vec<Element>,
 }
 
-/// Puts elements into a live set; those that are in get a new time. Gives how many are in it then.
+/// What came of putting elements into a live set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// How many are in it now.
+    pub elements: usize,
+    /// How many of those that were put in stayed in it until then, and leave by themselves now.
+    pub ending: usize,
+}
+
+/// Puts elements into a live set; those that are in get a new time, as those of nftables do since Linux 6.12.
 ///
 /// # Errors
 ///
@@ -78,9 +87,10 @@ pub fn set_add(
     name: &str,
     elements: &[Prefix],
     expiry: Expiry,
-) -> Result<usize, Error> {
+) -> Result<Added, Error> {
     let elements: BTreeSet<Prefix> = elements.iter().copied().collect();
-    change(options, name, elements.len(), |plan, change, now| {
+    let mut ending = 0;
+    let count = change(options, name, elements.len(), |plan, change, now| {
         let what = changing(plan);
         let size = change.len();
         let wanted = size + change.missing(&elements).map_err(at(what.clone()))?;
@@ -93,8 +103,15 @@ pub fn set_add(
             });
         }
         let until = until(plan, expiry, now);
-        let mut put = elements.iter().map(|element| change.put(*element, until));
-        put.find(Result::is_err).unwrap_or(Ok(())).map_err(at(what))
+        for element in &elements {
+            let before = change.put(*element, until).map_err(at(what.clone()))?;
+            ending += usize::from(before == Some(NEVER) && until != NEVER);
+        }
+        Ok(())
+    })?;
+    Ok(Added {
+        elements: count,
+        ending,
     })
 }
 

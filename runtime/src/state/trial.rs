@@ -35,6 +35,9 @@ pub(crate) const FALLBACK: i16 = 4;
 pub(crate) const DEADLINE: i16 = 8;
 /// The last deadline that a dispatcher found behind it. That it is a deadline and no flag keeps one trial from ending the next.
 pub(crate) const PASSED: i16 = 16;
+/// What stands there once a person has taken the trial back: no clock comes so far. Where a dispatcher that has read the word before
+/// writes over it, the trial counts as one that its deadline ended, and nothing goes back further by itself.
+const BY_HAND: u64 = u64::MAX;
 /// The jiffy in which a dispatcher last looked at the clock, and the deadline was ahead.
 pub(crate) const SEEN: i16 = 24;
 /// So long before the deadline it is too late to confirm: between a look at the clock and the write a process may lose the
@@ -64,6 +67,11 @@ impl Trial {
     pub(crate) fn confirmed(&self, word: u32) -> bool {
         let follows = self.fallback == 0 || self.fallback.checked_add(1) == Some(word);
         self.generation == 0 && self.deadline != 0 && follows
+    }
+
+    /// Whether a person took it back, and its deadline did not.
+    pub(crate) fn is_taken_back(&self) -> bool {
+        self.passed == BY_HAND
     }
 
     /// How long is left.
@@ -212,8 +220,14 @@ impl State {
     /// Notes when a trial was ended by hand, after the word was written: to dispatchers the deadline says nothing any more, or
     /// to one that has read the word before, the same.
     pub(crate) fn note_end(&self, trial: Trial) -> Result<(), Error> {
+        let now = clock::since_boot();
         let ended = Trial {
-            deadline: trial.deadline.min(clock::since_boot()),
+            deadline: trial.deadline.min(now),
+            passed: if trial.is_over(now) {
+                trial.passed
+            } else {
+                BY_HAND
+            },
             ..trial
         };
         let pinned = open(self)?;
@@ -300,6 +314,13 @@ mod tests {
             ..trial
         };
         assert_eq!(passed.in_force(8, 1), 7);
+        // One that a person took back is over, and told apart.
+        let back = Trial {
+            passed: BY_HAND,
+            ..trial
+        };
+        assert!(back.is_taken_back() && !passed.is_taken_back() && !trial.is_taken_back());
+        assert_eq!(back.in_force(8, 100), 7);
         // One before it ended at another time.
         let other = Trial {
             passed: 50,

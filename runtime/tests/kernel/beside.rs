@@ -52,7 +52,9 @@ fn what_older_versions_pinned_is_found_until_the_next_apply() {
         banning("p", 10).apply(options).unwrap();
         rename(space, "set_p-due", "set_p_due");
         assert_eq!(
-            set_add(options, "banned", &[prefix("10.0.0.1")], LONG).unwrap(),
+            set_add(options, "banned", &[prefix("10.0.0.1")], LONG)
+                .unwrap()
+                .elements,
             2
         );
         banning("q", 10).apply(options).unwrap();

@@ -103,7 +103,7 @@ fn what_is_added_is_in_and_what_is_removed_is_not() {
         banning("p", 10).apply(options).unwrap();
         assert_eq!(listed(options), ["192.0.2.0/24"], "what it starts with");
         let both = prefixes(&["203.0.113.7", "2001:db8::/32"]);
-        assert_eq!(set_add(options, "banned", &both, LONG).unwrap(), 3);
+        assert_eq!(set_add(options, "banned", &both, LONG).unwrap().elements, 3);
         for address in ["192.0.2.9", "203.0.113.7", "2001:db8::1"] {
             assert!(is_member(space, address), "{address}");
             assert!(
@@ -235,7 +235,7 @@ fn an_element_has_the_latest_time_of_all_that_cover_it_whatever_the_order() {
             };
             let size = match below(3) {
                 0 => set_del(options, "banned", &[element], Missing::Ignored),
-                _ => set_add(options, "banned", &[element], expiry),
+                _ => set_add(options, "banned", &[element], expiry).map(|added| added.elements),
             };
             let held = held(space);
             match size {
@@ -277,7 +277,9 @@ fn what_has_expired_goes_with_the_next_change_and_is_not_counted() {
         assert_eq!(held(space).len(), 3, "nothing was changed since");
         assert_eq!(listed(options), ["10.0.0.0/8"]);
         assert_eq!(
-            set_add(options, "banned", &prefixes(&["10.0.0.3"]), Expiry::Never).unwrap(),
+            set_add(options, "banned", &prefixes(&["10.0.0.3"]), Expiry::Never)
+                .unwrap()
+                .elements,
             2
         );
         assert_eq!(held(space).len(), 2);
@@ -302,7 +304,9 @@ fn a_refusal_changes_nothing_and_says_what_to_do() {
         thread::sleep(BRIEF + Duration::from_millis(10));
         // What has expired makes room.
         assert_eq!(
-            set_add(options, "banned", &prefixes(&["::1"]), LONG).unwrap(),
+            set_add(options, "banned", &prefixes(&["::1"]), LONG)
+                .unwrap()
+                .elements,
             2
         );
         let misses = set_del(
@@ -338,7 +342,9 @@ fn a_full_set_is_replaced_as_a_whole() {
         let first = prefixes(&["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]);
         assert_eq!(set_load(options, "banned", &first, LONG).unwrap(), 4);
         assert_eq!(
-            set_add(options, "banned", &first, Expiry::Never).unwrap(),
+            set_add(options, "banned", &first, Expiry::Never)
+                .unwrap()
+                .elements,
             4
         );
         let second = prefixes(&["10.0.0.0/8", "10.0.0.3", "10.0.0.4", "::/0"]);

@@ -185,11 +185,15 @@ fn while_a_trial_runs_both_policies_stay() {
         assert!(!traffic.send_for(Duration::from_millis(20)).contains(&false));
         let found = status(options).unwrap().unwrap();
         assert_eq!((found.generation, found.trial), (1, None));
+        // Whoever took it back knows that, and may go further; who confirms does not.
         let error = rollback(options).unwrap_err();
+        let expected = Some(1);
         assert!(
-            matches!(error, Error::NoneOnTrial { .. } | Error::TooLate { .. }),
+            matches!(error, Error::NoneOnTrial { generation } if generation == expected),
             "{error}"
         );
+        let error = confirm(options, None).unwrap_err();
+        assert!(matches!(error, Error::TooLate { .. }), "{error}");
     });
 }
 

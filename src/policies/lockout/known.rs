@@ -54,6 +54,28 @@ pub(super) fn known(
     }
 }
 
+impl Known {
+    /// The same of a policy that was in force before and waits beside the one that is: what only it has does not begin anew when it comes
+    /// back, and nobody can read it until then.
+    pub(super) fn of_waiting(mut self, policy: &Policy, options: &Options) -> Self {
+        let sets = sockc_runtime::set_names(options).unwrap_or_default();
+        let live = policy.sets.iter();
+        let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
+        for (id, set) in live {
+            if !sets.iter().any(|there| there.name == set.name) {
+                self.sets.retain(|(one, _)| *one != id);
+                self.sets.push((id, Members::Unread));
+            }
+        }
+        for (id, _) in policy.live_maps.iter() {
+            if !self.maps.iter().any(|(one, _)| *one == id) {
+                self.maps.push((id, None));
+            }
+        }
+        self
+    }
+}
+
 /// An answer about what is in force; nothing where that has no such thing, or nothing is in force.
 fn there<T>(answer: Result<T, Error>) -> Option<Result<T, Error>> {
     match answer {

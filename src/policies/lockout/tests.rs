@@ -334,6 +334,7 @@ fn what_is_cut_is_what_is_said() {
             ends: ends(CLIENT, SERVER),
             connected,
             found: of(text),
+            waits: None,
         };
         let refusal = looked.refusal();
         refusal.lines().next().unwrap().to_owned()
@@ -364,6 +365,7 @@ fn what_is_cut_is_what_is_said() {
         ends: ends(CLIENT, SERVER),
         connected: true,
         found: of(&both),
+        waits: None,
     };
     let advice = "write `allow tcp from 192.0.2.7 to port ssh` ahead of that, and `allow out tcp from port ssh to 192.0.2.7`\n";
     assert!(looked.refusal().contains(advice), "{}", looked.refusal());

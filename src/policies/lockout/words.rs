@@ -9,14 +9,14 @@ use sockc_compiler::policy::{Action, AddressSet, Direction, Policy, Rule};
 use sockc_runtime::Ends;
 
 use super::judge::{Cut, Part};
-use super::{Lockout, Looked};
+use super::{Lockout, Looked, Waits};
+use crate::cli::duration;
+use crate::machine::remote;
 
 /// The port that the language has a name for.
 const SSH: u16 = 22;
 /// The option that puts a policy in force all the same.
 const OPTION: &str = "--lock-me-out";
-/// So much of what an environment says is quoted.
-const QUOTED: usize = 80;
 
 impl Looked {
     /// What a refusal is about, by name, for programs.
@@ -78,13 +78,22 @@ impl Looked {
     }
 
     fn refused(&self, all_the_same: &str) -> String {
-        let mut words = format!("this would {}; nothing was changed", self.effect());
+        let mut words = format!(
+            "{}this would {}; nothing was changed",
+            self.when(),
+            self.effect()
+        );
         for cut in &self.found.cuts {
             let _ = write!(words, "\n  {}", cut.words("would be"));
         }
         let _ = write!(words, "\n  {}", self.advice());
         let _ = write!(words, "\n  `{OPTION}` {all_the_same}");
         words
+    }
+
+    /// Ahead of what a policy does that is not in force.
+    fn when(&self) -> String {
+        self.waits.as_ref().map(when).unwrap_or_default()
     }
 
     /// What would let all of it through.
@@ -106,16 +115,11 @@ impl Looked {
     }
 
     /// What will happen since somebody wants it so.
-    pub(crate) fn forced(&self, within: Option<Duration>) -> String {
-        let end = match within {
-            Some(within) => format!(
-                ", for {within:?}: what was in force before is again then, unless `sockc confirm` comes"
-            ),
-            None => ", and no deadline takes it back".to_owned(),
-        };
+    pub(crate) fn forced(&self, end: &str) -> String {
         let cuts = self.found.cuts.iter();
         let cuts: Vec<String> = cuts.map(|cut| cut.words("will be")).collect();
-        format!("this will {}{end}: {}", self.effect(), cuts.join("; "))
+        let (when, effect) = (self.when(), self.effect());
+        format!("{when}this will {effect}{end}: {}", cuts.join("; "))
     }
 
     /// What `apply` would do, for a plan.
@@ -188,6 +192,34 @@ impl Cut {
             subject(self.part)
         )
     }
+}
+
+/// How long what a policy cuts is cut, where a trial takes the policy back, or none does.
+pub(crate) fn taken_back(within: Option<Duration>) -> String {
+    match within {
+        Some(within) => format!(
+            ", for {within:?}: what was in force before is again then, unless `sockc confirm` comes"
+        ),
+        None => ", and no deadline takes it back".to_owned(),
+    }
+}
+
+/// When the policy before the one on trial is in force again.
+fn when(waits: &Waits) -> String {
+    format!(
+        "if what is on trial is not confirmed, and \"{}\" is in force again, in {} at the latest, ",
+        waits.policy,
+        duration::text(waits.left)
+    )
+}
+
+/// What is cut once an element has left a set by itself.
+pub(super) fn ends(cut: &Cut, set: &str, waits: Option<&Waits>) -> String {
+    format!(
+        "{}what lets your SSH connection through is in the live set \"{set}\" for a time only; after that, {}",
+        waits.map(when).unwrap_or_default(),
+        cut.words("will be")
+    )
 }
 
 fn subject(part: Part) -> &'static str {
@@ -281,15 +313,23 @@ fn looked_at() -> &'static str {
 }
 
 pub(super) fn no_ends(text: &str) -> String {
-    let quoted: String = text.chars().take(QUOTED).collect();
     format!(
-        "SSH_CONNECTION says \"{quoted}\", which names no connection: {}",
+        "SSH_CONNECTION says \"{}\", which names no connection: {}",
+        remote::quoted(text),
         looked_at()
     )
 }
 
 pub(super) fn unknown(ends: &Ends, error: &dyn Display) -> String {
     format!("{}: {}: {error}", called(ends), looked_at())
+}
+
+/// Of the policy that comes back if the one on trial is not confirmed.
+pub(super) fn waits_unknown(ends: &Ends, error: &dyn Display) -> String {
+    format!(
+        "{}: whether the policy lets you in that comes back if what is on trial is not confirmed was not looked at: {error}",
+        called(ends)
+    )
 }
 
 pub(super) fn is_over(ends: &Ends) -> String {

@@ -31,6 +31,7 @@ pub(super) fn refuse(
             .map_err(Failure::Refused)?;
     }
     let within = options.confirm.as_ref().map(|confirm| confirm.within);
-    lockout.settle(wanted, within, Looked::refusal, output)?;
+    let ends = lockout::taken_back(within);
+    lockout.settle(wanted, &ends, Looked::refusal, output)?;
     Ok(())
 }

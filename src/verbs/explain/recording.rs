@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use serde::Serialize;
-use sockc_compiler::event::{Decider, Event, SocketAnswer};
-use sockc_compiler::packet::parse::{Layout, parse};
+use sockc_compiler::event::{Decider, Event, Parsed, SocketAnswer};
 use sockc_compiler::packet::text::Described;
 use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::replay::Shown;
@@ -59,8 +58,13 @@ struct Reading<'a> {
     undirected: u64,
     /// Frames that stand for calls and for data of connections, which no packet rule decides.
     of_processes: u64,
+    /// Packets whose headers were not recorded whole.
+    cut_short: u64,
     exit: Exit,
 }
+
+/// Bytes of the header of a frame, which counters do not count.
+const ETHERNET: usize = 14;
 
 /// Explains a recording. Which sockets its machine had is taken from the traffic, as in a replay.
 pub(super) fn run(
@@ -78,6 +82,7 @@ pub(super) fn run(
         number: 0,
         undirected: 0,
         of_processes: 0,
+        cut_short: 0,
         exit: Exit::Done,
     };
     let read = capture::packets(path, &mut |packet, _| reading.packet(&packet, output));
@@ -114,8 +119,14 @@ impl Reading<'_> {
             self.of_processes += 1;
             return;
         }
+        // Whoever decides about bytes that are not there decides about another packet.
+        let Some(parsed) = replay::parsed(packet) else {
+            self.cut_short += 1;
+            return;
+        };
         let policy = self.subject.policy;
-        let described = self.described(packet);
+        let length = length(&parsed, &packet.frame);
+        let described = self.described(packet, parsed);
         let answer = Answer::of(self.subject, &described, &packet.frame);
         self.exit = self.exit.max(answer.exit(output));
         let decision = &answer.trace.decision;
@@ -130,7 +141,7 @@ impl Reading<'_> {
                 bytes: 0,
             });
         sum.packets += 1;
-        sum.bytes += packet.frame.len() as u64;
+        sum.bytes += length;
         if output.is_json() {
             self.lines.push(Line {
                 packet: words,
@@ -142,8 +153,7 @@ impl Reading<'_> {
         }
     }
 
-    fn described(&mut self, packet: &capture::Packet) -> Described {
-        let parsed = parse(&packet.frame, Layout::Ethernet);
+    fn described(&mut self, packet: &capture::Packet, parsed: Parsed) -> Described {
         let direction = replay::direction(packet, &parsed, self.local);
         self.undirected += u64::from(direction.is_none());
         let direction = direction.unwrap_or(Direction::In);
@@ -159,7 +169,7 @@ impl Reading<'_> {
 
     fn finish(self, output: &mut Output) {
         let (undirected, guessed) = (self.undirected, self.shown.is_some());
-        let of_processes = self.of_processes;
+        let (of_processes, cut_short) = (self.of_processes, self.cut_short);
         sums(self.lines, self.sums.into_values().collect(), output);
         if undirected > 0 {
             output.note(format!(
@@ -174,9 +184,24 @@ impl Reading<'_> {
                 if of_processes == 1 { "is no packet" } else { "are no packets" }
             ));
         }
+        if cut_short > 0 {
+            output.note(format!(
+                "of {} the recording has too few bytes to decide by: {} left out; record more of each packet (`tcpdump -s 0`)",
+                count::of(cut_short as usize, "packet"),
+                if cut_short == 1 { "it is" } else { "they are" }
+            ));
+        }
         if guessed {
             output.note("which sockets there were is taken from the traffic: what answers has one");
         }
+    }
+}
+
+/// The bytes of a packet as counters count them: what its IP header says, and where none can be read all after the Ethernet header.
+fn length(parsed: &Parsed, frame: &[u8]) -> u64 {
+    match parsed {
+        Parsed::Ip(header) => header.length.into(),
+        Parsed::Malformed | Parsed::NotIp => frame.len().saturating_sub(ETHERNET) as u64,
     }
 }
 

@@ -73,8 +73,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2209,
         "src/policies/lockout/members.rs",
-        "Change::Add(elements) => Ok(was || covers(elements, address)),",
-        "Change::Add(elements) => Ok(was || (!FAULT && covers(elements, address))),",
+        "let comes = covers(elements, address);",
+        "let comes = !FAULT && covers(elements, address);",
         &[(Verbs, "lockout::a_live_set")],
     ),
     fault(

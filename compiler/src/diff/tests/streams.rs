@@ -33,6 +33,11 @@ fn what_is_about_packets_alone_and_names_change_nothing() {
             "default send allow",
             "default connect drop\ndefault send allow",
         ),
+        // Datagrams come on no connection.
+        (
+            "count receive",
+            "drop receive udp to group jobs\ncount receive",
+        ),
     ] {
         assert_eq!(changed(from, to), None, "{from} -> {to}");
     }
@@ -47,9 +52,10 @@ fn whatever_is_about_connections_is_told() {
         ("10.0.0.0/8", "11.0.0.0/8", "of `receive`"),
         (
             "count receive",
-            "drop receive udp to group jobs\ncount receive",
+            "drop receive tcp to group jobs\ncount receive",
             "of `receive`",
         ),
+        ("count receive tcp", "count receive udp", "of `receive`"),
         ("\"/jobs\"", "\"/other\"", "groups"),
         (
             "interfaces lo",

@@ -169,6 +169,7 @@ fn what_comes_from_this_machine_may_be_carried_there() {
         ends: ends(CLIENT, SERVER),
         connected: true,
         found,
+        waits: None,
     }));
     assert!(lockout.says_something() && lockout.planned().is_none());
 }
