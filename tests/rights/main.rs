@@ -9,6 +9,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod answered;
 mod elsewhere;
 mod table;
 
