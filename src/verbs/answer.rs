@@ -136,13 +136,20 @@ fn for_group(door: &Door, group: u32, output: &mut Output) -> Result<Doors, Exit
 /// Makes the folder, if need be, for all to look into and for root to change.
 fn made(folder: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o755).create(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        // The mask of this process is not the group's business.
+        Ok(()) => fs::set_permissions(folder, Permissions::from_mode(0o755))?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
     let about = fs::symlink_metadata(folder)?;
     if !about.is_dir() || about.uid() != 0 || about.mode() & 0o022 != 0 {
         return Err(io::Error::other(
             "others than root can change it; look at what is there, and remove it or take their rights away",
+        ));
+    }
+    if about.mode() & 0o001 == 0 {
+        return Err(io::Error::other(
+            "only root can look into it, so nobody else would find the socket; `chmod 755` lets them",
         ));
     }
     Ok(())

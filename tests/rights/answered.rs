@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
@@ -386,10 +386,8 @@ fn a_service_of_another_user_is_not_believed() {
     }
     let scene = scene("false");
     let make = || {
-        fs::DirBuilder::new()
-            .mode(0o755)
-            .create("/run/sockc")
-            .unwrap();
+        fs::create_dir_all("/run/sockc").unwrap();
+        fs::set_permissions("/run/sockc", fs::Permissions::from_mode(0o755)).unwrap();
         chown("/run/sockc", Some(0), Some(0)).unwrap();
     };
     scene.space.run(make).unwrap();
