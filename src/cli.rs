@@ -1,5 +1,6 @@
 //! The command line.
 
+mod answer;
 mod confirm;
 mod counters;
 mod diff;
@@ -26,6 +27,7 @@ use sockc_runtime::Prefix;
 
 use element::element;
 
+pub(crate) use answer::{ANSWERS_AT, Answer};
 pub(crate) use confirm::Confirm;
 pub(crate) use counters::Counters;
 pub(crate) use diff::{Diff, View};
@@ -116,6 +118,9 @@ pub(crate) enum Verb {
     /// Put a policy in force, all of it or nothing
     #[command(after_help = examples::APPLY)]
     Apply(Apply),
+    /// Answer reading commands of a group whose members have not the rights, until SIGTERM
+    #[command(after_help = examples::ANSWER)]
+    Answer(Answer),
     /// Keep what `apply --confirm` has put in force
     #[command(after_help = examples::CONFIRM)]
     Confirm(Confirm),

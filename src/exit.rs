@@ -24,6 +24,23 @@ pub(crate) enum Exit {
     Bug = 70,
 }
 
+impl Exit {
+    /// The one of this code, if there is one.
+    pub(crate) fn of(code: u8) -> Option<Self> {
+        const ALL: [Exit; 8] = [
+            Exit::Done,
+            Exit::Policy,
+            Exit::Differs,
+            Exit::Refused,
+            Exit::Guard,
+            Exit::Changed,
+            Exit::Usage,
+            Exit::Bug,
+        ];
+        ALL.into_iter().find(|exit| *exit as u8 == code)
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)

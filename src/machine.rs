@@ -5,6 +5,7 @@ pub(crate) mod cards;
 pub(crate) mod clock;
 pub(crate) mod counted;
 pub(crate) mod destinations;
+pub(crate) mod doors;
 pub(crate) mod drift;
 pub(crate) mod entries;
 pub(crate) mod handed;

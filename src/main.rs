@@ -1,5 +1,6 @@
 //! The `sockc` command: reads the command line, runs one verb, ends with its code.
 
+mod answering;
 mod changes;
 mod cli;
 mod exit;
@@ -21,9 +22,9 @@ use cli::{Arguments, Verb, suggested};
 use exit::Exit;
 use output::{Manner, Output};
 use verbs::{
-    apply, check, compile, completions, confirm, counters, diff, doctor, explain, explain_code,
-    fmt, history, import, man, map, metrics, monitor, plan, rollback, set, show, socket, status,
-    test, top, trial, unload,
+    answer, apply, check, compile, completions, confirm, counters, diff, doctor, explain,
+    explain_code, fmt, history, import, man, map, metrics, monitor, plan, rollback, set, show,
+    socket, status, test, top, trial, unload,
 };
 
 fn main() -> ExitCode {
@@ -49,7 +50,10 @@ fn run() -> Exit {
         verbose: arguments.verbose,
         works: suggested::named(&matches),
     });
-    let exit = dispatch(&arguments.verb, &mut output);
+    let exit = match answering::instead(&arguments, &mut output) {
+        Some(exit) => exit,
+        None => dispatch(&arguments.verb, &mut output),
+    };
     output.finish(exit)
 }
 
@@ -63,6 +67,7 @@ fn dispatch(verb: &Verb, output: &mut Output) -> Exit {
         Verb::Test(arguments) => test::run(arguments, output),
         Verb::Try(arguments) => trial::run(arguments, output),
         Verb::Plan(arguments) => plan::run(arguments, output),
+        Verb::Answer(arguments) => answer::run(arguments, output),
         Verb::Apply(arguments) => apply::run(arguments, output),
         Verb::Confirm(arguments) => confirm::run(arguments, output),
         Verb::Doctor(arguments) => doctor::run(arguments, output),

@@ -170,6 +170,19 @@ impl Output {
         }
     }
 
+    /// Messages of another command as they are.
+    pub(crate) fn message_bytes(&mut self, bytes: &[u8]) {
+        let mut stderr = io::stderr().lock();
+        // There is nowhere to report that it is gone.
+        let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
+    }
+
+    /// Says no more of this command: another one has said all in its place.
+    pub(crate) fn passed_on(&mut self) {
+        self.said.answered = true;
+        self.watch = Watch::new(false);
+    }
+
     /// A result as JSON, with the diagnostics that came before it.
     pub(crate) fn value(&mut self, value: &impl Serialize) {
         self.said.answered = true;

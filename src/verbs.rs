@@ -1,5 +1,6 @@
 //! The verbs of the command, a module each: `run` takes what the command line says and gives how the command ends.
 
+pub(crate) mod answer;
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod compile;

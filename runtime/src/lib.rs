@@ -126,7 +126,8 @@ pub use status::{
     BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
     Status, counters, counts, inspect, object, reset_counters, running, status,
 };
+pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;
-pub use sys::process::own_descriptor;
+pub use sys::process::{end_with_caller, own_descriptor};
 pub use unload::{Unloaded, unload};
 pub use watch::{Events, Woken, present};

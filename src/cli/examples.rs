@@ -68,6 +68,12 @@ pub(super) const APPLY: &str = "Examples:
 
 More: docs/commands.md, docs/interfaces.md, docs/boot.md";
 
+pub(super) const ANSWER: &str = "Examples:
+  sockc answer --group adm
+  sockc answer --listen systemd
+
+More: docs/rights.md, docs/commands.md";
+
 pub(super) const CONFIRM: &str = "Examples:
   sockc confirm
   sockc confirm --same-connection

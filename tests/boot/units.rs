@@ -115,6 +115,7 @@ fn the_policy_is_in_force_before_the_network_comes() {
         "{PROBE}
 cd /etc/systemd/system
 systemd-analyze verify --man=no sockc.service sockc-watch.service sockc-exporter.service sockc-exporter.socket \
+    sockc-answer.service sockc-answer.socket \
     sockc-set@banned.service sockc-set@banned.timer > /out/verify 2>&1
 echo $? >> /out/verify
 systemctl show -P Requires -P RequiresMountsFor sockc.service > /out/needs

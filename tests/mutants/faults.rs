@@ -3,6 +3,7 @@
 //! Each names a file, a text that stands in it once, what stands there instead, and the narrow tests that have to notice it.
 //! One that cannot be noticed, since nothing changes, says why. Numbers are names: they do not change when others go.
 
+mod answered;
 mod around;
 mod arriving;
 mod asked;
@@ -197,6 +198,7 @@ pub(crate) fn all() -> Vec<Fault> {
         rights::FAULTS,
         rated::FAULTS,
         rates::FAULTS,
+        answered::FAULTS,
         around::FAULTS,
         asked::FAULTS,
         entry::FAULTS,

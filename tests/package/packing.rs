@@ -48,6 +48,7 @@ fn the_first_start_of_an_image_enables_none_of_its_units() {
         "sockc.service",
         "sockc-watch.service",
         "sockc-exporter.socket",
+        "sockc-answer.socket",
     ] {
         assert!(all.contains(&format!("/{name}\n")), "{name}: {all}");
     }

@@ -13,7 +13,7 @@ use sockc_runtime::lab::BPFFS;
 const TAKES: [&str; 3] = ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"];
 
 /// Puts an empty folder over one of the machine's, for this scene alone.
-fn hide(scene: &Scene, folder: &str) {
+pub(super) fn hide(scene: &Scene, folder: &str) {
     let over = || {
         let nothing = None::<&str>;
         mount(

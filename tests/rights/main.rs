@@ -11,6 +11,7 @@
 
 mod container;
 mod delegated;
+mod answered;
 mod elsewhere;
 mod table;
 

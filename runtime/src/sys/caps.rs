@@ -18,7 +18,8 @@ const SYS_ADMIN: u32 = 21;
 
 /// The capabilities that miss, for work in the caller's network namespace or (`elsewhere`) in another; none if all is well or
 /// if the kernel does not tell.
-pub(crate) fn missing(elsewhere: bool) -> Vec<&'static str> {
+#[must_use]
+pub fn missing(elsewhere: bool) -> Vec<&'static str> {
     told().map_or_else(Vec::new, |bits| missing_of(bits, elsewhere))
 }
 

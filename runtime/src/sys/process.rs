@@ -50,6 +50,25 @@ pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Has a command that is started end with the thread that starts it, however that ends.
+pub fn end_with_caller(command: &mut Command) {
+    let caller = std::process::id();
+    let work = move || {
+        // SAFETY: the call takes numbers only.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // One whose caller was gone by then would never hear of it.
+        // SAFETY: the call takes nothing.
+        match u32::try_from(unsafe { libc::getppid() }) {
+            Ok(parent) if parent == caller => Ok(()),
+            _ => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    };
+    // SAFETY: the closure makes system calls only, and takes no memory.
+    unsafe { command.pre_exec(work) };
+}
+
 /// Becomes a command that has these descriptors, from 3 on; comes back only where that fails.
 pub(crate) fn become_command(mut command: Command, descriptors: Vec<OwnedFd>) -> io::Error {
     const FIRST: libc::c_int = 3;

@@ -1,28 +1,23 @@
 //! `sockc metrics --listen`: an exporter, until SIGTERM.
 //!
-//! Takes where to listen, and reads the numbers when somebody asks. Not here: connections ([`super::serve`]), and what numbers
-//! there are.
+//! Takes where to listen, and reads the numbers when somebody asks. Not here: how that is opened
+//! ([`crate::machine::doors`]), connections ([`super::serve`]), and what numbers there are.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
-use sockc_runtime::{Error, ListenerAt, Options};
-use socket2::{Domain, SockAddr, Socket, Type};
+use sockc_runtime::{Error, Options};
+use socket2::{SockAddr, Socket};
 
 use super::family::Metrics;
 use super::gather::{Gathered, Which, gather};
 use super::serve::serve;
-use crate::cli::{Door, Form, NOT_LOOPBACK};
+use crate::cli::{Door, Form};
 use crate::exit::Exit;
-use crate::machine::handed;
-use crate::machine::refused;
+use crate::machine::doors;
 use crate::output::Output;
-
-/// How many may wait until they are accepted.
-const WAITING: i32 = 1024;
 
 /// Answers until it is ended.
 pub(super) fn run(
@@ -36,7 +31,7 @@ pub(super) fn run(
         Ok(end) => end,
         Err(error) => return failed("hear of SIGTERM", &error, output),
     };
-    let doors = match open(door, mode, output) {
+    let doors = match doors::open(door, mode, output) {
         Ok(doors) => doors,
         Err(exit) => return exit,
     };
@@ -66,96 +61,6 @@ pub(super) fn run(
 fn failed(what: &str, error: &io::Error, output: &mut Output) -> Exit {
     output.error(format!("cannot {what}: {error}"));
     Exit::Refused
-}
-
-/// What is listened at; the file of a path goes with it.
-struct Doors {
-    sockets: Vec<Socket>,
-    _path: Option<ListenerAt>,
-}
-
-fn open(door: &Door, mode: u32, output: &mut Output) -> Result<Doors, Exit> {
-    let of = |sockets| Doors {
-        sockets,
-        _path: None,
-    };
-    match door {
-        Door::Tcp(address) => {
-            let opened = tcp(&SockAddr::from(*address));
-            let what = format!("listen at {address}");
-            let socket = opened.map_err(|error| failed(&what, &error, output))?;
-            Ok(of(vec![socket]))
-        }
-        Door::Unix(path) => unix(path, mode).map_err(|error| match error {
-            Opened::Refused(error) => refused(&error, output),
-            Opened::Failed(error) => failed("listen there", &error, output),
-        }),
-        Door::HandedOver => handed_over().map(of).map_err(|why| {
-            output.error(why);
-            Exit::Usage
-        }),
-    }
-}
-
-fn tcp(address: &SockAddr) -> io::Result<Socket> {
-    let socket = Socket::new(address.domain(), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    socket.bind(address)?;
-    socket.listen(WAITING)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
-/// Why a path was not opened.
-enum Opened {
-    Refused(sockc_runtime::Error),
-    Failed(io::Error),
-}
-
-fn unix(path: &Path, mode: u32) -> Result<Doors, Opened> {
-    let listener = ListenerAt::stream((path, mode)).map_err(Opened::Refused)?;
-    let copy = listener.fd().try_clone_to_owned();
-    let socket = Socket::from(copy.map_err(Opened::Failed)?);
-    Ok(Doors {
-        sockets: vec![socket],
-        _path: Some(listener),
-    })
-}
-
-/// The sockets that were handed to this command.
-fn handed_over() -> Result<Vec<Socket>, String> {
-    let descriptors = handed::descriptors("name an address")?;
-    descriptors.map(one_handed_over).collect()
-}
-
-/// What others could reach is refused here as it is on the command line.
-fn one_handed_over(fd: i32) -> Result<Socket, String> {
-    let socket = sockc_runtime::own_descriptor(fd)
-        .map_err(|error| format!("descriptor {fd} cannot be taken: {error}"))?;
-    admitted(socket).map_err(|why| format!("descriptor {fd} was handed over: {why}"))
-}
-
-fn admitted(fd: OwnedFd) -> Result<Socket, String> {
-    let socket = Socket::from(fd);
-    let listens = socket.is_listener().unwrap_or_default()
-        && socket.r#type().is_ok_and(|kind| kind == Type::STREAM);
-    if !listens {
-        return Err(
-            "it is no stream socket that listens (in systemd `ListenStream=`, and `Accept=no`)"
-                .to_owned(),
-        );
-    }
-    let local = socket.local_addr().map_err(|error| error.to_string())?;
-    let is_loopback = local
-        .as_socket()
-        .is_some_and(|local| local.ip().is_loopback());
-    if !is_loopback && local.domain() != Domain::UNIX {
-        return Err(NOT_LOOPBACK.to_owned());
-    }
-    socket
-        .set_nonblocking(true)
-        .map_err(|error| error.to_string())?;
-    Ok(socket)
 }
 
 /// Where a socket listens.
@@ -216,27 +121,5 @@ impl Readings {
             Form::Prometheus => prometheus,
         };
         text.get_or_init(|| reading.metrics.text(form)).clone()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_others_could_reach_is_not_taken() {
-        let listens = |address: &str| {
-            let address: std::net::SocketAddr = address.parse().unwrap();
-            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-            socket.bind(&address.into()).unwrap();
-            socket
-        };
-        let idle = OwnedFd::from(listens("127.0.0.1:0"));
-        assert!(admitted(idle).unwrap_err().contains("no stream socket"));
-        for (address, taken) in [("127.0.0.1:0", true), ("0.0.0.0:0", false)] {
-            let socket = listens(address);
-            socket.listen(1).unwrap();
-            assert_eq!(admitted(OwnedFd::from(socket)).is_ok(), taken, "{address}");
-        }
     }
 }

@@ -55,10 +55,10 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         1947,
-        "src/verbs/metrics/listen.rs",
+        "src/machine/doors.rs",
         "!is_loopback && local.domain() != Domain::UNIX",
         "!FAULT && !is_loopback && local.domain() != Domain::UNIX",
-        &[(Command, "verbs::metrics::listen::")],
+        &[(Command, "machine::doors::")],
     ),
     fault(
         1948,
