@@ -14,7 +14,7 @@ pub(crate) use cause::{
 };
 
 use crate::prefix::Prefix;
-use crate::sys::{caps, netns};
+use crate::sys::{netns, token};
 
 /// Why a state folder is not one that sockc uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -387,10 +387,11 @@ pub enum Error {
 
 impl Error {
     /// That these capabilities miss.
-    pub(crate) fn rights(missing: Vec<&'static str>) -> Self {
+    #[must_use]
+    pub fn rights(missing: Vec<&'static str>) -> Self {
         Self::Rights {
             missing,
-            inside: caps::is_inside(),
+            inside: token::is_inside(),
         }
     }
 

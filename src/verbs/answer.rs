@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Answer, output: &mut Output) -> Exit {
     }
     let missing = sockc_runtime::missing_rights(false);
     if !missing.is_empty() {
-        return refused(&Error::Rights { missing }, output);
+        return refused(&Error::rights(missing), output);
     }
     // Before anything is open, so that whoever sees the socket may end it.
     let end = match sockc_runtime::end_signals() {

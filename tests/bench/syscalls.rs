@@ -14,6 +14,8 @@ pub(crate) mod map;
 pub(crate) mod prog;
 #[path = "../../runtime/src/sys/retry.rs"]
 pub(crate) mod retry;
+#[path = "../../runtime/src/sys/token.rs"]
+pub(crate) mod token;
 
 #[path = "syscalls/run.rs"]
 pub(crate) mod run;

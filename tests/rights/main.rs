@@ -9,9 +9,9 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod answered;
 mod container;
 mod delegated;
-mod answered;
 mod elsewhere;
 mod table;
 

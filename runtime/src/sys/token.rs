@@ -15,7 +15,6 @@ use std::sync::OnceLock;
 use aya_obj::generated::{BPF_F_TOKEN_FD, bpf_cmd};
 
 use super::bpf::{attr, call_fd, number};
-use super::caps;
 
 static TOKEN: OnceLock<OwnedFd> = OnceLock::new();
 
@@ -32,10 +31,20 @@ const KINDS: [(&str, &str); 3] = [
     ("allowed_attachs", "delegate_attachs"),
 ];
 
+/// Whether this process is in another user namespace than the first one, whose capabilities alone hold for the machine: those of
+/// others say nothing to bpf(2). The first one maps every user to itself; a kernel without user namespaces has no such file.
+pub(crate) fn is_inside() -> bool {
+    fs::read_to_string("/proc/thread-self/uid_map").is_ok_and(|map| !maps_everybody(&map))
+}
+
+fn maps_everybody(map: &str) -> bool {
+    map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// Asks the bpf file system at this folder for a token, where this process is in a user namespace of its own. Where it gives
 /// none, or none for what every policy takes, capabilities that miss are refused as they are without.
 pub(crate) fn seek(bpffs: &Path) {
-    if TOKEN.get().is_some() || caps::in_first_user_namespace() {
+    if TOKEN.get().is_some() || is_inside() {
         return;
     }
     let Ok(token) = create(bpffs) else { return };
@@ -111,5 +120,12 @@ mod tests {
         assert_eq!(allowed("", "allowed_cmds"), 0);
         assert_eq!(allowed("allowed_cmds:\tall\n", "allowed_cmds"), 0);
         assert_eq!(narrowed_of(ABOUT), ["delegate_maps", "delegate_attachs"]);
+    }
+
+    #[test]
+    fn a_user_namespace_is_told_by_its_map() {
+        assert!(maps_everybody("         0          0 4294967295\n"));
+        assert!(!maps_everybody("         0       1000          1\n"));
+        assert!(!maps_everybody(""));
     }
 }
