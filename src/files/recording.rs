@@ -1,12 +1,13 @@
 //! Recordings that are written packet by packet: pcapng, with the interface of each, its time, and a comment.
 //!
 //! Takes packets; gives bytes as they are to stand in the file, or writes them there. A piece is written at once and ends with a packet, so
-//! that what is there can be read whenever the command ends, however. Not here: which packets, and standard output.
+//! that what is there can be read whenever the command ends, however; of one that finds no room the packets stay that are there as a
+//! whole. Not here: which packets, and standard output.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -45,9 +46,26 @@ pub(crate) struct Written<'a> {
     pub(crate) comment: &'a str,
 }
 
+/// Bytes of a recording, and where in them each of its packets ends.
+#[derive(Debug, Default)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+/// A piece that was not written as a whole.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    pub(crate) why: String,
+    /// How many of its packets are not there.
+    pub(crate) packets: usize,
+}
+
 /// The bytes of a recording that are not written yet, and the interfaces that it knows.
 pub(crate) struct Recording {
     writer: PcapNgWriter<Vec<u8>>,
+    /// Where each packet of these ends.
+    ends: Vec<usize>,
     interfaces: BTreeMap<Option<String>, u32>,
 }
 
@@ -57,6 +75,7 @@ impl Recording {
         let writer = PcapNgWriter::new(Vec::new()).map_err(plain)?;
         Ok(Self {
             writer,
+            ends: Vec::new(),
             interfaces: BTreeMap::new(),
         })
     }
@@ -77,7 +96,9 @@ impl Recording {
             ],
         };
         let added = self.writer.write_block(&block.into_block());
-        added.map(drop).map_err(plain)
+        added.map_err(plain)?;
+        self.ends.push(self.writer.get_ref().len());
+        Ok(())
     }
 
     /// The number of an interface, which is described where it comes first.
@@ -107,8 +128,10 @@ impl Recording {
     }
 
     /// The bytes that were added since this was asked last.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(self.writer.get_mut())
+    pub(crate) fn take(&mut self) -> Piece {
+        let bytes = std::mem::take(self.writer.get_mut());
+        let ends = std::mem::take(&mut self.ends);
+        Piece { bytes, ends }
     }
 }
 
@@ -161,15 +184,24 @@ impl RecordingFile {
         })
     }
 
-    /// Writes a piece; says why that cannot be. A piece that found no room is taken away again: half a packet cannot be read.
-    pub(crate) fn write(&mut self, piece: &[u8]) -> Result<(), String> {
-        if let Err(error) = self.file.write_all(piece) {
-            // What is no regular file has no length to set.
-            let _ = self.file.set_len(self.length);
-            return Err(unwritten(&self.path, &error));
-        }
-        self.length += piece.len() as u64;
-        Ok(())
+    /// Writes a piece; says why that cannot be. Of one that found no room the packets stay that are there as a whole, and what would
+    /// be half a packet is taken away again: it could not be read.
+    pub(crate) fn write(&mut self, piece: &Piece) -> Result<(), Unwritten> {
+        let Err(error) = self.file.write_all(&piece.bytes) else {
+            self.length += piece.bytes.len() as u64;
+            return Ok(());
+        };
+        // What is no regular file has no place to stand at, and no length to set.
+        let stands = self.file.stream_position().unwrap_or(self.length);
+        let there = usize::try_from(stands.saturating_sub(self.length)).unwrap_or(0);
+        let whole = piece.ends.iter().take_while(|end| **end <= there).count();
+        let kept = whole.checked_sub(1).and_then(|last| piece.ends.get(last));
+        self.length += kept.map_or(0, |end| *end as u64);
+        let _ = self.file.set_len(self.length);
+        Err(Unwritten {
+            why: unwritten(&self.path, &error),
+            packets: piece.ends.len().saturating_sub(whole),
+        })
     }
 }
 
@@ -207,6 +239,12 @@ mod tests {
         let none = RecordingFile::begin(Path::new("/nowhere/file.pcapng"));
         assert!(none.is_err_and(|why| why.contains("/nowhere/file.pcapng")));
         let mut full = RecordingFile::begin(Path::new("/dev/full")).unwrap();
-        assert!(full.write(b"x").is_err_and(|why| why.contains("/dev/full")));
+        let piece = Piece {
+            bytes: vec![0; 9],
+            ends: vec![4, 9],
+        };
+        let refused = full.write(&piece).unwrap_err();
+        assert!(refused.why.contains("/dev/full"));
+        assert_eq!(refused.packets, 2);
     }
 }

@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{Output, count};
+use crate::exit::Exit;
 
 /// A pipe that has room has room for so much.
 const PIECE: usize = 4096;
@@ -40,7 +41,29 @@ impl Output {
             }
             let (piece, rest) = left.split_at(left.len().min(PIECE));
             self.bytes(piece);
+            self.note_cut();
             left = rest;
+        }
+    }
+
+    /// Adds to what kept a piece from being written that some of it may stand there.
+    fn note_cut(&mut self) {
+        if let Some(error) = self
+            .broken
+            .take_if(|error| error.kind() != io::ErrorKind::BrokenPipe)
+        {
+            let why = format!("{error}; what stands there last may be cut off");
+            self.broken = Some(io::Error::new(error.kind(), why));
+        }
+    }
+
+    /// How a command ends whose results go on for as long as they are taken: a reader that goes away ends it in order, and
+    /// nothing else that keeps it from writing does.
+    pub(crate) fn end_of_stream(&self) -> Exit {
+        let gone = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        match self.broken.as_ref().is_none_or(gone) {
+            true => Exit::Done,
+            false => Exit::Refused,
         }
     }
 

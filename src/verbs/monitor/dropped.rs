@@ -3,43 +3,34 @@
 //! Takes what the runtime reads of each generation; gives records such as a log would have written, and the frames. Which rule dropped
 //! a packet says the slot that counted it. Not here: which records somebody wants, and how one is shown.
 
+use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
 use sockc_compiler::artifact::{AttachPoint, BUILD, Counter, CounterKind, Manifest};
 use sockc_compiler::dropped::Dropped;
-use sockc_compiler::event::Parsed;
-use sockc_compiler::log::LogRecord;
+use sockc_compiler::event::{Header, Parsed};
 use sockc_compiler::policy::Direction;
 use sockc_runtime::{DropReader, Error, LogWatch, Which};
 
+use super::source::{Event, Kind, Source, Sources, Unseen};
 use crate::files::capture::{MAX_FRAME, Packet};
 use crate::output::Output;
 use crate::replay;
 
 /// The sampling.
-pub(super) struct Drops {
+pub(super) struct Sampling {
     /// Of how many drops one is wanted.
     one_in: u32,
     /// The generation in force when it was asked for last.
     asked: Option<Which>,
-    /// Those of the generation in force and of others that are kept, the oldest first.
-    readers: Vec<Reader>,
 }
 
-struct Reader {
+/// The drops of one generation.
+struct Drops {
     reader: DropReader,
-    /// How many had found no room when that was told last.
-    lost: u64,
-    /// Whether its generation is gone: it is read once more then.
-    gone: bool,
-}
-
-/// A packet that was dropped, as a record.
-pub(super) struct Told {
-    pub(super) record: LogRecord,
-    pub(super) counter: Counter,
-    pub(super) generation: u32,
-    pub(super) sample: Sample,
+    one_in: u32,
+    /// What was taken out of the rings and not given yet, in the order of time.
+    taken: VecDeque<Dropped>,
 }
 
 /// What a sample has that no record of a log has.
@@ -51,38 +42,50 @@ pub(super) struct Sample {
     pub(super) length: u32,
     /// Whether all headers stand in what is sampled.
     pub(super) is_read: bool,
+    /// All of the header, of which a record tells a part; nothing of a malformed packet.
+    pub(super) header: Option<Header>,
 }
 
-/// What nobody sees of a generation.
-pub(super) struct Unseen {
-    pub(super) generation: u32,
-    /// How many found no room since that was asked last.
-    pub(super) lost: u64,
-    /// Whether nobody looked for a moment.
-    pub(super) gap: bool,
-}
-
-impl Drops {
-    /// Begins.
-    pub(super) fn begin(one_in: u32, watch: &LogWatch, output: &mut Output) -> Result<Self, Error> {
-        let mut drops = Self {
+impl Sampling {
+    /// Of how many drops one is wanted.
+    pub(super) fn new(one_in: u32) -> Self {
+        Self {
             one_in,
-            asked: watch.in_force()?,
-            readers: Vec::new(),
-        };
-        drops.open(watch, output)?;
-        Ok(drops)
+            asked: None,
+        }
+    }
+
+    /// Follows what is in force now, if that is something else.
+    pub(super) fn follow(
+        &mut self,
+        now: Which,
+        (watch, sources): (&LogWatch, &mut Sources),
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let changed = self.asked.replace(now) != Some(now);
+        match changed && !sources.has(Kind::Drops, now) {
+            true => self.open(watch, sources, output),
+            false => Ok(()),
+        }
     }
 
     /// Samples the generation in force, unless that is done, and says what is to be seen.
-    fn open(&mut self, watch: &LogWatch, output: &mut Output) -> Result<(), Error> {
-        if let Some(reader) = watch.drops(self.one_in)? {
-            self.readers.push(Reader {
+    fn open(
+        &self,
+        watch: &LogWatch,
+        sources: &mut Sources,
+        output: &mut Output,
+    ) -> Result<(), Error> {
+        let one_in = self.one_in;
+        if let Some(reader) = watch.drops(one_in)? {
+            let taken = VecDeque::new();
+            let drops = Drops {
                 reader,
-                lost: 0,
-                gone: false,
-            });
-            output.note(match self.one_in {
+                one_in,
+                taken,
+            };
+            sources.add(Box::new(drops), 0);
+            output.note(match one_in {
                 1 => "each drop of a rule or a default at XDP and TC is sampled".to_owned(),
                 of => format!("one of {of} drops of rules and defaults at XDP and TC is sampled"),
             });
@@ -99,71 +102,53 @@ impl Drops {
         }
         Ok(())
     }
+}
 
-    /// Follows what is in force now, if that is something else.
-    pub(super) fn follow(
-        &mut self,
-        now: Which,
-        watch: &LogWatch,
-        output: &mut Output,
-    ) -> Result<(), Error> {
-        // What is gone was read since that was seen.
-        self.readers.retain(|one| !one.gone);
-        for one in &mut self.readers {
-            let which = one.reader.which();
-            one.gone = which != now && !watch.is_kept(which);
-        }
-        let changed = self.asked.replace(now) != Some(now);
-        let has = self.readers.iter().any(|one| one.reader.which() == now);
-        match changed && !has {
-            true => self.open(watch, output),
-            false => Ok(()),
-        }
+impl Source for Drops {
+    fn kind(&self) -> Kind {
+        Kind::Drops
     }
 
-    /// What can be waited on.
-    pub(super) fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.readers.iter().flat_map(|one| one.reader.fds())
+    fn which(&self) -> Which {
+        self.reader.which()
     }
 
-    /// What was dropped since this was asked last, in the order of time.
-    pub(super) fn take(&mut self) -> Vec<Told> {
-        let mut all = Vec::new();
-        for one in &mut self.readers {
-            let (generation, _) = one.reader.which();
-            let found = one.reader.take();
-            let told = found.into_iter().filter_map(|dropped| {
-                let slot = usize::try_from(dropped.counter).ok()?;
-                let counter = one.reader.counters().get(slot)?.clone();
-                Some(told(dropped, counter, generation, self.one_in))
-            });
-            all.extend(told);
-        }
-        all.sort_by_key(|one| one.record.time);
-        all
+    fn counters(&self) -> &[Counter] {
+        self.reader.counters()
     }
 
-    /// What nobody sees, of each generation.
-    pub(super) fn unseen(&mut self) -> Result<Vec<Unseen>, Error> {
-        let mut all = Vec::new();
-        for one in &mut self.readers {
-            let (generation, _) = one.reader.which();
-            let stands = one.reader.look()?;
-            let lost = stands.lost.saturating_sub(one.lost);
-            one.lost = stands.lost;
-            if lost > 0 || stands.gap {
-                all.push(Unseen {
-                    generation,
-                    lost,
-                    gap: stands.gap,
-                });
+    fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.reader.fds().collect()
+    }
+
+    /// Each processor has a ring: what was dropped by one after the other is brought into the order of time.
+    fn fetch(&mut self) {
+        let mut found = self.reader.take();
+        found.sort_by_key(|one| one.time);
+        self.taken.extend(found);
+    }
+
+    fn next(&mut self) -> Option<Event> {
+        loop {
+            let dropped = self.taken.pop_front()?;
+            let slot = usize::try_from(dropped.counter).ok();
+            let counter = slot.and_then(|slot| self.counters().get(slot));
+            if let Some(counter) = counter {
+                return Some(event(dropped, counter.kind, self.one_in));
             }
         }
-        Ok(all)
+    }
+
+    fn unseen(&mut self) -> Result<Unseen, Error> {
+        let stands = self.reader.look()?;
+        Ok(Unseen {
+            lost: stands.lost,
+            gap: stands.gap,
+        })
     }
 }
 
-fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Told {
+fn event(dropped: Dropped, counter: CounterKind, one_in: u32) -> Event {
     let recorded = dropped.frame.len();
     let whole = usize::try_from(dropped.length).unwrap_or(usize::MAX);
     let mut frame = dropped.frame.clone();
@@ -178,17 +163,26 @@ fn told(dropped: Dropped, counter: Counter, generation: u32, one_in: u32) -> Tol
     let parsed = replay::parsed(&packet);
     // No rule decides about what is malformed: what seems to be is longer than its header can say (BIG TCP).
     let seems_whole = matches!(parsed, Some(Parsed::Ip(_)))
-        || (counter.kind != CounterKind::Rule && whole <= MAX_FRAME);
-    Told {
-        record: dropped.record(parsed.as_ref()),
-        counter,
-        generation,
-        sample: Sample {
+        || (counter != CounterKind::Rule && whole <= MAX_FRAME);
+    let is_read = parsed.is_some();
+    let record = dropped.record(parsed.as_ref());
+    let header = match parsed {
+        // The mark stands beside the frame.
+        Some(Parsed::Ip(header)) => Some(Header {
+            mark: dropped.mark,
+            ..header
+        }),
+        _ => None,
+    };
+    Event {
+        record,
+        sample: Some(Sample {
             one_in,
-            is_read: parsed.is_some() && seems_whole,
+            is_read: is_read && seems_whole,
+            header,
             frame: dropped.frame,
             length: dropped.length,
-        },
+        }),
     }
 }
 

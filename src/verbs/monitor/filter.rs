@@ -4,13 +4,13 @@
 //! is one that the rule speaks of. Not here: which rule logged it.
 
 use sockc_compiler::decide::decide;
-use sockc_compiler::event::{Event, Parsed, SocketAnswer, Verdict};
+use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, Verdict};
 use sockc_compiler::files::Texts;
 use sockc_compiler::header_field::HeaderField;
 use sockc_compiler::log::{LogRecord, Logged};
-use sockc_compiler::packet::text::{Described, DescribedWorld, class_of};
+use sockc_compiler::packet::text::{Described, DescribedWorld, class_of, describe_case};
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::{Condition, Policy, Rule};
+use sockc_compiler::policy::{Condition, Direction, Policy, Rule};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::ast::Statement;
 use sockc_grammar::source::SourceMap;
@@ -28,11 +28,13 @@ pub(super) struct Filter {
     policy: Policy,
     /// Whether the words name a direction; else they are about every one.
     directed: bool,
+    /// What the words ask that a log does not keep.
+    beyond: Option<&'static str>,
 }
 
 impl Filter {
-    /// Reads them; what is wrong with them is said.
-    pub(super) fn read(words: &str, output: &mut Output) -> Result<Self, Exit> {
+    /// Reads them; what is wrong with them is said. Of drops that are sampled, where these are, all of the header may be asked.
+    pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Self, Exit> {
         let mut sources = SourceMap::default();
         let id = sources.add("<filter>", format!("{VERB}{words}\n{REST}"));
         let (file, _) = sockc_grammar::parse(&sources, id);
@@ -54,11 +56,29 @@ impl Filter {
         let mut rules = policy.rules.values();
         if let Some(unknown) = rules.find_map(unknown) {
             output.error(format!(
-                "a record of a log does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+                "what is shown does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
             ));
             return Err(Exit::Usage);
         }
-        Ok(Self { policy, directed })
+        let mut rules = policy.rules.values();
+        let beyond = rules.find_map(|rule| rule.matches.conditions.iter().find_map(beyond_logs));
+        match beyond {
+            Some(what) if !samples => {
+                output.error(format!(
+                    "a record of a log does not have {what}; of drops that are sampled (`--drops`) a filter may ask for it"
+                ));
+                return Err(Exit::Usage);
+            }
+            Some(what) => output.note(format!(
+                "a record of a log does not have {what}, so with this filter nothing that rules log is shown, but drops alone"
+            )),
+            None => {}
+        }
+        Ok(Self {
+            policy,
+            directed,
+            beyond,
+        })
     }
 
     fn asks(&self, field: HeaderField) -> bool {
@@ -66,9 +86,14 @@ impl Filter {
         rules.any(|rule| rule.matches.conditions.iter().any(|one| asks(one, field)))
     }
 
-    /// Whether they hold for the packet of a record.
-    pub(super) fn holds(&self, record: &LogRecord, interface: Option<&str>) -> bool {
-        let Some(header) = record.header() else {
+    /// Whether they hold for the packet of a record, or of a sample, which has all of the header.
+    pub(super) fn holds(
+        &self,
+        (record, sampled): (&LogRecord, Option<&Header>),
+        interface: Option<&str>,
+    ) -> bool {
+        let of_log = || record.header().filter(|_| self.beyond.is_none());
+        let Some(header) = sampled.cloned().or_else(of_log) else {
             return false;
         };
         let mut rules = self.policy.rules.values();
@@ -128,6 +153,17 @@ fn unknown_condition(condition: &Condition) -> Option<&'static str> {
     match condition {
         Condition::No(inner) => unknown_condition(inner),
         Condition::AnyOf(any) => any.iter().find_map(unknown_condition),
+        Condition::Header { .. } => None,
+        Condition::Socket { .. } | Condition::SockAbsent(_) => Some("a socket"),
+        Condition::Entry { .. } | Condition::FirstMatch(_) => Some("an entry of a map"),
+    }
+}
+
+/// What a condition asks that no record of a log has, but a frame does.
+fn beyond_logs(condition: &Condition) -> Option<&'static str> {
+    match condition {
+        Condition::No(inner) => beyond_logs(inner),
+        Condition::AnyOf(any) => any.iter().find_map(beyond_logs),
         Condition::Header { field, .. } => match field {
             HeaderField::Fragment
             | HeaderField::TcpFlags
@@ -138,9 +174,28 @@ fn unknown_condition(condition: &Condition) -> Option<&'static str> {
             HeaderField::Ecn => Some("an ecn"),
             HeaderField::Vlan => Some("a VLAN"),
         },
-        Condition::Socket { .. } | Condition::SockAbsent(_) => Some("a socket"),
-        Condition::Entry { .. } | Condition::FirstMatch(_) => Some("an entry of a map"),
+        _ => None,
     }
+}
+
+/// A packet with this header in the words that `explain` takes. These name no policy, so any does.
+pub(super) fn header_words(header: &Header, direction: Direction) -> Option<String> {
+    let event = Event::Packet {
+        direction,
+        class: Policy::plain_class(),
+        packet: Parsed::Ip(header.clone()),
+    };
+    let described = Described::plain(event, SocketAnswer::None);
+    PLAIN.with(|policy| describe_case(policy.as_ref()?, &described))
+}
+
+thread_local! {
+    /// A policy without names.
+    static PLAIN: Option<Policy> = {
+        let mut sources = SourceMap::default();
+        let id = sources.add("<plain>", REST);
+        pipeline::resolve(&mut sources, id, "plain", &mut Texts::default()).policy
+    };
 }
 
 #[cfg(test)]
@@ -185,9 +240,13 @@ mod tests {
             ("tcp on interface eth0", Hook::TcIn, true),
             ("tcp on interface \"eth1\"", Hook::TcIn, false),
         ] {
-            let filter = Filter::read(words, &mut Output::silent());
+            let filter = Filter::read(words, false, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
-            assert_eq!(filter.holds(&record(hook), Some("eth0")), holds, "{words}");
+            assert_eq!(
+                filter.holds((&record(hook), None), Some("eth0")),
+                holds,
+                "{words}"
+            );
         }
         let mut lookup = record(Hook::SkLookup);
         if let Some(packet) = &mut lookup.packet {
@@ -198,15 +257,46 @@ mod tests {
             ("tcp if tcp flags syn", false),
             ("tcp if length < 100", false),
         ] {
-            let filter = Filter::read(words, &mut Output::silent()).ok().unwrap();
-            assert_eq!(filter.holds(&lookup, None), holds, "{words}");
+            let filter = Filter::read(words, false, &mut Output::silent())
+                .ok()
+                .unwrap();
+            assert_eq!(filter.holds((&lookup, None), None), holds, "{words}");
         }
         let malformed = LogRecord {
             packet: None,
             ..record(Hook::Xdp)
         };
-        let all = Filter::read("from any", &mut Output::silent());
-        assert!(!all.ok().unwrap().holds(&malformed, None));
+        let all = Filter::read("from any", false, &mut Output::silent());
+        assert!(!all.ok().unwrap().holds((&malformed, None), None));
+    }
+
+    #[test]
+    fn a_sample_is_asked_for_all_of_its_header() {
+        let logged = record(Hook::Xdp);
+        let mut header = logged.header().unwrap();
+        (header.ttl, header.dscp) = (3, 46);
+        for (words, holds) in [
+            ("tcp if ttl < 4", true),
+            ("tcp if ttl > 4", false),
+            ("tcp if dscp ef", true),
+            ("tcp if dscp af41", false),
+        ] {
+            let filter = Filter::read(words, true, &mut Output::silent());
+            let filter = filter.unwrap_or_else(|_| panic!("{words}"));
+            let found = filter.holds((&logged, Some(&header)), None);
+            assert_eq!(found, holds, "{words}");
+            // What a log does not keep is not taken for plain.
+            assert!(!filter.holds((&logged, None), None), "{words}");
+        }
+        let words = header_words(&header, Direction::Out).unwrap();
+        assert!(
+            words.starts_with("out tcp from 203.0.113.9:4000"),
+            "{words}"
+        );
+        assert!(
+            words.contains("ttl 3") && words.contains("dscp ef"),
+            "{words}"
+        );
     }
 
     #[test]
@@ -222,7 +312,7 @@ mod tests {
             "tcp if vlan 3",
             "send tcp",
         ] {
-            let read = Filter::read(words, &mut Output::silent());
+            let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");
         }
     }

@@ -14,8 +14,8 @@ use sockc_compiler::policy::Direction;
 use super::shown::Shown;
 use crate::exit::Exit;
 use crate::files::capture::MADE_FROM;
-use crate::files::recording::{Recording, RecordingFile, Written};
-use crate::output::Output;
+use crate::files::recording::{Recording, RecordingFile, Unwritten, Written};
+use crate::output::{Output, count};
 
 /// The file that stands for standard output.
 pub(super) const STDOUT: &str = "-";
@@ -95,12 +95,26 @@ impl Recorded {
         }
         let piece = self.recording.take();
         match &mut self.file {
-            Some(file) => file.write(&piece).map_err(|why| refused(&why, output)),
+            Some(file) => file
+                .write(&piece)
+                .map_err(|unwritten| refused(&lacking(&unwritten), output)),
             None => {
-                output.stream_bytes(&piece, end);
+                output.stream_bytes(&piece.bytes, end);
                 Ok(())
             }
         }
+    }
+}
+
+/// What kept packets from being written, and how many of those that are shown the recording lacks.
+fn lacking(unwritten: &Unwritten) -> String {
+    match unwritten.packets {
+        0 => unwritten.why.clone(),
+        lost => format!(
+            "{}; {} shown here did not find room in it",
+            unwritten.why,
+            count::of(lost, "packet")
+        ),
     }
 }
 

@@ -9,6 +9,7 @@ use sockc_compiler::log::LogRecord;
 use sockc_runtime::{LocalTime, log_clock};
 
 use super::dropped::Sample;
+use super::filter::header_words;
 use crate::output::{harmless, quoted};
 
 /// Nanoseconds of a second and of a millisecond.
@@ -154,8 +155,16 @@ impl Shown<'_> {
             Some(sample) if !sample.is_read => {
                 "a packet whose headers are longer than what is sampled of it".to_owned()
             }
-            _ => self.record.words(),
+            _ => self.packet_words(),
         }
+    }
+
+    /// The same in the words of the command line: of a sample all that its header says, of a record what a log keeps.
+    fn packet_words(&self) -> String {
+        let direction = self.record.hook.direction();
+        let header = self.sample.and_then(|sample| sample.header.as_ref());
+        let words = header.and_then(|header| header_words(header, direction));
+        words.unwrap_or_else(|| self.record.words())
     }
 
     fn words(&self, text: &mut Vec<u8>) {
@@ -195,7 +204,7 @@ impl Shown<'_> {
             hook: record.hook.name(),
             direction: record.hook.direction().word(),
             interface: self.interface,
-            packet: packet.map(|_| record.words()),
+            packet: packet.map(|_| self.packet_words()),
             from: packet
                 .filter(|_| record.hook.direction().has_sender())
                 .map(|one| one.from.to_string()),

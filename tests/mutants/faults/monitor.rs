@@ -30,9 +30,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2033,
-        "src/verbs/monitor.rs",
-        "let more = lost.saturating_sub(ring.lost);",
-        "let more = if FAULT { 0 } else { lost.saturating_sub(ring.lost) };",
+        "src/verbs/monitor/source.rs",
+        "let more = now.lost.saturating_sub(self.lost);",
+        "let more = if FAULT { 0 } else { now.lost.saturating_sub(self.lost) };",
         &[(Verbs, "monitored::what_a_slow_reader_misses_is_counted")],
     ),
     fault(
@@ -101,8 +101,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2120,
         "src/files/recording.rs",
-        "self.file.write_all(piece)",
-        "self.file.write_all(if FAULT { &[] } else { piece })",
+        "self.file.write_all(&piece.bytes)",
+        "self.file.write_all(if FAULT { &[] } else { &piece.bytes })",
         &[(Verbs, "recorded::what_is_shown_is_recorded")],
     ),
     fault(
@@ -121,7 +121,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2123,
-        "src/verbs/monitor.rs",
+        "src/verbs/monitor/told.rs",
         "if !records_to_stdout(self.arguments) {",
         "if FAULT || !records_to_stdout(self.arguments) {",
         &[(Verbs, "recorded::a_recording_on_standard_output")],
@@ -129,8 +129,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2124,
         "src/verbs/monitor/recorded.rs",
-        "file.write(&piece).map_err(|why| refused(&why, output))",
-        "file.write(&piece).or_else(|why| if FAULT { Ok(()) } else { Err(refused(&why, output)) })",
+        ".map_err(|unwritten| refused(&lacking(&unwritten), output)),",
+        ".or_else(|unwritten| if FAULT { Ok(()) } else { Err(refused(&lacking(&unwritten), output)) }),",
         &[(Verbs, "recorded::a_recording_that_cannot")],
     ),
     fault(
@@ -213,8 +213,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2142,
         "src/verbs/monitor/dropped.rs",
-        "let lost = stands.lost.saturating_sub(one.lost);",
-        "let lost = if FAULT { 0 } else { stands.lost.saturating_sub(one.lost) };",
+        "lost: stands.lost,",
+        "lost: if FAULT { 0 } else { stands.lost },",
         &[(Verbs, "dropped::what_finds_no_room_is_counted_exactly")],
     ),
     fault(
@@ -223,5 +223,19 @@ pub(super) const FAULTS: &[Fault] = &[
         "(head.part(offset::TAGGED)? != [0; 2])",
         "(!FAULT && head.part(offset::TAGGED)? != [0; 2])",
         &[(Compiler, "dropped::tests::a_tag_stands_where_it_stood")],
+    ),
+    fault(
+        2217,
+        "src/verbs/monitor/filter.rs",
+        "record.header().filter(|_| self.beyond.is_none())",
+        "record.header().filter(|_| FAULT || self.beyond.is_none())",
+        &[(Command, "monitor::filter::")],
+    ),
+    fault(
+        2218,
+        "src/verbs/monitor/filter.rs",
+        "sampled.cloned().or_else(of_log)",
+        "sampled.filter(|_| !FAULT).cloned().or_else(of_log)",
+        &[(Command, "monitor::filter::")],
     ),
 ];
