@@ -109,12 +109,13 @@ pub(super) fn passed() -> (u32, i32) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
+    // Benchmarks build this file, too, where there are no tests, and so nothing is used by them.
     const ABOUT: &str = "pos:\t0\nallowed_cmds:\tany\nallowed_maps:\t0x6\nallowed_progs:\tany\nallowed_attachs:\t0x0\n";
 
     #[test]
     fn what_a_token_allows_is_read_and_nothing_else_is() {
+        use super::{allowed, narrowed_of};
+
         assert_eq!(allowed(ABOUT, "allowed_cmds"), u64::MAX);
         assert_eq!(allowed(ABOUT, "allowed_maps"), 6);
         assert_eq!(allowed("", "allowed_cmds"), 0);
@@ -124,6 +125,8 @@ mod tests {
 
     #[test]
     fn a_user_namespace_is_told_by_its_map() {
+        use super::maps_everybody;
+
         assert!(maps_everybody("         0          0 4294967295\n"));
         assert!(!maps_everybody("         0       1000          1\n"));
         assert!(!maps_everybody(""));
