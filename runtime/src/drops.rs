@@ -22,6 +22,7 @@ use crate::sys::map::Shape;
 use crate::sys::perf::Events;
 use crate::sys::process::{self, Hold};
 use crate::sys::retry::again;
+use crate::sys::token::{self, Inside};
 use crate::sys::{caps, map};
 
 /// What is being done.
@@ -59,7 +60,10 @@ impl DropReader {
         }
         let missing = caps::missing_to_sample();
         if !missing.is_empty() {
-            return Err(Error::rights(missing));
+            return Err(Error::Rights {
+                missing,
+                inside: token::is_held().then_some(Inside::Beyond),
+            });
         }
         // Who reads the log keeps the folder of the maps.
         let folder = state.generation(generation).join("prog");

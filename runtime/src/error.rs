@@ -14,7 +14,8 @@ pub(crate) use cause::{
 };
 
 use crate::prefix::Prefix;
-use crate::sys::{netns, token};
+use crate::sys::netns;
+use crate::sys::token::{self, Inside};
 
 /// Why a state folder is not one that sockc uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +35,8 @@ pub enum Error {
     Rights {
         /// Their names.
         missing: Vec<&'static str>,
-        /// Whether this process is in a user namespace, whose own capabilities the kernel takes for a bpf file system's that
-        /// delegates, and for nothing else.
-        inside: bool,
+        /// How it stands with the rights of the user namespace that this process is in; nothing in the machine's own.
+        inside: Option<Inside>,
     },
     /// The state folder is not on a bpf file system.
     NoBpffs {
@@ -391,7 +391,7 @@ impl Error {
     pub fn rights(missing: Vec<&'static str>) -> Self {
         Self::Rights {
             missing,
-            inside: token::is_inside(),
+            inside: token::inside(),
         }
     }
 

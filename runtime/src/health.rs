@@ -16,7 +16,8 @@ use crate::error::{Error, at};
 use crate::options::Options;
 use crate::probe::{Features, kept};
 use crate::sys::retry::again;
-use crate::sys::{bpffs, caps, cgroup, driver, netns, token};
+use crate::sys::token::{self, Inside};
+use crate::sys::{bpffs, caps, cgroup, driver, netns};
 
 /// What was found.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Health {
     /// The options of the bpf file system's mount by which it delegates only some types, where its token stands for the rights of
     /// the machine: in a user namespace.
     pub delegated: Option<Vec<&'static str>>,
+    /// How it stands with the rights of the user namespace that this process is in; nothing in the machine's own.
+    pub inside: Option<Inside>,
     /// Whether programs of others may be looked at.
     pub sees_others: bool,
     /// Whether a bpf file system is there; or why that is not known.
@@ -116,6 +119,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         missing,
         missing_beside: caps::missing_beside(),
         delegated: token::narrowed(),
+        inside: token::inside(),
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
         is_read_only: is_read_only(&options.bpffs),

@@ -1,7 +1,14 @@
 //! Rows of cells as lines of text.
 
-/// The lines of some rows, whose columns are as wide as their widest cells.
+use super::harmless;
+
+/// The lines of some rows, whose columns are as wide as their widest cells. What a terminal would take for a command is escaped: cells
+/// name what others named, as folders of control groups.
 pub(crate) fn lines(rows: &[Vec<String>]) -> Vec<String> {
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(|cell| harmless(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -27,5 +34,11 @@ mod tests {
         let rows = [vec!["a", "bb"], vec!["äää", "b"], vec!["a"]];
         let rows = rows.map(|row| row.into_iter().map(str::to_owned).collect());
         assert_eq!(lines(&rows), ["a    bb", "äää  b", "a"]);
+    }
+
+    #[test]
+    fn a_cell_commands_no_terminal() {
+        let rows = [vec!["a\u{1b}[2J".to_owned(), "b".to_owned()]];
+        assert_eq!(lines(&rows), ["a\\u{1b}[2J  b"]);
     }
 }

@@ -6,6 +6,8 @@
 pub(crate) mod batch;
 #[path = "../../runtime/src/sys/bpf.rs"]
 pub(crate) mod bpf;
+#[path = "../../runtime/src/sys/bpffs.rs"]
+pub(crate) mod bpffs;
 #[path = "../../runtime/src/sys/link.rs"]
 pub(crate) mod link;
 #[path = "../../runtime/src/sys/map.rs"]

@@ -146,6 +146,60 @@ fn without_delegation_the_rights_miss_and_it_says_whose() {
     }
 }
 
+/// Each cause has its own words: what is said here is what somebody does next.
+#[test]
+fn what_misses_inside_is_told_from_what_is_not_delegated() {
+    let Some(container) = container("inside", ALL) else {
+        return;
+    };
+    let without = "setpriv --inh-caps -bpf --bounding-set -bpf";
+    for (line, words) in [
+        (
+            format!("{without} ./sockc status"),
+            "CAP_BPF by its own name",
+        ),
+        (
+            "mkdir /sys/fs/bpf/in; ./sockc status --bpffs /sys/fs/bpf/in".to_owned(),
+            "there is no root of one where sockc looks",
+        ),
+        (
+            "./sockc status --bpffs /nowhere".to_owned(),
+            "there is no root of one where sockc looks",
+        ),
+        (
+            "setpriv --inh-caps -net_admin --bounding-set -net_admin ./sockc status".to_owned(),
+            "this needs the rights CAP_NET_ADMIN in this user namespace",
+        ),
+    ] {
+        let ran = container.sh(&line);
+        let told = said(&ran);
+        assert_eq!(ran.status.code(), Some(3), "{line}: {told}");
+        assert!(told.contains(words), "{line}: {told}");
+    }
+}
+
+/// What one container may not is nothing that the kernel cannot.
+#[test]
+fn what_is_delegated_is_not_kept_as_what_the_kernel_can_do() {
+    let maps = [("delegate_progs", "0x48")];
+    let delegated = [&ALL[..2], &maps, &ALL[3..]].concat();
+    let Some(container) = container("kept", &delegated) else {
+        return;
+    };
+    let plain = "interfaces lo\ndefault in allow\ndrop udp to port 7002 at tc\n";
+    container.folder.file("plain.sk", plain);
+    let line = "mount -t tmpfs tmpfs /run; ./sockc apply plain.sk --yes && ls /run";
+    let ran = container.sh(line);
+    let told = said(&ran);
+    assert!(ran.status.success(), "{told}");
+    assert!(!ran.stdout.ends_with(b"sockc\n"), "{told}");
+    let told = ends(&container, "sockc doctor", 0);
+    assert!(
+        told.contains("what this kernel can do is not known"),
+        "{told}"
+    );
+}
+
 #[test]
 fn commands_that_every_policy_takes_must_be_delegated() {
     let delegated = [&[("delegate_cmds", "0x21")], &ALL[1..]].concat();

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::cause::passes;
 use super::{Error, Exposed, is_damage};
 use crate::hook::is_dispatcher;
+use crate::sys::token::{self, Inside};
 use crate::sys::{cgroup, clock, nsid};
 
 /// Where a program of sockc comes from that nothing here knows.
@@ -26,8 +27,12 @@ impl fmt::Display for Error {
             Self::Rights { missing, inside } => {
                 write!(f, "this needs the rights {}", missing.join(" and "))?;
                 f.write_str(match inside {
-                    false => "; run it as root, or give the command these capabilities",
-                    true => " of the machine: those of a user namespace count where its bpf file system delegates (Linux 6.9), which this one does not for that; whoever runs the container can mount it so, or run it outside",
+                    None => "; run it as root, or give the command these capabilities",
+                    Some(Inside::Beyond) => " of the machine, which no bpf file system delegates; run it outside of this user namespace",
+                    Some(Inside::Delegated) => " in this user namespace; run it as its root, or give the command these capabilities",
+                    Some(Inside::NoCapability) => " in this user namespace, CAP_BPF by its own name (CAP_SYS_ADMIN does not stand for it here); run it as its root, or give the command these capabilities",
+                    Some(Inside::NotDelegated) => " of the machine: those of a user namespace count where its bpf file system delegates (Linux 6.9), which this one does not; whoever runs the container can mount it so, or run it outside",
+                    Some(Inside::NoFileSystem) => " of the machine: those of a user namespace count where its bpf file system delegates (Linux 6.9), and there is no root of one where sockc looks; --bpffs names where it is mounted",
                 })
             }
             Self::NoBpffs { path, apart } => {
@@ -45,7 +50,7 @@ impl fmt::Display for Error {
             ),
             Self::Untrusted { path, why: Exposed::Owner(owner) } => write!(
                 f,
-                "{path} belongs to the user {owner}, who can change it, so sockc does not use it, and nothing was changed; where a policy is in force, to remove it would take that off: `chown root {path}` and `chmod 0750 {path}` shut others out, and then `sockc status` says whether anybody changed what is in it. Where sockc did not make it, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                "{path} belongs to the user {owner}, who can change it, so sockc does not use it, and nothing was changed; where a policy is in force, to remove it would take that off: `chown root {path}` and `chmod 0750 {path}` shut others out, and then `sockc status` says whether anybody changed what is in it. Where it is a container's, leave it as it is and look from inside (`nsenter --user --mount --net`). Where sockc did not make it, remove it by hand, and mount the bpf file system with `-o mode=0700`",
                 path = path.display()
             ),
             Self::Untrusted { path, why: Exposed::NoFolder } => write!(
@@ -327,7 +332,13 @@ impl fmt::Display for Error {
                 f,
                 "cannot {what}: somebody changed what sockc left: {cause}; `sockc status` says where"
             ),
-            Self::Kernel { what, cause } => write!(f, "the kernel refused to {what}: {cause}"),
+            Self::Kernel { what, cause } => {
+                write!(f, "the kernel refused to {what}: {cause}")?;
+                match token::is_held() && cause.raw_os_error() == Some(libc::EPERM) {
+                    true => f.write_str("; the bpf file system of this user namespace may not delegate that type of map or program (`sockc doctor` says which options name only some)"),
+                    false => Ok(()),
+                }
+            }
         }
     }
 }

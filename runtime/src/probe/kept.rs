@@ -45,7 +45,8 @@ const ROWS: [Row; 9] = [
 #[must_use]
 pub fn known_features(bpffs: &Path) -> Features {
     token::seek(bpffs);
-    if !caps::missing_to_load().is_empty() {
+    // In a user namespace what is found is what is delegated, and that may be more or less next time.
+    if token::is_inside() || !caps::missing_to_load().is_empty() {
         return probe();
     }
     let kept = head().and_then(|head| parse(&read(&place())?, &head));
@@ -54,7 +55,7 @@ pub fn known_features(bpffs: &Path) -> Features {
 
 /// Keeps what was found, unless the file says so already. What cannot be kept is found again next time.
 pub fn keep_features(features: Features) {
-    if !caps::missing_to_load().is_empty() {
+    if token::is_inside() || !caps::missing_to_load().is_empty() {
         return;
     }
     let Some(head) = head() else { return };

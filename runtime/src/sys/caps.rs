@@ -1,6 +1,5 @@
 //! What this process may do, and what it must ask for.
 
-use std::fs;
 use std::io;
 
 use super::{map, token};
@@ -62,9 +61,8 @@ fn missing_beside_of(effective: u64, is_root: bool) -> Vec<&'static str> {
 
 /// The capabilities that hold for the machine, by their bits; nothing if the kernel does not tell.
 pub(crate) fn told() -> Option<u64> {
-    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
     let holds = token::is_held() || !token::is_inside();
-    effective(&status).map(|bits| if holds { bits } else { 0 })
+    token::capabilities().map(|bits| if holds { bits } else { 0 })
 }
 
 fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
@@ -74,13 +72,6 @@ fn missing_to_load_of(effective: u64) -> Vec<&'static str> {
         true => Vec::new(),
         false => vec![name],
     }
-}
-
-fn effective(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))?;
-    u64::from_str_radix(line.trim(), 16).ok()
 }
 
 fn missing_of(effective: u64, elsewhere: bool) -> Vec<&'static str> {
@@ -159,9 +150,5 @@ mod tests {
         assert_eq!(missing_to_load_of(1 << 12 | 1 << 39), ["CAP_PERFMON"]);
         assert!(missing_to_load_of(1 << 38).is_empty());
         assert!(missing_to_load_of(1 << 21).is_empty());
-        assert_eq!(
-            effective("Name:\tx\nCapEff:\t0000000000001000\n"),
-            Some(1 << 12)
-        );
     }
 }

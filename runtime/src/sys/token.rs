@@ -8,15 +8,36 @@
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
 use aya_obj::generated::{BPF_F_TOKEN_FD, bpf_cmd};
 
 use super::bpf::{attr, call_fd, number};
+use super::bpffs;
 
 static TOKEN: OnceLock<OwnedFd> = OnceLock::new();
+/// Why there is none, as it was found last.
+static NONE: OnceLock<Inside> = OnceLock::new();
+
+/// How it stands with rights in a user namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inside {
+    /// What the machine keeps for its own rights, token or not.
+    Beyond,
+    /// There is a token, so that capabilities of the user namespace count.
+    Delegated,
+    /// The bpf file system is one of another user namespace, or delegates nothing or not what every policy takes.
+    NotDelegated,
+    /// CAP_BPF misses in the user namespace itself: `bpf_token_create` takes nothing in its place.
+    NoCapability,
+    /// Where it was looked for is no root of a bpf file system.
+    NoFileSystem,
+}
+
+/// CAP_BPF (`linux/capability.h`).
+const CAP_BPF: u32 = 39;
 
 /// The commands that no policy does without.
 const COMMANDS: [bpf_cmd; 3] = [
@@ -41,19 +62,66 @@ fn maps_everybody(map: &str) -> bool {
     map.split_whitespace().eq(["0", "0", "4294967295"])
 }
 
+/// The effective capabilities of this thread, by their bits, whatever user namespace they are of; nothing if the kernel does not tell.
+pub(crate) fn capabilities() -> Option<u64> {
+    let status = fs::read_to_string("/proc/thread-self/status").ok()?;
+    effective(&status)
+}
+
+fn effective(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
 /// Asks the bpf file system at this folder for a token, where this process is in a user namespace of its own. Where it gives
 /// none, or none for what every policy takes, capabilities that miss are refused as they are without.
 pub(crate) fn seek(bpffs: &Path) {
-    if TOKEN.get().is_some() || is_inside() {
+    if TOKEN.get().is_some() || !is_inside() {
         return;
     }
-    let Ok(token) = create(bpffs) else { return };
+    let token = match create(bpffs) {
+        Ok(token) => token,
+        Err(error) => {
+            let _ = NONE.set(why(&error, bpffs));
+            return;
+        }
+    };
     let about = about(token.as_fd());
     let commands = COMMANDS.iter().fold(0, |bits, one| bits | 1 << *one as u32);
     if allowed(&about, "allowed_cmds") & commands == commands {
         // Another thread that was faster has the same.
         let _ = TOKEN.set(token);
     }
+}
+
+/// How it stands with the rights of this process; nothing in the first user namespace.
+pub(crate) fn inside() -> Option<Inside> {
+    let none = || NONE.get().copied().unwrap_or(Inside::NotDelegated);
+    is_inside().then(|| match is_held() {
+        true => Inside::Delegated,
+        false => none(),
+    })
+}
+
+/// Why the kernel gave none (`bpf_token_create` of kernel/bpf/token.c). EPERM is what it says of a file system of another user
+/// namespace, too; a kernel before 6.9 says EINVAL of every command that it does not know, and of what is no root.
+fn why(error: &io::Error, bpffs: &Path) -> Inside {
+    let has_bpf = || capabilities().is_none_or(|bits| bits >> CAP_BPF & 1 == 1);
+    match error.raw_os_error() {
+        Some(libc::EPERM) if !has_bpf() => Inside::NoCapability,
+        Some(libc::EINVAL) if !is_root_of_bpffs(bpffs) => Inside::NoFileSystem,
+        Some(libc::ENOENT | libc::ENOTDIR) if !bpffs.is_dir() => Inside::NoFileSystem,
+        _ => Inside::NotDelegated,
+    }
+}
+
+/// A mount point is a root, and a folder in it is on the same device as the folder above.
+fn is_root_of_bpffs(folder: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|about| about.dev()).ok();
+    let above = folder.join("..");
+    bpffs::is_bpffs(folder).unwrap_or_default() && device(folder) != device(&above)
 }
 
 /// The kernel wants a descriptor of the root of the file system, opened for reading.
@@ -130,5 +198,15 @@ mod tests {
         assert!(maps_everybody("         0          0 4294967295\n"));
         assert!(!maps_everybody("         0       1000          1\n"));
         assert!(!maps_everybody(""));
+    }
+
+    #[test]
+    fn effective_capabilities_are_read() {
+        use super::effective;
+
+        assert_eq!(
+            effective("Name:\tx\nCapEff:\t0000000000001000\n"),
+            Some(1 << 12)
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sockc_runtime::{Features, Health, Options};
+use sockc_runtime::{Features, Health, Inside, Options};
 
 use super::Finding;
 use crate::machine::clock::age;
@@ -102,6 +102,13 @@ fn features(health: &Health) -> Vec<Finding> {
             "it is found by loading programs, for which rights miss",
         )];
     };
+    if health.delegated.iter().any(|narrowed| !narrowed.is_empty()) {
+        return vec![Finding::note(
+            "features",
+            "what this kernel can do is not known",
+            "it is found by making maps and programs, and only some types of them are delegated",
+        )];
+    }
     let lacking = LACKS.iter().filter(|(has, ..)| !has(features));
     let lacking: Vec<Finding> = lacking
         .map(|(_, since, why)| match *since {
@@ -152,7 +159,7 @@ fn rights(health: &Health, options: &Options) -> Finding {
             format!("this process lacks {}", all.join(", ")),
             "without them it can compile, explain and compare policies, and neither see nor change what is in force",
         )
-        .with("run it as root");
+        .with(to_have_rights(health.inside));
     }
     if !to_load.is_empty() {
         return Finding::note(
@@ -160,7 +167,7 @@ fn rights(health: &Health, options: &Options) -> Finding {
             format!("this process lacks {}", to_load.join(", ")),
             "without it `apply` and `plan` cannot load programs; `status`, `set` and `map` work",
         )
-        .with("run it as root");
+        .with(to_have_rights(health.inside));
     }
     if let Some(narrowed) = &health.delegated {
         return delegated(narrowed);
@@ -188,6 +195,22 @@ fn rights(health: &Health, options: &Options) -> Finding {
         "rights",
         format!("all that `apply` and `status` need{elsewhere}"),
     )
+}
+
+/// What to do where rights miss.
+fn to_have_rights(inside: Option<Inside>) -> &'static str {
+    match inside {
+        None => "run it as root",
+        Some(Inside::Delegated | Inside::NoCapability) => {
+            "run it as root of this user namespace, with CAP_BPF"
+        }
+        Some(Inside::NotDelegated | Inside::Beyond) => {
+            "have the bpf file system of this user namespace delegate `map_create`, `prog_load`, `btf_load` and the types that policies take, or run it outside"
+        }
+        Some(Inside::NoFileSystem) => {
+            "name by --bpffs where the bpf file system of this user namespace is mounted, or run it outside"
+        }
+    }
 }
 
 /// The rights of a user namespace, by what its bpf file system delegates.
@@ -403,6 +426,7 @@ mod tests {
             missing: [Vec::new(), Vec::new()],
             missing_beside: Vec::new(),
             delegated: None,
+            inside: None,
             is_read_only: false,
             sees_others: true,
             bpffs: Ok(true),
@@ -441,6 +465,20 @@ mod tests {
     }
 
     #[test]
+    fn where_only_some_types_are_delegated_the_kernel_is_not_blamed() {
+        let mut health = sound();
+        health.features.as_mut().unwrap().tcx = false;
+        health.delegated = Some(vec!["delegate_progs"]);
+        let found = of(&health, &Options::default());
+        let words = |check| found.iter().find(|one| one.check == check).unwrap();
+        assert_eq!(
+            words("features").found,
+            "what this kernel can do is not known"
+        );
+        assert!(words("rights").found.contains("delegate_progs"));
+    }
+
+    #[test]
     fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
         type Change = fn(&mut Health);
         let rows: [(&str, State, Change); 17] = [
@@ -463,7 +501,7 @@ mod tests {
                 all.missing_beside = vec!["CAP_DAC_OVERRIDE"]
             }),
             ("rights", State::Note, |all| {
-                all.delegated = Some(vec!["delegate_progs"])
+                all.delegated = Some(Vec::new());
             }),
             ("bpffs", State::Fault, |all| all.is_read_only = true),
             ("bpffs", State::Fault, |all| all.bpffs = Ok(false)),
