@@ -215,7 +215,10 @@ mod tests {
         let path = std::env::temp_dir().join(format!("sockc-recording-{}", std::process::id()));
         let mut recording = Recording::new().unwrap();
         let mut file = RecordingFile::begin(&path).unwrap();
-        for (number, interface) in [Some("eth0"), None, Some("eth0")].into_iter().enumerate() {
+        for (number, interface) in [Some("eth0"), None, Some("eth0"), None]
+            .into_iter()
+            .enumerate()
+        {
             let frame = vec![number as u8; 60];
             let packet = Written {
                 interface,

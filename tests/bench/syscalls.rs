@@ -1,6 +1,10 @@
 //! The system calls of the benchmarks: the runtime's own, and those that only benchmarks ask for.
 
-#![allow(dead_code, reason = "the runtime uses more of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the runtime uses more of it, and gives some of it on"
+)]
 
 #[path = "../../runtime/src/sys/batch.rs"]
 pub(crate) mod batch;
