@@ -56,7 +56,8 @@ fn each_command_of_the_table_runs_in_a_container_with_a_token() {
     let Some(container) = container("token", ALL) else {
         return;
     };
-    for Row { command, .. } in table::rows() {
+    let rows = table::rows().into_iter();
+    for Row { command, .. } in rows.filter(|row| !row.command.contains("--drops")) {
         // The one network namespace that is sure to be there is the command's own.
         let line = command.replace("--netns blue", "--netns /proc/self/ns/net");
         ends(&container, &line, 0);

@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sockc_compiler::dropped::word;
-use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
+use sockc_compiler::event::{Fragment, Header, Transport};
+use sockc_compiler::packet::build::{Extension, Frame};
+use sockc_compiler::protocol::IpProtocol;
+use sockc_runtime::lab::{CLIENT, FRONT, Lab, PacketSocket, SERVER};
 
 use super::monitored::{done, in_force, on_server, send};
 use super::{Ran, root, sockc};
@@ -361,6 +364,104 @@ fn what_was_dropped_is_recorded_as_it_was() {
         "xxxxxxxx",
     ] {
         assert!(text.contains(words), "{words}");
+    }
+}
+
+/// A datagram to port 10 of the server, of either family.
+fn datagram(v6: bool) -> Header {
+    let family = usize::from(v6);
+    Header {
+        from: CLIENT[family],
+        to: SERVER[family],
+        protocol: IpProtocol::UDP,
+        transport: Transport::Ports { from: 4000, to: 10 },
+        ..Header::PLAIN
+    }
+}
+
+/// Frames that are not the plainest, and a word that is said of each.
+fn unlike() -> Vec<(Frame, &'static str)> {
+    let [v4, v6] = [false, true].map(|v6| move || datagram(v6));
+    let tagged = |header: Header| Header {
+        vlan: Some(7),
+        ..header
+    };
+    let first = |header: Header| Header {
+        fragment: Fragment::First,
+        ..header
+    };
+    let later = |header: Header| Header {
+        fragment: Fragment::Later,
+        transport: Transport::None,
+        ..header
+    };
+    vec![
+        (Frame::new(tagged(v4())), "vlan 7"),
+        (Frame::new(tagged(v6())), "vlan 7"),
+        (Frame::new(v4()).ip_options(10), ":10"),
+        (
+            Frame::new(v6())
+                .extension(Extension::HopByHop(1))
+                .extension(Extension::Destination(3)),
+            ":10",
+        ),
+        (Frame::new(first(v4())), ":10 with fragment"),
+        (Frame::new(first(v6())), ":10 with fragment"),
+        (Frame::new(later(v4())), "fragment"),
+        (Frame::new(later(v6())), "fragment"),
+    ]
+}
+
+/// What is said of a dropped packet is what `explain` says of its recording, whatever stands in front of its ports.
+#[test]
+fn tags_extensions_and_fragments_are_told_as_explain_does() {
+    if !root() {
+        return;
+    }
+    for hook in ["tc", "xdp"] {
+        let text = format!("default in drop at {hook}\n");
+        let (lab, folder, path) = in_force(&format!("drops-unlike-{hook}"), &text);
+        let file = folder.file(&format!("{hook}.pcapng"), "");
+        let frames = unlike();
+        let options = ["--drops", "1/1", "--pcap-out", &file];
+        let mut sampling = Sampling::new(&lab, &options);
+        let mut lines = Vec::new();
+        for (frame, words) in &frames {
+            let kind = match frame.header().from.is_ipv4() {
+                true => 0x0800,
+                false => 0x86dd,
+            };
+            let kind = if frame.header().vlan.is_some() {
+                0x8100
+            } else {
+                kind
+            };
+            let bytes = frame.clone().shrink().bytes();
+            let sent = lab
+                .client
+                .run(|| PacketSocket::open(FRONT, kind)?.send(&bytes));
+            sent.unwrap().unwrap();
+            // Others send there, too: neighbours that look for each other.
+            loop {
+                let mut line = String::new();
+                sampling.lines.read_line(&mut line).unwrap();
+                if line.contains(words) {
+                    lines.push(line);
+                    break;
+                }
+            }
+        }
+        sampling.signal(libc::SIGINT);
+        assert_eq!(sampling.end().code, Some(0));
+        let explained = on_server(&lab, &["explain", &path, "--pcap", &file, "--json"]).json();
+        let packets = explained["packets"].as_array().unwrap();
+        for line in lines {
+            let mut words = packets.iter().map(|one| one["packet"].as_str().unwrap());
+            assert!(
+                words.any(|words| line.contains(words)),
+                "{line}: {packets:?}"
+            );
+        }
     }
 }
 
