@@ -331,6 +331,11 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// A pin is gone that an apply builds on, and this process may not look for what it was of.
+    Unpinned {
+        /// The pin.
+        path: PathBuf,
+    },
     /// What runs is not what a saved plan was made for.
     Moved {
         /// What is other, in words.
@@ -404,7 +409,7 @@ impl Error {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::State { .. } | Self::Moved { .. } => true,
+            Self::State { .. } | Self::Unpinned { .. } | Self::Moved { .. } => true,
             Self::Kernel { cause, .. } => is_damage(cause),
             _ => false,
         }

@@ -271,6 +271,17 @@ impl fmt::Display for Error {
                 "{} is not as sockc left it: {cause}. This command changed nothing, and what packets meet may be another thing by that; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
                 path.display()
             ),
+            Self::Unpinned { path } => {
+                write!(
+                    f,
+                    "{} is gone, and to look for what has no pin takes CAP_SYS_ADMIN of the machine. This command changed nothing; ",
+                    path.display()
+                )?;
+                f.write_str(match token::inside() {
+                    Some(_) => "`sockc unload` and then `sockc apply` put a policy in force again, and every packet passes in between",
+                    None => "with that, `sockc apply` puts it back; without, `sockc unload` and then `sockc apply` put a policy in force again, and every packet passes in between",
+                })
+            }
             Self::Elsewhere { bpffs, hooks } => write!(
                 f,
                 "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and what comes there may meet a policy; run the command in the mount namespace where the policy was applied, or name the file system with --bpffs. Where nobody has that any more, `bpftool net` and `bpftool link` name the programs, and take them off",
