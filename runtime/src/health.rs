@@ -47,6 +47,8 @@ pub struct Health {
     pub is_read_only: bool,
     /// Where control groups of version 2 are.
     pub cgroups: Option<PathBuf>,
+    /// Whether these are those of the whole machine, and this process is in a user namespace of its own.
+    pub cgroups_are_of_all: bool,
     /// Settings of the kernel, by the names of `sysctl`; none that this process may not read.
     pub settings: BTreeMap<&'static str, String>,
     /// The Ethernet interfaces.
@@ -111,6 +113,8 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         caps::missing_to_load(),
     ];
     let may_try = missing.iter().all(Vec::is_empty);
+    let cgroups = cgroup::root().unwrap_or_default();
+    let is_of_all = |root: &PathBuf| token::is_inside() && cgroup::is_first(root);
     Ok(Health {
         release: read("/proc/sys/kernel/osrelease"),
         features: may_try.then(|| kept::known_features(&options.bpffs)),
@@ -123,7 +127,8 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
         is_read_only: is_read_only(&options.bpffs),
-        cgroups: cgroup::root().unwrap_or_default(),
+        cgroups_are_of_all: cgroups.as_ref().is_some_and(is_of_all),
+        cgroups,
         settings,
         cards: cards().map_err(at("list the interfaces"))?,
         chains: chains(),

@@ -76,6 +76,7 @@ pub use elsewhere::{OtherNamespace, others, others_near};
 pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
+pub use groups::reach_out;
 pub use health::{CardHealth, Chain, Health, health};
 pub use history::{
     Generation, History, Kept as KeptGeneration, Unreadable, before, comes_back, history, kept,

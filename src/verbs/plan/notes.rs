@@ -2,13 +2,16 @@
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::policy::Family;
-use sockc_runtime::{CUTS, Departing, ENDS, Forecast, HookForecast, LinkFate, taken_back};
+use sockc_runtime::{
+    CUTS, Departing, ENDS, Forecast, HookForecast, LinkFate, reach_out, taken_back,
+};
 
 use crate::machine::local::in_netns;
 
 /// The notes; where nothing is in force, what apply makes besides hooks.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let mut notes = ways(forecast);
+    notes.extend(reach_out(manifest).map(str::to_owned));
     for (netns, inner) in &forecast.netns {
         notes.extend(ways(inner).iter().map(|note| in_netns(netns, note)));
     }
