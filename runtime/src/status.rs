@@ -23,7 +23,7 @@ use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
 use crate::confirm::{self, Waiting};
 use crate::delivery::{self, Deliveries};
-use crate::elsewhere;
+use crate::elsewhere::{self, OtherNamespace};
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
 use crate::hook::Hook;
@@ -83,6 +83,8 @@ pub struct Status {
     pub unverified: Option<String>,
     /// Whether it is that of a `for netns` block, which only the policy that has the block is applied with.
     pub owned: bool,
+    /// Policies of other network namespaces that take connections in of its groups: those are none of its rules'.
+    pub competing: Vec<OtherNamespace>,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks, by their names.
@@ -286,6 +288,8 @@ fn own_status(options: &Options) -> Result<Own, Error> {
             return Ok(Own::Nothing(left));
         };
         let mut status = describe(session, &record, left)?;
+        let manifests = [&*record.manifest];
+        status.competing = elsewhere::competing(session, &options.bpffs, &manifests)?;
         status.drift = standing.drift;
         status.unverified = standing.unverified;
         status.busy = busy;
@@ -374,6 +378,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         owned: record.owner.is_some(),
+        competing: Vec::new(),
         lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
         busy: false,

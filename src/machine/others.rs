@@ -20,6 +20,8 @@ pub(crate) struct Row {
     state: Option<String>,
     /// A path that leads into the namespace, where that is seen.
     path: Option<String>,
+    /// Whether it takes connections in of groups that rules of `send` or `receive` here are about.
+    competes: bool,
 }
 
 /// Says which there are; gives their JSON, or nothing where that is not known.
@@ -69,5 +71,6 @@ fn row(other: OtherNamespace) -> Row {
         hooks: other.hooks,
         state: other.state.map(|path| path.display().to_string()),
         path: other.path.map(|path| path.display().to_string()),
+        competes: other.competes,
     }
 }

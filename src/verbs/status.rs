@@ -194,6 +194,10 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
             lost.hook, lost.target
         ));
     }
+    for other in &status.competing {
+        whole = false;
+        output.error(format!("{}; {}", other.escape(), other.remedy));
+    }
     for lost in &status.lost_namespaces {
         whole = false;
         output.error(lost_namespace(lost));
