@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sockc_compiler::artifact::{GroupPlan, Manifest};
+use sockc_compiler::artifact::{AttachPoint, GroupPlan, Manifest};
 
 use crate::attach::foreign::{self, Foreign};
 use crate::attach::whose::{self, Dispatcher};
@@ -35,6 +35,11 @@ pub(crate) struct Strange {
     /// The indices of the interfaces that have an XDP program.
     pub(crate) xdp: Vec<u32>,
 }
+
+/// What a process does not know that may not ask for what others made. Nobody in a container may.
+const UNSEEN_POLICY: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN of the machine";
+const UNSEEN_GROUPS: &str = "whether policies of other network namespaces hold for groups cannot be seen without CAP_SYS_ADMIN of the machine";
+const UNSEEN_BESIDE: &str = "whether others attached programs next to those here, but at XDP, cannot be seen without rights of the machine";
 
 /// Refuses to say that nothing is in force where dispatchers are on hooks and no folder knows them.
 pub(crate) fn refuse(session: &Session, bpffs: &Path) -> Result<(), Error> {
@@ -64,8 +69,23 @@ impl Strange {
 }
 
 /// Whether this process may not ask for what others pinned, so that what is found is not all.
-pub(crate) fn is_blind() -> bool {
+#[must_use]
+pub fn is_blind() -> bool {
     !caps::may_ask_by_id()
+}
+
+/// What this process cannot see of others next to a policy, or next to none.
+#[must_use]
+pub fn unseen(manifest: Option<&Manifest>) -> Vec<&'static str> {
+    let Some(manifest) = manifest else {
+        return is_blind().then_some(UNSEEN_POLICY).into_iter().collect();
+    };
+    let mut programs = manifest.programs.iter();
+    let beside = foreign::are_hidden() && programs.any(|one| one.point != AttachPoint::Xdp);
+    let groups = is_blind() && !manifest.groups.is_empty();
+    let told = [(beside, UNSEEN_BESIDE), (groups, UNSEEN_GROUPS)];
+    let told = told.into_iter().filter(|(is, _)| *is);
+    told.map(|(_, words)| words).collect()
 }
 
 /// What is there.

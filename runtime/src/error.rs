@@ -24,6 +24,8 @@ pub enum Exposed {
     Mode,
     /// It belongs to the user of this number.
     Owner(u32),
+    /// Its bpf file system is of another user namespace.
+    Container,
     /// It is no folder.
     NoFolder,
 }
@@ -419,7 +421,7 @@ impl Error {
     pub(crate) fn bare(&self) -> String {
         match self {
             Self::NoAccess { path, cause } => format!("{} cannot be read: {cause}", path.display()),
-            Self::Untrusted { path, .. } => {
+            Self::Untrusted { path, why } if *why != Exposed::Container => {
                 format!(
                     "others can change {}, so sockc does not use it",
                     path.display()

@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::probe::{Features, kept};
-use crate::sys::retry::again;
 use crate::sys::token::{self, Inside};
 use crate::sys::{bpffs, caps, cgroup, driver, netns};
 
@@ -126,7 +123,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         inside: token::inside(),
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
-        is_read_only: is_read_only(&options.bpffs),
+        is_read_only: bpffs::is_read_only(&options.bpffs),
         cgroups_are_of_all: cgroups.as_ref().is_some_and(is_of_all),
         cgroups,
         settings,
@@ -142,12 +139,6 @@ fn is_bpffs(path: &Path) -> Result<bool, String> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(cause.to_string()),
     }
-}
-
-/// Where it cannot be asked nothing is said of it.
-fn is_read_only(path: &Path) -> bool {
-    let flags = again(|| statvfs(path).map_err(io::Error::from)).map(|about| about.flags());
-    flags.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY))
 }
 
 fn read(path: &str) -> Option<String> {

@@ -72,7 +72,7 @@ pub use callers::ListenerAt;
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use drops::{DropReader, Sampled};
-pub use elsewhere::{OtherNamespace, others, others_near};
+pub use elsewhere::{OtherNamespace, is_blind, others, others_near, unseen};
 pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};

@@ -41,6 +41,7 @@ use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
 use crate::state::steered::{self, Destination};
 use crate::state::{Access, Lock, State, pinned_map};
+use crate::sys::bpffs;
 use drift::Drift;
 use standing::Standing;
 
@@ -71,7 +72,7 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
     /// What the kernel does otherwise on these connections, found at the apply; `None` of an older sockc.
     pub faults: Option<Faults>,
-    /// What an earlier command left behind; it has been removed, unless another command is at work.
+    /// What an earlier command left behind; it has been removed, unless another command is at work, or nothing can be changed there.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
@@ -145,8 +146,8 @@ pub struct Inspected {
     pub status: Option<Status>,
     /// Where nothing is: what an earlier command left behind, and what has been removed now.
     pub leftovers: Vec<String>,
-    /// Where nothing is: whether this process may not ask what is pinned in other bpf file systems.
-    pub blind: bool,
+    /// Whether the bpf file system is mounted so that nothing can be changed there: then nothing of what was left behind is removed.
+    pub is_read_only: bool,
 }
 
 /// What is in force in a network namespace; `None` if nothing is. Mends what a killed command left.
@@ -164,6 +165,7 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
 ///
 /// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
 pub fn inspect(options: &Options) -> Result<Inspected, Error> {
+    let is_read_only = bpffs::is_read_only(&options.bpffs);
     let mut outer = match own_status(options)? {
         Own::InForce(outer) => *outer,
         Own::Nothing(leftovers) => {
@@ -175,7 +177,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
                 found => found.map(|()| Inspected {
                     status: None,
                     leftovers,
-                    blind: elsewhere::is_blind(),
+                    is_read_only,
                 }),
             };
         }
@@ -197,7 +199,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
     Ok(Inspected {
         status: Some(outer.status),
         leftovers: Vec::new(),
-        blind: false,
+        is_read_only,
     })
 }
 
@@ -271,7 +273,10 @@ fn own_status(options: &Options) -> Result<Own, Error> {
                 // What others changed stays as it is, so that a person can look at it.
                 if standing.drift.is_empty() {
                     left = leftovers(session)?;
-                    if reconcile(session, options)?.is_none() {
+                    // Where nothing can be changed, what is there can still be read.
+                    if !bpffs::is_read_only(&options.bpffs)
+                        && reconcile(session, options)?.is_none()
+                    {
                         session.state.remove_if_empty();
                     }
                 }

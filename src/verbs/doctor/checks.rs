@@ -240,7 +240,7 @@ fn bpffs(health: &Health, options: &Options) -> Finding {
         Ok(true) if health.is_read_only => Finding::fault(
             "bpffs",
             format!("{path} is read-only"),
-            "what is in force is pinned there, and nothing can be changed, nor be seen of what is",
+            "what is in force is pinned there, and nothing of it can be changed",
         )
         .with(format!("mount -o remount,rw {path}")),
         Ok(true) => Finding::ok("bpffs", format!("{path} is a bpf file system")),

@@ -142,6 +142,8 @@ impl Work<'_> {
             );
         }
         self.notes.extend(notes);
+        let unseen = elsewhere::unseen(Some(self.manifest)).into_iter();
+        self.notes.extend(unseen.map(str::to_owned));
         self.note_other_namespaces(&told);
     }
 
