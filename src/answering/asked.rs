@@ -17,6 +17,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Gid, Group, geteuid};
 
 use super::frames::{self, Kind, Namespace, Request};
+use super::is_roots_alone;
 use super::taken::{Taken, taken};
 use crate::cli::{ANSWERS_AT, Arguments};
 use crate::exit::Exit;
@@ -51,13 +52,10 @@ pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit
 /// The service's connection, if somebody answers there; what is to be known where it may not be used.
 fn connected() -> Result<Option<UnixStream>, String> {
     let path = Path::new(ANSWERS_AT);
-    // Whoever may change the folder may put another socket there.
     let folder = path
         .parent()
         .and_then(|folder| fs::symlink_metadata(folder).ok());
-    let is_roots =
-        |about: fs::Metadata| about.is_dir() && about.uid() == 0 && about.mode() & 0o022 == 0;
-    match folder.map(is_roots) {
+    match folder.as_ref().map(is_roots_alone) {
         None => return Ok(None),
         Some(false) => {
             return Err(format!(

@@ -40,7 +40,7 @@ fn ran(scene: &Scene, command: &mut Command) -> Output {
     scene.space.run(|| command.output().unwrap()).unwrap()
 }
 
-fn by_root(scene: &Scene, line: &str) -> Output {
+pub(super) fn by_root(scene: &Scene, line: &str) -> Output {
     let line = format!("cd {}; exec ./sockc {line}", scene.folder.display());
     ran(scene, Command::new("sh").args(["-c", &line]))
 }
