@@ -108,8 +108,14 @@ fn open(arguments: &Answer, output: &mut Output) -> Result<(Doors, String), Exit
 }
 
 fn number(group: &str, output: &mut Output) -> Result<u32, Exit> {
-    if let Ok(number) = group.parse() {
-        return Ok(number);
+    match group.parse() {
+        // To chown(2) that is "leave the group as it is", which is root's.
+        Ok(u32::MAX) => {
+            output.error(format!("no group has the number {group}"));
+            return Err(Exit::Usage);
+        }
+        Ok(number) => return Ok(number),
+        Err(_) => {}
     }
     match Group::from_name(group) {
         Ok(Some(found)) => Ok(found.gid.as_raw()),

@@ -377,6 +377,21 @@ fn a_command_ends_with_who_asked_and_says_so_where_the_service_ends() {
         "{}",
         said(&ended)
     );
+    // Its socket stays, and nobody listens there.
+    let told = said(&by_member(&scene, "status"));
+    assert!(told.contains("no `sockc answer` listens"), "{told}");
+}
+
+#[test]
+fn no_group_has_the_number_that_leaves_the_group_as_it_is() {
+    if !can_run() {
+        return;
+    }
+    let scene = scene("nobody");
+    let ended = by_root(&scene, "answer --group 4294967295");
+    let told = said(&ended);
+    assert_eq!(ended.status.code(), Some(64), "{told}");
+    assert!(told.contains("no group has the number"), "{told}");
 }
 
 #[test]

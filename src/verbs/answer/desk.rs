@@ -38,6 +38,8 @@ const TO_RUN: Duration = Duration::from_secs(60);
 const TO_END: Duration = Duration::from_secs(5);
 /// The pause after one: `apply` looks for the lock every 20 milliseconds.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long what the kernel has no room for now is left.
+const LATER: Duration = Duration::from_millis(20);
 
 /// The service at work.
 pub(super) struct Desk<'a> {
@@ -93,6 +95,11 @@ impl<'a> Desk<'a> {
                 );
                 match poll(&mut places, PollTimeout::NONE) {
                     Err(Errno::EINTR) => continue,
+                    // The kernel has no memory for the list of what is waited for: a moment later it may have.
+                    Err(Errno::ENOMEM) => {
+                        thread::sleep(LATER);
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                     Ok(_) => {}
                 }
@@ -116,7 +123,7 @@ impl<'a> Desk<'a> {
             Ok((guest, _)) => UnixStream::from(OwnedFd::from(guest)),
             // There are no more descriptors, or it went away: a moment later there may be.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return thread::sleep(Duration::from_millis(20));
+                return thread::sleep(LATER);
             }
             Err(_) => return,
         };
