@@ -86,12 +86,14 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
         return outer.map_or(Ok(()), switch).map(|()| Vec::new());
     };
     session::enter(&part.options, |session| {
-        let held = match outer {
-            None => ownership::open(rest, session)?,
-            Some(_) => Vec::new(),
+        let means = Means {
+            held: match outer {
+                None => ownership::open(rest, session)?,
+                Some(_) => Vec::new(),
+            },
+            targets: Targets::make(part.manifest, &part.options, &session.state)?,
+            owners: Owners::of(part.manifest)?,
         };
-        let targets = Targets::make(part.manifest, &part.options, &session.state)?;
-        let owners = Owners::of(part.manifest)?;
         let _lock = Lock::take_or_make(&session.state, part.options.lock_wait)?;
         session.state.refuse_on_trial(&session.namespace)?;
         Standpoint::check(session, &part.options.only_if, part.block).inspect_err(|_| {
@@ -99,39 +101,31 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             session.state.remove_if_empty();
         })?;
         let sought = repin::repin(&session.state)?;
-        let made = (targets, owners, held);
-        put(part, rest, session, outer, made).map_err(|error| sought.explain(error))
+        put((part, rest), session, outer, means).map_err(|error| sought.explain(error))
     })
     .map_err(|error| part.placed(error))
 }
 
+/// What a policy is put in force with, found before its namespace is locked.
+struct Means {
+    targets: Targets,
+    owners: Owners,
+    /// The namespaces of the blocks that stand in it.
+    held: Vec<Held>,
+}
+
 /// Puts one policy in force in its namespace, whose lock is held, with those that come after it.
 fn put(
-    part: &Part<'_>,
-    rest: &[Part<'_>],
+    (part, rest): (&Part<'_>, &[Part<'_>]),
     session: &Session,
     outer: Option<&Outer>,
-    (targets, owners, held): (Targets, Owners, Vec<Held>),
+    means: Means,
 ) -> Result<Vec<Applied>, Error> {
-    let before = reconcile(session, &part.options)?;
-    check_generation(before.as_ref(), &part.options)?;
-    ownership::check(before.as_ref(), outer, &part.options)?;
-    let unhindered = match before {
-        Some(_) => Ok(()),
-        None => refuse_strangers(part, session, &targets),
-    };
-    let taken = || refuse_taken(part, session, &targets, before.as_ref());
-    unhindered.and_then(|()| taken()).inspect_err(|_| {
-        session.state.remove_if_empty();
-    })?;
-    if let Some(before) = &before {
-        check_ground(&session.state, before)?;
-        ownership::check_word(&session.state, outer, &part.options)?;
-    }
+    let before = before(part, session, outer, &means.targets)?;
     // Ahead of the switch: what is left there would not be of the generation that the record names.
-    let ended = ownership::ended(part.gone, &held);
+    let ended = ownership::ended(part.gone, &means.held);
     let mut left = ownership::release(&ended, &part.options, session);
-    let record = next(part, session, before.as_ref(), outer, held)?;
+    let record = next(part, session, before.as_ref(), outer, means.held)?;
     trial::check(before.as_ref(), &record, &part.options).inspect_err(|_| {
         session.state.remove_if_empty();
     })?;
@@ -141,7 +135,8 @@ fn put(
     let unkept = before
         .as_ref()
         .and_then(|before| History::keep(&session.state, before).err());
-    let mut work = Work::new(part, session, targets, &owners, (before, record));
+    let records = (before, record);
+    let mut work = Work::new(part, session, means.targets, &means.owners, records);
     work.note_unkept(unkept);
     match advance(&mut work, (part, rest), session, outer) {
         Ok((prepared, later)) => {
@@ -157,6 +152,31 @@ fn put(
             Err(error)
         }
     }
+}
+
+/// What is in force, and may be followed by this policy; `None` if nothing is. Anything else is refused.
+fn before(
+    part: &Part<'_>,
+    session: &Session,
+    outer: Option<&Outer>,
+    targets: &Targets,
+) -> Result<Option<Record>, Error> {
+    let before = reconcile(session, &part.options)?;
+    check_generation(before.as_ref(), &part.options)?;
+    ownership::check(before.as_ref(), outer, &part.options)?;
+    let unhindered = match before {
+        Some(_) => Ok(()),
+        None => refuse_strangers(part, session, targets),
+    };
+    let taken = || refuse_taken(part, session, targets, before.as_ref());
+    unhindered.and_then(|()| taken()).inspect_err(|_| {
+        session.state.remove_if_empty();
+    })?;
+    if let Some(before) = &before {
+        check_ground(&session.state, before)?;
+        ownership::check_word(&session.state, outer, &part.options)?;
+    }
+    Ok(before)
 }
 
 /// Refuses if the caller wants to follow another generation than the one in force.

@@ -190,8 +190,6 @@ pub struct OtherNamespace {
     pub programs: Vec<u32>,
     /// Its state folder, if that is in the bpf file system that was asked.
     pub state: Option<PathBuf>,
-    /// Whether it has the sockets of a group in its tables.
-    pub(crate) takes_in: bool,
     /// Whether it takes connections in of groups that rules of `send` or `receive` here are about.
     pub competes: bool,
     /// A path by which the namespace is entered, if somebody who holds it is seen.
@@ -206,7 +204,9 @@ pub struct OtherNamespace {
 ///
 /// Any [`Error`].
 pub fn others(options: &Options) -> Result<Vec<OtherNamespace>, Error> {
-    session::enter(options, |session| all(session, &options.bpffs, |_| true))
+    session::enter(options, |session| {
+        all(session, &options.bpffs, |_| true, &BTreeSet::new())
+    })
 }
 
 /// Those of them that are for groups which have processes in common with groups of these policies.
@@ -227,12 +227,9 @@ pub(crate) fn near(
     bpffs: &Path,
     manifests: &[&Manifest],
 ) -> Result<Vec<OtherNamespace>, Error> {
-    let mut near = beside(session, bpffs, folders(manifests, |_| true)?)?;
-    let competing = competing(session, bpffs, manifests)?;
-    for other in &mut near {
-        other.competes = competing.iter().any(|one| one.mark == other.mark);
-    }
-    Ok(near)
+    let near = related(folders(manifests, |_| true)?)?;
+    let contested = related(folders(manifests, GroupPlan::takes_in)?)?;
+    beside(session, bpffs, &near, &contested)
 }
 
 /// Those that take connections in of groups which these policies take connections in of: the kernel gives each to one of both.
@@ -241,8 +238,9 @@ pub(crate) fn competing(
     bpffs: &Path,
     manifests: &[&Manifest],
 ) -> Result<Vec<OtherNamespace>, Error> {
-    let mut found = beside(session, bpffs, folders(manifests, GroupPlan::takes_in)?)?;
-    found.retain(|other| other.takes_in);
+    let contested = related(folders(manifests, GroupPlan::takes_in)?)?;
+    let mut found = beside(session, bpffs, &contested, &contested)?;
+    found.retain(|other| other.competes);
     Ok(found)
 }
 
@@ -262,20 +260,26 @@ fn folders(
     Ok(folders.collect())
 }
 
-/// Those that are for groups which have processes in common with those of the control groups in these folders.
-fn beside(
-    session: &Session,
-    bpffs: &Path,
-    folders: impl IntoIterator<Item = PathBuf>,
-) -> Result<Vec<OtherNamespace>, Error> {
+/// The control groups that have processes in common with those in these folders.
+fn related(folders: impl IntoIterator<Item = PathBuf>) -> Result<BTreeSet<u64>, Error> {
     let mut related = BTreeSet::new();
     for folder in folders {
         related.extend(whose::related(&folder).map_err(at(UNSAID))?);
     }
-    if related.is_empty() {
+    Ok(related)
+}
+
+/// Those that are for some control groups. Nothing is looked through where there are none.
+fn beside(
+    session: &Session,
+    bpffs: &Path,
+    groups: &BTreeSet<u64>,
+    contested: &BTreeSet<u64>,
+) -> Result<Vec<OtherNamespace>, Error> {
+    if groups.is_empty() {
         return Ok(Vec::new());
     }
-    all(session, bpffs, |group| related.contains(&group))
+    all(session, bpffs, |group| groups.contains(&group), contested)
 }
 
 /// One of them that has sockets of the group in this folder in its tables. The kernel takes a socket into the tables of one alone
@@ -285,15 +289,18 @@ pub(crate) fn taking_in(
     bpffs: &Path,
     folder: &Path,
 ) -> Result<Option<OtherNamespace>, Error> {
-    let near = beside(session, bpffs, [folder.to_owned()])?;
-    Ok(near.into_iter().find(|other| other.takes_in))
+    let contested = related([folder.to_owned()])?;
+    let near = beside(session, bpffs, &contested, &contested)?;
+    Ok(near.into_iter().find(|other| other.competes))
 }
 
-/// Those whose groups, as far as their numbers are known, are `wanted`.
+/// Those whose groups, as far as their numbers are known, are `wanted`. One competes if it has the sockets of a `contested` group
+/// in its tables.
 fn all(
     session: &Session,
     bpffs: &Path,
     wanted: impl Fn(u64) -> bool,
+    contested: &BTreeSet<u64>,
 ) -> Result<Vec<OtherNamespace>, Error> {
     let own = session.namespace.mark();
     let mut found: Vec<OtherNamespace> = Vec::new();
@@ -301,7 +308,7 @@ fn all(
         let marks = &one.dispatcher.marks;
         // Without a group it only sees who listens.
         let group = one.dispatcher.group.filter(|group| wanted(*group));
-        let (Some(_), false) = (group, marks.contains(&own)) else {
+        let (Some(group), false) = (group, marks.contains(&own)) else {
             continue;
         };
         let Some(mark) = marks.first() else {
@@ -314,7 +321,7 @@ fn all(
         }
         found[place].hooks.push(one.words().map_err(at(UNSAID))?);
         found[place].programs.push(one.link.program);
-        found[place].takes_in |= one.link.takes_in();
+        found[place].competes |= one.link.takes_in() && contested.contains(&group);
     }
     Ok(found)
 }
@@ -347,7 +354,6 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
         hooks: Vec::new(),
         programs: Vec::new(),
         state,
-        takes_in: false,
         competes: false,
         path,
         remedy,
@@ -427,7 +433,6 @@ mod tests {
             hooks: vec!["connect4 /a".to_owned(), "sendmsg4 /a".to_owned()],
             programs: vec![7, 8],
             state: None,
-            takes_in: false,
             competes: false,
             path: None,
             remedy: String::new(),

@@ -60,15 +60,30 @@ pub(crate) fn mounted() -> Result<Option<PathBuf>, Error> {
     cgroup::root().map_err(at("look where control groups are mounted"))
 }
 
-/// What a person should know of the groups of a policy in a container whose control groups are those of the whole machine: a program
-/// hangs on whatever control group is opened, and the kernel asks for no more (`cgroup_bpf_link_attach` of kernel/bpf/cgroup.c).
+/// What it means that control groups [are those of the whole machine](are_of_all).
+pub const REACH_OUT: &str = "rules for groups reach processes outside of this user namespace, too";
+
+/// What a container needs, so that they are not.
+pub const OWN_GROUPS: &str =
+    "give the container a control group namespace of its own, with cgroup2 mounted in that";
+
+/// Whether the control groups below this folder are those of the whole machine, and this process is in a user namespace of its
+/// own. A program hangs on whatever control group is opened: the kernel asks for no more (`cgroup_bpf_link_attach` of
+/// kernel/bpf/cgroup.c).
+pub(crate) fn are_of_all(root: &Path) -> bool {
+    token::is_inside() && cgroup::is_first(root)
+}
+
+/// What a person should know of the groups of a policy where control groups [are those of the whole machine](are_of_all).
 #[must_use]
-pub fn reach_out(manifest: &Manifest) -> Option<&'static str> {
-    let asked = !manifest.groups.is_empty() && token::is_inside();
+pub fn reach_out(manifest: &Manifest) -> Option<String> {
+    let asked = !manifest.groups.is_empty();
     let root = asked.then(cgroup::root)?.ok().flatten()?;
-    cgroup::is_first(&root).then_some(
-        "the control groups that are mounted here are those of the whole machine, so the rules for groups reach processes outside of this user namespace, too: give the container a control group namespace of its own, with cgroup2 mounted in that",
-    )
+    are_of_all(&root).then(|| {
+        format!(
+            "the control groups that are mounted here are those of the whole machine, so {REACH_OUT}: {OWN_GROUPS}"
+        )
+    })
 }
 
 /// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before` has known it,

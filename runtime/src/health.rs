@@ -11,6 +11,7 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use crate::error::{Error, at};
+use crate::groups;
 use crate::options::Options;
 use crate::probe::{Features, kept};
 use crate::sys::token::{self, Inside};
@@ -111,7 +112,6 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
     ];
     let may_try = missing.iter().all(Vec::is_empty);
     let cgroups = cgroup::root().unwrap_or_default();
-    let is_of_all = |root: &PathBuf| token::is_inside() && cgroup::is_first(root);
     Ok(Health {
         release: read("/proc/sys/kernel/osrelease"),
         features: may_try.then(|| kept::known_features(&options.bpffs)),
@@ -124,7 +124,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
         is_read_only: bpffs::is_read_only(&options.bpffs),
-        cgroups_are_of_all: cgroups.as_ref().is_some_and(is_of_all),
+        cgroups_are_of_all: cgroups.as_deref().is_some_and(groups::are_of_all),
         cgroups,
         settings,
         cards: cards().map_err(at("list the interfaces"))?,

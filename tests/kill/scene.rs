@@ -198,7 +198,7 @@ impl Scene {
 
     /// What becomes of every packet, in both namespaces.
     pub(crate) fn answers(&self) -> Vec<bool> {
-        let mut answers = self.space.run(|| arrivals(&packets())).unwrap();
+        let mut answers = arrivals_in(&self.space);
         answers.extend([OLD, NEW].map(|first| self.calls(first + HOOKS)));
         answers.extend(self.kept.iter().flat_map(|kept| self.moves(kept)));
         let connections = || [8, 9, 10].map(|last| connects([127, 0, 0, last], 80));
@@ -209,7 +209,7 @@ impl Scene {
             while listener.accept().is_ok() {}
         }
         if let Some(block) = &self.block {
-            answers.extend(block.run(|| arrivals(&packets())).unwrap());
+            answers.extend(arrivals_in(block));
         }
         answers
     }
@@ -348,6 +348,11 @@ fn packets() -> Vec<(u8, u16)> {
     let mut packets: Vec<(u8, u16)> = hooks.map(|port| (1, port)).collect();
     packets.extend([11, 12, 13].map(|from| (from, BANNED)));
     packets
+}
+
+/// Which of the packets that tell arrive in a namespace.
+fn arrivals_in(space: &Space) -> Vec<bool> {
+    space.run(|| arrivals(&packets())).unwrap()
 }
 
 /// Which of these packets arrive in the present namespace.

@@ -36,7 +36,7 @@ pub(crate) fn repin(state: &State) -> Result<Sought, Error> {
     let record = record(state)?;
     let pins = record.iter().flat_map(|record| &record.pins);
     for pin in pins.flatten() {
-        if !pin_again(state, pin)? {
+        if pin_again(state, pin)? == Found::NotToBeAsked {
             sought.push(state.root().join(&pin.path));
         }
     }
@@ -60,29 +60,41 @@ fn record(state: &State) -> Result<Option<Record>, Error> {
     Ok(None)
 }
 
-/// Whether it is there, or it is known that it cannot be.
-fn pin_again(state: &State, pin: &Pin) -> Result<bool, Error> {
+/// How it stands with what the last apply pinned.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// It is where it was pinned, again if it had to be; or it needs no healing.
+    There,
+    /// The kernel has freed it.
+    Freed,
+    /// Whether it lives may not be asked.
+    NotToBeAsked,
+}
+
+fn pin_again(state: &State, pin: &Pin) -> Result<Found, Error> {
     let (Made::Map(id) | Made::Constant(id, _) | Made::Slots(id, _)) = pin.made else {
-        return Ok(true);
+        return Ok(Found::There);
     };
     let path = state.root().join(&pin.path);
     match again(|| fs::symlink_metadata(&path)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         about => {
             return about
-                .map(|_| true)
+                .map(|_| Found::There)
                 .map_err(|cause| unreadable(&path, cause));
         }
     }
     let lost = match map::by_id(id) {
         // The kernel gives no id twice before all others were given.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Freed),
         // An apply does without that right where it needs nothing that is lost.
-        Err(error) if error.raw_os_error() == Some(libc::EPERM) => return Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) => {
+            return Ok(Found::NotToBeAsked);
+        }
         lost => lost.map_err(at(format!("find what was pinned at {}", path.display())))?,
     };
     path.parent().map_or(Ok(()), make_folder)?;
     bpffs::pin(lost.as_fd(), &path)
-        .map(|()| true)
+        .map(|()| Found::There)
         .map_err(at(format!("pin {} again", path.display())))
 }

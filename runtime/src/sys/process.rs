@@ -50,15 +50,17 @@ pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Keeps a descriptor of this process from the commands that it starts: one that was handed over by systemd would go on to them.
+/// The same of one that systemd handed over, which is kept from the commands that this process starts from now on: they would
+/// have it, too.
 ///
 /// # Errors
 ///
 /// That it is not open.
-pub fn keep_to_oneself(fd: i32) -> io::Result<()> {
+pub fn take_over(fd: i32) -> io::Result<OwnedFd> {
+    let copy = own_descriptor(fd)?;
     // SAFETY: the call takes numbers only, and says so if the descriptor is not open.
     match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
-        0 => Ok(()),
+        0 => Ok(copy),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use sockc_runtime::{Features, Health, Inside, Options};
+use sockc_runtime::{Features, Health, Inside, OWN_GROUPS, Options, REACH_OUT};
 
 use super::Finding;
 use crate::machine::clock::age;
@@ -263,9 +263,9 @@ fn cgroups(health: &Health) -> Finding {
         Some(path) if health.cgroups_are_of_all => Finding::note(
             "cgroups",
             format!("version 2 at {} is that of the whole machine", path.display()),
-            "rules for groups reach processes outside of this user namespace, too",
+            REACH_OUT,
         )
-        .with("give the container a control group namespace of its own, with cgroup2 mounted in that"),
+        .with(OWN_GROUPS),
         Some(path) => Finding::ok("cgroups", format!("version 2 at {}", path.display())),
         None => Finding::note(
             "cgroups",

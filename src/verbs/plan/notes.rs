@@ -11,7 +11,7 @@ use crate::machine::local::in_netns;
 /// The notes; where nothing is in force, what apply makes besides hooks.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let mut notes = ways(forecast);
-    notes.extend(reach_out(manifest).map(str::to_owned));
+    notes.extend(reach_out(manifest));
     notes.extend(unseen(Some(manifest)).into_iter().map(str::to_owned));
     for (netns, inner) in &forecast.netns {
         notes.extend(ways(inner).iter().map(|note| in_netns(netns, note)));

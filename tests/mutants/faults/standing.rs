@@ -470,8 +470,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         740,
         "runtime/src/elsewhere.rs",
-        "near.into_iter().find(|other| other.takes_in)",
-        "near.into_iter().find(|other| !FAULT && other.takes_in)",
+        "near.into_iter().find(|other| other.competes)",
+        "near.into_iter().find(|other| !FAULT && other.competes)",
         &[(Streams, "refusal::a_group_whose_sockets")],
     ),
     fault(

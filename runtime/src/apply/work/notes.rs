@@ -92,8 +92,7 @@ impl Work<'_> {
 
     /// That groups are not those of the container alone.
     pub(super) fn note_groups_outside(&mut self) {
-        let note = groups::reach_out(self.manifest);
-        self.notes.extend(note.map(str::to_owned));
+        self.notes.extend(groups::reach_out(self.manifest));
     }
 
     /// Control groups that are gone, and what that means for their groups.
