@@ -18,7 +18,7 @@ use nix::unistd::{Gid, Group, User, geteuid, getuid};
 
 use super::frames::{self, Kind, Namespace, Request};
 use super::is_roots_alone;
-use super::taken::{Taken, taken};
+use super::taken::{Taken, Unanswered, taken};
 use crate::cli::{ANSWERS_AT, Arguments};
 use crate::exit::Exit;
 use crate::output::{Output, harmless};
@@ -26,11 +26,18 @@ use crate::output::{Output, harmless};
 /// How the command ended that the service ran in the place of this one; `None` where this one is to run by itself: it has the
 /// rights, it is none that is answered, or nobody answers. What else could be done is noted then.
 pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit> {
-    let taken = taken(arguments).ok()?;
+    let taken = match taken(arguments) {
+        Err(Unanswered::Verb) => return None,
+        other => other,
+    };
     // The service is root's, and what it runs asks nobody in turn.
-    if geteuid().is_root() || sockc_runtime::missing_rights(taken.elsewhere).is_empty() {
+    let elsewhere = taken.is_ok_and(|taken| taken.elsewhere);
+    if geteuid().is_root() || sockc_runtime::missing_rights(elsewhere).is_empty() {
         return None;
     }
+    let taken = taken
+        .inspect_err(|why| note_unanswered(*why, output))
+        .ok()?;
     let words = std::env::args_os()
         .skip(1)
         .map(|word| word.into_string().ok());
@@ -47,6 +54,13 @@ pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit
         output.error(why);
         Exit::Refused
     }))
+}
+
+/// Says what of a command is not answered, where a service may be.
+fn note_unanswered(why: Unanswered, output: &mut Output) {
+    if Path::new(ANSWERS_AT).exists() {
+        output.note(format!("of `sockc answer` at {ANSWERS_AT}: {why}"));
+    }
 }
 
 /// The service's connection, if somebody answers there; what is to be known where it may not be used.

@@ -3,6 +3,7 @@
 //! Every verb and every option stands here by name, so that rustc asks of a new one whether it is answered. The service holds each
 //! request to this, whatever a client did before it; a command asks only for what stands here. Not here: whether rights miss.
 
+use std::fmt;
 use std::path::Path;
 
 use crate::cli::{
@@ -13,6 +14,8 @@ use crate::cli::{
 pub(crate) const VERBS: &str = "`status`, `counters`, `history`, `show running`, `set list`, `set test`, `map list`, `socket list`, `metrics` and `monitor`";
 /// The bpf file system that is answered about; others are whoever's made them.
 const BPFFS: &str = "/sys/fs/bpf";
+/// What is answered of most that is not.
+const WITHOUT: &str = "the same command without it";
 
 /// A command line that is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +26,29 @@ pub(crate) struct Taken {
     pub(crate) elsewhere: bool,
 }
 
+/// Why one is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    /// No command of this kind is.
+    Verb,
+    /// A command of this kind is, and not so: what of it is not, and what is.
+    So(&'static str, &'static str),
+}
+
+impl fmt::Display for Unanswered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verb => write!(f, "{VERBS} are answered here, and no other command"),
+            Self::So(what, instead) => write!(
+                f,
+                "{what} is not answered here: only root, or who has the capabilities, may have that done; {instead} is answered"
+            ),
+        }
+    }
+}
+
 /// Whether a command line is answered; or why it is not.
-pub(crate) fn taken(arguments: &Arguments) -> Result<Taken, String> {
+pub(crate) fn taken(arguments: &Arguments) -> Result<Taken, Unanswered> {
     // How it prints is the same for all.
     let Arguments {
         json: _,
@@ -64,26 +88,16 @@ pub(crate) fn taken(arguments: &Arguments) -> Result<Taken, String> {
         // This one draws on the caller's terminal.
         | Verb::Top(_)
         // Nobody has others answered in their place.
-        | Verb::Answer(_) => Err(not_a_verb()),
+        | Verb::Answer(_) => Err(Unanswered::Verb),
     }
 }
 
-fn not_a_verb() -> String {
-    format!("{VERBS} are answered here, and no other command")
-}
-
-fn not_an_option(what: &str) -> String {
-    format!(
-        "{what} is not answered here: only root, or who has the capabilities, may have that done"
-    )
-}
-
-fn once(place: &Deployment) -> Result<Taken, String> {
+fn once(place: &Deployment) -> Result<Taken, Unanswered> {
     let Deployment { netns, bpffs } = place;
     once_at(bpffs, netns.as_slice())
 }
 
-fn once_at(bpffs: &Path, netns: &[String]) -> Result<Taken, String> {
+fn once_at(bpffs: &Path, netns: &[String]) -> Result<Taken, Unanswered> {
     ours(bpffs)?;
     netns.iter().try_for_each(|name| plain(name))?;
     Ok(Taken {
@@ -92,25 +106,28 @@ fn once_at(bpffs: &Path, netns: &[String]) -> Result<Taken, String> {
     })
 }
 
-fn ours(bpffs: &Path) -> Result<(), String> {
+fn ours(bpffs: &Path) -> Result<(), Unanswered> {
     match bpffs == Path::new(BPFFS) {
         true => Ok(()),
-        false => Err(not_an_option("`--bpffs` of another place")),
+        false => Err(Unanswered::So("`--bpffs` of another place", WITHOUT)),
     }
 }
 
 /// A network namespace is named as `ip netns` does: a path would have the service open what the caller chose.
-fn plain(netns: &str) -> Result<(), String> {
+fn plain(netns: &str) -> Result<(), Unanswered> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     match netns.starts_with(|first: char| first.is_ascii_alphanumeric())
         && netns.chars().all(is_plain)
     {
         true => Ok(()),
-        false => Err(not_an_option("`--netns` with a path")),
+        false => Err(Unanswered::So(
+            "`--netns` with a path",
+            "a network namespace by the name that `ip netns` has for it",
+        )),
     }
 }
 
-fn counters(arguments: &Counters) -> Result<Taken, String> {
+fn counters(arguments: &Counters) -> Result<Taken, Unanswered> {
     let Counters {
         place,
         nonzero: _,
@@ -120,7 +137,7 @@ fn counters(arguments: &Counters) -> Result<Taken, String> {
         yes,
     } = arguments;
     if reset.is_some() || *yes {
-        return Err(not_an_option("`--reset`"));
+        return Err(Unanswered::So("`--reset`", WITHOUT));
     }
     Ok(Taken {
         stays: watch.is_some(),
@@ -128,7 +145,7 @@ fn counters(arguments: &Counters) -> Result<Taken, String> {
     })
 }
 
-fn show(arguments: &Show) -> Result<Taken, String> {
+fn show(arguments: &Show) -> Result<Taken, Unanswered> {
     let Show {
         name,
         generation: _,
@@ -137,31 +154,31 @@ fn show(arguments: &Show) -> Result<Taken, String> {
     } = arguments;
     match (name.as_str(), out) {
         ("running", None) => once(place),
-        ("running", Some(_)) => Err(not_an_option("`--out`")),
-        _ => Err(not_a_verb()),
+        ("running", Some(_)) => Err(Unanswered::So("`--out`", WITHOUT)),
+        _ => Err(Unanswered::Verb),
     }
 }
 
-fn set(verb: &SetVerb) -> Result<Taken, String> {
+fn set(verb: &SetVerb) -> Result<Taken, Unanswered> {
     match verb {
         SetVerb::List(list) => once(&list.place),
         SetVerb::Test(test) => once(&test.place),
         SetVerb::Add(_) | SetVerb::Clear(_) | SetVerb::Del(_) | SetVerb::Load(_) => {
-            Err(not_a_verb())
+            Err(Unanswered::Verb)
         }
     }
 }
 
-fn map(verb: &MapVerb) -> Result<Taken, String> {
+fn map(verb: &MapVerb) -> Result<Taken, Unanswered> {
     match verb {
         MapVerb::List(list) => once(&list.place),
         MapVerb::Add(_) | MapVerb::Clear(_) | MapVerb::Del(_) | MapVerb::Load(_) => {
-            Err(not_a_verb())
+            Err(Unanswered::Verb)
         }
     }
 }
 
-fn socket(verb: &SocketVerb) -> Result<Taken, String> {
+fn socket(verb: &SocketVerb) -> Result<Taken, Unanswered> {
     match verb {
         SocketVerb::List(place) => once(place),
         SocketVerb::Register(_)
@@ -169,11 +186,11 @@ fn socket(verb: &SocketVerb) -> Result<Taken, String> {
         | SocketVerb::Refresh(_)
         | SocketVerb::Pair(_)
         | SocketVerb::Listen(_)
-        | SocketVerb::Run(_) => Err(not_a_verb()),
+        | SocketVerb::Run(_) => Err(Unanswered::Verb),
     }
 }
 
-fn metrics(arguments: &Metrics) -> Result<Taken, String> {
+fn metrics(arguments: &Metrics) -> Result<Taken, Unanswered> {
     let Metrics {
         netns,
         bpffs,
@@ -185,12 +202,12 @@ fn metrics(arguments: &Metrics) -> Result<Taken, String> {
         mode: _,
     } = arguments;
     if textfile.is_some() || listen.is_some() {
-        return Err(not_an_option("`--textfile` or `--listen`"));
+        return Err(Unanswered::So("`--textfile` or `--listen`", WITHOUT));
     }
     once_at(bpffs, netns)
 }
 
-fn monitor(arguments: &Monitor) -> Result<Taken, String> {
+fn monitor(arguments: &Monitor) -> Result<Taken, Unanswered> {
     let Monitor {
         place,
         rules: _,
@@ -203,11 +220,11 @@ fn monitor(arguments: &Monitor) -> Result<Taken, String> {
         filter: _,
     } = arguments;
     if pcap_out.is_some() {
-        return Err(not_an_option("`--pcap-out`"));
+        return Err(Unanswered::So("`--pcap-out`", WITHOUT));
     }
     // It opens gates in programs: what each drop costs is not the readers' to say.
     if drops.is_some() {
-        return Err(not_an_option("`--drops`"));
+        return Err(Unanswered::So("`--drops`", WITHOUT));
     }
     Ok(Taken {
         stays: true,
@@ -220,7 +237,7 @@ mod tests {
     use super::*;
     use clap::Parser;
 
-    fn of(line: &str) -> Result<Taken, String> {
+    fn of(line: &str) -> Result<Taken, Unanswered> {
         taken(&Arguments::try_parse_from(line.split(' ')).unwrap())
     }
 
@@ -273,6 +290,24 @@ mod tests {
             "sockc doctor",
         ] {
             assert!(of(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_a_command_would_be_answered_without_is_said() {
+        for (line, so) in [
+            ("sockc top", None),
+            ("sockc monitor --drops", Some(WITHOUT)),
+            ("sockc monitor --drops --pcap-out a", Some(WITHOUT)),
+            ("sockc counters --reset --yes", Some(WITHOUT)),
+            ("sockc show running --out a", Some(WITHOUT)),
+            ("sockc show a.sk", None),
+        ] {
+            let instead = match of(line) {
+                Err(Unanswered::So(_, instead)) => Some(instead),
+                _ => None,
+            };
+            assert_eq!(instead, so, "{line}");
         }
     }
 }

@@ -224,6 +224,17 @@ fn a_member_sees_what_root_sees_and_a_stranger_nothing() {
         "{told}"
     );
     assert!(told.contains("this needs the rights"), "{told}");
+    for (line, what, so) in [
+        ("monitor --drops", "`--drops`", true),
+        ("counters --reset --yes", "`--reset`", true),
+        ("unload --yes", "", false),
+    ] {
+        let member = by_member(&scene, line);
+        let told = said(&member);
+        assert_eq!(member.status.code(), Some(3), "{line}: {told}");
+        let note = format!("note: of `sockc answer` at {AT}: {what} is not answered here");
+        assert_eq!(told.contains(&note), so, "{line}: {told}");
+    }
     service.ends();
     assert!(scene.space.run(|| !Path::new(AT).exists()).unwrap());
     let alone = by_member(&scene, "status");

@@ -236,7 +236,7 @@ impl<'a> Desk<'a> {
             .try_get_matches_from(words)
             .map_err(no_command)?;
         let arguments = Arguments::from_arg_matches(&matches).map_err(no_command)?;
-        let taken = taken(&arguments)?;
+        let taken = taken(&arguments).map_err(|why| why.to_string())?;
         if !taken.elsewhere && request.namespace != self.own {
             return Err("the command runs in another network namespace than this service; name one that `ip netns list` shows by `--netns`".to_owned());
         }
