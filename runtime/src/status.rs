@@ -435,6 +435,28 @@ fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {
     }
 }
 
+/// Of each hook of the policy in force that others took away what [`status`] says of it, for commands that show or change what is in force and
+/// look at nothing else. Takes no lock and mends nothing; what is on its way into force, or out of it, meanwhile is not taken for lost.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn lost_hooks(options: &Options) -> Result<Vec<String>, Error> {
+    session::enter(options, |session| {
+        let state = &session.state;
+        loop {
+            let Some(record) = record_in_force(state)? else {
+                return Ok(Vec::new());
+            };
+            let lost = hooks::lost(state, &record);
+            // Hooks that another generation does not have are taken off after the switch.
+            if state.word()? == Some(record.generation) {
+                return lost;
+            }
+        }
+    })
+}
+
 /// The policy in force, as it was put there. Nobody compared its code with its text.
 #[derive(Clone, Debug)]
 pub struct InForce {

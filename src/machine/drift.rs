@@ -3,7 +3,7 @@
 //! Takes what the runtime found. Not here: what a verb does then.
 
 use serde::Serialize;
-use sockc_runtime::Drift;
+use sockc_runtime::{Drift, Options};
 
 use crate::output::Output;
 
@@ -33,6 +33,13 @@ pub(crate) fn tell_drift(drift: &[Drift], output: &mut Output) -> bool {
         );
     }
     drift.is_empty()
+}
+
+/// Says beside something else which hooks others took away. What cannot be looked at says the command itself, or `status`.
+pub(crate) fn note_lost_hooks(options: &Options, output: &mut Output) {
+    for lost in sockc_runtime::lost_hooks(options).unwrap_or_default() {
+        output.note(lost);
+    }
 }
 
 /// What others changed in JSON.

@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -324,6 +325,91 @@ fn another_policy_is_followed() {
     done(&lab, &["unload", "--yes"]);
     assert_eq!(sampling.json()["event"], "policy");
     assert_eq!(sampling.end().code, Some(0));
+}
+
+/// What was sent to a port while `work` went on, one datagram after the other.
+fn sent_while(lab: &Lab, port: u16, work: impl FnOnce()) -> u64 {
+    let socket = lab
+        .client
+        .run(|| UdpSocket::bind((CLIENT[0], 4000)).unwrap());
+    let (socket, is_done) = (socket.unwrap(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                sent += u64::from(socket.send_to(b"x", (SERVER[0], port)).is_ok());
+                // No faster than somebody reads it.
+                thread::sleep(Duration::from_micros(500));
+            }
+            sent
+        });
+        work();
+        is_done.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    })
+}
+
+/// Each drop is shown or counted as lost, whatever comes into force meanwhile: another policy, one on trial, and the one before again.
+#[test]
+fn no_drop_is_missed_while_policies_change() {
+    if !root() {
+        return;
+    }
+    let (lab, folder, path) = in_force("drops-changing", ONE);
+    // Its counters have other slots.
+    let other = folder.file(
+        "other.sk",
+        "default in allow\nother: drop udp to port 11\nlast: drop udp to port 10\n",
+    );
+    let mut sampling = Sampling::new(
+        &lab,
+        &["--drops", "1/1", "--json", "udp", "to", "port", "10"],
+    );
+    let id = sampling.child.id().cast_signed();
+    let (sent, lines) = thread::scope(|scope| {
+        let lines = scope.spawn(|| {
+            let mut all = String::new();
+            sampling.lines.read_to_string(&mut all).unwrap();
+            all
+        });
+        let sent = sent_while(&lab, 10, || {
+            for _ in 0..8 {
+                done(&lab, &["apply", &path, "--interface", FRONT]);
+                done(&lab, &["apply", &other, "--interface", FRONT]);
+            }
+            for text in [&path, &other] {
+                let trial = ["apply", text, "--interface", FRONT, "--confirm", "10m"];
+                done(&lab, &trial);
+                done(&lab, &["rollback", "--yes"]);
+                done(&lab, &trial);
+                done(&lab, &["confirm"]);
+            }
+        });
+        // SAFETY: the call takes numbers; the process is ours and was not waited for.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
+        (sent, lines.join().unwrap())
+    });
+    let ended = sampling.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(!lines.contains("\"records\":null"), "{}", ended.stderr);
+    let mut told = BTreeMap::new();
+    let mut lost = 0;
+    let mut in_force = 1;
+    for line in lines.lines() {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        match json["event"].as_str() {
+            Some("drop") => {
+                // A generation is spoken of ahead of what it drops.
+                assert!(json["generation"].as_u64() <= Some(in_force), "{json}");
+                *told.entry(json["rule"].to_string()).or_default() += 1;
+            }
+            Some("lost") => lost += json["records"].as_u64().unwrap(),
+            _ => in_force = in_force.max(json["generation"].as_u64().unwrap()),
+        }
+    }
+    assert!(told.values().all(|told| *told > 20), "{told:?}");
+    let all: u64 = told.values().sum();
+    assert_eq!((told.len(), all + lost), (2, sent), "{told:?} {lost}");
 }
 
 #[test]
