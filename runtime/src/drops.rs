@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -26,12 +27,12 @@ use crate::sys::map::Shape;
 use crate::sys::perf::Events;
 use crate::sys::process::{self, Hold};
 use crate::sys::retry::again;
-use crate::sys::{caps, map};
+use crate::sys::{caps, grace, map};
 
 /// What is being done.
 const SAMPLE: &str = "sample what the policy drops";
-/// How long an apply puts off its switch at most for whoever samples. That takes some milliseconds; one that stands still, as its own
-/// reader takes nothing, holds up no policy longer than this.
+/// How long an apply puts off its switch at most for whoever samples, its blocks among them. That takes some milliseconds; one that
+/// stands still, as it was stopped or its own reader takes nothing, holds up no policy longer than this.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// What is waited between two looks.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -141,8 +142,10 @@ impl DropReader {
             });
         }
         self.events.renew().map_err(at(SAMPLE))?;
-        // Read once more: a program that was at it when the gate closed has counted by now. It begins at none again.
+        // A program that was at it when the gate closed may count, or close it, until it has ended; all others do neither.
+        grace::wait_for_packet_programs().map_err(at(SAMPLE))?;
         let (_, lost) = read(&self.word).map_err(at(SAMPLE))?;
+        // It begins at none again.
         self.before += lost;
         write(&self.word, [1, self.share]).map_err(at(SAMPLE))?;
         Ok(Sampled {
@@ -187,19 +190,30 @@ fn keep(folder: &File) -> io::Result<bool> {
     process::lock(folder.as_fd(), Hold::Alone)
 }
 
-/// Waits, ahead of a switch to `next`, until whoever samples the drops of the policy before samples those of `next`, too: else what is dropped
-/// after the switch would not be looked at for a moment. Nothing fails by it: that some drops were not looked at says who samples.
-pub(crate) fn let_follow(state: &State, before: &Record, next: u32) {
-    let Some(word) = opened(&state.map(next, dropped::WORD)) else {
+/// Waits, ahead of the switch to the policy of a record and to those of its blocks, until whoever samples the drops of what is in
+/// force samples theirs, too: else what is dropped after the switch would not be looked at for a moment. Nothing fails by it, nor waits
+/// where nobody samples: that some drops were not looked at says who samples.
+pub(crate) fn let_follow(state: &State, record: &Record) {
+    let Ok(Some(before)) = state.word() else {
         return;
     };
+    let next = record.generation;
+    let blocks = record.netns.iter().map(|held| state.sibling(held.inode));
+    let mut awaited: Vec<State> = iter::once(state.clone()).chain(blocks).collect();
     let until = Instant::now() + PATIENCE;
-    while is_sampled(state, before.generation)
-        && read(&word).is_ok_and(|(is_open, _)| !is_open)
-        && Instant::now() < until
-    {
+    loop {
+        awaited.retain(|state| is_awaited(state, next) && is_sampled(state, before));
+        if awaited.is_empty() || Instant::now() >= until {
+            return;
+        }
         thread::sleep(PAUSE);
     }
+}
+
+/// Whether the drops of a generation can be sampled, and nobody does.
+fn is_awaited(state: &State, generation: u32) -> bool {
+    let word = opened(&state.map(generation, dropped::WORD));
+    word.is_some_and(|word| read(&word).is_ok_and(|(is_open, _)| !is_open))
 }
 
 /// Whether somebody samples the drops of a generation. A gate alone does not say so: that of one that was killed stays open until the

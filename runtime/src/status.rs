@@ -445,23 +445,25 @@ fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {
     }
 }
 
-/// Of each hook of the policy in force that others took away what [`status`] says of it, for commands that show or change what is in force and
-/// look at nothing else. Takes no lock and mends nothing; what is on its way into force, or out of it, meanwhile is not taken for lost.
+/// What others changed of the hooks of the policy in force, as [`status`] says it, for commands that show or change what is in force and
+/// look at nothing else. Of the policies of its `for netns` blocks it says nothing. Takes no lock and mends nothing; what comes into
+/// force or goes out of it meanwhile is nobody's change.
 ///
 /// # Errors
 ///
 /// Any [`Error`].
-pub fn lost_hooks(options: &Options) -> Result<Vec<String>, Error> {
+pub fn changed_hooks(options: &Options) -> Result<Vec<Drift>, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         loop {
-            let Some(record) = record_in_force(state)? else {
+            let record = record_in_force(state)?;
+            let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
                 return Ok(Vec::new());
             };
-            let lost = hooks::lost(state, &record);
-            // Hooks that another generation does not have are taken off after the switch.
+            let changed = drift::of_hooks(state, &record);
+            // Another generation has other programs in the slots, and hooks that it does not have are taken off after the switch.
             if state.word()? == Some(record.generation) {
-                return lost;
+                return changed;
             }
         }
     })

@@ -2,9 +2,8 @@
 //!
 //! Waits for the sources of the policy in force (its log, and where that is asked for a sample of what it drops), and for what comes and
 //! goes in its folder: after an apply those of the next one are read too, and those of the one before until it is gone; its drops are
-//! sampled ahead of the switch. Events are told
-//! in the order of their source, each once; how many found no room is told as the kernel counted it. Not here: what an event says, which
-//! of them somebody wants, and what a filter means.
+//! sampled ahead of the switch. Events are told in the order of their source, each once; how many found no room is told as the kernel
+//! counted it. Not here: what an event says, which of them somebody wants, and what a filter means.
 
 mod dropped;
 mod filter;
@@ -21,10 +20,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockc_runtime::{Error, LogReader, LogWatch, Options, Which, log_clock};
+use sockc_runtime::{Drift, Error, LogReader, LogWatch, Options, Which, log_clock};
 
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::drift::note_changed_hooks;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use dropped::Sampling;
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         sources: Sources::default(),
         in_force: None,
         place,
-        lost: Vec::new(),
+        changed: Vec::new(),
         taken: 0,
         followed: Instant::now(),
         moved: false,
@@ -131,9 +131,9 @@ struct Monitor<'a> {
     sampling: Option<Sampling>,
     sources: Sources,
     in_force: Option<Which>,
-    /// Where, and what was said of hooks that others took away.
+    /// Where, and what others had changed of its hooks when that was looked at last.
     place: Options,
-    lost: Vec<String>,
+    changed: Vec<Drift>,
     /// How many events were taken since it was waited last.
     taken: usize,
     /// When it was looked last whether another policy is in force, and whether something moved in the folder since.
@@ -165,7 +165,7 @@ impl Monitor<'_> {
                 return Ok(Exit::Done);
             }
             if is_time {
-                self.say_lost_hooks(output);
+                self.say_changed_hooks(output);
             }
         }
     }
@@ -194,7 +194,7 @@ impl Monitor<'_> {
                 "no rule of the policy in force has a `log`, nor has a default; waiting for a policy that logs",
             ),
         }
-        self.say_lost_hooks(output);
+        self.say_changed_hooks(output);
         for block in self.watch.blocks()? {
             output.note(format!(
                 "what the policy of the `for netns` block \"{block}\" logs is read by `sockc monitor --netns {block}`"
@@ -203,22 +203,21 @@ impl Monitor<'_> {
         Ok(())
     }
 
-    /// Says which hooks others took away since that was said last: nothing comes from there any more.
-    fn say_lost_hooks(&mut self, output: &mut Output) {
-        // What cannot be looked at was not seen to be lost.
-        let lost = sockc_runtime::lost_hooks(&self.place).unwrap_or_default();
-        for words in lost.iter().filter(|words| !self.lost.contains(words)) {
-            output.note(words);
-        }
-        self.lost = lost;
+    /// Says what others changed of hooks since that was said last: maybe nothing comes from there any more.
+    fn say_changed_hooks(&mut self, output: &mut Output) {
+        // What cannot be looked at was not seen to be changed.
+        let changed = sockc_runtime::changed_hooks(&self.place).unwrap_or_default();
+        let is_new = |one: &&Drift| !self.changed.iter().any(|known| known.path == one.path);
+        note_changed_hooks(changed.iter().filter(is_new), output);
+        self.changed = changed;
     }
 
-    /// Follows what is dropped, if that is asked for.
-    fn sample(&mut self, now: Which, output: &mut Output) -> Result<(), Error> {
+    /// Follows what is dropped, if that is asked for; whether some of it was dropped before.
+    fn sample(&mut self, now: Which, output: &mut Output) -> Result<bool, Error> {
         let place = (&self.watch, &mut self.sources);
         match &mut self.sampling {
-            Some(sampling) => sampling.follow(now, place, (self.beside, output)),
-            None => Ok(()),
+            Some(sampling) => sampling.follow(now, place, output),
+            None => Ok(false),
         }
     }
 
@@ -227,12 +226,6 @@ impl Monitor<'_> {
         self.followed = Instant::now();
         let now = self.watch.in_force()?;
         self.sources.part(now, &self.watch);
-        if let Some(which) = now {
-            self.sample(which, output)?;
-        }
-        if now == self.in_force {
-            return Ok(true);
-        }
         let Some(which) = now else {
             if let Some(sampling) = &mut self.sampling {
                 sampling.end();
@@ -241,6 +234,19 @@ impl Monitor<'_> {
             self.beside.gone(output);
             return Ok(false);
         };
+        let is_late = self.sample(which, output)?;
+        if now != self.in_force {
+            self.come(which, output)?;
+        }
+        if is_late {
+            self.beside
+                .gap(which.0, &dropped::before_it(which.0), output);
+        }
+        Ok(true)
+    }
+
+    /// Says what came into force, and reads its log.
+    fn come(&mut self, which: Which, output: &mut Output) -> Result<(), Stop> {
         let before = self.in_force.replace(which);
         let reader = self.log_of(which)?;
         let logs = reader.is_some() || self.sources.has(Kind::Logs, which);
@@ -250,7 +256,7 @@ impl Monitor<'_> {
             self.in_force = Some(reader.which());
             logs::add(reader, &mut self.sources, self.beside, output)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The log of what came into force, unless it is read here.

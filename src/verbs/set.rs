@@ -10,7 +10,7 @@ use crate::cli::element::{all, elements};
 use crate::cli::{Deployment, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
-use crate::machine::drift::note_lost_hooks;
+use crate::machine::drift::look_at_hooks;
 use crate::machine::{options, refused};
 use crate::output::{Output, count};
 use crate::policies::lockout::{self, Change, Changed, Looked};
@@ -113,7 +113,7 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
         SetVerb::Test(test) => ask(test, output),
     };
     if done.is_ok() {
-        note_lost_hooks(&options(place(verb)), output);
+        look_at_hooks(&options(place(verb)), output);
     }
     done.unwrap_or_else(|exit| exit)
 }

@@ -187,11 +187,14 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
     let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
     whole &= tell_overtaken(status, output) & deliveries::tell(status, output);
     let lost = status.hooks.iter();
-    let lost = lost.filter(|hook| hook.is_lost() && !interfaces::is_gone(status, hook));
+    let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
     for lost in lost.filter(|_| status.drift.is_empty()) {
         whole = false;
-        output.error(lost.lost_words());
+        output.error(format!(
+            "the {} hook {} is not what sockc left; `sockc apply` puts it back",
+            lost.hook, lost.target
+        ));
     }
     for other in &status.competing {
         whole = false;
@@ -336,6 +339,11 @@ fn name_again(name: &str, living: &Living) -> String {
             "; `nsenter --net={path} sh -c 'ip netns attach {name} $$'` gives it the name again"
         ),
     }
+}
+
+/// Whether somebody took our program away, or what it hung on is gone.
+fn is_lost(hook: &HookStatus) -> bool {
+    !hook.alive || hook.program.is_none()
 }
 
 /// Whether a program was put ahead of ours where ours was first: TCX takes ours ahead of what is there.

@@ -20,7 +20,6 @@ use crate::blocks::part::Part;
 use crate::blocks::reconcile::reconcile;
 use crate::confirm::{self, Waiting};
 use crate::delivery;
-use crate::drops;
 use crate::error::{Error, at};
 use crate::groups::{self, Group, PARKED, faults, refused};
 use crate::live::{maps, sets};
@@ -156,9 +155,6 @@ impl<'a> Work<'a> {
         let path = self.session.state.record(self.record.generation);
         self.record.pins = Some(pins::taken(&self.session.state, &self.record)?);
         self.record.write(self.object, &path)?;
-        if let Some(before) = &self.before {
-            drops::let_follow(&self.session.state, before, self.record.generation);
-        }
         Ok(Prepared {
             supply,
             states,

@@ -4,13 +4,10 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use super::drift;
 use crate::attach;
 use crate::attach::foreign::{self, Foreign};
 use crate::error::{Error, at, unless_passing};
-use crate::groups::moved;
 use crate::hook::{Hook, Means, Point};
-use crate::names::coverage;
 use crate::session::Session;
 use crate::sockets::refill;
 use crate::state::pin::{self, Made};
@@ -57,50 +54,6 @@ pub struct RunTime {
     pub counting: bool,
 }
 
-impl HookStatus {
-    /// Whether somebody took our program away, or what it hung on is gone.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        !self.alive || self.program.is_none()
-    }
-
-    /// What is said of one that is.
-    #[must_use]
-    pub fn lost_words(&self) -> String {
-        lost_words(&self.hook, &self.target)
-    }
-}
-
-fn lost_words(hook: &str, target: &str) -> String {
-    format!("the {hook} hook {target} is not what sockc left; `sockc apply` puts it back")
-}
-
-/// Of each hook of a record that is lost what is said of it, unless that went with its interface or its control group.
-pub(super) fn lost(state: &State, record: &Record) -> Result<Vec<String>, Error> {
-    let mut gone = coverage::without_interface(state, record)?;
-    gone.extend(moved::hooks(state, record)?);
-    let mut found = Vec::new();
-    for attached in &record.hooks {
-        let hook = &attached.hook;
-        if gone.contains(&attached) || drift::left_with_its_interface(record, hook)? {
-            continue;
-        }
-        let alive = attach::describe(state, hook)?.is_some_and(|link| link.alive);
-        if !alive || program_of(state, hook.point, record.generation)?.is_none() {
-            found.push(lost_words(&title(record, hook), &attached.target));
-        }
-    }
-    Ok(found)
-}
-
-/// What a hook is called.
-fn title(record: &Record, hook: &Hook) -> String {
-    match record.fillers.contains(&hook.point) {
-        true => refill::TITLE.to_owned(),
-        false => hook.point.title(),
-    }
-}
-
 pub(super) fn describe(
     session: &Session,
     record: &Record,
@@ -117,7 +70,11 @@ pub(super) fn describe(
         .map(|link| link.program)
         .filter(|program| *program != 0);
     Ok(HookStatus {
-        hook: title(record, &hook),
+        hook: if record.fillers.contains(&hook.point) {
+            refill::TITLE.to_owned()
+        } else {
+            hook.point.title()
+        },
         target: attached.target.clone(),
         now,
         on: link

@@ -12,7 +12,6 @@ use sockc_compiler::event::{Header, Parsed};
 use sockc_compiler::policy::Direction;
 use sockc_runtime::{DropReader, Error, LogWatch, Which};
 
-use super::said::Beside;
 use super::source::{Event, Kind, Source, Sources, Unseen};
 use crate::files::capture::{MAX_FRAME, Packet};
 use crate::output::Output;
@@ -59,25 +58,25 @@ impl Sampling {
         }
     }
 
-    /// Follows what is in force now, if that is something else, and what is to come into force next: an apply waits for that.
+    /// Follows what is in force now, if that is something else, and what is to come into force next: an apply waits for that. Whether
+    /// what is in force now came before it was followed.
     pub(super) fn follow(
         &mut self,
         now: Which,
         (watch, sources): (&LogWatch, &mut Sources),
-        (beside, output): (Beside<'_>, &mut Output),
-    ) -> Result<(), Error> {
+        output: &mut Output,
+    ) -> Result<bool, Error> {
         let before = self.asked.replace(now);
+        let mut is_late = before.is_some_and(|before| before != now);
+        is_late &= !sources.has(Kind::Drops, now);
         if before != Some(now) {
-            let is_late = before.is_some() && !sources.has(Kind::Drops, now);
             self.open(now, watch, sources)?;
             let is_sampled = sources.has(Kind::Drops, now);
             // What went away meanwhile is spoken of no more.
             if watch.is_kept(now) {
                 self.say(is_sampled, watch, output)?;
             }
-            if is_late && is_sampled {
-                beside.gap(now.0, &late(now.0), output);
-            }
+            is_late &= is_sampled;
         }
         self.ahead = watch.coming(now);
         if let Some(next) = self.ahead
@@ -86,7 +85,7 @@ impl Sampling {
             // What keeps it from being sampled is told once it is in force.
             self.ahead = None;
         }
-        Ok(())
+        Ok(is_late)
     }
 
     /// Whether this is the generation that is to come.
@@ -142,7 +141,7 @@ impl Sampling {
 }
 
 /// That a generation was in force before its drops were looked at.
-fn late(generation: u32) -> String {
+pub(super) fn before_it(generation: u32) -> String {
     format!(
         "what generation {generation} dropped until now was not looked at: it came into force before it was followed"
     )
