@@ -38,6 +38,10 @@ impl Filter {
     pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Self, Exit> {
         let mut sources = SourceMap::default();
         let (process, rest) = of_process(words);
+        // Ahead of the grammar, which would have it said with another direction.
+        if words.split_whitespace().any(|word| word == "group") {
+            return Err(refuse("a group", output));
+        }
         let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
         let (file, _) = sockc_grammar::parse(&sources, id);
         let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
@@ -61,10 +65,7 @@ impl Filter {
         }
         let mut rules = policy.rules.values();
         if let Some(unknown) = rules.find_map(unknown) {
-            output.error(format!(
-                "what is shown does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
-            ));
-            return Err(Exit::Usage);
+            return Err(refuse(unknown, output));
         }
         let mut rules = policy.rules.values();
         let beyond = rules.find_map(|rule| rule.matches.conditions.iter().find_map(beyond_logs));
@@ -131,6 +132,14 @@ impl Filter {
         let world = DescribedWorld::new(&self.policy, &described);
         decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
     }
+}
+
+/// Refuses a filter that asks for what neither a record nor a sample has.
+fn refuse(what: &str, output: &mut Output) -> Exit {
+    output.error(format!(
+        "what is shown does not have {what}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+    ));
+    Exit::Usage
 }
 
 /// The direction in front of the words that is about what processes do, if one is, and the words without it.
@@ -349,6 +358,7 @@ mod tests {
             "tcp if vlan 3",
             "send in tcp",
             "send from group jobs",
+            "to group jobs",
         ] {
             let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");

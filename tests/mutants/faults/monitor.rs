@@ -38,8 +38,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2034,
         "src/verbs/monitor/filter.rs",
-        "!self.directed ||",
-        "FAULT || !self.directed ||",
+        "self.named.is_some_and(|named| named != of)",
+        "!FAULT && self.named.is_some_and(|named| named != of)",
         &[(Command, "monitor::filter::")],
     ),
     fault(
@@ -289,19 +289,12 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2225,
         "src/verbs/monitor/filter.rs",
-        "self.named.is_some_and(|named| named != of)",
-        "!FAULT && self.named.is_some_and(|named| named != of)",
-        &[(Command, "monitor::filter::")],
-    ),
-    fault(
-        2226,
-        "src/verbs/monitor/filter.rs",
         "rule.matches.from.is_some() && !of.has_sender()",
         "!FAULT && rule.matches.from.is_some() && !of.has_sender()",
         &[(Command, "monitor::filter::")],
     ),
     fault(
-        2227,
+        2226,
         "src/replay.rs",
         "*byte = other[at % 2]",
         "*byte = if FAULT { 0xff } else { other[at % 2] }",
