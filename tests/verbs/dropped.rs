@@ -436,12 +436,12 @@ fn a_reader_that_stands_still_keeps_no_policy_out() {
         (&policy["event"], &policy["generation"]),
         (&"policy".into(), &4.into())
     );
+    send(&lab, [10]);
     let missed = sampling.json();
     assert_eq!(
         (&missed["event"], &missed["generation"], &missed["records"]),
         (&"lost".into(), &4.into(), &serde_json::Value::Null)
     );
-    send(&lab, [10]);
     let followed = sampling.json();
     assert_eq!(
         (&followed["event"], &followed["generation"]),
