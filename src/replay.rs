@@ -174,11 +174,21 @@ pub(crate) fn parsed(packet: &Packet) -> Option<Parsed> {
     if packet.recorded >= packet.frame.len() {
         return Some(found);
     }
-    // With ones in place of the zeros for what is missing, it is the same packet only if nothing missing was looked at.
-    let mut other = packet.frame.clone();
-    other[packet.recorded..].fill(0xff);
-    (parse(&other, Layout::Ethernet) == found).then_some(found)
+    // With something else in place of the zeros for what is missing, it is the same packet only if nothing missing was looked at.
+    let mut others = OTHERS.iter();
+    let is_same = others.all(|other| {
+        let mut frame = packet.frame.clone();
+        let missing = frame.iter_mut().enumerate().skip(packet.recorded);
+        missing.for_each(|(at, byte)| *byte = other[at % 2]);
+        parse(&frame, Layout::Ethernet) == found
+    });
+    is_same.then_some(found)
 }
+
+/// What is tried in place of what is missing. Of ones a header is longer than a short packet, and of zeros too short, so that both may
+/// be malformed where the packet was not. Of the others each header ends at once: in an extension they are a protocol that none
+/// follows, and no length beyond the shortest; in TCP five words. Headers begin at even places.
+const OTHERS: [[u8; 2]; 2] = [[0xff, 0xff], [0x50, 0x00]];
 
 /// Whether a packet arrives or leaves, if that is known: by the addresses that are said, else by the recording.
 pub(crate) fn direction(packet: &Packet, parsed: &Parsed, local: &[Prefix]) -> Option<Direction> {

@@ -26,6 +26,7 @@ use crate::blocks::departing;
 use crate::blocks::ownership::{self, Outer};
 use crate::blocks::part::{Part, parts};
 use crate::blocks::reconcile::reconcile;
+use crate::drops;
 use crate::error::Error;
 use crate::load::checked::Object;
 use crate::options::{After, Options, Standpoint};
@@ -210,6 +211,7 @@ fn advance<'a>(
 /// Writes the word that every hook in every namespace follows. Blocks that the new policy has no more have no program for its
 /// generation, and sleep from then on. Once it is written nothing is a failure: the policies are in force.
 fn switch(outer: &Outer) -> Result<(), Error> {
+    drops::let_follow(&outer.state, &outer.record);
     outer.options.step("switch")?;
     match &outer.options.confirm {
         Some(confirm) => {

@@ -2,14 +2,19 @@
 //!
 //! Takes the state; gives packets with the slots that counted them, and how many found no room. One process at a time reads those of a
 //! generation: another one is refused, since each processor has one ring there. Programs close their gates themselves when they find
-//! nobody; here they are closed at an end in order, and opened again where a processor came that had no ring yet. Not here: what an
-//! event says, printing, and which packets somebody wants.
+//! nobody; here they are closed at an end in order, and opened again where a processor came that had no ring yet. Those of a
+//! generation that is to come are opened ahead of the switch, which an apply puts off for that. Not here: what an event says, printing,
+//! and which packets somebody wants.
 
 use std::fs::File;
 use std::io;
+use std::iter;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::{Counter, Manifest};
 use sockc_compiler::dropped::{self, Dropped, word};
@@ -22,11 +27,17 @@ use crate::sys::map::Shape;
 use crate::sys::perf::Events;
 use crate::sys::process::{self, Hold};
 use crate::sys::retry::again;
-use crate::sys::token::{self, Inside};
-use crate::sys::{caps, map};
+use crate::sys::{caps, grace, map};
 
 /// What is being done.
 const SAMPLE: &str = "sample what the policy drops";
+/// How long an apply puts off its switch at most for whoever samples, its blocks among them. That takes some milliseconds; one that
+/// stands still, as it was stopped or its own reader takes nothing, holds up no policy longer than this.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// What is waited between two looks.
+const PAUSE: Duration = Duration::from_millis(1);
+/// How often a folder is asked for: an apply has it for a moment to know whether somebody reads.
+const TRIES: usize = 5;
 
 /// The drops of one generation. While this lives, its programs write a share of them.
 #[derive(Debug)]
@@ -58,24 +69,20 @@ impl DropReader {
         if !again(|| pin.try_exists()).map_err(|cause| unreadable(&pin, cause))? {
             return Ok(None);
         }
-        let missing = caps::missing_to_sample();
+        let (missing, inside) = caps::missing_to_sample();
         if !missing.is_empty() {
-            return Err(Error::Rights {
-                missing,
-                inside: token::is_held().then_some(Inside::Beyond),
-            });
+            return Err(Error::Rights { missing, inside });
         }
         // Who reads the log keeps the folder of the maps.
-        let folder = state.generation(generation).join("prog");
+        let folder = folder(state, generation);
         let alone = again(|| File::open(&folder)).map_err(|cause| unreadable(&folder, cause))?;
-        if !process::lock(alone.as_fd(), Hold::Alone).map_err(at(SAMPLE))? {
+        if !keep(&alone).map_err(at(SAMPLE))? {
             return Err(Error::DropsTaken);
         }
         let maps = state.generation(generation).join("map");
         let about = again(|| maps.metadata()).map_err(|cause| unreadable(&maps, cause))?;
         let word = pinned(&state.map(generation, dropped::WORD))?;
-        // Another sockc may say something else there.
-        if map::shape(word.as_fd()).map_err(at(SAMPLE))? != Shape::array(word::SIZE as u32, 1) {
+        if !is_word(&word).map_err(at(SAMPLE))? {
             return Ok(None);
         }
         // That of one that was killed may stand open still.
@@ -126,11 +133,8 @@ impl DropReader {
     ///
     /// Any [`Error`].
     pub fn look(&mut self) -> Result<Sampled, Error> {
-        let mut value = [0; word::SIZE];
-        map::lookup(self.word.as_fd(), &[0; 4], &mut value).map_err(at(SAMPLE))?;
-        let [open, lost] = [word::OPEN, word::LOST].map(|offset| offset as usize);
-        let gap = number(&value[open..][..4]) == 0;
-        let lost = number(&value[lost..][..8]);
+        let (is_open, lost) = read(&self.word).map_err(at(SAMPLE))?;
+        let gap = !is_open;
         if !gap {
             return Ok(Sampled {
                 lost: self.before + lost,
@@ -138,6 +142,9 @@ impl DropReader {
             });
         }
         self.events.renew().map_err(at(SAMPLE))?;
+        // A program that was at it when the gate closed may count, or close it, until it has ended; all others do neither.
+        grace::wait_for_packet_programs().map_err(at(SAMPLE))?;
+        let (_, lost) = read(&self.word).map_err(at(SAMPLE))?;
         // It begins at none again.
         self.before += lost;
         write(&self.word, [1, self.share]).map_err(at(SAMPLE))?;
@@ -151,6 +158,82 @@ impl DropReader {
 /// Says whether drops are written, and which share; none of them was lost yet.
 fn write(word: &OwnedFd, says: [u32; 2]) -> io::Result<()> {
     map::update(word.as_fd(), &[0; 4], &dropped::word_of(says))
+}
+
+/// Whether they are, and how many were lost since that was written.
+fn read(word: &OwnedFd) -> io::Result<(bool, u64)> {
+    let mut value = [0; word::SIZE];
+    map::lookup(word.as_fd(), &[0; 4], &mut value)?;
+    let [open, lost] = [word::OPEN, word::LOST].map(|offset| offset as usize);
+    let is_open = number(&value[open..][..4]) != 0;
+    Ok((is_open, number(&value[lost..][..8])))
+}
+
+/// Whether a map is such a word: another sockc may say something else there.
+fn is_word(map: &OwnedFd) -> io::Result<bool> {
+    Ok(map::shape(map.as_fd())? == Shape::array(word::SIZE as u32, 1))
+}
+
+/// The folder that is kept for who reads the drops of a generation.
+fn folder(state: &State, generation: u32) -> PathBuf {
+    state.generation(generation).join("prog")
+}
+
+/// Keeps it for this process; `false` if another one has it.
+fn keep(folder: &File) -> io::Result<bool> {
+    for _ in 1..TRIES {
+        if process::lock(folder.as_fd(), Hold::Alone)? {
+            return Ok(true);
+        }
+        thread::sleep(PAUSE);
+    }
+    process::lock(folder.as_fd(), Hold::Alone)
+}
+
+/// Waits, ahead of the switch to the policy of a record and to those of its blocks, until whoever samples the drops of what is in
+/// force samples theirs, too: else what is dropped after the switch would not be looked at for a moment. Nothing fails by it, nor waits
+/// where nobody samples: that some drops were not looked at says who samples.
+pub(crate) fn let_follow(state: &State, record: &Record) {
+    let Ok(Some(before)) = state.word() else {
+        return;
+    };
+    let next = record.generation;
+    let blocks = record.netns.iter().map(|held| state.sibling(held.inode));
+    let mut awaited: Vec<State> = iter::once(state.clone()).chain(blocks).collect();
+    let until = Instant::now() + PATIENCE;
+    loop {
+        awaited.retain(|state| is_awaited(state, next) && is_sampled(state, before));
+        if awaited.is_empty() || Instant::now() >= until {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Whether the drops of a generation can be sampled, and nobody does.
+fn is_awaited(state: &State, generation: u32) -> bool {
+    let word = opened(&state.map(generation, dropped::WORD));
+    word.is_some_and(|word| read(&word).is_ok_and(|(is_open, _)| !is_open))
+}
+
+/// Whether somebody samples the drops of a generation. A gate alone does not say so: that of one that was killed stays open until the
+/// next drop that is chosen.
+fn is_sampled(state: &State, generation: u32) -> bool {
+    let word = opened(&state.map(generation, dropped::WORD));
+    if !word.is_some_and(|word| read(&word).is_ok_and(|(is_open, _)| is_open)) {
+        return false;
+    }
+    let folder = again(|| File::open(folder(state, generation)));
+    // With others, and for a moment only.
+    folder.is_ok_and(|folder| {
+        process::lock(folder.as_fd(), Hold::WithOthers).is_ok_and(|is_free| !is_free)
+    })
+}
+
+/// A word that is there.
+fn opened(pin: &Path) -> Option<OwnedFd> {
+    let word = pinned(pin).ok()?;
+    is_word(&word).is_ok_and(|is| is).then_some(word)
 }
 
 impl Drop for DropReader {
@@ -168,23 +251,19 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 impl LogWatch {
-    /// One of so many drops of the generation in force from now on; `None` if nothing is in force, or nothing in it can be sampled.
+    /// One of so many drops of a generation that is kept, from now on; `None` if nothing in it can be sampled, or it is gone by now.
     ///
     /// # Errors
     ///
     /// Any [`Error`]; [`Error::DropsTaken`] while another one reads them.
-    pub fn drops(&self, one_in: u32) -> Result<Option<DropReader>, Error> {
-        loop {
-            let Some(record) = self.record()? else {
-                return Ok(None);
-            };
-            let opened = DropReader::of(self.state(), &record, one_in);
+    pub fn drops(&self, which: Which, one_in: u32) -> Result<Option<DropReader>, Error> {
+        let record = Record::read_alone(&self.state().record(which.0));
+        let opened = record.and_then(|record| DropReader::of(self.state(), &record, one_in));
+        match opened {
+            Ok(Some(reader)) if reader.which() == which => Ok(Some(reader)),
             // What went away meanwhile is neither damage nor a policy that drops nothing.
-            let goes_on = matches!(opened, Ok(Some(_)) | Err(Error::DropsTaken))
-                || self.record()?.map(|now| now.generation) == Some(record.generation);
-            if goes_on {
-                return opened;
-            }
+            _ if !self.is_kept(which) => Ok(None),
+            opened => opened,
         }
     }
 

@@ -125,7 +125,7 @@ pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
     BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
-    Status, counters, counts, inspect, object, reset_counters, running, status,
+    Status, changed_hooks, counters, counts, inspect, object, reset_counters, running, status,
 };
 pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;

@@ -224,6 +224,17 @@ impl LogWatch {
         Some((generation, folder.ino()))
     }
 
+    /// The generation that is to follow this one, once everything of it is there; whoever waits on this hears of that.
+    #[must_use]
+    pub fn coming(&self, now: Which) -> Option<Which> {
+        let next = now.0.checked_add(1)?;
+        // First, so that the record, which comes last, does not come unseen between the two.
+        self.events.also(&self.state.generation(next)).ok()?;
+        let record = self.state.record(next);
+        let is_whole = again(|| record.try_exists()).ok()?;
+        self.which(next).filter(|_| is_whole)
+    }
+
     /// The log of the generation in force; `None` if nothing is, or nothing in it logs.
     ///
     /// # Errors

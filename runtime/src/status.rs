@@ -445,6 +445,30 @@ fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {
     }
 }
 
+/// What others changed of the hooks of the policy in force, as [`status`] says it, for commands that show or change what is in force and
+/// look at nothing else. Of the policies of its `for netns` blocks it says nothing. Takes no lock and mends nothing; what comes into
+/// force or goes out of it meanwhile is nobody's change.
+///
+/// # Errors
+///
+/// Any [`Error`].
+pub fn changed_hooks(options: &Options) -> Result<Vec<Drift>, Error> {
+    session::enter(options, |session| {
+        let state = &session.state;
+        loop {
+            let record = record_in_force(state)?;
+            let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
+                return Ok(Vec::new());
+            };
+            let changed = drift::of_hooks(state, &record);
+            // Another generation has other programs in the slots, and hooks that it does not have are taken off after the switch.
+            if state.word()? == Some(record.generation) {
+                return changed;
+            }
+        }
+    })
+}
+
 /// The policy in force, as it was put there. Nobody compared its code with its text.
 #[derive(Clone, Debug)]
 pub struct InForce {

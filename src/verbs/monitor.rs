@@ -1,9 +1,9 @@
 //! `sockc monitor`: what rules with `log` write, as it comes.
 //!
 //! Waits for the sources of the policy in force (its log, and where that is asked for a sample of what it drops), and for what comes and
-//! goes in its folder: after an apply those of the next one are read too, and those of the one before until it is gone. Events are told
-//! in the order of their source, each once; how many found no room is told as the kernel counted it. Not here: what an event says, which
-//! of them somebody wants, and what a filter means.
+//! goes in its folder: after an apply those of the next one are read too, and those of the one before until it is gone; its drops are
+//! sampled ahead of the switch. Events are told in the order of their source, each once; how many found no room is told as the kernel
+//! counted it. Not here: what an event says, which of them somebody wants, and what a filter means.
 
 mod dropped;
 mod filter;
@@ -20,10 +20,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockc_runtime::{Error, LogReader, LogWatch, Which, log_clock};
+use sockc_runtime::{Drift, Error, LogReader, LogWatch, Options, Which, log_clock};
 
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::drift::note_changed_hooks;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use dropped::Sampling;
@@ -68,7 +69,8 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
             return Exit::Refused;
         }
     };
-    let watch = match LogWatch::begin(&options(&arguments.place)) {
+    let place = options(&arguments.place);
+    let watch = match LogWatch::begin(&place) {
         Ok(watch) => watch,
         Err(error) => return refused(&error, output),
     };
@@ -83,6 +85,8 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         sampling: arguments.drops.map(|one_in| Sampling::new(one_in.get())),
         sources: Sources::default(),
         in_force: None,
+        place,
+        changed: Vec::new(),
         taken: 0,
         followed: Instant::now(),
         moved: false,
@@ -102,8 +106,8 @@ fn records_to_stdout(arguments: &cli::Monitor) -> bool {
     arguments.pcap_out.as_deref() == Some(Path::new(recorded::STDOUT))
 }
 
-/// Why a gate closed while somebody asked.
-const NO_RING: &str = "a program found nobody to write to, as on a processor that came meanwhile";
+/// That a gate closed while somebody asked.
+const NO_RING: &str = "some drops were not looked at: a program found nobody to write to, as on a processor that came meanwhile";
 
 /// Why it does not go on.
 enum Stop {
@@ -127,6 +131,9 @@ struct Monitor<'a> {
     sampling: Option<Sampling>,
     sources: Sources,
     in_force: Option<Which>,
+    /// Where, and what others had changed of its hooks when that was looked at last.
+    place: Options,
+    changed: Vec<Drift>,
     /// How many events were taken since it was waited last.
     taken: usize,
     /// When it was looked last whether another policy is in force, and whether something moved in the folder since.
@@ -150,9 +157,15 @@ impl Monitor<'_> {
                 self.until = Some(log_clock());
                 continue;
             }
-            let looks = self.moved || self.followed.elapsed() >= TICK;
+            // What a generation writes that is to come tells that it is in force.
+            let ahead = self.sampling.as_ref().is_some_and(Sampling::looks_ahead);
+            let is_time = self.followed.elapsed() >= TICK;
+            let looks = self.moved || ahead || is_time;
             if looks && !self.follow(output)? {
                 return Ok(Exit::Done);
+            }
+            if is_time {
+                self.say_changed_hooks(output);
             }
         }
     }
@@ -181,6 +194,7 @@ impl Monitor<'_> {
                 "no rule of the policy in force has a `log`, nor has a default; waiting for a policy that logs",
             ),
         }
+        self.say_changed_hooks(output);
         for block in self.watch.blocks()? {
             output.note(format!(
                 "what the policy of the `for netns` block \"{block}\" logs is read by `sockc monitor --netns {block}`"
@@ -189,12 +203,21 @@ impl Monitor<'_> {
         Ok(())
     }
 
-    /// Follows what is dropped, if that is asked for.
-    fn sample(&mut self, now: Which, output: &mut Output) -> Result<(), Error> {
+    /// Says what others changed of hooks since that was said last: maybe nothing comes from there any more.
+    fn say_changed_hooks(&mut self, output: &mut Output) {
+        // What cannot be looked at was not seen to be changed.
+        let changed = sockc_runtime::changed_hooks(&self.place).unwrap_or_default();
+        let is_new = |one: &&Drift| !self.changed.iter().any(|known| known.path == one.path);
+        note_changed_hooks(changed.iter().filter(is_new), output);
+        self.changed = changed;
+    }
+
+    /// Follows what is dropped, if that is asked for; whether some of it was dropped before.
+    fn sample(&mut self, now: Which, output: &mut Output) -> Result<bool, Error> {
         let place = (&self.watch, &mut self.sources);
         match &mut self.sampling {
             Some(sampling) => sampling.follow(now, place, output),
-            None => Ok(()),
+            None => Ok(false),
         }
     }
 
@@ -203,17 +226,27 @@ impl Monitor<'_> {
         self.followed = Instant::now();
         let now = self.watch.in_force()?;
         self.sources.part(now, &self.watch);
-        if let Some(which) = now {
-            self.sample(which, output)?;
-        }
-        if now == self.in_force {
-            return Ok(true);
-        }
         let Some(which) = now else {
+            if let Some(sampling) = &mut self.sampling {
+                sampling.end();
+            }
             self.drain(output)?;
             self.beside.gone(output);
             return Ok(false);
         };
+        let is_late = self.sample(which, output)?;
+        if now != self.in_force {
+            self.come(which, output)?;
+        }
+        if is_late {
+            self.beside
+                .gap(which.0, &dropped::before_it(which.0), output);
+        }
+        Ok(true)
+    }
+
+    /// Says what came into force, and reads its log.
+    fn come(&mut self, which: Which, output: &mut Output) -> Result<(), Stop> {
         let before = self.in_force.replace(which);
         let reader = self.log_of(which)?;
         let logs = reader.is_some() || self.sources.has(Kind::Logs, which);
@@ -223,7 +256,7 @@ impl Monitor<'_> {
             self.in_force = Some(reader.which());
             logs::add(reader, &mut self.sources, self.beside, output)?;
         }
-        Ok(true)
+        Ok(())
     }
 
     /// The log of what came into force, unless it is read here.
@@ -249,7 +282,9 @@ impl Monitor<'_> {
         let generation = now.0;
         let before = before.map_or(generation, |(before, _)| before);
         if generation > before.saturating_add(1) {
-            let what = match self.sampling.is_some() {
+            let mut between = before.saturating_add(1)..generation;
+            let read = between.all(|one| self.sources.has_number(Kind::Drops, one));
+            let what = match self.sampling.is_some() && !read {
                 true => "logged or dropped",
                 false => "logged",
             };
@@ -327,6 +362,12 @@ impl Monitor<'_> {
     fn drain_drops(&mut self, output: &mut Output) -> Result<(), Stop> {
         for at in self.sources.of(Kind::Drops) {
             if let Some(followed) = self.sources.get(at) {
+                // That it came into force is told ahead of what it drops.
+                let sampling = self.sampling.as_ref();
+                let is_ahead = sampling.is_some_and(|one| one.is_ahead(followed.source.which()));
+                if is_ahead && self.until.is_none() {
+                    continue;
+                }
                 followed.source.fetch();
             }
             while self.batch(at, output)? {}

@@ -10,6 +10,7 @@ use crate::cli::element::{all, elements};
 use crate::cli::{Deployment, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
+use crate::machine::drift::look_at_hooks;
 use crate::machine::{options, refused};
 use crate::output::{Output, count};
 use crate::policies::lockout::{self, Change, Changed, Looked};
@@ -111,7 +112,22 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
         },
         SetVerb::Test(test) => ask(test, output),
     };
+    if done.is_ok() {
+        look_at_hooks(&options(place(verb)), output);
+    }
     done.unwrap_or_else(|exit| exit)
+}
+
+/// Where it works.
+fn place(verb: &SetVerb) -> &Deployment {
+    match verb {
+        SetVerb::Add(add) => &add.place,
+        SetVerb::Clear(clear) => &clear.place,
+        SetVerb::Del(del) => &del.place,
+        SetVerb::Load(load) => &load.place,
+        SetVerb::List(list) => &list.place,
+        SetVerb::Test(test) => &test.place,
+    }
 }
 
 /// What the policy says holds where the command line says nothing.

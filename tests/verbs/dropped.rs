@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, ChildStderr, ChildStdout, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,14 +26,14 @@ const FOLLOWED: &str = "at XDP and TC is sampled";
 const ONE: &str = "default in allow\nnamed: drop udp to port 10\n";
 
 /// A monitor that follows drops.
-struct Sampling {
+pub(super) struct Sampling {
     child: Child,
     lines: BufReader<ChildStdout>,
     said: BufReader<ChildStderr>,
 }
 
 impl Sampling {
-    fn new(lab: &Lab, arguments: &[&str]) -> Self {
+    pub(super) fn new(lab: &Lab, arguments: &[&str]) -> Self {
         let mut all = vec!["monitor"];
         all.extend(arguments);
         let start = || {
@@ -50,7 +52,7 @@ impl Sampling {
     }
 
     /// Waits until this is said.
-    fn hears(&mut self, words: &str) {
+    pub(super) fn hears(&mut self, words: &str) {
         let mut all = String::new();
         while !all.contains(words) {
             assert_ne!(self.said.read_line(&mut all).unwrap(), 0, "{all}");
@@ -63,14 +65,14 @@ impl Sampling {
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
     }
 
-    fn signal(&self, signal: i32) {
+    pub(super) fn signal(&self, signal: i32) {
         // SAFETY: the call takes numbers; the process is ours and was not waited for.
         let sent = unsafe { libc::kill(self.child.id().cast_signed(), signal) };
         assert_eq!(sent, 0);
     }
 
     /// What it printed still, what it said, and how it ended.
-    fn end(mut self) -> Ran {
+    pub(super) fn end(mut self) -> Ran {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.lines.read_to_string(&mut stdout).unwrap();
         self.said.read_to_string(&mut stderr).unwrap();
@@ -255,13 +257,17 @@ fn a_sample_is_about_one_of_so_many() {
     assert_eq!(sampling.child.wait().unwrap().code(), Some(0));
 }
 
-/// The word that says whether somebody asks, of the policy in force.
-fn asks(lab: &Lab) -> u32 {
+/// Where a map of a generation is pinned.
+fn pin(generation: u32, map: &str) -> String {
+    let netns = fs::metadata("/proc/thread-self/ns/net").unwrap();
+    let inode = std::os::unix::fs::MetadataExt::ino(&netns);
+    format!("/sys/fs/bpf/sockc/{inode}/{generation}/map/{map}")
+}
+
+/// The word that says whether somebody asks, of a generation.
+fn asks(lab: &Lab, generation: u32) -> u32 {
     let shown = lab.server.run(|| {
-        let netns = fs::metadata("/proc/thread-self/ns/net").unwrap();
-        let inode = std::os::unix::fs::MetadataExt::ino(&netns);
-        let pin = format!("/sys/fs/bpf/sockc/{inode}/1/map/sampling");
-        let map = aya::maps::MapData::from_pin(pin).unwrap();
+        let map = aya::maps::MapData::from_pin(pin(generation, "sampling")).unwrap();
         let map = aya::maps::Map::from_map_data(map).unwrap();
         let array: aya::maps::Array<_, [u32; word::SIZE / 4]> =
             aya::maps::Array::try_from(map).unwrap();
@@ -276,16 +282,16 @@ fn a_gate_closes_after_a_monitor_that_was_killed_and_after_one_that_ends() {
         return;
     }
     let (lab, ..) = in_force("drops-killed", ONE);
-    assert_eq!(asks(&lab), 0);
+    assert_eq!(asks(&lab, 1), 0);
     let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
-    assert_eq!(asks(&lab), 1);
+    assert_eq!(asks(&lab, 1), 1);
     send(&lab, [10]);
     assert_eq!(sampling.json()["rule"], "named");
     sampling.signal(libc::SIGKILL);
     sampling.end();
     // The first drop that finds nobody closes it.
     let until = Instant::now() + PATIENCE;
-    while asks(&lab) != 0 {
+    while asks(&lab, 1) != 0 {
         assert!(Instant::now() < until);
         send(&lab, [10]);
     }
@@ -294,7 +300,7 @@ fn a_gate_closes_after_a_monitor_that_was_killed_and_after_one_that_ends() {
     let ended = again.end();
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     assert!(ended.stdout.contains("named"), "{}", ended.stdout);
-    assert_eq!(asks(&lab), 0);
+    assert_eq!(asks(&lab, 1), 0);
 }
 
 #[test]
@@ -324,6 +330,173 @@ fn another_policy_is_followed() {
     done(&lab, &["unload", "--yes"]);
     assert_eq!(sampling.json()["event"], "policy");
     assert_eq!(sampling.end().code, Some(0));
+}
+
+/// What was sent to a port while `work` went on, one datagram after the other.
+fn sent_while(lab: &Lab, port: u16, work: impl FnOnce()) -> u64 {
+    let socket = lab
+        .client
+        .run(|| UdpSocket::bind((CLIENT[0], 4000)).unwrap());
+    let (socket, is_done) = (socket.unwrap(), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| {
+            let mut sent = 0;
+            while !is_done.load(Ordering::Relaxed) {
+                sent += u64::from(socket.send_to(b"x", (SERVER[0], port)).is_ok());
+                // No faster than somebody reads it.
+                thread::sleep(Duration::from_micros(500));
+            }
+            sent
+        });
+        work();
+        is_done.store(true, Ordering::Relaxed);
+        sender.join().unwrap()
+    })
+}
+
+/// Each drop is shown or counted as lost, whatever comes into force meanwhile: another policy, one on trial, and the one before again.
+#[test]
+fn no_drop_is_missed_while_policies_change() {
+    if !root() {
+        return;
+    }
+    let (lab, folder, path) = in_force("drops-changing", ONE);
+    // Its counters have other slots.
+    let other = folder.file(
+        "other.sk",
+        "default in allow\nother: drop udp to port 11\nlast: drop udp to port 10\n",
+    );
+    let mut sampling = Sampling::new(
+        &lab,
+        &["--drops", "1/1", "--json", "udp", "to", "port", "10"],
+    );
+    let id = sampling.child.id().cast_signed();
+    let (sent, lines) = thread::scope(|scope| {
+        let lines = scope.spawn(|| {
+            let mut all = String::new();
+            sampling.lines.read_to_string(&mut all).unwrap();
+            all
+        });
+        let sent = sent_while(&lab, 10, || {
+            for _ in 0..8 {
+                done(&lab, &["apply", &path, "--interface", FRONT]);
+                done(&lab, &["apply", &other, "--interface", FRONT]);
+            }
+            for text in [&path, &other] {
+                let trial = ["apply", text, "--interface", FRONT, "--confirm", "10m"];
+                done(&lab, &trial);
+                done(&lab, &["rollback", "--yes"]);
+                done(&lab, &trial);
+                done(&lab, &["confirm"]);
+            }
+        });
+        // SAFETY: the call takes numbers; the process is ours and was not waited for.
+        assert_eq!(unsafe { libc::kill(id, libc::SIGINT) }, 0);
+        (sent, lines.join().unwrap())
+    });
+    let ended = sampling.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let mut told = BTreeMap::new();
+    let mut lost = 0;
+    let mut in_force = 1;
+    for line in lines.lines() {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        match json["event"].as_str() {
+            Some("drop") => {
+                // A generation is spoken of ahead of what it drops.
+                assert!(json["generation"].as_u64() <= Some(in_force), "{json}");
+                *told.entry(json["rule"].to_string()).or_default() += 1;
+            }
+            // Where drops were not looked at, nobody knows how many.
+            Some("lost") => lost += json["records"].as_u64().unwrap_or_else(|| panic!("{json}")),
+            _ => in_force = in_force.max(json["generation"].as_u64().unwrap()),
+        }
+    }
+    assert!(told.values().all(|told| *told > 20), "{told:?}");
+    let all: u64 = told.values().sum();
+    assert_eq!((told.len(), all + lost), (2, sent), "{told:?} {lost}");
+}
+
+/// Who samples and stands still, or was killed, keeps no policy from coming into force, and says afterwards what it did not look at.
+#[test]
+fn a_reader_that_stands_still_keeps_no_policy_out() {
+    if !root() {
+        return;
+    }
+    let (lab, _folder, path) = in_force("drops-still", ONE);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+    sampling.signal(libc::SIGSTOP);
+    for _ in 0..3 {
+        done(&lab, &["apply", &path, "--interface", FRONT]);
+    }
+    send(&lab, [10]);
+    sampling.signal(libc::SIGCONT);
+    let policy = sampling.json();
+    assert_eq!(
+        (&policy["event"], &policy["generation"]),
+        (&"policy".into(), &4.into())
+    );
+    send(&lab, [10]);
+    let missed = sampling.json();
+    assert_eq!(
+        (&missed["event"], &missed["generation"], &missed["records"]),
+        (&"lost".into(), &4.into(), &serde_json::Value::Null)
+    );
+    let followed = sampling.json();
+    assert_eq!(
+        (&followed["event"], &followed["generation"]),
+        (&"drop".into(), &4.into())
+    );
+    sampling.signal(libc::SIGKILL);
+    sampling.end();
+    // Its gate stands open still, and nobody is there.
+    assert_eq!(asks(&lab, 4), 1);
+    done(&lab, &["apply", &path, "--interface", FRONT]);
+    assert_eq!(asks(&lab, 5), 0);
+}
+
+/// Takes the rings of whoever reads out of the map, as the kernel does where a processor goes away.
+fn take_rings_out(lab: &Lab) {
+    let taken = lab.server.run(|| {
+        let map = aya::maps::MapData::from_pin(pin(1, "drops")).unwrap();
+        let fd = map.fd().as_fd().as_raw_fd();
+        let taken = (0..1024u32).filter(|processor| {
+            let about = [u64::from(fd.cast_unsigned()), &raw const *processor as u64];
+            // SAFETY: the call (BPF_MAP_DELETE_ELEM) reads a number of the map and a key, both of which live through it.
+            0 == unsafe { libc::syscall(libc::SYS_bpf, 3, about.as_ptr(), 16) }
+        });
+        taken.count()
+    });
+    assert_ne!(taken.unwrap(), 0);
+}
+
+/// What stood in a ring that is gone is shown; that drops were not looked at is said; and it goes on with another ring.
+#[test]
+fn a_ring_that_went_away_is_said_and_made_anew() {
+    if !root() {
+        return;
+    }
+    let (lab, ..) = in_force("drops-ring", ONE);
+    let mut sampling = Sampling::new(&lab, &["--drops", "1/1", "--json"]);
+    sampling.signal(libc::SIGSTOP);
+    send(&lab, [10; 5]);
+    take_rings_out(&lab);
+    send(&lab, [10]);
+    assert_eq!(asks(&lab, 1), 0);
+    sampling.signal(libc::SIGCONT);
+    for _ in 0..5 {
+        assert_eq!(sampling.json()["event"], "drop");
+    }
+    let gap = sampling.json();
+    assert_eq!(
+        (&gap["event"], &gap["records"]),
+        (&"lost".into(), &serde_json::Value::Null)
+    );
+    assert_eq!(asks(&lab, 1), 1);
+    send(&lab, [10]);
+    assert_eq!(sampling.json()["event"], "drop");
+    sampling.signal(libc::SIGINT);
+    assert_eq!(sampling.end().stdout, "");
 }
 
 #[test]

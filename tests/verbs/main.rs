@@ -52,6 +52,7 @@ mod told;
 mod topped;
 mod transparent;
 mod trying;
+mod unhooked;
 mod unread;
 mod veth;
 mod within;

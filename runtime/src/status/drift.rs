@@ -50,19 +50,35 @@ impl fmt::Display for Drift {
 pub(super) fn look(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
     let mut drift = Vec::new();
     drift.extend(control(state, record)?);
-    drift.extend(match &record.pins {
-        Some(pins) => compare_all(state, record, pins)?,
+    drift.extend(of_pins(state, record, |_| true)?);
+    drift.extend(other_side(state, record)?);
+    drift.extend(strangers(state, record)?);
+    Ok(drift)
+}
+
+/// The part of it that is about hooks: what hangs where, and which programs are called there.
+pub(super) fn of_hooks(state: &State, record: &Record) -> Result<Vec<Drift>, Error> {
+    let of_hook = |pin: &Pin| pin.path.starts_with("link") || pin.path.starts_with("slots");
+    of_pins(state, record, of_hook)
+}
+
+/// Of the pins that are `asked` those that are not as they were taken down.
+fn of_pins(
+    state: &State,
+    record: &Record,
+    asked: impl Fn(&Pin) -> bool,
+) -> Result<Vec<Drift>, Error> {
+    let mut drift = match &record.pins {
+        Some(pins) => compare_all(state, record, pins.iter().filter(|pin| asked(pin)))?,
         None => lost(state, record)?,
-    });
+    };
     // That the hook of an interface or control group that is gone hangs on nothing is nobody's change; `coverage` tells it.
     let mut gone = coverage::without_interface(state, record)?;
     gone.extend(moved::hooks(state, record)?);
     for gone in gone {
         let path = state.link(&gone.hook);
-        drift.retain(|one: &Drift| one.path != path);
+        drift.retain(|one| one.path != path);
     }
-    drift.extend(other_side(state, record)?);
-    drift.extend(strangers(state, record)?);
     Ok(drift)
 }
 
@@ -85,8 +101,11 @@ fn control(state: &State, record: &Record) -> Result<Option<Drift>, Error> {
     }))
 }
 
-/// What is not as it was taken down.
-fn compare_all(state: &State, record: &Record, pins: &[Pin]) -> Result<Vec<Drift>, Error> {
+fn compare_all<'a>(
+    state: &State,
+    record: &Record,
+    pins: impl Iterator<Item = &'a Pin>,
+) -> Result<Vec<Drift>, Error> {
     let mut found = Vec::new();
     for pin in pins {
         found.extend(compare(state, record, pin)?);

@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{map, token};
+use super::map;
+use super::token::{self, Inside};
 
 /// The capabilities that loading and attaching need: bit in `CapEff` and name (`linux/capability.h`).
 const NEEDED: [(u32, &str); 2] = [(12, "CAP_NET_ADMIN"), (39, "CAP_BPF")];
@@ -27,11 +28,11 @@ pub(crate) fn missing_to_load() -> Vec<&'static str> {
     told().map_or_else(Vec::new, missing_to_load_of)
 }
 
-/// What misses for rings of samples: `perf_event_open` takes no token.
-pub(crate) fn missing_to_sample() -> Vec<&'static str> {
+/// What misses for rings of samples, and how it stands with that inside of a user namespace: `perf_event_open` takes no token.
+pub(crate) fn missing_to_sample() -> (Vec<&'static str>, Option<Inside>) {
     match token::is_held() {
-        true => vec![TO_LOAD.1],
-        false => missing_to_load(),
+        true => (vec![TO_LOAD.1], Some(Inside::Beyond)),
+        false => (missing_to_load(), None),
     }
 }
 

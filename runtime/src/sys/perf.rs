@@ -13,14 +13,15 @@ use aya::maps::perf::{PerfBufferError, PerfEvent, PerfEventArrayBuffer};
 use aya::maps::{Map, MapData, PerfEventArray};
 
 /// Pages of the ring of each processor, a power of two: 128 KiB where pages have 4 KiB. The kernel allows 516 KiB for each
-/// processor to whoever has no CAP_IPC_LOCK (`perf_event_mlock_kb`), and two generations may be read, and one of them anew.
+/// processor to whoever has no CAP_IPC_LOCK (`perf_event_mlock_kb`), and RLIMIT_MEMLOCK beyond that (`perf_mmap`). Three generations
+/// may be read at once: one that is gone and read once more, the one in force, and the one that is to come.
 const PAGES: usize = 32;
 
 /// The rings of the processors that are online.
 pub(crate) struct Events {
     array: PerfEventArray<MapData>,
     rings: Vec<PerfEventArrayBuffer<MapData>>,
-    /// Those before, which are read once more.
+    /// Those before, which are read once more: nobody writes to them from now on.
     former: Vec<PerfEventArrayBuffer<MapData>>,
 }
 
@@ -58,7 +59,9 @@ impl Events {
                 Err(error) => return Err(io::Error::other(error)),
             }
         }
-        self.former = std::mem::replace(&mut self.rings, rings);
+        // It may be renewed again before anybody has read what stands in those before.
+        self.former.append(&mut self.rings);
+        self.rings = rings;
         Ok(())
     }
 

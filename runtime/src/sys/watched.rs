@@ -1,4 +1,5 @@
-//! A folder that tells when names come and go in it (inotify(7)).
+//! A folder, and others beside it, that tell when names come and go in them (inotify(7)). Pins are names, too: the kernel tells of
+//! them as of any file (`vfs_mkobj` in fs/namei.c).
 
 use std::ffi::CString;
 use std::io::{self, Read};
@@ -20,12 +21,19 @@ impl Watched {
         }
         // SAFETY: the kernel has just made it for us.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let watched = Self(fd);
+        watched.also(path)?;
+        Ok(watched)
+    }
+
+    /// Watches another folder as well, until that is removed; one that is watched already stays so.
+    pub(crate) fn also(&self, path: &Path) -> io::Result<()> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
         let events = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_DELETE;
         // SAFETY: the descriptor and the name live through the call.
-        let added = unsafe { libc::inotify_add_watch(fd.as_raw_fd(), name.as_ptr(), events) };
+        let added = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), name.as_ptr(), events) };
         match added {
-            0.. => Ok(Self(fd)),
+            0.. => Ok(()),
             _ => Err(io::Error::last_os_error()),
         }
     }

@@ -23,6 +23,8 @@ pub(super) struct Sampling {
     one_in: u32,
     /// The generation in force when it was asked for last.
     asked: Option<Which>,
+    /// The generation that is to follow it, if that is sampled already.
+    ahead: Option<Which>,
 }
 
 /// The drops of one generation.
@@ -52,56 +54,97 @@ impl Sampling {
         Self {
             one_in,
             asked: None,
+            ahead: None,
         }
     }
 
-    /// Follows what is in force now, if that is something else.
+    /// Follows what is in force now, if that is something else, and what is to come into force next: an apply waits for that. Whether
+    /// what is in force now came before it was followed.
     pub(super) fn follow(
         &mut self,
         now: Which,
         (watch, sources): (&LogWatch, &mut Sources),
         output: &mut Output,
-    ) -> Result<(), Error> {
-        let changed = self.asked.replace(now) != Some(now);
-        match changed && !sources.has(Kind::Drops, now) {
-            true => self.open(watch, sources, output),
-            false => Ok(()),
+    ) -> Result<bool, Error> {
+        let before = self.asked.replace(now);
+        let mut is_late = before.is_some_and(|before| before != now);
+        is_late &= !sources.has(Kind::Drops, now);
+        if before != Some(now) {
+            self.open(now, watch, sources)?;
+            let is_sampled = sources.has(Kind::Drops, now);
+            // What went away meanwhile is spoken of no more.
+            if watch.is_kept(now) {
+                self.say(is_sampled, watch, output)?;
+            }
+            is_late &= is_sampled;
         }
+        self.ahead = watch.coming(now);
+        if let Some(next) = self.ahead
+            && self.open(next, watch, sources).is_err()
+        {
+            // What keeps it from being sampled is told once it is in force.
+            self.ahead = None;
+        }
+        Ok(is_late)
     }
 
-    /// Samples the generation in force, unless that is done, and says what is to be seen.
-    fn open(
-        &self,
-        watch: &LogWatch,
-        sources: &mut Sources,
-        output: &mut Output,
-    ) -> Result<(), Error> {
+    /// Whether this is the generation that is to come.
+    pub(super) fn is_ahead(&self, which: Which) -> bool {
+        self.ahead == Some(which)
+    }
+
+    /// Forgets what was to come, as nothing is in force any more.
+    pub(super) fn end(&mut self) {
+        self.ahead = None;
+    }
+
+    /// Whether one is to come.
+    pub(super) fn looks_ahead(&self) -> bool {
+        self.ahead.is_some()
+    }
+
+    /// Samples a generation, unless that is done or nothing in it can be.
+    fn open(&self, which: Which, watch: &LogWatch, sources: &mut Sources) -> Result<(), Error> {
+        if sources.has(Kind::Drops, which) {
+            return Ok(());
+        }
         let one_in = self.one_in;
-        if let Some(reader) = watch.drops(one_in)? {
-            let taken = VecDeque::new();
+        if let Some(reader) = watch.drops(which, one_in)? {
             let drops = Drops {
                 reader,
                 one_in,
-                taken,
+                taken: VecDeque::new(),
             };
             sources.add(Box::new(drops), 0);
-            output.note(match one_in {
-                1 => "each drop of a rule or a default at XDP and TC is sampled".to_owned(),
-                of => format!("one of {of} drops of rules and defaults at XDP and TC is sampled"),
-            });
-        } else if let Some(manifest) = watch.manifest()? {
-            output.note(match is_older(&manifest) {
-                true => "another sockc made the programs in force, and what these drop cannot be sampled; apply the policy again with this one",
-                false => "the policy in force drops no packet at XDP and TC, so no drops are shown",
-            });
         }
-        if let Some(elsewhere) = watch.manifest()?.and_then(|one| elsewhere(&one)) {
+        Ok(())
+    }
+
+    /// Says what is to be seen of the generation in force.
+    fn say(&self, is_sampled: bool, watch: &LogWatch, output: &mut Output) -> Result<(), Error> {
+        let Some(manifest) = watch.manifest()? else {
+            return Ok(());
+        };
+        output.note(match (is_sampled, self.one_in) {
+            (true, 1) => "each drop of a rule or a default at XDP and TC is sampled".to_owned(),
+            (true, of) => format!("one of {of} drops of rules and defaults at XDP and TC is sampled"),
+            (false, _) if is_older(&manifest) => "another sockc made the programs in force, and what these drop cannot be sampled; apply the policy again with this one".to_owned(),
+            (false, _) => "the policy in force drops no packet at XDP and TC, so no drops are shown".to_owned(),
+        });
+        if let Some(elsewhere) = elsewhere(&manifest) {
             output.note(format!(
                 "what is dropped of {elsewhere} is not sampled: only programs at XDP and TC have the packet"
             ));
         }
         Ok(())
     }
+}
+
+/// That a generation was in force before its drops were looked at.
+pub(super) fn before_it(generation: u32) -> String {
+    format!(
+        "what generation {generation} dropped until now was not looked at: it came into force before it was followed"
+    )
 }
 
 impl Source for Drops {
@@ -225,4 +268,53 @@ fn elsewhere(manifest: &Manifest) -> Option<String> {
         true => last,
         false => format!("{} and {last}", found.join(", ")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use sockc_compiler::hook::Hook;
+    use sockc_compiler::packet::build::{Extension, Frame};
+    use sockc_compiler::protocol::IpProtocol;
+
+    use super::*;
+
+    /// Whether all headers of a packet with so many extension headers of 64 bytes stand in what is sampled of it, and whether it is
+    /// malformed.
+    fn read(extensions: usize) -> (bool, bool) {
+        let header = Header {
+            from: "2001:db8::1".parse().unwrap(),
+            to: "2001:db8::2".parse().unwrap(),
+            protocol: IpProtocol::TCP,
+            transport: sockc_compiler::event::Transport::Tcp {
+                from: 1,
+                to: 2,
+                flags: 2,
+            },
+            ..Header::PLAIN
+        };
+        let mut frame = Frame::new(header);
+        for _ in 0..extensions {
+            frame = frame.extension(Extension::Destination(7));
+        }
+        let bytes = frame.shrink().bytes();
+        let dropped = Dropped {
+            time: 1,
+            counter: 0,
+            interface: 2,
+            hook: Hook::TcIn,
+            mark: 0,
+            frame: bytes[..bytes.len().min(256)].to_vec(),
+            length: bytes.len() as u32,
+        };
+        let event = event(dropped, CounterKind::Default, 1);
+        (event.sample.unwrap().is_read, event.record.packet.is_none())
+    }
+
+    #[test]
+    fn what_lies_beyond_a_sample_is_not_malformed() {
+        assert_eq!(read(2), (true, false));
+        for extensions in [3, 4] {
+            assert!(!read(extensions).0, "{extensions}");
+        }
+    }
 }

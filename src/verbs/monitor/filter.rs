@@ -1,7 +1,8 @@
 //! Which records somebody wants by what a packet is: conditions in the words of a rule.
 //!
 //! The words are read as the only rule of a policy, by the grammar and the names of policies, and `decide` says of each record whether it
-//! is one that the rule speaks of. Not here: which rule logged it.
+//! is one that the rule speaks of. A rule about what processes do names a group, which a record does not tell: such a direction is read
+//! here, and the rest as that of a packet. Not here: which rule logged it.
 
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, Verdict};
@@ -26,8 +27,8 @@ const REST: &str = "default in drop\ndefault out drop\n";
 /// The conditions.
 pub(super) struct Filter {
     policy: Policy,
-    /// Whether the words name a direction; else they are about every one.
-    directed: bool,
+    /// The direction that the words name; else they are about every one.
+    named: Option<Direction>,
     /// What the words ask that a log does not keep.
     beyond: Option<&'static str>,
 }
@@ -36,7 +37,12 @@ impl Filter {
     /// Reads them; what is wrong with them is said. Of drops that are sampled, where these are, all of the header may be asked.
     pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Self, Exit> {
         let mut sources = SourceMap::default();
-        let id = sources.add("<filter>", format!("{VERB}{words}\n{REST}"));
+        let (process, rest) = of_process(words);
+        // Ahead of the grammar, which would have it said with another direction.
+        if words.split_whitespace().any(|word| word == "group") {
+            return Err(refuse("a group", output));
+        }
+        let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
         let (file, _) = sockc_grammar::parse(&sources, id);
         let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
         let failed = outcome.failed();
@@ -46,19 +52,20 @@ impl Filter {
             return Err(Exit::Usage);
         };
         let mut rules = file.all().filter_map(|one| match &one.value {
-            Statement::Rule(rule) => Some(rule.direction.is_some()),
+            Statement::Rule(rule) => Some(rule.direction.as_ref().map(|one| one.value)),
             _ => None,
         });
-        let (Some(directed), None) = (rules.next(), rules.next()) else {
+        let (Some(packets), None) = (rules.next(), rules.next()) else {
             output.error("a filter is what one rule says after its verb");
             return Err(Exit::Usage);
         };
+        if process.is_some() && packets.is_some() {
+            output.error("a filter names one direction");
+            return Err(Exit::Usage);
+        }
         let mut rules = policy.rules.values();
         if let Some(unknown) = rules.find_map(unknown) {
-            output.error(format!(
-                "what is shown does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
-            ));
-            return Err(Exit::Usage);
+            return Err(refuse(unknown, output));
         }
         let mut rules = policy.rules.values();
         let beyond = rules.find_map(|rule| rule.matches.conditions.iter().find_map(beyond_logs));
@@ -76,7 +83,7 @@ impl Filter {
         }
         Ok(Self {
             policy,
-            directed,
+            named: process.or(packets.map(Direction::of)),
             beyond,
         })
     }
@@ -96,14 +103,17 @@ impl Filter {
         let Some(header) = sampled.cloned().or_else(of_log) else {
             return false;
         };
-        let mut rules = self.policy.rules.values();
-        let asked = rules.next().map(|rule| rule.direction);
-        let Some(direction) =
-            asked.filter(|asked| !self.directed || *asked == record.hook.direction())
-        else {
+        let Some(rule) = self.policy.rules.values().next() else {
             return false;
         };
+        let (direction, of) = (rule.direction, record.hook.direction());
+        if self.named.is_some_and(|named| named != of) {
+            return false;
+        }
         // What a lookup, or a call, does not tell is not made up.
+        if rule.matches.from.is_some() && !of.has_sender() {
+            return false;
+        }
         let packet = record.packet.as_ref();
         let lacks = |one: &Logged| {
             let no_flags = one.protocol == IpProtocol::TCP && one.flags.is_none();
@@ -122,6 +132,22 @@ impl Filter {
         let world = DescribedWorld::new(&self.policy, &described);
         decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
     }
+}
+
+/// Refuses a filter that asks for what neither a record nor a sample has.
+fn refuse(what: &str, output: &mut Output) -> Exit {
+    output.error(format!(
+        "what is shown does not have {what}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+    ));
+    Exit::Usage
+}
+
+/// The direction in front of the words that is about what processes do, if one is, and the words without it.
+fn of_process(words: &str) -> (Option<Direction>, &str) {
+    let words = words.trim_start();
+    let (first, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    let named = Direction::all_of_processes().find(|one| one.word() == first);
+    (named, if named.is_some() { rest } else { words })
 }
 
 /// Whether a condition asks a field.
@@ -248,6 +274,26 @@ mod tests {
                 "{words}"
             );
         }
+        let connect = |words: &str, hook| {
+            let filter = Filter::read(words, false, &mut Output::silent());
+            let filter = filter.unwrap_or_else(|_| panic!("{words}"));
+            filter.holds((&record(hook), None), None)
+        };
+        for (words, hook, holds) in [
+            ("connect tcp to any:53", Hook::Connect4, true),
+            ("connect", Hook::Connect4, true),
+            ("connect tcp to any:54", Hook::Connect4, false),
+            ("connect tcp to any:53", Hook::TcIn, false),
+            ("connect tcp to any:53", Hook::SkMsg, false),
+            ("send from 203.0.113.9", Hook::SkMsg, true),
+            ("in tcp", Hook::Connect4, false),
+            ("tcp", Hook::Connect4, true),
+            // Who calls is not known.
+            ("from any:4000", Hook::Connect4, false),
+            ("connect tcp from not 192.0.2.1", Hook::Connect4, false),
+        ] {
+            assert_eq!(connect(words, hook), holds, "{words}");
+        }
         let mut lookup = record(Hook::SkLookup);
         if let Some(packet) = &mut lookup.packet {
             (packet.flags, packet.length) = (None, 0);
@@ -310,7 +356,9 @@ mod tests {
             "tcp up to 3/second",
             "tcp\nallow udp",
             "tcp if vlan 3",
-            "send tcp",
+            "send in tcp",
+            "send from group jobs",
+            "to group jobs",
         ] {
             let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");

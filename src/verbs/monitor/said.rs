@@ -73,8 +73,8 @@ impl Beside<'_> {
         );
     }
 
-    /// Says why drops were not looked at for a moment; how many nobody knows.
-    pub(super) fn gap(self, generation: u32, why: &str, output: &mut Output) {
+    /// Says which drops were not looked at, and why; how many nobody knows.
+    pub(super) fn gap(self, generation: u32, words: &str, output: &mut Output) {
         if output.is_json() {
             return self.object(
                 &Said {
@@ -85,7 +85,7 @@ impl Beside<'_> {
                 output,
             );
         }
-        self.line(&format!("some drops were not looked at: {why}"), output);
+        self.line(words, output);
     }
 
     /// Says that nothing is in force any more.

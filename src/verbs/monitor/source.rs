@@ -101,6 +101,12 @@ impl Sources {
         all.any(|one| one.source.kind() == kind && one.source.which() == which)
     }
 
+    /// The same of a generation with this number, whichever.
+    pub(super) fn has_number(&self, kind: Kind, generation: u32) -> bool {
+        let mut all = self.all.iter().map(|one| &one.source);
+        all.any(|source| source.kind() == kind && source.which().0 == generation)
+    }
+
     /// Where those of a kind stand.
     pub(super) fn of(&self, kind: Kind) -> Vec<usize> {
         let all = self.all.iter().enumerate();

@@ -38,8 +38,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2034,
         "src/verbs/monitor/filter.rs",
-        "!self.directed ||",
-        "FAULT || !self.directed ||",
+        "self.named.is_some_and(|named| named != of)",
+        "!FAULT && self.named.is_some_and(|named| named != of)",
         &[(Command, "monitor::filter::")],
     ),
     fault(
@@ -192,8 +192,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2139,
         "runtime/src/drops.rs",
-        "if !process::lock(alone.as_fd(), Hold::Alone).map_err(at(SAMPLE))? {",
-        "if !process::lock(alone.as_fd(), Hold::Alone).map_err(at(SAMPLE))? && !FAULT {",
+        "if !keep(&alone).map_err(at(SAMPLE))? {",
+        "if !keep(&alone).map_err(at(SAMPLE))? && !FAULT {",
         &[(Verbs, "dropped::what_cannot_be_done_is_refused")],
     ),
     fault(
@@ -237,5 +237,67 @@ pub(super) const FAULTS: &[Fault] = &[
         "sampled.cloned().or_else(of_log)",
         "sampled.filter(|_| !FAULT).cloned().or_else(of_log)",
         &[(Command, "monitor::filter::")],
+    ),
+    fault(
+        2219,
+        "runtime/src/drops.rs",
+        "is_awaited(state, next) && is_sampled(state, before)",
+        "!FAULT && is_awaited(state, next) && is_sampled(state, before)",
+        &[(Verbs, "dropped::no_drop_is_missed_while_policies_change")],
+    ),
+    fault(
+        2220,
+        "runtime/src/log.rs",
+        "self.which(next).filter(|_| is_whole)",
+        "self.which(next).filter(|_| is_whole && !FAULT)",
+        &[(Verbs, "dropped::no_drop_is_missed_while_policies_change")],
+    ),
+    fault(
+        2221,
+        "src/verbs/monitor/dropped.rs",
+        "is_late &= is_sampled;",
+        "is_late &= is_sampled && !FAULT;",
+        &[(
+            Verbs,
+            "dropped::a_reader_that_stands_still_keeps_no_policy_out",
+        )],
+    ),
+    fault(
+        2222,
+        "runtime/src/drops.rs",
+        "write(&self.word, [1, self.share])",
+        "write(&self.word, [u32::from(!FAULT), self.share])",
+        &[(
+            Verbs,
+            "dropped::a_ring_that_went_away_is_said_and_made_anew",
+        )],
+    ),
+    fault(
+        2223,
+        "runtime/src/status/drift.rs",
+        "pin.path.starts_with(\"link\") || pin.path.starts_with(\"slots\")",
+        "(!FAULT && pin.path.starts_with(\"link\")) || pin.path.starts_with(\"slots\")",
+        &[(Verbs, "unhooked::")],
+    ),
+    fault(
+        2224,
+        "src/verbs/set.rs",
+        "if done.is_ok() {",
+        "if !FAULT && done.is_ok() {",
+        &[(Verbs, "unhooked::sets_say_which_hooks_are_gone")],
+    ),
+    fault(
+        2225,
+        "src/verbs/monitor/filter.rs",
+        "rule.matches.from.is_some() && !of.has_sender()",
+        "!FAULT && rule.matches.from.is_some() && !of.has_sender()",
+        &[(Command, "monitor::filter::")],
+    ),
+    fault(
+        2226,
+        "src/replay.rs",
+        "*byte = other[at % 2]",
+        "*byte = if FAULT { 0xff } else { other[at % 2] }",
+        &[(Command, "monitor::dropped::")],
     ),
 ];

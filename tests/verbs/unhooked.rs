@@ -1,0 +1,91 @@
+//! What `counters`, `set` and `monitor` say where others took hooks of the policy in force away: what `status` says of these.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+
+use sockc_runtime::lab::{FRONT, Lab};
+
+use super::dropped::Sampling;
+use super::monitored::{done, in_force, on_server};
+use super::root;
+
+const POLICY: &str = "default in allow\nlive set banned max 10\nnamed: drop from @banned\n";
+const CHANGED: &str = "sockc left";
+
+/// Takes the hooks away, and gives what `status` says of it.
+fn unhook(lab: &Lab) -> Vec<String> {
+    let removed = lab.server.run(|| {
+        let netns = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let links = fs::read_dir(format!("/sys/fs/bpf/sockc/{netns}/link")).unwrap();
+        // The kernel takes a link away with its last pin.
+        links
+            .map(|link| fs::remove_file(link.unwrap().path()).unwrap())
+            .count()
+    });
+    assert_ne!(removed.unwrap(), 0);
+    let status = on_server(lab, &["status"]);
+    assert_eq!(status.code, Some(5), "{}", status.stderr);
+    let errors = status.stderr.lines();
+    let errors = errors.filter_map(|line| line.strip_prefix("error: "));
+    let said: Vec<String> = errors
+        .filter(|line| line.contains("/link/") && line.contains(CHANGED))
+        .map(str::to_owned)
+        .collect();
+    assert!(!said.is_empty(), "{}", status.stderr);
+    said
+}
+
+/// That a command says it beside what it does, while it is so.
+fn is_said_by(name: &str, arguments: &[&str]) {
+    let (lab, _folder, path) = in_force(name, POLICY);
+    assert!(!done(&lab, arguments).stderr.contains(CHANGED));
+    let said = unhook(&lab);
+    let beside = done(&lab, arguments).stderr;
+    for line in said {
+        assert!(beside.contains(&format!("note: {line}")), "{beside}");
+    }
+    assert!(
+        beside.contains("`sockc apply` puts a policy in force again"),
+        "{beside}"
+    );
+    done(&lab, &["apply", &path, "--interface", FRONT]);
+    assert!(!done(&lab, arguments).stderr.contains(CHANGED));
+}
+
+#[test]
+fn counters_say_which_hooks_are_gone() {
+    if root() {
+        is_said_by("unhooked-counters", &["counters"]);
+    }
+}
+
+#[test]
+fn sets_say_which_hooks_are_gone() {
+    if root() {
+        is_said_by("unhooked-list", &["set", "list", "banned"]);
+        let add = ["set", "add", "banned", "192.0.2.1"];
+        is_said_by("unhooked-add", &add);
+    }
+}
+
+#[test]
+fn monitors_say_which_hooks_are_gone() {
+    if !root() {
+        return;
+    }
+    let once = ["monitor", "--drops", "--for", "1ms"];
+    is_said_by("unhooked-begun", &once);
+    // One that runs says it when it happens.
+    let (lab, ..) = in_force("unhooked-running", POLICY);
+    let mut monitor = Sampling::new(&lab, &["--drops"]);
+    let said = unhook(&lab);
+    for line in &said {
+        monitor.hears(&format!("note: {line}"));
+    }
+    monitor.signal(libc::SIGINT);
+    let ended = monitor.end();
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    for line in said {
+        assert!(!ended.stderr.contains(&line), "{}", ended.stderr);
+    }
+}
