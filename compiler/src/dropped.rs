@@ -78,6 +78,8 @@ impl Dropped {
             time: self.time,
             counter: self.counter,
             interface: self.interface,
+            // An event has no room for it.
+            came_in: 0,
             hook: self.hook,
             packet,
         }

@@ -66,8 +66,8 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
 pub(crate) struct Question<'a> {
     subject: Subject<'a>,
     described: Described,
-    /// The interface or zone that the packet names, as it names it.
-    on: Option<On>,
+    /// The interfaces or zones that the packet names after `on` and `to`, as it names them.
+    named: [Option<On>; 2],
     /// Where the packet is, if the policy is not there.
     outside: Option<Outside>,
 }
@@ -88,12 +88,12 @@ fn read<'a>(
     let subject = subject(compiled, &mut tree);
     let mut described =
         text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
-    let on = tree.on.as_ref().map(|on| &on.value);
-    let outside = outside::take(subject.policy, &mut described, on);
+    let named = [&tree.on, &tree.leaves].map(|on| on.as_ref().map(|on| &on.value));
+    let outside = outside::take(subject.policy, &mut described, named);
     Ok(Question {
         subject,
         described,
-        on: on.cloned(),
+        named: named.map(Option::<&On>::cloned),
         outside,
     })
 }
@@ -154,10 +154,7 @@ fn names_block_alone(compiled: &Compiled, packet: &Packet) -> bool {
 
 /// The frame of a packet in words; other events have none.
 fn bytes(event: &Event) -> Vec<u8> {
-    match event {
-        Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
-    }
+    event.packet().map_or_else(Vec::new, frame::bytes)
 }
 
 /// What the rules say, and what the programs do.
@@ -202,15 +199,7 @@ fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
         (Verdict::Reject, Verdict::Drop) => true,
         (Verdict::Shortcut(_), Verdict::Allow) => of_process,
         // The frame of a malformed packet is dropped, whatever else it would get.
-        (Verdict::Drop, Verdict::Reject) => {
-            matches!(
-                event,
-                Event::Packet {
-                    packet: Parsed::Malformed,
-                    ..
-                }
-            )
-        }
+        (Verdict::Drop, Verdict::Reject) => event.packet() == Some(&Parsed::Malformed),
         _ => false,
     }
 }

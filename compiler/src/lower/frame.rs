@@ -30,7 +30,7 @@ pub(super) const QUESTION: i32 = 2;
 const ROOM: u32 = 200;
 
 /// Which slots only some programs have.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Wants {
     pub(super) room: bool,
     pub(super) answers: bool,
@@ -38,8 +38,21 @@ pub(super) struct Wants {
     pub(super) samples: bool,
 }
 
+impl Wants {
+    /// What two parts of a program want.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            room: self.room || other.room,
+            answers: self.answers || other.answers,
+            first_match: self.first_match || other.first_match,
+            samples: self.samples || other.samples,
+        }
+    }
+}
+
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that nothing
 /// touches leaves the frame later (`crate::opt`).
+#[derive(Clone)]
 pub(super) struct Frame {
     /// IP protocol; while walking IPv6 extension headers, the header that comes next. One byte.
     pub(super) protocol: Slot,

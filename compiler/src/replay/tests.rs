@@ -47,7 +47,7 @@ fn agrees(policy: &Policy, headers: &[Header]) -> usize {
             let packet = Parsed::Ip(header.clone());
             let found = quick.ask(direction, port, &packet, socket);
             let found = quick.outcome(found);
-            let asked = coverage::event(port.attached, direction, port.class, &packet, socket);
+            let asked = coverage::event(port.attached, direction, port.classes(), &packet, socket);
             let Some(event) = asked else {
                 assert_eq!(found.decider, None);
                 continue;

@@ -49,6 +49,8 @@ impl<'a> Clauses<'a> {
             Clause::Note(note) => self.note = Some(note),
             // Looked at together with the block that the rule stands in.
             Clause::OnZone(_) | Clause::OnInterface(_) => {}
+            // Looked at with the direction.
+            Clause::ToZone(_) | Clause::ToInterface(_) => {}
             Clause::Above(rate) => self.rate = Some((true, rate, span)),
             Clause::UpTo(rate) => self.rate = Some((false, rate, span)),
             Clause::Mark(number) => self.mark = Some((number, span)),

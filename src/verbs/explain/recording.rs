@@ -232,7 +232,7 @@ type Place = (u8, Option<u32>, usize);
 
 fn place(policy: &Policy, event: &Event, decider: Decider) -> Place {
     let list = report::statement(policy, event, decider);
-    let list = list.map_or(0, |_| report::direction(event) as usize);
+    let list = list.map_or(0, |_| event.direction() as usize);
     match decider {
         Decider::Rule(rule) => (0, Some(rule.as_u32()), 0),
         Decider::Default => (1, None, list),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sockc_compiler::event::{Decider, Decision, Event, Parsed, Verdict};
+use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
-use sockc_compiler::policy::{Direction, Feed, Policy, SourceLocation};
+use sockc_compiler::policy::{Feed, Policy, SourceLocation};
 use sockc_compiler::spread;
 
 use super::{Answer, Question};
@@ -129,14 +129,7 @@ fn order(policy: &Policy, event: &Event, decision: &Decision) -> Option<Vec<u32>
     let (Verdict::Redirect(socket), Some(_)) = (decision.verdict, decision.member) else {
         return None;
     };
-    let header = match event {
-        Event::Packet {
-            packet: Parsed::Ip(header),
-            ..
-        }
-        | Event::Lookup { header, .. } => header,
-        Event::Packet { .. } | Event::Process { .. } => return None,
-    };
+    let header = event.header()?;
     let data = &policy.sockets[socket];
     let order = spread::order(header, data.spread, data.members)?;
     Some(order.map(|member| member + 1).collect())
@@ -224,8 +217,9 @@ pub(super) fn packet(policy: &Policy, described: &Described) -> String {
 /// The packet of a question in words that ask the same again.
 fn asked(question: &Question<'_>) -> String {
     let (policy, described) = (question.subject.policy, &question.described);
-    let on = question.on.as_ref().filter(|_| question.outside.is_some());
-    describe_in(policy, described, on, question.subject.netns)
+    let [on, leaves] = &question.named;
+    let named = [on, leaves].map(|one| one.as_ref().filter(|_| question.outside.is_some()));
+    describe_in(policy, described, named, question.subject.netns)
         .unwrap_or_else(|| packet(policy, described))
 }
 
@@ -258,16 +252,9 @@ pub(super) fn statement<'a>(
     match decider {
         Decider::Rule(rule) => Some(&policy.rules[rule].place),
         Decider::Default | Decider::Malformed => {
-            policy.default_of(direction(event)).map(|line| &line.place)
+            policy.default_of(event.direction()).map(|line| &line.place)
         }
         Decider::NotIp | Decider::Unmatched => None,
-    }
-}
-
-pub(super) fn direction(event: &Event) -> Direction {
-    match event {
-        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
-        Event::Lookup { .. } => Direction::In,
     }
 }
 

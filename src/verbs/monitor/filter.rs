@@ -113,11 +113,13 @@ impl Filter {
         if packet.is_none_or(lacks) {
             return false;
         }
-        let event = Event::Packet {
-            direction,
-            class: interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)),
-            packet: Parsed::Ip(header),
+        let class = interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name));
+        // Of what passes through, the interface is that by which it leaves.
+        let classes = match direction.passes() {
+            true => [Policy::plain_class(), class],
+            false => [class, Policy::plain_class()],
         };
+        let event = Event::of_packet(direction, classes, Parsed::Ip(header));
         let described = Described::plain(event, SocketAnswer::None);
         let world = DescribedWorld::new(&self.policy, &described);
         decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
@@ -180,11 +182,8 @@ fn beyond_logs(condition: &Condition) -> Option<&'static str> {
 
 /// A packet with this header in the words that `explain` takes. These name no policy, so any does.
 pub(super) fn header_words(header: &Header, direction: Direction) -> Option<String> {
-    let event = Event::Packet {
-        direction,
-        class: Policy::plain_class(),
-        packet: Parsed::Ip(header.clone()),
-    };
+    let packet = Parsed::Ip(header.clone());
+    let event = Event::of_packet(direction, [Policy::plain_class(); 2], packet);
     let described = Described::plain(event, SocketAnswer::None);
     PLAIN.with(|policy| describe_case(policy.as_ref()?, &described))
 }
@@ -208,6 +207,7 @@ mod tests {
             time: 1,
             counter: 0,
             interface: 2,
+            came_in: 0,
             hook,
             packet: Some(Logged {
                 from: "203.0.113.9".parse().unwrap(),

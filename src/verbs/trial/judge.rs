@@ -64,10 +64,7 @@ pub(crate) fn agrees(
 }
 
 fn is_malformed(case: &Case) -> bool {
-    let Event::Packet { packet, .. } = &case.event else {
-        return false;
-    };
-    *packet == Parsed::Malformed
+    case.event.packet() == Some(&Parsed::Malformed)
 }
 
 /// Whether a packet that is rejected surely gets an answer: one that arrives, opens a flow, and comes from one machine and

@@ -14,10 +14,7 @@ pub(crate) fn play(subject: &Subject<'_>, cases: &[Case]) -> Vec<Seen> {
 }
 
 fn one(subject: &Subject<'_>, case: &Case) -> Seen {
-    let bytes = match &case.event {
-        Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
-    };
+    let bytes = case.event.packet().map_or_else(Vec::new, frame::bytes);
     let world = LabWorld::of(subject.policy, case);
     match simulate(
         subject.policy,

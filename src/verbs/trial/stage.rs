@@ -148,6 +148,9 @@ impl<'a> Stage<'a> {
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
+            Event::Passing { .. } => Ok(Seen::NotSent(
+                "the lab is no router: `--offline` runs the programs on it".into(),
+            )),
             Event::Lookup { .. } => Ok(Seen::NotSent(
                 "the lab sends packets to interfaces that the policy is on".into(),
             )),

@@ -49,7 +49,7 @@ pub(crate) fn decider(policy: &Policy, case: &Case, decider: Decider) -> report:
     match decider {
         Decider::Rule(rule) => statement(&policy.rules[rule].place),
         Decider::Default | Decider::Malformed => policy
-            .default_of(direction(&case.event))
+            .default_of(case.event.direction())
             .map_or_else(no_statement, |line| statement(&line.place)),
         Decider::NotIp | Decider::Unmatched => no_statement(),
     }
@@ -65,13 +65,6 @@ pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
         || "what no rule matches".into(),
         |place| format!("{}:{} {}", place.file, place.line, place.text),
     )
-}
-
-fn direction(event: &Event) -> Direction {
-    match event {
-        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
-        Event::Lookup { .. } => Direction::In,
-    }
 }
 
 /// A statement, with its place.

@@ -118,7 +118,7 @@ impl Ends<'_> {
         builder.set_slot(head, log::HOOK, hook, Width::B);
         let counter = builder.load_slot(self.given.frame.counter, 0, Width::W);
         builder.store_slot(head, log::COUNTER, counter, Width::W);
-        self.note_context(builder, head);
+        self.note_context(builder, head, HEAD);
         if reach.buffered {
             for (from, to) in [
                 (skb::VLAN_PRESENT, offset::TAGGED),

@@ -1,0 +1,194 @@
+//! What passes through and what leaves, in one program: against the reference meaning, list after list.
+
+use sockc_grammar::source::SourceMap;
+
+use crate::artifact::Artifact;
+use crate::bpf::constant::{TC_ACT_REDIRECT, TC_ACT_SHOT, TCX_NEXT};
+use crate::decide::{decide, next};
+use crate::event::{Decision, Event, Header, Parsed, Transport, Verdict};
+use crate::files::Texts;
+use crate::interpret::{Bare, Execution, Input, Maps, Skb, run};
+use crate::packet::build::Frame;
+use crate::packet::text::class_of;
+use crate::pipeline::compile;
+use crate::policy::{Direction, Policy};
+use crate::protocol::IpProtocol;
+use crate::target::Target;
+
+use super::headers::Nothing;
+
+const POLICY: &str = "interfaces wan, lan, dmz
+zone outside = wan
+zone inside = lan
+default forward reject
+default out allow
+count forward tcp
+allow forward tcp from 10.0.0.0/8 to any:443 on zone inside to zone outside mark 9
+drop forward udp on zone outside if ttl < 5
+allow forward udp on zone outside to interface dmz log \"through\"
+allow forward tcp on zone outside to zone inside if tcp flags ack
+drop out to any:443 if mark 9 and ttl < 5
+drop out tcp to any:22
+";
+
+/// The interfaces and their numbers; what this machine sends came in by none.
+const PORTS: [(u32, &str); 3] = [(11, "wan"), (12, "lan"), (13, "dmz")];
+
+fn compiled(text: &str) -> (Policy, Artifact) {
+    let mut sources = SourceMap::default();
+    let id = sources.add("passing.sk", text);
+    let target = Target::baseline();
+    let made = compile(&mut sources, id, "passing", &target, &mut Texts::default());
+    assert!(!made.failed(), "{:?}", made.diagnostics);
+    (made.policy.unwrap(), made.built.unwrap().artifact)
+}
+
+fn headers() -> Vec<Header> {
+    let mut found = Vec::new();
+    for (from, to) in [
+        ("10.0.0.1", "192.0.2.1"),
+        ("192.0.2.1", "10.0.0.1"),
+        ("2001:db8::1", "2001:db8::2"),
+    ] {
+        for (port, ttl, flags) in [(443, 64, 2), (443, 3, 0x10), (22, 64, 0x10), (53, 3, 2)] {
+            let plain = Header {
+                from: from.parse().unwrap(),
+                to: to.parse().unwrap(),
+                ttl,
+                length: 80,
+                ..Header::PLAIN
+            };
+            let (from, to) = (1025, port);
+            found.push(Header {
+                protocol: IpProtocol::TCP,
+                transport: Transport::Tcp { from, to, flags },
+                ..plain.clone()
+            });
+            found.push(Header {
+                protocol: IpProtocol::UDP,
+                transport: Transport::Ports { from, to },
+                ..plain
+            });
+        }
+    }
+    found
+}
+
+/// What the lists say of a packet that came in by one interface, or by none, and leaves by another.
+fn wanted(policy: &Policy, [came_in, leaves]: [usize; 2], header: &Header) -> Decision {
+    let class = |port: usize| class_of(policy, PORTS[port].1);
+    let packet = Parsed::Ip(header.clone());
+    if came_in == PORTS.len() || came_in == leaves {
+        let event = Event::Packet {
+            direction: Direction::Out,
+            class: class(leaves),
+            packet,
+        };
+        return decide(policy, &event, &Nothing);
+    }
+    let event = Event::of_packet(
+        Direction::Forward,
+        [class(came_in), class(leaves)],
+        packet,
+    );
+    let first = decide(policy, &event, &Nothing);
+    match next(&event, &first) {
+        Some(event) => {
+            let then = decide(policy, &event, &Nothing);
+            Decision {
+                mark: then.mark.or(first.mark),
+                ..then
+            }
+        }
+        None => first,
+    }
+}
+
+fn ran(policy: &Policy, artifact: &Artifact, ports: [usize; 2], header: &Header) -> Execution {
+    let [came_in, leaves] = ports;
+    let class = class_of(policy, PORTS[leaves].1).as_u32() as usize;
+    let mut attached = artifact.manifest.programs.iter();
+    let attach = attached.find(|one| one.class == Some(class)).unwrap();
+    let mut programs = artifact.programs.iter();
+    let program = programs.find(|one| one.name == attach.program).unwrap();
+    let mut maps = Maps::new(&artifact.maps);
+    if let Some(map) = maps.named("interfaces") {
+        for (index, name) in PORTS {
+            let class = class_of(policy, name).as_u32() + 1;
+            let entry = (index.to_ne_bytes(), class.to_ne_bytes());
+            maps.update(map, &entry.0, &entry.1, 0).unwrap();
+        }
+    }
+    let input = Input::Skb(Skb {
+        mark: header.mark,
+        ifindex: PORTS[leaves].0,
+        ingress_ifindex: PORTS.get(came_in).map_or(0, |(index, _)| *index),
+        egress: true,
+        ..Skb::new(Frame::new(header.clone()).bytes())
+    });
+    run(program, &mut maps, input, &mut Bare::default()).unwrap()
+}
+
+fn check(text: &str) -> [usize; 3] {
+    let (policy, artifact) = compiled(text);
+    let mut seen = [0; 3];
+    for header in headers() {
+        for came_in in 0..=PORTS.len() {
+            for leaves in 0..PORTS.len() {
+                let ports = [came_in, leaves];
+                let wanted = wanted(&policy, ports, &header);
+                let ran = ran(&policy, &artifact, ports, &header);
+                let told = format!("{ports:?} {header:?}");
+                match wanted.verdict {
+                    Verdict::Allow => {
+                        seen[0] += 1;
+                        assert_eq!(ran.code(), TCX_NEXT, "{told}");
+                        assert_eq!(ran.mark, Some(wanted.mark.unwrap_or(0)), "{told}");
+                    }
+                    Verdict::Drop => {
+                        seen[1] += 1;
+                        assert_eq!(ran.code(), TC_ACT_SHOT, "{told}");
+                    }
+                    _ => {
+                        seen[2] += 1;
+                        assert_eq!(ran.code(), TC_ACT_REDIRECT, "{told}");
+                        let way = ran.forwarded.unwrap();
+                        assert_eq!(way.ifindex, PORTS[came_in].0, "{told}");
+                    }
+                }
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn what_passes_through_meets_its_list_and_then_that_of_what_leaves() {
+    let seen = check(POLICY);
+    assert!(seen.iter().all(|seen| *seen > 10), "{seen:?}");
+}
+
+/// Where nothing is said of what leaves, the program is there for what passes through alone.
+#[test]
+fn a_list_of_what_passes_through_stands_alone() {
+    let alone = POLICY.lines().filter(|line| !line.contains(" out "));
+    let alone: Vec<&str> = alone.collect();
+    let (_, artifact) = compiled(&alone.join("\n"));
+    let names = artifact.programs.iter().map(|one| one.name.as_str());
+    assert!(names.clone().all(|name| name.starts_with("tc_forward")));
+    assert_eq!(names.count(), 3);
+    check(&alone.join("\n"));
+}
+
+/// Without a rule or a default of `forward` there is no code for it.
+#[test]
+fn without_a_word_about_it_everything_passes() {
+    let others = POLICY.lines().filter(|line| !line.contains(" forward "));
+    let others: Vec<&str> = others.collect();
+    let (policy, artifact) = compiled(&others.join("\n"));
+    let (_, whole) = compiled(POLICY);
+    let size = |artifact: &Artifact| artifact.programs[0].insns.len();
+    assert!(size(&artifact) < size(&whole));
+    assert!(policy.rules_of(Direction::Forward).next().is_none());
+    check(&others.join("\n"));
+}
