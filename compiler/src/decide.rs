@@ -57,6 +57,30 @@ pub fn next(event: &Event, decision: &Decision) -> Option<Event> {
     })
 }
 
+/// What a packet that passes through met before, where it came in: the list of what arrives, with a time to live that was one
+/// higher. Addresses are taken for those that it came with.
+#[must_use]
+pub fn before(event: &Event) -> Option<Event> {
+    let Event::Passing {
+        came_in, packet, ..
+    } = event
+    else {
+        return None;
+    };
+    let packet = match packet {
+        Parsed::Ip(header) => Parsed::Ip(Header {
+            ttl: header.ttl.saturating_add(1),
+            ..header.clone()
+        }),
+        other => other.clone(),
+    };
+    Some(Event::Packet {
+        direction: Direction::In,
+        class: *came_in,
+        packet,
+    })
+}
+
 /// The same, asking only `candidates`: rules of the event's direction in order, among them every one that matches it.
 pub(crate) fn decide_among(
     policy: &Policy,

@@ -5,7 +5,7 @@
 use serde::Serialize;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
+    Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
 };
 
 /// The comparison.

@@ -6,6 +6,7 @@
 mod recording;
 mod report;
 
+use sockc_compiler::decide;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
@@ -160,6 +161,8 @@ fn bytes(event: &Event) -> Vec<u8> {
 /// What the rules say, and what the programs do.
 struct Answer {
     trace: Trace,
+    /// Of what passes through: what the lists say that it meets where it came in, and where it leaves.
+    around: Vec<(Event, Decision)>,
     /// What the programs did instead, if it is something else, or the fault that ended them.
     differs: Option<String>,
 }
@@ -168,13 +171,25 @@ impl Answer {
     fn of(subject: Subject<'_>, described: &Described, frame: &[u8]) -> Self {
         let policy = subject.policy;
         let world = DescribedWorld::new(policy, described);
-        let trace = explain(policy, &described.event, &world);
-        let differs = match simulate(policy, subject.artifact, &described.event, frame, &world) {
-            Ok(ran) => (!agree(&trace.decision, ran.verdict, &described.event))
-                .then(|| format!("{:?}", ran.verdict)),
+        let event = &described.event;
+        let trace = explain(policy, event, &world);
+        let asked = |event: Event| {
+            let decision = decide::decide(policy, &event, &world);
+            (event, decision)
+        };
+        let [before, next] = [decide::before(event), decide::next(event, &trace.decision)]
+            .map(|other| other.map(asked));
+        // What passes through and what leaves is one program.
+        let wanted = next.as_ref().map_or(&trace.decision, |(_, next)| next);
+        let differs = match simulate(policy, subject.artifact, event, frame, &world) {
+            Ok(ran) => (!agree(wanted, ran.verdict, event)).then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),
         };
-        Self { trace, differs }
+        Self {
+            trace,
+            around: [before, next].into_iter().flatten().collect(),
+            differs,
+        }
     }
 
     /// How the command ends; a difference is said.

@@ -14,8 +14,8 @@ use crate::classifier::{is_answerable, is_in_pieces, is_plain, question};
 use crate::field::{Field, FieldKind};
 use crate::hook::{Ability, Hook};
 use crate::place::{changes_on_the_way, fields, has_lookup};
-use crate::policy::{RateUnit, 
-    Action, ClassId, Condition, Direction, GroupId, Match, Policy, Rule, RuleId, Side,
+use crate::policy::{
+    Action, ClassId, Condition, Direction, GroupId, Match, Policy, RateUnit, Rule, RuleId, Side,
 };
 
 /// Directions whose hooks can ask for the first match.
@@ -204,7 +204,9 @@ fn is_bulk(
 
 /// Whether code that asks for the first match can take the tokens of a rule's rate.
 fn may_be_metered(rule: &Rule) -> bool {
-    let begins = rule.rate.is_some_and(|rate| rate.unit == RateUnit::Connections);
+    let begins = rule
+        .rate
+        .is_some_and(|rate| rate.unit == RateUnit::Connections);
     // Which datagrams begin a flow the walk asks of sockets, and what passes through has none.
     let of_sockets = begins && rule.direction.passes();
     !rule.direction.of_processes() && !of_sockets && question(&rule.matches).is_none()

@@ -18,7 +18,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
 use crate::policy::{
-    Action, DefaultVerdict, Direction, Family, Feed, GroupId, Match, RuleId, SetId, SetKind, SocketId,
+    Action, DefaultVerdict, Direction, Family, Feed, GroupId, Match, RuleId, SetId, SetKind,
+    SocketId,
 };
 use crate::protocol::IpProtocol;
 
@@ -170,8 +171,7 @@ impl<'j, 'p> Space<'j, 'p> {
         if covered.len() == self.joint.interfaces.len() {
             return Ok(Node::TRUE);
         }
-        self.store
-            .ranges(held, &covered, Node::TRUE, Node::FALSE)
+        self.store.ranges(held, &covered, Node::TRUE, Node::FALSE)
     }
 
     /// 1 where these named sockets are absent for what they may not hold, and those of one name are there together for what

@@ -7,8 +7,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Event, Parsed};
 use crate::field::Field;
 use crate::policy::{
-    AddressSet, ClassId, Condition, Direction, Endpoint, Expect, GroupId, LiveEntry, LiveMapId, Match, Policy,
-    Region, Rule, SetKind, Side, SocketId,
+    AddressSet, ClassId, Condition, Direction, Endpoint, Expect, GroupId, LiveEntry, LiveMapId,
+    Match, Policy, Region, Rule, SetKind, Side, SocketId,
 };
 use crate::protocol::IpProtocol;
 
@@ -97,10 +97,7 @@ pub(super) fn covered(
 
 /// The classes of interfaces that a region names, of those that the policy has to be on to decide.
 pub(super) fn classes(region: &Region) -> &[ClassId] {
-    region
-        .matches
-        .held_on(region.direction)
-        .unwrap_or_default()
+    region.matches.held_on(region.direction).unwrap_or_default()
 }
 
 /// A malformed packet of a region, on an interface of this class where the policy would decide it.

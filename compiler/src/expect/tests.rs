@@ -3,8 +3,8 @@
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::event::{Event, Parsed};
 use crate::event::Header;
+use crate::event::{Event, Parsed};
 use crate::files::Texts;
 use crate::pipeline;
 use crate::policy::{Direction, Match};

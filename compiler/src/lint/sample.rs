@@ -16,8 +16,8 @@ use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
-    AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, Match, NetnsId, Policy,
-    ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketState,
+    AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, Match, NetnsId,
+    Policy, ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 

@@ -79,7 +79,9 @@ impl<'a> Resolver<'a> {
             Clause::OnZone(name) | Clause::ToZone(name) => {
                 self.interfaces.zone(name, &mut self.report)
             }
-            Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => self.interfaces.pattern(pattern),
+            Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => {
+                self.interfaces.pattern(pattern)
+            }
             _ => None,
         }
     }

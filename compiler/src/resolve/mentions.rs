@@ -67,7 +67,9 @@ impl<'a> Mentions<'a> {
         for clause in &rule.clauses {
             match &clause.value {
                 Clause::From(side) | Clause::To { side, .. } => self.side(side),
-                Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => self.interfaces.push(pattern),
+                Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => {
+                    self.interfaces.push(pattern)
+                }
                 Clause::OnZone(zone) | Clause::ToZone(zone) => self.zone(zone),
                 Clause::Target(Target::ByMap(map)) => {
                     self.sets.insert(&map.value);

@@ -223,7 +223,9 @@ impl Resolver<'_> {
                 return None;
             }
             let reason = match found.passes() {
-                true => "where it leaves is decided by then, and it has no socket here: steer it where it arrives",
+                true => {
+                    "where it leaves is decided by then, and it has no socket here: steer it where it arrives"
+                }
                 false => reason,
             };
             self.misplaced_verb(written.verb.value, direction.span, fitting, reason);

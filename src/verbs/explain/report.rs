@@ -6,7 +6,7 @@ use serde::Serialize;
 use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
-use sockc_compiler::policy::{Feed, Policy, SourceLocation};
+use sockc_compiler::policy::{Direction, Feed, Policy, SourceLocation};
 use sockc_compiler::spread;
 
 use super::{Answer, Question};
@@ -22,7 +22,18 @@ pub(super) struct Report<'a> {
     pub(super) packet: String,
     #[serde(flatten)]
     pub(super) verdict: Said<'a>,
+    /// Of what passes through: what the lists of what arrives and of what leaves say of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) around: Vec<Around<'a>>,
     pub(super) steps: Vec<Row<'a>>,
+}
+
+/// What another list says of a packet that passes through.
+#[derive(Serialize)]
+pub(super) struct Around<'a> {
+    direction: &'static str,
+    #[serde(flatten)]
+    verdict: Said<'a>,
 }
 
 /// The verdict in JSON.
@@ -78,6 +89,7 @@ pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Ou
                 outside: Some(outside.place.clone()),
                 ..said(policy, &described.event, &nobody)
             },
+            around: Vec::new(),
             steps: Vec::new(),
         });
         return;
@@ -101,6 +113,11 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
                 outside: outside.map(|one| one.place.clone()),
                 ..said(policy, &described.event, decision)
             },
+            around: answer
+                .around
+                .iter()
+                .map(|one| around(policy, one))
+                .collect(),
             steps: steps.map(|step| row(policy, step)).collect(),
         });
         return;
@@ -111,6 +128,15 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
+    for (event, decision) in &answer.around {
+        let place = match event.direction() {
+            Direction::In => "where it came in",
+            _ => "where it leaves",
+        };
+        let verdict = words::verdict(policy, decision.verdict);
+        let by = decider(policy, event, decision.decider);
+        output.line(format_args!("   {place}: {verdict}, by {by}"));
+    }
     if let Some(order) = order(policy, &described.event, decision) {
         output.line(format_args!("   {}", in_turn(&order)));
     }
@@ -121,6 +147,13 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         ));
     }
     steps(policy, &answer.trace.steps, all, output);
+}
+
+fn around<'a>(policy: &'a Policy, (event, decision): &(Event, Decision)) -> Around<'a> {
+    Around {
+        direction: event.direction().word(),
+        verdict: said(policy, event, decision),
+    }
 }
 
 /// The members of the socket that a packet is redirected to, counted from 1, in the order of its flow; `None` where that has but

@@ -1,8 +1,8 @@
 //! Cases, sightings and verdicts in words.
 
-use sockc_compiler::event::{Decider, Event, Verdict};
+use sockc_compiler::event::{Decider, Verdict};
 use sockc_compiler::packet::text;
-use sockc_compiler::policy::{Direction, Policy, SourceLocation};
+use sockc_compiler::policy::{Policy, SourceLocation};
 
 use super::choose::{Case, Owner};
 use super::report;

@@ -214,10 +214,7 @@ fn protocol_words(protocols: &[ProtocolMatch]) -> String {
 }
 
 /// The kinds of interfaces, by the zone or the name that both policies have for them.
-fn class_words(
-    describing: &Describing<'_, '_, '_>,
-    (word, classes): (&str, &[ClassId]),
-) -> String {
+fn class_words(describing: &Describing<'_, '_, '_>, (word, classes): (&str, &[ClassId])) -> String {
     let joint = describing.space.joint;
     let words = classes.iter().map(|&class| {
         let plain = || "an interface that no rule names".to_owned();

@@ -13,19 +13,19 @@ pub(super) static XDP: Code = on_frames();
 
 const fn on_frames() -> Code {
     Code {
-    head: Head::Frame(Reach {
-        bounds: [xdp::DATA, xdp::DATA_END],
-        buffered: false,
-        interface: xdp::INGRESS_IFINDEX,
-    }),
-    families: BOTH,
-    field: on_stack,
-    size: length,
-    came_in: None,
-    noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
-    preemptible: false,
-    remembered: false,
-    feeds: None,
+        head: Head::Frame(Reach {
+            bounds: [xdp::DATA, xdp::DATA_END],
+            buffered: false,
+            interface: xdp::INGRESS_IFINDEX,
+        }),
+        families: BOTH,
+        field: on_stack,
+        size: length,
+        came_in: None,
+        noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
+        preemptible: false,
+        remembered: false,
+        feeds: None,
     }
 }
 
@@ -33,14 +33,14 @@ pub(super) static TC: Code = with_marks();
 
 const fn with_marks() -> Code {
     Code {
-    head: Head::Frame(Reach {
-        bounds: [skb::DATA, skb::DATA_END],
-        buffered: true,
-        interface: skb::IFINDEX,
-    }),
-    field: with_mark,
-    noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
-    ..on_frames()
+        head: Head::Frame(Reach {
+            bounds: [skb::DATA, skb::DATA_END],
+            buffered: true,
+            interface: skb::IFINDEX,
+        }),
+        field: with_mark,
+        noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
+        ..on_frames()
     }
 }
 

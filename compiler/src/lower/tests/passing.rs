@@ -14,12 +14,14 @@ use crate::pipeline::compile;
 use crate::policy::{Direction, Policy};
 use crate::protocol::IpProtocol;
 use crate::target::Target;
+use crate::testing::{Features, Options, random_policy};
+use crate::testing::{Rng, edge_headers};
 
 use super::headers::Nothing;
 
-const POLICY: &str = "interfaces wan, lan, dmz
-zone outside = wan
-zone inside = lan
+const POLICY: &str = "interfaces eth0, br-lan, dmz, eth1
+zone outside = eth0
+zone inside = br-lan
 default forward reject
 default out allow
 count forward tcp
@@ -32,14 +34,14 @@ drop out tcp to any:22
 ";
 
 /// The interfaces and their numbers; what this machine sends came in by none.
-const PORTS: [(u32, &str); 3] = [(11, "wan"), (12, "lan"), (13, "dmz")];
+const PORTS: [(u32, &str); 4] = [(11, "eth0"), (12, "br-lan"), (13, "dmz"), (14, "eth1")];
 
 fn compiled(text: &str) -> (Policy, Artifact) {
     let mut sources = SourceMap::default();
     let id = sources.add("passing.sk", text);
     let target = Target::baseline();
     let made = compile(&mut sources, id, "passing", &target, &mut Texts::default());
-    assert!(!made.failed(), "{:?}", made.diagnostics);
+    assert!(!made.failed(), "{:?}", made.internal);
     (made.policy.unwrap(), made.built.unwrap().artifact)
 }
 
@@ -86,11 +88,7 @@ fn wanted(policy: &Policy, [came_in, leaves]: [usize; 2], header: &Header) -> De
         };
         return decide(policy, &event, &Nothing);
     }
-    let event = Event::of_packet(
-        Direction::Forward,
-        [class(came_in), class(leaves)],
-        packet,
-    );
+    let event = Event::of_packet(Direction::Forward, [class(came_in), class(leaves)], packet);
     let first = decide(policy, &event, &Nothing);
     match next(&event, &first) {
         Some(event) => {
@@ -132,26 +130,39 @@ fn ran(policy: &Policy, artifact: &Artifact, ports: [usize; 2], header: &Header)
 fn check(text: &str) -> [usize; 3] {
     let (policy, artifact) = compiled(text);
     let mut seen = [0; 3];
-    for header in headers() {
+    compare((&policy, &artifact), headers().into_iter(), &mut seen);
+    seen
+}
+
+/// Each packet by every two interfaces; counts what was let go, dropped and answered.
+fn compare(
+    (policy, artifact): (&Policy, &Artifact),
+    headers: impl Iterator<Item = Header>,
+    seen: &mut [usize; 3],
+) {
+    for header in headers {
         for came_in in 0..=PORTS.len() {
             for leaves in 0..PORTS.len() {
                 let ports = [came_in, leaves];
-                let wanted = wanted(&policy, ports, &header);
-                let ran = ran(&policy, &artifact, ports, &header);
+                let wanted = wanted(policy, ports, &header);
+                let ran = ran(policy, artifact, ports, &header);
                 let told = format!("{ports:?} {header:?}");
-                match wanted.verdict {
-                    Verdict::Allow => {
+                match (wanted.verdict, ran.code()) {
+                    (Verdict::Allow, code) => {
                         seen[0] += 1;
-                        assert_eq!(ran.code(), TCX_NEXT, "{told}");
-                        assert_eq!(ran.mark, Some(wanted.mark.unwrap_or(0)), "{told}");
+                        assert_eq!(code, TCX_NEXT, "{told}");
+                        let mark = wanted.mark.unwrap_or(header.mark);
+                        assert_eq!(ran.mark, Some(mark), "{told}");
                     }
-                    Verdict::Drop => {
+                    (Verdict::Drop, code) => {
                         seen[1] += 1;
-                        assert_eq!(ran.code(), TC_ACT_SHOT, "{told}");
+                        assert_eq!(code, TC_ACT_SHOT, "{told}");
                     }
-                    _ => {
+                    // Who cannot be answered gets nothing.
+                    (_, TC_ACT_SHOT) => {}
+                    (_, code) => {
                         seen[2] += 1;
-                        assert_eq!(ran.code(), TC_ACT_REDIRECT, "{told}");
+                        assert_eq!(code, TC_ACT_REDIRECT, "{told}");
                         let way = ran.forwarded.unwrap();
                         assert_eq!(way.ifindex, PORTS[came_in].0, "{told}");
                     }
@@ -159,7 +170,6 @@ fn check(text: &str) -> [usize; 3] {
             }
         }
     }
-    seen
 }
 
 #[test]
@@ -176,7 +186,8 @@ fn a_list_of_what_passes_through_stands_alone() {
     let (_, artifact) = compiled(&alone.join("\n"));
     let names = artifact.programs.iter().map(|one| one.name.as_str());
     assert!(names.clone().all(|name| name.starts_with("tc_forward")));
-    assert_eq!(names.count(), 3);
+    // One for each interface, and one for those that are named nowhere.
+    assert_eq!(names.count(), 4);
     check(&alone.join("\n"));
 }
 
@@ -191,4 +202,66 @@ fn without_a_word_about_it_everything_passes() {
     assert!(size(&artifact) < size(&whole));
     assert!(policy.rules_of(Direction::Forward).next().is_none());
     check(&others.join("\n"));
+}
+
+/// A policy of random rules of which those for packets that arrive are about what passes through, some by where it leaves.
+fn random(seed: u64) -> String {
+    let options = Options {
+        redirects: false,
+        socket_conditions: false,
+        hooks: false,
+        features: Features {
+            fields: true,
+            zones: true,
+            rejects: true,
+            logs: true,
+            audit: true,
+            ..Features::PLAIN
+        },
+        ..Options::everything(24)
+    };
+    let text = random_policy(seed, options);
+    let mut rng = Rng::new(seed);
+    let lines = text.lines().map(|line| {
+        let line = line
+            .replace(" reject in", " reject")
+            .replace("default in", "default forward");
+        let line = match VERBS.iter().find(|verb| line.contains(**verb)) {
+            Some(verb) if !line.contains("default") && !line.contains(" out") => {
+                let line = line.replace(" in ", " ");
+                line.replacen(verb, &format!("{verb}forward "), 1)
+            }
+            _ => line,
+        };
+        let leaves = ["", "", " to zone lan", " to interface eth1", " to zone wan"];
+        match line.contains("forward ") && !line.contains("default") {
+            true => match line.strip_suffix(" }") {
+                Some(rule) => format!("{rule}{} }}", rng.pick(&leaves).unwrap()),
+                None => format!("{line}{}", rng.pick(&leaves).unwrap()),
+            },
+            false => line,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// As the rules of random policies say them.
+const VERBS: [&str; 4] = ["allow ", "drop ", "count ", "reject "];
+
+#[test]
+fn random_lists_of_both_are_decided_as_they_say() {
+    let mut seen = [0; 3];
+    for seed in 0..30 {
+        let text = random(seed);
+        let (policy, artifact) = compiled(&text);
+        assert!(policy.rules_of(Direction::Forward).count() > 4, "{text}");
+        let mut rng = Rng::new(seed);
+        let headers = edge_headers(&policy, &mut rng, 40);
+        let headers = headers.into_iter().map(|header| Header {
+            vlan: None,
+            ..header
+        });
+        compare((&policy, &artifact), headers, &mut seen);
+    }
+    assert!(seen.iter().all(|seen| *seen > 100), "{seen:?}");
 }

@@ -107,9 +107,7 @@ pub(crate) fn class_words(policy: &Policy, class: ClassId) -> Option<String> {
         zone => {
             let name = example(policy, class);
             let zone = || zone.map(|zone| format!("zone {}", policy.zones[zone].name));
-            name.map_or_else(zone, |name| {
-                Some(format!("interface {}", pattern(&name)))
-            })
+            name.map_or_else(zone, |name| Some(format!("interface {}", pattern(&name))))
         }
     }
 }

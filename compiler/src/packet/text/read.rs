@@ -86,8 +86,8 @@ fn classes(
         None => Policy::plain_class(),
         Some(on) if direction.of_processes() => {
             return Err(does_not_fit(
-            Hook::without(direction, FieldKind::Interface),
-            on.span,
+                Hook::without(direction, FieldKind::Interface),
+                on.span,
             ));
         }
         Some(on) => interface::read(&on.value, policy)?,

@@ -133,12 +133,7 @@ impl Rejection<'_> {
             return builder.bug("an answer to a packet that came in nowhere");
         };
         let interface = builder.load(self.given.context, came_in, Width::W);
-        let args = [
-            Arg::Value(interface),
-            Arg::Imm(0),
-            Arg::Imm(0),
-            Arg::Imm(0),
-        ];
+        let args = [Arg::Value(interface), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
         let code = builder.call_value(Helper::RedirectNeigh, &args);
         builder.end(End::ReturnValue(code));
     }
