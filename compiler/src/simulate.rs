@@ -24,7 +24,7 @@ use kernel::Machine;
 /// The interface that a packet arrives on or leaves by.
 pub const INTERFACE: u32 = 1;
 /// The interface that what passes through came in by.
-pub const CAME_IN: u32 = 2;
+pub(crate) const CAME_IN: u32 = 2;
 /// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
 pub(crate) const FIRST_PORT: u32 = 100;
 

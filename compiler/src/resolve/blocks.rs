@@ -7,6 +7,7 @@ use sockc_grammar::ast::{
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
+use super::clauses::Clauses;
 use super::interfaces::Block;
 use super::report::Report;
 use super::{Resolver, codes};
@@ -59,12 +60,10 @@ impl<'a> Resolver<'a> {
     pub(super) fn leaves(
         &mut self,
         written: &WrittenRule,
+        clauses: &Clauses<'_>,
         direction: Direction,
     ) -> Option<Option<Vec<ClassId>>> {
-        let says = |clause: &&Spanned<Clause>| {
-            matches!(clause.value, Clause::ToZone(_) | Clause::ToInterface(_))
-        };
-        let Some(clause) = written.clauses.iter().find(says) else {
+        let Some(clause) = clauses.leaves else {
             return Some(None);
         };
         if !direction.passes() {

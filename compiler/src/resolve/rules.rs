@@ -147,7 +147,7 @@ impl Resolver<'_> {
         };
         let conditions = names.conditions(clauses.conditions, &mut self.report);
         let on = self.on(written, direction);
-        let leaves = self.leaves(written, direction);
+        let leaves = self.leaves(written, &clauses, direction);
         let effects = self.effects(written, &clauses, direction);
         // Which hook a verb in the wrong list runs at is no question.
         let at = match misplaced {
