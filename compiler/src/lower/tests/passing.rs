@@ -229,16 +229,21 @@ fn random(seed: u64) -> String {
         let line = line
             .replace(" reject in", " reject")
             .replace("default in", "default forward");
-        let line = match VERBS.iter().find(|verb| line.contains(**verb)) {
-            Some(verb) if !line.contains("default") && !line.contains(" out") => {
-                let line = line.replace(" in ", " ");
-                line.replacen(verb, &format!("{verb}forward "), 1)
+        let verb = VERBS
+            .iter()
+            .find_map(|verb| Some((verb, line.split_once(*verb)?)));
+        let line = match verb {
+            Some((verb, (head, rest))) if !line.contains("default") && !line.contains(" out") => {
+                let bare = rest.strip_prefix("in");
+                let bare = bare.filter(|bare| bare.is_empty() || bare.starts_with(' '));
+                let rest = bare.unwrap_or(rest).trim_start();
+                format!("{head}{verb}forward {rest}")
             }
-            _ => line,
+            _ => line.clone(),
         };
         let leaves = ["", "", " to zone lan", " to interface eth1", " to zone wan"];
         match line.contains("forward ") && !line.contains("default") {
-            true => match line.strip_suffix(" }") {
+            true => match line.strip_suffix(" }").filter(|_| line.starts_with("for ")) {
                 Some(rule) => format!("{rule}{} }}", rng.pick(&leaves).unwrap()),
                 None => format!("{line}{}", rng.pick(&leaves).unwrap()),
             },
