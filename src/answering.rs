@@ -7,4 +7,12 @@ mod asked;
 pub(crate) mod frames;
 pub(crate) mod taken;
 
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+
 pub(crate) use asked::instead;
+
+/// Whether this is a folder that root alone can change: whoever else may could put another socket there.
+pub(crate) fn is_roots_alone(about: &Metadata) -> bool {
+    about.is_dir() && about.uid() == 0 && about.mode() & 0o022 == 0
+}

@@ -81,7 +81,8 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
         | Error::SameCgroup { path, .. }
         | Error::TakenIn { path, .. }
         | Error::Locked { path, .. }
-        | Error::State { path, .. } => one("path", &path.display().to_string()),
+        | Error::State { path, .. }
+        | Error::Unpinned { path } => one("path", &path.display().to_string()),
         Error::Netns { name, .. } => one("netns", name),
         Error::NoInterface { name, netns, .. } => {
             let netns = netns.iter().map(|netns| ("netns", netns.clone()));

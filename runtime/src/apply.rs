@@ -33,6 +33,7 @@ use crate::session::{self, Session};
 use crate::sockets::owners::Owners;
 use crate::state::Lock;
 use crate::state::history::History;
+use crate::state::namespaces::Held;
 use crate::state::record::Record;
 use crate::status::drift::check_ground;
 use steps::{next, refuse_strangers, refuse_taken};
@@ -97,53 +98,65 @@ fn stage(parts: &[Part<'_>], outer: Option<&Outer>) -> Result<Vec<Applied>, Erro
             // Where nothing was in force, the lock has made the folder.
             session.state.remove_if_empty();
         })?;
-        repin::repin(&session.state)?;
-        let before = reconcile(session, &part.options)?;
-        check_generation(before.as_ref(), &part.options)?;
-        ownership::check(before.as_ref(), outer, &part.options)?;
-        let unhindered = match before {
-            Some(_) => Ok(()),
-            None => refuse_strangers(part, session, &targets),
-        };
-        let taken = || refuse_taken(part, session, &targets, before.as_ref());
-        unhindered.and_then(|()| taken()).inspect_err(|_| {
-            session.state.remove_if_empty();
-        })?;
-        if let Some(before) = &before {
-            check_ground(&session.state, before)?;
-            ownership::check_word(&session.state, outer, &part.options)?;
-        }
-        // Ahead of the switch: what is left there would not be of the generation that the record names.
-        let ended = ownership::ended(part.gone, &held);
-        let mut left = ownership::release(&ended, &part.options, session);
-        let record = next(part, session, before.as_ref(), outer, held)?;
-        trial::check(before.as_ref(), &record, &part.options).inspect_err(|_| {
-            session.state.remove_if_empty();
-        })?;
-        let gone = ownership::gone(before.as_ref(), &record);
-        let departing = departing::of(&gone, session, &part.options)?;
-        // What a killed command put in force was not kept by it; from the switch on it is in force no more.
-        let unkept = before
-            .as_ref()
-            .and_then(|before| History::keep(&session.state, before).err());
-        let mut work = Work::new(part, session, targets, &owners, (before, record));
-        work.note_unkept(unkept);
-        match advance(&mut work, (part, rest), session, outer) {
-            Ok((prepared, later)) => {
-                let mut applied = work.finish(prepared);
-                if part.options.confirm.is_none() {
-                    left.extend(ownership::release(&gone, &part.options, session));
-                }
-                applied.notes.extend(departing::notes(&departing, &left));
-                Ok([vec![applied], later].concat())
-            }
-            Err(error) => {
-                work.undo();
-                Err(error)
-            }
-        }
+        let sought = repin::repin(&session.state)?;
+        let made = (targets, owners, held);
+        put(part, rest, session, outer, made).map_err(|error| sought.explain(error))
     })
     .map_err(|error| part.placed(error))
+}
+
+/// Puts one policy in force in its namespace, whose lock is held, with those that come after it.
+fn put(
+    part: &Part<'_>,
+    rest: &[Part<'_>],
+    session: &Session,
+    outer: Option<&Outer>,
+    (targets, owners, held): (Targets, Owners, Vec<Held>),
+) -> Result<Vec<Applied>, Error> {
+    let before = reconcile(session, &part.options)?;
+    check_generation(before.as_ref(), &part.options)?;
+    ownership::check(before.as_ref(), outer, &part.options)?;
+    let unhindered = match before {
+        Some(_) => Ok(()),
+        None => refuse_strangers(part, session, &targets),
+    };
+    let taken = || refuse_taken(part, session, &targets, before.as_ref());
+    unhindered.and_then(|()| taken()).inspect_err(|_| {
+        session.state.remove_if_empty();
+    })?;
+    if let Some(before) = &before {
+        check_ground(&session.state, before)?;
+        ownership::check_word(&session.state, outer, &part.options)?;
+    }
+    // Ahead of the switch: what is left there would not be of the generation that the record names.
+    let ended = ownership::ended(part.gone, &held);
+    let mut left = ownership::release(&ended, &part.options, session);
+    let record = next(part, session, before.as_ref(), outer, held)?;
+    trial::check(before.as_ref(), &record, &part.options).inspect_err(|_| {
+        session.state.remove_if_empty();
+    })?;
+    let gone = ownership::gone(before.as_ref(), &record);
+    let departing = departing::of(&gone, session, &part.options)?;
+    // What a killed command put in force was not kept by it; from the switch on it is in force no more.
+    let unkept = before
+        .as_ref()
+        .and_then(|before| History::keep(&session.state, before).err());
+    let mut work = Work::new(part, session, targets, &owners, (before, record));
+    work.note_unkept(unkept);
+    match advance(&mut work, (part, rest), session, outer) {
+        Ok((prepared, later)) => {
+            let mut applied = work.finish(prepared);
+            if part.options.confirm.is_none() {
+                left.extend(ownership::release(&gone, &part.options, session));
+            }
+            applied.notes.extend(departing::notes(&departing, &left));
+            Ok([vec![applied], later].concat())
+        }
+        Err(error) => {
+            work.undo();
+            Err(error)
+        }
+    }
 }
 
 /// Refuses if the caller wants to follow another generation than the one in force.

@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sockc_compiler::artifact::Manifest;
+use sockc_compiler::artifact::{AttachPoint, GroupPlan, Manifest};
 
 use crate::attach::foreign::{self, Foreign};
 use crate::attach::whose::{self, Dispatcher};
@@ -35,6 +35,11 @@ pub(crate) struct Strange {
     /// The indices of the interfaces that have an XDP program.
     pub(crate) xdp: Vec<u32>,
 }
+
+/// What a process does not know that may not ask for what others made. Nobody in a container may.
+const UNSEEN_POLICY: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN of the machine";
+const UNSEEN_GROUPS: &str = "whether policies of other network namespaces hold for groups cannot be seen without CAP_SYS_ADMIN of the machine";
+const UNSEEN_BESIDE: &str = "whether others attached programs next to those here, but at XDP, cannot be seen without rights of the machine";
 
 /// Refuses to say that nothing is in force where dispatchers are on hooks and no folder knows them.
 pub(crate) fn refuse(session: &Session, bpffs: &Path) -> Result<(), Error> {
@@ -64,8 +69,23 @@ impl Strange {
 }
 
 /// Whether this process may not ask for what others pinned, so that what is found is not all.
-pub(crate) fn is_blind() -> bool {
+#[must_use]
+pub fn is_blind() -> bool {
     !caps::may_ask_by_id()
+}
+
+/// What this process cannot see of others next to a policy, or next to none.
+#[must_use]
+pub fn unseen(manifest: Option<&Manifest>) -> Vec<&'static str> {
+    let Some(manifest) = manifest else {
+        return is_blind().then_some(UNSEEN_POLICY).into_iter().collect();
+    };
+    let mut programs = manifest.programs.iter();
+    let beside = foreign::are_hidden() && programs.any(|one| one.point != AttachPoint::Xdp);
+    let groups = is_blind() && !manifest.groups.is_empty();
+    let told = [(beside, UNSEEN_BESIDE), (groups, UNSEEN_GROUPS)];
+    let told = told.into_iter().filter(|(is, _)| *is);
+    told.map(|(_, words)| words).collect()
 }
 
 /// What is there.
@@ -172,6 +192,8 @@ pub struct OtherNamespace {
     pub state: Option<PathBuf>,
     /// Whether it has the sockets of a group in its tables.
     pub(crate) takes_in: bool,
+    /// Whether it takes connections in of groups that rules of `send` or `receive` here are about.
+    pub competes: bool,
     /// A path by which the namespace is entered, if somebody who holds it is seen.
     pub path: Option<PathBuf>,
     /// What takes the hooks off.
@@ -205,14 +227,39 @@ pub(crate) fn near(
     bpffs: &Path,
     manifests: &[&Manifest],
 ) -> Result<Vec<OtherNamespace>, Error> {
+    let mut near = beside(session, bpffs, folders(manifests, |_| true)?)?;
+    let competing = competing(session, bpffs, manifests)?;
+    for other in &mut near {
+        other.competes = competing.iter().any(|one| one.mark == other.mark);
+    }
+    Ok(near)
+}
+
+/// Those that take connections in of groups which these policies take connections in of: the kernel gives each to one of both.
+pub(crate) fn competing(
+    session: &Session,
+    bpffs: &Path,
+    manifests: &[&Manifest],
+) -> Result<Vec<OtherNamespace>, Error> {
+    let mut found = beside(session, bpffs, folders(manifests, GroupPlan::takes_in)?)?;
+    found.retain(|other| other.takes_in);
+    Ok(found)
+}
+
+/// The folders of the control groups of some groups.
+fn folders(
+    manifests: &[&Manifest],
+    wanted: impl Fn(&GroupPlan) -> bool,
+) -> Result<Vec<PathBuf>, Error> {
     let plans = manifests.iter().flat_map(|manifest| &manifest.groups);
+    let plans = plans.filter(|plan| wanted(plan));
     let paths: BTreeSet<&str> = plans.map(|plan| plan.cgroup.as_str()).collect();
     let Some(root) = groups::mounted()?.filter(|_| !paths.is_empty()) else {
         return Ok(Vec::new());
     };
     let folders = paths.into_iter();
     let folders = folders.map(|path| root.join(path.trim_start_matches('/')));
-    beside(session, bpffs, folders)
+    Ok(folders.collect())
 }
 
 /// Those that are for groups which have processes in common with those of the control groups in these folders.
@@ -224,6 +271,9 @@ fn beside(
     let mut related = BTreeSet::new();
     for folder in folders {
         related.extend(whose::related(&folder).map_err(at(UNSAID))?);
+    }
+    if related.is_empty() {
+        return Ok(Vec::new());
     }
     all(session, bpffs, |group| related.contains(&group))
 }
@@ -298,6 +348,7 @@ fn other(session: &Session, bpffs: &Path, mark: String) -> Result<OtherNamespace
         programs: Vec::new(),
         state,
         takes_in: false,
+        competes: false,
         path,
         remedy,
     })
@@ -331,12 +382,25 @@ impl OtherNamespace {
             remedy,
             ..
         } = self;
+        let escape = match self.competes {
+            true => format!("{}; ", self.escape()),
+            false => String::new(),
+        };
         if self.is_among(told) {
-            return format!("of the policy of sockc with the mark {mark}: {remedy}");
+            return format!("of the policy of sockc with the mark {mark}: {escape}{remedy}");
         }
         format!(
-            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {remedy}",
+            "a policy of sockc that was applied in another network namespace (with the mark {mark}) has hooks on groups, and holds for their processes in every namespace, whatever a policy here allows: {}; {escape}{remedy}",
             hooks.join(", ")
+        )
+    }
+
+    /// What it means that it [competes](Self::competes). The kernel takes a socket into the tables of one policy alone.
+    #[must_use]
+    pub fn escape(&self) -> String {
+        format!(
+            "rules of `send` and `receive` here do not hold for the connections that the policy with the mark {} has taken in",
+            self.mark
         )
     }
 }
@@ -364,6 +428,7 @@ mod tests {
             programs: vec![7, 8],
             state: None,
             takes_in: false,
+            competes: false,
             path: None,
             remedy: String::new(),
         };

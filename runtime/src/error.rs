@@ -24,6 +24,8 @@ pub enum Exposed {
     Mode,
     /// It belongs to the user of this number.
     Owner(u32),
+    /// Its bpf file system is of another user namespace.
+    Container,
     /// It is no folder.
     NoFolder,
 }
@@ -331,6 +333,11 @@ pub enum Error {
         /// What is wrong.
         cause: String,
     },
+    /// A pin is gone that an apply builds on, and this process may not look for what it was of.
+    Unpinned {
+        /// The pin.
+        path: PathBuf,
+    },
     /// What runs is not what a saved plan was made for.
     Moved {
         /// What is other, in words.
@@ -404,7 +411,7 @@ impl Error {
     #[must_use]
     pub fn is_damage(&self) -> bool {
         match self {
-            Self::State { .. } | Self::Moved { .. } => true,
+            Self::State { .. } | Self::Unpinned { .. } | Self::Moved { .. } => true,
             Self::Kernel { cause, .. } => is_damage(cause),
             _ => false,
         }
@@ -414,7 +421,7 @@ impl Error {
     pub(crate) fn bare(&self) -> String {
         match self {
             Self::NoAccess { path, cause } => format!("{} cannot be read: {cause}", path.display()),
-            Self::Untrusted { path, .. } => {
+            Self::Untrusted { path, why } if *why != Exposed::Container => {
                 format!(
                     "others can change {}, so sockc does not use it",
                     path.display()

@@ -34,7 +34,7 @@ use crate::load::Kept;
 use crate::state::record::Record;
 use crate::state::{OTHERS, OWN, State};
 use crate::sys::cgroup::{self, Cgroup};
-use crate::sys::{bpffs, map};
+use crate::sys::{bpffs, map, token};
 
 /// A group of the policy with its open control group.
 #[derive(Debug)]
@@ -58,6 +58,17 @@ pub(crate) fn root() -> Result<PathBuf, Error> {
 /// The same, if they are mounted.
 pub(crate) fn mounted() -> Result<Option<PathBuf>, Error> {
     cgroup::root().map_err(at("look where control groups are mounted"))
+}
+
+/// What a person should know of the groups of a policy in a container whose control groups are those of the whole machine: a program
+/// hangs on whatever control group is opened, and the kernel asks for no more (`cgroup_bpf_link_attach` of kernel/bpf/cgroup.c).
+#[must_use]
+pub fn reach_out(manifest: &Manifest) -> Option<&'static str> {
+    let asked = !manifest.groups.is_empty() && token::is_inside();
+    let root = asked.then(cgroup::root)?.ok().flatten()?;
+    cgroup::is_first(&root).then_some(
+        "the control groups that are mounted here are those of the whole machine, so the rules for groups reach processes outside of this user namespace, too: give the container a control group namespace of its own, with cgroup2 mounted in that",
+    )
 }
 
 /// Opens the control groups, in the manifest's order. One that is gone is an error, unless the policy of `before` has known it,

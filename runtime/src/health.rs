@@ -10,12 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-use nix::sys::statvfs::{FsFlags, statvfs};
-
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::probe::{Features, kept};
-use crate::sys::retry::again;
 use crate::sys::token::{self, Inside};
 use crate::sys::{bpffs, caps, cgroup, driver, netns};
 
@@ -47,6 +44,8 @@ pub struct Health {
     pub is_read_only: bool,
     /// Where control groups of version 2 are.
     pub cgroups: Option<PathBuf>,
+    /// Whether these are those of the whole machine, and this process is in a user namespace of its own.
+    pub cgroups_are_of_all: bool,
     /// Settings of the kernel, by the names of `sysctl`; none that this process may not read.
     pub settings: BTreeMap<&'static str, String>,
     /// The Ethernet interfaces.
@@ -111,6 +110,8 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         caps::missing_to_load(),
     ];
     let may_try = missing.iter().all(Vec::is_empty);
+    let cgroups = cgroup::root().unwrap_or_default();
+    let is_of_all = |root: &PathBuf| token::is_inside() && cgroup::is_first(root);
     Ok(Health {
         release: read("/proc/sys/kernel/osrelease"),
         features: may_try.then(|| kept::known_features(&options.bpffs)),
@@ -122,8 +123,9 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         inside: token::inside(),
         sees_others: caps::may_ask_by_id(),
         bpffs: is_bpffs(&options.bpffs),
-        is_read_only: is_read_only(&options.bpffs),
-        cgroups: cgroup::root().unwrap_or_default(),
+        is_read_only: bpffs::is_read_only(&options.bpffs),
+        cgroups_are_of_all: cgroups.as_ref().is_some_and(is_of_all),
+        cgroups,
         settings,
         cards: cards().map_err(at("list the interfaces"))?,
         chains: chains(),
@@ -137,12 +139,6 @@ fn is_bpffs(path: &Path) -> Result<bool, String> {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(cause.to_string()),
     }
-}
-
-/// Where it cannot be asked nothing is said of it.
-fn is_read_only(path: &Path) -> bool {
-    let flags = again(|| statvfs(path).map_err(io::Error::from)).map(|about| about.flags());
-    flags.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY))
 }
 
 fn read(path: &str) -> Option<String> {

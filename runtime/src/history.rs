@@ -46,6 +46,16 @@ pub struct Kept {
     pub object: Vec<u8>,
 }
 
+impl Kept {
+    fn of(record: Record, object: Vec<u8>) -> Self {
+        Self {
+            about: about(&record),
+            manifest: record.manifest,
+            object,
+        }
+    }
+}
+
 /// What is pinned in a history and is not as sockc left it.
 #[derive(Debug)]
 pub struct Unreadable {
@@ -149,14 +159,7 @@ pub fn comes_back(options: &Options) -> Result<Option<(Waiting, Kept)>, Error> {
             return Ok(None);
         };
         match Record::read(&state.record(waiting.fallback)) {
-            Ok((record, object)) => Ok(Some((
-                waiting,
-                Kept {
-                    about: about(&record),
-                    manifest: record.manifest,
-                    object,
-                },
-            ))),
+            Ok((record, object)) => Ok(Some((waiting, Kept::of(record, object)))),
             // The trial has ended meanwhile, and one of both policies was removed.
             Err(_) if confirm::waiting(state)?.is_none() => Ok(None),
             Err(error) => Err(error),
@@ -175,11 +178,7 @@ fn read(session: &Session, generation: u32) -> Result<Kept, Error> {
         Some(found) => found,
         None => read_kept(session, generation)?,
     };
-    Ok(Kept {
-        about: about(&record),
-        manifest: record.manifest,
-        object,
-    })
+    Ok(Kept::of(record, object))
 }
 
 fn read_kept(session: &Session, generation: u32) -> Result<(Record, Vec<u8>), Error> {

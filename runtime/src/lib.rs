@@ -72,10 +72,11 @@ pub use callers::ListenerAt;
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use drops::{DropReader, Sampled};
-pub use elsewhere::{OtherNamespace, others, others_near};
+pub use elsewhere::{OtherNamespace, is_blind, others, others_near, unseen};
 pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
+pub use groups::reach_out;
 pub use health::{CardHealth, Chain, Health, health};
 pub use history::{
     Generation, History, Kept as KeptGeneration, Unreadable, before, comes_back, history, kept,
@@ -128,7 +129,7 @@ pub use status::{
 };
 pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;
-pub use sys::process::{end_with_caller, own_descriptor};
+pub use sys::process::{end_with_caller, keep_to_oneself, own_descriptor};
 pub use sys::token::Inside;
 pub use unload::{Unloaded, unload};
 pub use watch::{Events, Woken, present};

@@ -55,7 +55,7 @@ pub(crate) use lock::{Access, Lock};
 use crate::error::{Error, Exposed, at, unreadable};
 use crate::hook::{Hook, Point};
 use crate::sys::retry::again;
-use crate::sys::{bpffs, map, netns};
+use crate::sys::{bpffs, map, netns, token};
 
 /// Programs in the slots of a point: one for even generations, one for odd.
 pub(crate) const SIDES: u32 = 2;
@@ -89,7 +89,7 @@ impl State {
         let state = Self {
             root: bpffs.join("sockc").join(inode.to_string()),
         };
-        check_owner(&state.root)?;
+        check_owner(&state.root).map_err(|error| of_a_container(bpffs, error))?;
         Ok(state)
     }
 
@@ -414,6 +414,21 @@ fn check_owner(root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// The same refusal where the folder is a container's: nothing is wrong with it there, and its owner cannot be changed from here
+/// (`notify_change` of fs/attr.c refuses users that are none in the user namespace of the file system).
+fn of_a_container(bpffs: &Path, error: Error) -> Error {
+    match error {
+        Error::Untrusted {
+            path,
+            why: Exposed::Owner(_),
+        } if token::is_of_others(bpffs) => Error::Untrusted {
+            path,
+            why: Exposed::Container,
+        },
+        error => error,
+    }
+}
+
 /// Why a folder is not used: it is none, or others than root and we can change what is in it.
 fn exposed(about: &fs::Metadata) -> Option<Exposed> {
     let owner = about.uid();
@@ -428,11 +443,18 @@ fn exposed(about: &fs::Metadata) -> Option<Exposed> {
 
 /// Makes a folder and those above it, for the owner and the group.
 pub(crate) fn make_folder(path: &Path) -> Result<(), Error> {
-    fs::DirBuilder::new()
+    let made = fs::DirBuilder::new()
         .recursive(true)
         .mode(0o750)
-        .create(path)
-        .map_err(at(format!("make the folder {}", path.display())))
+        .create(path);
+    made.map_err(|cause| match cause.raw_os_error() {
+        // This process's user is none in the user namespace of the file system (`may_create` of fs/namei.c).
+        Some(libc::EOVERFLOW) => Error::Untrusted {
+            path: path.to_owned(),
+            why: Exposed::Container,
+        },
+        _ => at(format!("make the folder {}", path.display()))(cause),
+    })
 }
 
 /// Opens the map that is pinned at `path`, or makes it and pins it there.

@@ -23,7 +23,7 @@ use crate::blocks::entrance;
 use crate::blocks::reconcile::reconcile;
 use crate::confirm::{self, Waiting};
 use crate::delivery::{self, Deliveries};
-use crate::elsewhere;
+use crate::elsewhere::{self, OtherNamespace};
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
 use crate::hook::Hook;
@@ -41,6 +41,7 @@ use crate::state::namespaces::{Held, LostNamespace, Owner};
 use crate::state::record::Record;
 use crate::state::steered::{self, Destination};
 use crate::state::{Access, Lock, State, pinned_map};
+use crate::sys::bpffs;
 use drift::Drift;
 use standing::Standing;
 
@@ -71,7 +72,7 @@ pub struct Status {
     pub groups: Vec<GroupStatus>,
     /// What the kernel does otherwise on these connections, found at the apply; `None` of an older sockc.
     pub faults: Option<Faults>,
-    /// What an earlier command left behind; it has been removed, unless another command is at work.
+    /// What an earlier command left behind; it has been removed, unless another command is at work, or nothing can be changed there.
     pub leftovers: Vec<String>,
     /// What others changed of it. Nothing is mended then.
     pub drift: Vec<Drift>,
@@ -83,6 +84,8 @@ pub struct Status {
     pub unverified: Option<String>,
     /// Whether it is that of a `for netns` block, which only the policy that has the block is applied with.
     pub owned: bool,
+    /// Policies of other network namespaces that take connections in of its groups: those are none of its rules'.
+    pub competing: Vec<OtherNamespace>,
     /// The network namespaces that it names and that are not what they were.
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks, by their names.
@@ -143,8 +146,8 @@ pub struct Inspected {
     pub status: Option<Status>,
     /// Where nothing is: what an earlier command left behind, and what has been removed now.
     pub leftovers: Vec<String>,
-    /// Where nothing is: whether this process may not ask what is pinned in other bpf file systems.
-    pub blind: bool,
+    /// Whether the bpf file system is mounted so that nothing can be changed there: then nothing of what was left behind is removed.
+    pub is_read_only: bool,
 }
 
 /// What is in force in a network namespace; `None` if nothing is. Mends what a killed command left.
@@ -162,6 +165,7 @@ pub fn status(options: &Options) -> Result<Option<Status>, Error> {
 ///
 /// Any [`Error`]; [`Error::Elsewhere`] if a policy may be in force that is pinned where nobody here sees it.
 pub fn inspect(options: &Options) -> Result<Inspected, Error> {
+    let is_read_only = bpffs::is_read_only(&options.bpffs);
     let mut outer = match own_status(options)? {
         Own::InForce(outer) => *outer,
         Own::Nothing(leftovers) => {
@@ -173,7 +177,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
                 found => found.map(|()| Inspected {
                     status: None,
                     leftovers,
-                    blind: elsewhere::is_blind(),
+                    is_read_only,
                 }),
             };
         }
@@ -195,7 +199,7 @@ pub fn inspect(options: &Options) -> Result<Inspected, Error> {
     Ok(Inspected {
         status: Some(outer.status),
         leftovers: Vec::new(),
-        blind: false,
+        is_read_only,
     })
 }
 
@@ -269,7 +273,10 @@ fn own_status(options: &Options) -> Result<Own, Error> {
                 // What others changed stays as it is, so that a person can look at it.
                 if standing.drift.is_empty() {
                     left = leftovers(session)?;
-                    if reconcile(session, options)?.is_none() {
+                    // Where nothing can be changed, what is there can still be read.
+                    if !bpffs::is_read_only(&options.bpffs)
+                        && reconcile(session, options)?.is_none()
+                    {
                         session.state.remove_if_empty();
                     }
                 }
@@ -286,6 +293,8 @@ fn own_status(options: &Options) -> Result<Own, Error> {
             return Ok(Own::Nothing(left));
         };
         let mut status = describe(session, &record, left)?;
+        let manifests = [&*record.manifest];
+        status.competing = elsewhere::competing(session, &options.bpffs, &manifests)?;
         status.drift = standing.drift;
         status.unverified = standing.unverified;
         status.busy = busy;
@@ -374,6 +383,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         coverage: Coverage::look(&session.state, record)?,
         unverified: None,
         owned: record.owner.is_some(),
+        competing: Vec::new(),
         lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
         busy: false,

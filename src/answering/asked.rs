@@ -14,9 +14,10 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use nix::unistd::{Gid, Group, geteuid};
+use nix::unistd::{Gid, Group, User, geteuid, getuid};
 
 use super::frames::{self, Kind, Namespace, Request};
+use super::is_roots_alone;
 use super::taken::{Taken, taken};
 use crate::cli::{ANSWERS_AT, Arguments};
 use crate::exit::Exit;
@@ -51,13 +52,10 @@ pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit
 /// The service's connection, if somebody answers there; what is to be known where it may not be used.
 fn connected() -> Result<Option<UnixStream>, String> {
     let path = Path::new(ANSWERS_AT);
-    // Whoever may change the folder may put another socket there.
     let folder = path
         .parent()
         .and_then(|folder| fs::symlink_metadata(folder).ok());
-    let is_roots =
-        |about: fs::Metadata| about.is_dir() && about.uid() == 0 && about.mode() & 0o022 == 0;
-    match folder.map(is_roots) {
+    match folder.as_ref().map(is_roots_alone) {
         None => return Ok(None),
         Some(false) => {
             return Err(format!(
@@ -69,6 +67,9 @@ fn connected() -> Result<Option<UnixStream>, String> {
     match UnixStream::connect(path) {
         Ok(stream) => believed(stream).map(Some),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(not_let_in(path)),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err(format!(
+            "{ANSWERS_AT} is there, and no `sockc answer` listens: it has ended; once root has started it again, members of its group are answered"
+        )),
         Err(_) => Ok(None),
     }
 }
@@ -89,11 +90,17 @@ fn not_let_in(path: &Path) -> String {
         .ok()
         .map(|about| Gid::from_raw(about.gid()));
     let named = group.and_then(|group| Group::from_gid(group).ok().flatten());
+    let own = User::from_uid(getuid()).ok().flatten();
+    let listed = |group: &Group| own.is_some_and(|own| group.mem.contains(&own.name));
+    let remedy = match named.as_ref().is_some_and(listed) {
+        true => "the user is in it since this session began: log in again, or use `newgrp`",
+        false => "ask the administrator to be taken into that group",
+    };
     let group = named
         .map(|group| group.name)
         .or(group.map(|group| group.to_string()));
     format!(
-        "{ANSWERS_AT}, where `sockc answer` has reading commands answered, is for the group {}, and this user may not write there; ask the administrator to be taken into that group",
+        "{ANSWERS_AT}, where `sockc answer` has reading commands answered, is for the group {}, and this process may not write there; {remedy}",
         group.unwrap_or_default()
     )
 }

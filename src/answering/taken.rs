@@ -80,11 +80,15 @@ fn not_an_option(what: &str) -> String {
 
 fn once(place: &Deployment) -> Result<Taken, String> {
     let Deployment { netns, bpffs } = place;
+    once_at(bpffs, netns.as_slice())
+}
+
+fn once_at(bpffs: &Path, netns: &[String]) -> Result<Taken, String> {
     ours(bpffs)?;
     netns.iter().try_for_each(|name| plain(name))?;
     Ok(Taken {
         stays: false,
-        elsewhere: netns.is_some(),
+        elsewhere: !netns.is_empty(),
     })
 }
 
@@ -183,12 +187,7 @@ fn metrics(arguments: &Metrics) -> Result<Taken, String> {
     if textfile.is_some() || listen.is_some() {
         return Err(not_an_option("`--textfile` or `--listen`"));
     }
-    ours(bpffs)?;
-    netns.iter().try_for_each(|name| plain(name))?;
-    Ok(Taken {
-        stays: false,
-        elsewhere: !netns.is_empty(),
-    })
+    once_at(bpffs, netns)
 }
 
 fn monitor(arguments: &Monitor) -> Result<Taken, String> {

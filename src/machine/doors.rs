@@ -80,7 +80,9 @@ fn handed_over() -> Result<Vec<Socket>, String> {
 
 /// What others could reach is refused here as it is on the command line.
 fn one_handed_over(fd: i32) -> Result<Socket, String> {
-    let socket = sockc_runtime::own_descriptor(fd)
+    let taken = sockc_runtime::own_descriptor(fd);
+    let socket = taken
+        .and_then(|socket| sockc_runtime::keep_to_oneself(fd).map(|()| socket))
         .map_err(|error| format!("descriptor {fd} cannot be taken: {error}"))?;
     admitted(socket).map_err(|why| format!("descriptor {fd} was handed over: {why}"))
 }

@@ -5,7 +5,7 @@
 
 use serde::Serialize;
 use sockc_compiler::artifact::Manifest;
-use sockc_runtime::{Error, Options, OtherNamespace};
+use sockc_runtime::{Error, Options, OtherNamespace, is_blind};
 
 use crate::output::Output;
 
@@ -20,16 +20,18 @@ pub(crate) struct Row {
     state: Option<String>,
     /// A path that leads into the namespace, where that is seen.
     path: Option<String>,
+    /// Whether it takes connections in of groups that rules of `send` or `receive` here are about.
+    competes: bool,
 }
 
-/// Says which there are; gives their JSON, or nothing where that is not known.
+/// Says which there are; gives their JSON, or nothing where that is not known, or cannot be seen.
 pub(crate) fn tell(options: &Options, output: &mut Output) -> Option<Vec<Row>> {
     match sockc_runtime::others(options) {
         Ok(others) => {
             for other in &others {
                 output.note(other.words(&[]));
             }
-            Some(others.into_iter().map(row).collect())
+            in_json(others)
         }
         Err(error) => {
             output.note(unknown(&error));
@@ -57,10 +59,14 @@ impl Near {
         self.0.iter().map(|one| one.words(told)).collect()
     }
 
-    /// Their JSON.
-    pub(crate) fn rows(&self) -> Vec<Row> {
-        self.0.iter().cloned().map(row).collect()
+    /// Their JSON; `None` where they cannot be seen.
+    pub(crate) fn rows(&self) -> Option<Vec<Row>> {
+        in_json(self.0.clone())
     }
+}
+
+fn in_json(others: Vec<OtherNamespace>) -> Option<Vec<Row>> {
+    (!is_blind()).then(|| others.into_iter().map(row).collect())
 }
 
 fn row(other: OtherNamespace) -> Row {
@@ -69,5 +75,6 @@ fn row(other: OtherNamespace) -> Row {
         hooks: other.hooks,
         state: other.state.map(|path| path.display().to_string()),
         path: other.path.map(|path| path.display().to_string()),
+        competes: other.competes,
     }
 }

@@ -1,10 +1,12 @@
 //! `sockc answer`: runs reading commands for the members of a group, who have not the rights to, until SIGTERM.
 //!
 //! Takes where to listen and for whom. What is run is this program itself, with a command line that [`crate::answering::taken`]
-//! allows. Not here: who asks, and in what order ([`desk`]); the command that is run ([`child`]).
+//! allows. Not here: who asks, and in what order ([`desk`]); the command that is run ([`child`]), and
+//! what it wrote ([`kept`]).
 
 mod child;
 mod desk;
+mod kept;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -17,6 +19,7 @@ use sockc_runtime::Error;
 use socket2::Domain;
 
 use crate::answering::frames::Namespace;
+use crate::answering::is_roots_alone;
 use crate::answering::taken::VERBS;
 use crate::cli::{ANSWERS_AT, Answer, Door};
 use crate::exit::Exit;
@@ -105,8 +108,14 @@ fn open(arguments: &Answer, output: &mut Output) -> Result<(Doors, String), Exit
 }
 
 fn number(group: &str, output: &mut Output) -> Result<u32, Exit> {
-    if let Ok(number) = group.parse() {
-        return Ok(number);
+    match group.parse() {
+        // To chown(2) that is "leave the group as it is", which is root's.
+        Ok(u32::MAX) => {
+            output.error(format!("no group has the number {group}"));
+            return Err(Exit::Usage);
+        }
+        Ok(number) => return Ok(number),
+        Err(_) => {}
     }
     match Group::from_name(group) {
         Ok(Some(found)) => Ok(found.gid.as_raw()),
@@ -142,7 +151,7 @@ fn made(folder: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     let about = fs::symlink_metadata(folder)?;
-    if !about.is_dir() || about.uid() != 0 || about.mode() & 0o022 != 0 {
+    if !is_roots_alone(&about) {
         return Err(io::Error::other(
             "others than root can change it; look at what is there, and remove it or take their rights away",
         ));

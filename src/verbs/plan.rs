@@ -110,7 +110,7 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
     let others = match near(&forecast, &ready.manifest, &options) {
         Ok(Some(near)) => {
             notes.extend(near.words(&told(&forecast)));
-            Some(near.rows())
+            near.rows()
         }
         Ok(None) => others::tell(&options, output),
         Err(error) => return Err(refused(&error, output)),

@@ -8,7 +8,7 @@ mod interfaces;
 use serde::Serialize;
 use sockc_runtime::{
     BlockStatus, Foreign, Holds, HookStatus, Inspected, Living, Lost, LostNamespace, Means, Status,
-    of_namespaces,
+    of_namespaces, unseen,
 };
 
 use crate::cli::Deployment;
@@ -51,7 +51,7 @@ struct Report<'a> {
     lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
     /// Policies of other network namespaces that hold for groups: for those of the policy in force, and where nothing is, for any;
-    /// null where that is not known.
+    /// null where that is not known, or cannot be seen.
     other_namespaces: Option<Vec<others::Row>>,
 }
 
@@ -87,9 +87,10 @@ struct HookRow<'a> {
     means: &'static str,
     program: Option<u32>,
     alive: bool,
-    foreign: Vec<&'a str>,
+    /// Null where it cannot be seen.
+    foreign: Option<Vec<&'a str>>,
     /// Of those of sockc, the marks of the network namespaces whose policies they are of.
-    other_namespaces: Vec<&'a str>,
+    other_namespaces: Option<Vec<&'a str>>,
 }
 
 /// Shows it; ends with 5 if something of ours is gone.
@@ -101,8 +102,12 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let Inspected {
         status,
         leftovers,
-        blind,
+        is_read_only,
     } = found;
+    let left = match is_read_only {
+        true => "what an earlier command left stays, since the bpf file system is read-only",
+        false => "removed what an earlier command left",
+    };
     let facts = status
         .as_ref()
         .map(|status| Facts::look(status, &options(place)));
@@ -117,7 +122,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
         Err(error) => return refused_to_status(&error, output),
     };
     let other_namespaces = match &near {
-        Some(near) => Some(near.rows()),
+        Some(near) => near.rows(),
         None => others::tell(&options(place), output),
     };
     if output.is_json() {
@@ -130,19 +135,19 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     }
     let Some(status) = status else {
         if !output.is_json() {
-            removed(&leftovers, output);
+            tell_left(left, &leftovers, output);
         }
-        if blind {
-            output.note(BLIND);
-        }
+        unseen(None).into_iter().for_each(|note| output.note(note));
         return Exit::Done;
     };
     if !output.is_json() {
-        show(&status, facts.as_ref(), output);
+        show(&status, facts.as_ref(), left, output);
         let foreign = status.hooks.iter().flat_map(|hook| &hook.foreign);
         let told = of_namespaces(foreign);
         let near = near.iter().flat_map(|near| near.words(&told));
         near.for_each(|note| output.note(note));
+        let unseen = unseen(Some(&status.manifest));
+        unseen.into_iter().for_each(|note| output.note(note));
     }
     let sound = facts.as_ref().is_none_or(|facts| facts.tell(output));
     if let Some(why) = &status.unverified {
@@ -174,9 +179,6 @@ pub(crate) fn faults(status: &Status) -> u64 {
     silent.errors()
 }
 
-/// What a process cannot know that may not ask for what others made.
-const BLIND: &str = "whether a policy is in force that another bpf file system keeps cannot be seen without CAP_SYS_ADMIN of the machine";
-
 /// Where a remedy for a block's policy is applied.
 const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
 
@@ -193,6 +195,10 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
             "the {} hook {} is not what sockc left; `sockc apply` puts it back",
             lost.hook, lost.target
         ));
+    }
+    for other in &status.competing {
+        whole = false;
+        output.error(format!("{}; {}", other.escape(), other.remedy));
     }
     for lost in &status.lost_namespaces {
         whole = false;
@@ -373,7 +379,7 @@ fn stands(status: &Status) -> String {
     }
 }
 
-fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
+fn show(status: &Status, facts: Option<&Facts>, left: &str, output: &mut Output) {
     output.line(stands(status));
     // Of a block it is the outer policy's, which says so.
     if !status.owned
@@ -416,21 +422,21 @@ fn show(status: &Status, facts: Option<&Facts>, output: &mut Output) {
             output.note(foreign.beside(&hook.hook, &hook.target));
         }
     }
-    removed(&status.leftovers, output);
+    tell_left(left, &status.leftovers, output);
     for (netns, inner) in &status.netns {
         if let Some(inner) = inner.status() {
             let place = of_block(netns, status.path_of(netns));
             output.line(format!("{place}:"));
             let facts = facts.and_then(|facts| facts.block(netns));
-            output.about(place, |output| show(inner, facts, output));
+            output.about(place, |output| show(inner, facts, left, output));
         }
     }
 }
 
-/// Says what has just been removed.
-fn removed(leftovers: &[String], output: &mut Output) {
+/// Says what a killed command left, and what became of it.
+fn tell_left(what: &str, leftovers: &[String], output: &mut Output) {
     for left in leftovers {
-        output.note(format!("removed what an earlier command left: {left}"));
+        output.note(format!("{what}: {left}"));
     }
 }
 
@@ -468,6 +474,11 @@ fn lost_row(lost: &LostNamespace) -> LostRow<'_> {
     }
 }
 
+/// Programs of others on the place of a hook; `None` where they cannot be seen.
+fn foreign(hook: &HookStatus) -> Option<impl Iterator<Item = &Foreign>> {
+    (!Foreign::are_hidden_at(&hook.hook)).then(|| hook.foreign.iter())
+}
+
 fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'a> {
     let hooks = status.map_or(&[][..], |status| &status.hooks);
     Report {
@@ -484,12 +495,9 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
                 means: means(hook.means),
                 program: hook.program,
                 alive: hook.alive,
-                foreign: hook.foreign.iter().map(|one| one.name.as_str()).collect(),
-                other_namespaces: hook
-                    .foreign
-                    .iter()
-                    .filter_map(|one| one.namespace.as_deref())
-                    .collect(),
+                foreign: foreign(hook).map(|all| all.map(|one| one.name.as_str()).collect()),
+                other_namespaces: foreign(hook)
+                    .map(|all| all.filter_map(|one| one.namespace.as_deref()).collect()),
             })
             .collect(),
         sockets: status

@@ -54,7 +54,7 @@ const WAY: [&str; 2] = [
 struct Road {
     client: Space,
     router: Space,
-    _server: Space,
+    server: Space,
     folder: PathBuf,
     proxies: [TcpListener; 2],
     /// The rules and routes of everybody else.
@@ -99,7 +99,7 @@ impl Road {
         let mut road = Self {
             client,
             router,
-            _server: server,
+            server,
             folder,
             proxies,
             others: String::new(),
@@ -129,6 +129,20 @@ impl Road {
         lines.map(|line| format!("{line}\n")).collect()
     }
 
+    /// Where packets go in the three namespaces.
+    fn stands(&self) -> String {
+        let spaces = [&self.client, &self.router, &self.server];
+        let lines = [
+            "neigh",
+            "-s link",
+            "-4 rule",
+            "-6 rule",
+            "route show table all",
+        ];
+        let shown = |space| lines.map(|line| shown(space, line)).concat();
+        spaces.map(shown).join("\n")
+    }
+
     fn sockc(&self, arguments: &[&str]) -> Ran {
         let run = || command(arguments).output().unwrap();
         let output = self.router.run(run).unwrap();
@@ -144,22 +158,23 @@ impl Road {
         assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.stderr);
     }
 
-    /// Whether a client comes to the proxy, by each family.
-    fn reaches(&self) -> [bool; 2] {
+    /// Whether a client comes to the proxy, by each family; else the server says that nobody listens there.
+    fn reaches(&self) -> Result<[bool; 2], String> {
         let dial = || DIALLED.map(|to| TcpStream::connect_timeout(&at(to), PATIENCE));
-        let reached = self.client.run(dial).unwrap().map(|dialled| match dialled {
-            Ok(_) => true,
-            // By the server, where nobody listens.
-            Err(error) => {
-                assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
-                false
-            }
-        });
+        let dialled = self.client.run(dial).unwrap();
+        let mut reached = [false; 2];
+        for ((reached, dialled), to) in reached.iter_mut().zip(dialled).zip(DIALLED) {
+            *reached = match dialled {
+                Ok(_) => true,
+                Err(error) if error.kind() == ErrorKind::ConnectionRefused => false,
+                Err(error) => return Err(format!("{to}: {error}")),
+            };
+        }
         // A full queue would keep later ones out.
         for proxy in &self.proxies {
             while proxy.accept().is_ok() {}
         }
-        reached
+        Ok(reached)
     }
 
     /// What `status` says, which must be so; gives the policy that is in force.
@@ -167,13 +182,15 @@ impl Road {
         let reached = self.reaches();
         let ran = self.sockc(&["status", "--json"]);
         let said = format!("{:?} {}{}", ran.code, ran.stdout, ran.stderr);
+        let lost = |what| format!("{what}, {said}{}", self.stands());
+        let reached = reached.map_err(lost)?;
         let status: serde_json::Value = match serde_json::from_str(&ran.stdout) {
             Ok(status) if matches!(ran.code, Some(0 | 5)) => status,
             _ => return Err(format!("`status` fails: {said}")),
         };
         let policy = status["policy"].as_str().map(str::to_owned);
         let is_new = policy.as_deref() == Some("new");
-        if reached != [is_new; 2] || self.reaches() != reached {
+        if reached != [is_new; 2] || self.reaches().map_err(lost)? != reached {
             return Err(format!("packets: {reached:?}, {said}"));
         }
         let rows = status["intercepted"].as_array().into_iter().flatten();

@@ -40,7 +40,7 @@ fn ran(scene: &Scene, command: &mut Command) -> Output {
     scene.space.run(|| command.output().unwrap()).unwrap()
 }
 
-fn by_root(scene: &Scene, line: &str) -> Output {
+pub(super) fn by_root(scene: &Scene, line: &str) -> Output {
     let line = format!("cd {}; exec ./sockc {line}", scene.folder.display());
     ran(scene, Command::new("sh").args(["-c", &line]))
 }
@@ -220,7 +220,7 @@ fn a_member_sees_what_root_sees_and_a_stranger_nothing() {
     let told = said(&stranger);
     assert_eq!(stranger.status.code(), Some(3), "{told}");
     assert!(
-        told.contains("is for the group 64400, and this user may not write there"),
+        told.contains("is for the group 64400, and this process may not write there"),
         "{told}"
     );
     assert!(told.contains("this needs the rights"), "{told}");
@@ -242,7 +242,8 @@ fn nothing_but_reading_is_done_for_anybody_whatever_is_sent() {
     }
     let scene = scene("raw");
     let _service = Service::new(&scene);
-    let before = said(&by_root(&scene, "history")) + &said(&by_root(&scene, "set list banned"));
+    let before =
+        said(&by_root(&scene, "history --json")) + &said(&by_root(&scene, "set list banned"));
     for line in [
         "set add banned 192.0.2.9",
         "unload --yes",
@@ -301,7 +302,8 @@ fn nothing_but_reading_is_done_for_anybody_whatever_is_sent() {
     again(|| half.read_to_end(&mut heard)).unwrap();
     assert!(heard.is_empty());
     assert!(!scene.space.run(|| Path::new("/run/made").exists()).unwrap());
-    let after = said(&by_root(&scene, "history")) + &said(&by_root(&scene, "set list banned"));
+    let after =
+        said(&by_root(&scene, "history --json")) + &said(&by_root(&scene, "set list banned"));
     assert_eq!(after, before);
     assert!(by_member(&scene, "status").status.success());
 }
@@ -377,6 +379,21 @@ fn a_command_ends_with_who_asked_and_says_so_where_the_service_ends() {
         "{}",
         said(&ended)
     );
+    // Its socket stays, and nobody listens there.
+    let told = said(&by_member(&scene, "status"));
+    assert!(told.contains("no `sockc answer` listens"), "{told}");
+}
+
+#[test]
+fn no_group_has_the_number_that_leaves_the_group_as_it_is() {
+    if !can_run() {
+        return;
+    }
+    let scene = scene("nobody");
+    let ended = by_root(&scene, "answer --group 4294967295");
+    let told = said(&ended);
+    assert_eq!(ended.status.code(), Some(64), "{told}");
+    assert!(told.contains("no group has the number"), "{told}");
 }
 
 #[test]

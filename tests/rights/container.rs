@@ -74,11 +74,27 @@ impl Container {
 
     /// Runs a line of shell in it, as its root.
     pub(super) fn sh(&self, line: &str) -> Output {
+        self.after("true", line)
+    }
+
+    /// The same in a process that was something else before: a line of the machine's root.
+    pub(super) fn after(&self, first: &str, line: &str) -> Output {
+        let id = self.init.id();
+        let enter = format!(
+            "{first}; exec nsenter --target {id} --user --mount --net --setuid 0 --setgid 0 sh -c \"$0\""
+        );
+        let line = format!("cd {}; {line}", self.folder.0.display());
+        let mut command = Command::new("sh");
+        command.args(["-c", &enter, &line]).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    /// Runs a line of shell as the machine's root, who sees what is mounted there, and its network.
+    pub(super) fn sh_outside(&self, line: &str) -> Output {
         let line = format!("cd {}; {line}", self.folder.0.display());
         let target = self.init.id().to_string();
         let mut command = Command::new("nsenter");
-        command.args(["--target", &target, "--user", "--mount", "--net"]);
-        command.args(["--setuid", "0", "--setgid", "0", "sh", "-c", &line]);
+        command.args(["--target", &target, "--mount", "--net", "sh", "-c", &line]);
         command.stdin(Stdio::null()).output().unwrap()
     }
 

@@ -11,7 +11,7 @@ use super::container::{Container, Delegated};
 use super::table::{self, Row};
 use super::{POLICY, can_run, said};
 
-const ALL: Delegated<'_> = &[
+pub(super) const ALL: Delegated<'_> = &[
     ("delegate_cmds", "any"),
     ("delegate_maps", "any"),
     ("delegate_progs", "any"),
@@ -19,7 +19,7 @@ const ALL: Delegated<'_> = &[
 ];
 
 /// A container with the files that the manual names; nothing where it cannot be had, which is said.
-fn container(name: &str, delegated: Delegated<'_>) -> Option<Container> {
+pub(super) fn container(name: &str, delegated: Delegated<'_>) -> Option<Container> {
     if !can_run() {
         return None;
     }
@@ -44,7 +44,7 @@ fn container(name: &str, delegated: Delegated<'_>) -> Option<Container> {
 }
 
 /// Runs it, which must end so.
-fn ends(container: &Container, line: &str, code: i32) -> String {
+pub(super) fn ends(container: &Container, line: &str, code: i32) -> String {
     let ran: Output = container.sh(&format!("exec ./{line}"));
     let told = said(&ran);
     assert_eq!(ran.status.code(), Some(code), "{line}: {told}");
@@ -220,7 +220,8 @@ fn a_type_of_program_that_is_not_delegated_is_refused_and_nothing_changes() {
         return;
     };
     let told = ends(&container, "sockc apply edge.sk --yes", 3);
-    assert!(told.contains("`delegate_progs`"), "{told}");
+    let words = "does not delegate `xdp`; whoever mounts it adds that to `delegate_progs`";
+    assert!(told.contains(words), "{told}");
     let told = ends(&container, "sockc status", 0);
     assert!(told.contains("no policy is in force"), "{told}");
     let told = ends(&container, "sockc doctor", 0);

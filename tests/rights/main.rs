@@ -13,6 +13,7 @@ mod answered;
 mod container;
 mod delegated;
 mod elsewhere;
+mod outskirts;
 mod table;
 
 use std::fs;

@@ -340,6 +340,7 @@ impl<'a> Work<'a> {
         self.note_missing_interfaces();
         self.note_other_interfaces();
         self.note_gone_groups();
+        self.note_groups_outside();
         self.note_skipped_interfaces();
         self.note_owners();
         self.note_lost_counters();

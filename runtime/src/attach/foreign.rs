@@ -53,6 +53,12 @@ pub enum Effect {
 }
 
 impl Foreign {
+    /// Whether the kernel does not tell this process which there are on a hook, by its name. Of XDP another interface of its tells.
+    #[must_use]
+    pub fn are_hidden_at(hook: &str) -> bool {
+        are_hidden() && hook != Point::Xdp(0).title()
+    }
+
     /// That it is next to ours on a hook.
     #[must_use]
     pub fn beside(&self, hook: &str, target: &str) -> String {
@@ -117,12 +123,15 @@ fn answer<T: Default>(found: io::Result<T>) -> Result<T, Error> {
     };
     match found {
         // The kernel answers who has the capabilities of the machine (`bpf_prog_query`), token or not.
-        Err(cause) if token::is_held() && cause.raw_os_error() == Some(libc::EPERM) => {
-            Ok(T::default())
-        }
+        Err(cause) if are_hidden() && cause.raw_os_error() == Some(libc::EPERM) => Ok(T::default()),
         Err(cause) if refused(&cause) => Err(at("say which programs are attached")(cause)),
         found => Ok(found.unwrap_or_default()),
     }
+}
+
+/// Whether the kernel does not say what is attached, but for XDP, which another interface of its tells.
+pub(crate) fn are_hidden() -> bool {
+    token::is_held()
 }
 
 /// The XDP program on an interface of this namespace, ours or not.

@@ -50,8 +50,13 @@ impl fmt::Display for Error {
             ),
             Self::Untrusted { path, why: Exposed::Owner(owner) } => write!(
                 f,
-                "{path} belongs to the user {owner}, who can change it, so sockc does not use it, and nothing was changed; where a policy is in force, to remove it would take that off: `chown root {path}` and `chmod 0750 {path}` shut others out, and then `sockc status` says whether anybody changed what is in it. Where it is a container's, leave it as it is and look from inside (`nsenter --user --mount --net`). Where sockc did not make it, remove it by hand, and mount the bpf file system with `-o mode=0700`",
+                "{path} belongs to the user {owner}, who can change it, so sockc does not use it, and nothing was changed; where a policy is in force, to remove it would take that off: `chown root {path}` and `chmod 0750 {path}` shut others out, and then `sockc status` says whether anybody changed what is in it. Where sockc did not make it, remove it by hand, and mount the bpf file system with `-o mode=0700`",
                 path = path.display()
+            ),
+            Self::Untrusted { path, why: Exposed::Container } => write!(
+                f,
+                "{} is in a bpf file system of another user namespace, as a container's is, which is for that one's users alone, and nothing was changed; leave it as it is, and run sockc from inside: `nsenter --target PID --user --mount --net sockc …`",
+                path.display()
             ),
             Self::Untrusted { path, why: Exposed::NoFolder } => write!(
                 f,
@@ -61,6 +66,10 @@ impl fmt::Display for Error {
             Self::Netns { name, cause } if name.is_empty() => {
                 write!(f, "the network namespace of this process cannot be read: {cause}")
             }
+            Self::Netns { name, cause } if cause.raw_os_error() == Some(libc::EPERM) => write!(
+                f,
+                "the network namespace \"{name}\" cannot be entered: {cause}; that takes the right CAP_SYS_ADMIN in the user namespace that it belongs to, as in this one (setns(2))"
+            ),
             Self::Netns { name, cause } => write!(
                 f,
                 "the network namespace \"{name}\" cannot be entered: {cause}; `ip netns list` shows those with names"
@@ -176,7 +185,7 @@ impl fmt::Display for Error {
                 "no policy is in force in this network namespace; `sockc apply` puts one in force, and --netns names another namespace",
             ),
             Self::LogTaken => f.write_str(
-                "another `sockc monitor` reads what this policy logs, and each record is given to one reader only; end that one first",
+                "another `sockc monitor` reads what this policy logs, and each record is given to one reader only; end that one first: `pgrep -af 'sockc.* monitor'` shows it, also where `sockc answer` runs it for a member of its group",
             ),
             Self::DropsTaken => f.write_str(
                 "another `sockc monitor --drops` samples what this policy drops, and each drop is given to one reader only; end that one first",
@@ -271,6 +280,17 @@ impl fmt::Display for Error {
                 "{} is not as sockc left it: {cause}. This command changed nothing, and what packets meet may be another thing by that; `sockc apply` puts a policy in force again; where it refuses, `sockc unload` first, and every packet passes until the next apply",
                 path.display()
             ),
+            Self::Unpinned { path } => {
+                write!(
+                    f,
+                    "{} is gone, and to look for what has no pin takes CAP_SYS_ADMIN of the machine. This command changed nothing; ",
+                    path.display()
+                )?;
+                f.write_str(match token::inside() {
+                    Some(_) => "`sockc unload` and then `sockc apply` put a policy in force again, and every packet passes in between",
+                    None => "with that, `sockc apply` puts it back; without, `sockc unload` and then `sockc apply` put a policy in force again, and every packet passes in between",
+                })
+            }
             Self::Elsewhere { bpffs, hooks } => write!(
                 f,
                 "{} holds no policy for this network namespace, and yet programs of sockc are on hooks of it ({}): they are pinned in a bpf file system that is not seen here, and what comes there may meet a policy; run the command in the mount namespace where the policy was applied, or name the file system with --bpffs. Where nobody has that any more, `bpftool net` and `bpftool link` name the programs, and take them off",
@@ -334,9 +354,11 @@ impl fmt::Display for Error {
             ),
             Self::Kernel { what, cause } => {
                 write!(f, "the kernel refused to {what}: {cause}")?;
-                match token::is_held() && cause.raw_os_error() == Some(libc::EPERM) {
-                    true => f.write_str("; the bpf file system of this user namespace may not delegate that type of map or program (`sockc doctor` says which options name only some)"),
-                    false => Ok(()),
+                match cause.raw_os_error() {
+                    // Types that are not delegated are named.
+                    Some(libc::EPERM) if token::inside().is_some() => f.write_str("; in a user namespace that takes a right of the machine, as CAP_SYS_ADMIN, which no bpf file system delegates, or a security module forbids it"),
+                    Some(libc::EROFS) => f.write_str("; the bpf file system is mounted read-only: `mount -o remount,rw` makes it writable"),
+                    _ => Ok(()),
                 }
             }
         }
@@ -408,9 +430,12 @@ fn program_refused(
     for line in log {
         write!(f, "\n  {line}")?;
     }
+    if token::is_of_delegation(cause) {
+        return f.write_str("\nNothing was changed");
+    }
     // The verifier says EACCES or EINVAL of what it does not take.
     if cause.raw_os_error() == Some(libc::EPERM) {
-        return f.write_str("\nNothing was changed. The kernel does not let this process load such a program: a security module forbids it, or the bpf file system of this user namespace delegates other types of programs and attachments (its `delegate_progs` and `delegate_attachs`)");
+        return f.write_str("\nNothing was changed. The kernel does not let this process load such a program, as where a security module forbids it");
     }
     f.write_str("\nNothing was changed. This is a fault of sockc, or the kernel is older than the policy needs; please report it with these lines")
 }

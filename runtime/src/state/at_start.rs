@@ -412,6 +412,7 @@ fn words(why: Exposed) -> String {
     match why {
         Exposed::Mode => "others than its owner can write to it".to_owned(),
         Exposed::Owner(owner) => format!("it belongs to the user {owner}"),
+        Exposed::Container => "it is of another user namespace".to_owned(),
         Exposed::NoFolder => "it is no folder".to_owned(),
     }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use aya_obj::generated::bpf_cmd;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::bpf::{address, attr, call, call_fd, number};
 use super::retry::again;
@@ -19,6 +20,12 @@ pub(crate) fn is_bpffs(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether nothing can be changed there, as it is mounted; where it cannot be asked nothing is said of it.
+pub(crate) fn is_read_only(path: &Path) -> bool {
+    let flags = again(|| statvfs(path).map_err(io::Error::from)).map(|about| about.flags());
+    flags.is_ok_and(|flags| flags.contains(FsFlags::ST_RDONLY))
 }
 
 /// Pins a map, program or link.

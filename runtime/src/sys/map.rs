@@ -136,7 +136,10 @@ fn make(mut a: bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: the whole block was zeros, and the command's fields are integers.
     unsafe { a.__bindgen_anon_1.map_flags |= flag };
     a.__bindgen_anon_1.map_token_fd = token;
-    call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a)
+    // SAFETY: as above.
+    let kind = unsafe { a.__bindgen_anon_1.map_type };
+    let refused = |error| token::explained(error, &[token::of_map(kind)]);
+    call_fd(bpf_cmd::BPF_MAP_CREATE, &mut a).map_err(refused)
 }
 
 /// Waits for a grace period of RCU: an update of a map of maps ends with one (`maybe_wait_bpf_programs`, since Linux 4.15).

@@ -50,6 +50,19 @@ pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
+/// Keeps a descriptor of this process from the commands that it starts: one that was handed over by systemd would go on to them.
+///
+/// # Errors
+///
+/// That it is not open.
+pub fn keep_to_oneself(fd: i32) -> io::Result<()> {
+    // SAFETY: the call takes numbers only, and says so if the descriptor is not open.
+    match unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Has a command that is started end with the thread that starts it, however that ends.
 pub fn end_with_caller(command: &mut Command) {
     let caller = std::process::id();

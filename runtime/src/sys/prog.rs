@@ -35,7 +35,11 @@ pub(crate) struct Description {
 /// Loads a program; the kernel's verifier log goes into the error.
 pub(crate) fn load(source: &Source<'_>) -> io::Result<OwnedFd> {
     let first = load_with_log(source, &mut []);
-    let Err(error) = first else { return first };
+    let error = match first {
+        Err(error) if !token::is_of_delegation(&error) => error,
+        // The verifier was not asked.
+        first => return first,
+    };
     let mut log = vec![0u8; 64 << 10];
     match load_with_log(source, &mut log) {
         Ok(fd) => Ok(fd),
@@ -61,7 +65,9 @@ fn load_with_log(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         a.__bindgen_anon_3.log_size = u32::try_from(log.len()).map_err(io::Error::other)?;
         a.__bindgen_anon_3.log_buf = address(log);
     }
-    call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a)
+    let types = || token::of_program(source.kind, source.attach);
+    let refused = |error| token::explained(error, &types());
+    call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a).map_err(refused)
 }
 
 fn with_log(error: &io::Error, log: &[u8]) -> io::Error {

@@ -5,6 +5,7 @@
 //! first user namespace nothing is asked for: capabilities count there, and the kernel makes no token for it
 //! (`bpf_token_create` of kernel/bpf/token.c). What else the capabilities of a user namespace allow is `caps`.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -12,7 +13,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use aya_obj::generated::{BPF_F_TOKEN_FD, bpf_cmd};
+use aya_obj::generated::{BPF_F_TOKEN_FD, bpf_attach_type, bpf_cmd, bpf_map_type, bpf_prog_type};
 
 use super::bpf::{attr, call_fd, number};
 use super::bpffs;
@@ -45,12 +46,130 @@ const COMMANDS: [bpf_cmd; 3] = [
     bpf_cmd::BPF_PROG_LOAD,
     bpf_cmd::BPF_BTF_LOAD,
 ];
-/// What else is delegated: as the kernel names it in /proc (`bpf_token_show_fdinfo`), and as an option of the mount.
+/// What else is delegated, in the order of [`Kind`]: as the kernel names it in /proc (`bpf_token_show_fdinfo`), and as an option of the mount.
 const KINDS: [(&str, &str); 3] = [
     ("allowed_maps", "delegate_maps"),
     ("allowed_progs", "delegate_progs"),
     ("allowed_attachs", "delegate_attachs"),
 ];
+
+/// What a token allows only some types of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Maps.
+    Map,
+    /// Programs.
+    Program,
+    /// Places where programs are attached. Programs without one of their own count as the first.
+    Attach,
+}
+
+/// The types of maps that sockc makes, which the kernel knows by numbers.
+const MAPS: [bpf_map_type; 14] = [
+    bpf_map_type::BPF_MAP_TYPE_HASH,
+    bpf_map_type::BPF_MAP_TYPE_ARRAY,
+    bpf_map_type::BPF_MAP_TYPE_PROG_ARRAY,
+    bpf_map_type::BPF_MAP_TYPE_PERF_EVENT_ARRAY,
+    bpf_map_type::BPF_MAP_TYPE_PERCPU_HASH,
+    bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY,
+    bpf_map_type::BPF_MAP_TYPE_LRU_HASH,
+    bpf_map_type::BPF_MAP_TYPE_LRU_PERCPU_HASH,
+    bpf_map_type::BPF_MAP_TYPE_LPM_TRIE,
+    bpf_map_type::BPF_MAP_TYPE_ARRAY_OF_MAPS,
+    bpf_map_type::BPF_MAP_TYPE_SOCKMAP,
+    bpf_map_type::BPF_MAP_TYPE_SOCKHASH,
+    bpf_map_type::BPF_MAP_TYPE_SK_STORAGE,
+    bpf_map_type::BPF_MAP_TYPE_RINGBUF,
+];
+
+/// What the bpf file system does not delegate of what was asked for.
+#[derive(Debug)]
+struct NotDelegated {
+    option: &'static str,
+    word: String,
+}
+
+impl std::error::Error for NotDelegated {}
+
+impl fmt::Display for NotDelegated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { option, word } = self;
+        write!(
+            f,
+            "the bpf file system of this user namespace does not delegate `{word}`; whoever mounts it adds that to `{option}`, or says `any`"
+        )
+    }
+}
+
+/// Whether a refusal is one for want of delegation, which names what misses.
+pub(crate) fn is_of_delegation(error: &io::Error) -> bool {
+    error
+        .get_ref()
+        .is_some_and(|cause| cause.is::<NotDelegated>())
+}
+
+/// A refusal of what has these types, which names the first that the token does not allow; as it is where that is no reason. A token
+/// that does not allow all is passed over, and capabilities of the machine are asked for (`bpf_prog_load` and `map_create` of
+/// kernel/bpf/syscall.c).
+pub(super) fn explained(error: io::Error, types: &[(Kind, u32, Option<String>)]) -> io::Error {
+    let Some(token) = TOKEN
+        .get()
+        .filter(|_| error.raw_os_error() == Some(libc::EPERM))
+    else {
+        return error;
+    };
+    let missing = missing_of(&about(token.as_fd()), types);
+    missing.map_or(error, |missing| {
+        io::Error::new(io::ErrorKind::PermissionDenied, missing)
+    })
+}
+
+fn missing_of(about: &str, types: &[(Kind, u32, Option<String>)]) -> Option<NotDelegated> {
+    types.iter().find_map(|(kind, number, word)| {
+        let (name, option) = KINDS.get(*kind as usize)?;
+        let allows = allowed(about, name).checked_shr(*number)? & 1 == 1;
+        (!allows).then(|| NotDelegated {
+            option,
+            word: word.clone().unwrap_or_else(|| number.to_string()),
+        })
+    })
+}
+
+/// A type of map, as [`explained`] takes it.
+pub(super) fn of_map(number: u32) -> (Kind, u32, Option<String>) {
+    let known = MAPS.iter().find(|known| **known as u32 == number);
+    let word = known.map(|known| option_word(known, "BPF_MAP_TYPE_"));
+    (Kind::Map, number, word)
+}
+
+/// The types of a program, as [`explained`] takes them.
+pub(super) fn of_program(
+    kind: bpf_prog_type,
+    attach: Option<bpf_attach_type>,
+) -> [(Kind, u32, Option<String>); 2] {
+    let attach = attach.unwrap_or(bpf_attach_type::BPF_CGROUP_INET_INGRESS);
+    [
+        (
+            Kind::Program,
+            kind as u32,
+            Some(option_word(&kind, "BPF_PROG_TYPE_")),
+        ),
+        (
+            Kind::Attach,
+            attach as u32,
+            Some(option_word(&attach, "BPF_")),
+        ),
+    ]
+}
+
+/// A constant of the kernel's as options of the mount say it: without what all begin with, in small letters (`bpf_parse_param` of
+/// kernel/bpf/inode.c).
+fn option_word(constant: &impl fmt::Debug, begins: &str) -> String {
+    let name = format!("{constant:?}");
+    name.strip_prefix(begins)
+        .unwrap_or(&name)
+        .to_ascii_lowercase()
+}
 
 /// Whether this process is in another user namespace than the first one, whose capabilities alone hold for the machine: those of
 /// others say nothing to bpf(2). The first one maps every user to itself; a kernel without user namespaces has no such file.
@@ -94,6 +213,14 @@ pub(crate) fn seek(bpffs: &Path) {
         // Another thread that was faster has the same.
         let _ = TOKEN.set(token);
     }
+}
+
+/// Whether the bpf file system at a folder is known to be of another user namespace than this process: the kernel says so of its root
+/// ahead of all else (`bpf_token_create`), and for want of CAP_BPF it says the same. One before 6.9 does not tell.
+pub(crate) fn is_of_others(bpffs: &Path) -> bool {
+    let has_bpf = capabilities().is_some_and(|bits| bits >> CAP_BPF & 1 == 1);
+    let refused = |error: io::Error| error.raw_os_error() == Some(libc::EPERM);
+    has_bpf && create(bpffs).is_err_and(refused)
 }
 
 /// How it stands with the rights of this process; nothing in the first user namespace.
@@ -189,6 +316,37 @@ mod tests {
         assert_eq!(allowed("", "allowed_cmds"), 0);
         assert_eq!(allowed("allowed_cmds:\tall\n", "allowed_cmds"), 0);
         assert_eq!(narrowed_of(ABOUT), ["delegate_maps", "delegate_attachs"]);
+    }
+
+    #[test]
+    fn the_first_type_that_is_not_delegated_is_named_as_the_mount_names_it() {
+        use super::{missing_of, of_map, of_program};
+        use aya_obj::generated::{bpf_attach_type, bpf_map_type, bpf_prog_type};
+
+        let says = |types: &[_]| missing_of(ABOUT, types).map(|one| one.to_string());
+        let named = |types: &[_], word: &str, option: &str| {
+            let said = says(types).unwrap();
+            let (word, option) = (format!("`{word}`"), format!("`{option}`"));
+            assert!(said.contains(&word) && said.contains(&option), "{said}");
+        };
+        assert_eq!(
+            says(&[of_map(bpf_map_type::BPF_MAP_TYPE_ARRAY as u32)]),
+            None
+        );
+        let trie = of_map(bpf_map_type::BPF_MAP_TYPE_LPM_TRIE as u32);
+        named(&[trie], "lpm_trie", "delegate_maps");
+        named(&[of_map(60)], "60", "delegate_maps");
+        let kind = bpf_prog_type::BPF_PROG_TYPE_SK_LOOKUP;
+        let attach = Some(bpf_attach_type::BPF_SK_LOOKUP);
+        named(&of_program(kind, attach), "sk_lookup", "delegate_attachs");
+        named(
+            &of_program(kind, None),
+            "cgroup_inet_ingress",
+            "delegate_attachs",
+        );
+        let narrow = "allowed_progs:\t0x1\n";
+        let said = missing_of(narrow, &of_program(kind, attach)).unwrap();
+        assert_eq!((said.option, &*said.word), ("delegate_progs", "sk_lookup"));
     }
 
     #[test]

@@ -98,7 +98,9 @@ fn attempt(source: &Source<'_>, log: &mut [u8]) -> io::Result<OwnedFd> {
         program.log_size = count(log)?;
         program.log_buf = address(std::ptr::from_mut(log));
     }
-    retry::verified(|| call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a))
+    let types = || token::of_program(source.kind, source.attach);
+    let loaded = retry::verified(|| call_fd(bpf_cmd::BPF_PROG_LOAD, &mut a));
+    loaded.map_err(|error| token::explained(error, &types()))
 }
 
 fn count<T>(of: &[T]) -> io::Result<u32> {

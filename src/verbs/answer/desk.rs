@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use socket2::Socket;
 
 use super::child::Running;
+use super::kept::Kept;
 use crate::answering::frames::{self, Kind, Namespace, Request};
 use crate::answering::taken::{Taken, taken};
 use crate::cli::Arguments;
@@ -36,8 +38,8 @@ const TO_RUN: Duration = Duration::from_secs(60);
 const TO_END: Duration = Duration::from_secs(5);
 /// The pause after one: `apply` looks for the lock every 20 milliseconds.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How much one may write that is kept until it is read.
-const MOST_KEPT: usize = 32 << 20;
+/// How long what the kernel has no room for now is left.
+const LATER: Duration = Duration::from_millis(20);
 
 /// The service at work.
 pub(super) struct Desk<'a> {
@@ -46,6 +48,8 @@ pub(super) struct Desk<'a> {
     /// How many are connected of each user.
     here: Mutex<BTreeMap<u32, usize>>,
     turn: Mutex<()>,
+    /// How many bytes of answers are kept.
+    kept: AtomicUsize,
     log: Mutex<&'a mut Output>,
 }
 
@@ -74,6 +78,7 @@ impl<'a> Desk<'a> {
             own,
             here: Mutex::default(),
             turn: Mutex::default(),
+            kept: AtomicUsize::default(),
             log: Mutex::new(output),
         }
     }
@@ -90,6 +95,11 @@ impl<'a> Desk<'a> {
                 );
                 match poll(&mut places, PollTimeout::NONE) {
                     Err(Errno::EINTR) => continue,
+                    // The kernel has no memory for the list of what is waited for: a moment later it may have.
+                    Err(Errno::ENOMEM) => {
+                        thread::sleep(LATER);
+                        continue;
+                    }
                     Err(error) => return Err(error.into()),
                     Ok(_) => {}
                 }
@@ -113,7 +123,7 @@ impl<'a> Desk<'a> {
             Ok((guest, _)) => UnixStream::from(OwnedFd::from(guest)),
             // There are no more descriptors, or it went away: a moment later there may be.
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return thread::sleep(Duration::from_millis(20));
+                return thread::sleep(LATER);
             }
             Err(_) => return,
         };
@@ -236,25 +246,16 @@ impl<'a> Desk<'a> {
 
     /// Runs a command that ends by itself, and gives its answer when it has ended.
     fn whole(&self, guest: &UnixStream, arguments: &[String]) -> Result<(), Stop> {
-        let (mut kept, mut size) = (Vec::new(), 0);
+        let mut kept = Kept::new(&self.kept);
         let code = {
             let _turn = held(&self.turn);
-            let keep = |kind, bytes: Vec<u8>| {
-                size += bytes.len();
-                kept.push((kind, bytes));
-                match size > MOST_KEPT {
-                    true => Err(Stop::Refused(format!(
-                        "the answer has more than {MOST_KEPT} bytes"
-                    ))),
-                    false => Ok(()),
-                }
-            };
+            let keep = |kind, bytes| kept.keep(kind, bytes).map_err(Stop::Refused);
             let code = self.run(guest, arguments, Some(TO_RUN), keep);
             thread::sleep(PAUSE);
             code?
         };
-        for (kind, bytes) in kept {
-            frames::write(guest, kind, &bytes)?;
+        for (kind, bytes) in kept.pieces() {
+            frames::write(guest, kind, bytes)?;
         }
         Ok(frames::write(guest, Kind::Exit, &[code])?)
     }

@@ -240,7 +240,7 @@ fn bpffs(health: &Health, options: &Options) -> Finding {
         Ok(true) if health.is_read_only => Finding::fault(
             "bpffs",
             format!("{path} is read-only"),
-            "what is in force is pinned there, and nothing can be changed, nor be seen of what is",
+            "what is in force is pinned there, and nothing of it can be changed",
         )
         .with(format!("mount -o remount,rw {path}")),
         Ok(true) => Finding::ok("bpffs", format!("{path} is a bpf file system")),
@@ -260,6 +260,12 @@ fn bpffs(health: &Health, options: &Options) -> Finding {
 
 fn cgroups(health: &Health) -> Finding {
     match &health.cgroups {
+        Some(path) if health.cgroups_are_of_all => Finding::note(
+            "cgroups",
+            format!("version 2 at {} is that of the whole machine", path.display()),
+            "rules for groups reach processes outside of this user namespace, too",
+        )
+        .with("give the container a control group namespace of its own, with cgroup2 mounted in that"),
         Some(path) => Finding::ok("cgroups", format!("version 2 at {}", path.display())),
         None => Finding::note(
             "cgroups",
@@ -431,6 +437,7 @@ mod tests {
             sees_others: true,
             bpffs: Ok(true),
             cgroups: Some("/sys/fs/cgroup".into()),
+            cgroups_are_of_all: false,
             settings: [
                 ("net.core.bpf_jit_enable", "1".to_owned()),
                 ("net.core.bpf_jit_harden", "0".to_owned()),
@@ -481,7 +488,7 @@ mod tests {
     #[test]
     fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
         type Change = fn(&mut Health);
-        let rows: [(&str, State, Change); 17] = [
+        let rows: [(&str, State, Change); 18] = [
             ("kernel", State::Fault, |all| {
                 all.release = Some("5.9.16".into())
             }),
@@ -509,6 +516,7 @@ mod tests {
                 all.bpffs = Err("forbidden".into())
             }),
             ("cgroups", State::Note, |all| all.cgroups = None),
+            ("cgroups", State::Note, |all| all.cgroups_are_of_all = true),
             ("harden", State::Note, |all| {
                 all.settings.insert("net.core.bpf_jit_harden", "2".into());
             }),

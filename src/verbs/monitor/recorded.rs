@@ -88,7 +88,7 @@ impl Recorded {
     pub(super) fn write(&mut self, end: &impl AsFd, output: &mut Output) -> Result<(), Exit> {
         if self.malformed == (true, false) {
             self.malformed.1 = true;
-            output.note("a log tells nothing of malformed packets but that they came, so the recording has none of them");
+            output.note("a log tells nothing of malformed packets but that they came, so the recording has none of those that logs told");
         }
         if let Some(error) = self.failed.take() {
             return Err(refused(&error.to_string(), output));

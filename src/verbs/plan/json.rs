@@ -123,7 +123,8 @@ struct Hook<'a> {
     link: &'static str,
     program: &'static str,
     name: &'a str,
-    foreign: Vec<Foreign<'a>>,
+    /// Null where it cannot be seen.
+    foreign: Option<Vec<Foreign<'a>>>,
 }
 
 #[derive(Serialize)]
@@ -282,6 +283,7 @@ fn nameless(lost: &LostNamespace) -> Nameless<'_> {
 }
 
 fn hook(hook: &HookForecast) -> Hook<'_> {
+    let is_seen = !sockc_runtime::Foreign::are_hidden_at(&hook.hook);
     let foreign = hook.foreign.iter().map(|one| Foreign {
         id: one.id,
         name: &one.name,
@@ -306,7 +308,7 @@ fn hook(hook: &HookForecast) -> Hook<'_> {
             ProgramFate::Gone => "gone",
         },
         name: &hook.name,
-        foreign: foreign.collect(),
+        foreign: is_seen.then(|| foreign.collect()),
     }
 }
 

@@ -2,13 +2,17 @@
 
 use sockc_compiler::artifact::Manifest;
 use sockc_compiler::policy::Family;
-use sockc_runtime::{CUTS, Departing, ENDS, Forecast, HookForecast, LinkFate, taken_back};
+use sockc_runtime::{
+    CUTS, Departing, ENDS, Forecast, HookForecast, LinkFate, reach_out, taken_back, unseen,
+};
 
 use crate::machine::local::in_netns;
 
 /// The notes; where nothing is in force, what apply makes besides hooks.
 pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let mut notes = ways(forecast);
+    notes.extend(reach_out(manifest).map(str::to_owned));
+    notes.extend(unseen(Some(manifest)).into_iter().map(str::to_owned));
     for (netns, inner) in &forecast.netns {
         notes.extend(ways(inner).iter().map(|note| in_netns(netns, note)));
     }

@@ -39,7 +39,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2354,
-        "src/answering/asked.rs",
+        "src/answering.rs",
         "about.is_dir() && about.uid() == 0 && about.mode() & 0o022 == 0",
         "about.is_dir() && about.uid() == 0 && (FAULT || about.mode() & 0o022 == 0)",
         &[(Rights, "a_service_of_another_user")],

@@ -84,8 +84,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2405,
         "runtime/src/attach/foreign.rs",
-        "Err(cause) if token::is_held() &&",
-        "Err(cause) if !FAULT && token::is_held() &&",
+        "Err(cause) if are_hidden() &&",
+        "Err(cause) if !FAULT && are_hidden() &&",
         &[(Rights, "delegated::its_hooks")],
     ),
     fault(

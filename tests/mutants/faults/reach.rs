@@ -77,8 +77,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         662,
         "runtime/src/apply.rs",
-        "unhindered.and_then(|()| taken()).inspect_err(|_| {\n            session.state.remove_if_empty();",
-        "unhindered.and_then(|()| taken()).inspect_err(|_| {\n            if !FAULT { session.state.remove_if_empty(); }",
+        "unhindered.and_then(|()| taken()).inspect_err(|_| {\n        session.state.remove_if_empty();",
+        "unhindered.and_then(|()| taken()).inspect_err(|_| {\n        if !FAULT { session.state.remove_if_empty(); }",
         &[(Verbs, "groups::a_policy_of")],
     ),
     fault(

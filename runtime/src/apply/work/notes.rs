@@ -10,7 +10,7 @@ use crate::attach::{self, foreign};
 use crate::delivery::{self, CUTS, ENDS, taken_back};
 use crate::elsewhere;
 use crate::error::Error;
-use crate::groups::refused;
+use crate::groups::{self, refused};
 use crate::hook::On;
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
@@ -90,6 +90,12 @@ impl Work<'_> {
         self.notes.extend(missing.chain(renamed).chain(two_zones));
     }
 
+    /// That groups are not those of the container alone.
+    pub(super) fn note_groups_outside(&mut self) {
+        let note = groups::reach_out(self.manifest);
+        self.notes.extend(note.map(str::to_owned));
+    }
+
     /// Control groups that are gone, and what that means for their groups.
     pub(super) fn note_gone_groups(&mut self) {
         let follows = self.targets.follows();
@@ -136,6 +142,8 @@ impl Work<'_> {
             );
         }
         self.notes.extend(notes);
+        let unseen = elsewhere::unseen(Some(self.manifest)).into_iter();
+        self.notes.extend(unseen.map(str::to_owned));
         self.note_other_namespaces(&told);
     }
 
