@@ -38,6 +38,7 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::MapId;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
+use crate::dropped::head_of;
 use crate::field::{FROM, Field, FieldSet, TO};
 use crate::ir::{Block, Builder, Function};
 use crate::location::Location;
@@ -237,7 +238,10 @@ fn wants(source: &Source<'_>) -> Wants {
         room: answers || answers::has_buckets(source) || ends::logs(source),
         answers,
         first_match: source.classifier.is_some(),
-        samples: ends::samples(source.policy, source.chain),
+        head: match ends::samples(source.policy, source.chain) {
+            true => head_of(source.chain.hook),
+            false => 0,
+        },
     }
 }
 

@@ -324,6 +324,27 @@ fn an_interface_that_a_policy_is_not_on_lets_packets_pass() {
 }
 
 #[test]
+fn what_passes_through_is_said_not_to_be_asked() {
+    let packet = [udp((THERE, 9), (HERE, 53))];
+    let said = |old: &str| {
+        let new = "default forward drop\ndefault out allow\n";
+        replayed(old, new, Sockets::None, &packet)
+            .assumptions
+            .clone()
+    };
+    let through =
+        "no packet passes through: a recording does not say by which interface what leaves came in";
+    assert_eq!(said("default out allow\n"), [through]);
+    let none = replayed(
+        "default out allow\n",
+        "default in drop\n",
+        Sockets::None,
+        &packet,
+    );
+    assert!(!none.assumptions.contains(&through));
+}
+
+#[test]
 fn what_fits_no_rate_is_not_said_to_fit() {
     let drops = |rate: &str| format!("default in allow\ndrop udp to any:53 above {rate}\n");
     let long = |length| Header {

@@ -21,7 +21,7 @@ use crate::output::Output;
 /// What stands before the words, and makes them a rule.
 const VERB: &str = "allow ";
 /// What is decided of all else.
-const REST: &str = "default in drop\ndefault out drop\n";
+const REST: &str = "default in drop\ndefault out drop\ndefault forward drop\n";
 
 /// The conditions.
 pub(super) struct Filter {
@@ -56,7 +56,7 @@ impl Filter {
         let mut rules = policy.rules.values();
         if let Some(unknown) = rules.find_map(unknown) {
             output.error(format!(
-                "what is shown does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+                "what is shown does not have {unknown}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface` and, of `forward`, `to interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
             ));
             return Err(Exit::Usage);
         }
@@ -86,11 +86,12 @@ impl Filter {
         rules.any(|rule| rule.matches.conditions.iter().any(|one| asks(one, field)))
     }
 
-    /// Whether they hold for the packet of a record, or of a sample, which has all of the header.
+    /// Whether they hold for the packet of a record, or of a sample, which has all of the header. The interfaces are that of the
+    /// record, and of what passes through that by which it came in.
     pub(super) fn holds(
         &self,
         (record, sampled): (&LogRecord, Option<&Header>),
-        interface: Option<&str>,
+        [interface, came_in]: [Option<&str>; 2],
     ) -> bool {
         let of_log = || record.header().filter(|_| self.beyond.is_none());
         let Some(header) = sampled.cloned().or_else(of_log) else {
@@ -113,12 +114,13 @@ impl Filter {
         if packet.is_none_or(lacks) {
             return false;
         }
-        let class = interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name));
-        // Of what passes through, the interface is that by which it leaves.
-        let classes = match direction.passes() {
-            true => [Policy::plain_class(), class],
-            false => [class, Policy::plain_class()],
+        // Of what passes through, `on` names the interface by which it came in, also where the words name no direction.
+        let on = match record.hook.direction().passes() {
+            true => came_in,
+            false => interface,
         };
+        let classes = [on, interface]
+            .map(|name| name.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)));
         let event = Event::of_packet(direction, classes, Parsed::Ip(header));
         let described = Described::plain(event, SocketAnswer::None);
         let world = DescribedWorld::new(&self.policy, &described);
@@ -243,7 +245,7 @@ mod tests {
             let filter = Filter::read(words, false, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
             assert_eq!(
-                filter.holds((&record(hook), None), Some("eth0")),
+                filter.holds((&record(hook), None), [Some("eth0"), None]),
                 holds,
                 "{words}"
             );
@@ -260,14 +262,34 @@ mod tests {
             let filter = Filter::read(words, false, &mut Output::silent())
                 .ok()
                 .unwrap();
-            assert_eq!(filter.holds((&lookup, None), None), holds, "{words}");
+            assert_eq!(filter.holds((&lookup, None), [None; 2]), holds, "{words}");
         }
         let malformed = LogRecord {
             packet: None,
             ..record(Hook::Xdp)
         };
         let all = Filter::read("from any", false, &mut Output::silent());
-        assert!(!all.ok().unwrap().holds((&malformed, None), None));
+        assert!(!all.ok().unwrap().holds((&malformed, None), [None; 2]));
+    }
+
+    #[test]
+    fn words_of_what_passes_through_ask_both_interfaces() {
+        for (words, holds) in [
+            ("forward tcp", true),
+            ("out tcp", false),
+            ("in tcp", false),
+            ("forward tcp on interface eth1 to interface eth0", true),
+            ("forward tcp on interface eth0", false),
+            ("forward tcp to interface eth1", false),
+            ("tcp on interface eth1", true),
+            ("tcp on interface eth0", false),
+        ] {
+            let filter = Filter::read(words, false, &mut Output::silent());
+            let filter = filter.unwrap_or_else(|_| panic!("{words}"));
+            let record = record(Hook::TcForward);
+            let found = filter.holds((&record, None), [Some("eth0"), Some("eth1")]);
+            assert_eq!(found, holds, "{words}");
+        }
     }
 
     #[test]
@@ -283,10 +305,10 @@ mod tests {
         ] {
             let filter = Filter::read(words, true, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
-            let found = filter.holds((&logged, Some(&header)), None);
+            let found = filter.holds((&logged, Some(&header)), [None; 2]);
             assert_eq!(found, holds, "{words}");
             // What a log does not keep is not taken for plain.
-            assert!(!filter.holds((&logged, None), None), "{words}");
+            assert!(!filter.holds((&logged, None), [None; 2]), "{words}");
         }
         let words = header_words(&header, Direction::Out).unwrap();
         assert!(

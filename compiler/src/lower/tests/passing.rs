@@ -9,6 +9,7 @@ use crate::decide::{decide, next};
 use crate::event::{Decision, Event, Header, Parsed, Transport, Verdict};
 use crate::files::Texts;
 use crate::interpret::{Bare, Execution, Input, Maps, Skb, run};
+use crate::log;
 use crate::packet::build::Frame;
 use crate::packet::text::class_of;
 use crate::pipeline::compile;
@@ -19,6 +20,7 @@ use crate::testing::{Features, Options, random_policy};
 use crate::testing::{Rng, edge_headers};
 
 use super::headers::Nothing;
+use super::sampled::{events, open};
 
 const POLICY: &str = "interfaces eth0, br-lan, dmz, eth1
 zone outside = eth0
@@ -106,13 +108,21 @@ fn wanted(policy: &Policy, [came_in, leaves]: [usize; 2], header: &Header) -> De
 }
 
 fn ran(policy: &Policy, artifact: &Artifact, ports: [usize; 2], header: &Header) -> Execution {
-    let [came_in, leaves] = ports;
+    let mut maps = Maps::new(&artifact.maps);
+    ran_with(&mut maps, (policy, artifact), ports, header)
+}
+
+fn ran_with(
+    maps: &mut Maps,
+    (policy, artifact): (&Policy, &Artifact),
+    [came_in, leaves]: [usize; 2],
+    header: &Header,
+) -> Execution {
     let class = class_of(policy, PORTS[leaves].1).as_u32() as usize;
     let mut attached = artifact.manifest.programs.iter();
     let attach = attached.find(|one| one.class == Some(class)).unwrap();
     let mut programs = artifact.programs.iter();
     let program = programs.find(|one| one.name == attach.program).unwrap();
-    let mut maps = Maps::new(&artifact.maps);
     if let Some(map) = maps.named("interfaces") {
         for (index, name) in PORTS {
             let class = class_of(policy, name).as_u32() + 1;
@@ -127,7 +137,33 @@ fn ran(policy: &Policy, artifact: &Artifact, ports: [usize; 2], header: &Header)
         egress: true,
         ..Skb::new(Frame::new(header.clone()).bytes())
     });
-    run(program, &mut maps, input, &mut Bare::default()).unwrap()
+    run(program, maps, input, &mut Bare::default()).unwrap()
+}
+
+/// What is logged and what is dropped while somebody asks says both interfaces; of what this machine sends there is one.
+#[test]
+fn records_and_events_say_where_it_came_in() {
+    let text = "interfaces eth0, dmz
+default forward drop log
+default out drop log
+";
+    let (policy, artifact) = compiled(text);
+    let mut maps = Maps::new(&artifact.maps);
+    open(&mut maps, 1);
+    let header = headers().remove(0);
+    for came_in in [0, PORTS.len()] {
+        ran_with(&mut maps, (&policy, &artifact), [came_in, 2], &header);
+    }
+    let log = maps.named("log").unwrap();
+    let records = maps.take_records(log);
+    let records = records.iter().map(|bytes| log::parse(bytes).unwrap());
+    let logged: Vec<_> = records.map(|one| (one.interface, one.came_in)).collect();
+    let dropped = events(&mut maps).into_iter();
+    let frame = Frame::new(header).bytes();
+    let dropped = dropped.inspect(|one| assert_eq!(one.frame, frame));
+    let dropped: Vec<_> = dropped.map(|one| (one.interface, one.came_in)).collect();
+    assert_eq!(logged, [(13, 11), (13, 0)]);
+    assert_eq!(dropped, logged);
 }
 
 fn check(text: &str) -> [usize; 3] {
