@@ -151,3 +151,75 @@ fn what_a_bridge_hands_on_passes_through() {
     again(|| server.recv(&mut [0; 9])).unwrap();
     assert_eq!(line.counted("routed"), 0);
 }
+
+/// Of an interface on top of another one it is that of the address, and not the one below.
+#[test]
+fn what_an_upper_interface_takes_came_in_by_that() {
+    let Some(mut line) = Line::new() else { return };
+    line.options.interfaces = vec!["near".into(), "upper".into(), "far".into()];
+    line.at_router(&[
+        "link add link near name upper type macvlan mode bridge",
+        "link set upper up",
+        "address add 10.5.0.1/24 dev upper",
+    ]);
+    ip(&line.client, "address add 10.5.0.2/24 dev near");
+    ip(&line.client, "route add 10.7.0.0/16 via 10.5.0.1");
+    let text = "default forward allow
+        below: count forward udp to any:90 on interface near
+        above: drop forward udp to any:90 on interface upper to interface far";
+    line.apply(text, false).unwrap();
+    send(&line.client, at("10.5.0.2:0"), at("10.7.0.2:90"));
+    wait_for("a drop of what came in above", || {
+        line.counted("above") == 1
+    });
+    assert_eq!(line.counted("below"), 0);
+}
+
+/// What a program at TC redirects out of an interface still says where it arrived.
+#[test]
+fn what_a_program_redirects_passes_through() {
+    let Some(line) = line() else { return };
+    let text = "default in allow
+        sent: redirect udp to 10.7.0.2:91 to interface far at tc
+        default forward allow
+        met: drop forward udp to any:91 on interface near to interface far if ttl = 64";
+    line.apply(text, false).unwrap();
+    send(&line.client, at("10.1.0.2:0"), at("10.7.0.2:91"));
+    wait_for("a drop of what is redirected", || line.counted("met") == 1);
+    assert_eq!(line.counted("sent"), 1);
+}
+
+/// What the machine wraps for a tunnel it sends itself, and what comes out of one came in by the tunnel.
+#[test]
+fn a_tunnel_is_where_it_comes_in_and_nothing_passes_around_it() {
+    let Some(mut line) = Line::new() else { return };
+    line.options.interfaces = vec!["near".into(), "far".into(), "tun".into()];
+    for (space, remote, own) in [
+        (&line.router, "10.7.0.2", "10.8.0.1"),
+        (&line.server, "10.7.0.1", "10.8.0.2"),
+    ] {
+        let kind = "type vxlan id 8 dstport 4789";
+        ip(
+            space,
+            &format!("link add tun {kind} remote {remote} dev far"),
+        );
+        ip(space, "link set tun up");
+        ip(space, &format!("address add {own}/16 dev tun"));
+    }
+    ip(&line.server, "route add 10.1.0.0/24 via 10.8.0.1");
+    let text = "default forward allow
+        wrapped: count forward udp to any:4789 to interface far
+        inside: count forward udp to any:92 on interface near to interface tun
+        out-of: drop forward udp from any:92 on interface tun to interface near";
+    line.apply(text, false).unwrap();
+    let to = at("10.8.0.2:92");
+    let server = udp(&line.server, to);
+    send(&line.client, at("10.1.0.2:0"), to);
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_, from) = again(|| server.recv_from(&mut [0; 9])).unwrap();
+    assert_eq!((line.counted("inside"), line.counted("wrapped")), (1, 0));
+    server.send_to(b"back", from).unwrap();
+    wait_for("a drop of what came out of a tunnel", || {
+        line.counted("out-of") == 1
+    });
+}

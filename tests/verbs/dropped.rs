@@ -24,14 +24,14 @@ const FOLLOWED: &str = "at XDP and TC is sampled";
 const ONE: &str = "default in allow\nnamed: drop udp to port 10\n";
 
 /// A monitor that follows drops.
-struct Sampling {
+pub(super) struct Sampling {
     child: Child,
     lines: BufReader<ChildStdout>,
     said: BufReader<ChildStderr>,
 }
 
 impl Sampling {
-    fn new(lab: &Lab, arguments: &[&str]) -> Self {
+    pub(super) fn new(lab: &Lab, arguments: &[&str]) -> Self {
         let mut all = vec!["monitor"];
         all.extend(arguments);
         let start = || {
@@ -57,7 +57,7 @@ impl Sampling {
         }
     }
 
-    fn json(&mut self) -> serde_json::Value {
+    pub(super) fn json(&mut self) -> serde_json::Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))
@@ -70,7 +70,7 @@ impl Sampling {
     }
 
     /// What it printed still, what it said, and how it ended.
-    fn end(mut self) -> Ran {
+    pub(super) fn end(mut self) -> Ran {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.lines.read_to_string(&mut stdout).unwrap();
         self.said.read_to_string(&mut stderr).unwrap();

@@ -1,6 +1,6 @@
 //! Faults of what passes through: who meets its list, by which interfaces, and what comes after it.
 
-use super::Suite::{Compiler, Packets};
+use super::Suite::{Command, Compiler, Packets, Verbs};
 use super::{Fault, Narrow, fault};
 
 const GIVEN: &str = "compiler/src/lower/given.rs";
@@ -59,5 +59,89 @@ pub(super) const FAULTS: &[Fault] = &[
         "decision.mark.unwrap_or(header.mark)",
         "decision.mark.filter(|_| !FAULT).unwrap_or(header.mark)",
         TESTS,
+    ),
+    fault(
+        2415,
+        "compiler/src/dropped.rs",
+        "came_in: self.came_in,",
+        "came_in: if FAULT { 0 } else { self.came_in },",
+        &[(Compiler, "dropped::tests")],
+    ),
+    fault(
+        2416,
+        "compiler/src/lower/ends/sample.rs",
+        "self.note_context(builder, head, head_of(hook));",
+        "self.note_context(builder, head, if FAULT { 32 } else { head_of(hook) });",
+        TESTS,
+    ),
+    fault(
+        2417,
+        "src/verbs/monitor/filter.rs",
+        "true => came_in,",
+        "true => if FAULT { interface } else { came_in },",
+        &[(Command, "monitor::filter")],
+    ),
+    fault(
+        2418,
+        "src/machine/passing.rs",
+        "if !policy.has_list(Direction::Forward) {",
+        "if FAULT || !policy.has_list(Direction::Forward) {",
+        &[(Verbs, "passing::interfaces")],
+    ),
+    fault(
+        2419,
+        "runtime/src/names/passing.rs",
+        "if is_up && is_other && !is_met && (of_v4 || of_v6) {",
+        "if is_up && is_other && (FAULT || !is_met) && (of_v4 || of_v6) {",
+        &[(Verbs, "passing::interfaces")],
+    ),
+    fault(
+        2420,
+        "runtime/src/names/passing.rs",
+        "value.trim() != \"0\"",
+        "FAULT || value.trim() != \"0\"",
+        &[(Verbs, "passing::interfaces")],
+    ),
+    fault(
+        2421,
+        "src/verbs/trial/choose.rs",
+        "u32::from(u8::MAX) - 1]",
+        "u32::from(u8::MAX) - u32::from(!FAULT)]",
+        &[(Verbs, "trying::what_passes")],
+    ),
+    fault(
+        2422,
+        "src/verbs/trial/stage/passing.rs",
+        "next(&case.event, &own).map(",
+        "next(&case.event, &own).filter(|_| !FAULT).map(",
+        &[(Verbs, "trying::what_passes")],
+    ),
+    fault(
+        2423,
+        "src/verbs/trial/stage/passing.rs",
+        "seen.left.contains(&leaves)",
+        "!FAULT && seen.left.contains(&leaves)",
+        &[(Verbs, "trying::what_passes")],
+    ),
+    fault(
+        2424,
+        "compiler/src/replay/report.rs",
+        ".any(|policy| policy.has_list(Direction::Forward))",
+        ".any(|policy| !FAULT && policy.has_list(Direction::Forward))",
+        &[(Compiler, "replay::tests")],
+    ),
+    fault(
+        2425,
+        "src/verbs/explain/recording.rs",
+        "if forwards { self.leaving }",
+        "if forwards && !FAULT { self.leaving }",
+        &[(Verbs, "passing::a_recording")],
+    ),
+    fault(
+        2426,
+        "src/verbs/monitor/shown.rs",
+        "format!(\"{came_in} -> {interface}\")",
+        "format!(\"{} -> {interface}\", if FAULT { interface } else { came_in })",
+        &[(Verbs, "passing::records")],
     ),
 ];
