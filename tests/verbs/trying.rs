@@ -334,6 +334,16 @@ fn what_passes_through_is_sent_through_a_router() {
             assert_eq!(row["seen"], seen, "{label}: {row}");
         }
     }
+    // The interpreter is not asked what `in` says, but has the program that asks `out` as well.
+    let interpreted = run_without_rights(&["try", "--json", &path]);
+    assert_eq!(interpreted.code, Some(0), "{}", interpreted.stdout);
+    let held = self::rows(&interpreted);
+    let mut held = held
+        .iter()
+        .filter(|row| row["rule"] == "held: allow forward udp to any:9");
+    let stops =
+        |row: &Value| row["seen"] == "nothing: where it leaves, the list of `out` says drop";
+    assert!(held.by_ref().all(stops), "{}", interpreted.stdout);
     let none = "no packet was found that the lab can send and that reaches";
     assert!(ran.stderr.contains(none) && ran.stderr.contains("old: "));
     let packet = "forward udp from 10.1.0.9:9 to 10.2.0.9:83 on zone inside to interface eth0";

@@ -111,9 +111,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2422,
-        "src/verbs/trial/stage/passing.rs",
-        "next(&case.event, &own).map(",
-        "next(&case.event, &own).filter(|_| !FAULT).map(",
+        "src/verbs/trial/around.rs",
+        "let stops = verdict != Verdict::Allow;",
+        "let stops = !FAULT && verdict != Verdict::Allow;",
         &[(Verbs, "trying::what_passes")],
     ),
     fault(

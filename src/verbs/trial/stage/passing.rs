@@ -5,15 +5,15 @@
 
 use std::net::IpAddr;
 
-use sockc_compiler::decide::{before, decide, next};
-use sockc_compiler::event::{Event, Header, Parsed, Verdict};
+use sockc_compiler::decide::before;
+use sockc_compiler::event::{Header, Parsed};
 use sockc_compiler::policy::ClassId;
 use sockc_runtime::lab::{BPFFS, Error, Netlink, Reply};
 use sockc_runtime::{Options, not_local};
 
 use super::wires::Way;
-use super::{Case, LabWorld, Seen, Stage, frame, is_ordinary, ports, whole};
-use crate::verbs::trial::words;
+use super::{Case, Seen, Stage, frame, is_ordinary, ports, whole};
+use crate::verbs::trial::around;
 
 impl Stage<'_> {
     /// Plays a case of a packet that passes through.
@@ -35,7 +35,7 @@ impl Stage<'_> {
         let obstacle = [came_in, leaves]
             .into_iter()
             .find_map(|class| self.obstacle(class, packet, &sent));
-        if let Some(reason) = obstacle.or_else(|| self.stops(case, &arriving, header)) {
+        if let Some(reason) = obstacle.or_else(|| self.stops(case, header)) {
             return Ok(Seen::NotSent(reason));
         }
         let Some(way) = self.wires.way(classes) else {
@@ -51,7 +51,7 @@ impl Stage<'_> {
     }
 
     /// Why a router does not pass it on, whatever `forward` says; or why it gets to no wire though that lets it go.
-    fn stops(&self, case: &Case, arriving: &Event, header: &Header) -> Option<String> {
+    fn stops(&self, case: &Case, header: &Header) -> Option<String> {
         let ends = [header.from, header.to];
         if ends.into_iter().any(|end| !is_routed(end)) || header.from == header.to {
             return Some("no router passes a packet with such addresses on".into());
@@ -62,17 +62,8 @@ impl Stage<'_> {
         if header.vlan.is_some() {
             return Some("the lab's router has no interface for that VLAN".into());
         }
-        let world = LabWorld::of(self.policy, case);
-        let of = |event: &Event| decide(self.policy, event, &world).verdict;
-        let (first, own) = (of(arriving), decide(self.policy, &case.event, &world));
-        let last = next(&case.event, &own).map(|event| of(&event));
-        let (place, verdict) = match (first, last) {
-            (Verdict::Allow, None | Some(Verdict::Allow)) => return None,
-            (Verdict::Allow, Some(last)) => ("it leaves, the list of `out`", last),
-            (first, _) => ("it comes in, the list of `in`", first),
-        };
-        let verdict = words::verdict(self.policy, verdict);
-        Some(format!("where {place} says {verdict}"))
+        let stopped = around::arriving(self.policy, case);
+        stopped.or_else(|| around::leaving(self.policy, case))
     }
 
     /// Has the server pass on what is for the receiver, by the last wire of the way, and reach the sender by the first one; or
