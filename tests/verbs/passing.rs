@@ -192,6 +192,8 @@ fn interfaces_that_no_list_of_it_holds_on_are_told() {
     assert!(said(&["plan", &path]).contains(note));
     // A machine that passes nothing on needs no word of it, nor does a policy without a list of it.
     router.forwards(false);
+    let later = || std::fs::write("/proc/sys/net/ipv4/conf/default/forwarding", "1").unwrap();
+    router.lab.server.run(later).unwrap();
     assert!(!said(&["status"]).contains("of `forward` is asked"));
     router.forwards(true);
     let (_, quiet) = router.apply(FRONT, "default in allow\ndrop udp to port 10\n");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
@@ -14,9 +15,6 @@ use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
 
-/// Where the kernel keeps, for each interface, whether what arrives there is passed on.
-const SWITCHES: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf"];
-
 /// The interfaces in the namespace of the options by which the kernel passes packets on, and that no one of these names or patterns covers:
 /// those that are up and have an address of a family that it forwards.
 ///
@@ -25,7 +23,7 @@ const SWITCHES: [&str; 2] = ["/proc/sys/net/ipv4/conf", "/proc/sys/net/ipv6/conf
 /// The namespace cannot be entered, or its interfaces not be listed.
 pub fn passed_by(options: &Options, wanted: &[String]) -> Result<Vec<String>, Error> {
     session::enter(options, |_| {
-        let forwards = SWITCHES.map(is_forwarding);
+        let forwards = [forwards_v4(), forwards_v6()];
         if forwards == [false; 2] {
             return Ok(Vec::new());
         }
@@ -35,12 +33,29 @@ pub fn passed_by(options: &Options, wanted: &[String]) -> Result<Vec<String>, Er
     })
 }
 
-/// Whether the kernel passes packets of a family on that arrive by some interface of the calling thread's namespace.
-fn is_forwarding(folder: &str) -> bool {
+/// Whether the kernel passes packets of IPv4 on that arrive by some interface of the calling thread's namespace (`IN_DEV_FORWARD`).
+fn forwards_v4() -> bool {
+    let each = settings("/proc/sys/net/ipv4/conf");
+    // These two are for interfaces to come.
+    let mut each = each.filter(|one| !one.ends_with("all") && !one.ends_with("default"));
+    each.any(|one| is_on(&one.join("forwarding")))
+}
+
+/// The same of IPv6, where one setting is for all interfaces (`ip6_forward`), and since Linux 6.17 each may have its own.
+fn forwards_v6() -> bool {
+    let folder = Path::new("/proc/sys/net/ipv6/conf");
+    let mut each = settings(folder);
+    is_on(&folder.join("all/forwarding")) || each.any(|one| is_on(&one.join("force_forwarding")))
+}
+
+/// The folders of the interfaces' settings.
+fn settings(folder: impl AsRef<Path>) -> impl Iterator<Item = PathBuf> {
     let each = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut each = each.map(|one| fs::read_to_string(one.path().join("forwarding")));
-    // `default` is for interfaces to come, and counts as one: a packet may come in by these.
-    each.any(|value| value.is_ok_and(|value| value.trim() != "0"))
+    each.map(|one| one.path())
+}
+
+fn is_on(setting: &Path) -> bool {
+    fs::read_to_string(setting).is_ok_and(|value| value.trim() != "0")
 }
 
 /// Those that no pattern covers, each once. An address of the link alone is no sign that something is routed there: each port of a

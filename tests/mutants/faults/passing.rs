@@ -144,4 +144,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "format!(\"{} -> {interface}\", if FAULT { interface } else { came_in })",
         &[(Verbs, "passing::records")],
     ),
+    fault(
+        2427,
+        "runtime/src/names/passing.rs",
+        "!one.ends_with(\"default\")",
+        "(FAULT || !one.ends_with(\"default\"))",
+        &[(Verbs, "passing::interfaces")],
+    ),
 ];
