@@ -150,10 +150,15 @@ impl<'a> Reference<'a> {
             *sum = (sum.0 + packets, sum.1 + bytes);
         }
         first.taken.extend(last.taken);
+        // What goes no further keeps no mark.
+        let kept = first
+            .decision
+            .mark
+            .filter(|_| last.verdict == Verdict::Allow);
         let wanted = Wanted {
             verdict: last.verdict,
             decision: Decision {
-                mark: last.decision.mark.or(first.decision.mark),
+                mark: last.decision.mark.or(kept),
                 ..last.decision
             },
             ..first
