@@ -162,6 +162,9 @@ fn what_an_upper_interface_takes_came_in_by_that() {
         "link set upper up",
         "address add 10.5.0.1/24 dev upper",
     ]);
+    // Else the one below answers, too, who has the address of the upper one.
+    let alone = || std::fs::write("/proc/sys/net/ipv4/conf/all/arp_ignore", "1").unwrap();
+    line.router.run(alone).unwrap();
     ip(&line.client, "address add 10.5.0.2/24 dev near");
     ip(&line.client, "route add 10.7.0.0/16 via 10.5.0.1");
     let text = "default forward allow
