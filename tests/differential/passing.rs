@@ -2,14 +2,16 @@
 //! tokens of both, in the interpreter.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use sockc_compiler::artifact::AttachPoint;
 use sockc_compiler::bulk::Structure;
-use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
+use sockc_compiler::event::{Decision, Event, Header, Parsed, SocketAnswer, Verdict, World};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
 use sockc_compiler::packet::parse::{Layout, parse};
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::{Direction, Family, NetnsId, RuleId, SetId, SocketId};
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_compiler::simulate::simulate;
 use sockc_testing::{Features, Options, Rng};
@@ -104,6 +106,39 @@ impl Seen {
     }
 }
 
+/// The same world for both lists: its answers are drawn from the packet with the mark that it came with.
+struct AsItCame<'a> {
+    made: &'a Made<'a>,
+    mark: u32,
+}
+
+impl World for AsItCame<'_> {
+    fn socket(
+        &self,
+        direction: Direction,
+        netns: Option<NetnsId>,
+        header: &Header,
+    ) -> SocketAnswer {
+        self.made.socket(direction, netns, header)
+    }
+
+    fn present(&self, socket: SocketId, family: Family, protocol: IpProtocol) -> bool {
+        self.made.present(socket, family, protocol)
+    }
+
+    fn member(&self, set: SetId, address: IpAddr) -> bool {
+        self.made.member(set, address)
+    }
+
+    fn conforms(&self, rule: RuleId, header: &Header) -> bool {
+        let came = Header {
+            mark: self.mark,
+            ..header.clone()
+        };
+        self.made.conforms(rule, &came)
+    }
+}
+
 fn check(subject: &Subject, seed: u64, seen: &mut Seen) {
     let rng = &mut Rng::new(seed);
     let reference = Reference::new(subject);
@@ -125,8 +160,12 @@ fn check(subject: &Subject, seed: u64, seen: &mut Seen) {
             continue;
         }
         let event = Event::of_packet(Direction::Forward, [came_in, leaves], packet.clone());
-        let (wanted, left) = reference.on_its_way_out(&event, &frame, &world);
-        let ran = simulate(policy, artifact, &event, &frame, &world);
+        let world = &AsItCame {
+            made: &world,
+            mark: header.mark,
+        };
+        let (wanted, left) = reference.on_its_way_out(&event, &frame, world);
+        let ran = simulate(policy, artifact, &event, &frame, world);
         let ran = ran.unwrap_or_else(|fault| panic!("{}\n{event:?}\n{fault}", subject.text));
         let context = || format!("{}\n{event:?}\n{wanted:?}\n{ran:?}", subject.text);
         assert_eq!(ran.verdict, wanted.verdict, "verdict\n{}", context());

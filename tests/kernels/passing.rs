@@ -30,6 +30,8 @@ const ENDS: [([&str; 2], u8); 2] = [
 ];
 /// The sender's port.
 const FROM: u16 = 4000;
+/// Bytes of each packet.
+const LENGTH: u32 = 100;
 
 /// Sends packets of both families through; the error is what went wrong.
 pub(crate) fn check() -> Result<(), String> {
@@ -124,7 +126,7 @@ fn frame([from, to]: [IpAddr; 2], port: u16, ttl: u8) -> Vec<u8> {
             to: port,
         },
         ttl,
-        length: 0,
+        length: LENGTH,
         ..Header::PLAIN
     };
     Frame::new(header).addresses(MAC, MAC).bytes()
