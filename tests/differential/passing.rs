@@ -203,7 +203,7 @@ fn the_interpreter_agrees_on_what_passes_through() {
             check(&subject, seed, &mut seen);
         }
         assert!(seen.verdicts.iter().all(|seen| *seen > 50), "{seen:?}");
-        assert!(seen.marks.min(seen.logged).min(seen.taken) > 50, "{seen:?}");
+        assert!(seen.marks.min(seen.logged).min(seen.taken) > 20, "{seen:?}");
         for word in [
             "forward ",
             "to zone",
