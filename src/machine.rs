@@ -12,6 +12,7 @@ pub(crate) mod handed;
 pub(crate) mod local;
 pub(crate) mod others;
 pub(crate) mod otherwise;
+pub(crate) mod passing;
 pub(crate) mod remote;
 pub(crate) mod slots;
 pub(crate) mod waiting;

@@ -14,10 +14,13 @@ pub(crate) fn disjoint(policy: &Policy, one: &Match, other: &Match) -> bool {
 }
 
 fn interfaces_disjoint(one: &Match, other: &Match) -> bool {
-    match (&one.on, &other.on) {
+    let apart = |(one, other): (&Option<Vec<_>>, &Option<Vec<_>>)| match (one, other) {
         (Some(one), Some(other)) => !one.iter().any(|class| other.contains(class)),
         _ => false,
-    }
+    };
+    [(&one.on, &other.on), (&one.leaves, &other.leaves)]
+        .into_iter()
+        .any(apart)
 }
 
 fn protocols_disjoint(one: &[ProtocolMatch], other: &[ProtocolMatch]) -> bool {

@@ -89,7 +89,9 @@ pub(crate) fn check(policy: &Policy, chains: &[Chain], store: &mut Store) -> Res
     for class in policy.classes.keys() {
         check.arriving_verdicts(class)?;
         check.arriving_deciders(class)?;
-        check.singly(Direction::Out, on(class), "packets that leave")?;
+        for hook in [Hook::PASSING, Hook::LEAVING] {
+            check.singly(hook.direction(), on(class), hook.direction().spec().title)?;
+        }
     }
     check.lookups()?;
     for group in policy.groups.keys() {
@@ -150,7 +152,7 @@ impl Check<'_> {
         };
         let known = self
             .store
-            .restrict(renamed, Field::Interface, class.as_u32())?;
+            .restrict(renamed, hook.spec().holds_on, class.as_u32())?;
         if hook.is_lookup() {
             return Ok(Some(first_match::after_packet_hooks(
                 self.store, policy, known,

@@ -84,24 +84,21 @@ impl Coverage {
     }
 }
 
-/// What a policy is asked about a packet, by the class of the interface and whether the policy is on it: on others only
+/// What a policy is asked about a packet, by the classes of its interfaces ([`Event::of_packet`]) and whether the policy is on the one
+/// that it would be decided on: on others only
 /// socket lookups meet what arrives, and nothing of it (`None`) what leaves or what is no new flow.
 #[must_use]
 pub fn event(
     on: bool,
     direction: Direction,
-    class: ClassId,
+    classes: [ClassId; 2],
     packet: &Parsed,
     socket: SocketAnswer,
 ) -> Option<Event> {
     match (on, direction, packet) {
-        (true, ..) => Some(Event::Packet {
-            direction,
-            class,
-            packet: packet.clone(),
-        }),
+        (true, ..) => Some(Event::of_packet(direction, classes, packet.clone())),
         (false, Direction::In, Parsed::Ip(header)) if header.is_looked_up(socket) => {
-            Some(lookup(class, header))
+            Some(lookup(classes[0], header))
         }
         (false, ..) => None,
     }

@@ -36,6 +36,51 @@ pub fn decide(policy: &Policy, event: &Event, world: &dyn World) -> Decision {
     decide_by(policy, event, world, |direction| policy.rules_of(direction))
 }
 
+/// What a packet that passes through meets next, where its list has let it go: the list of what leaves, with the mark that it goes
+/// on with. What arrives and is to pass through meets its list only once the machine has routed it, so nothing follows there.
+#[must_use]
+pub fn next(event: &Event, decision: &Decision) -> Option<Event> {
+    let (Event::Passing { leaves, packet, .. }, Verdict::Allow) = (event, decision.verdict) else {
+        return None;
+    };
+    let packet = match packet {
+        Parsed::Ip(header) => Parsed::Ip(Header {
+            mark: decision.mark.unwrap_or(header.mark),
+            ..header.clone()
+        }),
+        other => other.clone(),
+    };
+    Some(Event::Packet {
+        direction: Direction::Out,
+        class: *leaves,
+        packet,
+    })
+}
+
+/// What a packet that passes through met before, where it came in: the list of what arrives, with a time to live that was one
+/// higher. Addresses are taken for those that it came with.
+#[must_use]
+pub fn before(event: &Event) -> Option<Event> {
+    let Event::Passing {
+        came_in, packet, ..
+    } = event
+    else {
+        return None;
+    };
+    let packet = match packet {
+        Parsed::Ip(header) => Parsed::Ip(Header {
+            ttl: header.ttl.saturating_add(1),
+            ..header.clone()
+        }),
+        other => other.clone(),
+    };
+    Some(Event::Packet {
+        direction: Direction::In,
+        class: *came_in,
+        packet,
+    })
+}
+
 /// The same, asking only `candidates`: rules of the event's direction in order, among them every one that matches it.
 pub(crate) fn decide_among(
     policy: &Policy,
@@ -61,10 +106,21 @@ fn decide_by<'a, I: Iterator<Item = (RuleId, &'a Rule)>>(
             packet,
         } => decide_packet(
             policy,
-            (*direction, *class),
+            (*direction, [Some(*class), None]),
             packet,
             world,
             rules(*direction),
+        ),
+        Event::Passing {
+            came_in,
+            leaves,
+            packet,
+        } => decide_packet(
+            policy,
+            (Direction::Forward, [Some(*came_in), Some(*leaves)]),
+            packet,
+            world,
+            rules(Direction::Forward),
         ),
         Event::Lookup { class, header } => {
             decide_lookup(policy, *class, header, world, rules(Direction::In))
@@ -83,10 +139,10 @@ fn decide_by<'a, I: Iterator<Item = (RuleId, &'a Rule)>>(
     }
 }
 
-/// A packet that arrives or leaves: the first deciding rule of its list, else the default.
+/// A packet that arrives, leaves or passes through: the first deciding rule of its list, else the default.
 fn decide_packet<'a>(
     policy: &Policy,
-    (direction, class): (Direction, ClassId),
+    (direction, classes): (Direction, [Option<ClassId>; 2]),
     packet: &Parsed,
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
@@ -96,7 +152,7 @@ fn decide_packet<'a>(
         Parsed::Malformed => return malformed(policy, direction),
         Parsed::Ip(header) => header,
     };
-    let seen = Seen::new(policy, direction, Some(class), header, world);
+    let seen = Seen::new(policy, direction, classes, header, world);
     let decision = first_match(
         policy,
         direction,
@@ -208,7 +264,7 @@ fn decide_process<'a>(
     world: &dyn World,
     rules: impl Iterator<Item = (RuleId, &'a Rule)>,
 ) -> Decision {
-    let seen = Seen::new(policy, direction, None, header, world);
+    let seen = Seen::new(policy, direction, [None; 2], header, world);
     first_match(
         policy,
         direction,

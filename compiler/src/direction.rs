@@ -14,6 +14,8 @@ listed! {
         In,
         /// A packet that leaves.
         Out,
+        /// A packet that came in by one interface and leaves by another.
+        Forward,
         /// Data a process writes to a connected TCP socket of a group.
         Send,
         /// A process of a group connects (TCP, UDP), or sends a datagram with its receiver in the call.
@@ -73,6 +75,7 @@ impl Direction {
         match self {
             Self::In => &IN,
             Self::Out => &OUT,
+            Self::Forward => &FORWARD,
             Self::Send => &SEND,
             Self::Connect => &CONNECT,
             Self::Receive => &RECEIVE,
@@ -85,10 +88,23 @@ impl Direction {
         match written {
             ast::Direction::In => Self::In,
             ast::Direction::Out => Self::Out,
+            ast::Direction::Forward => Self::Forward,
             ast::Direction::Send => Self::Send,
             ast::Direction::Connect => Self::Connect,
             ast::Direction::Receive => Self::Receive,
         }
+    }
+
+    /// Those that are about packets on interfaces.
+    pub fn of_packets() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().filter(|one| !one.of_processes())
+    }
+
+    /// Whether what it is about has two interfaces: that by which it came in, which `on` names, and that by which it leaves,
+    /// which `to` names. What else is about packets has the one that `on` names.
+    #[must_use]
+    pub const fn passes(self) -> bool {
+        matches!(self, Self::Forward)
     }
 
     /// What processes do, if it is about that.
@@ -154,6 +170,17 @@ static OUT: DirectionSpec = DirectionSpec {
     title: "packets that leave",
     rule: "a rule on packets that leave",
     choose: "leave the condition out, or decide when packets arrive",
+    done: "passed",
+    refused: "dropped",
+    deed: None,
+};
+
+static FORWARD: DirectionSpec = DirectionSpec {
+    written: ast::Direction::Forward,
+    list: "what passes through",
+    title: "packets that pass through",
+    rule: "a rule on packets that pass through",
+    choose: "choose by address, port, interface and header: `if tcp flags ack` is true of all of a TCP connection but its first packet",
     done: "passed",
     refused: "dropped",
     deed: None,

@@ -39,10 +39,22 @@ pub(crate) mod offset {
     pub(crate) const TAG: u8 = 28;
     /// Its protocol, in network order.
     pub(crate) const TAG_PROTOCOL: u8 = 30;
+    /// What only an event of what passes through has: eight bytes, in the last four of them the interface by which it came in.
+    pub(crate) const PASSING: u8 = 32;
 }
 
 /// Bytes in front of those of the packet.
-pub(crate) const HEAD: usize = 32;
+const HEAD: usize = 32;
+/// The same of what passes through, which has the interface by which it came in as well, where a record of `log` has it.
+const PASSING_HEAD: usize = HEAD + 8;
+
+/// How many bytes stand in front of those of a packet that programs of this hook drop.
+pub(crate) fn head_of(hook: Hook) -> usize {
+    match hook.direction().passes() {
+        true => PASSING_HEAD,
+        false => HEAD,
+    }
+}
 
 /// Bytes of the two addresses that a frame begins with: a tag stands behind them.
 const ADDRESSES: usize = 12;
@@ -56,6 +68,8 @@ pub struct Dropped {
     pub counter: u32,
     /// The interface's index.
     pub interface: u32,
+    /// Of what passes through, the index of the interface by which it came in; else 0.
+    pub came_in: u32,
     /// The hook.
     pub hook: Hook,
     /// The mark that it came with, at TC.
@@ -78,6 +92,7 @@ impl Dropped {
             time: self.time,
             counter: self.counter,
             interface: self.interface,
+            came_in: self.came_in,
             hook: self.hook,
             packet,
         }
@@ -102,9 +117,9 @@ pub fn share(one_in: u32) -> u32 {
 /// Reads an event back; `None` if the bytes are none. The kernel fills it up to whole words.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Dropped> {
-    let (head, packet) = bytes.split_first_chunk::<HEAD>()?;
+    let hook = *Hook::ALL.get(usize::from(Bytes(bytes).byte(log::HOOK)?))?;
+    let (head, packet) = bytes.split_at_checked(head_of(hook))?;
     let head = Bytes(head);
-    let hook = usize::from(head.byte(log::HOOK)?);
     let length = head.word(log::LENGTH)?;
     let there = usize::try_from(length.min(SNAP)).ok()?;
     let mut frame = packet.get(..there)?.to_vec();
@@ -123,7 +138,11 @@ pub fn parse(bytes: &[u8]) -> Option<Dropped> {
         time: u64::from_ne_bytes(head.part(log::TIME)?),
         counter: head.word(log::COUNTER)?,
         interface: head.word(log::INTERFACE)?,
-        hook: *Hook::ALL.get(hook)?,
+        came_in: match hook.direction().passes() {
+            true => head.word(log::CAME_IN)?,
+            false => 0,
+        },
+        hook,
         mark: head.word(log::MARK)?,
         frame,
         length: whole,
@@ -161,6 +180,7 @@ mod tests {
             time: 7,
             counter: 3,
             interface: 5,
+            came_in: 0,
             hook: Hook::TcOut,
             mark: 9,
             frame: vec![0, 1, 2],
@@ -169,6 +189,19 @@ mod tests {
         assert_eq!(found, expected);
         let long = parse(&event(9000, 256, None)).unwrap();
         assert_eq!((long.frame.len(), long.length), (256, 9000));
+    }
+
+    #[test]
+    fn what_passes_through_says_where_it_came_in() {
+        let mut bytes = event(3, 0, None);
+        bytes[24] = Hook::TcForward as u8;
+        bytes.extend([0, 0, 0, 0, 6, 0, 0, 0, 0xaa, 0xbb, 0xcc]);
+        let found = parse(&bytes).unwrap();
+        assert_eq!((found.interface, found.came_in), (5, 6));
+        assert_eq!(found.frame, [0xaa, 0xbb, 0xcc]);
+        assert_eq!(found.record(None).came_in, 6);
+        // One that ends ahead of that is none.
+        assert_eq!(parse(&bytes[..HEAD + 7]), None);
     }
 
     #[test]

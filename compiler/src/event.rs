@@ -130,10 +130,19 @@ pub enum Event {
     /// A packet that arrives on (or leaves by) an interface of the policy. For `In`, the verdict is that of the packet
     /// hooks and the socket lookup together.
     Packet {
-        /// `In` or `Out`.
+        /// `In` or `Out`: what passes through is [`Self::Passing`].
         direction: Direction,
         /// The class of the interface.
         class: ClassId,
+        /// The packet.
+        packet: Parsed,
+    },
+    /// A packet that came in by one interface and leaves by another, which is the policy's.
+    Passing {
+        /// The class of the interface by which it came in.
+        came_in: ClassId,
+        /// The class of the one by which it leaves.
+        leaves: ClassId,
         /// The packet.
         packet: Parsed,
     },
@@ -153,6 +162,82 @@ pub enum Event {
         /// The connection, `from` the process.
         header: Header,
     },
+}
+
+impl Event {
+    /// A packet of a direction on an interface of a class; of what passes through, one that came in by that interface, and leaves
+    /// by one of the other class.
+    #[must_use]
+    pub fn of_packet(direction: Direction, [on, leaves]: [ClassId; 2], packet: Parsed) -> Self {
+        match direction.passes() {
+            true => Self::Passing {
+                came_in: on,
+                leaves,
+                packet,
+            },
+            false => Self::Packet {
+                direction,
+                class: on,
+                packet,
+            },
+        }
+    }
+
+    /// Whose list decides it.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        match self {
+            Self::Packet { direction, .. } | Self::Process { direction, .. } => *direction,
+            Self::Passing { .. } => Direction::Forward,
+            Self::Lookup { .. } => Direction::In,
+        }
+    }
+
+    /// The packet, of what packet hooks meet.
+    #[must_use]
+    pub fn packet(&self) -> Option<&Parsed> {
+        match self {
+            Self::Packet { packet, .. } | Self::Passing { packet, .. } => Some(packet),
+            Self::Lookup { .. } | Self::Process { .. } => None,
+        }
+    }
+
+    /// What rules look at; nothing of what is no IP packet, or malformed.
+    #[must_use]
+    pub fn header(&self) -> Option<&Header> {
+        match self {
+            Self::Packet {
+                packet: Parsed::Ip(header),
+                ..
+            }
+            | Self::Passing {
+                packet: Parsed::Ip(header),
+                ..
+            }
+            | Self::Lookup { header, .. }
+            | Self::Process { header, .. } => Some(header),
+            Self::Packet { .. } | Self::Passing { .. } => None,
+        }
+    }
+
+    /// The class of the interface that `on` names.
+    #[must_use]
+    pub fn on(&self) -> Option<ClassId> {
+        match self {
+            Self::Packet { class, .. } | Self::Lookup { class, .. } => Some(*class),
+            Self::Passing { came_in, .. } => Some(*came_in),
+            Self::Process { .. } => None,
+        }
+    }
+
+    /// The class of the interface by which what passes through leaves.
+    #[must_use]
+    pub fn leaves(&self) -> Option<ClassId> {
+        match self {
+            Self::Passing { leaves, .. } => Some(*leaves),
+            _ => None,
+        }
+    }
 }
 
 /// What the lookup for a packet finds.

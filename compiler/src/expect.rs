@@ -20,9 +20,9 @@ use crate::decide::decide;
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
+use crate::event::{Decider, Decision, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
-use crate::policy::{ClassId, Expect, GroupId, Policy, Rule, SourceLocation};
+use crate::policy::{Expect, GroupId, Policy, Rule, SourceLocation};
 use crate::witness::Witness;
 
 pub(crate) use command::Whereabouts;
@@ -87,10 +87,12 @@ pub(crate) fn standing(
         covered |= whole != Node::FALSE;
         let within = match &expect.region.outside {
             Some(_) => Node::FALSE,
-            None => region::covered(store, policy, &coverage)?,
+            None => region::covered(store, policy, expect.region.direction, &coverage)?,
         };
         let region = store.and(whole, within)?;
-        if expect.region.matches.on.is_some() && !expect.region.direction.of_processes() {
+        let direction = expect.region.direction;
+        let named = expect.region.matches.held_on(direction).is_some();
+        if named && !direction.of_processes() {
             let beyond = store.not(within)?;
             let beyond = store.and(whole, beyond)?;
             if let Some(broken) = outside::breaks(policy, expect, store, beyond)? {
@@ -144,13 +146,9 @@ fn malformed(policy: &Policy, expect: &Expect) -> Standing {
     if named || !classes.is_empty() && !classes.iter().any(|class| coverage.covers(*class)) {
         return Standing::Holds;
     }
-    let event = Event::Packet {
-        direction: expect.region.direction,
-        class: region::classes(&expect.region)
-            .first()
-            .copied()
-            .unwrap_or(ClassId::from_u32(0)),
-        packet: Parsed::Malformed,
+    let event = {
+        let first = classes.first().copied();
+        region::malformed(&expect.region, first.unwrap_or(Policy::plain_class()))
     };
     let nothing = Witness::new(Default::default(), expect.region.direction, None);
     let decision = decide(policy, &event, &nothing);

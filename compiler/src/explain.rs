@@ -10,7 +10,7 @@ mod tests;
 pub(crate) mod words;
 
 use crate::decide::{Lookups, Seen, decide};
-use crate::event::{Decider, Decision, Event, Parsed, World};
+use crate::event::{Decider, Decision, Event, World};
 use crate::policy::{Policy, RuleId};
 
 /// The way of an event through its list.
@@ -80,16 +80,15 @@ pub enum Miss {
 /// What rules look at; `None` for what no rule is asked about.
 fn seen<'a>(policy: &'a Policy, event: &'a Event, world: &'a dyn World) -> Option<Seen<'a>> {
     match event {
-        Event::Packet {
-            direction,
-            class,
-            packet: Parsed::Ip(header),
-        } => Some(Seen::new(policy, *direction, Some(*class), header, world)),
-        Event::Packet { .. } => None,
+        Event::Packet { .. } | Event::Passing { .. } => {
+            let classes = [event.on(), event.leaves()];
+            let header = event.header()?;
+            Some(Seen::new(policy, event.direction(), classes, header, world))
+        }
         Event::Lookup { class, header } => Some(Seen::unconnected(policy, *class, header, world)),
         Event::Process {
             direction, header, ..
-        } => Some(Seen::new(policy, *direction, None, header, world)),
+        } => Some(Seen::new(policy, *direction, [None; 2], header, world)),
     }
 }
 

@@ -126,6 +126,8 @@ fields! {
         Mark3 = "mark3", 0xff, Mark;
         /// The class of the interface, as a number; the program of a packet hook knows it.
         Interface = "interface", 0xff, Interface;
+        /// The class of the interface by which what passes through leaves, as a number; the program that decides it knows it.
+        Leaving = "leaving", 0xff, Interface;
         /// The group of the first bulk rule of the direction that matches (see `bulk`): 0 none. From here on, each field is a
         /// question that costs a search.
         FirstMatch = "first_match", 0xffff, FirstMatch;
@@ -182,7 +184,7 @@ pub enum FieldKind {
     Vlan,
     /// [`Field::Mark0`] to [`Field::Mark3`]
     Mark,
-    /// [`Field::Interface`]
+    /// [`Field::Interface`] and [`Field::Leaving`]
     Interface,
     /// [`Field::FirstMatch`]
     FirstMatch,

@@ -158,6 +158,8 @@ pub struct HookSpec {
     /// Whether it is the one of its direction that can do most of what a rule without `at` may say. What processes do meets
     /// every hook of its direction that sees its protocol.
     pub usual: bool,
+    /// The field whose value a program of it knows, where it hangs on interfaces of one class: the class of those.
+    pub holds_on: Field,
     /// What all that it sees has in common.
     pub sees: Sight,
     /// Whether it can tell the values of fields of a kind.
@@ -189,6 +191,9 @@ impl Hook {
     /// The hook that packets meet that leave.
     pub(crate) const LEAVING: Self = Self::TcOut;
 
+    /// The hook that packets meet that pass through, ahead of that one.
+    pub(crate) const PASSING: Self = Self::TcForward;
+
     /// The hook that is asked for the socket of a packet.
     pub(crate) const LOOKUP: Self = Self::SkLookup;
 
@@ -198,6 +203,7 @@ impl Hook {
         match self {
             Self::Xdp => &xdp::HOOK,
             Self::TcIn => &tc::ARRIVING,
+            Self::TcForward => &tc::PASSING,
             Self::TcOut => &tc::LEAVING,
             Self::SkLookup => &sk_lookup::HOOK,
             Self::SkMsg => &sk_msg::HOOK,
@@ -332,6 +338,7 @@ mod tests {
         let packets = |direction| Hook::of(direction).filter(|hook| hook.is_packet());
         assert!(packets(Direction::In).eq(Hook::ARRIVING));
         assert!(packets(Direction::Out).eq([Hook::LEAVING]));
+        assert!(packets(Direction::Forward).eq([Hook::PASSING]));
         let lookups = Hook::ALL.into_iter().filter(|hook| hook.is_lookup());
         assert!(lookups.eq([Hook::LOOKUP]));
     }
@@ -344,7 +351,8 @@ mod tests {
         }
     }
 
-    /// A program's name, what a person calls a hook, and its place in the kernel tell it from all others.
+    /// A program's name, what a person calls a hook, and its place in the kernel tell it from all others; what passes through is
+    /// decided where it leaves.
     #[test]
     fn no_two_hooks_are_named_alike() {
         for (at, one) in Hook::ALL.into_iter().enumerate() {
@@ -352,7 +360,8 @@ mod tests {
                 let (one, other) = (one.spec(), other.spec());
                 assert_ne!(one.program, other.program);
                 assert_ne!(one.title, other.title);
-                assert_ne!((one.attach)(0), (other.attach)(0));
+                let together = one.direction.passes() || other.direction.passes();
+                assert!(together || (one.attach)(0) != (other.attach)(0));
             }
         }
     }

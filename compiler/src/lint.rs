@@ -162,7 +162,7 @@ pub fn also(policy: &Policy, own: SourceId, codes: &[Code]) -> Vec<Diagnostic> {
         return found;
     }
     let mut cut_short = false;
-    for direction in [Direction::In, Direction::Out] {
+    for direction in Direction::of_packets() {
         let mut list = List::new(policy, direction, Care::Exhaustive);
         let unreachable = reach::check(&mut list, own, &mut Vec::new());
         overlap::check(&mut list, own, &unreachable, &mut found);

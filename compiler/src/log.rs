@@ -20,7 +20,7 @@ pub(crate) const RING: u32 = 256 << 10;
 pub(crate) const SIZE: usize = 72;
 
 /// Where the parts of a record stand that are no fields of the packet, in bytes.
-// The byte at 31 and the word at 36 are nothing yet.
+// The byte at 31 is nothing yet.
 pub(crate) mod offset {
     /// Nanoseconds since boot: `u64`.
     pub(crate) const TIME: u8 = 0;
@@ -34,6 +34,8 @@ pub(crate) mod offset {
     pub(crate) const MARK: u8 = 20;
     /// The hook, by its place in [`crate::hook::Hook::ALL`]: one byte.
     pub(crate) const HOOK: u8 = 24;
+    /// Of what passes through, the interface by which it came in: `u32`.
+    pub(crate) const CAME_IN: u8 = 36;
     /// 4, 6, or 0 for a malformed packet: one byte.
     pub(crate) const FAMILY: u8 = 25;
 }
@@ -66,6 +68,8 @@ pub struct LogRecord {
     pub counter: u32,
     /// The interface's index; 0 at sk_lookup and sk_msg.
     pub interface: u32,
+    /// Of what passes through, the index of the interface by which it came in; else 0.
+    pub came_in: u32,
     /// The hook.
     pub hook: Hook,
     /// What was seen of the packet; `None` if it is malformed.
@@ -106,6 +110,7 @@ pub fn parse(bytes: &[u8]) -> Option<LogRecord> {
         time: u64::from_ne_bytes(record.part(offset::TIME)?),
         counter: record.word(offset::COUNTER)?,
         interface: record.word(offset::INTERFACE)?,
+        came_in: record.word(offset::CAME_IN)?,
         hook,
         packet: match family {
             0 => None,

@@ -38,6 +38,7 @@ use cranelift_entity::SecondaryMap;
 use crate::artifact::MapId;
 use crate::chain::Chain;
 use crate::diagram::flatten::{Flat, Target};
+use crate::dropped::head_of;
 use crate::field::{FROM, Field, FieldSet, TO};
 use crate::ir::{Block, Builder, Function};
 use crate::location::Location;
@@ -61,7 +62,7 @@ pub(crate) use ends::WAY;
 pub use ends::{BEGAN, BY_TCP, COUNTER, KINDS, LEFT, OVERHEAD};
 use ends::{Ends, Outcome};
 pub(crate) use ends::{MAX_RECEIVERS, answers, samples};
-use frame::Wants;
+use frame::{Frame, Wants};
 use given::Given;
 use hook::{Head, Roots};
 pub(crate) use layer::setsockopt;
@@ -166,38 +167,68 @@ pub(crate) struct Source<'a> {
     pub head: &'a Location,
 }
 
-/// Makes the function of a chain.
+/// Makes the function of a chain; `ahead` is one that stands ahead of it in the same program: what that lets go goes on here.
 #[must_use]
-pub(crate) fn lower(source: Source<'_>, name: &str) -> Function {
+pub(crate) fn lower(ahead: Option<Source<'_>>, source: Source<'_>, name: &str) -> Function {
     let section = source.chain.hook.spec().section;
     let mut builder = Builder::new(name, section, source.head.clone());
-    let given = Given::new(&mut builder, source, wants(&source), used_fields(&source));
-    let mut ends = Ends::new(&mut builder, &given);
+    let context = builder.argument();
+    let wanted = ahead.as_ref().map(wants).unwrap_or_default();
+    let frame = Frame::new(&mut builder, wanted.and(wants(&source)));
+    if let Some(ahead) = ahead {
+        let next = builder.block();
+        let given = Given {
+            used: used_fields(&ahead),
+            source: ahead,
+            context,
+            frame: frame.clone(),
+            next: Some(next),
+        };
+        list(&mut builder, &given);
+        builder.set_origin(builder.head());
+        builder.enter(next);
+    }
+    let given = Given {
+        used: used_fields(&source),
+        source,
+        context,
+        frame,
+        next: None,
+    };
+    list(&mut builder, &given);
+    builder.finish()
+}
+
+/// Writes a list from the block on that is open.
+fn list(builder: &mut Builder, given: &Given<'_>) {
+    let mut ends = Ends::new(builder, given);
     let entry = builder.current();
-    let pass = ends.outcome(&mut builder, Outcome::Pass, Family::V4);
+    let pass = ends.outcome(builder, Outcome::Pass, Family::V4);
     match given.code().head {
         Head::Frame(reach) => {
-            if given.is_uniform() {
-                let default = ends.uniform(&mut builder);
+            let exits = if given.is_uniform() {
+                let default = ends.uniform(builder);
                 let (v4, v6) = (default, default);
-                let exits = Exits::new(Roots { v4, v6, pass }, default);
-                builder.enter(entry);
-                Prologue::new(&mut builder, &given, reach, exits).uniform(&mut builder);
+                Exits::new(Roots { v4, v6, pass }, default)
             } else {
-                let malformed = ends.malformed(&mut builder);
-                let roots = decide(&mut builder, &given, ends, pass);
-                let exits = Exits::new(roots, malformed);
-                builder.enter(entry);
-                Prologue::new(&mut builder, &given, reach, exits).packet(&mut builder);
+                let malformed = ends.malformed(builder);
+                let roots = decide(builder, given, ends, pass);
+                Exits::new(roots, malformed)
+            };
+            builder.enter(entry);
+            given.unless_passing(builder, pass);
+            let prologue = Prologue::new(builder, given, reach, exits);
+            match given.is_uniform() {
+                true => prologue.uniform(builder),
+                false => prologue.packet(builder),
             }
         }
         Head::Context(begin) => {
-            let roots = decide(&mut builder, &given, ends, pass);
+            let roots = decide(builder, given, ends, pass);
             builder.enter(entry);
-            begin(&given, &mut builder, roots);
+            begin(given, builder, roots);
         }
     }
-    builder.finish()
 }
 
 /// Which slots a chain has that not all have.
@@ -207,7 +238,10 @@ fn wants(source: &Source<'_>) -> Wants {
         room: answers || answers::has_buckets(source) || ends::logs(source),
         answers,
         first_match: source.classifier.is_some(),
-        samples: ends::samples(source.policy, source.chain),
+        head: match ends::samples(source.policy, source.chain) {
+            true => head_of(source.chain.hook),
+            false => 0,
+        },
     }
 }
 

@@ -47,8 +47,10 @@ fn place_all(
     errors: &mut Vec<Diagnostic>,
 ) -> Result<Vec<Chain>, BudgetExceeded> {
     let mut chains = arriving::chains(policy, store, errors)?;
-    let classes = policy.classes.keys();
-    chains.extend(classes.filter_map(|class| leaving(policy, class)));
+    for hook in [Hook::PASSING, Hook::LEAVING] {
+        let classes = policy.classes.keys();
+        chains.extend(classes.filter_map(|class| at_egress(policy, hook, class)));
+    }
     chains.extend(lookup::chain(policy, store, errors)?);
     for hook in Hook::ALL.into_iter().filter(|hook| hook.is_process()) {
         let groups = policy.groups.keys();
@@ -57,24 +59,24 @@ fn place_all(
     Ok(chains)
 }
 
-/// The rules of a direction that speak of a class of interfaces, in order.
+/// The rules of a direction that programs on a class of interfaces hold, in order.
 fn rules_on(
     policy: &Policy,
     direction: Direction,
     class: ClassId,
 ) -> impl Iterator<Item = (RuleId, &Rule)> {
     policy.rules_of(direction).filter(move |(_, rule)| {
-        let on = rule.matches.on.as_ref();
-        on.is_none_or(|classes| classes.contains(&class))
+        let held = rule.matches.held_on(direction);
+        held.is_none_or(|classes| classes.contains(&class))
     })
 }
 
-/// The only hook for packets that leave, on a class of interfaces.
-fn leaving(policy: &Policy, class: ClassId) -> Option<Chain> {
-    let entries: Vec<ChainRule> = rules_on(policy, Direction::Out, class)
-        .map(|(rule, data)| at_home(rule, data, Hook::LEAVING.spec().reason))
+/// The only hook of its direction, for packets that leave by a class of interfaces.
+fn at_egress(policy: &Policy, hook: Hook, class: ClassId) -> Option<Chain> {
+    let entries: Vec<ChainRule> = rules_on(policy, hook.direction(), class)
+        .map(|(rule, data)| at_home(rule, data, hook.spec().reason))
         .collect();
-    let chain = only_chain(policy, Hook::LEAVING, None, entries)?;
+    let chain = only_chain(policy, hook, None, entries)?;
     Some(Chain {
         class: Some(class),
         ..chain

@@ -200,6 +200,12 @@ impl Policy {
         default.is_some_and(|line| line.verdict != DefaultVerdict::Allow)
     }
 
+    /// Whether packets, or what processes do, meet a list of this direction: it has a rule or a default.
+    #[must_use]
+    pub fn has_list(&self, direction: Direction) -> bool {
+        self.default_of(direction).is_some() || self.rules_of(direction).next().is_some()
+    }
+
     /// The `default` line of a direction.
     #[must_use]
     pub fn default_of(&self, direction: Direction) -> Option<&Default> {

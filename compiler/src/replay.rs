@@ -205,7 +205,13 @@ impl<'a> Replay<'a> {
             return known;
         }
         let changes = self.changes(old, new);
-        let event = coverage::event(will_be.attached, direction, will_be.class, packet, socket);
+        let event = coverage::event(
+            will_be.attached,
+            direction,
+            will_be.classes(),
+            packet,
+            socket,
+        );
         let event = event.filter(|_| changes);
         let pair = Pair {
             count: Count::default(),

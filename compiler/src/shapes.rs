@@ -173,8 +173,11 @@ fn way(part: &StratumSummary) -> String {
 
 /// The size of the program, and what the verifier has to do with it.
 fn program(text: &mut String, built: &Built, index: usize) {
-    // Programs of chains stand in the order of the chains, before all others.
+    // Programs stand in the order of the functions.
     let (functions, programs) = (&built.functions, &built.artifact.programs);
+    let Some(&index) = built.of_chains.get(index) else {
+        return;
+    };
     if let (Some(function), Some(program)) = (functions.get(index), programs.get(index)) {
         let instructions = program.insns.len();
         let work = VerifierCost::of(function, MAX_WORK).processed;

@@ -23,6 +23,8 @@ use kernel::Machine;
 
 /// The interface that a packet arrives on or leaves by.
 pub const INTERFACE: u32 = 1;
+/// The interface that what passes through came in by.
+pub(crate) const CAME_IN: u32 = 2;
 /// The first of the interfaces that packets are sent out of, by [`OutInterfaceId`].
 pub(crate) const FIRST_PORT: u32 = 100;
 
@@ -94,6 +96,9 @@ fn run(
             class,
             packet,
         } => run.packet(*direction, *class, packet, frame)?,
+        Event::Passing { leaves, packet, .. } => {
+            run.packet(Direction::Forward, *leaves, packet, frame)?
+        }
         Event::Lookup { header, .. } => run.looked_up(header)?,
         Event::Process {
             direction,
@@ -134,7 +139,7 @@ impl Run<'_> {
             _ => &[AttachPoint::TcOut],
         };
         for point in points {
-            let input = input(point, packet, frame);
+            let input = input(point, direction, packet, frame);
             let Some(outcome) = self.run(point, Some(class), input)? else {
                 continue;
             };
@@ -263,7 +268,7 @@ fn program<'a>(
 }
 
 /// What a packet hook is given.
-fn input(point: &AttachPoint, packet: &Parsed, frame: &[u8]) -> Input {
+fn input(point: &AttachPoint, direction: Direction, packet: &Parsed, frame: &[u8]) -> Input {
     if *point == AttachPoint::Xdp {
         return Input::Xdp(Xdp {
             ingress_ifindex: INTERFACE,
@@ -278,7 +283,11 @@ fn input(point: &AttachPoint, packet: &Parsed, frame: &[u8]) -> Input {
     Input::Skb(Skb {
         mark,
         ifindex: INTERFACE,
-        ingress_ifindex: if leaves { 0 } else { INTERFACE },
+        ingress_ifindex: match (leaves, direction.passes()) {
+            (true, true) => CAME_IN,
+            (true, false) => 0,
+            (false, _) => INTERFACE,
+        },
         egress: leaves,
         ..Skb::new(frame.to_vec())
     })

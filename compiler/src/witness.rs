@@ -39,11 +39,11 @@ impl Witness {
                 group,
                 header: header.clone(),
             },
-            _ => Event::Packet {
-                direction,
-                class: ClassId::from_u32(values.get(Field::Interface)),
-                packet: Parsed::Ip(header.clone()),
-            },
+            _ => {
+                let classes = [Field::Interface, Field::Leaving];
+                let classes = classes.map(|field| ClassId::from_u32(values.get(field)));
+                Event::of_packet(direction, classes, Parsed::Ip(header.clone()))
+            }
         };
         Self {
             event,

@@ -117,6 +117,8 @@ worded! {
         In = "in",
         /// A packet that leaves.
         Out = "out",
+        /// A packet that came in by one interface and leaves by another.
+        Forward = "forward",
         /// A call of a process that names whom it wants to reach.
         Connect = "connect",
         /// Data a process writes.

@@ -239,14 +239,7 @@ const FOREIGN: &[(&str, &str)] = &[
     ("iifname", "write `on interface eth0`"),
     ("oifname", "write `on interface eth0`"),
     ("dev", "write `on interface eth0`"),
-    (
-        "forward",
-        "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
-    ),
-    (
-        "FORWARD",
-        "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
-    ),
+    ("FORWARD", "write `forward`"),
     (
         "self",
         "there is no word for the addresses of this machine: declare them as `set own = { … }` and write `@own`",

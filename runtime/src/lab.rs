@@ -116,6 +116,11 @@ impl Lab {
         Ok(lab)
     }
 
+    /// Makes the server a router, or no router any more.
+    pub fn pass_on(&self, passes: bool) -> Result<(), Error> {
+        self.server.run(|| sysctl::pass_on(passes))?
+    }
+
     /// Makes a prefix the server's own, reached from the client by `front`.
     pub fn serve(&self, address: IpAddr, length: u8) -> Result<(), Error> {
         self.server

@@ -97,6 +97,7 @@ pub use log::{LocalTime, LogReader, LogWatch, Which, log_clock};
 pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
+pub use names::passing::passed_by;
 pub use names::resolve::{NamedKind, NamedLoss};
 pub use options::{After, Confirm, Connection, Options, Standpoint, Streams, Watch};
 pub use prefix::Prefix;

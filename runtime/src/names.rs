@@ -9,4 +9,5 @@ pub(crate) mod classes;
 pub(crate) mod coverage;
 pub(crate) mod departed;
 pub(crate) mod interfaces;
+pub(crate) mod passing;
 pub(crate) mod resolve;

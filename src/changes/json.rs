@@ -5,7 +5,7 @@
 use serde::Serialize;
 use sockc_compiler::diff::Report;
 use sockc_compiler::diff::report::{
-    About, Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
+    Change, Data, Decider, Edit, EditKind, Fate, Impact, Line, Moved, Only, Scope,
 };
 
 /// The comparison.
@@ -189,7 +189,7 @@ fn change<'a>(change: &'a Change, netns: Option<&'a str>, edits_before: usize) -
     ChangeRow {
         netns,
         direction: change.about.name(),
-        malformed: matches!(change.about, About::MalformedIn | About::MalformedOut),
+        malformed: change.about.is_malformed(),
         from: from.verdict,
         to: to.verdict,
         from_target: target(from),

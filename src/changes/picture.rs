@@ -102,6 +102,8 @@ fn about_title(about: About) -> &'static str {
         About::In => "packets that arrive",
         About::Out => "packets that leave",
         About::Process(direction) => direction.spec().title,
+        About::Passing => sockc_compiler::policy::Direction::Forward.spec().title,
+        About::MalformedPassing => "malformed packets that pass through",
         About::Lookup => "socket lookups",
         About::MalformedIn => "malformed packets that arrive",
         About::MalformedOut => "malformed packets that leave",

@@ -19,7 +19,7 @@ pub(crate) fn text(report: &Report) -> String {
     let mut lines = Vec::new();
     for (about, changes) in rows {
         for (kind, number) in summary::by_kind(&changes) {
-            let malformed = matches!(about, About::MalformedIn | About::MalformedOut);
+            let malformed = about.is_malformed();
             lines.push(format!(
                 " {:6} {kind:18} {:>12}{}",
                 about.name(),

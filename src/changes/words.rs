@@ -15,10 +15,11 @@ pub(super) fn region(change: &Change, all: bool) -> String {
     let shown = if all { words.clone() } else { short(words) };
     let line = shown.line();
     match change.about {
-        About::In | About::Out | About::Process(_) => line,
+        About::In | About::Out | About::Passing | About::Process(_) => line,
         About::Lookup => format!("socket lookup for {line}"),
         About::MalformedIn => format!("{line} that arrive"),
         About::MalformedOut => format!("{line} that leave"),
+        About::MalformedPassing => format!("{line} that pass through"),
     }
 }
 

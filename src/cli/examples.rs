@@ -24,6 +24,7 @@ More: docs/placement.md";
 pub(super) const EXPLAIN: &str = "Examples:
   sockc explain edge.sk 'tcp from 8.8.8.8:40000 to 192.0.2.1:22'
   sockc explain edge.sk 'tcp from 8.8.8.8:40000 to 192.0.2.1:22 with socket listening' --all
+  sockc explain router.sk 'forward udp from 10.0.0.1:9 to 192.0.2.1:53 on interface eth1 to interface eth0'
   sockc explain edge.sk --pcap monday.pcap --local 192.0.2.0/28
 
 More: docs/packets.md";

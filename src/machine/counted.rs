@@ -107,8 +107,7 @@ fn has_bytes(counter: &Counter) -> bool {
 
 /// Whether packets are counted, and not calls, data or lookups of a socket.
 pub(crate) fn counts_packets(value: &CounterValue) -> bool {
-    let of_packets = [Direction::In, Direction::Out];
-    let mut words = of_packets.iter().map(|direction| direction.word());
+    let mut words = Direction::of_packets().map(Direction::word);
     words.any(|word| word == value.counter.direction)
         && bytes_of(&value.counter, [value.packets, value.bytes]).is_some()
 }

@@ -4,7 +4,6 @@
 //! here: what the policy says of that.
 
 use sockc_compiler::coverage;
-use sockc_compiler::event::Event;
 use sockc_compiler::packet::text::Described;
 use sockc_compiler::policy::Policy;
 use sockc_grammar::ast::On;
@@ -30,15 +29,21 @@ impl Outside {
 }
 
 /// Whether a packet is outside. If it is and lookups meet it, it becomes one.
-pub(crate) fn take(policy: &Policy, described: &mut Described, on: Option<&On>) -> Option<Outside> {
-    let Event::Packet {
-        direction,
-        class,
-        packet,
-    } = &described.event
-    else {
-        return None;
+///
+/// `named` is what stands after `on` and after `to`: what passes through is met where it leaves.
+pub(crate) fn take(
+    policy: &Policy,
+    described: &mut Described,
+    [on, leaves]: [Option<&On>; 2],
+) -> Option<Outside> {
+    let packet = described.event.packet()?;
+    let direction = described.event.direction();
+    let on = match direction.passes() {
+        true => leaves,
+        false => on,
     };
+    let classes = [described.event.on(), described.event.leaves()];
+    let classes = classes.map(|class| class.unwrap_or(Policy::plain_class()));
     if coverage::is_on_named(policy, on) {
         return None;
     }
@@ -46,7 +51,7 @@ pub(crate) fn take(policy: &Policy, described: &mut Described, on: Option<&On>) 
         On::Interface(name) => name.value.clone(),
         On::Zone(name) => format!("zone {}", name.value),
     };
-    let event = coverage::event(false, *direction, *class, packet, described.socket);
+    let event = coverage::event(false, direction, classes, packet, described.socket);
     let looked_up = event.is_some();
     if let Some(event) = event {
         described.event = event;

@@ -22,6 +22,7 @@ use crate::machine::author;
 use crate::machine::cards;
 use crate::machine::local;
 use crate::machine::otherwise;
+use crate::machine::passing;
 use crate::machine::slots::{End, Slot, ends, slots, tell, tell_ends};
 use crate::machine::{means, place, refused, remote, waiting};
 use crate::output::{Output, count};
@@ -213,6 +214,9 @@ fn apply(ready: &Ready, arguments: &cli::Apply, output: &mut Output) -> Result<(
             output.note(note);
         }
         for note in local::notes(&policy, &options) {
+            output.note(note);
+        }
+        for note in passing::notes(&policy, &options) {
             output.note(note);
         }
     }

@@ -6,6 +6,7 @@
 mod recording;
 mod report;
 
+use sockc_compiler::decide;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
@@ -66,8 +67,8 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
 pub(crate) struct Question<'a> {
     subject: Subject<'a>,
     described: Described,
-    /// The interface or zone that the packet names, as it names it.
-    on: Option<On>,
+    /// The interfaces or zones that the packet names after `on` and `to`, as it names them.
+    named: [Option<On>; 2],
     /// Where the packet is, if the policy is not there.
     outside: Option<Outside>,
 }
@@ -88,12 +89,12 @@ fn read<'a>(
     let subject = subject(compiled, &mut tree);
     let mut described =
         text::read(&tree, subject.policy, whole).map_err(|mistake| vec![*mistake])?;
-    let on = tree.on.as_ref().map(|on| &on.value);
-    let outside = outside::take(subject.policy, &mut described, on);
+    let named = [&tree.on, &tree.leaves].map(|on| on.as_ref().map(|on| &on.value));
+    let outside = outside::take(subject.policy, &mut described, named);
     Ok(Question {
         subject,
         described,
-        on: on.cloned(),
+        named: named.map(Option::<&On>::cloned),
         outside,
     })
 }
@@ -154,15 +155,14 @@ fn names_block_alone(compiled: &Compiled, packet: &Packet) -> bool {
 
 /// The frame of a packet in words; other events have none.
 fn bytes(event: &Event) -> Vec<u8> {
-    match event {
-        Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
-    }
+    event.packet().map_or_else(Vec::new, frame::bytes)
 }
 
 /// What the rules say, and what the programs do.
 struct Answer {
     trace: Trace,
+    /// Of what passes through: what the lists say that it meets where it came in, and where it leaves.
+    around: Vec<(Event, Decision)>,
     /// What the programs did instead, if it is something else, or the fault that ended them.
     differs: Option<String>,
 }
@@ -171,13 +171,25 @@ impl Answer {
     fn of(subject: Subject<'_>, described: &Described, frame: &[u8]) -> Self {
         let policy = subject.policy;
         let world = DescribedWorld::new(policy, described);
-        let trace = explain(policy, &described.event, &world);
-        let differs = match simulate(policy, subject.artifact, &described.event, frame, &world) {
-            Ok(ran) => (!agree(&trace.decision, ran.verdict, &described.event))
-                .then(|| format!("{:?}", ran.verdict)),
+        let event = &described.event;
+        let trace = explain(policy, event, &world);
+        let asked = |event: Event| {
+            let decision = decide::decide(policy, &event, &world);
+            (event, decision)
+        };
+        let [before, next] = [decide::before(event), decide::next(event, &trace.decision)]
+            .map(|other| other.map(asked));
+        // What passes through and what leaves is one program.
+        let wanted = next.as_ref().map_or(&trace.decision, |(_, next)| next);
+        let differs = match simulate(policy, subject.artifact, event, frame, &world) {
+            Ok(ran) => (!agree(wanted, ran.verdict, event)).then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),
         };
-        Self { trace, differs }
+        Self {
+            trace,
+            around: [before, next].into_iter().flatten().collect(),
+            differs,
+        }
     }
 
     /// How the command ends; a difference is said.
@@ -202,15 +214,7 @@ fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
         (Verdict::Reject, Verdict::Drop) => true,
         (Verdict::Shortcut(_), Verdict::Allow) => of_process,
         // The frame of a malformed packet is dropped, whatever else it would get.
-        (Verdict::Drop, Verdict::Reject) => {
-            matches!(
-                event,
-                Event::Packet {
-                    packet: Parsed::Malformed,
-                    ..
-                }
-            )
-        }
+        (Verdict::Drop, Verdict::Reject) => event.packet() == Some(&Parsed::Malformed),
         _ => false,
     }
 }

@@ -36,6 +36,7 @@ use crate::machine::counted::is_left_out;
 use crate::machine::drift::{tell_drift, unverified};
 use crate::machine::local;
 use crate::machine::others::{self, Near};
+use crate::machine::passing;
 use crate::machine::refused;
 use crate::output::Output;
 use crate::policies::guards::{ending, judge};
@@ -135,6 +136,9 @@ fn plan(arguments: &cli::Plan, output: &mut Output) -> Result<Exit, Exit> {
         output.note(note);
     }
     for note in local::notes(&new, &options) {
+        output.note(note);
+    }
+    for note in passing::notes(&new, &options) {
         output.note(note);
     }
     for note in planned.lockout.notes() {

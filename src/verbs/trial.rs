@@ -7,6 +7,7 @@
 //!
 //! Without the rights for a lab the emitted bytecode runs in the compiler's interpreter instead.
 
+mod around;
 mod cases;
 mod choose;
 pub(crate) mod frame;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_compiler::chain::Chain;
-use sockc_compiler::decide::decide;
+use sockc_compiler::decide::{decide, next};
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, Verdict, World};
 use sockc_compiler::hook::Hook;
 use sockc_compiler::log;
@@ -86,13 +86,16 @@ impl<'a> Reference<'a> {
     pub(crate) fn at_packet_hooks(&self, event: &Event, frame: &[u8], world: &dyn World) -> Wanted {
         let metered = Metered::new(world);
         let decision = decide(self.policy, event, &metered);
-        let Event::Packet {
-            direction,
-            class,
-            packet,
-        } = event
-        else {
-            panic!("only packets get to packet hooks");
+        let (direction, class, packet) = match event {
+            Event::Packet {
+                direction,
+                class,
+                packet,
+            } => (direction, class, packet),
+            Event::Passing { leaves, packet, .. } => (&Direction::Forward, leaves, packet),
+            Event::Lookup { .. } | Event::Process { .. } => {
+                panic!("only packets get to packet hooks")
+            }
         };
         let by_lookup = match decision.decider {
             Decider::Rule(rule) => is_of_lookup(self.policy, rule),
@@ -127,6 +130,41 @@ impl<'a> Reference<'a> {
         let bytes = self.unread(*direction, *class, frame).unwrap_or(bytes);
         self.count_default(&mut wanted, *direction, bytes);
         wanted
+    }
+
+    /// What the list of what passes through makes of a packet, and then that of what leaves, which stands in the same program. What the
+    /// latter logs stands beside, with the packet as it meets that.
+    pub(crate) fn on_its_way_out(
+        &self,
+        event: &Event,
+        frame: &[u8],
+        world: &dyn World,
+    ) -> (Wanted, Option<(Vec<Logged>, Parsed)>) {
+        let mut first = self.at_packet_hooks(event, frame, world);
+        let Some(leaving) = next(event, &first.decision) else {
+            return (first, None);
+        };
+        let last = self.at_packet_hooks(&leaving, frame, world);
+        for (slot, (packets, bytes)) in last.counted {
+            let sum = first.counted.entry(slot).or_default();
+            *sum = (sum.0 + packets, sum.1 + bytes);
+        }
+        first.taken.extend(last.taken);
+        // What goes no further keeps no mark.
+        let kept = first
+            .decision
+            .mark
+            .filter(|_| last.verdict == Verdict::Allow);
+        let wanted = Wanted {
+            verdict: last.verdict,
+            decision: Decision {
+                mark: last.decision.mark.or(kept),
+                ..last.decision
+            },
+            ..first
+        };
+        let logged = leaving.packet().map(|packet| (last.logged, packet.clone()));
+        (wanted, logged)
     }
 
     /// What a lookup makes of a packet.
@@ -316,7 +354,7 @@ fn fits(record: &log::LogRecord, packet: &Parsed) -> bool {
     let Some(found) = &record.packet else {
         return false;
     };
-    let mark = if matches!(record.hook, Hook::TcIn | Hook::TcOut) {
+    let mark = if matches!(record.hook, Hook::TcIn | Hook::TcOut | Hook::TcForward) {
         header.mark
     } else {
         0

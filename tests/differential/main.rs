@@ -28,6 +28,7 @@ mod kernel;
 mod live_maps;
 mod live_sets;
 mod made;
+mod passing;
 mod policies;
 #[path = "../bench/rules/mod.rs"]
 #[allow(dead_code, reason = "the benchmarks use more of it")]

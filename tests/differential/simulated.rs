@@ -260,7 +260,12 @@ fn check_packet(
 }
 
 /// What goes on to the stack, or out, has the rule's mark, or the one it came with.
-fn check_mark(ran: &Ran, wanted: &Wanted, packet: &Parsed, context: &dyn Fn() -> String) {
+pub(crate) fn check_mark(
+    ran: &Ran,
+    wanted: &Wanted,
+    packet: &Parsed,
+    context: &dyn Fn() -> String,
+) {
     let came = match packet {
         Parsed::Ip(header) => header.mark,
         Parsed::NotIp | Parsed::Malformed => 0,
@@ -271,7 +276,7 @@ fn check_mark(ran: &Ran, wanted: &Wanted, packet: &Parsed, context: &dyn Fn() ->
     }
 }
 
-fn check_tokens(
+pub(crate) fn check_tokens(
     reference: &Reference<'_>,
     ran: &Ran,
     wanted: &Wanted,

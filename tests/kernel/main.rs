@@ -20,6 +20,7 @@ mod logging;
 mod lookups;
 mod metering;
 mod moved;
+mod passing;
 mod refusals;
 mod reject;
 mod stage;

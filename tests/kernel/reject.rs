@@ -60,7 +60,7 @@ fn assert_datagram_refused(stage: &Stage, from: SocketAddr, to: SocketAddr) {
     assert_unreachable(&udp(&stage.lab.client, from), to);
 }
 
-fn assert_unreachable(client: &UdpSocket, to: SocketAddr) {
+pub(crate) fn assert_unreachable(client: &UdpSocket, to: SocketAddr) {
     client.connect(to).unwrap();
     client.send(b"anybody?").unwrap();
     client.set_read_timeout(Some(PATIENCE)).unwrap();

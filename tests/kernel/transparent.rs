@@ -39,15 +39,15 @@ const CLIENT: [&str; 2] = ["10.1.0.2:0", "[2001:db8:1::2]:0"];
 const SERVER: [&str; 2] = ["10.7.0.2", "[2001:db8:7::2]"];
 
 /// A client, a router and a server in a line.
-struct Line {
-    client: Space,
-    router: Space,
-    server: Space,
-    options: Options,
+pub(crate) struct Line {
+    pub(crate) client: Space,
+    pub(crate) router: Space,
+    pub(crate) server: Space,
+    pub(crate) options: Options,
 }
 
 impl Line {
-    fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         if !permitted() {
             return None;
         }
@@ -107,13 +107,17 @@ impl Line {
         ip(other, &format!("link set {name} up"));
     }
 
-    fn at_router(&self, commands: &[&str]) {
+    pub(crate) fn at_router(&self, commands: &[&str]) {
         commands
             .iter()
             .for_each(|command| ip(&self.router, command));
     }
 
-    fn apply(&self, text: &str, add_routes: bool) -> Result<sockc_runtime::Applied, Error> {
+    pub(crate) fn apply(
+        &self,
+        text: &str,
+        add_routes: bool,
+    ) -> Result<sockc_runtime::Applied, Error> {
         let compiled = compile(text);
         let options = Options {
             add_routes,
@@ -155,7 +159,7 @@ impl Line {
         assert!(self.router.run(unload).unwrap().unwrap().removed);
     }
 
-    fn counted(&self, label: &str) -> u64 {
+    pub(crate) fn counted(&self, label: &str) -> u64 {
         let counters = || sockc_runtime::counters(&self.options);
         let counters = self.router.run(counters).unwrap().unwrap();
         let found = counters
@@ -166,7 +170,7 @@ impl Line {
 }
 
 /// Runs `ip` in a space.
-fn ip(space: &Space, command: &str) {
+pub(crate) fn ip(space: &Space, command: &str) {
     let run = || {
         Command::new("ip")
             .args(command.split(' '))

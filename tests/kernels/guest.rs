@@ -16,6 +16,7 @@ use aya::{Ebpf, EbpfLoader};
 use aya_obj::generated::{bpf_attach_type, bpf_prog_type};
 use sockc_compiler::counter_blocks::PER_BLOCK;
 
+use crate::passing;
 use crate::syscalls::{self, Kind};
 use crate::work::{Case, INDEX, Input, Line, MARK, Object};
 
@@ -56,6 +57,14 @@ pub(crate) fn run(folder: &Path) {
                 message,
             }),
         }
+    }
+    if let Err(message) = passing::check() {
+        say(&Line::Refused {
+            object: "a router".to_owned(),
+            program: String::new(),
+            case: None,
+            message,
+        });
     }
     say(&Line::Done { programs, cases });
 }

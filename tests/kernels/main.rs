@@ -1,5 +1,5 @@
 //! Loads every golden object and the objects of large rule sets on several real kernels, and runs packets through their
-//! programs.
+//! programs, and real packets through a router.
 //!
 //! The kernels 5.10, 6.1 and 6.12 run under QEMU, the machine's own runs the same work in a network namespace of its
 //! own. This one binary is both halves: the host compiles, boots and judges; started with `SOCKC_GUEST=FOLDER` it is the
@@ -25,6 +25,7 @@ mod guest;
 mod guests;
 mod machine;
 mod members;
+mod passing;
 #[path = "../bench/rules/mod.rs"]
 #[expect(dead_code, reason = "the benchmarks say more of them")]
 mod rules;

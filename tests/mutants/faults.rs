@@ -40,6 +40,7 @@ mod outside;
 mod outsiders;
 mod parser;
 mod passes;
+mod passing;
 mod place;
 mod rated;
 mod rates;
@@ -194,6 +195,7 @@ pub(crate) fn all() -> Vec<Fault> {
         standing::FAULTS,
         calls::FAULTS,
         passes::FAULTS,
+        passing::FAULTS,
         reach::FAULTS,
         rights::FAULTS,
         rated::FAULTS,

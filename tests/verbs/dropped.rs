@@ -59,7 +59,7 @@ impl Sampling {
         }
     }
 
-    fn json(&mut self) -> serde_json::Value {
+    pub(super) fn json(&mut self) -> serde_json::Value {
         let mut line = String::new();
         self.lines.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"))

@@ -36,6 +36,7 @@ mod monitored;
 mod named;
 mod objects;
 mod paired;
+mod passing;
 mod plain;
 mod plane;
 mod planning;

@@ -284,6 +284,80 @@ fn given_packets_fare_as_expected_in_the_interpreter() {
     given_packets(run_without_rights);
 }
 
+/// What passes through: by two interfaces without a zone, by two zones, and what a list around it stops.
+const THROUGH: &str = "interfaces eth0, eth1, dmz
+zone inside = dmz
+default in allow
+stopped: drop udp to port 7
+default forward drop
+plain: allow forward tcp from any:1024-65535 to any:80 to interface eth1
+refused: reject forward tcp on zone inside to interface eth0
+refused-there: reject forward udp to any:81 on interface eth0 to zone inside
+never: allow forward udp to any:7
+held: allow forward udp to any:9
+default out allow
+late: drop out udp to port 9
+old: drop forward to any:82 if ttl = 255
+";
+
+#[test]
+fn what_passes_through_is_sent_through_a_router() {
+    if !root() {
+        return;
+    }
+    let folder = Folder::new("through");
+    let path = folder.file("router.sk", THROUGH);
+    let ran = run(&["try", "--json", &path]);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let rows = rows(&ran);
+    for (label, seen) in [
+        ("plain", "passed"),
+        ("refused", "refused by an answer"),
+        ("refused-there", "refused by an answer"),
+        (
+            "never",
+            "nothing: where it comes in, the list of `in` says drop",
+        ),
+        (
+            "held",
+            "nothing: where it leaves, the list of `out` says drop",
+        ),
+        ("default forward drop", "dropped"),
+    ] {
+        let rule = |row: &&Value| {
+            let rule = row["rule"].as_str().unwrap();
+            rule.starts_with(&format!("{label}: ")) || rule == label
+        };
+        let decided: Vec<&Value> = rows.iter().filter(rule).collect();
+        assert_eq!(decided.len(), 2, "{label}: {}{}", ran.stdout, ran.stderr);
+        for row in decided {
+            assert_eq!(row["seen"], seen, "{label}: {row}");
+        }
+    }
+    // The interpreter is not asked what `in` says, but has the program that asks `out` as well.
+    let interpreted = run_without_rights(&["try", "--json", &path]);
+    assert_eq!(interpreted.code, Some(0), "{}", interpreted.stdout);
+    let held = self::rows(&interpreted);
+    let mut held = held
+        .iter()
+        .filter(|row| row["rule"] == "held: allow forward udp to any:9");
+    let stops =
+        |row: &Value| row["seen"] == "nothing: where it leaves, the list of `out` says drop";
+    assert!(held.by_ref().all(stops), "{}", interpreted.stdout);
+    let none = "no packet was found that the lab can send and that reaches";
+    assert!(ran.stderr.contains(none) && ran.stderr.contains("old: "));
+    let packet = "forward udp from 10.1.0.9:9 to 10.2.0.9:83 on zone inside to interface eth0";
+    let own = "forward udp from 10.1.0.9:9 to 198.19.255.254:83 on zone inside to interface eth0";
+    for (packet, seen) in [
+        (packet, "dropped"),
+        (own, "nothing: one of its addresses is the lab's own"),
+    ] {
+        let given = run(&["try", "--json", &path, packet]);
+        let found = &self::rows(&given)[0];
+        assert!(found["seen"].as_str().unwrap().starts_with(seen), "{found}");
+    }
+}
+
 #[test]
 fn a_packet_that_is_none_is_wrong_use() {
     let folder = Folder::new("no-packet");

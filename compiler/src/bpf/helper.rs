@@ -98,6 +98,9 @@ listed! {
         GetNetnsCookie = (122, "bpf_get_netns_cookie"),
         /// `(ctx, socket, flags) -> 0 or -errno`: the socket that takes this packet.
         SkAssign = (124, "bpf_sk_assign"),
+        /// `(ifindex, parameters or NULL, their size, flags) -> TC_ACT_REDIRECT`: TC. Out of that interface to whom the routing
+        /// table says, with the hardware addresses that takes.
+        RedirectNeigh = (152, "bpf_redirect_neigh"),
         /// `(ring buffer, bytes, length, flags) -> 0 or -errno`: one record, or none if the ring is full.
         RingbufOutput = (130, "bpf_ringbuf_output"),
     }

@@ -15,7 +15,7 @@ use crate::field::{Field, FieldKind};
 use crate::hook::{Ability, Hook};
 use crate::place::{changes_on_the_way, fields, has_lookup};
 use crate::policy::{
-    Action, ClassId, Condition, Direction, GroupId, Match, Policy, Rule, RuleId, Side,
+    Action, ClassId, Condition, Direction, GroupId, Match, Policy, RateUnit, Rule, RuleId, Side,
 };
 
 /// Directions whose hooks can ask for the first match.
@@ -184,7 +184,8 @@ fn obstacle_beside_matches(rule: &Rule) -> Option<&'static str> {
 }
 
 /// Whether a rule decides by what it matches alone, and a classifier can tell that. A rule `at sk_lookup` does not: it
-/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk.
+/// matches new flows only. Where there is a lookup, which is one program for all interfaces, no rule with `on` is bulk; nor is
+/// one of what passes through, whose program is for the interfaces by which it leaves.
 fn is_bulk(
     id: RuleId,
     rule: &Rule,
@@ -197,12 +198,18 @@ fn is_bulk(
         && is_answerable(&rule.matches)
         && (breadth == Breadth::Every || free)
         && !(looked_up && rule.matches.on.is_some())
+        && !(rule.direction.passes() && rule.matches.on.is_some())
         && (asks_header_alone(rule) || may_ask(id, rule, conditions, looked_up))
 }
 
 /// Whether code that asks for the first match can take the tokens of a rule's rate.
 fn may_be_metered(rule: &Rule) -> bool {
-    !rule.direction.of_processes() && question(&rule.matches).is_none()
+    let begins = rule
+        .rate
+        .is_some_and(|rate| rate.unit == RateUnit::Connections);
+    // Which datagrams begin a flow the walk asks of sockets, and what passes through has none.
+    let of_sockets = begins && rule.direction.passes();
+    !rule.direction.of_processes() && !of_sockets && question(&rule.matches).is_none()
 }
 
 /// Whether a rule asks for nothing but addresses, ports and protocols.
@@ -213,7 +220,7 @@ fn asks_header_alone(rule: &Rule) -> bool {
 /// Whether all who ask for the first match find the same one with a rule that is not plain.
 fn may_ask(id: RuleId, rule: &Rule, conditions: Conditions, looked_up: bool) -> bool {
     let asked = fields(id, rule).into_iter();
-    let mut asked = asked.filter(|field| *field != Field::Interface);
+    let mut asked = asked.filter(|field| !matches!(field, Field::Interface | Field::Leaving));
     // Whom a list is about is asked when a connection is made, and then again: the same one has to be found.
     let lasts = question(&rule.matches).is_none() || !Hook::leave_alone(rule.direction);
     conditions != Conditions::Nothing
@@ -304,7 +311,7 @@ impl<'p> Grouping<'p> {
             rule.direction,
             rule.action,
             rule.at,
-            rule.matches.on.as_deref(),
+            rule.matches.held_on(rule.direction),
             rule.matches.group(),
         );
         if let Some(&place) = self.open.get(&kind) {
@@ -319,6 +326,7 @@ impl<'p> Grouping<'p> {
             to: of_group(&rule.matches.to),
             conditions: vec![Condition::FirstMatch(*number)],
             on: rule.matches.on.clone(),
+            leaves: rule.matches.leaves.clone(),
             ..Match::default()
         };
         let reduced = self.rules.push(Rule {

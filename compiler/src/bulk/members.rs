@@ -88,7 +88,7 @@ fn holds(chain: &Chain, rule: &Rule) -> bool {
     if let Some(group) = chain.group {
         return rule.is_for(group);
     }
-    match (&rule.matches.on, chain.class) {
+    match (rule.matches.held_on(rule.direction), chain.class) {
         _ if chain.hook.is_lookup() => !is_terminal(rule.action),
         (Some(classes), Some(class)) => classes.contains(&class),
         _ => true,

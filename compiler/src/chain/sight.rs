@@ -34,7 +34,7 @@ pub fn seen_from(
 ) -> Result<Node, BudgetExceeded> {
     let sees = &hook.spec().sees;
     let mut seen = match class {
-        Some(class) if hook.is_packet() => seen_on(store, class, root)?,
+        Some(class) if hook.is_packet() => seen_on(store, hook, class, root)?,
         _ => root,
     };
     for &(field, value) in sees.fixed {
@@ -52,11 +52,12 @@ pub fn seen_from(
     Ok(told)
 }
 
-/// The diagram of packets on an interface of a class.
+/// The diagram of what a packet hook's programs see that hold on interfaces of a class.
 pub(crate) fn seen_on(
     store: &mut Store,
+    hook: Hook,
     class: ClassId,
     root: Node,
 ) -> Result<Node, BudgetExceeded> {
-    store.restrict(root, Field::Interface, class.as_u32())
+    store.restrict(root, hook.spec().holds_on, class.as_u32())
 }

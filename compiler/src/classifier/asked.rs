@@ -201,6 +201,7 @@ pub(crate) fn header_part(matches: &Match) -> Cow<'_, Match> {
         to: side(&matches.to),
         conditions: header_conditions(matches).into_owned(),
         on: matches.on.clone(),
+        leaves: matches.leaves.clone(),
     })
 }
 

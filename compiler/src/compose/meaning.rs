@@ -115,7 +115,10 @@ pub(crate) fn meaning(
         return Ok(whole);
     }
     let whole = match of.class {
-        Some(class) => seen_on(store, class, whole)?,
+        Some(class) => match Hook::of(direction).find(|hook| hook.is_packet()) {
+            Some(hook) => seen_on(store, hook, class, whole)?,
+            None => whole,
+        },
         None => whole,
     };
     let unmoved = store.map_terminals(
@@ -163,7 +166,7 @@ pub(super) fn deciders(
         verdicts: false,
     };
     let whole = list.diagram(store, |id, _| Some(id))?;
-    let whole = seen_on(store, class, whole)?;
+    let whole = seen_on(store, Hook::ARRIVING[0], class, whole)?;
     let unmoved = store.map_terminals(whole, &mut |terminal| {
         let rule = policy.rules.get(RuleId::from_u32(terminal));
         match rule.map(|rule| rule.action) {

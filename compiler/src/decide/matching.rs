@@ -23,8 +23,9 @@ pub(crate) struct Seen<'a> {
     /// The packet.
     pub header: &'a Header,
     direction: Direction,
-    /// The class of the interface; `None` for what is written, which has no interface yet.
-    class: Option<ClassId>,
+    /// The class of the interface, and of what passes through that of the one by which it leaves; `None` for what is written,
+    /// which has no interface yet.
+    classes: [Option<ClassId>; 2],
     world: &'a dyn World,
     /// Whether the own namespace is known to hold no established socket for it, and nothing else is known.
     unconnected: bool,
@@ -35,7 +36,7 @@ impl<'a> Seen<'a> {
     pub(crate) fn new(
         policy: &'a Policy,
         direction: Direction,
-        class: Option<ClassId>,
+        classes: [Option<ClassId>; 2],
         header: &'a Header,
         world: &'a dyn World,
     ) -> Self {
@@ -43,7 +44,7 @@ impl<'a> Seen<'a> {
             policy,
             header,
             direction,
-            class,
+            classes,
             world,
             unconnected: false,
         }
@@ -58,7 +59,7 @@ impl<'a> Seen<'a> {
     ) -> Self {
         Self {
             unconnected: true,
-            ..Self::new(policy, Direction::In, Some(class), header, world)
+            ..Self::new(policy, Direction::In, [Some(class), None], header, world)
         }
     }
 
@@ -67,9 +68,11 @@ impl<'a> Seen<'a> {
         self.direction
     }
 
-    /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none.
+    /// What the lookup for it finds. There is one for TCP and UDP, except in later fragments; `send` asks for none, and what
+    /// passes through has none here.
     pub(crate) fn socket(&self, netns: Option<NetnsId>) -> SocketAnswer {
-        let looked_up = has_socket(self.header) && !self.direction.of_processes();
+        let without = self.direction.of_processes() || self.direction.passes();
+        let looked_up = has_socket(self.header) && !without;
         if looked_up && !self.unconnected {
             self.world.socket(self.direction, netns, self.header)
         } else {
@@ -135,8 +138,9 @@ pub(crate) fn covers(seen: &Seen<'_>, matches: &Match) -> bool {
 
 /// Interfaces are named by class; what is written has none.
 pub(crate) fn covers_class(seen: &Seen<'_>, matches: &Match) -> bool {
-    let on = matches.on.as_ref();
-    on.is_none_or(|classes| seen.class.is_some_and(|class| classes.contains(&class)))
+    let named = [&matches.on, &matches.leaves].into_iter().zip(seen.classes);
+    let mut named = named.filter_map(|(named, class)| Some((named.as_ref()?, class)));
+    named.all(|(named, class)| class.is_some_and(|class| named.contains(&class)))
 }
 
 /// `above` matches the excess, `up to` what conforms. What the unit does not count always does; what takes more tokens than

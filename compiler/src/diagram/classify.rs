@@ -77,10 +77,16 @@ pub fn match_diagram(store: &mut Store, matches: &Match, scope: Scope) -> Built 
             node = store.and(node, part)?;
         }
     }
-    if let Some(classes) = &matches.on {
-        let ranges = points(classes.iter().map(|class| class.as_u32()));
-        let on = store.ranges(Field::Interface, &ranges, Node::TRUE, Node::FALSE)?;
-        node = store.and(node, on)?;
+    let named = [
+        (&matches.on, Field::Interface),
+        (&matches.leaves, Field::Leaving),
+    ];
+    for (classes, field) in named {
+        if let Some(classes) = classes {
+            let ranges = points(classes.iter().map(|class| class.as_u32()));
+            let part = store.ranges(field, &ranges, Node::TRUE, Node::FALSE)?;
+            node = store.and(node, part)?;
+        }
     }
     for condition in &matches.conditions {
         let part = condition_diagram(store, condition)?;

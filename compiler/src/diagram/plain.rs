@@ -21,7 +21,7 @@ const SHAPE: [(Field, u32, u32); 4] = [
 
 /// Other fields and the value that is plain, after those of the header: ports are those of a client of a web server.
 /// Values that come later are tried where earlier ones of the same field are not to be had.
-const PLAIN: [(Field, u32, u32); 8] = [
+const PLAIN: [(Field, u32, u32); 9] = [
     (Field::Socket, 0, 0),
     (Field::FromPort, 40_000, 40_000),
     (Field::FromPort, 1024, 65_535),
@@ -30,6 +30,7 @@ const PLAIN: [(Field, u32, u32); 8] = [
     (Field::ToPort, 1, 65_535),
     (Field::Icmp, 0x0800, 0x0800),
     (Field::Interface, 0, 0),
+    (Field::Leaving, 0, 0),
 ];
 
 /// Documentation addresses (RFC 5737, RFC 3849) by side: the sender's, then the receiver's; what comes first is tried

@@ -22,7 +22,7 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
     let mut node = lengths(store)?;
     for field in Field::of(policy) {
         let high = match field {
-            Field::Interface => policy.classes.len() as u32 - 1,
+            Field::Interface | Field::Leaving => policy.classes.len() as u32 - 1,
             Field::Entry(_) => policy.sockets.len() as u32,
             other => other.max(),
         };
@@ -33,13 +33,16 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
     store.and(node, beyond)
 }
 
-/// What the direction rules out: a tag that its packets never have, an address that stands for another.
+/// What the direction rules out: a socket of what passes through, a tag that its packets never have, an address that stands for another.
 fn beyond_direction(store: &mut Store, policy: &Policy, direction: Direction) -> Built {
     let protocols: BTreeSet<IpProtocol> = Hook::of(direction)
         .filter(|hook| hook.is_process())
         .flat_map(|hook| hook.spec().sees.protocols)
         .copied()
         .collect();
+    if direction.passes() {
+        return store.range(Field::Socket, 0, 0, Node::TRUE, Node::FALSE);
+    }
     if protocols.is_empty() {
         return Ok(Node::TRUE);
     }

@@ -167,7 +167,7 @@ fn a_rate_is_asked_for_where_the_reference_asks() {
                 for conforms in [false, true] {
                     let world = Answers { socket, conforms };
                     let class = Some(Policy::plain_class());
-                    let seen = Seen::new(&policy, Direction::In, class, &header, &world);
+                    let seen = Seen::new(&policy, Direction::In, [class, None], &header, &world);
                     let values =
                         values_of(&header, socket).with(Field::Conforms(id), conforms.into());
                     assert_eq!(

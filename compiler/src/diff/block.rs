@@ -224,7 +224,8 @@ fn both<T: Ord + Copy>(one: Range<T>, other: Range<T>) -> Option<Range<T>> {
 /// The blocks that are exactly what is matched, if there are few of them and nothing else is asked.
 fn exact(matches: &Match) -> Option<Vec<Block>> {
     let no_types = matches.protocols.iter().all(|one| one.icmp.is_empty());
-    let plain = no_types && matches.conditions.is_empty() && matches.on.is_none();
+    let plain = no_types && matches.conditions.is_empty();
+    let plain = plain && matches.on.is_none() && matches.leaves.is_none();
     plain.then_some(())?;
     let mut blocks = Vec::new();
     for family in [Family::V4, Family::V6] {

@@ -66,14 +66,16 @@ impl<'a, 'p> Case<'a, 'p> {
         }
     }
 
-    fn class(&self) -> ClassId {
-        ClassId::from_u32(self.values.get(Field::Interface))
+    /// The class of the interface, and of what passes through that of the one by which it leaves.
+    fn classes(&self) -> [ClassId; 2] {
+        [Field::Interface, Field::Leaving].map(|field| ClassId::from_u32(self.values.get(field)))
     }
 
     /// What happens, with a policy's own ids; `None` where the policy has no such group.
     fn event(&self, which: Which) -> Option<Event> {
         let side = self.joint.side(which);
-        let class = || side.own_classes.get(self.class()).copied();
+        let own = |class| side.own_classes.get(class).copied();
+        let [class, leaves] = self.classes();
         let header = self.header.clone();
         Some(match self.topic.about {
             About::Process(direction) => Event::Process {
@@ -82,14 +84,18 @@ impl<'a, 'p> Case<'a, 'p> {
                 header,
             },
             About::Lookup => Event::Lookup {
-                class: class()?,
+                class: own(class)?,
                 header,
             },
-            About::In | About::Out | About::MalformedIn | About::MalformedOut => Event::Packet {
-                direction: self.topic.direction(),
-                class: class()?,
-                packet: Parsed::Ip(header),
-            },
+            About::In
+            | About::Out
+            | About::Passing
+            | About::MalformedIn
+            | About::MalformedOut
+            | About::MalformedPassing => {
+                let classes = [own(class)?, own(leaves)?];
+                Event::of_packet(self.topic.direction(), classes, Parsed::Ip(header))
+            }
         })
     }
 
@@ -294,17 +300,26 @@ impl<'a, 'p> Case<'a, 'p> {
         Which::BOTH.into_iter().flat_map(of).collect()
     }
 
-    /// `on …`, in words that both policies take for the same interfaces.
+    /// `on …`, and of what passes through `to …`, in words that both policies take for the same interfaces.
     fn on(&self) -> Option<String> {
         if self.topic.group.is_some() {
             return None;
         }
-        let class = self.class();
+        let [class, leaves] = self.classes();
+        let leaves = Some(leaves).filter(|_| self.topic.direction().passes());
+        let ends = [("on", Some(class)), ("to", leaves)].into_iter();
+        let said = ends.filter_map(|(word, class)| Some(format!("{word} {}", self.named(class?)?)));
+        let said: Vec<String> = said.collect();
+        (!said.is_empty()).then(|| said.join(" "))
+    }
+
+    /// An interface of a class.
+    fn named(&self, class: ClassId) -> Option<String> {
         let name = self.joint.interfaces.get(class)?.as_ref();
         let sides = Which::BOTH.map(|which| self.joint.side(which));
         let own = sides.map(|side| side.own_classes[class]);
         let policies = sides.map(|side| side.policy);
-        let words = interface::words(policies[1], own[1]);
+        let words = interface::class_words(policies[1], own[1]);
         let zone_alike = || {
             let zone = policies[1].classes[own[1]].zone?;
             let wanted = &policies[1].zones[zone].name;
@@ -317,7 +332,7 @@ impl<'a, 'p> Case<'a, 'p> {
         if zone_alike().is_some() {
             return words;
         }
-        name.map(|name| format!("on interface {}", interface::pattern(name)))
+        name.map(|name| format!("interface {}", interface::pattern(name)))
     }
 }
 

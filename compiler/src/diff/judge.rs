@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use crate::candidates::Flat;
 use crate::decide::decide_among;
-use crate::event::{Decision, Event, Header, Parsed, World};
+use crate::event::{Decision, Event, Header, World};
 use crate::policy::{Direction, Policy, RuleId};
 
 /// Decides for a policy.
@@ -31,19 +31,10 @@ impl<'p> Judge<'p> {
 
     /// What the policy says of an event.
     pub(super) fn decide(&self, event: &Event, world: &dyn World) -> Decision {
-        let candidates = match event {
-            Event::Packet {
-                direction,
-                packet: Parsed::Ip(header),
-                ..
-            }
-            | Event::Process {
-                direction, header, ..
-            } => self.candidates(*direction, header),
-            Event::Lookup { header, .. } => self.candidates(Direction::In, header),
-            // What cannot be read matches no rule.
-            Event::Packet { .. } => Vec::new(),
-        };
+        // What cannot be read matches no rule.
+        let candidates = event.header().map_or_else(Vec::new, |header| {
+            self.candidates(event.direction(), header)
+        });
         decide_among(self.policy, event, world, &candidates)
     }
 

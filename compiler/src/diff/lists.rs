@@ -225,7 +225,10 @@ fn likeness(joint: &Joint<'_>, old: RuleId, new: RuleId) -> u32 {
         (2, a.from == b.from),
         (3, a.to == b.to),
         (1, a.conditions == b.conditions),
-        (1, a.on == b.on && one.rate == other.rate),
+        (
+            1,
+            (&a.on, &a.leaves) == (&b.on, &b.leaves) && one.rate == other.rate,
+        ),
     ];
     let alike = parts.into_iter().filter(|(_, same)| *same);
     let sum: u32 = alike.map(|(weight, _)| weight).sum();

@@ -12,6 +12,7 @@ use crate::policy::{Direction, Policy};
 pub(super) fn malformed(joint: &Joint<'_>, edits: &Edits) -> Vec<Change> {
     let changes = [
         (About::MalformedIn, Direction::In),
+        (About::MalformedPassing, Direction::Forward),
         (About::MalformedOut, Direction::Out),
     ]
     .into_iter()
@@ -20,11 +21,7 @@ pub(super) fn malformed(joint: &Joint<'_>, edits: &Edits) -> Vec<Change> {
 }
 
 fn change(joint: &Joint<'_>, edits: &Edits, about: About, direction: Direction) -> Option<Change> {
-    let event = Event::Packet {
-        direction,
-        class: Policy::plain_class(),
-        packet: Parsed::Malformed,
-    };
+    let event = Event::of_packet(direction, [Policy::plain_class(); 2], Parsed::Malformed);
     let said = Described::plain(event, SocketAnswer::None);
     let [from, to] = Which::BOTH.map(|which| {
         let policy = joint.side(which).policy;

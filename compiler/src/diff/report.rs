@@ -146,15 +146,29 @@ pub enum About {
     MalformedIn,
     /// Malformed packets that leave.
     MalformedOut,
+    /// Packets that pass through.
+    Passing,
+    /// Malformed packets that do.
+    MalformedPassing,
 }
 
 impl About {
+    /// Whether it is about packets that cannot be read.
+    #[must_use]
+    pub fn is_malformed(self) -> bool {
+        matches!(
+            self,
+            Self::MalformedIn | Self::MalformedOut | Self::MalformedPassing
+        )
+    }
+
     /// The direction, as rules and JSON name it; `lookup` for lookups.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::In | Self::MalformedIn => "in",
             Self::Out | Self::MalformedOut => "out",
+            Self::Passing | Self::MalformedPassing => Direction::Forward.word(),
             Self::Process(direction) => direction.word(),
             Self::Lookup => "lookup",
         }

@@ -18,7 +18,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
 use crate::policy::{
-    Action, DefaultVerdict, Family, Feed, GroupId, Match, RuleId, SetId, SetKind, SocketId,
+    Action, DefaultVerdict, Direction, Family, Feed, GroupId, Match, RuleId, SetId, SetKind,
+    SocketId,
 };
 use crate::protocol::IpProtocol;
 
@@ -140,16 +141,26 @@ impl<'j, 'p> Space<'j, 'p> {
                 node = self.store.and(node, looked_up)?;
             }
             About::Process(_) => {}
-            About::In | About::Out | About::MalformedIn | About::MalformedOut => {
-                let covered = self.covered()?;
+            About::In
+            | About::Out
+            | About::Passing
+            | About::MalformedIn
+            | About::MalformedOut
+            | About::MalformedPassing => {
+                let covered = self.covered(direction)?;
                 node = self.store.and(node, covered)?;
             }
         }
         Ok(node)
     }
 
-    /// 1 for packets of interfaces that one of the policies is on: of others no packet hook sees any.
-    fn covered(&mut self) -> Built {
+    /// 1 for packets of interfaces that one of the policies is on: of others no packet hook sees any. What passes through is seen
+    /// where it leaves.
+    fn covered(&mut self, direction: Direction) -> Built {
+        let held = match direction.passes() {
+            true => Field::Leaving,
+            false => Field::Interface,
+        };
         let covered: Vec<(u32, u32)> = self
             .joint
             .interfaces
@@ -160,8 +171,7 @@ impl<'j, 'p> Space<'j, 'p> {
         if covered.len() == self.joint.interfaces.len() {
             return Ok(Node::TRUE);
         }
-        self.store
-            .ranges(Field::Interface, &covered, Node::TRUE, Node::FALSE)
+        self.store.ranges(held, &covered, Node::TRUE, Node::FALSE)
     }
 
     /// 1 where these named sockets are absent for what they may not hold, and those of one name are there together for what

@@ -1,4 +1,4 @@
-//! What is compared, one after the other: packets that arrive, packets that leave, lookups, what each group does.
+//! What is compared, one after the other: packets that arrive, pass through and leave, lookups, what each group does.
 //!
 //! Not here: how.
 
@@ -18,7 +18,8 @@ pub(super) struct Topic {
 impl Topic {
     /// Every one there is for two policies.
     pub(super) fn all(joint: &Joint<'_>) -> Vec<Self> {
-        let packets = [About::In, About::Out, About::Lookup].into_iter();
+        let packets = [About::In, About::Passing, About::Out, About::Lookup];
+        let packets = packets.into_iter();
         let packets = packets
             .map(|about| Self { about, group: None })
             .filter(|topic| topic.about != About::Lookup || has_lookup(joint));
@@ -70,6 +71,7 @@ impl Topic {
         match self.about {
             About::In | About::Lookup | About::MalformedIn => Direction::In,
             About::Out | About::MalformedOut => Direction::Out,
+            About::Passing | About::MalformedPassing => Direction::Forward,
             About::Process(direction) => direction,
         }
     }

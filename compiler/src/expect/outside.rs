@@ -1,15 +1,15 @@
-//! Lines about interfaces that the policy is not on: only socket lookups meet what arrives there, and nobody what leaves.
+//! Lines about interfaces that the policy is not on: only socket lookups meet what arrives there, and nobody what leaves, also of what passes through.
 //!
 //! Takes a line and the packets of it that no packet hook sees; gives a packet that breaks it. Not here: which interfaces
 //! these are (`coverage`).
 
-use super::region::{disjoint, with_constant_sets};
+use super::region::{disjoint, malformed, with_constant_sets};
 use super::{Broken, verdict};
 use crate::decide::{Lookups, decide};
 use crate::diagram::classify::{Scope, new_flow, rule_diagram};
 use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::event::{Decider, Decision, Event, Parsed, SocketAnswer, Verdict};
+use crate::event::{Decider, Decision, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case, describe_on, interface};
 use crate::policy::{ClassId, Direction, Expect, Policy};
 use crate::witness::Witness;
@@ -96,11 +96,7 @@ fn found(
 
 /// A malformed packet there, which nobody looks at.
 pub(super) fn unseen_malformed(policy: &Policy, expect: &Expect, class: ClassId) -> Broken {
-    let event = Event::Packet {
-        direction: expect.region.direction,
-        class,
-        packet: Parsed::Malformed,
-    };
+    let event = malformed(&expect.region, class);
     let described = Described::plain(event, SocketAnswer::None);
     Broken {
         packet: words(policy, expect, &described),
@@ -114,7 +110,7 @@ fn words(policy: &Policy, expect: &Expect, described: &Described) -> String {
     let named = expect.region.outside.as_ref();
     let packet = match named {
         Some(name) => {
-            let on = format!("on interface {}", interface::pattern(name));
+            let on = interface::named(policy, &described.event, name);
             describe_on(policy, described, Some(on), None)
         }
         None => describe_case(policy, described),

@@ -4,10 +4,11 @@ use crate::coverage::Coverage;
 use crate::diagram::classify::{Scope, match_diagram, may_hold, member, protocol, sides, within};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::event::{Event, Parsed};
 use crate::field::Field;
 use crate::policy::{
-    AddressSet, ClassId, Condition, Endpoint, Expect, GroupId, LiveEntry, LiveMapId, Match, Policy,
-    Region, Rule, SetKind, Side, SocketId,
+    AddressSet, ClassId, Condition, Direction, Endpoint, Expect, GroupId, LiveEntry, LiveMapId,
+    Match, Policy, Region, Rule, SetKind, Side, SocketId,
 };
 use crate::protocol::IpProtocol;
 
@@ -75,19 +76,38 @@ fn holds(store: &mut Store, policy: &Policy, map: LiveMapId, entries: &[LiveEntr
 }
 
 /// 1 for packets of interfaces that the policy may be on.
-pub(super) fn covered(store: &mut Store, policy: &Policy, coverage: &Coverage) -> Built {
+pub(super) fn covered(
+    store: &mut Store,
+    policy: &Policy,
+    direction: Direction,
+    coverage: &Coverage,
+) -> Built {
     let classes: Vec<(u32, u32)> = policy
         .classes
         .keys()
         .filter(|class| coverage.covers(*class))
         .map(|class| (class.as_u32(), class.as_u32()))
         .collect();
-    store.ranges(Field::Interface, &classes, Node::TRUE, Node::FALSE)
+    let held = match direction.passes() {
+        true => Field::Leaving,
+        false => Field::Interface,
+    };
+    store.ranges(held, &classes, Node::TRUE, Node::FALSE)
 }
 
-/// The classes of interfaces that a region names.
+/// The classes of interfaces that a region names, of those that the policy has to be on to decide.
 pub(super) fn classes(region: &Region) -> &[ClassId] {
-    region.matches.on.as_deref().unwrap_or_default()
+    region.matches.held_on(region.direction).unwrap_or_default()
+}
+
+/// A malformed packet of a region, on an interface of this class where the policy would decide it.
+pub(super) fn malformed(region: &Region, held: ClassId) -> Event {
+    let came_in = region.matches.on.as_ref().and_then(|on| on.first());
+    let on = match region.direction.passes() {
+        true => came_in.copied().unwrap_or(Policy::plain_class()),
+        false => held,
+    };
+    Event::of_packet(region.direction, [on, held], Parsed::Malformed)
 }
 
 /// A named socket is there for what it may hold, unless the line says that it is not; for the rest it is absent.

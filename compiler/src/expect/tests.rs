@@ -4,6 +4,7 @@ use sockc_grammar::source::SourceMap;
 
 use super::*;
 use crate::event::Header;
+use crate::event::{Event, Parsed};
 use crate::files::Texts;
 use crate::pipeline;
 use crate::policy::{Direction, Match};
@@ -306,7 +307,7 @@ fn a_line_about_nothing_is_a_mistake() {
 fn covers(region: &Match, header: &Header, policy: &Policy) -> bool {
     let nothing = Witness::new(Default::default(), Direction::In, None);
     let class = Some(Policy::plain_class());
-    let seen = crate::decide::Seen::new(policy, Direction::In, class, header, &nothing);
+    let seen = crate::decide::Seen::new(policy, Direction::In, [class, None], header, &nothing);
     crate::decide::covers(&seen, region)
 }
 

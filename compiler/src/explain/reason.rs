@@ -91,8 +91,9 @@ pub(super) fn misses(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Vec<Miss> {
 fn elsewhere(asked: &Asked<'_>, id: RuleId, rule: &Rule) -> Option<String> {
     let seen = asked.seen;
     match asked.event {
-        Event::Packet { .. } => (rule.in_lookup() && !seen.header.is_looked_up(seen.socket(None)))
-            .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
+        Event::Packet { .. } | Event::Passing { .. } => (rule.in_lookup()
+            && !seen.header.is_looked_up(seen.socket(None)))
+        .then(|| "it runs in the socket lookup, and none is made for this packet".into()),
         Event::Lookup { .. } => {
             (!asked.lookups.ask(id, rule)).then(|| "it does not run in the socket lookup".into())
         }

@@ -4,7 +4,7 @@ use sockc_grammar::parse;
 use sockc_grammar::source::SourceMap;
 
 use super::*;
-use crate::event::{Fragment, Header, SocketAnswer, Transport};
+use crate::event::{Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::policy::{Direction, Family, NetnsId, SocketId};
 use crate::protocol::IpProtocol;
 use crate::tests::dice::Dice;

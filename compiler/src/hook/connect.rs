@@ -70,6 +70,7 @@ const fn call(
         direction: Direction::Connect,
         stage: Stage::Process,
         usual: false,
+        holds_on: Field::Interface,
         sees: Sight {
             fixed,
             protocols,

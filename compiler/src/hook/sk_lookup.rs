@@ -22,6 +22,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     direction: Direction::In,
     stage: Stage::Lookup,
     usual: false,
+    holds_on: Field::Interface,
     sees: Sight {
         fixed: &[(Field::Fragment, 0), (Field::Socket, 0)],
         protocols: &IpProtocol::WITH_SOCKETS,

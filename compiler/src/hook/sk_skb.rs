@@ -24,6 +24,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     direction: Direction::Receive,
     stage: Stage::Process,
     usual: true,
+    holds_on: Field::Interface,
     sees: Sight {
         fixed: &[(Field::Fragment, 0), (Field::Socket, 0)],
         protocols: &[IpProtocol::TCP],

@@ -1,11 +1,11 @@
-//! TC: packets that arrive, after XDP, and packets that leave.
+//! TC: packets that arrive, after XDP, packets that leave, and of these those that came in by another interface.
 //!
 //! It goes on with -1 (`TCX_NEXT`, `TC_ACT_UNSPEC`), so that programs after ours still run.
 
 use super::{Ability, Codes, Ends, HookSpec, Metering, No, Refusal, Sight, Stage, Verb, Yes};
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{TC_ACT_SHOT, TCX_NEXT};
-use crate::field::FieldKind;
+use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
 
 /// Why no packet hook says what becomes of a packet's socket.
@@ -14,6 +14,9 @@ pub(super) const LATER: Ability =
 /// Why packet hooks and lookups have no part in `send`.
 pub(super) const PACKETS: &str = "it sees packets, not what a process writes";
 pub(super) const NO_WRITES: Ability = No(PACKETS);
+const NO_SOCKET: Ability =
+    No("a packet that passes through has no socket on this machine, whose lookup could find one");
+const ROUTED: &str = "where it leaves is decided by then; steer it where it arrives";
 const HAS_SOCKET: Ability = No("a packet that leaves has its socket already");
 
 const JOINED: Sight = Sight {
@@ -34,6 +37,7 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     direction: Direction::In,
     stage: Stage::Packet,
     usual: true,
+    holds_on: Field::Interface,
     sees: JOINED,
     reads: |_| Yes,
     does: |verb| match verb {
@@ -57,7 +61,9 @@ pub(super) static ARRIVING: HookSpec = HookSpec {
     elsewhere,
 };
 
-pub(super) static LEAVING: HookSpec = HookSpec {
+pub(super) static LEAVING: HookSpec = LEAVES;
+
+const LEAVES: HookSpec = HookSpec {
     name: "tc",
     title: "tc out",
     program: "tc_out",
@@ -66,6 +72,7 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     direction: Direction::Out,
     stage: Stage::Packet,
     usual: true,
+    holds_on: Field::Interface,
     sees: JOINED,
     reads: |kind| match kind {
         FieldKind::Absent | FieldKind::Entry => HAS_SOCKET,
@@ -85,6 +92,31 @@ pub(super) static LEAVING: HookSpec = HookSpec {
     reason: "tc is the hook of packets that leave",
     takes_in: None,
     elsewhere,
+};
+
+pub(super) static PASSING: HookSpec = HookSpec {
+    title: "tc forward",
+    program: "tc_forward",
+    direction: Direction::Forward,
+    holds_on: Field::Leaving,
+    // No lookup finds a socket here for what is on its way between others.
+    sees: Sight {
+        fixed: &[(Field::Socket, 0)],
+        ..JOINED
+    },
+    reads: |kind| match kind {
+        FieldKind::Absent | FieldKind::Entry | FieldKind::Socket => NO_SOCKET,
+        _ => Yes,
+    },
+    does: |verb| match verb {
+        Verb::Allow | Verb::Drop | Verb::Count | Verb::Reject => Yes,
+        Verb::Forward => No(ROUTED),
+        Verb::Redirect | Verb::Intercept => NO_SOCKET,
+        Verb::Shortcut | Verb::Feed => NO_WRITES,
+    },
+    reject: Refusal::Answer,
+    reason: "packets that pass through are decided where they leave",
+    ..LEAVES
 };
 
 fn elsewhere(_: Direction) -> &'static str {

@@ -5,7 +5,7 @@ use super::{
 };
 use crate::artifact::{AttachPoint, Section};
 use crate::bpf::constant::{XDP_DROP, XDP_PASS};
-use crate::field::FieldKind;
+use crate::field::{Field, FieldKind};
 use crate::policy::Direction;
 
 /// Whether a driver sends frames that a program turns round or moves is known only where they run.
@@ -21,6 +21,7 @@ pub(super) static HOOK: HookSpec = HookSpec {
     direction: Direction::In,
     stage: Stage::Packet,
     usual: false,
+    holds_on: Field::Interface,
     sees: Sight::PACKETS,
     reads,
     does,

@@ -33,7 +33,8 @@ fn allowed(helper: Helper) -> &'static [Section] {
         | Helper::SkbChangeHead
         | Helper::L3CsumReplace
         | Helper::L4CsumReplace
-        | Helper::CloneRedirect => &[Classifier],
+        | Helper::CloneRedirect
+        | Helper::RedirectNeigh => &[Classifier],
         Helper::SkbAdjustRoom => &[Classifier, SkSkb],
         Helper::XdpAdjustHead | Helper::XdpAdjustTail | Helper::RedirectMap => &[Xdp],
         Helper::Redirect | Helper::CsumDiff | Helper::PerfEventOutput => &[Xdp, Classifier],
@@ -97,6 +98,7 @@ impl Machine<'_> {
             Helper::L3CsumReplace | Helper::L4CsumReplace => self.replace_checksum(helper),
             Helper::CsumDiff => self.checksum_difference(),
             Helper::Redirect => self.redirect(),
+            Helper::RedirectNeigh => self.redirect_neigh(),
             Helper::CloneRedirect => self.clone_redirect(),
             // The kernel takes maps of devices, CPUs and AF_XDP sockets only, and we have none.
             Helper::RedirectMap => Err(FaultKind::UnknownMap),

@@ -21,11 +21,14 @@ pub(super) fn contains(policy: &Policy, outer: &Rule, inner: &Rule) -> bool {
 }
 
 fn interfaces_contain(wide: &Match, narrow: &Match) -> bool {
-    match (&wide.on, &narrow.on) {
+    let holds = |(wide, narrow): (&Option<Vec<_>>, &Option<Vec<_>>)| match (wide, narrow) {
         (None, _) => true,
         (Some(_), None) => false,
         (Some(wide), Some(narrow)) => narrow.iter().all(|class| wide.contains(class)),
-    }
+    };
+    [(&wide.on, &narrow.on), (&wide.leaves, &narrow.leaves)]
+        .into_iter()
+        .all(holds)
 }
 
 fn protocols_contain(wide: &[ProtocolMatch], narrow: &[ProtocolMatch]) -> bool {

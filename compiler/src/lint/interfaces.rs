@@ -28,7 +28,7 @@ fn statements(all: &[Spanned<Statement>], found: &mut Vec<Diagnostic>) {
             }
             Statement::Rule(rule) => {
                 for clause in &rule.clauses {
-                    if let Clause::OnInterface(name) = &clause.value {
+                    if let Clause::OnInterface(name) | Clause::ToInterface(name) = &clause.value {
                         tell(std::slice::from_ref(name), found);
                     }
                 }

@@ -10,7 +10,7 @@ use crate::protocol::IpProtocol;
 
 /// Reports rules on a length that are sure to be asked at TC, of packets that the kernel joins.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
-    for direction in [Direction::In, Direction::Out] {
+    for direction in Direction::of_packets() {
         let rules = policy.rules_of(direction).map(|(_, rule)| rule);
         let joined =
             rules.filter(|rule| is_of_joined_frames(direction, rule) && is_of_joined(rule));

@@ -14,7 +14,7 @@ use crate::decide::{Lookups, Seen, decide_among, matches};
 use crate::diagram::classify::{Scope, rule_diagram};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
-use crate::event::{Decider, Event, Parsed};
+use crate::event::Decider;
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld};
 use crate::policy::{Direction, GroupId, Policy, Rule, RuleId};
@@ -185,12 +185,9 @@ impl<'a> List<'a> {
     ) -> Option<Option<RuleId>> {
         let values = self.store.satisfy(node, 1)?;
         let witness = Witness::new(values, self.direction, scope);
-        let class = match witness.event {
-            Event::Packet { class, .. } => Some(class),
-            _ => None,
-        };
+        let classes = [witness.event.on(), witness.event.leaves()];
         let header = &witness.header;
-        let seen = Seen::new(self.policy, self.direction, class, header, &witness);
+        let seen = Seen::new(self.policy, self.direction, classes, header, &witness);
         let mut first: Option<RuleId> = None;
         let sufficed = self.index.around(header, ids, &self.looks, &mut |id| {
             let rule = &self.policy.rules[id];
@@ -218,11 +215,7 @@ impl<'a> List<'a> {
         described: &Described,
         without: Option<RuleId>,
     ) -> Result<Option<RuleId>, Exhausted> {
-        let Event::Packet {
-            packet: Parsed::Ip(header),
-            ..
-        } = &described.event
-        else {
+        let Some(header) = described.event.header() else {
             return Ok(None);
         };
         let first = |id| head(id, &self.policy.rules[id]);

@@ -177,7 +177,7 @@ impl<'a> Names<'a> {
         for clause in &rule.clauses {
             match &clause.value {
                 Clause::From(side) | Clause::To { side, .. } => self.side(side),
-                Clause::OnZone(zone) => self.takes(Kind::Zone, &zone.value),
+                Clause::OnZone(zone) | Clause::ToZone(zone) => self.takes(Kind::Zone, &zone.value),
                 Clause::If(conditions) => self.conditions(conditions),
                 Clause::Target(target) => self.target(target),
                 _ => {}
@@ -244,12 +244,10 @@ impl<'a> Names<'a> {
         for side in packet.from.iter().chain(&packet.to) {
             self.side(&side.value);
         }
-        if let Some(Spanned {
-            value: On::Zone(zone),
-            ..
-        }) = &packet.on
-        {
-            self.takes(Kind::Zone, &zone.value);
+        for on in packet.on.iter().chain(&packet.leaves) {
+            if let On::Zone(zone) = &on.value {
+                self.takes(Kind::Zone, &zone.value);
+            }
         }
         for item in &packet.with {
             match &item.value {

@@ -14,7 +14,7 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     let coverage = Coverage::of(policy);
     let lookups = Lookups::of(policy);
     for (id, rule) in &policy.rules {
-        let Some(classes) = &rule.matches.on else {
+        let Some(classes) = rule.matches.held_on(rule.direction) else {
             continue;
         };
         let covered = classes.iter().any(|class| coverage.covers(*class));

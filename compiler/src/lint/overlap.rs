@@ -222,6 +222,10 @@ fn with_plain_flags(described: &Described) -> Described {
     if let Event::Packet {
         packet: Parsed::Ip(header),
         ..
+    }
+    | Event::Passing {
+        packet: Parsed::Ip(header),
+        ..
     } = &mut plain.event
         && let Transport::Tcp { flags, .. } = &mut header.transport
     {

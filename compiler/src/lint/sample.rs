@@ -16,8 +16,8 @@ use crate::hook::Hook;
 use crate::packet::text::Described;
 use crate::packet::{longest_length, shortest_length};
 use crate::policy::{
-    AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, NetnsId, Policy,
-    ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketState,
+    AddressSet, ClassId, Condition, Direction, Family, FieldTest, LiveMapId, Match, NetnsId,
+    Policy, ProtocolMatch, RateUnit, Rule, RuleId, SetId, SetKind, SocketId, SocketState,
 };
 use crate::protocol::IpProtocol;
 
@@ -35,6 +35,8 @@ pub(super) struct Sample<'a> {
     policy: &'a Policy,
     direction: Direction,
     class: ClassId,
+    /// Of what passes through: that of the interface by which it leaves.
+    leaves: ClassId,
     socket: SocketAnswer,
     elsewhere: SocketAnswer,
     absent: Vec<SocketId>,
@@ -101,7 +103,8 @@ impl<'a> Sample<'a> {
                 },
                 policy,
                 direction,
-                class: class_of(rules)?,
+                class: class_of(rules, |one| one.on.as_ref())?,
+                leaves: class_of(rules, |one| one.leaves.as_ref())?,
                 socket: SocketAnswer::None,
                 elsewhere: SocketAnswer::None,
                 absent: Vec::new(),
@@ -201,11 +204,8 @@ impl<'a> Sample<'a> {
 
     /// The same in words' terms. Rates and live maps may answer otherwise there: what is said of it has to be asked again.
     pub(super) fn described(&self) -> Described {
-        let event = Event::Packet {
-            direction: self.direction,
-            class: self.class,
-            packet: Parsed::Ip(self.header.clone()),
-        };
+        let packet = Parsed::Ip(self.header.clone());
+        let event = Event::of_packet(self.direction, [self.class, self.leaves], packet);
         let members = |set| {
             let inside = self.members.iter().filter(move |(named, _)| *named == set);
             AddressSet::of(inside.map(|(_, address)| *address))
@@ -230,7 +230,14 @@ impl<'a> Sample<'a> {
     /// What rules see of it; whose writes they are, where it is about sends, the caller knows.
     pub(super) fn seen(&self) -> Seen<'_> {
         let class = (!self.direction.of_processes()).then_some(self.class);
-        Seen::new(self.policy, self.direction, class, &self.header, self)
+        let leaves = self.direction.passes().then_some(self.leaves);
+        Seen::new(
+            self.policy,
+            self.direction,
+            [class, leaves],
+            &self.header,
+            self,
+        )
     }
 
     /// Whether a rule of the list matches it.
@@ -244,11 +251,12 @@ fn counts_connections(rule: &Rule) -> bool {
     rate.is_some_and(|rate| rate.above && rate.unit == RateUnit::Connections)
 }
 
-/// A class of interfaces that all of the rules are for.
-fn class_of(rules: &[(RuleId, &Rule)]) -> Option<ClassId> {
-    let mut named = rules
-        .iter()
-        .filter_map(|(_, rule)| rule.matches.on.as_ref());
+/// A class of interfaces that all of the rules are for, as far as they name any.
+fn class_of(
+    rules: &[(RuleId, &Rule)],
+    names: impl Fn(&Match) -> Option<&Vec<ClassId>>,
+) -> Option<ClassId> {
+    let mut named = rules.iter().filter_map(|(_, rule)| names(&rule.matches));
     let Some(first) = named.next() else {
         return Some(Policy::plain_class());
     };

@@ -30,6 +30,7 @@ fn opens_sockets(policy: &Policy, rule: &Rule) -> bool {
         to,
         conditions,
         on,
+        leaves: _,
     } = &rule.matches;
     let udp = protocols.is_empty() || protocols.iter().any(|one| one.number == IpProtocol::UDP);
     let [

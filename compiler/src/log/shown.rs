@@ -97,6 +97,7 @@ mod tests {
             time: 1,
             counter: 0,
             interface: 0,
+            came_in: 0,
             hook,
             packet: Some(logged),
         }

@@ -18,6 +18,7 @@ pub(super) mod skb {
     pub(in crate::lower) const VLAN_PRESENT: i16 = 20;
     pub(in crate::lower) const VLAN_TCI: i16 = 24;
     pub(in crate::lower) const VLAN_PROTO: i16 = 28;
+    pub(in crate::lower) const INGRESS_IFINDEX: i16 = 36;
     pub(in crate::lower) const IFINDEX: i16 = 40;
     pub(in crate::lower) const DATA: i16 = 76;
     pub(in crate::lower) const DATA_END: i16 = 80;

@@ -33,7 +33,7 @@ use super::Source;
 use super::answers::Answers;
 use super::context::{AF_INET, AF_INET6, mapped, ops};
 use super::counter::counter_at;
-use super::frame::Wants;
+use super::frame::{Frame, Wants};
 use super::given::Given;
 use super::question::{Phase, Questions};
 use super::tree::{Leaves, Tree};
@@ -218,7 +218,13 @@ pub(crate) fn sock_ops(source: Source<'_>, name: &str, maps: &GroupMaps) -> Func
         first_match: source.classifier.is_some(),
         ..Wants::default()
     };
-    let mut given = Given::new(builder, source, wants, FieldSet::default());
+    let mut given = Given {
+        context: builder.argument(),
+        frame: Frame::new(builder, wants),
+        source,
+        used: FieldSet::default(),
+        next: None,
+    };
     let entry = builder.current();
     let [own, peer] = [(); 2].map(|()| builder.slot(PEER_KEY));
     given.frame.own = Some(own);

@@ -1,6 +1,5 @@
 //! The stack of a program: what the prologue found out, and what has to survive a join or a call.
 
-use crate::dropped::HEAD;
 use crate::field::FieldKind;
 use crate::header_field::ByField;
 use crate::ir::{Builder, Slot};
@@ -30,16 +29,30 @@ pub(super) const QUESTION: i32 = 2;
 const ROOM: u32 = 200;
 
 /// Which slots only some programs have.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Wants {
     pub(super) room: bool,
     pub(super) answers: bool,
     pub(super) first_match: bool,
-    pub(super) samples: bool,
+    /// Bytes of what stands in front of a packet that is dropped; 0 where nobody can ask for such.
+    pub(super) head: usize,
+}
+
+impl Wants {
+    /// What two parts of a program want.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            room: self.room || other.room,
+            answers: self.answers || other.answers,
+            first_match: self.first_match || other.first_match,
+            head: self.head.max(other.head),
+        }
+    }
 }
 
 /// The slots. Small ones are opaque to the verifier (see `Builder::opaque_slot`). A slot that nothing
 /// touches leaves the frame later (`crate::opt`).
+#[derive(Clone)]
 pub(super) struct Frame {
     /// IP protocol; while walking IPv6 extension headers, the header that comes next. One byte.
     pub(super) protocol: Slot,
@@ -114,9 +127,9 @@ pub(super) struct Frame {
 impl Frame {
     pub(super) fn new(builder: &mut Builder, wants: Wants) -> Self {
         let room = wants.room.then(|| builder.slot(ROOM));
-        let head = wants.samples.then(|| match room {
-            Some(room) => builder.part(room, 0, HEAD as u32),
-            None => builder.slot(HEAD as u32),
+        let head = (wants.head > 0).then(|| match room {
+            Some(room) => builder.part(room, 0, wants.head as u32),
+            None => builder.slot(wants.head as u32),
         });
         Self {
             room,

@@ -17,7 +17,8 @@ use crate::protocol::IpProtocol;
 use crate::spread;
 
 use super::Source;
-use super::frame::{self, Frame, UNTAGGED, Wants};
+use super::context::skb;
+use super::frame::{self, Frame, UNTAGGED};
 use super::hook::{self, Base, Code, FieldLoad, Head};
 use super::prologue::ALWAYS;
 
@@ -28,6 +29,8 @@ pub(super) struct Given<'a> {
     pub(super) context: Value,
     /// The fields that the program reads: of those of packets, the prologue leaves no other on the stack.
     pub(super) used: FieldSet,
+    /// Where what is let go meets the next list, if that stands in the same program.
+    pub(super) next: Option<Block>,
 }
 
 /// How the members of a name share it, as far as code depends on that.
@@ -99,18 +102,18 @@ pub(super) fn swap(builder: &mut Builder, value: Value, bits: i32) {
 }
 
 impl<'a> Given<'a> {
-    pub(super) fn new(
-        builder: &mut Builder,
-        source: Source<'a>,
-        wants: Wants,
-        used: FieldSet,
-    ) -> Self {
-        Self {
-            used,
-            source,
-            context: builder.argument(),
-            frame: Frame::new(builder, wants),
-        }
+    /// Lets what is none of the list go on to `pass`: the program is there for all that leaves, the list is about what came in
+    /// by another interface. What this machine sends came in by none (`skb_iif` of `struct sk_buff`, which
+    /// `__netif_receive_skb_core` sets and `skb_scrub_packet` clears).
+    pub(super) fn unless_passing(&self, builder: &mut Builder, pass: Block) {
+        let hook = self.source.chain.hook;
+        let (Some(came_in), true) = (self.code().came_in, hook.direction().passes()) else {
+            return;
+        };
+        let came_in = builder.load(self.context, came_in, Width::W);
+        builder.leave_if(came_in, JumpOp::Eq, 0, pass);
+        let leaves = builder.load(self.context, skb::IFINDEX, Width::W);
+        builder.leave_if(came_in, JumpOp::Eq, leaves, pass);
     }
 
     /// The code that is the hook's own.

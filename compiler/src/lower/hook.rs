@@ -29,6 +29,8 @@ pub(super) struct Code {
     pub(super) field: fn(&Frame, Field, Family) -> Option<FieldLoad>,
     /// Where the number of bytes stands that are counted, if there is one.
     pub(super) size: fn(&Frame) -> Option<FieldLoad>,
+    /// Where the context says the interface that it came in by, where programs ask for the class of that.
+    pub(super) came_in: Option<i16>,
     /// What a record of `log` takes from the context: from where, and where to.
     pub(super) noted: &'static [(i16, u8)],
     /// Whether the kernel may take the program off its CPU while it counts.
@@ -77,6 +79,7 @@ pub(super) fn code(hook: Hook) -> &'static Code {
     match hook {
         Hook::Xdp => &packet::XDP,
         Hook::TcIn | Hook::TcOut => &packet::TC,
+        Hook::TcForward => &packet::PASSING,
         Hook::SkLookup => &lookup::CODE,
         Hook::SkMsg => &send::CODE,
         Hook::SkSkb => &receive::CODE,

@@ -20,6 +20,7 @@ mod made;
 mod member_table;
 mod members;
 mod origins;
+mod passing;
 mod questions;
 mod rated;
 mod rates;

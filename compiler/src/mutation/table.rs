@@ -291,6 +291,8 @@ fn condition(around: &Around<'_>) -> Vec<Made> {
             Clause::If(_)
             | Clause::OnZone(_)
             | Clause::OnInterface(_)
+            | Clause::ToZone(_)
+            | Clause::ToInterface(_)
             | Clause::Above(_)
             | Clause::UpTo(_) => made.extend(without(around, place)),
             Clause::Mark(_)

@@ -96,6 +96,8 @@ pub struct Built {
     pub classifiers: Vec<Option<Summary>>,
     /// The intermediate form of every program; those of the chains stand first, in order.
     pub functions: Vec<Function>,
+    /// For each chain the index of its function: what passes through an interface is decided in the program of what leaves by it.
+    pub of_chains: Vec<usize>,
     /// What the maps of constant tables hold, and where.
     pub tables: Vec<PlacedTable>,
     /// Programs, maps, manifest, and the same of every namespace.

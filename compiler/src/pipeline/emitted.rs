@@ -66,7 +66,9 @@ fn each<'a, T>(
 ) -> impl Iterator<Item = Result<T, Stop>> + 'a {
     let functions = lowered.functions.iter().enumerate();
     functions.map(move |(number, function)| {
-        let chain = analysis.chains.get(number);
+        // Of two that are one program the last: it stands behind.
+        let chain = lowered.of_chains.iter().rposition(|&of| of == number);
+        let chain = chain.and_then(|chain| analysis.chains.get(chain));
         work(function).map_err(|stop| match (stop, chain) {
             (Stop::Diagnostics(found), Some(chain)) => {
                 let of = Some(chain.hook.direction());

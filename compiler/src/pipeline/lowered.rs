@@ -12,16 +12,19 @@ use super::program_names::{ProgramNames, suffixed, with_rules};
 use super::spliced;
 use super::tabled::Tabled;
 use crate::artifact::{Attach, AttachPoint};
+use crate::chain::Chain;
 use crate::diagram::flatten::Flat;
 use crate::ir::Function;
 use crate::location::Location;
-use crate::lower::{self, Source};
+use crate::lower::{self, CounterSlots, Source};
 use crate::policy::{GroupId, Policy};
 
 /// The intermediate form of every program.
 pub(super) struct Lowered {
-    /// Those of the chains stand first, in order.
+    /// Those of the chains stand first, in order; two that are for one place are one.
     pub(super) functions: Vec<Function>,
+    /// For each chain the index of its function.
+    pub(super) of_chains: Vec<usize>,
     /// Where each is attached.
     pub(super) attach: Vec<Attach>,
 }
@@ -40,35 +43,58 @@ pub(super) fn lower(
     let groups = with_rules(&analysis.chains);
     let mut chains = Lowered {
         functions: Vec::new(),
+        of_chains: Vec::new(),
         attach: Vec::new(),
     };
-    let mut doors = Vec::new();
-    for (number, chain) in analysis.chains.iter().enumerate() {
-        let counters = tabled.slots.of(chain.hook.direction());
-        let own = analysis.bulk.as_ref().map(|bulk| bulk.counters(counters));
+    let own: Vec<Option<CounterSlots>> = analysis
+        .chains
+        .iter()
+        .map(|chain| {
+            let counters = tabled.slots.of(chain.hook.direction());
+            analysis.bulk.as_ref().map(|bulk| bulk.counters(counters))
+        })
+        .collect();
+    let source = |number: usize| {
+        let chain = &analysis.chains[number];
         let decision = &decided.decisions[number];
-        let source = Source {
+        Source {
             policy,
             chain,
             decision: &decision.decision,
             counts: decision.counts.as_ref(),
             lists: &decision.lists,
             classifier: tabled.classifiers[number].as_ref().map(|one| &one.maps),
-            counters: own.as_ref().unwrap_or(counters),
+            counters: own[number]
+                .as_ref()
+                .unwrap_or(tabled.slots.of(chain.hook.direction())),
             maps: &tabled.maps,
             sockets: &tabled.slots.sockets,
             ends: &tabled.slots.ends,
             atomics: job.options.target.atomics,
             head: &head,
-        };
+        }
+    };
+    let mut doors = Vec::new();
+    for (number, chain) in analysis.chains.iter().enumerate() {
+        chains.of_chains.push(chains.functions.len());
+        let behind = analysis.chains.iter().skip(number + 1);
+        if behind.clone().any(|other| is_one_program(chain, other)) {
+            continue;
+        }
+        let mut ahead = analysis.chains.iter().take(number);
+        let ahead = ahead.position(|other| is_one_program(other, chain));
         let group = match chain.group {
             Some(group) => place_of(group, &groups)?,
             None => 0,
         };
         let class = chain.class.map(|class| class.as_u32() as usize);
-        let function = lower::lower(source, &names.of(chain));
+        if let Some(ahead) = ahead {
+            chains.of_chains[ahead] = chains.functions.len();
+        }
+        let function = lower::lower(ahead.map(source), source(number), &names.of(chain));
         chains.push(function, (chain.hook.spec().attach)(group), class);
-        doors.extend(door(source, decided.doors[number].as_ref()).map(|door| (group, door)));
+        let door = door(source(number), decided.doors[number].as_ref());
+        doors.extend(door.map(|door| (group, door)));
     }
     for (group, door) in doors {
         chains.push(door.taking_in, AttachPoint::SockOps(group), None);
@@ -81,6 +107,13 @@ pub(super) fn lower(
         chains.push(function, point, None);
     }
     Ok(chains)
+}
+
+/// Whether the lists of two chains are for one place, so that they are one program: what passes through is decided ahead of what
+/// leaves.
+fn is_one_program(chain: &Chain, other: &Chain) -> bool {
+    let place = |chain: &Chain| (chain.hook.spec().attach)(0);
+    chain.class.is_some() && chain.class == other.class && place(chain) == place(other)
 }
 
 impl Lowered {

@@ -117,18 +117,18 @@ impl Slots {
                 lost: None,
             }
         });
-        // Only packets that arrive are answered.
-        directions[0].withheld = chains
-            .iter()
-            .any(|chain| lower::answers(policy, chain))
-            .then(|| {
+        for direction in Direction::ALL {
+            let mut of = chains.iter();
+            let answers = of
+                .any(|chain| chain.hook.direction() == direction && lower::answers(policy, chain));
+            directions[direction as usize].withheld = answers.then(|| {
                 let text = "answers withheld: beyond the limits of `reject`";
-                let direction = Direction::In;
                 push(
                     &mut counters,
                     bare(CounterKind::Withheld, text, direction, "drop"),
                 )
             });
+        }
         for counter in counters.values_mut() {
             counter.counted &= kept == Counters::Kept;
         }

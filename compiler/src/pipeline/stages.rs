@@ -129,6 +129,7 @@ fn build(
         decisions: decided.decisions,
         classifiers: classifiers.map(|one| Some(one?.summary)).collect(),
         functions: lowered.functions,
+        of_chains: lowered.of_chains,
         tables: tabled.tables,
         artifact: Artifact {
             programs,

@@ -99,6 +99,7 @@ pub(crate) fn fields_of_match(matches: &Match) -> Vec<Field> {
     let types = matches.protocols.iter().any(|one| !one.icmp.is_empty());
     fields.extend(types.then_some(Field::Icmp));
     fields.extend(matches.on.is_some().then_some(Field::Interface));
+    fields.extend(matches.leaves.is_some().then_some(Field::Leaving));
     for condition in &matches.conditions {
         of_condition(condition, &mut fields);
     }

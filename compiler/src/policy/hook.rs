@@ -10,6 +10,8 @@ listed! {
         Xdp,
         /// TC ingress, packets that arrive.
         TcIn,
+        /// TC egress, packets that came in by another interface: ahead of those of [`Self::TcOut`], in the same program.
+        TcForward,
         /// TC egress, packets that leave.
         TcOut,
         /// The socket lookup of new TCP connections and of datagrams for unconnected UDP sockets.

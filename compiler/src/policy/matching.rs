@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use sockc_grammar::ast::SocketState;
 use sockc_grammar::header_field::HeaderField;
 
-use super::{ClassId, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
+use super::{ClassId, Direction, GroupId, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId};
 use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
 
@@ -22,8 +22,11 @@ pub struct Match {
     pub to: Option<Side>,
     /// All of these.
     pub conditions: Vec<Condition>,
-    /// `on`: one of these classes of interfaces; `None` for every one.
+    /// `on`: one of these classes of interfaces; `None` for every one. Of what passes through, that by which it came in.
     pub on: Option<Vec<ClassId>>,
+    /// `to zone`, `to interface`: of what passes through, the class of the interface by which it leaves is one of these;
+    /// `None` for every one, and for everything else.
+    pub leaves: Option<Vec<ClassId>>,
 }
 
 /// The first and the last address of a prefix; what the address has beyond its length is not looked at.
@@ -50,6 +53,16 @@ pub fn span_of(address: IpAddr, length: u8) -> (IpAddr, IpAddr) {
 }
 
 impl Match {
+    /// The classes of interfaces whose programs hold it, if not all do: what passes through is decided where it leaves.
+    #[must_use]
+    pub fn held_on(&self, direction: Direction) -> Option<&[ClassId]> {
+        let classes = match direction.passes() {
+            true => &self.leaves,
+            false => &self.on,
+        };
+        classes.as_deref()
+    }
+
     /// Whether sockets of this group are among those whose group is asked for.
     #[must_use]
     pub fn is_for(&self, group: GroupId) -> bool {

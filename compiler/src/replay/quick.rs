@@ -36,6 +36,13 @@ pub(super) struct Port {
     pub(super) attached: bool,
 }
 
+impl Port {
+    /// The classes of a packet's interfaces: a recording says one.
+    pub(super) fn classes(self) -> [ClassId; 2] {
+        [self.class, Policy::plain_class()]
+    }
+}
+
 /// What an answer depends on.
 #[derive(PartialEq, Eq, Hash)]
 struct Question {
@@ -141,7 +148,7 @@ impl<'a> Quick<'a> {
             mark: None,
             direction,
         };
-        let asked = coverage::event(port.attached, direction, port.class, packet, socket);
+        let asked = coverage::event(port.attached, direction, port.classes(), packet, socket);
         let Some(event) = asked else {
             return none;
         };

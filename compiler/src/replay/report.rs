@@ -187,6 +187,12 @@ impl Replay<'_> {
                 "nothing listens in other network namespaces",
             ),
             (
+                policies
+                    .iter()
+                    .any(|policy| policy.has_list(Direction::Forward)),
+                "no packet passes through: a recording does not say by which interface what leaves came in",
+            ),
+            (
                 policies.iter().any(|policy| !policy.netns.is_empty()),
                 "blocks for other network namespaces are left out",
             ),

@@ -47,7 +47,7 @@ fn agrees(policy: &Policy, headers: &[Header]) -> usize {
             let packet = Parsed::Ip(header.clone());
             let found = quick.ask(direction, port, &packet, socket);
             let found = quick.outcome(found);
-            let asked = coverage::event(port.attached, direction, port.class, &packet, socket);
+            let asked = coverage::event(port.attached, direction, port.classes(), &packet, socket);
             let Some(event) = asked else {
                 assert_eq!(found.decider, None);
                 continue;
@@ -321,6 +321,27 @@ fn an_interface_that_a_policy_is_not_on_lets_packets_pass() {
         crate::diff::report::Decider::NotAttached
     );
     assert_eq!(report.pairs[0].to.verdict, "drop");
+}
+
+#[test]
+fn what_passes_through_is_said_not_to_be_asked() {
+    let packet = [udp((THERE, 9), (HERE, 53))];
+    let said = |old: &str| {
+        let new = "default forward drop\ndefault out allow\n";
+        replayed(old, new, Sockets::None, &packet)
+            .assumptions
+            .clone()
+    };
+    let through =
+        "no packet passes through: a recording does not say by which interface what leaves came in";
+    assert_eq!(said("default out allow\n"), [through]);
+    let none = replayed(
+        "default out allow\n",
+        "default in drop\n",
+        Sockets::None,
+        &packet,
+    );
+    assert!(!none.assumptions.contains(&through));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `on`, and the blocks: `for zone` and `for interface`, whose rules are as if each carried its `on`, and `for netns`,
 //! which is a policy of its own.
 
-use sockc_grammar::ast::{Clause, ForBlock, Name, Rule as WrittenRule, Scope, Statement, Zone};
+use sockc_grammar::ast::{
+    Clause, ForBlock, Name, Rule as WrittenRule, Scope, Statement, Verb, Zone,
+};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
+use super::clauses::Clauses;
 use super::interfaces::Block;
 use super::report::Report;
 use super::{Resolver, codes};
@@ -52,10 +55,32 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The classes of the interfaces by which what passes through leaves; the inner `None` is every one.
+    #[allow(clippy::option_option, reason = "wrong is not the same as every one")]
+    pub(super) fn leaves(
+        &mut self,
+        written: &WrittenRule,
+        clauses: &Clauses<'_>,
+        direction: Direction,
+    ) -> Option<Option<Vec<ClassId>>> {
+        let Some(clause) = clauses.leaves else {
+            return Some(None);
+        };
+        if !direction.passes() {
+            leaves_nowhere(written, clause, direction, &mut self.report);
+            return None;
+        }
+        self.own_classes(&clause.value).map(Some)
+    }
+
     fn own_classes(&mut self, clause: &Clause) -> Option<Vec<ClassId>> {
         match clause {
-            Clause::OnZone(name) => self.interfaces.zone(name, &mut self.report),
-            Clause::OnInterface(pattern) => self.interfaces.pattern(pattern),
+            Clause::OnZone(name) | Clause::ToZone(name) => {
+                self.interfaces.zone(name, &mut self.report)
+            }
+            Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => {
+                self.interfaces.pattern(pattern)
+            }
             _ => None,
         }
     }
@@ -184,6 +209,33 @@ fn on_process(written: &WrittenRule, of: Direction, on: Span, report: &mut Repor
         )
         .also(on, "named here")
         .help("leave the interfaces out, or decide packets that leave with `out`"),
+    );
+}
+
+/// `to zone` and `to interface` of what does not pass through.
+fn leaves_nowhere(
+    written: &WrittenRule,
+    clause: &Spanned<Clause>,
+    direction: Direction,
+    report: &mut Report,
+) {
+    let at = written.direction.as_ref();
+    let at = at.map_or(written.verb.span, |direction| direction.span);
+    let help = match (direction, written.verb.value) {
+        (_, Verb::Redirect) => "a redirect leads out of one interface: write `to interface NAME`",
+        (Direction::Out, _) => "write `on` for `to`, or `forward` for `out`",
+        (Direction::In, _) => "write `forward` after the verb, or `on` for `to`",
+        _ => "leave it out, or write `forward`",
+    };
+    report.push(
+        Diagnostic::error(
+            codes::LEAVES_NOWHERE,
+            "only a packet that passes through has an interface by which it leaves beside that by which it came in",
+            clause.span,
+            "where it leaves",
+        )
+        .also(at, format!("{} has no such interface", direction.spec().rule))
+        .help(help),
     );
 }
 

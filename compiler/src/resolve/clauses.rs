@@ -18,6 +18,8 @@ pub(super) struct Clauses<'a> {
     pub(super) mark: Option<(&'a Spanned<u64>, Span)>,
     pub(super) log: Option<(&'a Log, Span)>,
     pub(super) note: Option<&'a Spanned<String>>,
+    /// `to zone` or `to interface`, where it is no target.
+    pub(super) leaves: Option<&'a Spanned<Clause>>,
 }
 
 impl<'a> Clauses<'a> {
@@ -49,6 +51,7 @@ impl<'a> Clauses<'a> {
             Clause::Note(note) => self.note = Some(note),
             // Looked at together with the block that the rule stands in.
             Clause::OnZone(_) | Clause::OnInterface(_) => {}
+            Clause::ToZone(_) | Clause::ToInterface(_) => self.leaves = Some(clause),
             Clause::Above(rate) => self.rate = Some((true, rate, span)),
             Clause::UpTo(rate) => self.rate = Some((false, rate, span)),
             Clause::Mark(number) => self.mark = Some((number, span)),

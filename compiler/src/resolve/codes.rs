@@ -41,6 +41,7 @@ sockc_grammar::codes! {
     SOCKET_MEMBERS = "E0272", "a number of members that a socket cannot have";
     SOCKET_SHARED = "E0273", "members, or how they share, of a socket that is alone";
     SOCKET_PINNED = "E0274", "a redirect at tc to a socket that is pinned";
+    LEAVES_NOWHERE = "E0275", "where what does not pass through leaves";
     VERB_MISPLACED = "E0301", "a verb that does not fit its place";
     NO_TARGET = "E0302", "a steering rule that does not say where to";
     SOCKET_PROTOCOL = "E0303", "a protocol that the socket does not take";
@@ -57,7 +58,7 @@ sockc_grammar::codes! {
     LOG_LIMIT = "E0326", "a log limit that lets nothing through, or is no part";
     SOCKET_ORIGIN = "E0327", "a unit, a name or a file that a socket cannot come from";
     SOCKET_FED = "E0331", "a socket that cannot take data into its queues, or only that";
-    OUT_CONDITION = "E0330", "a condition that makes no sense of packets that leave";
+    OUT_CONDITION = "E0330", "a condition that makes no sense of packets that leave or pass through";
     LOG_LIMITED = "N0620", "a log without limits, which gets one";
     LABEL_TWICE = "W0501", "a label that two rules have";
     ELEMENTS_OVERLAP = "W0503", "elements of a set that overlap";

@@ -176,6 +176,7 @@ impl Resolver<'_> {
         let from = self.packet_side(packet.from.as_ref(), End::From, direction);
         let to = self.packet_side(packet.to.as_ref(), End::To, direction);
         let on = self.packet_on(packet.on.as_ref(), direction);
+        let leaves = self.packet_leaves(packet.leaves.as_ref(), direction);
         let group = self.packet_group(with.group, direction);
         let members = self.members(&with.members);
         let contents = self.contents(&with);
@@ -198,10 +199,14 @@ impl Resolver<'_> {
                 to: free(to?),
                 conditions: conditions?,
                 on: on?,
+                leaves: leaves?,
             },
             members: members?,
             contents: contents?,
-            outside: self.outside(packet.on.as_ref()),
+            outside: self.outside(match direction.passes() {
+                true => packet.leaves.as_ref(),
+                false => packet.on.as_ref(),
+            }),
             rate_exceeded: rate_exceeded?,
             group: group?,
             malformed,
@@ -242,13 +247,40 @@ impl Resolver<'_> {
             );
             return None;
         }
-        match &on.value {
-            On::Zone(name) => self.interfaces.zone(name, &mut self.report).map(Some),
-            On::Interface(pattern) => self.interfaces.pattern(pattern).map(Some),
+        self.named(&on.value).map(Some)
+    }
+
+    /// The classes of the interfaces by which the packets of a line leave that pass through.
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn packet_leaves(
+        &mut self,
+        leaves: Option<&Spanned<On>>,
+        direction: Direction,
+    ) -> Option<Option<Vec<ClassId>>> {
+        let Some(leaves) = leaves else {
+            return Some(None);
+        };
+        if !direction.passes() {
+            self.report.error(
+                codes::LEAVES_NOWHERE,
+                "only a packet that passes through has an interface by which it leaves beside that by which it came in",
+                leaves.span,
+                "where it leaves",
+                "write `forward` after the verdict, or leave it out",
+            );
+            return None;
+        }
+        self.named(&leaves.value).map(Some)
+    }
+
+    fn named(&mut self, on: &On) -> Option<Vec<ClassId>> {
+        match on {
+            On::Zone(name) => self.interfaces.zone(name, &mut self.report),
+            On::Interface(pattern) => self.interfaces.pattern(pattern),
         }
     }
 
-    /// The interface that a line names, if the policy is not on it. No rule may tell it from one that it is on.
+    /// The interface of its packets that a line names where the policy would decide them, if it is not on that. No rule may tell it from one that it is on.
     fn outside(&self, on: Option<&Spanned<On>>) -> Option<String> {
         let On::Interface(name) = &on?.value else {
             return None;

@@ -55,7 +55,8 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result
     if let Some(deed) = rule.direction.deed() {
         in_group(rule, any_group.then_some(()).ok_or(deed.idle))?;
     }
-    if rule.matches.on.as_ref().is_some_and(Vec::is_empty) {
+    let named = [&rule.matches.on, &rule.matches.leaves];
+    if named.into_iter().flatten().any(Vec::is_empty) {
         return Err("no interface that is in one zone at most can have such a name");
     }
     let kinds = kinds(rule);

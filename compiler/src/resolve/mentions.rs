@@ -67,8 +67,10 @@ impl<'a> Mentions<'a> {
         for clause in &rule.clauses {
             match &clause.value {
                 Clause::From(side) | Clause::To { side, .. } => self.side(side),
-                Clause::OnInterface(pattern) => self.interfaces.push(pattern),
-                Clause::OnZone(zone) => self.zone(zone),
+                Clause::OnInterface(pattern) | Clause::ToInterface(pattern) => {
+                    self.interfaces.push(pattern)
+                }
+                Clause::OnZone(zone) | Clause::ToZone(zone) => self.zone(zone),
                 Clause::Target(Target::ByMap(map)) => {
                     self.sets.insert(&map.value);
                 }
@@ -85,10 +87,11 @@ impl<'a> Mentions<'a> {
         for side in packet.from.iter().chain(&packet.to) {
             self.side(&side.value);
         }
-        match packet.on.as_ref().map(|on| &on.value) {
-            Some(On::Interface(pattern)) => self.expected_interfaces.push(pattern),
-            Some(On::Zone(zone)) => self.zone(zone),
-            None => {}
+        for on in packet.on.iter().chain(&packet.leaves) {
+            match &on.value {
+                On::Interface(pattern) => self.expected_interfaces.push(pattern),
+                On::Zone(zone) => self.zone(zone),
+            }
         }
         for item in &packet.with {
             if let With::Members { set: name, .. } | With::Contents { map: name, .. } = &item.value

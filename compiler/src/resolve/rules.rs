@@ -147,6 +147,7 @@ impl Resolver<'_> {
         };
         let conditions = names.conditions(clauses.conditions, &mut self.report);
         let on = self.on(written, direction);
+        let leaves = self.leaves(written, &clauses, direction);
         let effects = self.effects(written, &clauses, direction);
         // Which hook a verb in the wrong list runs at is no question.
         let at = match misplaced {
@@ -176,6 +177,7 @@ impl Resolver<'_> {
             to: to?,
             conditions: conditions?,
             on: on?,
+            leaves: leaves?,
         };
         Some(Rule {
             label: written.label.as_ref().map(|label| label.value.clone()),
@@ -220,6 +222,12 @@ impl Resolver<'_> {
                 self.no_queue(found, direction.span, reason);
                 return None;
             }
+            let reason = match found.passes() {
+                true => {
+                    "where it leaves is decided by then, and it has no socket here: steer it where it arrives"
+                }
+                false => reason,
+            };
             self.misplaced_verb(written.verb.value, direction.span, fitting, reason);
             return Some(usual);
         }

@@ -52,6 +52,8 @@ impl Resolver<'_> {
                 Some(ends) => return self.between(ends),
                 None => self.no_target(verb, span),
             },
+            // A zone in the place of the target is told by itself.
+            (Verb::Redirect, None) if clauses.leaves.is_some() => {}
             (_, None) => self.no_target(verb, span),
             (_, Some((_, at))) => self.misplaced_target(verb, at),
         }

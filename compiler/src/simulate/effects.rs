@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Run;
 use super::filling::{NEVER, bucket};
 use super::kernel::NOW;
-use crate::event::{Event, Header, Parsed};
+use crate::event::{Event, Header};
 use crate::policy::RuleId;
 
 /// What one event left in the maps.
@@ -22,15 +22,7 @@ pub struct Effects {
 impl Run<'_> {
     /// Reads them from maps that were fresh and filled for the event.
     pub(super) fn effects(&mut self, event: &Event) -> Effects {
-        let header = match event {
-            Event::Packet {
-                packet: Parsed::Ip(header),
-                ..
-            }
-            | Event::Lookup { header, .. }
-            | Event::Process { header, .. } => Some(header),
-            Event::Packet { .. } => None,
-        };
+        let header = event.header();
         let log = self.maps.named("log");
         Effects {
             counted: self.counted(),

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{FIRST_PORT, INTERFACE, MEMBER, Run};
+use super::{CAME_IN, FIRST_PORT, INTERFACE, MEMBER, Run};
 use crate::artifact::{Artifact, Slot, in_slot};
 use crate::bpf::constant::TCP_ESTABLISHED;
 use crate::entry_table::{HEAD, Key, Piece, Plan, head_bits, value};
-use crate::event::{Event, Header, Parsed, World};
+use crate::event::{Event, Header, World};
 use crate::interpret::SocketModel;
 use crate::lower::Meters;
-use crate::policy::{ClassId, Family, Per, Policy, RuleId, SocketId};
+use crate::policy::{Family, Per, Policy, RuleId, SocketId};
 use crate::protocol::IpProtocol;
 
 /// An element of a map.
@@ -33,20 +33,13 @@ pub fn entries(
     event: &Event,
     world: &dyn World,
 ) -> Vec<Element> {
-    let (class, header) = match event {
-        Event::Packet { class, packet, .. } => match packet {
-            Parsed::Ip(header) => (Some(*class), Some(header)),
-            Parsed::NotIp | Parsed::Malformed => (Some(*class), None),
-        },
-        Event::Lookup { class, header } => (Some(*class), Some(header)),
-        Event::Process { header, .. } => (None, Some(header)),
-    };
+    let header = event.header();
     let mut filling = Filling {
         policy,
         artifact,
         entries: Vec::new(),
     };
-    filling.interfaces(class);
+    filling.interfaces(event);
     if let Some(header) = header {
         filling.live_sets(header, world);
         filling.live_maps(header, world);
@@ -99,13 +92,7 @@ impl Run<'_> {
                 let _ = self.maps.update(map, &entry.key, &entry.value, 0);
             }
         }
-        if let Event::Packet {
-            packet: Parsed::Ip(header),
-            ..
-        }
-        | Event::Lookup { header, .. }
-        | Event::Process { header, .. } = event
-        {
+        if let Some(header) = event.header() {
             self.sockets(header, world);
             self.ends(header, world);
         }
@@ -176,10 +163,14 @@ impl Filling<'_> {
         });
     }
 
-    fn interfaces(&mut self, class: Option<ClassId>) {
-        if let Some(class) = class {
+    fn interfaces(&mut self, event: &Event) {
+        if let Some(class) = event.on() {
             let value = class.as_u32() + 1;
-            self.put("interfaces", &INTERFACE.to_ne_bytes(), &value.to_ne_bytes());
+            let came_in = match event {
+                Event::Passing { .. } => CAME_IN,
+                _ => INTERFACE,
+            };
+            self.put("interfaces", &came_in.to_ne_bytes(), &value.to_ne_bytes());
         }
         for (port, _) in (0u32..).zip(&self.artifact.manifest.out_interfaces) {
             self.put("ports", &port.to_ne_bytes(), &in_slot(FIRST_PORT + port));

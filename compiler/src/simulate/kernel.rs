@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::ends;
 use crate::bpf::constant::TCP_ESTABLISHED;
-use crate::event::{Event, Header, Parsed, SocketAnswer, World};
+use crate::event::{Event, Header, SocketAnswer, World};
 use crate::interpret::{Kernel, LookupKind, Netns, SocketModel, Tuple};
 use crate::policy::{Direction, NetnsId, Policy};
 use crate::protocol::IpProtocol;
@@ -28,11 +28,8 @@ pub(super) struct Machine {
 impl Machine {
     pub(super) fn new(policy: &Policy, event: &Event, world: &dyn World) -> Self {
         let (direction, header) = match event {
-            Event::Packet {
-                direction,
-                packet: Parsed::Ip(header),
-                ..
-            } => (*direction, Some(header)),
+            Event::Packet { .. } => (event.direction(), event.header()),
+            // No lookup is made for what passes through.
             _ => (Direction::In, None),
         };
         let answer = |netns: Option<NetnsId>| {

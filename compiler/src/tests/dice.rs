@@ -265,6 +265,7 @@ impl Dice {
             to: self.side(),
             conditions: (0..conditions).map(|_| self.condition(2)).collect(),
             on: None,
+            leaves: None,
         }
     }
 

@@ -48,7 +48,7 @@ pub(crate) fn hit(wanted: &Match, header: &Header, answer: SocketAnswer) -> bool
     let policy = Policy::default();
     let class = Some(Policy::plain_class());
     let world = Found(answer);
-    let seen = Seen::new(&policy, Direction::In, class, header, &world);
+    let seen = Seen::new(&policy, Direction::In, [class, None], header, &world);
     covers(&seen, wanted)
 }
 

@@ -37,11 +37,13 @@ pub struct Packet {
     pub to: Option<Spanned<Side>>,
     /// `on zone NAME` or `on interface NAME`
     pub on: Option<Spanned<On>>,
+    /// `to zone NAME` or `to interface NAME`: where a packet that passes through leaves.
+    pub leaves: Option<Spanned<On>>,
     /// `with …`
     pub with: Vec<Spanned<With>>,
 }
 
-/// Where a packet arrives or leaves.
+/// An interface that a packet arrives or leaves by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
     /// `on zone NAME`

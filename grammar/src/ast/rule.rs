@@ -85,6 +85,10 @@ pub enum Clause {
     OnZone(Name),
     /// `on interface PATTERN`
     OnInterface(Name),
+    /// `to zone NAME`: where what passes through leaves.
+    ToZone(Name),
+    /// `to interface PATTERN` likewise; of a redirect it is a [`Target`].
+    ToInterface(Name),
     /// `if C and C …`
     If(Vec<Spanned<Condition>>),
     /// `above RATE`

@@ -19,11 +19,6 @@ enum At {
 /// The words, and what to do meanwhile.
 const LATER: &[(&str, At, &str)] = &[
     (
-        "forward",
-        At::Anywhere,
-        "what passes through arrives, and leaves elsewhere: it meets the rules of `in`, then those of `out`",
-    ),
-    (
         "self",
         At::Anywhere,
         "declare the addresses of this machine as `set own = { … }` and write `@own`",
@@ -41,9 +36,6 @@ impl Failure<'_> {
         if self.expected.has_name() {
             return None;
         }
-        if let Some(refused) = self.leaving_by(word) {
-            return Some(refused);
-        }
         let stands = |at: At| match at {
             At::Anywhere => true,
             At::Kind(kind) => self.expected.kinds.contains(&kind),
@@ -52,17 +44,6 @@ impl Failure<'_> {
             .iter()
             .find(|(later, at, _)| *later == word && stands(*at))?;
         Some(self.comes_later(&format!("`{word}`"), word.len(), help))
-    }
-
-    /// `to zone NAME` and `to interface NAME`, which say where a packet that passes through leaves.
-    fn leaving_by(&self, word: &str) -> Option<Diagnostic> {
-        let before = self.text.get(self.start..self.last_end)?;
-        let after_to = before.split_whitespace().next_back() == Some("to");
-        if !after_to || !matches!(word, "zone" | "interface") {
-            return None;
-        }
-        let help = "write a rule of `out`: `drop out … on interface eth1`";
-        Some(self.comes_later(&format!("`to {word}`"), word.len(), help))
     }
 
     /// The refusal of what comes later after a statement that could end there: a comma after the path of a group.

@@ -1,13 +1,13 @@
 //! Packets in words: after `expect`, and on the command line.
 
 use super::condition::socket_state;
-use super::rule::first_after_word;
+use super::rule::{LEAVING, first_after_word};
 use super::{Builder, Node, Rule, child, children, first};
 use crate::ast::{On, Packet, With};
 use crate::source::Spanned;
 
 impl Builder {
-    /// `[DIRECTION] [PROTOCOLS] [from …] [to …] [on …] [with …]`
+    /// `[DIRECTION] [PROTOCOLS] [from …] [to …] [on …] [to zone|interface …] [with …]`
     pub(super) fn packet(&mut self, node: &Node<'_>) -> Option<Packet> {
         let mut packet = Packet {
             direction: self.direction(node),
@@ -15,6 +15,7 @@ impl Builder {
             from: None,
             to: None,
             on: None,
+            leaves: None,
             with: Vec::new(),
         };
         let mut with = None;
@@ -46,6 +47,13 @@ impl Builder {
                     None => On::Interface(self.pattern_in(&child(node, Rule::on_interface)?)?),
                 };
                 self.once("on", &mut packet.on, self.spanned(node, on))
+            }
+            Rule::leaving_by => {
+                let leaves = match child(node, Rule::to_zone) {
+                    Some(zone) => On::Zone(self.name_in(&zone)?),
+                    None => On::Interface(self.pattern_in(&child(node, Rule::to_interface)?)?),
+                };
+                self.once(LEAVING, &mut packet.leaves, self.spanned(node, leaves))
             }
             Rule::with_clause => {
                 let mut items = Vec::new();

@@ -2,8 +2,9 @@
 //!
 //! Every leaf of a statement comes back exactly once, so nothing of it can be lost.
 
-use super::rule::to_side;
-use super::{Node, Rule, first};
+use super::rule::{says_where_it_leaves, to_side};
+use super::{Node, Rule, child, first};
+use crate::ast::Verb;
 
 /// How a piece stands to its neighbours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +51,17 @@ pub(crate) type Pieces = Vec<Group>;
 /// The groups of a statement whose node begins at `offset` of the text.
 pub(super) fn pieces(node: &Node<'_>, offset: usize) -> Pieces {
     let mut groups = Vec::new();
-    collect(node, offset, 0, &mut groups);
+    let verb = child(node, Rule::verb).and_then(|verb| Verb::named(verb.as_str()));
+    collect(node, offset, (0, verb), &mut groups);
     groups
 }
 
-fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
+/// `verb` is that of the rule which the node stands in, if it is one.
+fn collect(node: &Node<'_>, offset: usize, (rank, verb): (u8, Option<Verb>), groups: &mut Pieces) {
     let rank = match node.as_rule() {
-        Rule::clause | Rule::packet_part => first(node).map_or(rank, |inner| self::rank(&inner)),
+        Rule::clause | Rule::packet_part => {
+            first(node).map_or(rank, |inner| self::rank(&inner, verb))
+        }
         _ => rank,
     };
     let mut inner = node.inner().peekable();
@@ -77,25 +82,27 @@ fn collect(node: &Node<'_>, offset: usize, rank: u8, groups: &mut Pieces) {
         }
     }
     if !leaf {
-        inner.for_each(|child| collect(&child, offset, rank, groups));
+        inner.for_each(|child| collect(&child, offset, (rank, verb), groups));
     }
 }
 
 /// The place of a clause in the canonical order.
-fn rank(clause: &Node<'_>) -> u8 {
+fn rank(clause: &Node<'_>, verb: Option<Verb>) -> u8 {
     match clause.as_rule() {
         Rule::from_clause => 1,
+        Rule::leaving_by => 5,
+        Rule::to_clause if verb.is_some_and(|verb| says_where_it_leaves(clause, verb)) => 5,
         Rule::to_clause if !to_side(clause) => 3,
         Rule::to_clause | Rule::to_side | Rule::bare_clause => 2,
         Rule::by_map | Rule::within_group | Rule::with_pairs => 3,
         Rule::on_clause => 4,
-        Rule::if_clause => 5,
-        Rule::above_clause | Rule::up_to_clause => 6,
-        Rule::mark_clause => 7,
-        Rule::log_clause => 8,
-        Rule::at_clause => 9,
-        Rule::note_clause => 10,
-        _ => 11,
+        Rule::if_clause => 6,
+        Rule::above_clause | Rule::up_to_clause => 7,
+        Rule::mark_clause => 8,
+        Rule::log_clause => 9,
+        Rule::at_clause => 10,
+        Rule::note_clause => 11,
+        _ => 12,
     }
 }
 

@@ -8,6 +8,9 @@ use crate::codes;
 use crate::diagnostic::Diagnostic;
 use crate::source::{Span, Spanned};
 
+/// What `to zone` and `to interface` say, where that is given twice.
+pub(super) const LEAVING: &str = "leaving";
+
 impl Builder {
     /// `[label:] [audit] VERB [DIRECTION] [PROTOCOLS] CLAUSES`
     pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
@@ -80,7 +83,7 @@ impl Builder {
             Some(inner) if inner.as_rule() == Part::bare_clause && verb != Verb::Redirect => {
                 return false;
             }
-            Some(inner) => slot(&inner),
+            Some(inner) => slot(&inner, verb),
             None => "",
         };
         let span = self.span(clause);
@@ -116,7 +119,7 @@ impl Builder {
         let inner = first(node)?;
         Some(match inner.as_rule() {
             Part::from_clause => Clause::From(self.side(&first_after_word(&inner)?)?),
-            Part::to_clause => self.destination(&first_after_word(&inner)?)?,
+            Part::to_clause => self.destination(&first_after_word(&inner)?, verb)?,
             Part::by_map | Part::within_group | Part::with_pairs => {
                 Clause::Target(self.target(&inner)?)
             }
@@ -139,12 +142,16 @@ impl Builder {
         Some(self.spanned(&hook, HookName::named(hook.as_str())?))
     }
 
-    fn destination(&mut self, node: &Node<'_>) -> Option<Clause> {
+    fn destination(&mut self, node: &Node<'_>, verb: Verb) -> Option<Clause> {
         Some(match node.as_rule() {
             Part::endpoint_side | Part::group_side => Clause::To {
                 bare: false,
                 side: self.side(node)?,
             },
+            Part::to_zone => Clause::ToZone(self.name_in(node)?),
+            Part::to_interface if verb != Verb::Redirect => {
+                Clause::ToInterface(self.pattern_in(node)?)
+            }
             _ => Clause::Target(self.target(node)?),
         })
     }
@@ -276,14 +283,24 @@ pub(super) fn to_side(clause: &Node<'_>) -> bool {
         .is_some_and(|what| matches!(what.as_rule(), Part::endpoint_side | Part::group_side))
 }
 
+/// Whether a `to` names the interface by which what passes through leaves.
+pub(super) fn says_where_it_leaves(clause: &Node<'_>, verb: Verb) -> bool {
+    first_after_word(clause).is_some_and(|what| match what.as_rule() {
+        Part::to_zone => true,
+        Part::to_interface => verb != Verb::Redirect,
+        _ => false,
+    })
+}
+
 /// What stands after the word that begins `node`.
 pub(super) fn first_after_word<'t>(node: &Node<'t>) -> Option<Node<'t>> {
     node.inner().nth(1)
 }
 
 /// What a clause must not stand next to: two clauses of one slot are a mistake.
-fn slot(clause: &Node<'_>) -> &'static str {
+fn slot(clause: &Node<'_>, verb: Verb) -> &'static str {
     match clause.as_rule() {
+        Part::to_clause if says_where_it_leaves(clause, verb) => LEAVING,
         Part::by_map | Part::within_group | Part::with_pairs => "target",
         Part::to_clause if !to_side(clause) => "target",
         Part::from_clause => "from",
@@ -301,6 +318,7 @@ fn slot(clause: &Node<'_>) -> &'static str {
 fn titled(slot: &str) -> String {
     match slot {
         "target" => "the target".to_owned(),
+        LEAVING => "the interface by which it leaves".to_owned(),
         "rate" => "a rate".to_owned(),
         "log text" => "the text of `log`".to_owned(),
         word => format!("`{word}`"),

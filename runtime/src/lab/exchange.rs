@@ -59,7 +59,7 @@ pub fn play(
             Err(Errno::EPERM) => Played::Denied,
             Ok(()) | Err(_) => Played::Done,
         }),
-        Direction::In | Direction::Out => Err(Error::new(
+        Direction::In | Direction::Out | Direction::Forward => Err(Error::new(
             format!("making a packet of {protocol}"),
             io::Error::from(io::ErrorKind::Unsupported),
         )),

@@ -30,13 +30,22 @@ const SETTINGS: [(&str, &str); 14] = [
 
 /// Applies the settings to the namespace of the calling thread. A machine without IPv6 has none of its settings.
 pub(super) fn quiet() -> Result<(), Error> {
-    for (name, value) in SETTINGS {
-        let path = format!("/proc/sys/net/{name}");
-        match fs::write(&path, value) {
-            Err(error)
-                if name.starts_with("ipv6/") && error.kind() == std::io::ErrorKind::NotFound => {}
-            other => other.doing(|| format!("setting {path} to {value}"))?,
+    SETTINGS.into_iter().try_for_each(set)
+}
+
+/// Whether the namespace of the calling thread passes on what comes in and is for others.
+pub(super) fn pass_on(passes: bool) -> Result<(), Error> {
+    let value = if passes { "1" } else { "0" };
+    let switches = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"];
+    switches.into_iter().try_for_each(|name| set((name, value)))
+}
+
+fn set((name, value): (&str, &str)) -> Result<(), Error> {
+    let path = format!("/proc/sys/net/{name}");
+    match fs::write(&path, value) {
+        Err(error) if name.starts_with("ipv6/") && error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(())
         }
+        other => other.doing(|| format!("setting {path} to {value}")),
     }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Which interfaces a policy's packet programs hang on.
 
 use sockc_compiler::artifact::{Attach, AttachPoint, Counter, CounterKind, Manifest};
+use sockc_compiler::policy::Direction;
 
 use super::classes::{InTwoZones, class_of, covers, is_pattern, two_zones};
 use crate::error::{Error, at};
@@ -214,8 +215,11 @@ fn check_present(missing: &[String], present: &[(u32, String)]) -> Result<(), Er
 /// `at sk_lookup`.
 fn because(manifest: &Manifest) -> String {
     let absent = manifest.sockets.iter().find(|socket| socket.drop_if_absent);
-    let packets =
-        |one: &&Counter| ["in", "out"].contains(&one.direction.as_str()) && one.location.line > 0;
+    let of_packets = |one: &Counter| {
+        let mut words = Direction::of_packets().map(Direction::word);
+        words.any(|word| word == one.direction)
+    };
+    let packets = |one: &&Counter| of_packets(one) && one.location.line > 0;
     let mut counters = manifest.counters.iter().filter(packets);
     let rule = counters.clone().find(|one| {
         one.kind == CounterKind::Rule

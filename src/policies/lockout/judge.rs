@@ -222,7 +222,7 @@ fn one(
     let socket = socket_of(asked, packet);
     let event = |header: &Header| {
         let parsed = Parsed::Ip(header.clone());
-        coverage::event(on, packet.direction, class, &parsed, socket)
+        coverage::event(on, packet.direction, [class; 2], &parsed, socket)
     };
     // On an interface that the policy is not on nobody looks at most packets.
     let Some(here) = event(&packet.header) else {

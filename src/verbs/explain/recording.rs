@@ -60,6 +60,8 @@ struct Reading<'a> {
     of_processes: u64,
     /// Packets whose headers were not recorded whole.
     cut_short: u64,
+    /// Packets that leave.
+    leaving: u64,
     exit: Exit,
 }
 
@@ -83,6 +85,7 @@ pub(super) fn run(
         undirected: 0,
         of_processes: 0,
         cut_short: 0,
+        leaving: 0,
         exit: Exit::Done,
     };
     let read = capture::packets(path, &mut |packet, _| reading.packet(&packet, output));
@@ -157,6 +160,7 @@ impl Reading<'_> {
         let direction = replay::direction(packet, &parsed, self.local);
         self.undirected += u64::from(direction.is_none());
         let direction = direction.unwrap_or(Direction::In);
+        self.leaving += u64::from(direction == Direction::Out);
         let shown = self.shown.as_mut();
         let socket = shown.map_or(SocketAnswer::None, |shown| shown.socket(&parsed, direction));
         let event = Event::Packet {
@@ -170,6 +174,8 @@ impl Reading<'_> {
     fn finish(self, output: &mut Output) {
         let (undirected, guessed) = (self.undirected, self.shown.is_some());
         let (of_processes, cut_short) = (self.of_processes, self.cut_short);
+        let forwards = self.subject.policy.has_list(Direction::Forward);
+        let unasked = if forwards { self.leaving } else { 0 };
         sums(self.lines, self.sums.into_values().collect(), output);
         if undirected > 0 {
             output.note(format!(
@@ -189,6 +195,12 @@ impl Reading<'_> {
                 "of {} the recording has too few bytes to decide by: {} left out; record more of each packet (`tcpdump -s 0`)",
                 count::of(cut_short as usize, "packet"),
                 if cut_short == 1 { "it is" } else { "they are" }
+            ));
+        }
+        if unasked > 0 {
+            output.note(format!(
+                "of {} that left the recording does not say what passed through, so none is asked about `forward`, only about `out`; `sockc explain FILE 'forward … on interface NAME to interface NAME'` says of one packet what all lists say",
+                count::of(unasked as usize, "packet")
             ));
         }
         if guessed {
@@ -232,7 +244,7 @@ type Place = (u8, Option<u32>, usize);
 
 fn place(policy: &Policy, event: &Event, decider: Decider) -> Place {
     let list = report::statement(policy, event, decider);
-    let list = list.map_or(0, |_| report::direction(event) as usize);
+    let list = list.map_or(0, |_| event.direction() as usize);
     match decider {
         Decider::Rule(rule) => (0, Some(rule.as_u32()), 0),
         Decider::Default => (1, None, list),

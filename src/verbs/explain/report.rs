@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sockc_compiler::event::{Decider, Decision, Event, Parsed, Verdict};
+use sockc_compiler::event::{Decider, Decision, Event, Verdict};
 use sockc_compiler::explain::{Miss, RuleAnswer, Step};
 use sockc_compiler::packet::text::{Described, describe_case, describe_in};
 use sockc_compiler::policy::{Direction, Feed, Policy, SourceLocation};
@@ -22,7 +22,18 @@ pub(super) struct Report<'a> {
     pub(super) packet: String,
     #[serde(flatten)]
     pub(super) verdict: Said<'a>,
+    /// Of what passes through: what the lists of what arrives and of what leaves say of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) around: Vec<Around<'a>>,
     pub(super) steps: Vec<Row<'a>>,
+}
+
+/// What another list says of a packet that passes through.
+#[derive(Serialize)]
+pub(super) struct Around<'a> {
+    direction: &'static str,
+    #[serde(flatten)]
+    verdict: Said<'a>,
 }
 
 /// The verdict in JSON.
@@ -78,6 +89,7 @@ pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Ou
                 outside: Some(outside.place.clone()),
                 ..said(policy, &described.event, &nobody)
             },
+            around: Vec::new(),
             steps: Vec::new(),
         });
         return;
@@ -101,6 +113,11 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
                 outside: outside.map(|one| one.place.clone()),
                 ..said(policy, &described.event, decision)
             },
+            around: answer
+                .around
+                .iter()
+                .map(|one| around(policy, one))
+                .collect(),
             steps: steps.map(|step| row(policy, step)).collect(),
         });
         return;
@@ -111,6 +128,15 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
+    for (event, decision) in &answer.around {
+        let place = match event.direction() {
+            Direction::In => "where it came in",
+            _ => "where it leaves",
+        };
+        let verdict = words::verdict(policy, decision.verdict);
+        let by = decider(policy, event, decision.decider);
+        output.line(format_args!("   {place}: {verdict}, by {by}"));
+    }
     if let Some(order) = order(policy, &described.event, decision) {
         output.line(format_args!("   {}", in_turn(&order)));
     }
@@ -123,20 +149,20 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
     steps(policy, &answer.trace.steps, all, output);
 }
 
+fn around<'a>(policy: &'a Policy, (event, decision): &(Event, Decision)) -> Around<'a> {
+    Around {
+        direction: event.direction().word(),
+        verdict: said(policy, event, decision),
+    }
+}
+
 /// The members of the socket that a packet is redirected to, counted from 1, in the order of its flow; `None` where that has but
 /// one.
 fn order(policy: &Policy, event: &Event, decision: &Decision) -> Option<Vec<u32>> {
     let (Verdict::Redirect(socket), Some(_)) = (decision.verdict, decision.member) else {
         return None;
     };
-    let header = match event {
-        Event::Packet {
-            packet: Parsed::Ip(header),
-            ..
-        }
-        | Event::Lookup { header, .. } => header,
-        Event::Packet { .. } | Event::Process { .. } => return None,
-    };
+    let header = event.header()?;
     let data = &policy.sockets[socket];
     let order = spread::order(header, data.spread, data.members)?;
     Some(order.map(|member| member + 1).collect())
@@ -224,8 +250,9 @@ pub(super) fn packet(policy: &Policy, described: &Described) -> String {
 /// The packet of a question in words that ask the same again.
 fn asked(question: &Question<'_>) -> String {
     let (policy, described) = (question.subject.policy, &question.described);
-    let on = question.on.as_ref().filter(|_| question.outside.is_some());
-    describe_in(policy, described, on, question.subject.netns)
+    let [on, leaves] = &question.named;
+    let named = [on, leaves].map(|one| one.as_ref().filter(|_| question.outside.is_some()));
+    describe_in(policy, described, named, question.subject.netns)
         .unwrap_or_else(|| packet(policy, described))
 }
 
@@ -258,16 +285,9 @@ pub(super) fn statement<'a>(
     match decider {
         Decider::Rule(rule) => Some(&policy.rules[rule].place),
         Decider::Default | Decider::Malformed => {
-            policy.default_of(direction(event)).map(|line| &line.place)
+            policy.default_of(event.direction()).map(|line| &line.place)
         }
         Decider::NotIp | Decider::Unmatched => None,
-    }
-}
-
-pub(super) fn direction(event: &Event) -> Direction {
-    match event {
-        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
-        Event::Lookup { .. } => Direction::In,
     }
 }
 

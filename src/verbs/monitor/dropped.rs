@@ -241,11 +241,11 @@ fn drops(counter: &Counter) -> bool {
 
 /// Whether what it counts may be dropped at XDP or TC: a redirect may find its socket or its interface absent.
 pub(super) fn may_be_sampled(counter: &Counter) -> bool {
-    let packets = [Direction::In, Direction::Out].map(Direction::word);
+    let mut packets = Direction::of_packets().map(Direction::word);
     let redirects = !counter.audit && counter.verdict == "redirect";
     let malformed = counter.kind == CounterKind::Malformed;
     let may = malformed || redirects || drops(counter);
-    may && packets.contains(&counter.direction.as_str())
+    may && packets.any(|word| word == counter.direction)
 }
 
 /// Where a policy drops what no packet hook sees, in words.
@@ -301,6 +301,7 @@ mod tests {
             time: 1,
             counter: 0,
             interface: 2,
+            came_in: 0,
             hook: Hook::TcIn,
             mark: 0,
             frame: bytes[..bytes.len().min(256)].to_vec(),

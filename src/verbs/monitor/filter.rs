@@ -22,7 +22,7 @@ use crate::output::Output;
 /// What stands before the words, and makes them a rule.
 const VERB: &str = "allow ";
 /// What is decided of all else.
-const REST: &str = "default in drop\ndefault out drop\n";
+const REST: &str = "default in drop\ndefault out drop\ndefault forward drop\n";
 
 /// The conditions.
 pub(super) struct Filter {
@@ -93,11 +93,12 @@ impl Filter {
         rules.any(|rule| rule.matches.conditions.iter().any(|one| asks(one, field)))
     }
 
-    /// Whether they hold for the packet of a record, or of a sample, which has all of the header.
+    /// Whether they hold for the packet of a record, or of a sample, which has all of the header. The interfaces are that of the
+    /// record, and of what passes through that by which it came in.
     pub(super) fn holds(
         &self,
         (record, sampled): (&LogRecord, Option<&Header>),
-        interface: Option<&str>,
+        [interface, came_in]: [Option<&str>; 2],
     ) -> bool {
         let of_log = || record.header().filter(|_| self.beyond.is_none());
         let Some(header) = sampled.cloned().or_else(of_log) else {
@@ -123,11 +124,14 @@ impl Filter {
         if packet.is_none_or(lacks) {
             return false;
         }
-        let event = Event::Packet {
-            direction,
-            class: interface.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)),
-            packet: Parsed::Ip(header),
+        // Of what passes through, `on` names the interface by which it came in, also where the words name no direction.
+        let on = match record.hook.direction().passes() {
+            true => came_in,
+            false => interface,
         };
+        let classes = [on, interface]
+            .map(|name| name.map_or(Policy::plain_class(), |name| class_of(&self.policy, name)));
+        let event = Event::of_packet(direction, classes, Parsed::Ip(header));
         let described = Described::plain(event, SocketAnswer::None);
         let world = DescribedWorld::new(&self.policy, &described);
         decide(&self.policy, &described.event, &world).verdict == Verdict::Allow
@@ -137,7 +141,7 @@ impl Filter {
 /// Refuses a filter that asks for what neither a record nor a sample has.
 fn refuse(what: &str, output: &mut Output) -> Exit {
     output.error(format!(
-        "what is shown does not have {what}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
+        "what is shown does not have {what}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface` and, of `forward`, `to interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
     ));
     Exit::Usage
 }
@@ -206,11 +210,8 @@ fn beyond_logs(condition: &Condition) -> Option<&'static str> {
 
 /// A packet with this header in the words that `explain` takes. These name no policy, so any does.
 pub(super) fn header_words(header: &Header, direction: Direction) -> Option<String> {
-    let event = Event::Packet {
-        direction,
-        class: Policy::plain_class(),
-        packet: Parsed::Ip(header.clone()),
-    };
+    let packet = Parsed::Ip(header.clone());
+    let event = Event::of_packet(direction, [Policy::plain_class(); 2], packet);
     let described = Described::plain(event, SocketAnswer::None);
     PLAIN.with(|policy| describe_case(policy.as_ref()?, &described))
 }
@@ -234,6 +235,7 @@ mod tests {
             time: 1,
             counter: 0,
             interface: 2,
+            came_in: 0,
             hook,
             packet: Some(Logged {
                 from: "203.0.113.9".parse().unwrap(),
@@ -269,7 +271,7 @@ mod tests {
             let filter = Filter::read(words, false, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
             assert_eq!(
-                filter.holds((&record(hook), None), Some("eth0")),
+                filter.holds((&record(hook), None), [Some("eth0"), None]),
                 holds,
                 "{words}"
             );
@@ -277,7 +279,7 @@ mod tests {
         let connect = |words: &str, hook| {
             let filter = Filter::read(words, false, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
-            filter.holds((&record(hook), None), None)
+            filter.holds((&record(hook), None), [None; 2])
         };
         for (words, hook, holds) in [
             ("connect tcp to any:53", Hook::Connect4, true),
@@ -306,14 +308,34 @@ mod tests {
             let filter = Filter::read(words, false, &mut Output::silent())
                 .ok()
                 .unwrap();
-            assert_eq!(filter.holds((&lookup, None), None), holds, "{words}");
+            assert_eq!(filter.holds((&lookup, None), [None; 2]), holds, "{words}");
         }
         let malformed = LogRecord {
             packet: None,
             ..record(Hook::Xdp)
         };
         let all = Filter::read("from any", false, &mut Output::silent());
-        assert!(!all.ok().unwrap().holds((&malformed, None), None));
+        assert!(!all.ok().unwrap().holds((&malformed, None), [None; 2]));
+    }
+
+    #[test]
+    fn words_of_what_passes_through_ask_both_interfaces() {
+        for (words, holds) in [
+            ("forward tcp", true),
+            ("out tcp", false),
+            ("in tcp", false),
+            ("forward tcp on interface eth1 to interface eth0", true),
+            ("forward tcp on interface eth0", false),
+            ("forward tcp to interface eth1", false),
+            ("tcp on interface eth1", true),
+            ("tcp on interface eth0", false),
+        ] {
+            let filter = Filter::read(words, false, &mut Output::silent());
+            let filter = filter.unwrap_or_else(|_| panic!("{words}"));
+            let record = record(Hook::TcForward);
+            let found = filter.holds((&record, None), [Some("eth0"), Some("eth1")]);
+            assert_eq!(found, holds, "{words}");
+        }
     }
 
     #[test]
@@ -329,10 +351,10 @@ mod tests {
         ] {
             let filter = Filter::read(words, true, &mut Output::silent());
             let filter = filter.unwrap_or_else(|_| panic!("{words}"));
-            let found = filter.holds((&logged, Some(&header)), None);
+            let found = filter.holds((&logged, Some(&header)), [None; 2]);
             assert_eq!(found, holds, "{words}");
             // What a log does not keep is not taken for plain.
-            assert!(!filter.holds((&logged, None), None), "{words}");
+            assert!(!filter.holds((&logged, None), [None; 2]), "{words}");
         }
         let words = header_words(&header, Direction::Out).unwrap();
         assert!(

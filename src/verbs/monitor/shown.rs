@@ -63,6 +63,8 @@ pub(super) struct Shown<'a> {
     /// What it has besides where it is a drop that was sampled.
     pub(super) sample: Option<&'a Sample>,
     pub(super) interface: Option<&'a str>,
+    /// Of what passes through, the interface by which it came in.
+    pub(super) came_in: Option<&'a str>,
     pub(super) generation: u32,
     pub(super) clock: Clock,
 }
@@ -87,6 +89,8 @@ struct Row<'a> {
     hook: &'a str,
     direction: &'a str,
     interface: Option<&'a str>,
+    /// Of what passes through, the interface by which it came in; null of all else.
+    came_in: Option<&'a str>,
     /// In the words of the command line; null of a malformed one.
     packet: Option<String>,
     from: Option<String>,
@@ -140,7 +144,14 @@ impl Shown<'_> {
         };
         let log = self.log().filter(|log| !log.is_empty());
         let log = log.map_or_else(String::new, |log| format!(" {}", quoted(log)));
-        format!("{} by {}{place}{log}", self.verdict(), name(self.counter))
+        let came_in = self
+            .came_in
+            .map_or_else(String::new, |name| format!("; it came in by {name}"));
+        format!(
+            "{} by {}{place}{log}{came_in}",
+            self.verdict(),
+            name(self.counter)
+        )
     }
 
     /// What the rule's `log` says of a record of it.
@@ -172,6 +183,10 @@ impl Shown<'_> {
         let verdict = self.verdict();
         let rule = name(self.counter);
         let interface = self.interface.unwrap_or("-");
+        let interface = match self.came_in {
+            Some(came_in) => format!("{came_in} -> {interface}"),
+            None => interface.to_owned(),
+        };
         let packet = self.packet();
         let line = format!("{time}  {verdict:<6}  {rule:<12}  {interface:<6}  {packet}");
         text.extend_from_slice(harmless(&line).as_bytes());
@@ -204,6 +219,7 @@ impl Shown<'_> {
             hook: record.hook.name(),
             direction: record.hook.direction().word(),
             interface: self.interface,
+            came_in: self.came_in,
             packet: packet.map(|_| self.packet_words()),
             from: packet
                 .filter(|_| record.hook.direction().has_sender())

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
-use sockc_compiler::log::LogRecord;
 use sockc_runtime::{Error, LogReader, LogWatch};
 
 use super::dropped::may_be_sampled;
@@ -101,7 +100,9 @@ impl<'a> Teller<'a> {
         json: bool,
     ) -> Result<(), Error> {
         let record = &event.record;
-        self.know_interface(record, watch)?;
+        for interface in [record.interface, record.came_in] {
+            self.know_interface(interface, watch)?;
+        }
         let slot = usize::try_from(record.counter).ok();
         let Some(counter) = slot.and_then(|slot| source.counters().get(slot)) else {
             return Ok(());
@@ -111,6 +112,7 @@ impl<'a> Teller<'a> {
             counter,
             sample: event.sample.as_ref(),
             interface: self.interfaces.get(&record.interface).map(String::as_str),
+            came_in: self.interfaces.get(&record.came_in).map(String::as_str),
             generation: source.which().0,
             clock,
         };
@@ -137,16 +139,14 @@ impl<'a> Teller<'a> {
         recorded
     }
 
-    /// Learns the name of a record's interface.
-    fn know_interface(&mut self, record: &LogRecord, watch: &LogWatch) -> Result<(), Error> {
-        let known = record.interface == 0 || self.interfaces.contains_key(&record.interface);
+    /// Learns the name of an interface of a record; 0 is none.
+    fn know_interface(&mut self, interface: u32, watch: &LogWatch) -> Result<(), Error> {
+        let known = interface == 0 || self.interfaces.contains_key(&interface);
         if !known {
             self.interfaces.extend(watch.interfaces()?);
             // One that is gone keeps its number.
-            let number = || format!("#{}", record.interface);
-            self.interfaces
-                .entry(record.interface)
-                .or_insert_with(number);
+            let number = || format!("#{interface}");
+            self.interfaces.entry(interface).or_insert_with(number);
         }
         Ok(())
     }
@@ -168,6 +168,8 @@ impl<'a> Teller<'a> {
         let header = shown.sample.and_then(|sample| sample.header.as_ref());
         of_rule
             && of_verdict
-            && filter.is_none_or(|one| one.holds((shown.record, header), shown.interface))
+            && filter.is_none_or(|one| {
+                one.holds((shown.record, header), [shown.interface, shown.came_in])
+            })
     }
 }

@@ -272,7 +272,7 @@ fn noticed(report: &Report, forecast: &Forecast, page: &mut String) {
         })
     };
     let mut told = Vec::new();
-    if stopped(&[About::In, About::Out]) {
+    if stopped(&[About::In, About::Out, About::Passing]) {
         told.push("what is dropped now and was not before is dropped at once, in connections that exist too");
     }
     if stopped(&[About::Process(Direction::Send)]) {

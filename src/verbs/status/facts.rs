@@ -17,6 +17,7 @@ use crate::machine::cards;
 use crate::machine::clock::utc;
 use crate::machine::counted::{is_left_out, rules};
 use crate::machine::local;
+use crate::machine::passing;
 use crate::output::Output;
 use crate::output::count;
 
@@ -43,6 +44,9 @@ pub(crate) struct Facts {
     /// The interfaces whose packets that arrive it meets.
     #[serde(skip)]
     on: Vec<String>,
+    /// Those whose packets that leave it meets.
+    #[serde(skip)]
+    leaves: Vec<String>,
     /// Whether its list is at TC because of them.
     #[serde(skip)]
     costly: bool,
@@ -89,10 +93,10 @@ struct Escaped {
     refused: bool,
 }
 
-/// The interfaces whose packets that arrive meet rules, as they are called now.
-fn arriving(status: &Status) -> Vec<String> {
+/// The interfaces with programs on one of these hooks, as they are called now.
+fn with_hooks(status: &Status, wanted: &[&str]) -> Vec<String> {
     let hooks = status.hooks.iter();
-    let ours = hooks.filter(|hook| ["xdp", "tc-in"].contains(&&*hook.hook));
+    let ours = hooks.filter(|hook| wanted.contains(&&*hook.hook));
     let names = ours.map(|hook| hook.now.as_ref().unwrap_or(&hook.target).clone());
     let names: BTreeSet<String> = names.collect();
     names.into_iter().collect()
@@ -132,7 +136,8 @@ impl Facts {
             rules: rules(manifest),
             counters: !manifest.counters.iter().any(is_left_out),
             pairs: status.pairs.iter().map(Pairs::of).collect(),
-            on: arriving(status),
+            on: with_hooks(status, &["xdp", "tc-in"]),
+            leaves: with_hooks(status, &["tc-out"]),
             costly: manifest.made.costly.iter().any(String::is_empty),
             at: Some(met_at(status)),
             ..Self::default()
@@ -232,6 +237,8 @@ impl Facts {
             .at
             .and_then(|at| cards::own_note(policy, self.costly, at, &self.on, options));
         self.notes.extend(card);
+        self.notes
+            .extend(passing::own_note(policy, &self.leaves, options));
         let maps = self.maps.iter();
         let held: Result<Vec<_>, _> = maps
             .map(|map| sockc_runtime::map_list(options, &map.name))

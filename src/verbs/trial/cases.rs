@@ -79,8 +79,8 @@ fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Tried,
     };
     let tree = parse_packet(sources, id)?;
     let mut case = text::read(&tree, policy, whole).map_err(|mistake| vec![*mistake])?;
-    let on = tree.on.as_ref().map(|on| &on.value);
-    let outside = outside::take(policy, &mut case, on).map(|found| Outside {
+    let named = [&tree.on, &tree.leaves].map(|on| on.as_ref().map(|on| &on.value));
+    let outside = outside::take(policy, &mut case, named).map(|found| Outside {
         packet: packet.to_owned(),
         why: found.words(policy),
         looked_up: found.looked_up,

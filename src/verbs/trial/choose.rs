@@ -68,7 +68,7 @@ pub(crate) fn choose(policy: &Policy) -> Result<Choice, BudgetExceeded> {
         met: BTreeSet::new(),
         port: FIRST_PORT,
     };
-    for direction in [Direction::In, Direction::Out] {
+    for direction in Direction::of_packets() {
         chooser.packets(direction)?;
     }
     for group in policy.groups.keys() {
@@ -160,8 +160,11 @@ impl Chooser<'_> {
         Ok(())
     }
 
-    /// A packet that cannot be read, on the first interface there is.
+    /// A packet that cannot be read, on the first interface there is. No router passes such a one on.
     fn malformed(&self, direction: Direction) -> Option<Case> {
+        if direction.passes() {
+            return None;
+        }
         let event = Event::Packet {
             direction,
             class: *self.classes.first()?,
@@ -250,21 +253,23 @@ impl Chooser<'_> {
         kind: (Family, &[u8]),
         wanted: Receiver,
     ) -> Result<Option<Case>, BudgetExceeded> {
-        let classes = self.classes.clone();
-        let sockets = [
-            SocketAnswer::None,
-            SocketAnswer::Listening,
-            SocketAnswer::Established,
-        ];
+        let sockets: &[SocketAnswer] = match direction.passes() {
+            // No socket of the machine has anything to do with it.
+            true => &[SocketAnswer::None],
+            false => &[
+                SocketAnswer::None,
+                SocketAnswer::Listening,
+                SocketAnswer::Established,
+            ],
+        };
+        let ways = self.ways(direction);
         for &region in regions {
-            for (class, socket) in classes
+            for (classes, socket) in ways
                 .iter()
-                .flat_map(|class| sockets.map(|socket| (*class, socket)))
+                .flat_map(|way| sockets.iter().map(|socket| (*way, *socket)))
             {
-                let region = self
-                    .store
-                    .restrict(region, Field::Interface, class.as_u32())?;
-                let found = self.at_class((direction, class), region, kind, (socket, wanted))?;
+                let region = self.on_the_way(direction, classes, region)?;
+                let found = self.at_class((direction, classes), region, kind, (socket, wanted))?;
                 if found.is_some() {
                     return Ok(found);
                 }
@@ -273,11 +278,45 @@ impl Chooser<'_> {
         Ok(None)
     }
 
+    /// The classes of the interfaces that a packet has in the lab: of what passes through, that by which it comes in and that of
+    /// another one, by which it leaves.
+    fn ways(&self, direction: Direction) -> Vec<[ClassId; 2]> {
+        let numbered = || self.classes.iter().enumerate();
+        let each = numbered().flat_map(|(first, on)| {
+            let others =
+                numbered().filter(move |(other, _)| (*other == first) != direction.passes());
+            others.map(|(_, leaves)| [*on, *leaves])
+        });
+        each.collect()
+    }
+
+    /// What is left of a region for packets by these interfaces.
+    fn on_the_way(
+        &mut self,
+        direction: Direction,
+        [on, leaves]: [ClassId; 2],
+        region: Node,
+    ) -> Result<Node, BudgetExceeded> {
+        let region = self.store.restrict(region, Field::Interface, on.as_u32())?;
+        if !direction.passes() {
+            return Ok(region);
+        }
+        let region = self
+            .store
+            .restrict(region, Field::Leaving, leaves.as_u32())?;
+        // The router has taken one, and would have kept what has none left.
+        let [low, high] = [1, u32::from(u8::MAX) - 1];
+        let there = self
+            .store
+            .range(Field::Ttl, low, high, Node::TRUE, Node::FALSE)?;
+        self.store.and(region, there)
+    }
+
     /// A packet of a region on an interface of this class, if the lab's lookup for it gives this answer. What it gives
     /// depends on the receiver: where another one is wanted, a few are tried.
     fn at_class(
         &mut self,
-        (direction, class): (Direction, ClassId),
+        (direction, classes): (Direction, [ClassId; 2]),
         region: Node,
         (family, protocols): (Family, &[u8]),
         (socket, wanted): (SocketAnswer, Receiver),
@@ -289,13 +328,10 @@ impl Chooser<'_> {
                     break;
                 };
                 let (header, socket) = values::header_of(&found);
-                let event = Event::Packet {
-                    direction,
-                    class,
-                    packet: Parsed::Ip(header.clone()),
-                };
+                let event = Event::of_packet(direction, classes, Parsed::Ip(header.clone()));
                 let case = self.case(event, socket, &header, &found);
-                if LabWorld::of(self.policy, &case).answer(direction, &header) == socket {
+                let world = LabWorld::of(self.policy, &case);
+                if direction.passes() || world.answer(direction, &header) == socket {
                     return Ok(Some(case));
                 }
                 let value = found.get(*avoided);

@@ -4,16 +4,19 @@
 
 use sockc_compiler::glob;
 use sockc_compiler::packet::text::{class_of, example};
-use sockc_compiler::policy::{ClassId, Policy};
+use sockc_compiler::policy::{ClassId, Direction, Policy};
 use sockc_runtime::lab::{BACK, FRONT};
+
+/// Where packets leave that pass through, where a policy names no interface.
+const BESIDE: &str = "beside";
 
 /// The interfaces of a lab.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interfaces {
     /// Those that programs hang on; never empty.
     attached: Vec<String>,
-    /// For each class one of them, if its packets can be sent there.
-    classes: Vec<Option<String>>,
+    /// For each class one of them, if its packets can be sent there; two where packets pass through, if there are two.
+    classes: Vec<Vec<String>>,
     /// Those that rules send packets out of.
     out_interfaces: Vec<String>,
 }
@@ -31,16 +34,24 @@ impl Interfaces {
             out_interfaces: policy.out_interfaces.values().cloned().collect(),
         };
         for class in policy.classes.keys() {
-            let mut names = candidates(policy, class).into_iter();
-            found
-                .classes
-                .push(names.find(|name| stands_for(policy, class, name)));
+            let most = match policy.has_list(Direction::Forward) {
+                true => 2,
+                false => 1,
+            };
+            let mut names: Vec<String> = Vec::new();
+            for name in candidates(policy, class) {
+                let is_new = !names.contains(&name);
+                if is_new && names.len() < most && stands_for(policy, class, &name) {
+                    names.push(name);
+                }
+            }
+            found.classes.push(names);
         }
-        if found.classes.iter().all(Option::is_none) {
+        if found.classes.iter().all(Vec::is_empty) {
             // A policy for `lo` alone, say: its rules are tried on another interface.
             let class = class_of(policy, FRONT).as_u32() as usize;
             if let Some(place) = found.classes.get_mut(class) {
-                *place = Some(FRONT.into());
+                place.push(FRONT.into());
             }
         }
         found
@@ -72,17 +83,22 @@ impl Interfaces {
         &self.out_interfaces
     }
 
-    /// The classes that there is an interface for, with its name.
+    /// The classes that there is an interface for, with its name; a class of two interfaces twice.
     pub(crate) fn classes(&self) -> impl Iterator<Item = (ClassId, &str)> {
         let numbered = (0u32..).zip(&self.classes);
-        numbered.filter_map(|(class, name)| Some((ClassId::from_u32(class), name.as_deref()?)))
+        numbered.flat_map(|(class, names)| {
+            let class = ClassId::from_u32(class);
+            names.iter().map(move |name| (class, name.as_str()))
+        })
     }
 }
 
 /// Names that may be of the class, the most natural first.
 fn candidates(policy: &Policy, class: ClassId) -> Vec<String> {
     if policy.interfaces.is_empty() {
-        return std::iter::once(FRONT.to_owned())
+        return [FRONT, BESIDE]
+            .map(str::to_owned)
+            .into_iter()
             .chain(example(policy, class))
             .collect();
     }

@@ -64,13 +64,10 @@ pub(crate) fn agrees(
 }
 
 fn is_malformed(case: &Case) -> bool {
-    let Event::Packet { packet, .. } = &case.event else {
-        return false;
-    };
-    *packet == Parsed::Malformed
+    case.event.packet() == Some(&Parsed::Malformed)
 }
 
-/// Whether a packet that is rejected surely gets an answer: one that arrives, opens a flow, and comes from one machine and
+/// Whether a packet that is rejected surely gets an answer: one that arrives or passes through, opens a flow, and comes from one machine and
 /// goes to one. What leaves meets the rules of `out`, and the answer of a rule at TC is no exception.
 fn is_answered(policy: &Policy, case: &Case) -> bool {
     let outward = policy.default_of(Direction::Out).map(|line| line.verdict);
@@ -81,6 +78,10 @@ fn is_answered(policy: &Policy, case: &Case) -> bool {
     match &case.event {
         Event::Packet {
             direction: Direction::In,
+            packet: Parsed::Ip(header),
+            ..
+        }
+        | Event::Passing {
             packet: Parsed::Ip(header),
             ..
         } => {

@@ -44,10 +44,7 @@ impl<'a> LabWorld<'a> {
 
     /// The class of the interface that the case is about.
     fn class(&self) -> ClassId {
-        match &self.case.event {
-            Event::Packet { class, .. } | Event::Lookup { class, .. } => *class,
-            Event::Process { .. } => Policy::plain_class(),
-        }
+        self.case.event.on().unwrap_or(Policy::plain_class())
     }
 
     /// What the kernel's lookup for a packet finds.

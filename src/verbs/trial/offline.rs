@@ -6,7 +6,7 @@ use sockc_compiler::simulate::{Ran, simulate};
 use super::choose::Case;
 use super::lab_world::LabWorld;
 use super::stage::Seen;
-use super::{Subject, frame};
+use super::{Subject, around, frame};
 
 /// Plays every case.
 pub(crate) fn play(subject: &Subject<'_>, cases: &[Case]) -> Vec<Seen> {
@@ -14,11 +14,12 @@ pub(crate) fn play(subject: &Subject<'_>, cases: &[Case]) -> Vec<Seen> {
 }
 
 fn one(subject: &Subject<'_>, case: &Case) -> Seen {
-    let bytes = match &case.event {
-        Event::Packet { packet, .. } => frame::bytes(packet),
-        Event::Lookup { .. } | Event::Process { .. } => Vec::new(),
-    };
+    let bytes = case.event.packet().map_or_else(Vec::new, frame::bytes);
     let world = LabWorld::of(subject.policy, case);
+    // One program asks both lists, and what it drops may be either's.
+    if let Some(reason) = around::leaving(subject.policy, case) {
+        return Seen::NotSent(reason);
+    }
     match simulate(
         subject.policy,
         subject.artifact,

@@ -1,7 +1,6 @@
 //! The cases in a lab: the policy in force there, real packets, and the counters afterwards.
 
 use sockc_compiler::artifact::{Artifact, LiveEntryPlan, Manifest, SlotOrigin};
-use sockc_compiler::event::{Event, Parsed};
 use sockc_compiler::policy::{LiveEntry, Policy, SocketId};
 use sockc_runtime::lab::{self, BPFFS};
 use sockc_runtime::{CounterValue, Expiry, Features, Handover, Options, Prefix, SlotKind, probe};
@@ -246,15 +245,10 @@ fn fill_sets(
     options: &Options,
 ) -> Result<Vec<Before>, Failure> {
     let mut before = Vec::new();
-    let ends = match &case.event {
-        Event::Packet {
-            packet: Parsed::Ip(header),
-            ..
-        }
-        | Event::Lookup { header, .. }
-        | Event::Process { header, .. } => [header.from, header.to],
-        Event::Packet { .. } => return Ok(before),
+    let Some(header) = case.event.header() else {
+        return Ok(before);
     };
+    let ends = [header.from, header.to];
     for (set, members) in &case.members {
         let name = &policy.sets[*set].name;
         let inside = ends.into_iter().filter(|end| members.contains(*end));

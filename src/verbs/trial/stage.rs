@@ -5,6 +5,7 @@
 
 mod elsewhere;
 mod fed;
+mod passing;
 mod servers;
 mod wires;
 
@@ -148,6 +149,9 @@ impl<'a> Stage<'a> {
                     _ => Ok(Seen::NotSent("it is no TCP connection".into())),
                 }
             }
+            Event::Passing {
+                came_in, leaves, ..
+            } => self.passing([*came_in, *leaves], case),
             Event::Lookup { .. } => Ok(Seen::NotSent(
                 "the lab sends packets to interfaces that the policy is on".into(),
             )),
@@ -296,15 +300,11 @@ impl<'a> Stage<'a> {
             Direction::In => (header.to, header.from),
             _ => (header.from, header.to),
         };
-        let before = self.placed.take();
+        self.clear()?;
         let next = (is_ordinary(local) && is_ordinary(remote) && local != remote)
             .then_some((local, remote));
         self.lab.server.run(|| {
             let mut netlink = lab::Netlink::open()?;
-            if let Some((local, remote)) = before {
-                netlink.remove_local(local, whole(local))?;
-                netlink.remove_route(remote, whole(remote), BACK)?;
-            }
             if let Some((local, remote)) = next {
                 netlink.local(local, whole(local))?;
                 netlink.route(remote, whole(remote), BACK)?;
@@ -313,6 +313,18 @@ impl<'a> Stage<'a> {
         })??;
         self.placed = next;
         Ok(())
+    }
+
+    /// Takes the addresses of the case before away.
+    fn clear(&mut self) -> Result<(), Error> {
+        let Some((local, remote)) = self.placed.take() else {
+            return Ok(());
+        };
+        self.lab.server.run(|| {
+            let mut netlink = lab::Netlink::open()?;
+            netlink.remove_local(local, whole(local))?;
+            netlink.remove_route(remote, whole(remote), BACK)
+        })?
     }
 
     /// Puts the socket there that the case is about, unless a named one is there already.

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use sockc_compiler::decide::decide;
+use sockc_compiler::decide::{before, decide, next};
 use sockc_compiler::event::{Header, SocketAnswer, World};
 use sockc_compiler::policy::{
     Direction, Family, LiveMapId, NetnsId, Policy, RateUnit, RuleId, SetId, SocketId,
@@ -57,7 +57,12 @@ pub(super) fn due(policy: &Policy, case: &Case) -> Vec<Due> {
         world: LabWorld::of(policy, case),
         rates: RefCell::default(),
     };
-    let _ = decide(policy, &case.event, &asked);
+    let decision = decide(policy, &case.event, &asked);
+    // What passes through takes those of the lists around it as well.
+    let around = [before(&case.event), next(&case.event, &decision)];
+    for event in around.iter().flatten() {
+        let _ = decide(policy, event, &asked);
+    }
     let rates = asked.rates.into_inner().into_iter();
     let due = rates.filter_map(|(rule, header)| {
         let rate = policy.rules[rule].rate?;

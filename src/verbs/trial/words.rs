@@ -1,8 +1,8 @@
 //! Cases, sightings and verdicts in words.
 
-use sockc_compiler::event::{Decider, Event, Verdict};
+use sockc_compiler::event::{Decider, Verdict};
 use sockc_compiler::packet::text;
-use sockc_compiler::policy::{Direction, Policy, SourceLocation};
+use sockc_compiler::policy::{Policy, SourceLocation};
 
 use super::choose::{Case, Owner};
 use super::report;
@@ -49,7 +49,7 @@ pub(crate) fn decider(policy: &Policy, case: &Case, decider: Decider) -> report:
     match decider {
         Decider::Rule(rule) => statement(&policy.rules[rule].place),
         Decider::Default | Decider::Malformed => policy
-            .default_of(direction(&case.event))
+            .default_of(case.event.direction())
             .map_or_else(no_statement, |line| statement(&line.place)),
         Decider::NotIp | Decider::Unmatched => no_statement(),
     }
@@ -65,13 +65,6 @@ pub(crate) fn owner(policy: &Policy, owner: Owner) -> String {
         || "what no rule matches".into(),
         |place| format!("{}:{} {}", place.file, place.line, place.text),
     )
-}
-
-fn direction(event: &Event) -> Direction {
-    match event {
-        Event::Packet { direction, .. } | Event::Process { direction, .. } => *direction,
-        Event::Lookup { .. } => Direction::In,
-    }
 }
 
 /// A statement, with its place.

@@ -166,8 +166,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1645,
         "compiler/src/diff/judge.rs",
-        "self.candidates(Direction::In, header)",
-        "self.candidates(Direction::Out, header)",
+        "self.candidates(event.direction(), header)",
+        "self.candidates(if FAULT && matches!(event, Event::Lookup { .. }) { Direction::Out } else { event.direction() }, header)",
         WIDE,
     ),
     fault(

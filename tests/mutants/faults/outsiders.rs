@@ -14,8 +14,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2201,
         "src/verbs/explain/recording.rs",
-        "list.map_or(0, |_| report::direction(event) as usize)",
-        "list.map_or(0, |_| if FAULT { 0 } else { report::direction(event) as usize })",
+        "list.map_or(0, |_| event.direction() as usize)",
+        "list.map_or(0, |_| if FAULT { 0 } else { event.direction() as usize })",
         &[(Verbs, "explaining::a_recording_knows")],
     ),
     fault(

@@ -54,6 +54,7 @@ fn names_nothing(matches: &Match) -> bool {
             .all(|endpoint| matches!(endpoint.addresses, Addresses::Ranges(_))),
     };
     matches.on.is_none()
+        && matches.leaves.is_none()
         && matches.conditions.is_empty()
         && [&matches.from, &matches.to]
             .into_iter()
@@ -88,13 +89,19 @@ impl Rewriting<'_> {
             from: matches.from.as_ref().map(|side| self.end(side)),
             to: matches.to.as_ref().map(|side| self.end(side)),
             conditions: self.conditions(&matches.conditions),
-            on: matches.on.as_ref().map(|classes| {
-                let shared = classes.iter().flat_map(|&class| &self.ids.classes[class]);
-                let mut shared: Vec<ClassId> = shared.copied().collect();
-                shared.sort_unstable();
-                shared
-            }),
+            on: matches.on.as_deref().map(|classes| self.classes(classes)),
+            leaves: matches
+                .leaves
+                .as_deref()
+                .map(|classes| self.classes(classes)),
         }
+    }
+
+    fn classes(&self, own: &[ClassId]) -> Vec<ClassId> {
+        let shared = own.iter().flat_map(|&class| &self.ids.classes[class]);
+        let mut shared: Vec<ClassId> = shared.copied().collect();
+        shared.sort_unstable();
+        shared
     }
 
     fn end(&self, side: &End) -> End {

@@ -28,6 +28,8 @@ pub(super) enum Constraint {
     Member(End, SetId, bool),
     /// One of these classes of interfaces.
     On(Vec<ClassId>),
+    /// Of the interface by which what passes through leaves.
+    Leaves(Vec<ClassId>),
     /// This holds.
     Condition(Condition),
     /// The rate of a rule, by the number it is known by, has tokens left, or not.
@@ -86,6 +88,7 @@ impl Constraint {
                 },
             ),
             Self::On(classes) => matches.on = Some(classes.clone()),
+            Self::Leaves(classes) => matches.leaves = Some(classes.clone()),
             Self::Condition(condition) => matches.conditions.push(condition.clone()),
             Self::Rate(..) => {}
         }

@@ -208,6 +208,7 @@ fn questions(describing: &Describing<'_, '_, '_>, packets: Node) -> Vec<Constrai
         };
         found.extend(match field {
             Field::Interface => few_classes(&values, describing).map(Constraint::On),
+            Field::Leaving => few_classes(&values, describing).map(Constraint::Leaves),
             Field::Socket => socket(&values, None).map(Constraint::Condition),
             Field::SocketIn(netns) => socket(&values, Some(netns)).map(Constraint::Condition),
             Field::ToIn(set) if is_live(describing, set) => {

@@ -35,6 +35,7 @@ struct Sentence {
     from: SideWords,
     to: SideWords,
     on: Option<String>,
+    leaves: Option<String>,
     conditions: Vec<String>,
 }
 
@@ -58,7 +59,10 @@ impl Sentence {
                     self.conditions.push(format!("{end} {not}{name}"));
                 }
             }
-            Constraint::On(classes) => self.on = Some(class_words(describing, classes)),
+            Constraint::On(classes) => self.on = Some(class_words(describing, ("on", classes))),
+            Constraint::Leaves(classes) => {
+                self.leaves = Some(class_words(describing, ("to", classes)));
+            }
             Constraint::Condition(one) => {
                 let words = present(tables, one).unwrap_or_else(|| condition(tables, one));
                 self.conditions.push(words);
@@ -100,6 +104,7 @@ impl Sentence {
         let to = to.or(receiver).or_else(|| both.then(|| "any".into()));
         words.extend(to.map(|words| format!("to {words}")));
         words.extend(self.on);
+        words.extend(self.leaves);
         if words.is_empty() {
             words.push("everything".into());
         }
@@ -209,7 +214,7 @@ fn protocol_words(protocols: &[ProtocolMatch]) -> String {
 }
 
 /// The kinds of interfaces, by the zone or the name that both policies have for them.
-fn class_words(describing: &Describing<'_, '_, '_>, classes: &[ClassId]) -> String {
+fn class_words(describing: &Describing<'_, '_, '_>, (word, classes): (&str, &[ClassId])) -> String {
     let joint = describing.space.joint;
     let words = classes.iter().map(|&class| {
         let plain = || "an interface that no rule names".to_owned();
@@ -222,5 +227,5 @@ fn class_words(describing: &Describing<'_, '_, '_>, classes: &[ClassId]) -> Stri
     });
     let mut words: Vec<String> = words.collect();
     words.dedup();
-    format!("on {}", words.join(" or "))
+    format!("{word} {}", words.join(" or "))
 }

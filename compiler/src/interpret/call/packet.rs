@@ -133,6 +133,20 @@ impl Machine<'_> {
         Ok(Value::Scalar(i64::from(code).cast_unsigned()))
     }
 
+    /// `bpf_redirect_neigh`, to whom the routing table says.
+    pub(super) fn redirect_neigh(&mut self) -> Result<Value, FaultKind> {
+        let ifindex = alu::low(self.scalar(Register::R1)?);
+        let mut others = [Register::R2, Register::R3, Register::R4].into_iter();
+        if others.try_fold(false, |any, one| Ok(any || self.scalar(one)? != 0))? {
+            return Ok(Value::Scalar(i64::from(TC_ACT_SHOT).cast_unsigned()));
+        }
+        self.forwarded = Some(Forward {
+            ifindex,
+            ingress: false,
+        });
+        Ok(Value::Scalar(i64::from(TC_ACT_REDIRECT).cast_unsigned()))
+    }
+
     /// `bpf_clone_redirect`
     pub(super) fn clone_redirect(&mut self) -> Result<Value, FaultKind> {
         self.context_argument(Register::R1)?;

@@ -7,7 +7,6 @@ use crate::ir::{Block, Builder};
 use crate::policy::NetnsId;
 
 use super::{Answers, Way};
-use crate::lower::context::lookup;
 
 impl Answers<'_> {
     /// Leaves the id of a namespace in its slot; to `none` while the runtime knows no such namespace. A value of the map
@@ -27,7 +26,10 @@ impl Answers<'_> {
     pub(super) fn find_interface(&self, builder: &mut Builder, map: MapId, way: Way) {
         let plain = self.answered(builder, 0, way.done);
         builder.enter(way.entry);
-        let index = builder.load(self.given.context, lookup::INGRESS_IFINDEX, Width::W);
+        let Some(came_in) = self.given.code().came_in else {
+            return builder.bug("the interface is asked for where the context does not say it");
+        };
+        let index = builder.load(self.given.context, came_in, Width::W);
         builder.store_slot(self.given.frame.key, 0, index, Width::W);
         let found = self.given.found(builder, map, plain);
         let class = builder.load(found, 0, Width::W);

@@ -116,7 +116,7 @@ impl Ends<'_> {
         builder.store_slot(record, offset::COUNTER, counter, Width::W);
         let hook = self.given.source.chain.hook as i32;
         builder.set_slot(record, offset::HOOK, hook, Width::B);
-        self.note_context(builder, record);
+        self.note_context(builder, record, SIZE);
         if let Some(family) = family {
             self.note_packet(builder, record, family);
         }
@@ -157,9 +157,10 @@ impl Ends<'_> {
         block
     }
 
-    /// What the context says of the packet.
-    pub(super) fn note_context(&self, builder: &mut Builder, record: Slot) {
-        for &(from, to) in self.given.code().noted {
+    /// What the context says of the packet, as far as it stands in so many bytes.
+    pub(super) fn note_context(&self, builder: &mut Builder, record: Slot, bytes: usize) {
+        let noted = self.given.code().noted.iter();
+        for &(from, to) in noted.filter(|(_, to)| usize::from(*to) < bytes) {
             let value = builder.load(self.given.context, from, Width::W);
             builder.store_slot(record, to, value, Width::W);
         }

@@ -125,10 +125,14 @@ impl Ends<'_> {
         builder.end(End::Return(code));
     }
 
-    /// Lets it go. sk_msg redirects the data to the output of the socket that it is written to, which is where it would go:
+    /// Lets it go, to the next list if there is one. sk_msg redirects the data to the output of the socket that it is written to, which is where it would go:
     /// `tcp_bpf_send_verdict` forgets a redirect before it sends, but `__SK_PASS` only after all was sent, and until then asks
     /// nobody about later writes. A socket that is not in the map by now, or keeps no key, is let go in the plain way.
     fn pass(&mut self, builder: &mut Builder, block: Block) {
+        if let Some(next) = self.given.next {
+            builder.enter(block);
+            return builder.jump(next);
+        }
         let block = self.goes_by_tcp(builder, block);
         let pass = self.given.source.chain.hook.spec().codes.pass;
         self.answer(builder, block, pass, |ends, builder, peers, key| {

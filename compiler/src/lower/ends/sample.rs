@@ -14,7 +14,7 @@ use crate::bpf::constant::{BPF_F_CURRENT_CPU, EBUSY, ENOSPC};
 use crate::bpf::helper::Helper;
 use crate::bpf::opcode::{AluOp, JumpOp, Width};
 use crate::chain::{Chain, ChainRule, Effect};
-use crate::dropped::{HEAD, SNAP, offset, word};
+use crate::dropped::{SNAP, head_of, offset, word};
 use crate::ir::{Arg, Block, Builder, Slot, Value};
 use crate::log::offset as log;
 use crate::policy::{Action, DefaultVerdict, Policy};
@@ -72,7 +72,10 @@ impl Ends<'_> {
             Arg::Map(events),
             Arg::Value(flags(builder, length)),
             Arg::SlotAddress(head),
-            Arg::Imm(builder.fit(HEAD, "the size of an event")),
+            Arg::Imm(builder.fit(
+                head_of(self.given.source.chain.hook),
+                "the size of an event",
+            )),
         ];
         let result = builder.call_value(Helper::PerfEventOutput, &args);
         refused(builder, map, result, next);
@@ -114,11 +117,15 @@ impl Ends<'_> {
         builder.store_slot(head, log::LENGTH, length, Width::W);
         builder.set_slot(head, log::MARK, 0, Width::W);
         builder.set_slot(head, log::HOOK, 0, Width::DW);
-        let hook = self.given.source.chain.hook as i32;
-        builder.set_slot(head, log::HOOK, hook, Width::B);
+        let hook = self.given.source.chain.hook;
+        builder.set_slot(head, log::HOOK, hook as i32, Width::B);
+        if hook.direction().passes() {
+            // The kernel takes nothing of the stack that was not written.
+            builder.set_slot(head, offset::PASSING, 0, Width::DW);
+        }
         let counter = builder.load_slot(self.given.frame.counter, 0, Width::W);
         builder.store_slot(head, log::COUNTER, counter, Width::W);
-        self.note_context(builder, head);
+        self.note_context(builder, head, head_of(hook));
         if reach.buffered {
             for (from, to) in [
                 (skb::VLAN_PRESENT, offset::TAGGED),

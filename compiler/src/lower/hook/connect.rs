@@ -43,6 +43,7 @@ pub(super) static V4: Code = Code {
     families: &[Family::V4],
     field: |_, field, _| found(field, addr::USER_IP4),
     size: |_| None,
+    came_in: None,
     noted: &[],
     preemptible: true,
     remembered: false,

@@ -24,6 +24,7 @@ pub(super) static CODE: Code = Code {
     families: BOTH,
     field,
     size: |_| context(skb::LEN, Width::W, 0),
+    came_in: None,
     noted: &[(skb::LEN, offset::LENGTH)],
     preemptible: false,
     remembered: false,

@@ -14,6 +14,7 @@ pub(super) static CODE: Code = Code {
     families: BOTH,
     field,
     size: |_| None,
+    came_in: Some(lookup::INGRESS_IFINDEX),
     noted: &[],
     preemptible: false,
     remembered: false,

@@ -9,30 +9,50 @@ use crate::lower::context::{skb, xdp};
 use crate::lower::frame::Frame;
 use crate::policy::Family;
 
-pub(super) static XDP: Code = Code {
-    head: Head::Frame(Reach {
-        bounds: [xdp::DATA, xdp::DATA_END],
-        buffered: false,
-        interface: xdp::INGRESS_IFINDEX,
-    }),
-    families: BOTH,
-    field: on_stack,
-    size: length,
-    noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
-    preemptible: false,
-    remembered: false,
-    feeds: None,
-};
+pub(super) static XDP: Code = on_frames();
 
-pub(super) static TC: Code = Code {
-    head: Head::Frame(Reach {
-        bounds: [skb::DATA, skb::DATA_END],
-        buffered: true,
-        interface: skb::IFINDEX,
-    }),
-    field: with_mark,
-    noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
-    ..XDP
+const fn on_frames() -> Code {
+    Code {
+        head: Head::Frame(Reach {
+            bounds: [xdp::DATA, xdp::DATA_END],
+            buffered: false,
+            interface: xdp::INGRESS_IFINDEX,
+        }),
+        families: BOTH,
+        field: on_stack,
+        size: length,
+        came_in: None,
+        noted: &[(xdp::INGRESS_IFINDEX, offset::INTERFACE)],
+        preemptible: false,
+        remembered: false,
+        feeds: None,
+    }
+}
+
+pub(super) static TC: Code = with_marks();
+
+const fn with_marks() -> Code {
+    Code {
+        head: Head::Frame(Reach {
+            bounds: [skb::DATA, skb::DATA_END],
+            buffered: true,
+            interface: skb::IFINDEX,
+        }),
+        field: with_mark,
+        noted: &[(skb::IFINDEX, offset::INTERFACE), (skb::MARK, offset::MARK)],
+        ..on_frames()
+    }
+}
+
+/// The program is there for all that leaves: what came in by no interface, or by this one, is none of its list.
+pub(super) static PASSING: Code = Code {
+    came_in: Some(skb::INGRESS_IFINDEX),
+    noted: &[
+        (skb::IFINDEX, offset::INTERFACE),
+        (skb::INGRESS_IFINDEX, offset::CAME_IN),
+        (skb::MARK, offset::MARK),
+    ],
+    ..with_marks()
 };
 
 /// The mark is read before any rule sets it.

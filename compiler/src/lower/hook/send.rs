@@ -17,6 +17,7 @@ pub(super) static CODE: Code = Code {
     families: BOTH,
     field,
     size: |_| context(msg::SIZE, Width::W, 0),
+    came_in: None,
     noted: &[(msg::SIZE, offset::LENGTH)],
     preemptible: true,
     remembered: true,

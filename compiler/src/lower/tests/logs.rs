@@ -120,6 +120,7 @@ fn a_record_says_what_the_packet_is() {
                 time: 99,
                 counter,
                 interface: 1,
+                came_in: 0,
                 hook,
                 packet: Some(logged(&header)),
             };

@@ -13,7 +13,7 @@ use crate::policy::Action;
 const HOOKS: [Hook; 2] = [Hook::Xdp, Hook::TcIn];
 
 /// Opens the gates for one of so many.
-fn open(maps: &mut Maps, one_in: u32) {
+pub(super) fn open(maps: &mut Maps, one_in: u32) {
     let events = maps.named(EVENTS).unwrap();
     maps.read_events(events);
     let word = maps.named(WORD).unwrap();
@@ -27,7 +27,7 @@ fn opened(one_in: u32, lost: u64) -> [u8; word::SIZE] {
     value
 }
 
-fn events(maps: &mut Maps) -> Vec<Dropped> {
+pub(super) fn events(maps: &mut Maps) -> Vec<Dropped> {
     let events = maps.named(EVENTS).unwrap();
     let events = maps.take_records(events);
     events.iter().map(|bytes| parse(bytes).unwrap()).collect()
@@ -64,6 +64,7 @@ fn an_event_says_who_dropped_what() {
                 time: 99,
                 counter: 0,
                 interface: 1,
+                came_in: 0,
                 hook,
                 mark: 0,
                 frame: frame[..length.min(SNAP as usize)].to_vec(),

@@ -4,6 +4,7 @@ use sockc_grammar::ast::On;
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::with::find;
+use crate::event::Event;
 use crate::glob;
 use crate::policy::{ClassId, Policy, ZoneId};
 use crate::values::kernel_names;
@@ -52,30 +53,61 @@ pub(crate) fn class_of_zone(policy: &Policy, zone: ZoneId) -> ClassId {
         .map_or(Policy::plain_class(), |(id, _)| id)
 }
 
-/// `on …` as it was written.
+/// An interface as it was written, after `on` or `to`.
 pub(super) fn written(on: &On) -> String {
     match on {
-        On::Interface(name) => format!("on interface {}", pattern(&name.value)),
-        On::Zone(name) => format!("on zone {}", name.value),
+        On::Interface(name) => format!("interface {}", pattern(&name.value)),
+        On::Zone(name) => format!("zone {}", name.value),
+    }
+}
+
+/// Where an event came in and leaves: `on …`, `to …`, as these words say it where they are given, else by its classes.
+pub(super) fn all_words(
+    policy: &Policy,
+    event: &Event,
+    [on, leaves]: [Option<&On>; 2],
+) -> Option<String> {
+    let ends = [("on", on, event.on()), ("to", leaves, event.leaves())];
+    let said = ends.into_iter().filter_map(|(word, named, class)| {
+        let of_class = || class_words(policy, class?);
+        let words = named.map(written).or_else(of_class)?;
+        Some(format!("{word} {words}"))
+    });
+    let said: Vec<String> = said.collect();
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
+/// The same with the name of the interface where the policy would have to be to decide it.
+pub(crate) fn named(policy: &Policy, event: &Event, name: &str) -> String {
+    let name = pattern(name);
+    match event {
+        Event::Passing { came_in, .. } => match words(policy, *came_in) {
+            Some(on) => format!("{on} to interface {name}"),
+            None => format!("to interface {name}"),
+        },
+        _ => format!("on interface {name}"),
     }
 }
 
 /// `on …` for a class: nothing for the plain one, the zone where that says enough, else an interface that is in it.
 pub(crate) fn words(policy: &Policy, class: ClassId) -> Option<String> {
+    class_words(policy, class).map(|words| format!("on {words}"))
+}
+
+/// The same without `on`.
+pub(crate) fn class_words(policy: &Policy, class: ClassId) -> Option<String> {
     if class == Policy::plain_class() {
         return None;
     }
     let known = policy.classes.get(class)?;
     match known.zone {
         Some(zone) if class_of_zone(policy, zone) == class => {
-            Some(format!("on zone {}", policy.zones[zone].name))
+            Some(format!("zone {}", policy.zones[zone].name))
         }
         zone => {
             let name = example(policy, class);
-            let zone = || zone.map(|zone| format!("on zone {}", policy.zones[zone].name));
-            name.map_or_else(zone, |name| {
-                Some(format!("on interface {}", pattern(&name)))
-            })
+            let zone = || zone.map(|zone| format!("zone {}", policy.zones[zone].name));
+            name.map_or_else(zone, |name| Some(format!("interface {}", pattern(&name))))
         }
     }
 }

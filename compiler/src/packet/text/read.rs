@@ -25,10 +25,10 @@ use crate::values::protocols::{Written, icmp_type, protocol};
 pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, Box<Diagnostic>> {
     let written = packet.direction.as_ref();
     let direction = written.map_or(Direction::In, |written| Direction::of(written.value));
-    let class = class(packet, policy, direction)?;
+    let classes = classes(packet, policy, direction)?;
     let said = said(&packet.with, policy)?;
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
-        return malformed_packet(packet, direction, class, malformed.span);
+        return malformed_packet(packet, direction, classes, malformed.span);
     }
     let to = || end(packet.to.as_ref(), "to", direction, whole);
     let (from, to) = match (direction.has_sender(), &packet.from) {
@@ -58,36 +58,48 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             said.group.as_ref(),
             &format!("a group: that belongs to {processes}"),
         )?;
-        Event::Packet {
-            direction,
-            class,
-            packet: Parsed::Ip(header),
-        }
+        Event::of_packet(direction, classes, Parsed::Ip(header))
     };
     Ok(said.describe(event))
 }
 
-/// The class of the interface; what is written has none.
-fn class(
+/// The class of the interface, and of that by which what passes through leaves; what is written has none.
+fn classes(
     packet: &Packet,
     policy: &Policy,
     direction: Direction,
-) -> Result<ClassId, Box<Diagnostic>> {
-    match &packet.on {
-        None => Ok(Policy::plain_class()),
-        Some(on) if direction.of_processes() => Err(does_not_fit(
-            Hook::without(direction, FieldKind::Interface),
-            on.span,
-        )),
-        Some(on) => interface::read(&on.value, policy),
-    }
+) -> Result<[ClassId; 2], Box<Diagnostic>> {
+    let leaves = match &packet.leaves {
+        None => Policy::plain_class(),
+        Some(leaves) if !direction.passes() => {
+            return Err(mistake(
+                codes::DOES_NOT_FIT,
+                "only a packet that passes through has an interface by which it leaves beside that by which it came in",
+                leaves.span,
+                "does not fit this packet",
+                "leave it out, or write `forward` first",
+            ));
+        }
+        Some(leaves) => interface::read(&leaves.value, policy)?,
+    };
+    let on = match &packet.on {
+        None => Policy::plain_class(),
+        Some(on) if direction.of_processes() => {
+            return Err(does_not_fit(
+                Hook::without(direction, FieldKind::Interface),
+                on.span,
+            ));
+        }
+        Some(on) => interface::read(&on.value, policy)?,
+    };
+    Ok([on, leaves])
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.
 fn malformed_packet(
     packet: &Packet,
     direction: Direction,
-    class: ClassId,
+    classes: [ClassId; 2],
     span: Span,
 ) -> Result<Described, Box<Diagnostic>> {
     if let Some(other) = packet.with.iter().find(|item| item.span != span) {
@@ -96,11 +108,7 @@ fn malformed_packet(
             other.span,
         ));
     }
-    let event = Event::Packet {
-        direction,
-        class,
-        packet: Parsed::Malformed,
-    };
+    let event = Event::of_packet(direction, classes, Parsed::Malformed);
     Ok(Described::plain(event, SocketAnswer::None))
 }
 

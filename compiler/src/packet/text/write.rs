@@ -22,28 +22,23 @@ pub(crate) fn describe(header: &Header, direction: Direction) -> String {
 /// An event and its surroundings in words; `None` for a frame that is not IP, for which there are none.
 #[must_use]
 pub fn describe_case(policy: &Policy, described: &Described) -> Option<String> {
-    describe_in(policy, described, None, None)
+    describe_in(policy, described, [None; 2], None)
 }
 
-/// The same, with the interface in the words that it was named by, and in the namespace of a `for netns` block.
+/// The same, with the interfaces (by which it came in or leaves, and of what passes through that by which it leaves) in the words
+/// that they were named by, and in the namespace of a `for netns` block.
 #[must_use]
 pub fn describe_in(
     policy: &Policy,
     described: &Described,
-    on: Option<&On>,
+    named: [Option<&On>; 2],
     netns: Option<&str>,
 ) -> Option<String> {
-    let of_class = || match &described.event {
-        Event::Packet { class, .. } | Event::Lookup { class, .. } => {
-            interface::words(policy, *class)
-        }
-        Event::Process { .. } => None,
-    };
-    let on = on.map(interface::written).or_else(of_class);
+    let on = interface::all_words(policy, &described.event, named);
     words(policy, described, on, netns)
 }
 
-/// The same, with other words for the interface: `on …`, or nothing for one that nothing names.
+/// The same, with other words for the interfaces: `on …`, `to …`, or nothing for those that nothing names.
 pub(crate) fn describe_on(
     policy: &Policy,
     described: &Described,
@@ -62,15 +57,13 @@ fn words(
     // After the state of a socket it would say where the socket is.
     let netns = netns.map(|netns| format!("in netns {}", quoted(netns)));
     let (direction, header, group) = match &described.event {
-        Event::Packet {
-            direction, packet, ..
-        } => match packet {
+        event @ (Event::Packet { packet, .. } | Event::Passing { packet, .. }) => match packet {
             Parsed::NotIp => return None,
             Parsed::Malformed => {
                 let with: Vec<String> = netns.into_iter().chain(["malformed".to_owned()]).collect();
-                return Some(sentence(*direction, "", on, &with));
+                return Some(sentence(event.direction(), "", on, &with));
             }
-            Parsed::Ip(header) => (*direction, header, None),
+            Parsed::Ip(header) => (event.direction(), header, None),
         },
         Event::Lookup { header, .. } => (Direction::In, header, None),
         Event::Process {

@@ -9,6 +9,8 @@ use crate::verbs::trial::interfaces::Interfaces;
 #[derive(Debug)]
 struct Wire {
     class: ClassId,
+    /// The interface's name.
+    name: String,
     inward: Probe,
     outward: Probe,
 }
@@ -23,10 +25,23 @@ impl Wire {
     }
 }
 
+/// Two wires of a lab, by their numbers: where a packet comes in, and where it leaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way([usize; 2]);
+
+/// What was seen of a frame that was to pass through.
+#[derive(Debug)]
+pub(super) struct Through {
+    /// Frames that left where it was to leave.
+    pub(super) left: Vec<Vec<u8>>,
+    /// Frames that came back where it came in.
+    pub(super) came_back: Vec<Vec<u8>>,
+}
+
 /// The wires of a lab.
 #[derive(Debug)]
 pub(super) struct Wires {
-    /// One for each class of interfaces that there is one for.
+    /// One for each class of interfaces that there is one for, or two.
     wires: Vec<Wire>,
     /// Those of the interfaces that rules send packets out of, by number.
     probes: Vec<Probe>,
@@ -38,6 +53,7 @@ impl Wires {
         let wires = interfaces.classes().map(|(class, name)| {
             Ok(Wire {
                 class,
+                name: name.to_owned(),
                 inward: Probe::new(&lab.client, &lab.server, name)?,
                 outward: Probe::new(&lab.server, &lab.client, name)?,
             })
@@ -95,6 +111,40 @@ impl Wires {
             Some(wire) => wire.probes(direction).1.arrived(),
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Two wires by which a packet comes in and leaves, if there are such of these classes.
+    pub(super) fn way(&self, [came_in, leaves]: [ClassId; 2]) -> Option<Way> {
+        let numbered = || self.wires.iter().enumerate();
+        let (first, _) = numbered().find(|(_, wire)| wire.class == came_in)?;
+        let mut others = numbered().filter(|(number, _)| *number != first);
+        let (last, _) = others.find(|(_, wire)| wire.class == leaves)?;
+        Some(Way([first, last]))
+    }
+
+    /// The names of the interfaces of a way.
+    pub(super) fn names(&self, Way(way): Way) -> [&str; 2] {
+        way.map(|number| self.wires.get(number).map_or("", |wire| &wire.name))
+    }
+
+    /// Sends a frame in at the beginning of a way; what came out at its end, and what came back at its beginning.
+    pub(super) fn pass(&mut self, Way([first, last]): Way, frame: &[u8]) -> Result<Through, Error> {
+        for number in [first, last] {
+            if let Some(wire) = self.wires.get_mut(number) {
+                wire.outward.arrived()?;
+            }
+        }
+        if let Some(wire) = self.wires.get_mut(first) {
+            wire.inward.send(frame)?;
+        }
+        let mut outside = |number: usize| match self.wires.get_mut(number) {
+            Some(wire) => wire.outward.arrived(),
+            None => Ok(Vec::new()),
+        };
+        Ok(Through {
+            left: outside(last)?,
+            came_back: outside(first)?,
+        })
     }
 
     /// The interface that a frame was sent out of.

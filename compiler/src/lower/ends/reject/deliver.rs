@@ -115,11 +115,26 @@ impl Rejection<'_> {
     }
 
     fn send_buffer(&self, builder: &mut Builder) {
+        if self.given.source.chain.hook.direction().passes() {
+            return self.send_back(builder);
+        }
         self.swap_link(builder);
         self.store(builder, At::Frame, self.reply.ether, 12);
         let interface = builder.load(self.given.context, skb::IFINDEX, Width::W);
         let args = [Arg::Value(interface), Arg::Imm(0)];
         let code = builder.call_value(Helper::Redirect, &args);
+        builder.end(End::ReturnValue(code));
+    }
+
+    /// What passes through has the hardware addresses of where it leaves by now: the answer goes out of where it came in, to
+    /// whom the kernel would send it.
+    fn send_back(&self, builder: &mut Builder) {
+        let Some(came_in) = self.given.code().came_in else {
+            return builder.bug("an answer to a packet that came in nowhere");
+        };
+        let interface = builder.load(self.given.context, came_in, Width::W);
+        let args = [Arg::Value(interface), Arg::Imm(0), Arg::Imm(0), Arg::Imm(0)];
+        let code = builder.call_value(Helper::RedirectNeigh, &args);
         builder.end(End::ReturnValue(code));
     }
 
