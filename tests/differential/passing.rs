@@ -14,7 +14,7 @@ use sockc_compiler::policy::{Direction, Family, NetnsId, RuleId, SetId, SocketId
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::simulate::filling::slots;
 use sockc_compiler::simulate::simulate;
-use sockc_testing::{Features, Options, Rng};
+use sockc_testing::{Rng, may_pass, passing};
 
 use crate::cases::frames;
 use crate::effects::{Reference, wrong_records};
@@ -25,63 +25,10 @@ use crate::simulated::{check_mark, check_tokens};
 use crate::world::there;
 use crate::{Subject, frames as count, listed, rules_of, seeds, target_of};
 
-/// As the rules of random policies begin, behind labels and blocks.
-const VERBS: [&str; 4] = ["allow ", "drop ", "count ", "reject "];
-/// Where it leaves; mostly, anywhere.
-const LEAVES: [&str; 5] = ["", "", " to zone lan", " to interface eth1", " to zone wan"];
-
 /// A random policy in which half of the rules on packets that arrive are about what passes through.
 fn text(seed: u64) -> String {
-    let options = Options {
-        redirects: false,
-        socket_conditions: false,
-        hooks: false,
-        features: Features {
-            absent: false,
-            namespaces: false,
-            maps: false,
-            groups: false,
-            intercepts: false,
-            ..Features::WHOLE
-        },
-        ..Options::whole(rules_of(seed))
-    };
-    let mut rng = Rng::new(seed);
-    let written = listed(seed, &closed(seed, options));
-    let default = ["allow", "drop", "reject"][seed as usize % 3];
-    let mut text = String::new();
-    for line in written.lines() {
-        text += &through(line, &mut rng);
-        text += "\n";
-        if line.starts_with("default out") {
-            text += &format!("default forward {default}\n");
-        }
-    }
-    text
-}
-
-/// The same rule, or one of `forward`.
-fn through(line: &str, rng: &mut Rng) -> String {
-    let verb = VERBS.iter().find_map(|verb| {
-        let (head, rest) = line.split_once(verb)?;
-        Some((head, *verb, rest))
-    });
-    let Some((head, verb, rest)) = verb else {
-        return line.to_owned();
-    };
-    let declares = line.starts_with("default") || line.contains(" = ");
-    if declares || line.contains(" out") || rng.one_in(2) {
-        return line.to_owned();
-    }
-    let bare = rest
-        .strip_prefix("in")
-        .filter(|bare| bare.is_empty() || bare.starts_with(' '));
-    let rest = bare.unwrap_or(rest).trim_start();
-    let leaves = rng.one_of(&LEAVES);
-    match rest.strip_suffix(" }").filter(|_| line.starts_with("for ")) {
-        Some(rule) => format!("{head}{verb}forward {rule}{leaves} }}"),
-        None => format!("{head}{verb}forward {rest}{leaves}"),
-    }
+    let options = may_pass(rules_of(seed));
+    passing(seed, &listed(seed, &closed(seed, options)))
 }
 
 /// What was seen of all policies.

@@ -151,4 +151,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "(FAULT || !one.ends_with(\"default\"))",
         &[(Verbs, "passing::interfaces")],
     ),
+    fault(
+        2428,
+        "compiler/src/diff/space.rs",
+        "let held = match direction.passes() {",
+        "let held = match !FAULT && direction.passes() {",
+        &[(Compiler, "diff::tests::oracle::what_changes_of_what_passes")],
+    ),
+    fault(
+        2429,
+        "src/answering/asked.rs",
+        "if Path::new(ANSWERS_AT).exists() {",
+        "if !FAULT && Path::new(ANSWERS_AT).exists() {",
+        &[(Rights, "answered::a_member_sees")],
+    ),
 ];

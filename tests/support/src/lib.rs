@@ -17,10 +17,12 @@ mod directed;
 mod edges;
 mod folder;
 mod generate;
+mod passing;
 
 pub use again::again;
 pub use directed::of_direction;
 pub use edges::{arbitrary_header, edge_headers};
 pub use folder::Folder;
 pub use generate::{Features, Options, random_policy};
+pub use passing::{may_pass, passing};
 pub use sockc_random::Rng;

@@ -19,7 +19,7 @@ use crate::observer::Silent;
 use crate::policy::{Direction, Match, Policy};
 use crate::testing::Rng;
 use crate::testing::edge_headers;
-use crate::testing::{Options, random_policy};
+use crate::testing::{Options, may_pass, passing, random_policy};
 
 /// Headers that are tried of each topic of a pair.
 const HEADERS: usize = 120;
@@ -32,6 +32,8 @@ struct Tally {
     cases: usize,
     /// Cases whose fate changes.
     differing: usize,
+    /// Those of them that pass through.
+    passing: usize,
 }
 
 /// Compares everything that two policies say.
@@ -137,6 +139,7 @@ impl Checking<'_, '_> {
                 let differs = old != new;
                 tally.cases += 1;
                 tally.differing += usize::from(differs);
+                tally.passing += usize::from(differs && self.topic.direction().passes());
                 assert_eq!(
                     space.store.evaluate(self.changed, &values) == 1,
                     differs,
@@ -193,7 +196,9 @@ impl Checking<'_, '_> {
 
     fn answers(&self, rng: &mut Rng, values: &mut FieldValues) {
         let tables = &self.joint.tables;
-        values.set(Field::Interface, rng.below(tables.classes.len()) as u32);
+        for field in [Field::Interface, Field::Leaving] {
+            values.set(field, rng.below(tables.classes.len()) as u32);
+        }
         for set in tables.sets.keys() {
             values.set(Field::ToIn(set), rng.below(2) as u32);
             values.set(Field::FromIn(set), rng.below(2) as u32);
@@ -318,6 +323,26 @@ fn pairs(first: u64, count: usize, rules: usize) -> Tally {
         }
     }
     tally
+}
+
+/// Lists of what passes through, next to those of what arrives and of what leaves.
+#[test]
+fn what_changes_of_what_passes_through_is_exactly_what_is_decided_otherwise() {
+    let mut tally = Tally::default();
+    for seed in 50_000..50_150 {
+        let mut rng = Rng::new(seed);
+        let options = may_pass(1 + rng.below(40));
+        let text = passing(seed, &random_policy(seed, options));
+        let old = resolved(&text).unwrap();
+        let other = match seed % 3 {
+            0 => resolved(&passing(seed + 1, &random_policy(seed + 1, options))),
+            _ => edited(&text, &mut rng),
+        };
+        if let Some(new) = other {
+            check(&old, &new, &mut rng, &mut tally, &format!("seed {seed}"));
+        }
+    }
+    assert!(tally.pairs > 75 && tally.passing > 500, "{tally:?}");
 }
 
 /// A thousand pairs, in four parts that run in parallel.
