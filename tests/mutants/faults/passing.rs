@@ -158,11 +158,4 @@ pub(super) const FAULTS: &[Fault] = &[
         "let held = match !FAULT && direction.passes() {",
         &[(Compiler, "diff::tests::oracle::what_changes_of_what_passes")],
     ),
-    fault(
-        2429,
-        "src/answering/asked.rs",
-        "if Path::new(ANSWERS_AT).exists() {",
-        "if !FAULT && Path::new(ANSWERS_AT).exists() {",
-        &[(Rights, "answered::a_member_sees")],
-    ),
 ];
