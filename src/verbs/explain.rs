@@ -54,11 +54,13 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
     };
     let outside = question.outside.as_ref();
     if let Some(outside) = outside.filter(|one| !one.looked_up) {
-        report::unseen(&question, outside, output);
+        let before = question.before();
+        report::unseen(&question, (outside, before.as_ref()), output);
         return Exit::Done;
     }
     let bytes = bytes(&question.described.event);
-    let answer = Answer::of(question.subject, &question.described, &bytes);
+    let mut answer = Answer::of(question.subject, &question.described, &bytes);
+    answer.around.splice(0..0, question.before());
     report::one(&question, &answer, all, output);
     answer.exit(output)
 }
@@ -70,6 +72,32 @@ pub(crate) struct Question<'a> {
     /// The interfaces or zones that the packet names after `on` and `to`, as it names them.
     named: [Option<On>; 2],
     /// Where the packet is, if the policy is not there.
+    outside: Option<Outside>,
+}
+
+impl Question<'_> {
+    /// What the list of what arrives says of a packet that passes through, where it came in.
+    fn before(&self) -> Option<Around> {
+        let policy = self.subject.policy;
+        let world = DescribedWorld::new(policy, &self.described);
+        let event = decide::before(&self.described.event)?;
+        let outside = outside::beyond(policy, self.named[0].as_ref());
+        let decision = match outside {
+            Some(_) => report::NOBODY,
+            None => decide::decide(policy, &event, &world),
+        };
+        Some(Around {
+            event,
+            decision,
+            outside,
+        })
+    }
+}
+
+/// What another list says of a packet that passes through, or that the policy is not where that would be asked.
+struct Around {
+    event: Event,
+    decision: Decision,
     outside: Option<Outside>,
 }
 
@@ -161,8 +189,8 @@ fn bytes(event: &Event) -> Vec<u8> {
 /// What the rules say, and what the programs do.
 struct Answer {
     trace: Trace,
-    /// Of what passes through: what the lists say that it meets where it came in, and where it leaves.
-    around: Vec<(Event, Decision)>,
+    /// Of what passes through: what the lists say that it meets where it came in ([`Question::before`]), and where it leaves.
+    around: Vec<Around>,
     /// What the programs did instead, if it is something else, or the fault that ended them.
     differs: Option<String>,
 }
@@ -173,21 +201,20 @@ impl Answer {
         let world = DescribedWorld::new(policy, described);
         let event = &described.event;
         let trace = explain(policy, event, &world);
-        let asked = |event: Event| {
-            let decision = decide::decide(policy, &event, &world);
-            (event, decision)
-        };
-        let [before, next] = [decide::before(event), decide::next(event, &trace.decision)]
-            .map(|other| other.map(asked));
+        let next = decide::next(event, &trace.decision).map(|event| Around {
+            decision: decide::decide(policy, &event, &world),
+            event,
+            outside: None,
+        });
         // What passes through and what leaves is one program.
-        let wanted = next.as_ref().map_or(&trace.decision, |(_, next)| next);
+        let wanted = next.as_ref().map_or(&trace.decision, |next| &next.decision);
         let differs = match simulate(policy, subject.artifact, event, frame, &world) {
             Ok(ran) => (!agree(wanted, ran.verdict, event)).then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),
         };
         Self {
             trace,
-            around: [before, next].into_iter().flatten().collect(),
+            around: next.into_iter().collect(),
             differs,
         }
     }

@@ -325,6 +325,56 @@ fn packets_of_other_interfaces_are_not_looked_at() {
     }
 }
 
+/// Of what passes through is said what the list says where it came in, if the policy is there; and what goes back out of the interface
+/// by which it came does not pass through.
+#[test]
+fn what_passes_through_is_asked_of_lists_that_are_there() {
+    let folder = Folder::new("outside-passing");
+    let file = folder.file(
+        "router.sk",
+        "interfaces eth0, eth1
+zone lan = eth1
+zone wan = eth0
+default in drop
+default out allow
+default forward drop
+",
+    );
+    let packet = "forward udp from 10.0.0.1:5 to 10.0.0.2:6";
+    let said = |ends: &str| run(&["explain", &file, &format!("{packet} {ends}")]);
+    let came_in = "where it came in: not looked at: the policy is not on eth7";
+    let foreign = said("on interface eth7 to zone wan");
+    assert!(foreign.stdout.contains(came_in), "{}", foreign.stdout);
+    assert!(foreign.stdout.contains("=> drop, by"), "{}", foreign.stdout);
+    let own = said("on zone lan to interface eth7").stdout;
+    assert!(
+        own.contains("=> not looked at: the policy is not on eth7"),
+        "{own}"
+    );
+    assert!(own.contains("where it came in: drop, by"), "{own}");
+    let json = run(&[
+        "explain",
+        "--json",
+        &file,
+        &format!("{packet} on interface eth7 to zone wan"),
+    ])
+    .json();
+    assert_eq!(json["around"][0]["outside"], "eth7", "{json}");
+    assert_eq!(json["around"][0]["verdict"], "allow", "{json}");
+    for back in [
+        "on zone wan to zone wan",
+        "on interface eth7 to interface eth7",
+    ] {
+        let ran = said(back);
+        assert_eq!(ran.code, Some(64), "{back}: {}", ran.stdout);
+        assert!(
+            ran.stderr.contains("does not meet `forward`"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
 #[test]
 fn a_rule_for_another_interface_is_no_difference() {
     let folder = Folder::new("outside-diff");
