@@ -202,3 +202,78 @@ fn interfaces_that_no_list_of_it_holds_on_are_told() {
     assert!(!whole.contains("of `forward` is asked"), "{whole}");
     assert!(!said(&["status"]).contains("of `forward` is asked"));
 }
+
+/// An interface that only `on` of a rule of `forward` names: what holds of it, and what does not, is said in words about that, and no
+/// apply takes it for another unsaid.
+#[test]
+fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
+    if !root() {
+        return;
+    }
+    let router = Router::new("passing-renamed");
+    let rules = format!("default forward allow\nclosed: drop forward on interface {FRONT}\n");
+    let (path, said) = router.apply("far", &rules);
+    assert!(!said.contains("there is no interface"), "{said}");
+    let say = |arguments: &[&str], code: i32| {
+        let ran = router.lab.server.run(|| super::run(arguments)).unwrap();
+        let said = ran.stdout + &ran.stderr;
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("sockets are looked up"), "{said}");
+        said
+    };
+    let rename = |from: &str, to: &str| {
+        for line in [
+            format!("{from} down"),
+            format!("{from} name {to}"),
+            format!("{to} up"),
+        ] {
+            ip(&router.lab.server, &format!("link set {line}"));
+        }
+    };
+    say(&["status"], 0);
+    rename(FRONT, "dz");
+    let held = format!("what comes in by {FRONT} hold for dz, which has its number");
+    assert!(say(&["status"], 0).contains(&held));
+    let none = format!("there is no interface \"{FRONT}\" now: no rule of `forward`");
+    let lost = format!("met the rules of `forward` for \"{FRONT}\"");
+    let planned = say(&["plan", &path, "--exit-code"], 2);
+    assert!(
+        planned.contains("What passes through from dz gets the verdicts for its name."),
+        "{planned}"
+    );
+    assert!(
+        planned.contains(&none) && planned.contains(&lost),
+        "{planned}"
+    );
+    // It still is the one that the rule is about.
+    router.send([9]);
+    let closed = || {
+        let json = done(&router.lab, &["counters", "--json"]).json();
+        let mut rows = json["rules"].as_array().unwrap().iter();
+        rows.any(|row| row["rule"] == "closed" && row["packets"] == 1)
+    };
+    let began = Instant::now();
+    while !closed() {
+        assert!(began.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let applied = say(&["apply", "--running", "--yes"], 0);
+    assert!(
+        applied.contains(&none) && applied.contains(&lost),
+        "{applied}"
+    );
+    let gone = format!("there is no interface {FRONT}: the rules of `forward`");
+    assert!(say(&["status"], 0).contains(&gone));
+    assert!(say(&["plan", &path, "--exit-code"], 0).contains(&none));
+    rename("dz", FRONT);
+    let came = format!("say of what comes in by {FRONT} does not hold: it came");
+    assert!(say(&["status"], 5).contains(&came));
+    let planned = say(&["plan", &path, "--exit-code"], 2);
+    assert!(!planned.contains(&none), "{planned}");
+    say(&["apply", "--running", "--yes"], 0);
+    let quiet = say(&["status"], 0);
+    assert!(
+        !quiet.contains("of `forward` about") && !quiet.contains("there is no"),
+        "{quiet}"
+    );
+}
