@@ -277,3 +277,79 @@ fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
         "{quiet}"
     );
 }
+
+/// What is said of interfaces that no list is asked about is true of those that lie on others, that carry no Ethernet, that have another
+/// name by now or are made again, and of what a command named.
+#[test]
+fn what_no_list_is_asked_about_is_told_of_those_alone() {
+    if !root() {
+        return;
+    }
+    let router = Router::new("passing-stacked");
+    let say = |arguments: &[&str]| {
+        let ran = router.lab.server.run(|| super::run(arguments)).unwrap();
+        ran.stdout + &ran.stderr
+    };
+    let asked = "of `forward` is asked about what leaves by";
+    let lay = |lines: &[&str]| lines.iter().for_each(|line| ip(&router.lab.server, line));
+    lay(&[
+        "link add link far name far5 type vlan id 5",
+        "address add 10.8.0.1/24 dev far5",
+        "link set far5 up",
+        "link add br9 type bridge",
+        "link add port9 type veth peer name other9",
+        "link set port9 master br9",
+        "address add 10.9.0.1/24 dev br9",
+        "link set br9 up",
+    ]);
+    // The policy is on what the VLAN is on, and on all ports of the bridge, or not.
+    let (path, said) = router.apply(&format!("{FRONT}, far, port9"), RULES);
+    assert!(!said.contains(asked), "{said}");
+    let (_, said) = router.apply(&format!("{FRONT}, far"), RULES);
+    assert!(
+        said.contains(&format!("{asked} br9: the policy is not on it")),
+        "{said}"
+    );
+    lay(&["link del br9"]);
+    lay(&[
+        "link set far down",
+        "link set far name wide",
+        "link set wide up",
+    ]);
+    for arguments in [
+        &["plan", &*path] as &[&str],
+        &["apply", "--running", "--yes"],
+        &["status"],
+    ] {
+        let said = say(arguments);
+        assert!(!said.contains(asked), "{arguments:?}: {said}");
+    }
+    lay(&[
+        "link set wide down",
+        "link set wide name far",
+        "link set far up",
+    ]);
+    let said = say(&["apply", &path, "--interface", FRONT]);
+    assert!(
+        said.contains("far") && said.contains("name it with `--interface`, too"),
+        "{said}"
+    );
+    assert!(say(&["status"]).contains("name it with `--interface`, too"));
+    router.apply(&format!("{FRONT}, far"), RULES);
+    lay(&[
+        "tuntap add mode tun name t9",
+        "address add 10.6.0.1/24 dev t9",
+        "link set t9 up",
+    ]);
+    let said = say(&["status"]);
+    assert!(
+        said.contains(&format!("{asked} t9: it carries no Ethernet frames")),
+        "{said}"
+    );
+    assert!(!said.contains("name it in `interfaces`"), "{said}");
+    lay(&["link del far", "link add far type veth peer name again9"]);
+    lay(&["address add 10.7.0.1/16 dev far", "link set far up"]);
+    let said = say(&["status"]);
+    assert!(said.contains("far was removed and made again"), "{said}");
+    assert!(!said.contains(&format!("{asked} far")), "{said}");
+}

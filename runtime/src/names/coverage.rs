@@ -33,6 +33,8 @@ pub struct Coverage {
     pub named: Vec<NamedLoss>,
     /// Interfaces that came, or got their names, after the apply, and that the patterns of two zones cover.
     pub two_zones: Vec<InTwoZones>,
+    /// Whether the command that applied it named the interfaces, and not the policy.
+    pub given: bool,
 }
 
 /// An interface that is not what it was when the policy was put on it.
@@ -91,6 +93,7 @@ impl Coverage {
             moved,
             groups: moved::look(state, record)?,
             named: resolve::look(state, record)?,
+            given: !record.interfaces.is_empty(),
         })
     }
 
