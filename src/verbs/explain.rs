@@ -6,11 +6,12 @@
 mod recording;
 mod report;
 
+use sockc_compiler::coverage;
 use sockc_compiler::decide;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::simulate::simulate;
 use sockc_grammar::ast::{On, Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
@@ -92,6 +93,28 @@ impl Question<'_> {
             outside,
         })
     }
+}
+
+/// What the lists say that a packet meets where it leaves: of what passes through, and of what a redirect sends out of an interface.
+fn behind(
+    policy: &Policy,
+    event: &Event,
+    decision: &Decision,
+    world: &DescribedWorld<'_>,
+) -> Vec<Around> {
+    let mut found = Vec::new();
+    let first = coverage::redirected(policy, event, decision);
+    let mut next = first.or_else(|| decide::next(event, decision));
+    while let Some(event) = next {
+        let decision = decide::decide(policy, &event, world);
+        next = decide::next(&event, &decision);
+        found.push(Around {
+            event,
+            decision,
+            outside: None,
+        });
+    }
+    found
 }
 
 /// What another list says of a packet that passes through, or that the policy is not where that would be asked.
@@ -189,7 +212,8 @@ fn bytes(event: &Event) -> Vec<u8> {
 /// What the rules say, and what the programs do.
 struct Answer {
     trace: Trace,
-    /// Of what passes through: what the lists say that it meets where it came in ([`Question::before`]), and where it leaves.
+    /// Of what passes through: what the lists say that it meets where it came in ([`Question::before`]), and where it leaves; of what a
+    /// redirect sends out of an interface, what those there say.
     around: Vec<Around>,
     /// What the programs did instead, if it is something else, or the fault that ended them.
     differs: Option<String>,
@@ -201,20 +225,17 @@ impl Answer {
         let world = DescribedWorld::new(policy, described);
         let event = &described.event;
         let trace = explain(policy, event, &world);
-        let next = decide::next(event, &trace.decision).map(|event| Around {
-            decision: decide::decide(policy, &event, &world),
-            event,
-            outside: None,
-        });
-        // What passes through and what leaves is one program.
-        let wanted = next.as_ref().map_or(&trace.decision, |next| &next.decision);
+        let around = behind(policy, event, &trace.decision, &world);
+        // What passes through and what leaves is one program; behind a redirect there is another one.
+        let next = around.first().filter(|_| event.direction().passes());
+        let wanted = next.map_or(&trace.decision, |next| &next.decision);
         let differs = match simulate(policy, subject.artifact, event, frame, &world) {
             Ok(ran) => (!agree(wanted, ran.verdict, event)).then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),
         };
         Self {
             trace,
-            around: next.into_iter().collect(),
+            around,
             differs,
         }
     }
@@ -250,7 +271,6 @@ fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
 mod tests {
     use super::*;
     use sockc_compiler::event::{Decider, Header};
-    use sockc_compiler::policy::Policy;
 
     /// Programs that let go what the rules drop, or the reverse, are a bug whatever the packet.
     #[test]

@@ -375,6 +375,79 @@ default forward drop
     }
 }
 
+/// What a redirect at TC sends out of an interface meets the lists there.
+#[test]
+fn what_is_redirected_is_asked_where_it_leaves() {
+    let folder = Folder::new("redirected-away");
+    let policy = |lists: &str, at: &str| {
+        format!(
+            "zone lan = eth1
+zone wan = eth0
+default in allow
+{lists}away: redirect udp to port 53 on zone lan to interface eth0{at}
+"
+        )
+    };
+    let packet = "udp from 10.0.0.1:5 to 10.0.0.2:53 on zone lan";
+    let allowed = "default forward drop\nsent: allow forward udp to port 53 to zone wan\n";
+    let limited =
+        "default forward drop\nsent: allow forward udp to port 53 up to 5 packets/second\n";
+    let back =
+        "default forward drop\nback: redirect udp to port 54 on zone wan to interface eth0\n";
+    for (lists, at, warned, said) in [
+        (
+            "default forward drop\n",
+            "",
+            1,
+            "where it leaves, passing through: drop, by",
+        ),
+        ("default out drop\n", "", 1, "where it leaves: drop, by"),
+        (
+            allowed,
+            "",
+            0,
+            "where it leaves, passing through: allow, by",
+        ),
+        (
+            limited,
+            "",
+            0,
+            "where it leaves, passing through: allow, by",
+        ),
+        (
+            "default forward drop\n",
+            " at xdp",
+            0,
+            "=> redirect to interface eth0, by",
+        ),
+        (
+            "interfaces eth1\ndefault forward drop\n",
+            "",
+            0,
+            "=> redirect to interface eth0, by",
+        ),
+        // What goes back out of the same interface passes through nothing.
+        (back, "", 1, "where it leaves, passing through: drop, by"),
+    ] {
+        let file = folder.file("away.sk", &policy(lists, at));
+        let checked = run(&["check", &file]);
+        let count = checked.stderr.matches("warning[W0633]").count();
+        assert_eq!(count, warned, "{lists}{at}: {}", checked.stderr);
+        let explained = run(&["explain", &file, packet]).stdout;
+        assert!(explained.contains(said), "{lists}{at}: {explained}");
+        assert!(
+            explained.contains("=> redirect to interface eth0"),
+            "{explained}"
+        );
+        let leaves = explained.contains("where it leaves");
+        assert_eq!(
+            leaves,
+            said.contains("where it leaves"),
+            "{lists}{at}: {explained}"
+        );
+    }
+}
+
 #[test]
 fn a_rule_for_another_interface_is_no_difference() {
     let folder = Folder::new("outside-diff");

@@ -111,6 +111,7 @@ pub(super) fn unseen(
 fn around_words(policy: &Policy, one: &super::Around) -> String {
     let place = match one.event.direction() {
         Direction::In => "where it came in",
+        Direction::Forward => "where it leaves, passing through",
         _ => "where it leaves",
     };
     if let Some(outside) = &one.outside {
