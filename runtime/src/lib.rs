@@ -98,7 +98,7 @@ pub use names::cards::{Card, cards};
 pub use names::classes::InTwoZones;
 pub use names::coverage::{Coverage, Moved, MovedTo};
 pub use names::loss::{NamedKind, NamedLoss};
-pub use names::passing::{PassedBy, passed_by};
+pub use names::passing::{PassedBy, bridged, passed_by};
 pub use options::{After, Confirm, Connection, Options, Standpoint, Streams, Watch};
 pub use prefix::Prefix;
 pub use probe::kept::{keep_features, known_features};

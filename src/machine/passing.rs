@@ -2,8 +2,8 @@
 //!
 //! Takes a policy and where it is to be, or is; says so to a person. Not here: which interfaces these are.
 
-use sockc_compiler::policy::{Direction, Policy};
-use sockc_runtime::{Options, PassedBy, passed_by};
+use sockc_compiler::policy::{Action, DefaultVerdict, Direction, Policy};
+use sockc_runtime::{Options, PassedBy, bridged, passed_by};
 
 use crate::machine::local::{in_netns, within};
 
@@ -50,12 +50,41 @@ pub(crate) fn own_notes(policy: &Policy, met: Met<'_>, options: &Options) -> Vec
     if !policy.has_list(Direction::Forward) {
         return Vec::new();
     }
-    match passed_by(options, met.on) {
+    let mut notes = match passed_by(options, met.on) {
         Ok(beside) => told(&beside, met),
         Err(error) => vec![format!(
             "whether all that passes through meets `forward` is not known: {error}"
         )],
+    };
+    if rejects(policy) {
+        notes.extend(match bridged(options, met.on) {
+            Ok(ports) => unanswered(&ports),
+            Err(error) => Some(format!(
+                "whether what `forward` rejects gets its answer is not known: {error}"
+            )),
+        });
     }
+    notes
+}
+
+/// Whether something that passes through is rejected.
+fn rejects(policy: &Policy) -> bool {
+    let mut rules = policy.rules_of(Direction::Forward);
+    let line = policy.default_of(Direction::Forward);
+    line.is_some_and(|line| line.verdict == DefaultVerdict::Reject)
+        || rules.any(|(_, rule)| rule.action == Action::Reject)
+}
+
+/// That what a bridge hands from port to port is rejected without an answer: no route leads to anybody by a port.
+fn unanswered(ports: &[[String; 2]]) -> Option<String> {
+    let ([port, bridge], rest) = ports.split_first()?;
+    let first = match rest.len() {
+        0 => format!("{port} is a port of the bridge {bridge}"),
+        more => format!("{port} and {more} more are ports of bridges, {port} of {bridge}"),
+    };
+    Some(format!(
+        "{first}: what a bridge hands from port to port, and `forward` rejects, is dropped without an answer"
+    ))
 }
 
 /// What is said of the interfaces that a policy is not on.
@@ -127,6 +156,22 @@ mod tests {
         assert!(said(1).contains("leaves by eth0: the policy is not on it;"));
         assert!(said(3).contains("leaves by eth0, eth1, eth2: the policy is not on them;"));
         assert!(said(5).contains("eth2 and 2 more: the policy is not on them;"));
+    }
+
+    #[test]
+    fn ports_of_bridges_are_told() {
+        let port = |name: &str| [name.to_owned(), "br0".to_owned()];
+        assert_eq!(unanswered(&[]), None);
+        let one = unanswered(&[port("p1")]).unwrap();
+        assert!(
+            one.starts_with("p1 is a port of the bridge br0: what"),
+            "{one}"
+        );
+        let two = unanswered(&[port("p1"), port("p2")]).unwrap();
+        assert!(
+            two.starts_with("p1 and 1 more are ports of bridges, p1 of br0: what"),
+            "{two}"
+        );
     }
 
     #[test]

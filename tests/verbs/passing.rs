@@ -305,6 +305,13 @@ fn what_no_list_is_asked_about_is_told_of_those_alone() {
     // The policy is on what the VLAN is on, and on all ports of the bridge, or not.
     let (path, said) = router.apply(&format!("{FRONT}, far, port9"), RULES);
     assert!(!said.contains(asked), "{said}");
+    let unanswered = "port9 is a port of the bridge br9";
+    assert!(!said.contains(unanswered), "{said}");
+    let (_, said) = router.apply(
+        &format!("{FRONT}, far, port9"),
+        "default forward drop\nrefused: reject forward udp to any:10\n",
+    );
+    assert!(said.contains(unanswered), "{said}");
     let (_, said) = router.apply(&format!("{FRONT}, far"), RULES);
     assert!(
         said.contains(&format!("{asked} br9: the policy is not on it")),

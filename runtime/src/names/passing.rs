@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use netlink_packet_route::link::{LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkLayerType, LinkMessage};
 use nix::ifaddrs::{InterfaceAddress, getifaddrs};
 use nix::net::if_::InterfaceFlags;
 
@@ -65,6 +65,33 @@ pub fn passed_by(options: &Options, wanted: &[String]) -> Result<Vec<PassedBy>, 
             name,
         });
         Ok(named.collect())
+    })
+}
+
+/// The ports of bridges in the namespace of the options that one of these names or patterns covers, each with its bridge.
+///
+/// # Errors
+///
+/// The namespace cannot be entered, or its interfaces not be listed.
+pub fn bridged(options: &Options, wanted: &[String]) -> Result<Vec<[String; 2]>, Error> {
+    session::enter(options, |session| {
+        let list = "list the interfaces";
+        let socket = route::socket().map_err(at(list))?;
+        let links = layers::links(&socket).map_err(at(list))?;
+        let held = held(session, &links, wanted)?;
+        let bridge = |link: &LinkMessage| {
+            let above = layers::controller(link)?;
+            let mut bridges = links.iter();
+            let is_it = |one: &&LinkMessage| {
+                one.header.index == above && layers::kind(one) == Some(&InfoKind::Bridge)
+            };
+            bridges.find(is_it).map(|one| layers::name(one).to_owned())
+        };
+        let ports = links
+            .iter()
+            .filter(|link| held.contains(&link.header.index));
+        let ports = ports.filter_map(|link| Some([layers::name(link).to_owned(), bridge(link)?]));
+        Ok(ports.collect())
     })
 }
 
