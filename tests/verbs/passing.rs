@@ -234,7 +234,9 @@ fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
     rename(FRONT, "dz");
     let held = format!("what comes in by {FRONT} hold for dz, which has its number");
     assert!(say(&["status"], 0).contains(&held));
-    let none = format!("there is no interface \"{FRONT}\" now: no rule of `forward`");
+    let none = format!(
+        "there is no interface \"{FRONT}\" now: when it comes, what the rules of `forward`"
+    );
     let lost = format!("met the rules of `forward` for \"{FRONT}\"");
     let planned = say(&["plan", &path, "--exit-code"], 2);
     assert!(
@@ -262,7 +264,7 @@ fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
         applied.contains(&none) && applied.contains(&lost),
         "{applied}"
     );
-    let gone = format!("there is no interface {FRONT}: the rules of `forward`");
+    let gone = format!("there is no interface {FRONT}: when one comes, the rules of `forward`");
     assert!(say(&["status"], 0).contains(&gone));
     assert!(say(&["plan", &path, "--exit-code"], 0).contains(&none));
     rename("dz", FRONT);

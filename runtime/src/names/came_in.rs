@@ -80,13 +80,13 @@ impl<'a> CameIn<'a> {
         let missing = self.missing();
         let missing = missing.iter().map(|name| {
             format!(
-                "there is no interface \"{name}\" now: no rule of `forward` that names it with `on` matches anything; when it comes, they do not hold for what comes in by it until `sockc apply --running`"
+                "there is no interface \"{name}\" now: when it comes, what the rules of `forward` say of what comes in by it does not hold until `sockc apply --running`"
             )
         });
         let lost = self.lost();
         let lost = lost.iter().map(|(was, now)| {
             format!(
-                "what comes in by \"{now}\" met the rules of `forward` for \"{was}\", which its number was known as: now it is \"{now}\", which none of them names"
+                "what comes in by \"{now}\" met the rules of `forward` for \"{was}\", as the policy knew it: as \"{now}\" it meets none of those, since no rule names that"
             )
         });
         missing.chain(lost).collect()

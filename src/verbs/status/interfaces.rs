@@ -280,7 +280,7 @@ fn unnamed(loss: &NamedLoss) -> String {
     };
     match &loss.known {
         None => format!(
-            "there is no interface {name}: {rules} {name} match nothing, and when one comes they do not hold for it until `sockc apply --running`"
+            "there is no interface {name}: when one comes, {rules} {name} do not hold until `sockc apply --running`"
         ),
         Some(was) => format!(
             "{rules} {was} hold for {name}, which has its number: the next `sockc apply` takes it for {name}, which none of them names; to keep them, name it so first"
