@@ -295,7 +295,7 @@ fn what_no_list_is_asked_about_is_told_of_those_alone() {
     let asked = "of `forward` is asked about what leaves by";
     let lay = |lines: &[&str]| lines.iter().for_each(|line| ip(&router.lab.server, line));
     lay(&[
-        "link add link far name far5 type vlan id 5",
+        "link add link far name far5 type macvlan",
         "address add 10.8.0.1/24 dev far5",
         "link set far5 up",
         "link add br9 type bridge",
@@ -304,7 +304,7 @@ fn what_no_list_is_asked_about_is_told_of_those_alone() {
         "address add 10.9.0.1/24 dev br9",
         "link set br9 up",
     ]);
-    // The policy is on what the VLAN is on, and on all ports of the bridge, or not.
+    // The policy is on what the macvlan is on, and on all ports of the bridge, or not.
     let (path, said) = router.apply(&format!("{FRONT}, far, port9"), RULES);
     assert!(!said.contains(asked), "{said}");
     let unanswered = "port9 is a port of the bridge br9";
