@@ -60,7 +60,7 @@ pub(crate) fn mounted() -> Result<Option<PathBuf>, Error> {
     cgroup::root().map_err(at("look where control groups are mounted"))
 }
 
-/// What it means that control groups [are those of the whole machine](are_of_all).
+/// What it means that control groups are those of the whole machine.
 pub const REACH_OUT: &str = "rules for groups reach processes outside of this user namespace, too";
 
 /// What a container needs, so that they are not.
@@ -74,7 +74,7 @@ pub(crate) fn are_of_all(root: &Path) -> bool {
     token::is_inside() && cgroup::is_first(root)
 }
 
-/// What a person should know of the groups of a policy where control groups [are those of the whole machine](are_of_all).
+/// What a person should know of the groups of a policy where control groups are those of the whole machine.
 #[must_use]
 pub fn reach_out(manifest: &Manifest) -> Option<String> {
     let asked = !manifest.groups.is_empty();

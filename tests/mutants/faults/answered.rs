@@ -65,4 +65,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "if !FAULT && version != VERSION {",
         &[(Command, "answering::frames::"), (Rights, RAW)],
     ),
+    fault(
+        2429,
+        "src/answering/asked.rs",
+        "if Path::new(ANSWERS_AT).exists() {",
+        "if !FAULT && Path::new(ANSWERS_AT).exists() {",
+        &[(Rights, "answered::a_member_sees")],
+    ),
 ];
