@@ -130,7 +130,7 @@ pub use status::{
 };
 pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;
-pub use sys::process::{end_with_caller, own_descriptor, take_over};
+pub use sys::process::{end_with_caller, take_over};
 pub use sys::token::Inside;
 pub use unload::{Unloaded, unload};
 pub use watch::{Events, Woken, present};
