@@ -202,7 +202,7 @@ pub(crate) fn let_follow(state: &State, record: &Record) {
     let mut awaited: Vec<State> = iter::once(state.clone()).chain(blocks).collect();
     let until = Instant::now() + PATIENCE;
     loop {
-        awaited.retain(|state| is_awaited(state, next) && is_sampled(state, before));
+        awaited.retain(|state| gate(state, next) == Some(false) && is_sampled(state, before));
         if awaited.is_empty() || Instant::now() >= until {
             return;
         }
@@ -210,17 +210,16 @@ pub(crate) fn let_follow(state: &State, record: &Record) {
     }
 }
 
-/// Whether the drops of a generation can be sampled, and nobody does.
-fn is_awaited(state: &State, generation: u32) -> bool {
-    let word = opened(&state.map(generation, dropped::WORD));
-    word.is_some_and(|word| read(&word).is_ok_and(|(is_open, _)| !is_open))
+/// Whether the gate of a generation's drops is open; `None` where they cannot be sampled.
+fn gate(state: &State, generation: u32) -> Option<bool> {
+    let word = opened(&state.map(generation, dropped::WORD))?;
+    read(&word).ok().map(|(is_open, _)| is_open)
 }
 
 /// Whether somebody samples the drops of a generation. A gate alone does not say so: that of one that was killed stays open until the
 /// next drop that is chosen.
 fn is_sampled(state: &State, generation: u32) -> bool {
-    let word = opened(&state.map(generation, dropped::WORD));
-    if !word.is_some_and(|word| read(&word).is_ok_and(|(is_open, _)| is_open)) {
+    if gate(state, generation) != Some(true) {
         return false;
     }
     let folder = again(|| File::open(folder(state, generation)));

@@ -77,7 +77,8 @@ pub(crate) fn are_of_all(root: &Path) -> bool {
 /// What a person should know of the groups of a policy where control groups are those of the whole machine.
 #[must_use]
 pub fn reach_out(manifest: &Manifest) -> Option<String> {
-    let asked = !manifest.groups.is_empty();
+    // Outside of a container nothing is looked for.
+    let asked = !manifest.groups.is_empty() && token::is_inside();
     let root = asked.then(cgroup::root)?.ok().flatten()?;
     are_of_all(&root).then(|| {
         format!(

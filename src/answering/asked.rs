@@ -28,16 +28,13 @@ use crate::output::{Output, harmless};
 pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit> {
     let taken = match taken(arguments) {
         Err(Unanswered::Verb) => return None,
-        other => other,
+        Err(why) if lacks_rights(false) => {
+            note_unanswered(why, output);
+            return None;
+        }
+        Ok(taken) if lacks_rights(taken.elsewhere) => taken,
+        _ => return None,
     };
-    // The service is root's, and what it runs asks nobody in turn.
-    let elsewhere = taken.is_ok_and(|taken| taken.elsewhere);
-    if geteuid().is_root() || sockc_runtime::missing_rights(elsewhere).is_empty() {
-        return None;
-    }
-    let taken = taken
-        .inspect_err(|why| note_unanswered(*why, output))
-        .ok()?;
     let words = std::env::args_os()
         .skip(1)
         .map(|word| word.into_string().ok());
@@ -54,6 +51,11 @@ pub(crate) fn instead(arguments: &Arguments, output: &mut Output) -> Option<Exit
         output.error(why);
         Exit::Refused
     }))
+}
+
+/// Whether this process cannot do it by itself. The service is root's, and what it runs asks nobody in turn.
+fn lacks_rights(elsewhere: bool) -> bool {
+    !geteuid().is_root() && !sockc_runtime::missing_rights(elsewhere).is_empty()
 }
 
 /// Says what of a command is not answered, where a service may be.

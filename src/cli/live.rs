@@ -27,6 +27,20 @@ pub(crate) enum SetVerb {
     Test(SetTest),
 }
 
+impl SetVerb {
+    /// Where it works.
+    pub(crate) fn place(&self) -> &Deployment {
+        match self {
+            Self::Add(add) => &add.place,
+            Self::Clear(clear) => &clear.place,
+            Self::Del(del) => &del.place,
+            Self::List(list) => &list.place,
+            Self::Load(load) => &load.place,
+            Self::Test(test) => &test.place,
+        }
+    }
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct SetAdd {
     /// The live set

@@ -113,21 +113,9 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
         SetVerb::Test(test) => ask(test, output),
     };
     if done.is_ok() {
-        look_at_hooks(&options(place(verb)), output);
+        look_at_hooks(&options(verb.place()), output);
     }
     done.unwrap_or_else(|exit| exit)
-}
-
-/// Where it works.
-fn place(verb: &SetVerb) -> &Deployment {
-    match verb {
-        SetVerb::Add(add) => &add.place,
-        SetVerb::Clear(clear) => &clear.place,
-        SetVerb::Del(del) => &del.place,
-        SetVerb::Load(load) => &load.place,
-        SetVerb::List(list) => &list.place,
-        SetVerb::Test(test) => &test.place,
-    }
 }
 
 /// What the policy says holds where the command line says nothing.

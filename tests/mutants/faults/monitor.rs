@@ -241,8 +241,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2219,
         "runtime/src/drops.rs",
-        "is_awaited(state, next) && is_sampled(state, before)",
-        "!FAULT && is_awaited(state, next) && is_sampled(state, before)",
+        "gate(state, next) == Some(false) && is_sampled(state, before)",
+        "!FAULT && gate(state, next) == Some(false) && is_sampled(state, before)",
         &[(Verbs, "dropped::no_drop_is_missed_while_policies_change")],
     ),
     fault(
