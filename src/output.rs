@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::mem;
 use std::panic::PanicHookInfo;
 use std::thread;
 
@@ -130,6 +131,11 @@ impl Output {
     /// A message with the commands that it suggests as they have to be written here.
     pub(crate) fn suggested(&self, message: &str) -> String {
         suggested::on(message, &self.works)
+    }
+
+    /// From here on suggested commands work in another network namespace, which words name.
+    pub(crate) fn suggests_elsewhere(&mut self) {
+        self.works = mem::take(&mut self.works).without_netns();
     }
 
     /// Who is told of the stages.

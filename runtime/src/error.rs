@@ -70,8 +70,10 @@ pub enum Error {
     },
     /// Two names are of one network namespace, and both are to have a policy.
     SameNetns {
-        /// The names.
-        names: [String; 2],
+        /// The one that has it already; `None` for that of the policy itself.
+        other: Option<String>,
+        /// The one of a `for netns` block.
+        name: String,
     },
     /// The policy in force in a namespace is not one that this apply may replace.
     OtherPolicy {

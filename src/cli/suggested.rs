@@ -20,6 +20,14 @@ const NETNS: &str = "netns";
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Place(Vec<(&'static str, String)>);
 
+impl Place {
+    /// The same without the network namespace: for commands that work in another one.
+    pub(crate) fn without_netns(mut self) -> Self {
+        self.0.retain(|(option, _)| *option != NETNS);
+        self
+    }
+}
+
 /// Where a command line says that it works.
 pub(crate) fn named(matches: &ArgMatches) -> Place {
     let mut inner = matches;

@@ -153,6 +153,10 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if let Some(why) = &status.unverified {
         output.note(unverified(why));
     }
+    // A remedy for a block's policy is applied where the policy is that has the block.
+    if status.owned {
+        output.suggests_elsewhere();
+    }
     let whole = tell_losses(&status, output) && sound;
     if status.owned && !whole {
         output.note(OF_A_BLOCK);

@@ -1,5 +1,7 @@
 //! What passes through, as verbs tell it: by which interfaces, in which list, and what no list is asked about.
 
+mod taken;
+
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::thread;

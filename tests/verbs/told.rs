@@ -226,6 +226,8 @@ fn the_policy_of_a_block_is_told_as_one() {
     assert_eq!(inner.code, Some(5), "{}", inner.stderr);
     let remedy = "in the network namespace whose policy has the block";
     assert!(inner.stderr.contains(remedy), "{}", inner.stderr);
+    // That is another one than the one the command named.
+    assert!(!inner.stderr.contains("--netns"), "{}", inner.stderr);
     let refused = on_server(&lab, &["apply", "--running", "--netns", name]);
     assert_eq!(refused.code, Some(3), "{}", refused.stderr);
     assert!(

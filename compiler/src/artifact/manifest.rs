@@ -463,8 +463,8 @@ pub struct InterceptPlan {
 pub struct PassingPlan {
     /// The numbers of the classes that they name with `on`.
     pub came_in: Vec<usize>,
-    /// Whether socket lookups ask for classes, too.
-    pub lookups: bool,
+    /// Those that rules of socket lookups name with `on`.
+    pub lookups: Vec<usize>,
 }
 
 impl InterceptPlan {

@@ -9,19 +9,23 @@ use cranelift_entity::EntityRef;
 
 use crate::artifact::PassingPlan;
 use crate::decide::Lookups;
-use crate::policy::Policy;
+use crate::policy::{Policy, Rule, RuleId};
 
 /// The plan; `None` for a policy that asks what passes through for no interface by which it came in.
 pub(super) fn plan(policy: &Policy) -> Option<PassingPlan> {
-    let passing = policy.rules.values().filter(|rule| rule.direction.passes());
-    let came_in: BTreeSet<usize> = passing
-        .flat_map(|rule| rule.matches.on.iter().flatten())
-        .map(|class| class.index())
-        .collect();
     let lookups = Lookups::of(policy);
-    let mut rules = policy.rules.iter();
+    let came_in = named(policy, |_, rule| rule.direction.passes());
     (!came_in.is_empty()).then(|| PassingPlan {
-        came_in: came_in.into_iter().collect(),
-        lookups: rules.any(|(id, rule)| lookups.ask(id, rule) && rule.matches.on.is_some()),
+        came_in,
+        lookups: named(policy, |id, rule| lookups.ask(id, rule)),
     })
+}
+
+/// The classes that some rules name with `on`.
+fn named(policy: &Policy, is_asked: impl Fn(RuleId, &Rule) -> bool) -> Vec<usize> {
+    let rules = policy.rules.iter();
+    let rules = rules.filter(|(id, rule)| is_asked(*id, rule));
+    let classes = rules.flat_map(|(_, rule)| rule.matches.on.iter().flatten());
+    let classes: BTreeSet<usize> = classes.map(|class| class.index()).collect();
+    classes.into_iter().collect()
 }

@@ -47,20 +47,15 @@ impl Outer {
 
 /// The namespaces that some policies are for. Each has one policy: two names of one namespace are an error.
 pub(crate) fn open(parts: &[Part<'_>], session: &Session) -> Result<Vec<Held>, Error> {
-    let own = Held {
-        name: "the outer policy's".to_owned(),
-        inode: session.namespace.inode,
-        cookie: session.namespace.cookie,
-    };
-    let mut found = vec![own];
+    let mut found: Vec<Held> = Vec::new();
     for part in parts {
         let place = part.options.netns.clone().unwrap_or_default();
         let Identity { inode, cookie } = Known::now(&place)?.identity;
         let name = part.block.map_or(place, str::to_owned);
-        if let Some(other) = found.iter().find(|held| held.inode == inode) {
-            return Err(Error::SameNetns {
-                names: [other.name.clone(), name],
-            });
+        let other = found.iter().find(|held| held.inode == inode);
+        if other.is_some() || inode == session.namespace.inode {
+            let other = other.map(|other| other.name.clone());
+            return Err(Error::SameNetns { other, name });
         }
         found.push(Held {
             name,
@@ -68,7 +63,6 @@ pub(crate) fn open(parts: &[Part<'_>], session: &Session) -> Result<Vec<Held>, E
             cookie,
         });
     }
-    found.remove(0);
     Ok(found)
 }
 

@@ -83,9 +83,16 @@ impl fmt::Display for Error {
                     nsid::OURS
                 )
             }
-            Self::SameNetns { names: [one, other] } => write!(
+            Self::SameNetns {
+                other: Some(other),
+                name,
+            } => write!(
                 f,
-                "the network namespaces \"{one}\" and \"{other}\" are the same one; it can have one policy only"
+                "the network namespaces \"{other}\" and \"{name}\" are the same one; it can have one policy only"
+            ),
+            Self::SameNetns { other: None, name } => write!(
+                f,
+                "the network namespace \"{name}\" of a `for netns` block is the one that the policy itself is for here, and it can have one policy only; apply the policy in another one"
             ),
             Self::OtherPolicy { netns, policy, owned } => {
                 match netns {

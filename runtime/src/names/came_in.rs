@@ -25,8 +25,8 @@ pub(super) struct CameIn<'a> {
 pub(super) fn kinds(manifest: &Manifest) -> &'static [NamedKind] {
     match &manifest.passing {
         None => &[NamedKind::Lookups],
-        Some(plan) if plan.lookups => &[NamedKind::Lookups, NamedKind::CameIn],
-        Some(_) => &[NamedKind::CameIn],
+        Some(plan) if plan.lookups.is_empty() => &[NamedKind::CameIn],
+        Some(_) => &[NamedKind::Lookups, NamedKind::CameIn],
     }
 }
 
@@ -35,6 +35,7 @@ pub(super) fn class(manifest: &Manifest, kind: NamedKind, name: &str) -> Result<
     let class = class_of(&manifest.classes, name)?;
     let told = match (kind, &manifest.passing) {
         (NamedKind::CameIn, Some(plan)) => plan.came_in.contains(&class),
+        (NamedKind::Lookups, Some(plan)) => plan.lookups.contains(&class),
         _ => true,
     };
     Ok(if told { class } else { 0 })

@@ -86,13 +86,15 @@ impl Coverage {
                 .any(|moved| moved.interface == **one && moved.is_held());
             packets && !held && !present.iter().any(|(_, name)| covers(one, name))
         });
+        let removed = without_interface(state, record)?.into_iter();
+        let removed: Vec<u64> = removed.map(|attached| attached.hook.target).collect();
         Ok(Self {
             missing: missing.cloned().collect(),
             two_zones: in_two_zones(record, &present, &open, &moved),
             open,
             moved,
             groups: moved::look(state, record)?,
-            named: resolve::look(state, record)?,
+            named: resolve::look(state, record, &removed)?,
             given: !record.interfaces.is_empty(),
         })
     }
@@ -111,7 +113,7 @@ impl Coverage {
     #[must_use]
     pub fn lacks(&self, interface: &str) -> bool {
         let is = |one: &NamedLoss| {
-            one.again && one.kind != NamedKind::Namespace && one.name == interface
+            (one.again || one.taken) && one.kind != NamedKind::Namespace && one.name == interface
         };
         self.open.iter().any(|name| name == interface)
             || is_again(&self.moved, interface)

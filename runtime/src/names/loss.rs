@@ -13,6 +13,8 @@ pub struct NamedLoss {
     pub again: bool,
     /// The name by which the programs know an interface, where they know it by one.
     pub known: Option<String>,
+    /// Whether the interface that the programs know by that name was removed, and this one was given its number: it is another one.
+    pub taken: bool,
     /// What a target is called by now that packets still leave by. Under an older sockc it may be another interface, which has
     /// the target's number.
     pub instead: Option<String>,
@@ -20,8 +22,9 @@ pub struct NamedLoss {
 
 impl NamedLoss {
     /// Whether an apply would do it otherwise than it is.
-    pub(crate) fn is_loss(&self) -> bool {
-        self.again || self.instead.is_some()
+    #[must_use]
+    pub fn is_loss(&self) -> bool {
+        self.again || self.taken || self.instead.is_some()
     }
 }
 

@@ -20,6 +20,7 @@ use super::departed::{self, Guest};
 use super::interfaces::Interface;
 use super::loss::{NamedKind, NamedLoss};
 use crate::error::{Error, at};
+use crate::hook::Hook;
 use crate::state::State;
 use crate::state::namespaces::{Known, Lost};
 use crate::state::pin::{INTERFACES, NAMESPACES, OUT_INTERFACES};
@@ -222,8 +223,13 @@ impl Ground<'_> {
     }
 }
 
-/// What the policy in force names and its programs do not know, or know as something else.
-pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Error> {
+/// What the policy in force names and its programs do not know, or know as something else. Of what hung on interfaces that were
+/// `removed`, which are the numbers of, another one may have the number by now.
+pub(crate) fn look(
+    state: &State,
+    record: &Record,
+    removed: &[u64],
+) -> Result<Vec<NamedLoss>, Error> {
     let mut found = Vec::new();
     let Some(named) = &record.named else {
         return Ok(found);
@@ -234,11 +240,14 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
         name: name.clone(),
         again,
         known: None,
+        taken: false,
         instead: None,
     };
+    let is_removed = |index: u32| removed.contains(&u64::from(index));
     let held = |index: u32| {
         let mut hooks = record.hooks.iter();
-        hooks.any(|one| one.hook.point.is_packet() && one.hook.target == u64::from(index))
+        let on = |hook: &Hook| hook.point.is_packet() && hook.target == u64::from(index);
+        hooks.any(|one| on(&one.hook)) && !is_removed(index)
     };
     // What the policy hangs on is told where that is looked at.
     for (index, name) in present
@@ -253,13 +262,17 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
             if told.map_or(0, class) != now {
                 found.push(NamedLoss {
                     known: told.map(str::to_owned),
+                    taken: told.is_some_and(|told| class(told) != 0) && is_removed(*index),
                     ..lost(kind, name, now != 0)
                 });
             }
         }
     }
+    // Of one that has the name, and that the programs know by another, all is said.
+    let is_there = |name: &String| present.iter().any(|(_, there)| there == name);
     let gone = CameIn::of(record, &present).missing();
-    found.extend(gone.iter().map(|name| lost(NamedKind::CameIn, name, false)));
+    let gone = gone.iter().filter(|name| !is_there(name));
+    found.extend(gone.map(|name| lost(NamedKind::CameIn, name, false)));
     let sent = sent_out_of(state, record, named)?;
     for (name, index) in record.manifest.out_interfaces.iter().zip(&sent) {
         let there = present.iter().find(|(there, _)| there == index);

@@ -245,7 +245,17 @@ fn a_namespace_has_one_policy_and_must_be_there() {
         let twice = format!("/proc/{}/fd/{}", std::process::id(), copy.as_raw_fd());
         let two_names = outer("a", TC_SHOT, &[&one]).within(&twice, on_lo("b", TC_OK));
         let error = two_names.apply(options).unwrap_err();
-        assert!(matches!(error, Error::SameNetns { .. }), "{error}");
+        assert!(
+            matches!(&error, Error::SameNetns { other: Some(other), .. } if *other == one.name),
+            "{error}"
+        );
+        let own = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
+        let own_twice = on_lo("a", TC_OK).within(&own, on_lo("b", TC_OK));
+        let error = own_twice.apply(options).unwrap_err();
+        assert!(
+            matches!(error, Error::SameNetns { other: None, .. }),
+            "{error}"
+        );
         let missing = on_lo("a", TC_OK).within("sockc-nowhere", on_lo("b", TC_OK));
         let error = missing.apply(options).unwrap_err();
         assert!(matches!(error, Error::Netns { .. }), "{error}");

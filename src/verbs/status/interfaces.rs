@@ -176,7 +176,7 @@ pub(super) fn tell(status: &Status, output: &mut Output) -> bool {
         output.error(group_words(group));
     }
     for one in &coverage.named {
-        match one.again || one.instead.is_some() {
+        match one.is_loss() {
             true => output.error(named_words(one)),
             false => output.note(named_words(one)),
         }
@@ -257,6 +257,7 @@ fn named_words(loss: &NamedLoss) -> String {
                 instead.unwrap_or_default()
             )
         }
+        (NamedKind::Lookups | NamedKind::CameIn, false) if loss.taken => taken(loss),
         (NamedKind::Lookups | NamedKind::CameIn, false) => unnamed(loss),
         (NamedKind::Target, true) => format!(
             "the interface {name}, which packets are redirected to, came after the apply, or somebody emptied its slot: they are dropped; `sockc apply --running` has them leave by it"
@@ -269,6 +270,18 @@ fn named_words(loss: &NamedLoss) -> String {
             format!("the network namespace \"{name}\" is another one than at the apply")
         }
     }
+}
+
+/// What programs say of an interface that has the number of one that was removed.
+fn taken(loss: &NamedLoss) -> String {
+    let (name, was) = (&loss.name, loss.known.as_deref().unwrap_or_default());
+    let rules = match loss.kind {
+        NamedKind::CameIn => format!("what comes in by {name} meets the rules of `forward`"),
+        _ => format!("sockets are looked up for packets of {name} by the rules"),
+    };
+    format!(
+        "{rules} for {was}: that was removed, and {name} was given its number; `sockc apply --running` ends that"
+    )
 }
 
 /// What programs say of an interface that the policy does not name, or that is not there.
