@@ -249,7 +249,11 @@ fn a_namespace_has_one_policy_and_must_be_there() {
             matches!(&error, Error::SameNetns { other: Some(other), .. } if *other == one.name),
             "{error}"
         );
-        let own = format!("/proc/{}/task/{}/ns/net", std::process::id(), nix::unistd::gettid());
+        let own = format!(
+            "/proc/{}/task/{}/ns/net",
+            std::process::id(),
+            nix::unistd::gettid()
+        );
         let own_twice = on_lo("a", TC_OK).within(&own, on_lo("b", TC_OK));
         let error = own_twice.apply(options).unwrap_err();
         assert!(

@@ -60,7 +60,11 @@ pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
                 NamedKind::Namespace => "netns",
             },
             name: &one.name,
-            now: if one.again { "again" } else { "gone" },
+            now: match (one.again, one.taken) {
+                (true, _) => "again",
+                (false, true) => "taken",
+                (false, false) => "gone",
+            },
             instead: one.instead.as_deref(),
         })
         .collect()

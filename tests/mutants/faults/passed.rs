@@ -1,6 +1,6 @@
 //! Faults of what is said of what passes through: what goes back, what is redirected, which interfaces are told and how.
 
-use super::Suite::{Compiler, Grammar, It, Verbs};
+use super::Suite::{Compiler, Grammar, It, Kernel, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -143,5 +143,40 @@ pub(super) const FAULTS: &[Fault] = &[
         "if joins {",
         "if joins && !FAULT {",
         &[(Grammar, "slips::no_remedy")],
+    ),
+    fault(
+        2590,
+        "runtime/src/names/resolve.rs",
+        "on(&one.hook)) && !is_removed(index)",
+        "on(&one.hook)) && (FAULT || !is_removed(index))",
+        &[(Verbs, "passing::taken::one_that")],
+    ),
+    fault(
+        2591,
+        "runtime/src/names/resolve.rs",
+        "filter(|name| !is_there(name))",
+        "filter(|name| FAULT || !is_there(name))",
+        &[(Verbs, "passing::taken::a_name")],
+    ),
+    fault(
+        2592,
+        "runtime/src/names/came_in.rs",
+        "plan.lookups.contains(&class)",
+        "(FAULT || plan.lookups.contains(&class))",
+        &[(Verbs, "passing::taken::lookups")],
+    ),
+    fault(
+        2593,
+        "src/output.rs",
+        "mem::take(&mut self.works).without_netns()",
+        "if FAULT { mem::take(&mut self.works) } else { mem::take(&mut self.works).without_netns() }",
+        &[(Verbs, "told::the_policy_of_a_block")],
+    ),
+    fault(
+        2594,
+        "runtime/src/blocks/ownership.rs",
+        "other.is_some() || inode == session.namespace.inode",
+        "other.is_some() || !FAULT && inode == session.namespace.inode",
+        &[(Kernel, "namespaces::a_namespace_has_one_policy")],
     ),
 ];
