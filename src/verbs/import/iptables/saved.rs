@@ -1,0 +1,335 @@
+//! What iptables-save prints, as chains of rules.
+//!
+//! Takes a text; gives the chains of the table `filter` with the lines of their rules, and where rules of other tables stand;
+//! or says why the text is no such thing. A text is taken whole or not at all: one that is cut, or whose chains are not declared,
+//! is refused, since half of a list of rules means something else. Not here: what a rule means.
+
+use std::collections::BTreeMap;
+
+use super::list::List;
+
+/// The table that is carried over.
+const FILTER: &str = "filter";
+
+/// What a text holds.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    /// The chains of the table `filter`, by name.
+    pub(super) chains: BTreeMap<String, Chain>,
+    /// Lines that belong to other tables, with the table.
+    pub(super) elsewhere: Vec<Elsewhere>,
+    /// Lines by which the tool says that it did not print everything.
+    pub(super) unsaid: Vec<(usize, String)>,
+}
+
+/// A chain.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Whether what comes to its end is dropped. Chains that users made have no policy.
+    pub(super) drops: bool,
+    /// Its rules.
+    pub(super) rules: Vec<Line>,
+}
+
+/// A rule as it stands there.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// The number of the line, from 1.
+    pub(super) number: usize,
+    /// The rule, without counters.
+    pub(super) text: String,
+}
+
+/// A rule, or a policy that drops, of another table.
+#[derive(Debug)]
+pub(super) struct Elsewhere {
+    /// The table's name.
+    pub(super) table: String,
+    /// Where it stands, and what it says.
+    pub(super) line: Line,
+}
+
+/// A table that is being read.
+struct Open {
+    name: String,
+    number: usize,
+    chains: BTreeMap<String, Chain>,
+}
+
+/// Reads a text, which is of IPv6 if `is_v6`. A mistake comes with its line, where it has one.
+pub(super) fn read(text: &str, is_v6: bool) -> Result<Saved, (usize, String)> {
+    if let Some(what) = otherwise(text, is_v6) {
+        return Err((1, what));
+    }
+    let mut saved = Saved::default();
+    let mut tables = Vec::new();
+    let mut open: Option<Open> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if let Some(comment) = line.strip_prefix('#') {
+            if comment.contains("is incompatible") {
+                saved.unsaid.push((number, comment.trim().to_owned()));
+            }
+        } else if let Some(name) = line.strip_prefix('*') {
+            begins(&open, &tables, (number, name))?;
+            tables.push(name.to_owned());
+            open = Some(Open {
+                name: name.to_owned(),
+                number,
+                chains: BTreeMap::new(),
+            });
+        } else if line == "COMMIT" {
+            let table = open.take().ok_or_else(|| outside(number, line))?;
+            if table.name == FILTER {
+                saved.chains = table.chains;
+            }
+        } else if !line.is_empty() {
+            let table = open.as_mut().ok_or_else(|| outside(number, line))?;
+            read_line(table, (number, line), &mut saved)?;
+        }
+    }
+    if let Some(table) = open {
+        let cut = format!(
+            "the table {} has no `COMMIT`, so the text may be cut; give all that was printed",
+            table.name
+        );
+        return Err((table.number, cut));
+    }
+    if tables.is_empty() {
+        return Err((1, "there is no table in it".to_owned() + REMEDY));
+    }
+    if !tables.iter().any(|name| name == FILTER) {
+        let none = "there is no table `filter` in it: there is nothing that a policy could hold";
+        return Err((1, none.to_owned()));
+    }
+    Ok(saved)
+}
+
+/// What to do where a text is something else.
+const REMEDY: &str = "; give what `iptables-save` prints";
+
+/// What a text seems to be, where it is surely nothing that iptables-save printed, or printed by the tool of the other family.
+fn otherwise(text: &str, is_v6: bool) -> Option<String> {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next()?;
+    let seems = |what: &str| Some(format!("this seems to be {what}{REMEDY}"));
+    if first.starts_with('{') || first.starts_with('[') && !first.contains("] -") {
+        seems("JSON, as `nft -j list ruleset` prints")
+    } else if first.starts_with("table ") || first.starts_with("#!/usr/sbin/nft") {
+        seems("what `nft list ruleset` prints")
+    } else if first.starts_with("Chain ") {
+        seems("what `iptables -L` prints")
+    } else if first.starts_with("-P ") || first.starts_with("-N ") || first.starts_with("-A ") {
+        seems("what `iptables -S` prints")
+    } else if first.starts_with("#!") || first.starts_with("iptables ") {
+        seems("a script that runs iptables")
+    } else if ["ebtables-save", "arptables-save"]
+        .iter()
+        .any(|tool| first.contains(tool))
+    {
+        seems("what another tool than iptables-save printed")
+    } else {
+        of_the_other_family(first, is_v6)
+    }
+}
+
+/// Says where a text is of the other family by its first line, which the tools begin with their name.
+fn of_the_other_family(first: &str, is_v6: bool) -> Option<String> {
+    let printed_v6 = first.contains("ip6tables");
+    if !first.starts_with('#') || !first.contains("tables-save") || printed_v6 == is_v6 {
+        return None;
+    }
+    Some(match printed_v6 {
+        true => "this is what ip6tables-save printed; name it with `--ip6`, and what iptables-save printed without",
+        false => "this is what iptables-save printed; name it without `--ip6`, and with it what ip6tables-save printed",
+    }
+    .to_owned())
+}
+
+/// Whether a table may begin here.
+fn begins(
+    open: &Option<Open>,
+    tables: &[String],
+    (number, name): (usize, &str),
+) -> Result<(), (usize, String)> {
+    if let Some(before) = open {
+        let said = format!(
+            "the table {} of line {} has no `COMMIT` ahead of this one; give all that was printed",
+            before.name, before.number
+        );
+        return Err((number, said));
+    }
+    if tables.iter().any(|one| one == name) {
+        let said =
+            format!("the table {name} stands there twice; give what was printed at one time");
+        return Err((number, said));
+    }
+    Ok(())
+}
+
+/// What is said of a line in no table.
+fn outside(number: usize, line: &str) -> (usize, String) {
+    let line = shortened(line);
+    (number, format!("`{line}` stands in no table{REMEDY}"))
+}
+
+/// As much of a line as a message shows.
+pub(super) fn shortened(line: &str) -> String {
+    const SHOWN: usize = 200;
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
+    }
+}
+
+/// Reads a line within a table.
+fn read_line(
+    table: &mut Open,
+    (number, line): (usize, &str),
+    saved: &mut Saved,
+) -> Result<(), (usize, String)> {
+    let here = |said: String| (number, said);
+    let of_filter = table.name == FILTER;
+    if let Some(declared) = line.strip_prefix(':') {
+        let (name, chain) = declaration(declared).map_err(here)?;
+        if !of_filter && chain.drops {
+            saved.elsewhere.push(elsewhere(&table.name, number, line));
+        }
+        if table.chains.insert(name.to_owned(), chain).is_some() {
+            return Err(here(format!("the chain {name} is declared twice")));
+        }
+        return Ok(());
+    }
+    let rule = without_counters(line);
+    let named = rule
+        .strip_prefix("-A ")
+        .or_else(|| rule.strip_prefix("--append "));
+    let Some(rest) = named else {
+        return Err(here(format!(
+            "`{}` is no line of iptables-save: those begin with `*`, `:`, `-A`, `#` or `COMMIT`",
+            shortened(line)
+        )));
+    };
+    let name = rest.split_whitespace().next().unwrap_or_default();
+    let Some(chain) = table.chains.get_mut(name) else {
+        let said = format!("the chain {name} is not declared; give all that was printed");
+        return Err(here(said));
+    };
+    match of_filter {
+        true => chain.rules.push(Line {
+            number,
+            text: rule.to_owned(),
+        }),
+        false => saved.elsewhere.push(elsewhere(&table.name, number, rule)),
+    }
+    Ok(())
+}
+
+fn elsewhere(table: &str, number: usize, text: &str) -> Elsewhere {
+    Elsewhere {
+        table: table.to_owned(),
+        line: Line {
+            number,
+            text: text.to_owned(),
+        },
+    }
+}
+
+/// Reads a chain's declaration: its name, `ACCEPT`, `DROP` or `-`, and counters that may be left out.
+fn declaration(text: &str) -> Result<(&str, Chain), String> {
+    let mut words = text.split_whitespace();
+    let (Some(name), Some(policy)) = (words.next(), words.next()) else {
+        return Err(format!(
+            "`:{text}` declares no chain; write `:NAME POLICY [0:0]`"
+        ));
+    };
+    let is_built_in = List::ALL.iter().any(|list| list.chain() == name);
+    let drops = match policy {
+        "DROP" => true,
+        "ACCEPT" => false,
+        "-" if !is_built_in => false,
+        _ => {
+            return Err(format!(
+                "{policy} is no policy of the chain {name}; write ACCEPT or DROP"
+            ));
+        }
+    };
+    let chain = Chain {
+        drops,
+        rules: Vec::new(),
+    };
+    Ok((name, chain))
+}
+
+/// A rule without the `[packets:bytes]` that `iptables-save -c` writes ahead of it.
+fn without_counters(line: &str) -> &str {
+    let counters = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let Some((counted, rule)) = counters else {
+        return line;
+    };
+    let is_counter = |byte: u8| byte.is_ascii_digit() || byte == b':';
+    match counted.bytes().all(is_counter) {
+        true => rule.trim_start(),
+        false => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: &str = "# Generated by iptables-save v1.8.9\n*nat\n:PREROUTING DROP [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n\
+                         *filter\n:INPUT DROP [12:34]\n:own - [0:0]\n[5:300] -A INPUT -p tcp -j own\n-A own -j ACCEPT\nCOMMIT\n# Completed\n";
+
+    #[test]
+    fn chains_keep_their_rules_without_counters_and_other_tables_are_named() {
+        let saved = read(PLAIN, false).unwrap();
+        let input = &saved.chains["INPUT"];
+        assert!(input.drops && !saved.chains["own"].drops);
+        assert_eq!(
+            (input.rules[0].number, input.rules[0].text.as_str()),
+            (9, "-A INPUT -p tcp -j own")
+        );
+        let lines: Vec<_> = saved
+            .elsewhere
+            .iter()
+            .map(|one| (one.table.as_str(), one.line.number))
+            .collect();
+        assert_eq!(lines, [("nat", 3), ("nat", 4)]);
+    }
+
+    #[test]
+    fn a_text_that_is_cut_or_something_else_is_refused_by_its_line() {
+        for (text, line, said) in [
+            ("", 1, "no table in it"),
+            ("{\"nftables\": []}", 1, "seems to be JSON"),
+            ("table ip filter {\n}", 1, "nft list ruleset"),
+            ("Chain INPUT (policy ACCEPT)", 1, "iptables -L"),
+            ("-P INPUT ACCEPT", 1, "iptables -S"),
+            ("#!/bin/sh\niptables -F", 1, "a script"),
+            ("# Generated by ip6tables-save v1.8.9\n", 1, "with `--ip6`"),
+            ("*filter\n:INPUT DROP [0:0]\n", 1, "no `COMMIT`"),
+            ("*nat\nCOMMIT", 1, "no table `filter`"),
+            ("*filter\nCOMMIT\n*filter\nCOMMIT", 3, "twice"),
+            ("*filter\n*nat\n", 2, "no `COMMIT` ahead"),
+            ("-I INPUT", 1, "stands in no table"),
+            ("*filter\n-A INPUT -j DROP\nCOMMIT", 2, "is not declared"),
+            ("*filter\n:INPUT - [0:0]\nCOMMIT", 2, "is no policy"),
+            (
+                "*filter\n:INPUT DROP\n:INPUT DROP\nCOMMIT",
+                3,
+                "declared twice",
+            ),
+            (
+                "*filter\n:INPUT DROP\nfoo\nCOMMIT",
+                3,
+                "no line of iptables-save",
+            ),
+        ] {
+            let (at, message) = read(text, false).unwrap_err();
+            assert!(message.contains(said) && at == line, "{text}: {message}");
+        }
+        let other = read("# Generated by iptables-save v1\n", true).unwrap_err();
+        assert!(other.1.contains("without `--ip6`"), "{}", other.1);
+    }
+}
