@@ -6,8 +6,8 @@ mod manifest;
 pub use manifest::BUILD;
 pub use manifest::{
     Attach, AttachPoint, ClassPlan, Counter, CounterKind, EndPlan, GroupPlan, InterceptPlan,
-    LiveEntryPlan, LiveMapPlan, MANIFEST_VERSION, Made, Manifest, PairsPlan, SEGMENT, SetPlan,
-    SetTablePlan, Slot, SlotOrigin, SlotOwner, SocketSlots, in_slot, map_keys, set_keys,
+    LiveEntryPlan, LiveMapPlan, MANIFEST_VERSION, Made, Manifest, PairsPlan, PassingPlan, SEGMENT,
+    SetPlan, SetTablePlan, Slot, SlotOrigin, SlotOwner, SocketSlots, in_slot, map_keys, set_keys,
 };
 
 use cranelift_entity::{PrimaryMap, entity_impl};

@@ -6,10 +6,10 @@
 
 use sockc_grammar::ast::On;
 
-use crate::event::{Event, Header, Parsed, SocketAnswer};
+use crate::event::{Decider, Decision, Event, Header, Parsed, SocketAnswer, Verdict};
 use crate::glob;
 use crate::packet::text::class_of;
-use crate::policy::{ClassId, Direction, Policy, ZoneId};
+use crate::policy::{ClassId, Direction, Hook, Policy, ZoneId};
 use crate::resolve::globs::combinations;
 
 /// Whether a policy is on the interface of this name.
@@ -109,4 +109,36 @@ fn lookup(class: ClassId, header: &Header) -> Event {
         class,
         header: header.clone(),
     }
+}
+
+/// What a packet meets next that a redirect sends out of an interface: from TC the lists of the policy there, if it is on that. The
+/// kernel asks the programs of what leaves about it, and it still is what came in where it arrived (`skb_iif`), so it passes through.
+/// From XDP it leaves without meeting any.
+#[must_use]
+pub fn redirected(policy: &Policy, event: &Event, decision: &Decision) -> Option<Event> {
+    let (
+        Event::Packet {
+            direction,
+            class,
+            packet,
+        },
+        Verdict::Forward(port),
+        Decider::Rule(rule),
+    ) = (event, decision.verdict, decision.decider)
+    else {
+        return None;
+    };
+    let name = &policy.out_interfaces[port];
+    if policy.rules[rule].at == Some(Hook::Xdp) || !is_on(policy, name) {
+        return None;
+    }
+    let leaves = class_of(policy, name);
+    let passes = *direction == Direction::In && policy.lead_through(*class, leaves);
+    let met = match passes && policy.has_list(Direction::Forward) {
+        true => Direction::Forward,
+        false => Direction::Out,
+    };
+    let on = if met.passes() { *class } else { leaves };
+    let event = || Event::of_packet(met, [on, leaves], packet.clone());
+    policy.has_list(met).then(event)
 }

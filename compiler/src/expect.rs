@@ -148,7 +148,11 @@ fn malformed(policy: &Policy, expect: &Expect) -> Standing {
     }
     let event = {
         let first = classes.first().copied();
-        region::malformed(&expect.region, first.unwrap_or(Policy::plain_class()))
+        region::malformed(
+            policy,
+            &expect.region,
+            first.unwrap_or(Policy::plain_class()),
+        )
     };
     let nothing = Witness::new(Default::default(), expect.region.direction, None);
     let decision = decide(policy, &event, &nothing);

@@ -23,6 +23,7 @@ mod overlap;
 mod owner;
 mod rates;
 mod reach;
+mod redirected;
 mod sample;
 mod send;
 mod sender_port;
@@ -60,6 +61,7 @@ sockc_grammar::codes! {
     NO_INTERFACE = "W0630", "a name that no interface can have";
     PAST_PROXY = "W0631", "a redirect at tc that packets which cannot be read get past";
     NEVER_OPENED = "W0632", "a redirect at tc that takes half a handshake";
+    REDIRECTED_AWAY = "W0633", "a redirect to an interface where its packets are dropped";
     CUT_SHORT = "N0621", "the search for rules without effect was cut short";
     JOINED = "W0626", "a rule on the length of packets that may be joined";
 }
@@ -151,6 +153,7 @@ pub(crate) fn seen(policy: &Policy) -> Vec<Diagnostic> {
     joined::check(policy, &mut found);
     sender_port::check(policy, &mut found);
     intercepts::check(policy, &mut found);
+    redirected::check(policy, &mut found);
     found
 }
 

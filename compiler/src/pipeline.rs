@@ -21,6 +21,7 @@ mod manifest;
 mod maps;
 mod options;
 mod outside;
+mod passing;
 mod program_names;
 mod reduced;
 mod size;

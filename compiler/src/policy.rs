@@ -3,6 +3,7 @@
 //! Made by the resolver from the syntax tree; read by `decide`, placement and everything after. Rules keep the place
 //! they were written at, down to the last instruction. Not here: how anything is decided or compiled.
 
+mod alone;
 mod declared;
 mod expect;
 mod hook;

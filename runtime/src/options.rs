@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use sockc_compiler::artifact::Manifest;
 
 use crate::error::Error;
 use crate::probe::Features;
@@ -109,6 +110,14 @@ pub enum After {
 }
 
 impl Options {
+    /// The names and patterns of interfaces that a policy is for.
+    pub(crate) fn wanted<'a>(&'a self, manifest: &'a Manifest) -> &'a [String] {
+        match self.interfaces.as_slice() {
+            [] => &manifest.interfaces,
+            given => given,
+        }
+    }
+
     /// The same for another network namespace; interfaces that were named are those of this one.
     pub(crate) fn within(&self, netns: &str) -> Self {
         Self {

@@ -16,6 +16,7 @@ pub(crate) mod epoll;
 pub(crate) mod grace;
 pub(crate) mod handed;
 pub(crate) mod inside;
+pub(crate) mod layers;
 pub(crate) mod link;
 pub(crate) mod map;
 pub(crate) mod netns;

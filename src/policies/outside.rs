@@ -44,6 +44,17 @@ pub(crate) fn take(
     };
     let classes = [described.event.on(), described.event.leaves()];
     let classes = classes.map(|class| class.unwrap_or(Policy::plain_class()));
+    let mut outside = beyond(policy, on)?;
+    let event = coverage::event(false, direction, classes, packet, described.socket);
+    outside.looked_up = event.is_some();
+    if let Some(event) = event {
+        described.event = event;
+    }
+    Some(outside)
+}
+
+/// The interface or zone that is named, if the policy is not on it: none of its lists meets a packet there.
+pub(crate) fn beyond(policy: &Policy, on: Option<&On>) -> Option<Outside> {
     if coverage::is_on_named(policy, on) {
         return None;
     }
@@ -51,10 +62,8 @@ pub(crate) fn take(
         On::Interface(name) => name.value.clone(),
         On::Zone(name) => format!("zone {}", name.value),
     };
-    let event = coverage::event(false, direction, classes, packet, described.socket);
-    let looked_up = event.is_some();
-    if let Some(event) = event {
-        described.event = event;
-    }
-    Some(Outside { place, looked_up })
+    Some(Outside {
+        place,
+        looked_up: false,
+    })
 }

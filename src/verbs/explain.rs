@@ -6,11 +6,12 @@
 mod recording;
 mod report;
 
+use sockc_compiler::coverage;
 use sockc_compiler::decide;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
-use sockc_compiler::policy::Direction;
+use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::simulate::simulate;
 use sockc_grammar::ast::{On, Packet, With};
 use sockc_grammar::diagnostic::Diagnostic;
@@ -54,11 +55,13 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
     };
     let outside = question.outside.as_ref();
     if let Some(outside) = outside.filter(|one| !one.looked_up) {
-        report::unseen(&question, outside, output);
+        let before = question.before();
+        report::unseen(&question, (outside, before.as_ref()), output);
         return Exit::Done;
     }
     let bytes = bytes(&question.described.event);
-    let answer = Answer::of(question.subject, &question.described, &bytes);
+    let mut answer = Answer::of(question.subject, &question.described, &bytes);
+    answer.around.splice(0..0, question.before());
     report::one(&question, &answer, all, output);
     answer.exit(output)
 }
@@ -70,6 +73,54 @@ pub(crate) struct Question<'a> {
     /// The interfaces or zones that the packet names after `on` and `to`, as it names them.
     named: [Option<On>; 2],
     /// Where the packet is, if the policy is not there.
+    outside: Option<Outside>,
+}
+
+impl Question<'_> {
+    /// What the list of what arrives says of a packet that passes through, where it came in.
+    fn before(&self) -> Option<Around> {
+        let policy = self.subject.policy;
+        let world = DescribedWorld::new(policy, &self.described);
+        let event = decide::before(&self.described.event)?;
+        let outside = outside::beyond(policy, self.named[0].as_ref());
+        let decision = match outside {
+            Some(_) => report::NOBODY,
+            None => decide::decide(policy, &event, &world),
+        };
+        Some(Around {
+            event,
+            decision,
+            outside,
+        })
+    }
+}
+
+/// What the lists say that a packet meets where it leaves: of what passes through, and of what a redirect sends out of an interface.
+fn behind(
+    policy: &Policy,
+    event: &Event,
+    decision: &Decision,
+    world: &DescribedWorld<'_>,
+) -> Vec<Around> {
+    let mut found = Vec::new();
+    let first = coverage::redirected(policy, event, decision);
+    let mut next = first.or_else(|| decide::next(event, decision));
+    while let Some(event) = next {
+        let decision = decide::decide(policy, &event, world);
+        next = decide::next(&event, &decision);
+        found.push(Around {
+            event,
+            decision,
+            outside: None,
+        });
+    }
+    found
+}
+
+/// What another list says of a packet that passes through, or that the policy is not where that would be asked.
+struct Around {
+    event: Event,
+    decision: Decision,
     outside: Option<Outside>,
 }
 
@@ -161,8 +212,9 @@ fn bytes(event: &Event) -> Vec<u8> {
 /// What the rules say, and what the programs do.
 struct Answer {
     trace: Trace,
-    /// Of what passes through: what the lists say that it meets where it came in, and where it leaves.
-    around: Vec<(Event, Decision)>,
+    /// Of what passes through: what the lists say that it meets where it came in ([`Question::before`]), and where it leaves; of what a
+    /// redirect sends out of an interface, what those there say.
+    around: Vec<Around>,
     /// What the programs did instead, if it is something else, or the fault that ended them.
     differs: Option<String>,
 }
@@ -173,21 +225,17 @@ impl Answer {
         let world = DescribedWorld::new(policy, described);
         let event = &described.event;
         let trace = explain(policy, event, &world);
-        let asked = |event: Event| {
-            let decision = decide::decide(policy, &event, &world);
-            (event, decision)
-        };
-        let [before, next] = [decide::before(event), decide::next(event, &trace.decision)]
-            .map(|other| other.map(asked));
-        // What passes through and what leaves is one program.
-        let wanted = next.as_ref().map_or(&trace.decision, |(_, next)| next);
+        let around = behind(policy, event, &trace.decision, &world);
+        // What passes through and what leaves is one program; behind a redirect there is another one.
+        let next = around.first().filter(|_| event.direction().passes());
+        let wanted = next.map_or(&trace.decision, |next| &next.decision);
         let differs = match simulate(policy, subject.artifact, event, frame, &world) {
             Ok(ran) => (!agree(wanted, ran.verdict, event)).then(|| format!("{:?}", ran.verdict)),
             Err(fault) => Some(format!("{fault:?}")),
         };
         Self {
             trace,
-            around: [before, next].into_iter().flatten().collect(),
+            around,
             differs,
         }
     }
@@ -223,7 +271,6 @@ fn agree(decision: &Decision, ran: Verdict, event: &Event) -> bool {
 mod tests {
     use super::*;
     use sockc_compiler::event::{Decider, Header};
-    use sockc_compiler::policy::Policy;
 
     /// Programs that let go what the rules drop, or the reverse, are a bug whatever the packet.
     #[test]

@@ -39,6 +39,7 @@ mod monitor;
 mod outside;
 mod outsiders;
 mod parser;
+mod passed;
 mod passes;
 mod passing;
 mod place;
@@ -195,6 +196,7 @@ pub(crate) fn all() -> Vec<Fault> {
         standing::FAULTS,
         calls::FAULTS,
         passes::FAULTS,
+        passed::FAULTS,
         passing::FAULTS,
         reach::FAULTS,
         rights::FAULTS,

@@ -101,6 +101,7 @@ fn manifest() -> Manifest {
         sockets: Vec::new(),
         ends: Vec::new(),
         intercepts: None,
+        passing: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),

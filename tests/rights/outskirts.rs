@@ -52,7 +52,7 @@ fn groups_of_the_whole_machine_are_told_and_those_of_its_own_are_not() {
     };
     container.folder.file("all.sk", &policy(group.path()));
     container.folder.file("own.sk", &policy("/"));
-    let words = "those of the whole machine, so the rules for groups reach processes outside";
+    let words = "those of the whole machine, so rules for groups reach processes outside";
     for verb in ["plan all.sk", "apply all.sk --yes"] {
         let told = ends(&container, &format!("sockc {verb}"), 0);
         assert!(told.contains(words), "{verb}: {told}");

@@ -325,6 +325,129 @@ fn packets_of_other_interfaces_are_not_looked_at() {
     }
 }
 
+/// Of what passes through is said what the list says where it came in, if the policy is there; and what goes back out of the interface
+/// by which it came does not pass through.
+#[test]
+fn what_passes_through_is_asked_of_lists_that_are_there() {
+    let folder = Folder::new("outside-passing");
+    let file = folder.file(
+        "router.sk",
+        "interfaces eth0, eth1
+zone lan = eth1
+zone wan = eth0
+default in drop
+default out allow
+default forward drop
+",
+    );
+    let packet = "forward udp from 10.0.0.1:5 to 10.0.0.2:6";
+    let said = |ends: &str| run(&["explain", &file, &format!("{packet} {ends}")]);
+    let came_in = "where it came in: not looked at: the policy is not on eth7";
+    let foreign = said("on interface eth7 to zone wan");
+    assert!(foreign.stdout.contains(came_in), "{}", foreign.stdout);
+    assert!(foreign.stdout.contains("=> drop, by"), "{}", foreign.stdout);
+    let own = said("on zone lan to interface eth7").stdout;
+    assert!(
+        own.contains("=> not looked at: the policy is not on eth7"),
+        "{own}"
+    );
+    assert!(own.contains("where it came in: drop, by"), "{own}");
+    let json = run(&[
+        "explain",
+        "--json",
+        &file,
+        &format!("{packet} on interface eth7 to zone wan"),
+    ])
+    .json();
+    assert_eq!(json["around"][0]["outside"], "eth7", "{json}");
+    assert_eq!(json["around"][0]["verdict"], "allow", "{json}");
+    for back in [
+        "on zone wan to zone wan",
+        "on interface eth7 to interface eth7",
+    ] {
+        let ran = said(back);
+        assert_eq!(ran.code, Some(64), "{back}: {}", ran.stdout);
+        assert!(
+            ran.stderr.contains("does not meet `forward`"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
+/// What a redirect at TC sends out of an interface meets the lists there.
+#[test]
+fn what_is_redirected_is_asked_where_it_leaves() {
+    let folder = Folder::new("redirected-away");
+    let policy = |lists: &str, at: &str| {
+        format!(
+            "zone lan = eth1
+zone wan = eth0
+default in allow
+{lists}away: redirect udp to port 53 on zone lan to interface eth0{at}
+"
+        )
+    };
+    let packet = "udp from 10.0.0.1:5 to 10.0.0.2:53 on zone lan";
+    let allowed = "default forward drop\nsent: allow forward udp to port 53 to zone wan\n";
+    let limited =
+        "default forward drop\nsent: allow forward udp to port 53 up to 5 packets/second\n";
+    let back =
+        "default forward drop\nback: redirect udp to port 54 on zone wan to interface eth0\n";
+    for (lists, at, warned, said) in [
+        (
+            "default forward drop\n",
+            "",
+            1,
+            "where it leaves, passing through: drop, by",
+        ),
+        ("default out drop\n", "", 1, "where it leaves: drop, by"),
+        (
+            allowed,
+            "",
+            0,
+            "where it leaves, passing through: allow, by",
+        ),
+        (
+            limited,
+            "",
+            0,
+            "where it leaves, passing through: allow, by",
+        ),
+        (
+            "default forward drop\n",
+            " at xdp",
+            0,
+            "=> redirect to interface eth0, by",
+        ),
+        (
+            "interfaces eth1\ndefault forward drop\n",
+            "",
+            0,
+            "=> redirect to interface eth0, by",
+        ),
+        // What goes back out of the same interface passes through nothing.
+        (back, "", 1, "where it leaves, passing through: drop, by"),
+    ] {
+        let file = folder.file("away.sk", &policy(lists, at));
+        let checked = run(&["check", &file]);
+        let count = checked.stderr.matches("warning[W0633]").count();
+        assert_eq!(count, warned, "{lists}{at}: {}", checked.stderr);
+        let explained = run(&["explain", &file, packet]).stdout;
+        assert!(explained.contains(said), "{lists}{at}: {explained}");
+        assert!(
+            explained.contains("=> redirect to interface eth0"),
+            "{explained}"
+        );
+        let leaves = explained.contains("where it leaves");
+        assert_eq!(
+            leaves,
+            said.contains("where it leaves"),
+            "{lists}{at}: {explained}"
+        );
+    }
+}
+
 #[test]
 fn a_rule_for_another_interface_is_no_difference() {
     let folder = Folder::new("outside-diff");

@@ -202,3 +202,163 @@ fn interfaces_that_no_list_of_it_holds_on_are_told() {
     assert!(!whole.contains("of `forward` is asked"), "{whole}");
     assert!(!said(&["status"]).contains("of `forward` is asked"));
 }
+
+/// An interface that only `on` of a rule of `forward` names: what holds of it, and what does not, is said in words about that, and no
+/// apply takes it for another unsaid.
+#[test]
+fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
+    if !root() {
+        return;
+    }
+    let router = Router::new("passing-renamed");
+    let rules = format!("default forward allow\nclosed: drop forward on interface {FRONT}\n");
+    let (path, said) = router.apply("far", &rules);
+    assert!(!said.contains("there is no interface"), "{said}");
+    let say = |arguments: &[&str], code: i32| {
+        let ran = router.lab.server.run(|| super::run(arguments)).unwrap();
+        let said = ran.stdout + &ran.stderr;
+        assert_eq!(ran.code, Some(code), "{arguments:?}: {said}");
+        assert!(!said.contains("sockets are looked up"), "{said}");
+        said
+    };
+    let rename = |from: &str, to: &str| {
+        for line in [
+            format!("{from} down"),
+            format!("{from} name {to}"),
+            format!("{to} up"),
+        ] {
+            ip(&router.lab.server, &format!("link set {line}"));
+        }
+    };
+    say(&["status"], 0);
+    rename(FRONT, "dz");
+    let held = format!("what comes in by {FRONT} hold for dz, which has its number");
+    assert!(say(&["status"], 0).contains(&held));
+    let none = format!(
+        "there is no interface \"{FRONT}\" now: when it comes, what the rules of `forward`"
+    );
+    let lost = format!("met the rules of `forward` for \"{FRONT}\"");
+    let planned = say(&["plan", &path, "--exit-code"], 2);
+    assert!(
+        planned.contains("What passes through from dz gets the verdicts for its name."),
+        "{planned}"
+    );
+    assert!(
+        planned.contains(&none) && planned.contains(&lost),
+        "{planned}"
+    );
+    // It still is the one that the rule is about.
+    router.send([9]);
+    let closed = || {
+        let json = done(&router.lab, &["counters", "--json"]).json();
+        let mut rows = json["rules"].as_array().unwrap().iter();
+        rows.any(|row| row["rule"] == "closed" && row["packets"] == 1)
+    };
+    let began = Instant::now();
+    while !closed() {
+        assert!(began.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(10));
+    }
+    let applied = say(&["apply", "--running", "--yes"], 0);
+    assert!(
+        applied.contains(&none) && applied.contains(&lost),
+        "{applied}"
+    );
+    let gone = format!("there is no interface {FRONT}: when one comes, the rules of `forward`");
+    assert!(say(&["status"], 0).contains(&gone));
+    assert!(say(&["plan", &path, "--exit-code"], 0).contains(&none));
+    rename("dz", FRONT);
+    let came = format!("say of what comes in by {FRONT} does not hold: it came");
+    assert!(say(&["status"], 5).contains(&came));
+    let planned = say(&["plan", &path, "--exit-code"], 2);
+    assert!(!planned.contains(&none), "{planned}");
+    say(&["apply", "--running", "--yes"], 0);
+    let quiet = say(&["status"], 0);
+    assert!(
+        !quiet.contains("of `forward` about") && !quiet.contains("there is no"),
+        "{quiet}"
+    );
+}
+
+/// What is said of interfaces that no list is asked about is true of those that lie on others, that carry no Ethernet, that have another
+/// name by now or are made again, and of what a command named.
+#[test]
+fn what_no_list_is_asked_about_is_told_of_those_alone() {
+    if !root() {
+        return;
+    }
+    let router = Router::new("passing-stacked");
+    let say = |arguments: &[&str]| {
+        let ran = router.lab.server.run(|| super::run(arguments)).unwrap();
+        ran.stdout + &ran.stderr
+    };
+    let asked = "of `forward` is asked about what leaves by";
+    let lay = |lines: &[&str]| lines.iter().for_each(|line| ip(&router.lab.server, line));
+    lay(&[
+        "link add link far name far5 type macvlan",
+        "address add 10.8.0.1/24 dev far5",
+        "link set far5 up",
+        "link add br9 type bridge",
+        "link add port9 type veth peer name other9",
+        "link set port9 master br9",
+        "address add 10.9.0.1/24 dev br9",
+        "link set br9 up",
+    ]);
+    // The policy is on what the macvlan is on, and on all ports of the bridge, or not.
+    let (path, said) = router.apply(&format!("{FRONT}, far, port9"), RULES);
+    assert!(!said.contains(asked), "{said}");
+    let unanswered = "port9 is a port of the bridge br9";
+    assert!(!said.contains(unanswered), "{said}");
+    let (_, said) = router.apply(
+        &format!("{FRONT}, far, port9"),
+        "default forward drop\nrefused: reject forward udp to any:10\n",
+    );
+    assert!(said.contains(unanswered), "{said}");
+    let (_, said) = router.apply(&format!("{FRONT}, far"), RULES);
+    assert!(
+        said.contains(&format!("{asked} br9: the policy is not on it")),
+        "{said}"
+    );
+    lay(&["link del br9"]);
+    lay(&[
+        "link set far down",
+        "link set far name wide",
+        "link set wide up",
+    ]);
+    for arguments in [
+        &["plan", &*path] as &[&str],
+        &["apply", "--running", "--yes"],
+        &["status"],
+    ] {
+        let said = say(arguments);
+        assert!(!said.contains(asked), "{arguments:?}: {said}");
+    }
+    lay(&[
+        "link set wide down",
+        "link set wide name far",
+        "link set far up",
+    ]);
+    let said = say(&["apply", &path, "--interface", FRONT]);
+    assert!(
+        said.contains("far") && said.contains("name it with `--interface`, too"),
+        "{said}"
+    );
+    assert!(say(&["status"]).contains("name it with `--interface`, too"));
+    router.apply(&format!("{FRONT}, far"), RULES);
+    lay(&[
+        "tuntap add mode tun name t9",
+        "address add 10.6.0.1/24 dev t9",
+        "link set t9 up",
+    ]);
+    let said = say(&["status"]);
+    assert!(
+        said.contains(&format!("{asked} t9: it carries no Ethernet frames")),
+        "{said}"
+    );
+    assert!(!said.contains("name it in `interfaces`"), "{said}");
+    lay(&["link del far", "link add far type veth peer name again9"]);
+    lay(&["address add 10.7.0.1/16 dev far", "link set far up"]);
+    let said = say(&["status"]);
+    assert!(said.contains("far was removed and made again"), "{said}");
+    assert!(!said.contains(&format!("{asked} far")), "{said}");
+}

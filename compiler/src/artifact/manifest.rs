@@ -18,6 +18,7 @@ impl Manifest {
             sockets: self.sockets.clone(),
             ends: self.ends.clone(),
             intercepts: self.intercepts.clone(),
+            passing: self.passing.clone(),
             idle: self.idle.clone(),
             groups: self.groups.clone(),
             pairs: self.pairs.clone(),
@@ -55,6 +56,9 @@ pub struct Manifest {
     /// What redirects `at tc` need of the machine, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub intercepts: Option<InterceptPlan>,
+    /// Which classes rules of `forward` ask for, where they ask by which interface a packet came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passing: Option<PassingPlan>,
     /// Sockets that are declared and that no rule leads to, where no others have slots either.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub idle: Vec<String>,
@@ -451,6 +455,16 @@ pub struct InterceptPlan {
     /// The numbers of the classes of interfaces that they are on; `None` for every one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub classes: Option<Vec<usize>>,
+}
+
+/// Which of what passes through rules of `forward` tell by the interface by which it came in. They ask for its class, as socket
+/// lookups do.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassingPlan {
+    /// The numbers of the classes that they name with `on`.
+    pub came_in: Vec<usize>,
+    /// Whether socket lookups ask for classes, too.
+    pub lookups: bool,
 }
 
 impl InterceptPlan {

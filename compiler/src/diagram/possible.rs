@@ -11,7 +11,7 @@ use crate::event::Fragment;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
-use crate::policy::{Direction, Family, Policy};
+use crate::policy::{ClassId, Direction, Family, Policy};
 use crate::protocol::IpProtocol;
 use crate::values::addresses::never_reached;
 
@@ -30,7 +30,25 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
         node = store.and(node, within)?;
     }
     let beyond = beyond_direction(store, policy, direction)?;
-    store.and(node, beyond)
+    let node = store.and(node, beyond)?;
+    if !direction.passes() {
+        return Ok(node);
+    }
+    let classes = policy.classes.keys();
+    let through = through(store, classes.filter(|one| policy.is_one_interface(*one)))?;
+    store.and(node, through)
+}
+
+/// 1 for what leaves by another interface than that by which it came in, where each of these classes is one interface.
+pub(crate) fn through(store: &mut Store, alone: impl Iterator<Item = ClassId>) -> Built {
+    let mut node = Node::TRUE;
+    for class in alone {
+        let number = class.as_u32();
+        let other = store.range(Field::Leaving, number, number, Node::FALSE, Node::TRUE)?;
+        let came_in = store.range(Field::Interface, number, number, Node::TRUE, Node::FALSE)?;
+        node = store.ite(came_in, other, node)?;
+    }
+    Ok(node)
 }
 
 /// What the direction rules out: a socket of what passes through, a tag that its packets never have, an address that stands for another.

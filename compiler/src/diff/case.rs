@@ -307,10 +307,26 @@ impl<'a, 'p> Case<'a, 'p> {
         }
         let [class, leaves] = self.classes();
         let leaves = Some(leaves).filter(|_| self.topic.direction().passes());
-        let ends = [("on", Some(class)), ("to", leaves)].into_iter();
-        let said = ends.filter_map(|(word, class)| Some(format!("{word} {}", self.named(class?)?)));
+        let on = self.named(class);
+        let leaves = leaves.and_then(|leaves| self.leaving(leaves, on.as_ref()));
+        let ends = [("on", on), ("to", leaves)].into_iter();
+        let said = ends.filter_map(|(word, words)| Some(format!("{word} {}", words?)));
         let said: Vec<String> = said.collect();
         (!said.is_empty()).then(|| said.join(" "))
+    }
+
+    /// An interface by which it leaves: another one than that by which it came in.
+    fn leaving(&self, class: ClassId, on: Option<&String>) -> Option<String> {
+        let words = self.named(class)?;
+        if on != Some(&words) || words.starts_with("zone ") {
+            return Some(words);
+        }
+        let [old, new] = Which::BOTH.map(|which| self.joint.side(which));
+        let mut others = interface::examples(new.policy, new.own_classes[class])
+            .into_iter()
+            .filter(|name| interface::class_of(old.policy, name) == old.own_classes[class])
+            .map(|name| format!("interface {}", interface::pattern(&name)));
+        others.find(|other| *other != words).or(Some(words))
     }
 
     /// An interface of a class.

@@ -183,6 +183,15 @@ impl<'p> Joint<'p> {
         })
     }
 
+    /// The classes that are one interface, as one of the policies says.
+    pub(super) fn alone(&self) -> impl Iterator<Item = ClassId> {
+        let is_alone = |class: &ClassId| {
+            let mut sides = self.sides.iter();
+            sides.any(|side| side.policy.is_one_interface(side.own_classes[*class]))
+        };
+        self.interfaces.keys().filter(is_alone)
+    }
+
     /// The zone of a class, if both policies have it and mean the same interfaces by it.
     pub(super) fn zone_of(&self, class: ClassId) -> Option<&str> {
         let zones = self.sides.each_ref().map(|side| {

@@ -13,7 +13,7 @@ use super::topic::Topic;
 use crate::diagram::classify::{
     Scope, SideFields, match_diagram, may_hold, new_flow, new_fragment, rate_diagram, sides, within,
 };
-use crate::diagram::possible::possible;
+use crate::diagram::possible::{possible, through};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::Verdict;
 use crate::field::Field;
@@ -135,6 +135,10 @@ impl<'j, 'p> Space<'j, 'p> {
         let mut node = possible(&mut self.store, &self.joint.tables, direction)?;
         let presence = self.presence(of)?;
         node = self.store.and(node, presence)?;
+        if direction.passes() {
+            let through = through(&mut self.store, self.joint.alone())?;
+            node = self.store.and(node, through)?;
+        }
         match topic.about {
             About::Lookup => {
                 let looked_up = self.lookups()?;

@@ -96,7 +96,7 @@ fn found(
 
 /// A malformed packet there, which nobody looks at.
 pub(super) fn unseen_malformed(policy: &Policy, expect: &Expect, class: ClassId) -> Broken {
-    let event = malformed(&expect.region, class);
+    let event = malformed(policy, &expect.region, class);
     let described = Described::plain(event, SocketAnswer::None);
     Broken {
         packet: words(policy, expect, &described),

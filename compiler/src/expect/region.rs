@@ -101,8 +101,9 @@ pub(super) fn classes(region: &Region) -> &[ClassId] {
 }
 
 /// A malformed packet of a region, on an interface of this class where the policy would decide it.
-pub(super) fn malformed(region: &Region, held: ClassId) -> Event {
-    let came_in = region.matches.on.as_ref().and_then(|on| on.first());
+pub(super) fn malformed(policy: &Policy, region: &Region, held: ClassId) -> Event {
+    let mut came_in = region.matches.on.iter().flatten();
+    let came_in = came_in.find(|class| policy.lead_through(**class, held));
     let on = match region.direction.passes() {
         true => came_in.copied().unwrap_or(Policy::plain_class()),
         false => held,

@@ -389,3 +389,26 @@ expect allow send tcp to 0.0.0.0/0
     ));
     assert!(broken[0].1.contains("to 10.128."), "{broken:?}");
 }
+
+/// A line speaks of what passes through alone: what goes back out of the interface by which it came breaks none.
+#[test]
+fn what_goes_back_breaks_no_line_of_what_passes_through() {
+    let text = |wan: &str| {
+        format!(
+            "interfaces eth0, eth1, eth2
+zone lan = eth1
+zone wan = {wan}
+default forward drop
+outward: allow forward to zone wan
+expect drop forward from any to any on zone wan
+"
+        )
+    };
+    assert_eq!(wrong(&text("eth0")), []);
+    let between = wrong(&text("eth0, eth2"));
+    assert_eq!(between.len(), 1, "{between:?}");
+    assert!(
+        between[0].1.contains("on zone wan to zone wan"),
+        "{between:?}"
+    );
+}

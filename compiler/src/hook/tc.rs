@@ -16,6 +16,9 @@ pub(super) const PACKETS: &str = "it sees packets, not what a process writes";
 pub(super) const NO_WRITES: Ability = No(PACKETS);
 const NO_SOCKET: Ability =
     No("a packet that passes through has no socket on this machine, whose lookup could find one");
+const TO_NONE: Ability = No(
+    "a packet that passes through is given to no named socket, so which of them are there is none of its business",
+);
 const ROUTED: &str = "where it leaves is decided by then; steer it where it arrives";
 const HAS_SOCKET: Ability = No("a packet that leaves has its socket already");
 
@@ -105,7 +108,8 @@ pub(super) static PASSING: HookSpec = HookSpec {
         ..JOINED
     },
     reads: |kind| match kind {
-        FieldKind::Absent | FieldKind::Entry | FieldKind::Socket => NO_SOCKET,
+        FieldKind::Socket => NO_SOCKET,
+        FieldKind::Absent | FieldKind::Entry => TO_NONE,
         _ => Yes,
     },
     does: |verb| match verb {

@@ -89,6 +89,11 @@ impl<'a> Sample<'a> {
         };
         families.into_iter().find_map(|family| {
             let (number, named) = protocol_of(rules, family, variant)?;
+            let class = class_of(rules, |one| one.on.as_ref())?;
+            let leaves = class_of(rules, |one| one.leaves.as_ref())?;
+            if direction.passes() && !policy.lead_through(class, leaves) {
+                return None;
+            }
             let begins = variant >= 2 || rules.iter().any(|(_, rule)| counts_connections(rule));
             let mut sample = Self {
                 header: Header {
@@ -103,8 +108,8 @@ impl<'a> Sample<'a> {
                 },
                 policy,
                 direction,
-                class: class_of(rules, |one| one.on.as_ref())?,
-                leaves: class_of(rules, |one| one.leaves.as_ref())?,
+                class,
+                leaves,
                 socket: SocketAnswer::None,
                 elsewhere: SocketAnswer::None,
                 absent: Vec::new(),

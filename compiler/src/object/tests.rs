@@ -147,6 +147,7 @@ fn manifest() -> Manifest {
         }],
         ends: Vec::new(),
         intercepts: None,
+        passing: None,
         idle: Vec::new(),
         groups: Vec::new(),
         pairs: Vec::new(),

@@ -11,6 +11,7 @@ use super::costly;
 use super::intercepted;
 use super::live;
 use super::options::{Counters, Job};
+use super::passing;
 use super::program_names::{reads, shortens, suffixed, takes_in, with_rules};
 use super::spliced;
 use crate::artifact::{
@@ -406,6 +407,7 @@ pub(super) fn manifest(
             None => Vec::new(),
         },
         intercepts: intercepted::plan(policy),
+        passing: passing::plan(policy),
         idle: match steers {
             true => Vec::new(),
             false => idle(policy, &slots.ends),

@@ -190,6 +190,8 @@ impl Resolver<'_> {
         self.netns_without_socket(&packet.with)?;
         self.only_malformed(packet, &with)?;
         let malformed = with.malformed.is_some();
+        let (on, leaves) = (on?, leaves?);
+        self.passes_through(packet, [&on, &leaves])?;
         let free = |side: Option<Side>| side.filter(|_| !malformed);
         Some(Region {
             direction,
@@ -198,8 +200,8 @@ impl Resolver<'_> {
                 from: free(from?),
                 to: free(to?),
                 conditions: conditions?,
-                on: on?,
-                leaves: leaves?,
+                on,
+                leaves,
             },
             members: members?,
             contents: contents?,
@@ -271,6 +273,42 @@ impl Resolver<'_> {
             return None;
         }
         self.named(&leaves.value).map(Some)
+    }
+
+    /// What goes back out of the interface by which it came does not pass through, so a line of `forward` cannot speak of it.
+    fn passes_through(
+        &mut self,
+        packet: &Packet,
+        [on, leaves]: [&Option<Vec<ClassId>>; 2],
+    ) -> Option<()> {
+        let (Some(came_in), Some(leaving)) = (&packet.on, &packet.leaves) else {
+            return Some(());
+        };
+        let alike = match (&came_in.value, &leaving.value) {
+            (On::Interface(one), On::Interface(other)) if !glob::is_pattern(&one.value) => {
+                one.value == other.value
+            }
+            _ => false,
+        };
+        let pairs = Match {
+            on: on.clone(),
+            leaves: leaves.clone(),
+            ..Match::default()
+        };
+        if !alike && pairs.leads_through(&self.policy) {
+            return Some(());
+        }
+        self.report.push(
+            Diagnostic::error(
+                codes::EXPECTATION,
+                "what goes back out of the interface by which it came does not pass through",
+                leaving.span,
+                "the same interface",
+            )
+            .also(came_in.span, "by which it came in")
+            .help("such packets meet `in` and `out`: expect something of them there"),
+        );
+        None
     }
 
     fn named(&mut self, on: &On) -> Option<Vec<ClassId>> {

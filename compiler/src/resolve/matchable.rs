@@ -59,6 +59,9 @@ pub(super) fn can_match(rule: &Rule, policy: &Policy, any_group: bool) -> Result
     if named.into_iter().flatten().any(Vec::is_empty) {
         return Err("no interface that is in one zone at most can have such a name");
     }
+    if !rule.matches.leads_through(policy) {
+        return Err("what goes back out of the interface by which it came does not pass through");
+    }
     let kinds = kinds(rule);
     let fits =
         |kind: Kind| sides_fit(rule, kind, true) && protocols_fit(&rule.matches.protocols, kind);

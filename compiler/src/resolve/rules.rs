@@ -222,7 +222,7 @@ impl Resolver<'_> {
                 self.no_queue(found, direction.span, reason);
                 return None;
             }
-            let reason = match found.passes() {
+            let reason = match found.passes() && written.verb.value == Verb::Redirect {
                 true => {
                     "where it leaves is decided by then, and it has no socket here: steer it where it arrives"
                 }

@@ -95,7 +95,9 @@ impl<'t> Broken<'t> {
         }
         let next = scan::skip(self.text, to);
         if next < self.text.len() {
-            self.edit(self.at, next, text)
+            // Two words around it do not become one.
+            let joins = self.before().len() == self.at && next > to;
+            self.edit(self.at, next, if joins { " " } else { "" })
         } else {
             self.edit(self.before().len(), to, text)
         }

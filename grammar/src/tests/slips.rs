@@ -537,3 +537,17 @@ fn a_word_that_nobody_means_is_not_said_whole() {
         mistakes[0].message
     );
 }
+
+/// What is left out joins no two words: a rule is on one zone, and no other is made of two.
+#[test]
+fn no_remedy_makes_one_name_of_two() {
+    for clause in ["on zone wan, dmz", "on interface eth0, eth1"] {
+        let (_, mistakes) = read(&format!("{AROUND}default in drop\nallow tcp {clause}\n"));
+        assert_eq!(mistakes.len(), 1, "{clause}: {mistakes:?}");
+        let said = help(&mistakes[0]);
+        assert!(
+            !said.contains("wandmz") && !said.contains("eth0eth1"),
+            "{said}"
+        );
+    }
+}

@@ -32,7 +32,8 @@ use crate::load;
 use crate::load::checked::Object;
 use crate::names::classes::InTwoZones;
 use crate::names::coverage;
-use crate::names::resolve::{self, Asked, Ground, NamedKind};
+use crate::names::loss::NamedKind;
+use crate::names::resolve::{self, Asked, Ground};
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::{inspect, transparent};
@@ -76,6 +77,8 @@ pub struct Forecast {
     pub two_zones: Vec<InTwoZones>,
     /// What both policies name, and an apply finds something else for than the programs in force know.
     pub named: Vec<(NamedKind, String)>,
+    /// What a person should know of what the policy names.
+    pub unmet: Vec<String>,
     /// The same for the network namespaces of `for netns` blocks, by name; of the policy itself only.
     pub netns: Vec<(String, Forecast)>,
     /// The network namespaces of blocks that the policy in force calls otherwise: its name for each, and the next one.
@@ -244,6 +247,7 @@ impl One<'_> {
         let gone = ownership::gone(before, record);
         let departing = departing::of(&gone, self.session, &self.part.options)?;
         let [intercepted, intercepts] = self.intercepts();
+        let (named, unmet) = self.named()?;
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),
@@ -259,7 +263,8 @@ impl One<'_> {
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
-            named: self.named()?,
+            named,
+            unmet,
             netns: Vec::new(),
             renamed_netns: ownership::renamed(before, record),
             departing,
@@ -363,26 +368,29 @@ impl One<'_> {
         }
     }
 
-    /// What the programs in force know as something else than an apply would find; refuses what is named and not there.
-    fn named(&self) -> Result<Vec<(NamedKind, String)>, Error> {
+    /// What the programs in force know as something else than an apply would find, and what a person should know of that; refuses
+    /// what is named and not there.
+    fn named(&self) -> Result<(Vec<(NamedKind, String)>, Vec<String>), Error> {
         let before = self.standing.record.as_ref();
         let ground = Ground {
             manifest: self.part.manifest,
             interfaces: &self.targets.interfaces,
+            wanted: self.part.options.wanted(self.part.manifest),
             before,
             lenient: self.part.options.leave_out_missing,
             unknown: self.part.options.leave_out_unknown,
         };
         let shapes = load::shapes(self.part.object)?;
         let asked = Asked::of(|name| shapes.contains_key(name));
-        let (next, _) = resolve::find(&ground, asked)?;
-        match before {
+        let (next, notes) = resolve::find(&ground, asked)?;
+        let changes = match before {
             Some(before) => {
                 let state = &self.session.state;
-                resolve::changes(state, before, self.part.manifest, &next)
+                resolve::changes(state, before, self.part.manifest, &next)?
             }
-            None => Ok(Vec::new()),
-        }
+            None => Vec::new(),
+        };
+        Ok((changes, notes))
     }
 
     /// Hooks of the policy in force that are off already, since their interface or control group was removed.

@@ -118,6 +118,7 @@ impl<'a> Work<'a> {
         let ground = resolve::Ground {
             manifest: self.manifest,
             interfaces: &self.targets.interfaces,
+            wanted: self.options.wanted(self.manifest),
             before: self.before.as_ref(),
             lenient: self.options.leave_out_missing,
             unknown: self.options.leave_out_unknown,

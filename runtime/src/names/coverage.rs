@@ -8,7 +8,8 @@ use sockc_compiler::artifact::Manifest;
 
 use super::classes::{InTwoZones, class_of, covers, two_zones};
 use super::interfaces::is_packet;
-use super::resolve::{self, NamedKind, NamedLoss};
+use super::loss::{NamedKind, NamedLoss};
+use super::resolve;
 use crate::attach;
 use crate::error::{Error, at};
 use crate::groups::moved::{self, MovedGroup};
@@ -32,6 +33,8 @@ pub struct Coverage {
     pub named: Vec<NamedLoss>,
     /// Interfaces that came, or got their names, after the apply, and that the patterns of two zones cover.
     pub two_zones: Vec<InTwoZones>,
+    /// Whether the command that applied it named the interfaces, and not the policy.
+    pub given: bool,
 }
 
 /// An interface that is not what it was when the policy was put on it.
@@ -67,7 +70,7 @@ impl Coverage {
     /// Looks at the interfaces of the calling thread's network namespace.
     pub(crate) fn look(state: &State, record: &Record) -> Result<Self, Error> {
         let present = present()?;
-        let wanted = wanted(record);
+        let wanted = record.wanted();
         let moved = moved(state, record, &present)?;
         let mut open = Vec::new();
         for (index, name) in &present {
@@ -90,6 +93,7 @@ impl Coverage {
             moved,
             groups: moved::look(state, record)?,
             named: resolve::look(state, record)?,
+            given: !record.interfaces.is_empty(),
         })
     }
 
@@ -164,14 +168,6 @@ fn present() -> Result<Vec<(u32, String)>, Error> {
     netns::interfaces().map_err(at("list the interfaces"))
 }
 
-/// The names and patterns that the policy in force is for.
-fn wanted(record: &Record) -> &[String] {
-    match record.interfaces.as_slice() {
-        [] => &record.manifest.interfaces,
-        given => given,
-    }
-}
-
 fn is_again(moved: &[Moved], name: &str) -> bool {
     moved
         .iter()
@@ -231,12 +227,12 @@ fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>
         let Some(now) = fate(state, attached, present)? else {
             continue;
         };
-        let covered = |name: &String| wanted(record).iter().any(|one| covers(one, name));
+        let covered = |name: &String| record.wanted().iter().any(|one| covers(one, name));
         let one = Moved {
             interface: attached.target.clone(),
             wanted: matches!(&now, MovedTo::Renamed(name) if covered(name)),
             now,
-            named: wanted(record).contains(&attached.target),
+            named: record.wanted().contains(&attached.target),
         };
         // One that was renamed and one that has its name since are two.
         if !found.contains(&one) {

@@ -55,10 +55,7 @@ pub(crate) fn choose(
     there: There<'_>,
     ethernet: impl Fn(&str) -> Result<bool, Error>,
 ) -> Result<Choice, Error> {
-    let wanted = match options.interfaces.as_slice() {
-        [] => &manifest.interfaces,
-        _ => &options.interfaces,
-    };
+    let wanted = options.wanted(manifest);
     let mut choice = Choice {
         missing: missing(wanted, there),
         ..Choice::default()
@@ -127,10 +124,7 @@ pub(crate) fn others(
     present: &[(u32, String)],
     choice: &Choice,
 ) -> Result<Vec<Interface>, Error> {
-    let wanted = match options.interfaces.as_slice() {
-        [] => &manifest.interfaces,
-        _ => &options.interfaces,
-    };
+    let wanted = options.wanted(manifest);
     let meant = |name: &str| {
         wanted.is_empty() || name == "lo" || wanted.iter().any(|one| covers(one, name))
     };

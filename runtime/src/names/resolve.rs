@@ -14,47 +14,17 @@ use std::path::Path;
 
 use sockc_compiler::artifact::{Manifest, in_slot};
 
+use super::came_in::{self, CameIn};
 use super::classes::{class_of, two_zones};
 use super::departed::{self, Guest};
 use super::interfaces::Interface;
+use super::loss::{NamedKind, NamedLoss};
 use crate::error::{Error, at};
 use crate::state::State;
 use crate::state::namespaces::{Known, Lost};
 use crate::state::pin::{INTERFACES, NAMESPACES, OUT_INTERFACES};
 use crate::state::record::{Named, Record};
 use crate::sys::{bpffs, map, netns, nsid};
-
-/// Something that a policy names, and that is not what the programs know.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NamedLoss {
-    /// What it is.
-    pub kind: NamedKind,
-    /// Its name in the policy.
-    pub name: String,
-    /// Whether there is one of that name now; else there is none any more.
-    pub again: bool,
-    /// What a target is called by now that packets still leave by. Under an older sockc it may be another interface, which has
-    /// the target's number.
-    pub instead: Option<String>,
-}
-
-impl NamedLoss {
-    /// Whether an apply would do it otherwise than it is.
-    pub(crate) fn is_loss(&self) -> bool {
-        self.again || self.instead.is_some()
-    }
-}
-
-/// What a policy names besides where its programs hang.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamedKind {
-    /// An interface that rules for lookups name.
-    Lookups,
-    /// An interface that packets are sent out of.
-    Target,
-    /// A network namespace that conditions look into.
-    Namespace,
-}
 
 /// What the programs of an object ask for.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +50,8 @@ pub(crate) struct Ground<'a> {
     pub(crate) manifest: &'a Manifest,
     /// The interfaces that packet programs are to hang on.
     pub(crate) interfaces: &'a [Interface],
+    /// The names and patterns of those.
+    pub(crate) wanted: &'a [String],
     pub(crate) before: Option<&'a Record>,
     /// Whether what is named and not there is left out.
     pub(crate) lenient: bool,
@@ -153,6 +125,7 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
                 named.interfaces.push((*index, known.to_owned()));
             }
         }
+        notes.extend(ground.came_in(&present).notes());
     }
     for name in ground
         .manifest
@@ -176,6 +149,19 @@ pub(crate) fn find(ground: &Ground<'_>, asked: Asked) -> Result<(Named, Vec<Stri
 }
 
 impl Ground<'_> {
+    /// The interfaces that there are, as rules of `forward` are to know them.
+    fn came_in<'b>(&'b self, present: &'b [(u32, String)]) -> CameIn<'b> {
+        let known = present.iter();
+        CameIn {
+            manifest: self.manifest,
+            wanted: self.wanted,
+            known: known
+                .map(|(index, name)| (*index, self.known_as(*index, name)))
+                .collect(),
+            before: self.before.and_then(|before| before.named.as_ref()),
+        }
+    }
+
     /// The name that the policy knows an interface by: its own, unless the policy is on it under another. Of an interface that
     /// nothing hangs on the number tells nothing: the kernel gives it to another one once it is free.
     fn known_as<'b>(&'b self, index: u32, name: &'b str) -> &'b str {
@@ -247,6 +233,7 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
         kind,
         name: name.clone(),
         again,
+        known: None,
         instead: None,
     };
     let held = |index: u32| {
@@ -258,14 +245,21 @@ pub(crate) fn look(state: &State, record: &Record) -> Result<Vec<NamedLoss>, Err
         .iter()
         .filter(|(index, _)| named.asked && !held(*index))
     {
-        let mut told = named.interfaces.iter();
-        let told = told.find(|(there, _)| there == index);
-        // Of one in two zones nothing holds, which is told where that is looked at.
-        let class = |name| class_of(&record.manifest.classes, name).unwrap_or(0);
-        if told.map_or(0, |(_, told)| class(told)) != class(name) {
-            found.push(lost(NamedKind::Lookups, name, true));
+        let told = named.known(*index);
+        for &kind in came_in::kinds(&record.manifest) {
+            // Of one in two zones nothing holds, which is told where that is looked at.
+            let class = |name| came_in::class(&record.manifest, kind, name).unwrap_or(0);
+            let now = class(name);
+            if told.map_or(0, class) != now {
+                found.push(NamedLoss {
+                    known: told.map(str::to_owned),
+                    ..lost(kind, name, now != 0)
+                });
+            }
         }
     }
+    let gone = CameIn::of(record, &present).missing();
+    found.extend(gone.iter().map(|name| lost(NamedKind::CameIn, name, false)));
     let sent = sent_out_of(state, record, named)?;
     for (name, index) in record.manifest.out_interfaces.iter().zip(&sent) {
         let there = present.iter().find(|(there, _)| there == index);
@@ -296,13 +290,14 @@ pub(crate) fn changes(
     if named.asked && next.asked && before.manifest.classes == manifest.classes {
         let present = netns::interfaces().map_err(at("list the interfaces"))?;
         for (index, name) in present {
-            let class = |one: &Named| {
-                let mut told = one.interfaces.iter();
-                let known = told.find(|(there, _)| *there == index);
-                known.map_or(Ok(0), |(_, known)| class_of(&manifest.classes, known))
-            };
-            if class(named)? != class(next)? {
-                found.push((NamedKind::Lookups, name));
+            for &kind in came_in::kinds(manifest) {
+                let class = |one: &Named| {
+                    let known = one.known(index);
+                    known.map_or(Ok(0), |known| came_in::class(manifest, kind, known))
+                };
+                if class(named)? != class(next)? {
+                    found.push((kind, name.clone()));
+                }
             }
         }
     }

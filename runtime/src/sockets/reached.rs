@@ -11,9 +11,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::link::{
-    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage,
-};
+use netlink_packet_route::link::{InfoKind, LinkLayerType, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
@@ -28,6 +26,7 @@ use crate::names::interfaces::There;
 use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::in_force::hanging_in_force;
+use crate::sys::layers::{is_vrf, kind, links, lower, name};
 use crate::sys::{diag, netns, route};
 
 /// So many interfaces may lie below each other.
@@ -280,17 +279,6 @@ fn hop(route: &RouteMessage, remote: IpAddr) -> Option<(u32, IpAddr)> {
     Some((index, gateway.unwrap_or(remote)))
 }
 
-fn links(socket: &Socket) -> io::Result<Vec<LinkMessage>> {
-    let message = RouteNetlinkMessage::GetLink(LinkMessage::default());
-    let found = route::list(socket, message)?.into_iter();
-    Ok(found
-        .filter_map(|one| match one {
-            RouteNetlinkMessage::NewLink(link) => Some(link),
-            _ => None,
-        })
-        .collect())
-}
-
 /// An interface and all that its packets pass before, each behind what it hands them to.
 fn below((links, ports): (&[LinkMessage], &Ports), index: u32, neighbour: IpAddr) -> Vec<Arrival> {
     let mut seen = BTreeSet::new();
@@ -317,22 +305,6 @@ fn below((links, ports): (&[LinkMessage], &Ports), index: u32, neighbour: IpAddr
     ways
 }
 
-/// What lies directly below an interface: the ports of a bridge or bond, and what a VLAN or a macvlan is on.
-fn lower(links: &[LinkMessage], upper: &LinkMessage, vlan: Option<u16>) -> Vec<(u32, Option<u16>)> {
-    let on = match kind(upper) {
-        Some(InfoKind::Vlan) => on(upper).map(|index| (index, tag(upper))),
-        Some(InfoKind::MacVlan | InfoKind::IpVlan) => on(upper).map(|index| (index, vlan)),
-        _ => None,
-    };
-    // What is in a VRF is no port: packets come by it alone.
-    let has_ports = !is_vrf(upper);
-    let ports = links
-        .iter()
-        .filter(|link| has_ports && controller(link) == Some(upper.header.index));
-    let ports = ports.map(|link| (link.header.index, vlan));
-    on.into_iter().chain(ports).collect()
-}
-
 fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival {
     let layer = link.header.link_layer_type;
     let is_loopback = layer == LinkLayerType::Loopback;
@@ -356,62 +328,4 @@ fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival 
         is_tunnel: !is_ethernet || is_wrapped,
         neighbour,
     }
-}
-
-fn name(link: &LinkMessage) -> &str {
-    let mut attributes = link.attributes.iter();
-    let name = attributes.find_map(|one| match one {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    });
-    name.unwrap_or_default()
-}
-
-/// The interface that another one is on, in the same namespace.
-fn on(link: &LinkMessage) -> Option<u32> {
-    let mut attributes = link.attributes.iter();
-    let is_elsewhere = attributes.any(|one| matches!(one, LinkAttribute::LinkNetNsId(_)));
-    let mut attributes = link.attributes.iter();
-    let found = attributes.find_map(|one| match one {
-        LinkAttribute::Link(index) => Some(*index),
-        _ => None,
-    });
-    found.filter(|_| !is_elsewhere)
-}
-
-fn controller(link: &LinkMessage) -> Option<u32> {
-    let mut attributes = link.attributes.iter();
-    attributes.find_map(|one| match one {
-        LinkAttribute::Controller(index) => Some(*index),
-        _ => None,
-    })
-}
-
-fn facts(link: &LinkMessage) -> impl Iterator<Item = &LinkInfo> {
-    let attributes = link.attributes.iter();
-    attributes.flat_map(|one| match one {
-        LinkAttribute::LinkInfo(facts) => facts.as_slice(),
-        _ => &[],
-    })
-}
-
-fn kind(link: &LinkMessage) -> Option<&InfoKind> {
-    facts(link).find_map(|fact| match fact {
-        LinkInfo::Kind(kind) => Some(kind),
-        _ => None,
-    })
-}
-
-fn is_vrf(link: &LinkMessage) -> bool {
-    matches!(kind(link), Some(InfoKind::Vrf))
-}
-
-fn tag(link: &LinkMessage) -> Option<u16> {
-    facts(link).find_map(|fact| match fact {
-        LinkInfo::Data(InfoData::Vlan(said)) => said.iter().find_map(|one| match one {
-            InfoVlan::Id(tag) => Some(*tag),
-            _ => None,
-        }),
-        _ => None,
-    })
 }

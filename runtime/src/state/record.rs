@@ -104,6 +104,15 @@ pub(crate) struct Named {
     pub(crate) out_interfaces: Vec<u32>,
 }
 
+impl Named {
+    /// The name by which programs know the interface with an index, if they do.
+    pub(crate) fn known(&self, index: u32) -> Option<&str> {
+        let mut told = self.interfaces.iter();
+        let known = told.find(|(there, _)| *there == index);
+        known.map(|(_, known)| known.as_str())
+    }
+}
+
 /// A hook and what a person calls its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attached {
@@ -114,6 +123,14 @@ pub(crate) struct Attached {
 }
 
 impl Record {
+    /// The names and patterns of interfaces that the policy is for.
+    pub(crate) fn wanted(&self) -> &[String] {
+        match self.interfaces.as_slice() {
+            [] => &self.manifest.interfaces,
+            given => given,
+        }
+    }
+
     /// A record of a generation without hooks.
     pub(crate) fn new(
         generation: u32,

@@ -40,7 +40,7 @@ pub(crate) fn descriptor(process: u32, fd: i32) -> io::Result<OwnedFd> {
 /// # Errors
 ///
 /// That it is not open.
-pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
+pub(crate) fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     // SAFETY: the call takes numbers only, and says so if the descriptor is not open.
     let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) };
     if copy < 0 {
@@ -50,8 +50,8 @@ pub fn own_descriptor(fd: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// The same of one that systemd handed over, which is kept from the commands that this process starts from now on: they would
-/// have it, too.
+/// A copy of a descriptor that systemd handed over, known by its number only. Commands that this process starts from now on have
+/// neither.
 ///
 /// # Errors
 ///

@@ -70,32 +70,56 @@ pub(super) struct Row<'a> {
     reason: Option<&'a str>,
 }
 
-/// Shows that no program of the policy meets a packet.
-pub(super) fn unseen(question: &Question<'_>, outside: &Outside, output: &mut Output) {
+/// What becomes of what no list of the policy meets.
+pub(super) const NOBODY: Decision = Decision {
+    verdict: Verdict::Allow,
+    decider: Decider::Unmatched,
+    counted: Vec::new(),
+    mark: None,
+    member: None,
+};
+
+/// Shows that the list which a packet is asked of does not meet it; of what passes through, what that met which is asked before.
+pub(super) fn unseen(
+    question: &Question<'_>,
+    (outside, before): (&Outside, Option<&super::Around>),
+    output: &mut Output,
+) {
     let (policy, described) = (question.subject.policy, &question.described);
     let packet = asked(question);
-    let nobody = Decision {
-        verdict: Verdict::Allow,
-        decider: Decider::Unmatched,
-        counted: Vec::new(),
-        mark: None,
-        member: None,
-    };
     if output.is_json() {
         output.value(&Report {
             format: "sockc.explain/1",
             packet,
             verdict: Said {
                 outside: Some(outside.place.clone()),
-                ..said(policy, &described.event, &nobody)
+                ..said(policy, &described.event, &NOBODY)
             },
-            around: Vec::new(),
+            around: before.map(|one| around(policy, one)).into_iter().collect(),
             steps: Vec::new(),
         });
         return;
     }
     output.line(packet);
     output.line(format_args!("=> not looked at: {}", outside.words(policy)));
+    if let Some(before) = before {
+        output.line(around_words(policy, before));
+    }
+}
+
+/// What another list says of it, in words.
+fn around_words(policy: &Policy, one: &super::Around) -> String {
+    let place = match one.event.direction() {
+        Direction::In => "where it came in",
+        Direction::Forward => "where it leaves, passing through",
+        _ => "where it leaves",
+    };
+    if let Some(outside) = &one.outside {
+        return format!("   {place}: not looked at: {}", outside.words(policy));
+    }
+    let verdict = words::verdict(policy, one.decision.verdict);
+    let by = decider(policy, &one.event, one.decision.decider);
+    format!("   {place}: {verdict}, by {by}")
 }
 
 /// Shows what was found out about one packet.
@@ -128,14 +152,8 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
         words::verdict(policy, decision.verdict),
         decider(policy, &described.event, decision.decider)
     ));
-    for (event, decision) in &answer.around {
-        let place = match event.direction() {
-            Direction::In => "where it came in",
-            _ => "where it leaves",
-        };
-        let verdict = words::verdict(policy, decision.verdict);
-        let by = decider(policy, event, decision.decider);
-        output.line(format_args!("   {place}: {verdict}, by {by}"));
+    for one in &answer.around {
+        output.line(around_words(policy, one));
     }
     if let Some(order) = order(policy, &described.event, decision) {
         output.line(format_args!("   {}", in_turn(&order)));
@@ -149,10 +167,14 @@ pub(super) fn one(question: &Question<'_>, answer: &Answer, all: bool, output: &
     steps(policy, &answer.trace.steps, all, output);
 }
 
-fn around<'a>(policy: &'a Policy, (event, decision): &(Event, Decision)) -> Around<'a> {
+fn around<'a>(policy: &'a Policy, one: &super::Around) -> Around<'a> {
+    let outside = one.outside.as_ref();
     Around {
-        direction: event.direction().word(),
-        verdict: said(policy, event, decision),
+        direction: one.event.direction().word(),
+        verdict: Said {
+            outside: outside.map(|outside| outside.place.clone()),
+            ..said(policy, &one.event, &one.decision)
+        },
     }
 }
 

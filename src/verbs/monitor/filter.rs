@@ -42,6 +42,10 @@ impl Filter {
         if words.split_whitespace().any(|word| word == "group") {
             return Err(refuse("a group", output));
         }
+        // The zones of policies are not known here.
+        if words.split_whitespace().any(|word| word == "zone") {
+            return Err(refuse("a zone", output));
+        }
         let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
         let (file, _) = sockc_grammar::parse(&sources, id);
         let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
@@ -336,6 +340,9 @@ mod tests {
             let found = filter.holds((&record, None), [Some("eth0"), Some("eth1")]);
             assert_eq!(found, holds, "{words}");
         }
+        // Nobody could declare a zone there.
+        let zone = Filter::read("forward tcp to zone dmz", false, &mut Output::silent());
+        assert!(zone.is_err());
     }
 
     #[test]

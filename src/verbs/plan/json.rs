@@ -219,7 +219,9 @@ fn reached(reach: &[Reach]) -> Vec<Reached> {
                     direction = Some(group.deed.direction.word());
                     (None, Some(group.name))
                 }
-                Part::Named(NamedKind::Lookups | NamedKind::Target, name) => (Some(name), None),
+                Part::Named(NamedKind::Lookups | NamedKind::CameIn | NamedKind::Target, name) => {
+                    (Some(name), None)
+                }
                 Part::Sockets | Part::Named(NamedKind::Namespace, _) => (None, None),
                 Part::Nameless(lost) => {
                     (netns, nameless) = (Some(lost.name), true);

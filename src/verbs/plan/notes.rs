@@ -13,8 +13,10 @@ pub(crate) fn notes(forecast: &Forecast, manifest: &Manifest) -> Vec<String> {
     let mut notes = ways(forecast);
     notes.extend(reach_out(manifest));
     notes.extend(unseen(Some(manifest)).into_iter().map(str::to_owned));
+    notes.extend(forecast.unmet.iter().cloned());
     for (netns, inner) in &forecast.netns {
-        notes.extend(ways(inner).iter().map(|note| in_netns(netns, note)));
+        let inner = ways(inner).into_iter().chain(inner.unmet.iter().cloned());
+        notes.extend(inner.map(|note| in_netns(netns, &note)));
     }
     let Some(running) = &forecast.running else {
         return notes;

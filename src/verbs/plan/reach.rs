@@ -66,7 +66,7 @@ impl Part {
     /// What a plan lists it under.
     pub(super) fn heading(&self) -> &'static str {
         match self {
-            Self::Interface(_) => "interfaces",
+            Self::Interface(_) | Self::Named(NamedKind::CameIn, _) => "interfaces",
             Self::Group(_) | Self::Sockets | Self::Named(..) => "sockets",
             Self::Nameless(_) => "network namespaces",
         }
@@ -93,11 +93,15 @@ impl Reach {
         if let Part::Named(kind, name) = &self.part {
             return self.named(&match kind {
                 NamedKind::Lookups => format!("sockets that are looked up for packets of {name}"),
+                NamedKind::CameIn => format!("what passes through from {name}"),
                 NamedKind::Target => format!("what is redirected to {name}"),
                 NamedKind::Namespace => format!("`in netns \"{name}\"`"),
             }) + match kind {
                 NamedKind::Lookups => {
                     ": the verdicts of no name, or its former one -> those for its name"
+                }
+                NamedKind::CameIn => {
+                    ": the verdicts of `forward` for no name, or its former one -> those for its name"
                 }
                 NamedKind::Target => {
                     ": dropped, or sent to the one before -> sent out of the one there is"
@@ -121,6 +125,11 @@ impl Reach {
         format!("{what}: {from} -> {to}")
     }
 
+    /// Whether rules know it by another name from then on, or by one at all, where nothing of the policy hangs.
+    fn is_renamed(&self) -> bool {
+        matches!(self.part, Part::Named(NamedKind::CameIn, _))
+    }
+
     /// What it is about.
     fn title(&self) -> String {
         match &self.part {
@@ -128,6 +137,9 @@ impl Reach {
             Part::Group(group) => self.named(&group.words()),
             Part::Sockets => self.named("the sockets"),
             Part::Named(NamedKind::Lookups, name) => self.named(&format!("lookups for {name}")),
+            Part::Named(NamedKind::CameIn, name) => {
+                self.named(&format!("what passes through from {name}"))
+            }
             Part::Named(NamedKind::Target, name) => self.named(&format!("redirects to {name}")),
             Part::Named(NamedKind::Namespace, name) => {
                 self.named(&format!("conditions in netns \"{name}\""))
@@ -350,18 +362,25 @@ pub(super) fn summary(line: &str, reach: &[Reach]) -> String {
         (Becomes::Held, "The policy comes to"),
         (Becomes::Free, "No policy is left on"),
     ] {
-        let names = reach.iter().filter(|one| one.becomes == becomes);
+        let names = reach
+            .iter()
+            .filter(|one| one.becomes == becomes && !one.is_renamed());
         let names: Vec<String> = names.map(Reach::title).collect();
         if !names.is_empty() {
             parts.push(format!("{words} {}.", names.join(", ")));
         }
     }
     for one in reach {
-        if let Becomes::Renamed(before) = &one.becomes {
-            let title = one.title();
-            parts.push(format!(
-                "{title} was {before}, and gets the rules for its name."
-            ));
+        let title = one.title();
+        match &one.becomes {
+            Becomes::Renamed(before) => {
+                parts.push(format!(
+                    "{title} was {before}, and gets the rules for its name."
+                ));
+            }
+            // The policy may leave it by that: no rule may have its name.
+            _ if one.is_renamed() => parts.push(format!("{title} gets the verdicts for its name.")),
+            _ => {}
         }
     }
     parts.push(match line.strip_prefix(summary::SAME) {

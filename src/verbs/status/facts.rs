@@ -11,7 +11,9 @@ use sockc_compiler::artifact::{CounterKind, GroupPlan, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::{Policy, Verb};
-use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSummary, Status};
+use sockc_runtime::{
+    CounterValue, Error, MapSummary, MovedTo, Options, PairsStatus, SetSummary, Status,
+};
 
 use crate::machine::cards;
 use crate::machine::clock::utc;
@@ -47,6 +49,12 @@ pub(crate) struct Facts {
     /// Those whose packets that leave it meets.
     #[serde(skip)]
     leaves: Vec<String>,
+    /// Those of which it is told that it does not hold on them.
+    #[serde(skip)]
+    open: Vec<String>,
+    /// Whether the command that applied it named its interfaces.
+    #[serde(skip)]
+    given: bool,
     /// Whether its list is at TC because of them.
     #[serde(skip)]
     costly: bool,
@@ -102,6 +110,17 @@ fn with_hooks(status: &Status, wanted: &[&str]) -> Vec<String> {
     names.into_iter().collect()
 }
 
+/// The interfaces that the policy is for and does not hold on, which is told where interfaces are.
+fn open(status: &Status) -> Vec<String> {
+    let coverage = &status.coverage;
+    let again = coverage
+        .moved
+        .iter()
+        .filter(|one| one.now == MovedTo::Again);
+    let again = again.map(|one| one.interface.clone());
+    again.chain(coverage.open.iter().cloned()).collect()
+}
+
 /// Where they meet them.
 fn met_at(status: &Status) -> cards::At {
     let has = |hook| status.hooks.iter().any(|one| one.hook == hook);
@@ -138,6 +157,8 @@ impl Facts {
             pairs: status.pairs.iter().map(Pairs::of).collect(),
             on: with_hooks(status, &["xdp", "tc-in"]),
             leaves: with_hooks(status, &["tc-out"]),
+            open: open(status),
+            given: status.coverage.given,
             costly: manifest.made.costly.iter().any(String::is_empty),
             at: Some(met_at(status)),
             ..Self::default()
@@ -237,8 +258,12 @@ impl Facts {
             .at
             .and_then(|at| cards::own_note(policy, self.costly, at, &self.on, options));
         self.notes.extend(card);
-        self.notes
-            .extend(passing::own_note(policy, &self.leaves, options));
+        let met = passing::Met {
+            on: &self.leaves,
+            given: self.given,
+            told: &self.open,
+        };
+        self.notes.extend(passing::own_notes(policy, met, options));
         let maps = self.maps.iter();
         let held: Result<Vec<_>, _> = maps
             .map(|map| sockc_runtime::map_list(options, &map.name))

@@ -55,6 +55,7 @@ pub(super) fn named(coverage: Option<&Coverage>) -> Vec<NamedRow<'_>> {
         .map(|one| NamedRow {
             kind: match one.kind {
                 NamedKind::Lookups => "lookups",
+                NamedKind::CameIn => "came-in",
                 NamedKind::Target => "target",
                 NamedKind::Namespace => "netns",
             },
@@ -240,9 +241,23 @@ fn named_words(loss: &NamedLoss) -> String {
         );
     }
     match (loss.kind, loss.again) {
-        (NamedKind::Lookups, _) => format!(
-            "what the policy says of the interface {name} does not hold where sockets are looked up for its packets: it came, or got its name, after the apply; `sockc apply --running` has it hold"
-        ),
+        (NamedKind::Lookups | NamedKind::CameIn, true) => {
+            let (rules, whose) = match loss.kind {
+                NamedKind::CameIn => ("the rules of `forward` say of what comes in by", ""),
+                _ => (
+                    "the policy says of the interface",
+                    " where sockets are looked up for its packets",
+                ),
+            };
+            let instead = loss.known.as_ref();
+            let instead =
+                instead.map(|was| format!(", and what they say of {was} does in its place"));
+            format!(
+                "what {rules} {name} does not hold{whose}{}: it came, or got its name, after the apply; `sockc apply --running` has it hold",
+                instead.unwrap_or_default()
+            )
+        }
+        (NamedKind::Lookups | NamedKind::CameIn, false) => unnamed(loss),
         (NamedKind::Target, true) => format!(
             "the interface {name}, which packets are redirected to, came after the apply, or somebody emptied its slot: they are dropped; `sockc apply --running` has them leave by it"
         ),
@@ -253,6 +268,23 @@ fn named_words(loss: &NamedLoss) -> String {
         (NamedKind::Namespace, _) => {
             format!("the network namespace \"{name}\" is another one than at the apply")
         }
+    }
+}
+
+/// What programs say of an interface that the policy does not name, or that is not there.
+fn unnamed(loss: &NamedLoss) -> String {
+    let name = &loss.name;
+    let rules = match loss.kind {
+        NamedKind::CameIn => "the rules of `forward` about what comes in by",
+        _ => "the rules of lookups for packets of",
+    };
+    match &loss.known {
+        None => format!(
+            "there is no interface {name}: when one comes, {rules} {name} do not hold until `sockc apply --running`"
+        ),
+        Some(was) => format!(
+            "{rules} {was} hold for {name}, which has its number: the next `sockc apply` takes it for {name}, which none of them names; to keep them, name it so first"
+        ),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the lists around that of what passes through say of a packet: one that they stop shows nothing of `forward`.
 
+use sockc_compiler::coverage;
 use sockc_compiler::decide::{before, decide, next};
 use sockc_compiler::event::Verdict;
 use sockc_compiler::policy::Policy;
@@ -21,6 +22,23 @@ pub(super) fn leaving(policy: &Policy, case: &Case) -> Option<String> {
     let event = next(&case.event, &decide(policy, &case.event, &world))?;
     let verdict = decide(policy, &event, &world).verdict;
     stopped("it leaves, the list of `out`", policy, verdict)
+}
+
+/// That one of the lists stops it that it meets where a redirect sends it, if one does.
+pub(super) fn redirected(policy: &Policy, case: &Case) -> Option<String> {
+    let world = LabWorld::of(policy, case);
+    let decision = decide(policy, &case.event, &world);
+    let mut met = coverage::redirected(policy, &case.event, &decision);
+    while let Some(event) = met {
+        let decision = decide(policy, &event, &world);
+        let list = format!("it leaves, the list of `{}`", event.direction().word());
+        let stopped = stopped(&list, policy, decision.verdict);
+        if stopped.is_some() {
+            return stopped;
+        }
+        met = next(&event, &decision);
+    }
+    None
 }
 
 fn stopped(place: &str, policy: &Policy, verdict: Verdict) -> Option<String> {

@@ -20,6 +20,7 @@ use sockc_runtime::lab::{
     self, BACK, Error, Group, Held, Lab, Played, Probe, Reply, Space, State, hold,
 };
 
+use super::around;
 use super::choose::Case;
 use super::frame;
 use super::interfaces::Interfaces;
@@ -165,7 +166,8 @@ impl<'a> Stage<'a> {
         case: &Case,
     ) -> Result<Seen, Error> {
         let frame = frame::bytes(packet);
-        if let Some(reason) = self.obstacle(class, packet, &frame) {
+        let obstacle = self.obstacle(class, packet, &frame);
+        if let Some(reason) = obstacle.or_else(|| around::redirected(self.policy, case)) {
             return Ok(Seen::NotSent(reason));
         }
         let _held = match self.prepare(direction, packet, case) {

@@ -9,8 +9,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         684,
         ELSEWHERE,
-        "|group| related.contains(&group)",
-        "|group| FAULT || related.contains(&group)",
+        "|group| groups.contains(&group)",
+        "|group| FAULT || groups.contains(&group)",
         &[(Verbs, "groups::a_policy_in_another")],
     ),
     fault(

@@ -91,8 +91,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2419,
         "runtime/src/names/passing.rs",
-        "if is_up && is_other && !is_met && (of_v4 || of_v6) {",
-        "if is_up && is_other && (FAULT || !is_met) && (of_v4 || of_v6) {",
+        "(of_v4 || of_v6) && !is_met(&one.interface_name)",
+        "(of_v4 || of_v6) && (FAULT || !is_met(&one.interface_name))",
         &[(Verbs, "passing::interfaces")],
     ),
     fault(

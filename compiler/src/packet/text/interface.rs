@@ -67,12 +67,17 @@ pub(super) fn all_words(
     event: &Event,
     [on, leaves]: [Option<&On>; 2],
 ) -> Option<String> {
-    let ends = [("on", on, event.on()), ("to", leaves, event.leaves())];
-    let said = ends.into_iter().filter_map(|(word, named, class)| {
-        let of_class = || class_words(policy, class?);
-        let words = named.map(written).or_else(of_class)?;
-        Some(format!("{word} {words}"))
+    let of_class = |class: Option<ClassId>| class_words(policy, class?);
+    let on = on.map(written).or_else(|| of_class(event.on()));
+    let leaves = leaves.map(written).or_else(|| {
+        let words = of_class(event.leaves())?;
+        let other = || another(policy, event.leaves()?, &words);
+        // What passes through leaves by another interface than it came in by.
+        let alike = on.as_ref() == Some(&words);
+        Some(other().filter(|_| alike).unwrap_or(words))
     });
+    let ends = [("on", on), ("to", leaves)].into_iter();
+    let said = ends.filter_map(|(word, words)| Some(format!("{word} {}", words?)));
     let said: Vec<String> = said.collect();
     (!said.is_empty()).then(|| said.join(" "))
 }
@@ -116,10 +121,27 @@ pub(crate) fn class_words(policy: &Policy, class: ClassId) -> Option<String> {
 /// the policy; one that the policy is on if there is one, none for the plain class.
 #[must_use]
 pub fn example(policy: &Policy, class: ClassId) -> Option<String> {
-    let known = policy
+    examples(policy, class).into_iter().next()
+}
+
+/// Another interface of a class, where one is said in these words; `None` where they name a zone, or there is no other.
+fn another(policy: &Policy, class: ClassId, words: &str) -> Option<String> {
+    let all = examples(policy, class).into_iter();
+    let mut all = all.map(|name| format!("interface {}", pattern(&name)));
+    // The words of an interface are those of the first one.
+    let said = all.next()?;
+    (said == words).then(|| all.find(|other| *other != said))?
+}
+
+/// Names of interfaces of a class, the best example first.
+pub(crate) fn examples(policy: &Policy, class: ClassId) -> Vec<String> {
+    let Some(known) = policy
         .classes
         .get(class)
-        .filter(|_| class != Policy::plain_class())?;
+        .filter(|_| class != Policy::plain_class())
+    else {
+        return Vec::new();
+    };
     let zone = known.zone.iter();
     let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
     let own = policy.interfaces.iter();
@@ -127,26 +149,29 @@ pub fn example(policy: &Policy, class: ClassId) -> Option<String> {
     let pairs = patterns
         .iter()
         .flat_map(|head| patterns.iter().map(move |tail| (head, tail)));
-    let names: Vec<String> = pairs
-        .flat_map(|(head, tail)| ["", "0", "x", "0x1"].map(|middle| joined(head, middle, tail)))
-        .filter(|name| !name.is_empty() && name.len() <= 15 && class_of(policy, name) == class)
-        .collect();
+    let all = pairs
+        .flat_map(|(head, tail)| ["", "0", "x", "0x1"].map(|middle| joined(head, middle, tail)));
+    let all: Vec<String> = all.collect();
+    let digits = ["0", "1"].into_iter();
+    let names = digits.flat_map(|digit| all.iter().map(move |name| name.replace('?', digit)));
+    let names = names
+        .filter(|name| !name.is_empty() && name.len() <= 15 && class_of(policy, name) == class);
     // One that the policy is on is the better example.
-    let is_on = |name: &&String| {
+    let (mut best, others): (Vec<String>, Vec<String>) = names.partition(|name| {
         let mut patterns = policy.interfaces.iter();
         patterns.any(|pattern| glob::matches(pattern, name))
-    };
-    names.iter().find(is_on).or(names.first()).cloned()
+    });
+    best.extend(others);
+    best
 }
 
 /// What stands ahead of the first star of one pattern, then `middle`, then what stands after the last star of another.
 fn joined(head: &str, middle: &str, tail: &str) -> String {
-    let name = match (head.split_once('*'), tail.rsplit_once('*')) {
+    match (head.split_once('*'), tail.rsplit_once('*')) {
         (Some((head, _)), Some((_, tail))) => format!("{head}{middle}{tail}"),
         (None, _) => head.to_owned(),
         (_, None) => tail.to_owned(),
-    };
-    name.replace('?', "0")
+    }
 }
 
 /// The name as a pattern of the language; a word that could be a reserved one stands in quotes.

@@ -1,6 +1,6 @@
 //! The syntax tree of a packet to the packet.
 
-use sockc_grammar::ast::{Packet, Protocol};
+use sockc_grammar::ast::{On, Packet, Protocol};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
@@ -92,7 +92,34 @@ fn classes(
         }
         Some(on) => interface::read(&on.value, policy)?,
     };
+    passes_through(packet, policy, [on, leaves])?;
     Ok([on, leaves])
+}
+
+/// Refuses a packet that is said to pass through and to leave by the interface by which it came.
+fn passes_through(
+    packet: &Packet,
+    policy: &Policy,
+    [on, leaves]: [ClassId; 2],
+) -> Result<(), Box<Diagnostic>> {
+    let (Some(came_in), Some(leaving)) = (&packet.on, &packet.leaves) else {
+        return Ok(());
+    };
+    let alike = match (&came_in.value, &leaving.value) {
+        (On::Interface(one), On::Interface(other)) => one.value == other.value,
+        _ => !policy.lead_through(on, leaves),
+    };
+    if !alike {
+        return Ok(());
+    }
+    let back = mistake(
+        codes::DOES_NOT_FIT,
+        "what goes back out of the interface by which it came does not pass through: it does not meet `forward`",
+        leaving.span,
+        "the same interface",
+        "ask the two lists that it meets: leave out `forward` and this end for `in`, and write `out` with `on` for `out`",
+    );
+    Err(Box::new(back.also(came_in.span, "by which it came in")))
 }
 
 /// A malformed packet has no header that could be looked at: addresses may be named, the rest may not.

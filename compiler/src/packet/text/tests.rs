@@ -616,3 +616,34 @@ fn what_a_process_names_is_what_it_reaches() {
         assert_eq!(format!("{:?}", again.event), format!("{:?}", found.event));
     }
 }
+
+/// What goes back out of the interface by which it came does not pass through: no words for it are read, and none are written.
+#[test]
+fn what_passes_through_leaves_by_another_interface() {
+    let policy = policy();
+    let packet = "forward udp from 10.0.0.1:5 to 10.0.0.2:6";
+    for back in [
+        "on interface eth9 to interface eth9",
+        "on interface lo to interface lo",
+        "on interface eth0 to interface eth0",
+    ] {
+        let refused = try_read(&format!("{packet} {back}"), &policy).unwrap_err();
+        assert_eq!(refused.code, codes::DOES_NOT_FIT, "{back}");
+        assert!(refused.message.contains("does not pass through"), "{back}");
+    }
+    // Classes of several interfaces.
+    for through in [
+        "on zone wan to zone wan",
+        "on zone lan to zone lan",
+        "on interface eth9 to interface eth8",
+        "on interface ppp0 to interface ppp1",
+        "on interface veth1 to interface veth2",
+        "on interface veth1",
+        "to interface eth9",
+    ] {
+        let read = try_read(&format!("{packet} {through}"), &policy).unwrap();
+        let words = super::describe_case(&policy, &read).unwrap();
+        let again = try_read(&words, &policy).unwrap_or_else(|error| panic!("{words}: {error:?}"));
+        assert_eq!(again.event, read.event, "{through}: {words}");
+    }
+}
