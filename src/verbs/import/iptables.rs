@@ -18,6 +18,7 @@ mod sides;
 mod states;
 mod text;
 mod what;
+mod whole;
 mod words;
 
 use std::path::Path;
@@ -64,13 +65,13 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     let read = read_all(arguments, output)?;
     let mut report = Vec::new();
     for one in &read {
-        report.extend(of_file(one));
+        report.extend(whole::of_file(one));
     }
     let mut lists = Vec::new();
     for list in List::ALL {
         lists.push(of_list(&read, list, &mut report, output)?);
     }
-    report.extend(of_lists(&lists, &read));
+    report.extend(whole::of_lists(&lists, &read));
     let text = canonical(policy::draft(&lists), output)?;
     fits(&text, "leave rules out", output)?;
     said(&report, output);
@@ -90,7 +91,8 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     show(&shown, &report, output);
     match is_refused {
         true => {
-            output.error("nothing was written: `--strict` takes only what is carried over as it is");
+            output
+                .error("nothing was written: `--strict` takes only what is carried over as it is");
             Err(Exit::Policy)
         }
         false => Ok(()),
@@ -134,39 +136,6 @@ fn read_one(path: &Path, family: Family, output: &mut Output) -> Result<Read, Ex
     }
 }
 
-/// What is said of a file apart from the rules of its table `filter`.
-fn of_file(read: &Read) -> Vec<Entry> {
-    let mut entries = Vec::new();
-    for (line, said) in &read.saved.unsaid {
-        entries.push(Entry {
-            kind: Kind::LeftOut,
-            file: read.name.clone(),
-            line: Some(*line),
-            rule: Some(said.clone()),
-            said: "iptables-save cannot print this table, so what it does is not carried over".to_owned(),
-            packet: None,
-        });
-    }
-    for elsewhere in &read.saved.elsewhere {
-        let why = match elsewhere.table.as_str() {
-            "nat" => "addresses and ports are not translated; a redirect to a socket takes what destination NAT is used for on a host",
-            "mangle" => "packets are not changed here, but for the mark of what an `allow` lets through",
-            "raw" => "there is no table of connections, so nothing needs to be kept out of one",
-            "security" => "packets get no labels of SELinux",
-            _ => "only the table filter is carried over",
-        };
-        entries.push(Entry {
-            kind: Kind::LeftOut,
-            file: read.name.clone(),
-            line: Some(elsewhere.line.number),
-            rule: Some(elsewhere.line.text.clone()),
-            said: format!("table {}: {why}", elsewhere.table),
-            packet: None,
-        });
-    }
-    entries
-}
-
 /// A list of both families.
 fn of_list(
     read: &[Read],
@@ -196,35 +165,6 @@ fn of_list(
         }
     }
     Ok(Lists { list, sides })
-}
-
-/// What is said of the lists as a whole: the family that no file was given of, and that what passes through meets three lists.
-fn of_lists(lists: &[Lists], read: &[Read]) -> Vec<Entry> {
-    let about = |kind: Kind, said: &str| Entry {
-        kind,
-        file: read.first().map_or_else(String::new, |one| one.name.clone()),
-        line: None,
-        rule: None,
-        said: said.to_owned(),
-        packet: None,
-    };
-    let mut entries = Vec::new();
-    if lists.iter().any(|one| policy::unknown(one) == Some(Family::V6)) {
-        let said = "nothing is said of IPv6, so the policy lets all of it through; give what ip6tables-save prints with `--ip6`";
-        entries.push(about(Kind::Changed, said));
-    }
-    let is = |list: List| lists.iter().find(|one| one.list == list);
-    let takes_away = |list: List| is(list).is_some_and(Lists::takes_away);
-    let passes = is(List::Forward).filter(|forward| forward.lets_through());
-    if let (Some(forward), true) = (passes, takes_away(List::In) || takes_away(List::Out)) {
-        let said = "what passes through meets `in` where it arrives and `out` where it leaves, and INPUT and OUTPUT are not asked about it there: on a router, allow what is for others ahead of the rules of these lists";
-        let kind = match forward.is_there() {
-            true => Kind::Changed,
-            false => Kind::Note,
-        };
-        entries.push(about(kind, said));
-    }
-    entries
 }
 
 /// How many rules a list has, of both families together.

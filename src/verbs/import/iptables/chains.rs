@@ -16,7 +16,7 @@ use super::rule::{self, Rule};
 use super::sample::packet;
 use super::saved::{Line, Saved};
 use super::text::protocols;
-use super::what::{Rate, What};
+use super::what::{Pattern, Rate, What};
 
 /// More rules than these are not made of one chain.
 const MOST_RULES: usize = 50_000;
@@ -167,6 +167,9 @@ impl<'a> Flattening<'a> {
         let mut went = Went::On;
         for case in &rule.cases {
             match within.and(case) {
+                Ok(Some(met)) if self.list == List::Forward && turns_back(&met) => {
+                    self.leave_turning_back(place.line, &met);
+                }
                 Ok(Some(met)) => {
                     self.tell_changes(&rule, &met, place.line);
                     let is_all = met == *within;
@@ -237,29 +240,48 @@ impl<'a> Flattening<'a> {
         match (act.is_all, place.is_last) {
             (true, _) => return Ok(Went::Left),
             (false, true) => {}
-            (false, false) => self.rest(place.then, met)?,
+            (false, false) => self.rest(place.then, met, (place.line, act.goal))?,
         }
         Ok(Went::On)
     }
 
-    /// All that callers do, down to the policy of the built-in chain.
-    fn rest(&mut self, then: Option<&Then<'_>>, within: &What) -> Result<(), String> {
+    /// All that callers do, down to the policy of the built-in chain, for packets that a rule takes out of a chain.
+    fn rest(
+        &mut self,
+        then: Option<&Then<'_>>,
+        within: &What,
+        (line, goal): (&Line, &Goal),
+    ) -> Result<(), String> {
         let Some(then) = then else {
-            let chain = self.list.chain();
-            let drops = self.saved.chains.get(chain).is_some_and(|chain| chain.drops);
-            self.steps.push(Step::Rule(Flat {
-                what: within.clone(),
-                end: if drops { End::Drop } else { End::Allow },
-                log: None,
-                chain: chain.to_owned(),
-                comment: None,
-            }));
+            self.policy(within, (line, goal));
             return Ok(());
         };
         match self.chain((then.chain, then.at), within, then.then)? {
             true => Ok(()),
-            false => self.rest(then.then, within),
+            false => self.rest(then.then, within, (line, goal)),
         }
+    }
+
+    /// The policy of the built-in chain, for packets that a rule sends to it.
+    fn policy(&mut self, within: &What, (line, goal): (&Line, &Goal)) {
+        if let Err(why) = protocols(within) {
+            self.leave_out(line, Some(goal), &why, Some(within));
+            return;
+        }
+        let chain = self.list.chain();
+        let drops = self
+            .saved
+            .chains
+            .get(chain)
+            .is_some_and(|chain| chain.drops);
+        self.count_buckets(within, line);
+        self.steps.push(Step::Rule(Flat {
+            what: within.clone(),
+            end: if drops { End::Drop } else { End::Allow },
+            log: None,
+            chain: chain.to_owned(),
+            comment: None,
+        }));
     }
 
     /// A call, or the end of one, that has a rate: a bucket belongs to one rule, so only one may come of it. Where a rate ends a chain,
@@ -377,7 +399,9 @@ impl<'a> Flattening<'a> {
             (_, true, false) => format!("TCP is answered with a reset, and not with {with}"),
             (_, false, _) => format!("it is answered with port-unreachable, and not with {with}"),
             (_, true, true) => {
-                format!("TCP is answered with a reset and all else with port-unreachable, not with {with}")
+                format!(
+                    "TCP is answered with a reset and all else with port-unreachable, not with {with}"
+                )
             }
         };
         self.tell(Kind::Changed, line, changed, Some(what));
@@ -423,7 +447,17 @@ impl<'a> Flattening<'a> {
     fn leave_out(&mut self, line: &Line, goal: Option<&Goal>, why: &str, what: Option<&What>) {
         let said = format!("{why}; {}", effect(goal));
         if self.tell(Kind::LeftOut, line, said, what) {
-            self.steps.push(Step::LeftOut(line.number, line.text.clone()));
+            self.steps
+                .push(Step::LeftOut(line.number, line.text.clone()));
+        }
+    }
+
+    /// Says once that packets which go back where they came from meet no list of what passes through, so that no rule of it stands for them.
+    fn leave_turning_back(&mut self, line: &Line, what: &What) {
+        let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`";
+        if self.tell(Kind::LeftOut, line, said.to_owned(), Some(what)) {
+            self.steps
+                .push(Step::LeftOut(line.number, line.text.clone()));
         }
     }
 
@@ -451,6 +485,11 @@ impl<'a> Flattening<'a> {
         }
         is_new
     }
+}
+
+/// Whether only packets are meant that leave by the interface by which they came in.
+fn turns_back(what: &What) -> bool {
+    matches!((&what.on, &what.leaves), (Some(Pattern::One(on)), Some(Pattern::One(leaves))) if on == leaves)
 }
 
 /// How many lines a rule writes at most where it has no rate.

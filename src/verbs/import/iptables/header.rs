@@ -45,16 +45,26 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
                 .to_owned(),
         ),
         "--tcp-flags" => match given.values.as_slice() {
-            [mask, set] => flags(&names_of_flags(mask)?, &names_of_flags(set)?, given.negated, family),
+            [mask, set] => flags(
+                &names_of_flags(mask)?,
+                &names_of_flags(set)?,
+                given.negated,
+                family,
+            ),
             _ => Err(format!("`{given}` has not the two lists that it takes")),
         },
-        "--syn" => flags(&["syn", "rst", "ack", "fin"], &["syn"], given.negated, family),
+        "--syn" => flags(
+            &["syn", "rst", "ack", "fin"],
+            &["syn"],
+            given.negated,
+            family,
+        ),
         "--ecn-tcp-cwr" => flags(&["cwr"], &["cwr"], given.negated, family),
         "--ecn-tcp-ece" => flags(&["ece"], &["ece"], given.negated, family),
         "--icmp-type" => icmp_type(given, family, IcmpKind::Icmp),
         "--icmpv6-type" => icmp_type(given, family, IcmpKind::Icmp6),
         "--mark" => mark(given, family, list),
-        "--length" => length(given, family),
+        "--length" => length(given, family, list),
         "--dscp" | "--dscp-class" => code_point(given, family),
         "--ecn-ip-ect" => {
             let word = match given.value()? {
@@ -118,18 +128,28 @@ const PROTOCOLS: [(&str, u8); 26] = [
 fn protocol(given: &Given, family: Family) -> Result<Asks, String> {
     let name = given.value()?.to_ascii_lowercase();
     let known = PROTOCOLS.iter().find(|(known, _)| *known == name);
-    let number = known.map(|&(_, number)| number).or_else(|| name.parse().ok());
+    let number = known
+        .map(|&(_, number)| number)
+        .or_else(|| name.parse().ok());
     let number = match number {
         // 0 is every protocol to iptables, so its negation is none.
         Some(0) | None if matches!(name.as_str(), "all" | "0") => {
-            let cases = if given.negated { Vec::new() } else { vec![What::any(family)] };
+            let cases = if given.negated {
+                Vec::new()
+            } else {
+                vec![What::any(family)]
+            };
             return Ok(Asks {
                 cases,
                 ..Asks::default()
             });
         }
         Some(number) => number,
-        None => return Err(format!("the protocol {name} is not known here; write its number")),
+        None => {
+            return Err(format!(
+                "the protocol {name} is not known here; write its number"
+            ));
+        }
     };
     // ip6tables looks for the header behind these (ipv6_find_hdr), so it never finds one of them last.
     if family == Family::V6 && [43, 44, 51, 60].contains(&number) {
@@ -165,7 +185,11 @@ fn flags(mask: &[&str], set: &[&str], negated: bool, family: Family) -> Result<A
     what.to.ports = Some(RangeSet::full());
     let is_never = set.iter().any(|flag| !mask.contains(flag));
     if is_never || mask.is_empty() {
-        let cases = if is_never == negated { vec![what] } else { Vec::new() };
+        let cases = if is_never == negated {
+            vec![what]
+        } else {
+            Vec::new()
+        };
         return Ok(Asks {
             cases,
             ..Asks::default()
@@ -201,14 +225,19 @@ fn icmp_type(given: &Given, family: Family, kind: IcmpKind) -> Result<Asks, Stri
     let value = given.value()?;
     // The kernel takes the type 255 of ICMP for every one (icmp_type_code_match).
     if kind == IcmpKind::Icmp && matches!(value, "any" | "255") {
-        return Ok(Asks {
-            cases: vec![What::protocol(family, icmp(family))],
-            changed: Some("later fragments of ICMP match, too".to_owned()),
-            note: None,
+        return Ok(match given.negated {
+            true => Asks::default(),
+            false => Asks {
+                cases: vec![What::protocol(family, icmp(family))],
+                changed: Some("later fragments of ICMP match, too".to_owned()),
+                note: None,
+            },
         });
     }
     if given.negated {
-        return Err("all types of ICMP but one are meant; a rule names those that it is about".to_owned());
+        return Err(
+            "all types of ICMP but one are meant; a rule names those that it is about".to_owned(),
+        );
     }
     let named = kind.named(value).map(|named| (named.kind, named.code));
     let (number, code) = named
@@ -261,7 +290,9 @@ fn number(text: &str) -> Option<u32> {
     }
 }
 
-fn length(given: &Given, family: Family) -> Result<Asks, String> {
+/// Lengths. A datagram that came in fragments is put together ahead of INPUT (ip_local_deliver), one that leaves is cut behind OUTPUT, and
+/// conntrack puts together what passes through; programs at interfaces see the fragments.
+fn length(given: &Given, family: Family, list: List) -> Result<Asks, String> {
     let value = given.value()?;
     let (low, high) = value.split_once(':').unwrap_or((value, value));
     let bound = |text: &str, otherwise: u16| match text {
@@ -282,9 +313,20 @@ fn length(given: &Given, family: Family) -> Result<Asks, String> {
         (false, _, u16::MAX) => (format!("length >= {low}"), None),
         (true, _, u16::MAX) => (format!("length < {low}"), None),
         (false, ..) => (format!("length >= {low} and length <= {high}"), None),
-        (true, ..) => (format!("any of {{ length < {low}, length > {high} }}"), None),
+        (true, ..) => (
+            format!("any of {{ length < {low}, length > {high} }}"),
+            None,
+        ),
     };
-    Ok(What::asked(family, Asked { text, with }).into())
+    let whole = match list {
+        List::Forward => "; there, where connections are tracked, it has the length of the whole",
+        List::In | List::Out => "; there it has the length of the whole",
+    };
+    Ok(Asks {
+        cases: vec![What::asked(family, Asked { text, with })],
+        changed: Some("each fragment of a datagram has its own length here".to_owned() + whole),
+        note: None,
+    })
 }
 
 fn code_point(given: &Given, family: Family) -> Result<Asks, String> {
@@ -315,7 +357,9 @@ fn code_point(given: &Given, family: Family) -> Result<Asks, String> {
 
 fn time_to_live(given: &Given, family: Family) -> Result<Asks, String> {
     let value = given.value()?;
-    let ttl: u8 = value.parse().map_err(|_| format!("{value:?} is no time to live"))?;
+    let ttl: u8 = value
+        .parse()
+        .map_err(|_| format!("{value:?} is no time to live"))?;
     let (sign, example) = match given.name.get(given.name.len().saturating_sub(2)..) {
         Some("lt") => ("<", ttl.checked_sub(1)),
         Some("gt") => (">", ttl.checked_add(1)),
@@ -323,7 +367,11 @@ fn time_to_live(given: &Given, family: Family) -> Result<Asks, String> {
     };
     let Some(example) = example else {
         // No packet has less than 0, or more than 255.
-        let cases = if given.negated { vec![What::any(family)] } else { Vec::new() };
+        let cases = if given.negated {
+            vec![What::any(family)]
+        } else {
+            Vec::new()
+        };
         return Ok(Asks {
             cases,
             ..Asks::default()
@@ -345,7 +393,8 @@ mod tests {
     fn said(text: &str) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);
         let asks = asks(&given, Family::V4, List::Out)?;
-        let text = |what: &What| protocols(what).map(|named| named + &clauses(what, List::Out, false));
+        let text =
+            |what: &What| protocols(what).map(|named| named + &clauses(what, List::Out, false));
         asks.cases.iter().map(text).collect()
     }
 
@@ -355,8 +404,14 @@ mod tests {
             ("-p udp", "udp "),
             ("-p 89", "proto 89 "),
             ("-p all", ""),
-            ("--tcp-flags FIN,SYN SYN", " to port * if tcp flags syn no fin"),
-            ("! --tcp-flags SYN,ACK ACK", " to port * if no tcp flags ack no syn"),
+            (
+                "--tcp-flags FIN,SYN SYN",
+                " to port * if tcp flags syn no fin",
+            ),
+            (
+                "! --tcp-flags SYN,ACK ACK",
+                " to port * if no tcp flags ack no syn",
+            ),
             ("--tcp-flags NONE NONE", " to port *"),
             ("! --tcp-flags SYN ACK", " to port *"),
             ("--syn", " to port * if tcp flags syn no rst no ack no fin"),
@@ -367,7 +422,10 @@ mod tests {
             ("! --mark 7", " if no mark 0x7"),
             ("--length 20:100", " if length >= 20 and length <= 100"),
             ("! --length :100", " if length > 100"),
-            ("! --length 50:100", " if any of { length < 50, length > 100 }"),
+            (
+                "! --length 50:100",
+                " if any of { length < 50, length > 100 }",
+            ),
             ("--ttl-lt 2", " if ttl < 2"),
             ("! --ttl-eq 64", " if no ttl = 64"),
             ("--dscp 0x2e", " if dscp 46"),
@@ -377,7 +435,12 @@ mod tests {
         ] {
             assert_eq!(said(text).unwrap(), [rule], "{text}");
         }
-        for text in ["! -p all", "--tcp-flags SYN ACK", "--ttl-lt 0"] {
+        for text in [
+            "! -p all",
+            "--tcp-flags SYN ACK",
+            "--ttl-lt 0",
+            "! --icmp-type any",
+        ] {
             assert!(said(text).unwrap().is_empty(), "{text}");
         }
         for text in [

@@ -129,7 +129,10 @@ pub(super) fn options(text: &str) -> Result<Vec<Given>, String> {
 
 /// Whether an option has a value, so that a `!` behind it is of that value and not of the next option.
 fn follows_negation(name: &str) -> bool {
-    matches!(name, "-p" | "-s" | "-d" | "-i" | "-o" | "--sport" | "--dport" | "--icmp-type")
+    matches!(
+        name,
+        "-p" | "-s" | "-d" | "-i" | "-o" | "--sport" | "--dport" | "--icmp-type"
+    )
 }
 
 fn spelling(name: String) -> String {

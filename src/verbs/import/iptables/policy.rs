@@ -50,8 +50,7 @@ impl Lists {
 
     /// Whether some packet may be taken away.
     pub(super) fn takes_away(&self) -> bool {
-        let takes =
-            |step: &Step| matches!(step, Step::Rule(flat) if !matches!(flat.end, End::Allow | End::Count));
+        let takes = |step: &Step| matches!(step, Step::Rule(flat) if !matches!(flat.end, End::Allow | End::Count));
         let mut sides = self.sides.iter();
         sides.any(|side| side.drops || side.steps.iter().any(takes))
     }
@@ -132,7 +131,9 @@ fn beside(lists: &Lists) -> Vec<String> {
     });
     let mut lines: Vec<String> = Vec::new();
     let take = |side: usize, from: usize, count: usize| {
-        own[side][from..from + count].iter().map(|(_, line)| line.clone())
+        own[side][from..from + count]
+            .iter()
+            .map(|(_, line)| line.clone())
     };
     for op in capture_diff_slices(Algorithm::Myers, &keys[0], &keys[1]) {
         match op {

@@ -19,6 +19,7 @@ pub(super) struct Limits {
     mode: Option<String>,
     masks: [Option<String>; 2],
     name: Option<String>,
+    expires: Option<String>,
 }
 
 impl Limits {
@@ -48,12 +49,35 @@ impl Limits {
             "--hashlimit-srcmask" => self.masks[0] = said(),
             "--hashlimit-dstmask" => self.masks[1] = said(),
             "--hashlimit-name" => self.name = said(),
-            // The size of the kernel's table. How long it keeps a bucket matters only where that is shorter than it takes to
-            // fill one; here buckets are kept until there is no room.
+            "--hashlimit-htable-expire" => self.expires = said(),
+            // The size of the kernel's table, and how often it is tidied.
             name if name.starts_with("--hashlimit-htable-") => {}
             _ => return Err(format!("`{given}` has no counterpart")),
         }
         Ok(())
+    }
+
+    /// What is said where hashlimit forgets a bucket, which is full when it comes back, before it is full by itself. It keeps one for the time
+    /// that is said, and else for the unit of its rate (hashlimit_mt_check in libxt_hashlimit); here they are kept until there is no room.
+    pub(super) fn forgets(&self) -> Option<String> {
+        self.mode.as_ref()?;
+        let (count, period) = self.amount.as_ref()?.0.split_once('/')?;
+        let unit: u64 = match period.chars().next()? {
+            's' => 1000,
+            'm' => 60_000,
+            'h' => 3_600_000,
+            _ => 86_400_000,
+        };
+        let number = |text: &Option<String>, otherwise: u64| match text {
+            Some(text) => text.parse().ok(),
+            None => Some(otherwise),
+        };
+        let burst = number(&self.burst, BURST.parse().ok()?)?;
+        let kept = number(&self.expires, unit)?;
+        let fills = burst.checked_mul(unit)?.checked_div(count.parse().ok()?)?;
+        (kept < fills).then(|| {
+            "a bucket that is not used for long fills at its rate here; there it is forgotten sooner, and is full again".to_owned()
+        })
     }
 
     /// The rate.
@@ -129,10 +153,34 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_that_is_forgotten_before_it_is_full_is_told() {
+        let forgets = |options: &str| {
+            let mut limits = Limits::default();
+            for given in super::super::options::options(options).unwrap() {
+                limits.option(&given).unwrap();
+            }
+            limits.forgets().is_some()
+        };
+        let by_source = |rest: &str| format!("--hashlimit-mode srcip --hashlimit-name a {rest}");
+        assert!(forgets(&by_source("--hashlimit-upto 1/min")));
+        assert!(forgets(&by_source(
+            "--hashlimit-upto 20/min --hashlimit-htable-expire 5000"
+        )));
+        assert!(!forgets(&by_source("--hashlimit-upto 20/min")));
+        assert!(!forgets(&by_source(
+            "--hashlimit-upto 1/min --hashlimit-htable-expire 300000"
+        )));
+        assert!(!forgets("--limit 1/hour"));
+    }
+
+    #[test]
     fn rates_keep_their_bursts_and_say_whose_they_are() {
         for (options, said) in [
             ("--limit 5/min", "up to 5 packets/minute burst 5"),
-            ("--limit 3/sec --limit-burst 9", "up to 3 packets/second burst 9"),
+            (
+                "--limit 3/sec --limit-burst 9",
+                "up to 3 packets/second burst 9",
+            ),
             ("--limit 48/day", "up to 2 packets/hour burst 5"),
             (
                 "--hashlimit-above 20/sec --hashlimit-mode srcip --hashlimit-name a",

@@ -200,7 +200,9 @@ impl Reading<'_> {
 
     /// The rule, once all of its options were read.
     fn finish(mut self) -> Rule {
-        let rate = std::mem::take(&mut self.limits).rate(self.family);
+        let limits = std::mem::take(&mut self.limits);
+        self.rule.changed.extend(limits.forgets());
+        let rate = limits.rate(self.family);
         match rate {
             Ok(Some(rate)) => {
                 if self.late {
@@ -217,6 +219,10 @@ impl Reading<'_> {
             }
             Ok(None) => {}
             Err(why) => self.refuse(why),
+        }
+        let accepts = self.rule.goal == Some(Goal::Accept);
+        for case in &mut self.rule.cases {
+            states::shorten(case, accepts);
         }
         self.check_ports();
         self.check_states();
@@ -250,6 +256,13 @@ impl Reading<'_> {
     }
 }
 
+/// The target of a rule of any table.
+pub(super) fn target(text: &str) -> Option<String> {
+    let options = options(text).ok()?;
+    let target = options.iter().find(|given| given.name == "-j")?;
+    target.value().ok().map(ToOwned::to_owned)
+}
+
 fn unknown(given: &Given) -> String {
     format!("`{given}` is not known here")
 }
@@ -257,9 +270,15 @@ fn unknown(given: &Given) -> String {
 /// Why a match is not carried over.
 fn without(name: &str) -> String {
     let why = match name {
-        "recent" => "no rule remembers senders; a live set with `expires` holds what a program adds",
-        "set" => "what an ipset holds does not stand here; declare a set, or a live set, and write `from @name`",
-        "owner" => "whose process sent a packet is not asked; `connect` rules decide what a group does",
+        "recent" => {
+            "no rule remembers senders; a live set with `expires` holds what a program adds"
+        }
+        "set" => {
+            "what an ipset holds does not stand here; declare a set, or a live set, and write `from @name`"
+        }
+        "owner" => {
+            "whose process sent a packet is not asked; `connect` rules decide what a group does"
+        }
         "mac" => "a hardware address is not asked",
         "connlimit" => "connections are not counted while they last; a rate counts how many come",
         "connmark" | "helper" => "there is no table of connections",
@@ -269,10 +288,14 @@ fn without(name: &str) -> String {
         "time" => "the time of day is not asked",
         "statistic" => "chance decides nothing but what a log shows",
         "policy" => "whether IPsec carried it is not asked",
-        "rpfilter" => "where a sender would be reached is not asked; see the setting rp_filter of the kernel",
+        "rpfilter" => {
+            "where a sender would be reached is not asked; see the setting rp_filter of the kernel"
+        }
         "socket" => "it asks for a transparent socket; see `socket established`",
         "tos" => "the type of service is asked by `dscp` and `ecn`",
-        "frag" | "ipv6header" | "hbh" | "dst" | "rt" | "mh" | "eui64" => "IPv6 headers between are stepped over, and not asked",
+        "frag" | "ipv6header" | "hbh" | "dst" | "rt" | "mh" | "eui64" => {
+            "IPv6 headers between are stepped over, and not asked"
+        }
         _ => "it is not known here",
     };
     format!("match `{name}`: {why}")

@@ -27,7 +27,9 @@ pub(super) fn packet(what: &What, list: List) -> Option<String> {
     let from = host(&what.from.addresses, from)?;
     let to = host(&what.to.addresses, to)?;
     let end = |host: u128, ports: &Option<RangeSet<u16>>, plain: u16| {
-        let port = ports.as_ref().map_or(Some(plain), |ports| port(ports, plain))?;
+        let port = ports
+            .as_ref()
+            .map_or(Some(plain), |ports| port(ports, plain))?;
         let host = address(host, what.family);
         Some(match (has_ports, what.family) {
             (false, _) => host.to_string(),
@@ -47,7 +49,11 @@ pub(super) fn packet(what: &What, list: List) -> Option<String> {
         end(to, &what.to.ports, 80)?
     );
     text += &interfaces(what, list);
-    let with: Option<Vec<&str>> = what.conditions.iter().map(|one| one.with.as_deref()).collect();
+    let with: Option<Vec<&str>> = what
+        .conditions
+        .iter()
+        .map(|one| one.with.as_deref())
+        .collect();
     let with: Vec<&str> = with?.into_iter().filter(|one| !one.is_empty()).collect();
     if !with.is_empty() {
         text += &format!(" with {}", with.join(", "));
@@ -65,7 +71,9 @@ fn interfaces(what: &What, list: List) -> String {
         List::In | List::Forward => (&what.on, &what.leaves),
     };
     let on = on.as_ref().map(|on| format!(" on interface {}", name(on)));
-    let leaves = leaves.as_ref().map(|one| format!(" to interface {}", name(one)));
+    let leaves = leaves
+        .as_ref()
+        .map(|one| format!(" to interface {}", name(one)));
     on.unwrap_or_default() + &leaves.unwrap_or_default()
 }
 

@@ -248,7 +248,9 @@ fn kind_of_address(given: &Given, family: Family, list: List) -> Result<Asks, St
 fn many(family: Family) -> RangeSet<u128> {
     let all = multicast(family);
     match family {
-        Family::V4 => RangeSet::from_ranges(all.ranges().iter().chain(broadcast().ranges()).copied()),
+        Family::V4 => {
+            RangeSet::from_ranges(all.ranges().iter().chain(broadcast().ranges()).copied())
+        }
         Family::V6 => all,
     }
 }
@@ -275,7 +277,11 @@ mod tests {
     fn said(text: &str, list: List) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);
         let asks = asks(&given, Family::V4, list)?;
-        Ok(asks.cases.iter().map(|what| clauses(what, list, false)).collect())
+        Ok(asks
+            .cases
+            .iter()
+            .map(|what| clauses(what, list, false))
+            .collect())
     }
 
     #[test]

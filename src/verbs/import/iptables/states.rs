@@ -1,8 +1,8 @@
 //! States of connections, asked of sockets.
 //!
 //! Takes the states that a rule asks for; gives what is the same, or nearest to it, for a machine whose table of connections are its
-//! sockets. What arrives is ESTABLISHED where a connected socket takes it; echo replies are taken for answers; RELATED are the errors of
-//! ICMP that `include <essentials>` lets in. What leaves is ESTABLISHED where a socket sends it in a connection of TCP that is being
+//! sockets. What arrives is ESTABLISHED where a connected socket takes it, or where it may end a handshake: the socket of one that is not
+//! finished counts as listening. Echo replies are taken for answers; RELATED are the errors of ICMP that `include <essentials>` lets in. What leaves is ESTABLISHED where a socket sends it in a connection of TCP that is being
 //! answered. What passes through has no socket here.
 
 use sockc_compiler::policy::Family;
@@ -32,9 +32,9 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
     let mut states = 0;
     for name in given.value()?.split(',') {
         let known = STATES.iter().find(|(known, _)| *known == name);
-        states |= known
-            .map(|(_, bit)| bit)
-            .ok_or_else(|| format!("the state {name} has no counterpart: addresses are not translated here"))?;
+        states |= known.map(|(_, bit)| bit).ok_or_else(|| {
+            format!("the state {name} has no counterpart: addresses are not translated here")
+        })?;
     }
     if given.negated {
         states = ALL & !states;
@@ -65,6 +65,18 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
             "no socket of this machine tells the state of what passes through; `if tcp flags ack` is about what answers in connections of TCP, for whoever sends it"
                 .to_owned(),
         ),
+    }
+}
+
+/// The part of NEW that keeps the end of a handshake out of it.
+const NO_HANDSHAKE: &str = "any of { no socket listening, no tcp flags ack no syn }";
+
+/// Leaves out of NEW what asks for the end of a handshake, where that changes nothing: where a case is not about TCP. And where what is NEW
+/// is accepted, as nothing becomes a connection by such a packet whose start was not accepted by the same rule, and a shorter rule is read
+/// more easily.
+pub(super) fn shorten(case: &mut What, accepts: bool) {
+    if accepts || !case.protocols.contains(6) {
+        case.conditions.retain(|one| one.text != NO_HANDSHAKE);
     }
 }
 
@@ -105,16 +117,22 @@ fn arriving(states: u8, family: Family) -> Asks {
     let (mut cases, mut changed) = (Vec::new(), Vec::new());
     if states & NEW != 0 {
         // Errors and echo replies have no socket either, so they are among these.
-        let new = asked("no socket established", Some(""));
-        cases.push(What::asked(family, new));
+        let mut new = What::asked(family, asked("no socket established", Some("")));
+        new.conditions.push(asked(NO_HANDSHAKE, Some("")));
+        cases.push(new);
         changed.push("NEW is what no connected socket takes");
     } else {
         if states & ESTABLISHED != 0 {
             let established = asked("socket established", Some("socket established"));
+            let mut handshake = What::protocol(family, 6);
+            handshake.conditions = vec![
+                asked("socket listening", Some("socket listening")),
+                asked("tcp flags ack no syn", Some("tcp flags ack")),
+            ];
             cases.push(What::asked(family, established));
-            cases.push(echo_reply(family));
+            cases.extend([handshake, echo_reply(family)]);
             changed.push(
-                "ESTABLISHED is what a connected socket takes, and every echo reply: not answers to UDP sockets that are not connected",
+                "ESTABLISHED is what a connected socket takes, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
             );
         }
         if states & RELATED != 0 {
@@ -136,7 +154,8 @@ fn leaving(states: u8, family: Family) -> Asks {
             asked("tcp flags ack", Some("tcp flags ack")),
         ];
         cases.extend([answered, echo_reply(family)]);
-        changed.push("ESTABLISHED is TCP with ACK that a socket sends, and every echo reply: not UDP");
+        changed
+            .push("ESTABLISHED is TCP with ACK that a socket sends, and every echo reply: not UDP");
     }
     if states & NEW != 0 {
         let mut opening = What::protocol(family, 6);
@@ -186,8 +205,15 @@ mod tests {
 
     #[test]
     fn states_are_asked_of_sockets() {
-        let established = [" if socket established", "icmp6 echo-reply "];
-        assert_eq!(said("--ctstate ESTABLISHED", List::In).unwrap(), established);
+        let established = [
+            " if socket established",
+            "tcp  if socket listening and tcp flags ack no syn",
+            "icmp6 echo-reply ",
+        ];
+        assert_eq!(
+            said("--ctstate ESTABLISHED", List::In).unwrap(),
+            established
+        );
         assert_eq!(
             said("--state RELATED", List::In).unwrap(),
             [
@@ -198,11 +224,16 @@ mod tests {
             ]
         );
         for text in ["--ctstate NEW", "--ctstate NEW,RELATED"] {
-            assert_eq!(said(text, List::In).unwrap(), [" if no socket established"]);
+            let new = " if no socket established and any of { no socket listening, no tcp flags ack no syn }";
+            assert_eq!(said(text, List::In).unwrap(), [new]);
         }
         assert_eq!(
             said("--ctstate NEW", List::Out).unwrap(),
-            ["tcp  if tcp flags syn no ack", "udp ", "icmp6 echo-request "]
+            [
+                "tcp  if tcp flags syn no ack",
+                "udp ",
+                "icmp6 echo-request "
+            ]
         );
         assert_eq!(
             said("--ctstate ESTABLISHED", List::Out).unwrap()[0],
@@ -211,6 +242,20 @@ mod tests {
         for text in ["--ctstate NEW,ESTABLISHED", "! --ctstate INVALID"] {
             assert_eq!(said(text, List::Forward).unwrap(), [""], "{text}");
         }
+    }
+
+    #[test]
+    fn the_end_of_a_handshake_is_asked_for_only_where_it_matters() {
+        let given = options("--ctstate NEW").unwrap().remove(0);
+        let new = asks(&given, Family::V4, List::In).unwrap().cases.remove(0);
+        let conditions = |protocol: u8, accepts: bool| {
+            let protocol = What::protocol(Family::V4, protocol);
+            let mut case = new.and(&protocol).unwrap().unwrap();
+            shorten(&mut case, accepts);
+            case.conditions.len()
+        };
+        assert_eq!((conditions(6, false), conditions(6, true)), (2, 1));
+        assert_eq!((conditions(17, false), conditions(17, true)), (1, 1));
     }
 
     #[test]

@@ -79,7 +79,11 @@ pub(super) fn clauses(what: &What, list: List, scoped: bool) -> String {
     if let Some(leaves) = leaves {
         text += &format!(" to interface {}", pattern(leaves));
     }
-    let conditions: Vec<&str> = what.conditions.iter().map(|one| one.text.as_str()).collect();
+    let conditions: Vec<&str> = what
+        .conditions
+        .iter()
+        .map(|one| one.text.as_str())
+        .collect();
     if !conditions.is_empty() {
         text += &format!(" if {}", conditions.join(" and "));
     }
@@ -97,8 +101,13 @@ pub(super) fn pattern(pattern: &Pattern) -> String {
         Pattern::Begins(name) => format!("{name}*"),
     };
     let is_plain = text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
-        && (text == "lo" || text.bytes().any(|byte| byte.is_ascii_digit() || byte == b'*'));
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'*')
+        && (text == "lo"
+            || text
+                .bytes()
+                .any(|byte| byte.is_ascii_digit() || byte == b'*'));
     match is_plain {
         true => text,
         false => quoted(&text),
@@ -139,7 +148,11 @@ fn side(word: &str, side: &Side, what: &What, (scoped, says): (bool, bool)) -> S
 /// Whether the other side names ports, so that a packet has some for certain; of two sides that name every port, `to` says so.
 fn says_ports_otherwise(word: &str, what: &What) -> bool {
     match word {
-        "to" => what.from.ports.as_ref().is_some_and(|ports| !ports.is_full()),
+        "to" => what
+            .from
+            .ports
+            .as_ref()
+            .is_some_and(|ports| !ports.is_full()),
         _ => what.to.ports.is_some(),
     }
 }
@@ -179,13 +192,14 @@ fn addresses(meant: &RangeSet<u128>, family: Family, scoped: bool) -> String {
     let plain = hosts(meant, family);
     let others = every(family).minus(meant);
     let mut not = hosts(&others, family);
-    if not.is_empty() || not.len() >= plain.len() {
-        return plain.join(", ");
-    }
     if scoped {
         not.push(whole(other(family)).to_owned());
     }
-    format!("not {}", not.join(", "))
+    let (plain, not) = (plain.join(", "), format!("not {}", not.join(", ")));
+    match others.is_empty() || not.len() >= plain.len() {
+        true => plain,
+        false => not,
+    }
 }
 
 /// The other family.
@@ -279,7 +293,10 @@ mod tests {
         };
         what.leaves = Some(Pattern::Begins("eth".into()));
         let text = " to [2001:db8::/112]:{22, 80-81}";
-        assert_eq!(clauses(&what, List::Out, true), format!("{text} on interface eth*"));
+        assert_eq!(
+            clauses(&what, List::Out, true),
+            format!("{text} on interface eth*")
+        );
         assert_eq!(
             clauses(&what, List::Forward, true),
             format!("{text} to interface eth*")
@@ -296,7 +313,10 @@ mod tests {
         assert_eq!(protocols(&what).unwrap(), "tcp, udp, proto 89 ");
         what.protocols = RangeSet::full().minus(&what.protocols);
         assert!(protocols(&what).is_err());
-        assert_eq!(protocols(&What::protocol(Family::V6, 1)).unwrap(), "proto 1 ");
+        assert_eq!(
+            protocols(&What::protocol(Family::V6, 1)).unwrap(),
+            "proto 1 "
+        );
         assert_eq!(pattern(&Pattern::One("in".into())), "\"in\"");
         assert_eq!(pattern(&Pattern::One("br-lan".into())), "\"br-lan\"");
     }

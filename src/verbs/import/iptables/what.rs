@@ -126,11 +126,7 @@ impl Side {
 }
 
 /// What two say together, of which each may say nothing.
-fn either<T: Clone>(
-    one: &Option<T>,
-    other: &Option<T>,
-    both: impl Fn(&T, &T) -> T,
-) -> Option<T> {
+fn either<T: Clone>(one: &Option<T>, other: &Option<T>, both: impl Fn(&T, &T) -> T) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(both(one, other)),
         (one, other) => one.clone().or_else(|| other.clone()),
@@ -276,7 +272,10 @@ mod tests {
         let met = any.and(&ports).unwrap().unwrap();
         assert_eq!(met, ports);
         let icmp = |kind, code| What::icmp(Family::V4, kind, code);
-        assert_eq!(icmp(3, None).and(&icmp(3, Some(4))), Ok(Some(icmp(3, Some(4)))));
+        assert_eq!(
+            icmp(3, None).and(&icmp(3, Some(4))),
+            Ok(Some(icmp(3, Some(4))))
+        );
         assert_eq!(icmp(3, Some(1)).and(&icmp(3, Some(4))), Ok(None));
         assert_eq!(icmp(3, None).and(&icmp(8, None)), Ok(None));
         let on = |pattern| What {
