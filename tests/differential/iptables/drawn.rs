@@ -277,20 +277,21 @@ impl Set {
     fn with_ports(&self, rng: &mut Rng, list: Option<List>, matches: &mut Vec<Match>) {
         if rng.one_in(2) {
             let count = 1 + rng.below(3);
-            let ports = (0..count).map(|_| {
-                *rng.one_of(&[
+            let mut ports = Vec::new();
+            for _ in 0..count {
+                ports.push(*rng.one_of(&[
                     (22, 22),
                     (80, 443),
                     (0, 1023),
                     (53, 53),
                     (1024, 65535),
                     (65535, 65535),
-                ])
-            });
+                ]));
+            }
             matches.push(Match::Ports {
                 sides: *rng.one_of(&[Sides::Sender, Sides::Receiver, Sides::Receiver, Sides::Any]),
                 negated: rng.one_in(4),
-                ports: ports.collect(),
+                ports,
             });
         }
         if let (Some(states), true) = (states(rng, list, true), rng.one_in(3)) {

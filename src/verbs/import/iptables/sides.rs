@@ -176,10 +176,12 @@ fn of_either(ports: RangeSet<u16>, negated: bool, family: Family) -> Asks {
 fn interface(given: &Given, family: Family, list: List) -> Result<Asks, String> {
     let is_in = given.name == "-i";
     let name = given.value()?;
+    // `+` alone is every name, and that of no interface, too.
     let has_it = list == List::Forward || (list == List::In) == is_in;
     let any = What::any(family);
-    if !has_it {
-        let cases = if given.negated { vec![any] } else { Vec::new() };
+    if !has_it || name == "+" {
+        let is_always = given.negated != (name == "+");
+        let cases = if is_always { vec![any] } else { Vec::new() };
         return Ok(Asks {
             cases,
             ..Asks::default()
@@ -189,7 +191,6 @@ fn interface(given: &Given, family: Family, list: List) -> Result<Asks, String> 
         return all_but(name, family, list);
     }
     let pattern = match name.strip_suffix('+') {
-        Some("") => return Ok(any.into()),
         Some(begins) => Pattern::Begins(begins.to_owned()),
         None => Pattern::One(name.to_owned()),
     };
@@ -301,6 +302,7 @@ mod tests {
             ("! --ports 53", " from not port 53 to not port 53"),
             ("-i eth+", " on interface eth*"),
             ("-i +", ""),
+            ("-o +", ""),
             ("! -i lo", ""),
             ("! -o eth0", ""),
             ("--dst-type MULTICAST", " to 224.0.0.0/4"),
@@ -313,7 +315,9 @@ mod tests {
             said("--ports 53", List::In).unwrap(),
             [" from port 53", " from not port 53 to port 53"]
         );
-        assert_eq!(said("-o eth0", List::In).unwrap().len(), 0);
+        for never in ["-o eth0", "! -i +", "! -o +"] {
+            assert_eq!(said(never, List::In).unwrap().len(), 0, "{never}");
+        }
         assert_eq!(said("-o eth0", List::Out).unwrap(), [" on interface eth0"]);
     }
 
