@@ -116,7 +116,10 @@ impl Scene {
     fn fates(&self, family: usize) -> Vec<Fate> {
         let sent = SENT.iter().map(|&(by_tcp, is_other, port, wanted)| {
             let from = if is_other { OTHER } else { CLIENT }[family];
-            let (from, to) = (SocketAddr::new(from, 0), SocketAddr::new(SERVER[family], port));
+            let (from, to) = (
+                SocketAddr::new(from, 0),
+                SocketAddr::new(SERVER[family], port),
+            );
             let fate = self.lab.client.run(|| {
                 stay_on_one_processor();
                 match by_tcp {
@@ -172,7 +175,11 @@ impl Scene {
         if wanted == Silence {
             self.pass_by(from, to);
         }
-        let patience = if wanted == Silence { None } else { Some(PATIENCE) };
+        let patience = if wanted == Silence {
+            None
+        } else {
+            Some(PATIENCE)
+        };
         let (reads, asks) = match wanted {
             Silence => (true, true),
             Through => (true, false),
@@ -225,6 +232,11 @@ fn stay_on_one_processor() {
 
 fn open(at: SocketAddr, kind: Type) -> Socket {
     let socket = Socket::new(Domain::for_address(at), kind, None).unwrap();
+    // An address of IPv6 is not there until nobody else on the link has it.
+    match at {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true).unwrap(),
+        SocketAddr::V6(_) => socket.set_freebind_v6(true).unwrap(),
+    }
     socket.bind(&at.into()).unwrap();
     if kind == Type::STREAM && at.port() != 0 {
         socket.listen(16).unwrap();
@@ -275,7 +287,8 @@ fn real_sockets_meet_the_same_by_iptables_and_by_the_policy() {
     }
     let folder = Folder::new("netfilter");
     let wanted: Vec<Fate> = SENT.iter().map(|one| one.3).collect();
-    let others = ["*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"; 2];
+    let others =
+        ["*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"; 2];
     for family in [0, 1] {
         let scene = Scene::new(family);
         let saved = restored(&scene, family);
@@ -287,7 +300,10 @@ fn real_sockets_meet_the_same_by_iptables_and_by_the_policy() {
         let out = folder.0.join(format!("{family}-edge.sk"));
         let out = out.to_str().unwrap();
         let scene = Scene::new(family);
-        done(&scene.lab, &["import", "iptables-save", &v4, "--ip6", &v6, "-o", out]);
+        done(
+            &scene.lab,
+            &["import", "iptables-save", &v4, "--ip6", &v6, "-o", out],
+        );
         done(&scene.lab, &["apply", out, "--interface", FRONT]);
         let text = std::fs::read_to_string(out).unwrap();
         assert_eq!(scene.fates(family), wanted, "{text}");

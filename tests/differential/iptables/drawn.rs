@@ -190,8 +190,7 @@ impl Set {
         let list = self.chains[chain].list;
         let goal = self.goal(rng, chain);
         let mut matches = Vec::new();
-        let may_negate = chain < LISTS.len() && !matches!(goal, Goal::Jump(_) | Goal::Goto(_));
-        self.protocols(rng, (list, may_negate), &mut matches);
+        self.protocols(rng, list, &mut matches);
         for _ in 0..rng.below(3) {
             matches.push(self.other(rng, list));
         }
@@ -233,12 +232,7 @@ impl Set {
     }
 
     /// A protocol, and what asks for one.
-    fn protocols(
-        &self,
-        rng: &mut Rng,
-        (list, may_negate): (Option<List>, bool),
-        matches: &mut Vec<Match>,
-    ) {
+    fn protocols(&self, rng: &mut Rng, list: Option<List>, matches: &mut Vec<Match>) {
         let icmp = if self.family == Family::V4 { 1 } else { 58 };
         match rng.below(10) {
             0..3 => {
@@ -262,10 +256,7 @@ impl Set {
                 matches.push(Match::Icmp(kind, code));
             }
             6 => matches.push(Match::Protocol(false, *rng.one_of(&[132, 47, 89, icmp]))),
-            // What is not TCP is too many protocols for one rule; within a chain that would depend on who calls it.
-            7 if may_negate && rng.one_in(6) => {
-                matches.push(Match::Protocol(true, *rng.one_of(&[6, 17])))
-            }
+            7 if rng.one_in(3) => matches.push(Match::Protocol(true, *rng.one_of(&[6, 17]))),
             _ => {
                 if let (Some(states), true) = (states(rng, list, false), rng.one_in(3)) {
                     matches.push(states);

@@ -59,10 +59,10 @@ COMMIT
 "#,
     holds: "expect allow tcp from any to 192.0.2.1:22
 expect allow tcp from 10.1.2.3:4000 to 192.0.2.1:443
-expect drop tcp from 192.0.2.7:4000 to 192.0.2.1:443 with no socket
+expect drop tcp from 192.0.2.7:4000 to 192.0.2.1:443 on interface eth0 with no socket
 expect allow tcp from 192.0.2.7:443 to 192.0.2.1:4000 with socket established
 expect allow udp from 192.0.2.7:67 to 192.0.2.1:68
-expect drop udp from 192.0.2.7:4000 to 255.255.255.255:137 with no socket
+expect drop udp from 192.0.2.7:4000 to 255.255.255.255:137 on interface eth0 with no socket
 expect drop forward udp from any to 192.0.2.1:53
 ",
     left_out: 4,
@@ -97,7 +97,7 @@ COMMIT
 "#,
     holds: "expect allow tcp from any to 192.0.2.1:22
 expect allow icmp from any to 192.0.2.1
-expect reject tcp from 192.0.2.7:4000 to 192.0.2.1:80 with no socket
+expect reject tcp from 192.0.2.7:4000 to 192.0.2.1:80 on interface eth0 with no socket
 ",
     left_out: 2,
 };
@@ -156,7 +156,7 @@ const FAIL2BAN: Written = Written {
 -A f2b-sshd -j RETURN
 COMMIT
 "#,
-    holds: "expect reject tcp from 203.0.113.7:4000 to 192.0.2.1:22
+    holds: "expect reject tcp from 203.0.113.7:4000 to 192.0.2.1:22 on interface eth0
 expect allow tcp from 203.0.113.8:4000 to 192.0.2.1:22
 expect allow tcp from 203.0.113.7:4000 to 192.0.2.1:80
 ",
@@ -224,7 +224,8 @@ const KUBE_PROXY: Written = Written {
 -A KUBE-SERVICES -d 10.96.0.9/32 -p tcp -m comment --comment "default/gone:http has no endpoints" -m tcp --dport 80 -j REJECT --reject-with icmp-port-unreachable
 COMMIT
 "#,
-    holds: "expect reject tcp from 192.0.2.9:4000 to 203.0.113.5:80 with no socket
+    holds:
+        "expect reject tcp from 192.0.2.9:4000 to 203.0.113.5:80 on interface eth0 with no socket
 expect allow tcp from 192.0.2.9:4000 to 203.0.113.5:81
 expect drop out tcp from 192.0.2.9:4000 to 10.96.0.9:80 with tcp flags syn no ack
 expect allow forward tcp from any to 192.0.2.1:80

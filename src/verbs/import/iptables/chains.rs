@@ -15,7 +15,6 @@ use super::report::{Entry, Kind, effect};
 use super::rule::{self, Rule};
 use super::sample::packet;
 use super::saved::{Line, Saved};
-use super::text::protocols;
 use super::what::{Pattern, Rate, What};
 
 /// More rules than these are not made of one chain.
@@ -168,7 +167,7 @@ impl<'a> Flattening<'a> {
         for case in &rule.cases {
             match within.and(case) {
                 Ok(Some(met)) if self.list == List::Forward && turns_back(&met) => {
-                    self.leave_turning_back(place.line, &met);
+                    self.leave_turning_back(place.line);
                 }
                 Ok(Some(met)) => {
                     self.tell_changes(&rule, &met, place.line);
@@ -213,7 +212,7 @@ impl<'a> Flattening<'a> {
     ) -> Result<Went, String> {
         match act.goal {
             Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Log(_) | Goal::Count => {
-                self.ends(act, met, place)
+                Ok(self.ends(act, met, place))
             }
             _ if act.is_rated => self.once(act, met, within, place),
             Goal::Jump(chain) => {
@@ -240,34 +239,25 @@ impl<'a> Flattening<'a> {
         match (act.is_all, place.is_last) {
             (true, _) => return Ok(Went::Left),
             (false, true) => {}
-            (false, false) => self.rest(place.then, met, (place.line, act.goal))?,
+            (false, false) => self.rest(place.then, met, place.line)?,
         }
         Ok(Went::On)
     }
 
     /// All that callers do, down to the policy of the built-in chain, for packets that a rule takes out of a chain.
-    fn rest(
-        &mut self,
-        then: Option<&Then<'_>>,
-        within: &What,
-        (line, goal): (&Line, &Goal),
-    ) -> Result<(), String> {
+    fn rest(&mut self, then: Option<&Then<'_>>, within: &What, line: &Line) -> Result<(), String> {
         let Some(then) = then else {
-            self.policy(within, (line, goal));
+            self.policy(within, line);
             return Ok(());
         };
         match self.chain((then.chain, then.at), within, then.then)? {
             true => Ok(()),
-            false => self.rest(then.then, within, (line, goal)),
+            false => self.rest(then.then, within, line),
         }
     }
 
     /// The policy of the built-in chain, for packets that a rule sends to it.
-    fn policy(&mut self, within: &What, (line, goal): (&Line, &Goal)) {
-        if let Err(why) = protocols(within) {
-            self.leave_out(line, Some(goal), &why, Some(within));
-            return;
-        }
+    fn policy(&mut self, within: &What, line: &Line) {
         let chain = self.list.chain();
         let drops = self
             .saved
@@ -335,11 +325,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// A rule that does something itself.
-    fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Result<Went, String> {
-        if let Err(why) = protocols(met) {
-            self.leave_out(place.line, Some(act.goal), &why, Some(met));
-            return Ok(Went::On);
-        }
+    fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
         let mut flat = Flat {
             what: met.clone(),
             end: End::Count,
@@ -364,7 +350,7 @@ impl<'a> Flattening<'a> {
             _ => Went::Over,
         };
         self.push(flat);
-        Ok(went)
+        went
     }
 
     /// What a line is written by: a rate of all packets is how many lines there are at most.
@@ -453,9 +439,9 @@ impl<'a> Flattening<'a> {
     }
 
     /// Says once that packets which go back where they came from meet no list of what passes through, so that no rule of it stands for them.
-    fn leave_turning_back(&mut self, line: &Line, what: &What) {
+    fn leave_turning_back(&mut self, line: &Line) {
         let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`";
-        if self.tell(Kind::LeftOut, line, said.to_owned(), Some(what)) {
+        if self.tell(Kind::LeftOut, line, said.to_owned(), None) {
             self.steps
                 .push(Step::LeftOut(line.number, line.text.clone()));
         }
@@ -535,3 +521,6 @@ struct Place<'a> {
     line: &'a Line,
     then: Option<&'a Then<'a>>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -393,9 +393,8 @@ mod tests {
     fn said(text: &str) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);
         let asks = asks(&given, Family::V4, List::Out)?;
-        let text =
-            |what: &What| protocols(what).map(|named| named + &clauses(what, List::Out, false));
-        asks.cases.iter().map(text).collect()
+        let text = |what: &What| protocols(what) + &clauses(what, List::Out, false);
+        Ok(asks.cases.iter().map(text).collect())
     }
 
     #[test]

@@ -90,7 +90,8 @@ fn lines(lists: &Lists) -> Vec<String> {
     }
 }
 
-/// The lines where at most one family has rules: what becomes of the other one stands first, so that the rules need not say theirs.
+/// The lines where at most one family has rules: what becomes of the other one stands first, so that the rules need not say theirs. What
+/// comes to their end gets the default, or else the policy of their chain.
 fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
     let mut lines = Vec::new();
     for side in &lists.sides {
@@ -100,12 +101,18 @@ fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
             lines.push(whole_family(lists.list, side));
         }
     }
-    let steps = with.map(|side| written(lists.list, side, false));
-    lines.extend(steps.into_iter().flatten().map(|(_, line)| line));
+    let Some(with) = with else {
+        return lines;
+    };
+    let steps = written(lists.list, with, false).into_iter();
+    lines.extend(steps.map(|(_, line)| line));
+    if with.drops != drops(lists) {
+        lines.push(whole_family(lists.list, with));
+    }
     lines
 }
 
-/// What becomes of a family that has no rules.
+/// What becomes of what no rule of a family decides.
 fn whole_family(list: List, side: &Side) -> String {
     let verb = if side.drops { "drop" } else { "allow" };
     let note = match side.is_known {
@@ -196,8 +203,7 @@ fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, Strin
     };
     let is_rated = flat.what.rate.is_some();
     let scoped = scoped || is_rated && scoped;
-    // Which protocols are too many to be named was asked before.
-    let protocols = protocols(&flat.what).unwrap_or_default();
+    let protocols = protocols(&flat.what);
     let clauses = clauses(&flat.what, list, scoped);
     let direction = match list == List::In && !(protocols.is_empty() && clauses.is_empty()) {
         true => String::new(),

@@ -134,9 +134,14 @@ impl Reading<'_> {
             name if header::takes(name) => header::asks(given, family, list),
             _ => Err(unknown(given)),
         }?;
+        let is_empty = self.rule.cases.is_empty();
         self.met(&asks.cases)?;
         if given.name == "--state" {
             let is_exact = states::is_exact_for_tcp(given, list);
+            if self.rule.cases.is_empty() && !is_empty {
+                // Of these protocols nothing is left of the states.
+                return Err(asks.changed.unwrap_or_default());
+            }
             self.states = asks.changed.take().map(|said| (said, is_exact));
         }
         self.rule.changed.extend(asks.changed);
@@ -229,15 +234,13 @@ impl Reading<'_> {
         self.rule
     }
 
-    /// Says what the states of the rule mean here; where nothing of them is left for its protocols, that is no way to carry it over.
+    /// Says what the states of the rule mean here.
     fn check_states(&mut self) {
         let Some((said, is_exact_for_tcp)) = self.states.take() else {
             return;
         };
         let tcp = RangeSet::from_ranges([(6, 6)]);
-        if self.rule.cases.is_empty() {
-            self.refuse(said);
-        } else if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
+        if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
             self.rule.changed.push(said);
         }
     }

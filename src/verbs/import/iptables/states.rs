@@ -199,8 +199,8 @@ mod tests {
     fn said(text: &str, list: List) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);
         let asks = asks(&given, Family::V6, list)?;
-        let text = |what: &What| protocols(what).map(|named| named + &clauses(what, list, false));
-        asks.cases.iter().map(text).collect()
+        let text = |what: &What| protocols(what) + &clauses(what, list, false);
+        Ok(asks.cases.iter().map(text).collect())
     }
 
     #[test]

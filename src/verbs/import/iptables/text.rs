@@ -11,22 +11,16 @@ use sockc_compiler::ranges::RangeSet;
 use super::list::List;
 use super::what::{Pattern, Side, What, every, icmp};
 
-/// More protocols than these are not listed one by one.
-pub(super) const MOST_PROTOCOLS: usize = 32;
-
-/// The protocols, with a blank behind them; nothing where it is every one.
-pub(super) fn protocols(what: &What) -> Result<String, String> {
+/// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
+/// one by one: a long line, and the same packets.
+pub(super) fn protocols(what: &What) -> String {
     if what.protocols.is_full() {
-        return Ok(String::new());
+        return String::new();
     }
     let ranges = what.protocols.ranges().iter();
     let numbers = ranges.flat_map(|&(low, high)| low..=high);
-    let numbers: Vec<u8> = numbers.take(MOST_PROTOCOLS + 1).collect();
-    if numbers.len() > MOST_PROTOCOLS {
-        return Err("a rule names the protocols that it is about, and these are too many".into());
-    }
-    let named: Vec<String> = numbers.iter().map(|one| protocol(what, *one)).collect();
-    Ok(named.join(", ") + " ")
+    let named: Vec<String> = numbers.map(|one| protocol(what, one)).collect();
+    named.join(", ") + " "
 }
 
 fn protocol(what: &What, number: u8) -> String {
@@ -304,19 +298,19 @@ mod tests {
     }
 
     #[test]
-    fn protocols_are_named_and_too_many_are_refused() {
+    fn protocols_are_named_also_where_all_but_some_are_meant() {
         let mut what = What::icmp(Family::V4, 8, None);
-        assert_eq!(protocols(&what).unwrap(), "icmp echo-request ");
+        assert_eq!(protocols(&what), "icmp echo-request ");
         what = What::icmp(Family::V4, 3, Some(15));
-        assert_eq!(protocols(&what).unwrap(), "icmp 3/15 ");
+        assert_eq!(protocols(&what), "icmp 3/15 ");
         what.protocols = RangeSet::from_ranges([(6, 6), (17, 17), (89, 89)]);
-        assert_eq!(protocols(&what).unwrap(), "tcp, udp, proto 89 ");
+        assert_eq!(protocols(&what), "tcp, udp, proto 89 ");
         what.protocols = RangeSet::full().minus(&what.protocols);
-        assert!(protocols(&what).is_err());
-        assert_eq!(
-            protocols(&What::protocol(Family::V6, 1)).unwrap(),
-            "proto 1 "
-        );
+        what.icmp = None;
+        let named = protocols(&what);
+        assert_eq!(named.split(", ").count(), 253, "{named}");
+        assert!(named.starts_with("proto 0, icmp, proto 2, "), "{named}");
+        assert_eq!(protocols(&What::protocol(Family::V6, 1)), "proto 1 ");
         assert_eq!(pattern(&Pattern::One("in".into())), "\"in\"");
         assert_eq!(pattern(&Pattern::One("br-lan".into())), "\"br-lan\"");
     }

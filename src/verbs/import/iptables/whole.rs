@@ -105,13 +105,13 @@ fn unknown_family(lists: &[Lists]) -> Option<(Kind, String)> {
 /// so the rules that let it past are for the user to complete; until then it is dropped, which opens nothing.
 fn passing(lists: &[Lists]) -> Option<(Kind, String)> {
     let forward = lists.iter().find(|one| one.list == List::Forward)?;
-    let own = "ADDRESSES are this machine's own, and those that its networks have for broadcast";
+    let own = "ADDRESSES are all of this machine's own, of both families, and those that its networks have for broadcast";
     let remedies = [
         (
             List::In,
-            "`allow in to not ADDRESSES, 224.0.0.0/4, 255.255.255.255, ff00::/8`",
+            "`allow in to not ADDRESSES, 224.0.0.0/4, 255.255.255.255, fe80::/10, ff00::/8`",
         ),
-        (List::Out, "`allow out from not ADDRESSES`"),
+        (List::Out, "`allow out from not ADDRESSES, fe80::/10`"),
     ];
     let remedies: Vec<&str> = remedies
         .into_iter()
