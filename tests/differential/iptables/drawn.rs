@@ -194,6 +194,9 @@ impl Set {
         for _ in 0..rng.below(3) {
             matches.push(self.other(rng, list));
         }
+        if list == Some(List::Forward) && rng.one_in(8) {
+            matches.extend(through(rng));
+        }
         let is_built_in = chain < LISTS.len();
         let may_rate = !matches!(goal, Goal::Jump(_) | Goal::Goto(_));
         if is_built_in && may_rate && rng.one_in(10) {
@@ -378,6 +381,17 @@ fn interface(rng: &mut Rng, list: Option<List>) -> Match {
         negated,
         name: *rng.one_of(names),
     }
+}
+
+/// By one interface in, and not back out of it; or the other way round.
+fn through(rng: &mut Rng) -> [Match; 2] {
+    let name = *rng.one_of(&["eth0", "eth1"]);
+    let came_in = rng.one_in(2);
+    [(came_in, false), (!came_in, true)].map(|(came_in, negated)| Match::Interface {
+        came_in,
+        negated,
+        name,
+    })
 }
 
 /// States that mean the same here: of every protocol those that follow; of TCP and UDP others too.

@@ -258,6 +258,10 @@ impl<'a> Flattening<'a> {
 
     /// The policy of the built-in chain, for packets that a rule sends to it.
     fn policy(&mut self, within: &What, line: &Line) {
+        if let Some(why) = within.unsaid() {
+            self.leave_out(line, Some(&Goal::Return), &why, Some(within));
+            return;
+        }
         let chain = self.list.chain();
         let drops = self
             .saved
@@ -326,6 +330,10 @@ impl<'a> Flattening<'a> {
 
     /// A rule that does something itself.
     fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
+        if let Some(why) = met.unsaid() {
+            self.leave_out(place.line, Some(act.goal), &why, Some(met));
+            return Went::On;
+        }
         let mut flat = Flat {
             what: met.clone(),
             end: End::Count,

@@ -187,38 +187,36 @@ fn interface(given: &Given, family: Family, list: List) -> Result<Asks, String> 
             ..Asks::default()
         });
     }
-    if given.negated {
-        return all_but(name, family, list);
+    if given.negated && name == "lo" {
+        return Ok(all_but_lo(any, list));
     }
-    let pattern = match name.strip_suffix('+') {
-        Some(begins) => Pattern::Begins(begins.to_owned()),
-        None => Pattern::One(name.to_owned()),
-    };
     if name.contains(['*', '?']) {
         return Err(format!(
             "the interface {name:?} has a letter in its name that stands for others here"
         ));
     }
-    let (on, leaves) = match is_in {
-        true => (Some(pattern), None),
-        false => (None, Some(pattern)),
+    let pattern = match name.strip_suffix('+') {
+        Some(begins) => Pattern::Begins(begins.to_owned()),
+        None => Pattern::One(name.to_owned()),
     };
-    Ok(What { on, leaves, ..any }.into())
+    let mut what = any;
+    match (is_in, given.negated) {
+        (true, false) => what.on = Some(pattern),
+        (false, false) => what.leaves = Some(pattern),
+        (true, true) => what.not_on.push(pattern),
+        (false, true) => what.not_leaves.push(pattern),
+    }
+    Ok(what.into())
 }
 
-/// All interfaces but one. Nothing passes through by `lo`, and a policy is on `lo` only if that is named.
-fn all_but(name: &str, family: Family, list: List) -> Result<Asks, String> {
-    if name != "lo" {
-        return Err(format!(
-            "all interfaces but {name} are meant; a rule names those that it is about"
-        ));
-    }
+/// All interfaces but `lo`. Nothing passes through by that, and a policy is on it only if it is named.
+fn all_but_lo(any: What, list: List) -> Asks {
     let note = "it holds on every interface of the policy here, so do not name `lo` among them";
-    Ok(Asks {
-        cases: vec![What::any(family)],
+    Asks {
+        cases: vec![any],
         note: (list != List::Forward).then(|| note.to_owned()),
         changed: None,
-    })
+    }
 }
 
 /// Kinds of addresses. Which addresses are this machine's and which a subnet has for broadcast, only the machine knows; of what
@@ -332,7 +330,6 @@ mod tests {
             ("--dport 70000", List::In),
             ("--dports 80,,81", List::In),
             ("--dport 9:1", List::In),
-            ("! -i eth0", List::In),
             ("-i e*", List::In),
             ("--dst-type LOCAL", List::Out),
             ("--src-type LOCAL", List::In),

@@ -23,6 +23,10 @@ pub(super) struct What {
     pub(super) on: Option<Pattern>,
     /// The interface by which it leaves.
     pub(super) leaves: Option<Pattern>,
+    /// Interfaces by which it did not come in.
+    pub(super) not_on: Vec<Pattern>,
+    /// Interfaces by which it does not leave.
+    pub(super) not_leaves: Vec<Pattern>,
     /// What else is asked.
     pub(super) conditions: Vec<Asked>,
     /// The rate.
@@ -147,6 +151,8 @@ impl What {
             icmp: None,
             on: None,
             leaves: None,
+            not_on: Vec::new(),
+            not_leaves: Vec::new(),
             conditions: Vec::new(),
             rate: None,
         }
@@ -176,6 +182,23 @@ impl What {
         }
     }
 
+    /// Why no rule can say it: a rule names interfaces, and not all but some. It need not say that what came in by one does not leave by it,
+    /// as such packets meet no list of what passes through.
+    pub(super) fn unsaid(&self) -> Option<String> {
+        let says = |not: &'_ Pattern, other: &Option<Pattern>| {
+            matches!(not, Pattern::One(_)) && other.as_ref() == Some(not)
+        };
+        let mut not_on = self.not_on.iter().filter(|one| !says(one, &self.leaves));
+        let mut not_leaves = self.not_leaves.iter().filter(|one| !says(one, &self.on));
+        let name = match not_on.next().or_else(|| not_leaves.next())? {
+            Pattern::One(name) => name.clone(),
+            Pattern::Begins(begins) => format!("{begins}+"),
+        };
+        Some(format!(
+            "all interfaces but {name} are meant; a rule names those that it is about"
+        ))
+    }
+
     /// What is both; nothing where no packet is; an error where one rule cannot say it.
     pub(super) fn and(&self, other: &Self) -> Result<Option<Self>, String> {
         let protocols = both(&self.protocols, &other.protocols);
@@ -195,6 +218,12 @@ impl What {
         if self.rate.is_some() && other.rate.is_some() {
             return Err(TWO_RATES.to_owned());
         }
+        let (Some(not_on), Some(not_leaves)) = (
+            others([&self.not_on, &other.not_on], &on),
+            others([&self.not_leaves, &other.not_leaves], &leaves),
+        ) else {
+            return Ok(None);
+        };
         let mut conditions = self.conditions.clone();
         let more = other.conditions.iter();
         conditions.extend(more.filter(|one| !self.conditions.contains(one)).cloned());
@@ -206,6 +235,8 @@ impl What {
             icmp,
             on,
             leaves,
+            not_on,
+            not_leaves,
             conditions,
             rate: self.rate.clone().or_else(|| other.rate.clone()),
         }))
@@ -238,6 +269,23 @@ fn patterns(one: &Option<Pattern>, other: &Option<Pattern>) -> Option<Option<Pat
         (Some(one), Some(other)) => one.both(other).map(Some),
         _ => Some(one.clone().or_else(|| other.clone())),
     }
+}
+
+/// The interfaces that are not meant, of those at one end of a packet: without those that are none of this end anyway. `None` where nothing
+/// is left.
+fn others(not: [&Vec<Pattern>; 2], this: &Option<Pattern>) -> Option<Vec<Pattern>> {
+    let mut left: Vec<Pattern> = Vec::new();
+    for pattern in not.into_iter().flatten() {
+        let met = this.as_ref().map(|this| this.both(pattern));
+        if met.is_some() && met.as_ref() == Some(this) {
+            return None;
+        }
+        let is_apart = matches!(met, Some(None));
+        if !is_apart && !left.contains(pattern) {
+            left.push(pattern.clone());
+        }
+    }
+    Some(left)
 }
 
 #[cfg(test)]
@@ -289,6 +337,31 @@ mod tests {
         assert_eq!(begins("e").and(&begins("eth")), Ok(Some(begins("eth"))));
         assert_eq!(begins("wl").and(&one("eth0")), Ok(None));
         assert_eq!(one("eth1").and(&one("eth0")), Ok(None));
+        let but = |pattern: &str| What {
+            not_leaves: vec![Pattern::One(pattern.into())],
+            ..What::any(Family::V4)
+        };
+        let leaves = |name: &str| What {
+            leaves: Some(Pattern::One(name.into())),
+            ..What::any(Family::V4)
+        };
+        // What came in by an interface and leaves by it is none of these packets.
+        let passed = one("eth0").and(&but("eth0")).unwrap().unwrap();
+        assert_eq!(passed.unsaid(), None);
+        assert_eq!(passed.and(&leaves("eth0")), Ok(None));
+        assert!(
+            one("eth1")
+                .and(&but("eth0"))
+                .unwrap()
+                .unwrap()
+                .unsaid()
+                .is_some()
+        );
+        assert_eq!(leaves("eth0").and(&but("eth0")), Ok(None));
+        assert_eq!(leaves("eth1").and(&but("eth0")), Ok(Some(leaves("eth1"))));
+        let both = but("eth0").and(&but("eth1")).unwrap().unwrap();
+        assert_eq!(both.not_leaves.len(), 2);
+        assert_eq!(both.and(&but("eth1")), Ok(Some(both.clone())));
         let rated = What {
             rate: Some(Rate {
                 above: false,
