@@ -129,7 +129,7 @@ pub fn redirected(policy: &Policy, event: &Event, decision: &Decision) -> Option
         return None;
     };
     let name = &policy.out_interfaces[port];
-    if policy.rules[rule].at == Some(Hook::Xdp) || !is_on(policy, name) {
+    if policy.rules[rule].at == Some(Hook::PAST_LEAVING) || !is_on(policy, name) {
         return None;
     }
     let leaves = class_of(policy, name);

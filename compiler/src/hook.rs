@@ -194,6 +194,9 @@ impl Hook {
     /// The hook that packets meet that pass through, ahead of that one.
     pub(crate) const PASSING: Self = Self::TcForward;
 
+    /// The hook whose redirects leave without meeting those two: the kernel gives such a frame to the driver (`ndo_xdp_xmit`).
+    pub(crate) const PAST_LEAVING: Self = Self::Xdp;
+
     /// The hook that is asked for the socket of a packet.
     pub(crate) const LOOKUP: Self = Self::SkLookup;
 

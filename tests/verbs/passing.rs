@@ -240,7 +240,7 @@ fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
     let lost = format!("met the rules of `forward` for \"{FRONT}\"");
     let planned = say(&["plan", &path, "--exit-code"], 2);
     assert!(
-        planned.contains("What passes through from dz gets the verdicts for its name."),
+        planned.contains("For what passes through from dz, the verdicts are those for its name."),
         "{planned}"
     );
     assert!(
@@ -275,7 +275,7 @@ fn an_interface_that_a_packet_came_in_by_is_told_when_it_is_another() {
     say(&["apply", "--running", "--yes"], 0);
     let quiet = say(&["status"], 0);
     assert!(
-        !quiet.contains("of `forward` about") && !quiet.contains("there is no"),
+        !quiet.contains("of `forward` about") && !quiet.contains("there is no interface"),
         "{quiet}"
     );
 }

@@ -11,6 +11,7 @@ use super::sample::Sample;
 use crate::coverage::redirected;
 use crate::decide::{decide, next};
 use crate::event::{Decider, Decision, Verdict};
+use crate::hook::Hook;
 use crate::packet::text::{Described, DescribedWorld, describe_case};
 use crate::policy::{Action, Direction, Policy, Rule, RuleId, SourceLocation};
 
@@ -85,8 +86,9 @@ impl Stop {
             ),
             None => warning,
         };
+        let past = Hook::PAST_LEAVING.name();
         warning.help(format!(
-            "allow it there, ahead of that, with `allow {list}`; or write `at xdp`, from where it meets neither `forward` nor `out`"
+            "allow it there, ahead of that, with `allow {list}`; or write `at {past}`, from where it meets neither `forward` nor `out`"
         ))
     }
 

@@ -37,7 +37,7 @@ use crate::names::resolve::{self, Asked, Ground};
 use crate::options::{Options, Standpoint};
 use crate::session::{self, Session};
 use crate::sockets::{inspect, transparent};
-use crate::state::record::{Attached, Record};
+use crate::state::record::{Attached, Named, Record};
 use crate::state::{Access, Lock};
 use crate::status::drift::{Drift, check_ground};
 use crate::status::hooks::hangs_on;
@@ -247,7 +247,7 @@ impl One<'_> {
         let gone = ownership::gone(before, record);
         let departing = departing::of(&gone, self.session, &self.part.options)?;
         let [intercepted, intercepts] = self.intercepts();
-        let (named, unmet) = self.named()?;
+        let (next, unmet) = self.found()?;
         Ok(Forecast {
             running: self.running(),
             drift: self.standing.drift.clone(),
@@ -263,7 +263,7 @@ impl One<'_> {
             skipped: self.targets.skipped.clone(),
             renamed: self.targets.renamed.clone(),
             two_zones: self.targets.two_zones.clone(),
-            named,
+            named: self.named(&next)?,
             unmet,
             netns: Vec::new(),
             renamed_netns: ownership::renamed(before, record),
@@ -368,29 +368,26 @@ impl One<'_> {
         }
     }
 
-    /// What the programs in force know as something else than an apply would find, and what a person should know of that; refuses
-    /// what is named and not there.
-    fn named(&self) -> Result<(Vec<(NamedKind, String)>, Vec<String>), Error> {
-        let before = self.standing.record.as_ref();
+    /// What an apply would find for what the policy names, and what a person should know of that; refuses what is named and not there.
+    fn found(&self) -> Result<(Named, Vec<String>), Error> {
         let ground = Ground {
             manifest: self.part.manifest,
             interfaces: &self.targets.interfaces,
             wanted: self.part.options.wanted(self.part.manifest),
-            before,
+            before: self.standing.record.as_ref(),
             lenient: self.part.options.leave_out_missing,
             unknown: self.part.options.leave_out_unknown,
         };
         let shapes = load::shapes(self.part.object)?;
-        let asked = Asked::of(|name| shapes.contains_key(name));
-        let (next, notes) = resolve::find(&ground, asked)?;
-        let changes = match before {
-            Some(before) => {
-                let state = &self.session.state;
-                resolve::changes(state, before, self.part.manifest, &next)?
-            }
-            None => Vec::new(),
+        resolve::find(&ground, Asked::of(|name| shapes.contains_key(name)))
+    }
+
+    /// What the programs in force know as something else than that.
+    fn named(&self, next: &Named) -> Result<Vec<(NamedKind, String)>, Error> {
+        let Some(before) = &self.standing.record else {
+            return Ok(Vec::new());
         };
-        Ok((changes, notes))
+        resolve::changes(&self.session.state, before, self.part.manifest, next)
     }
 
     /// Hooks of the policy in force that are off already, since their interface or control group was removed.

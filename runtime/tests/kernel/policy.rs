@@ -52,6 +52,7 @@ pub(crate) fn policy(name: &str) -> Policy {
                 sockets: Vec::new(),
                 ends: Vec::new(),
                 intercepts: None,
+                passing: None,
                 idle: Vec::new(),
                 groups: Vec::new(),
                 pairs: Vec::new(),

@@ -379,7 +379,9 @@ pub(super) fn summary(line: &str, reach: &[Reach]) -> String {
                 ));
             }
             // The policy may leave it by that: no rule may have its name.
-            _ if one.is_renamed() => parts.push(format!("{title} gets the verdicts for its name.")),
+            _ if one.is_renamed() => {
+                parts.push(format!("For {title}, the verdicts are those for its name."));
+            }
             _ => {}
         }
     }

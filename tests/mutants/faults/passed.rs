@@ -49,8 +49,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2436,
         "compiler/src/coverage.rs",
-        "policy.rules[rule].at == Some(Hook::Xdp)",
-        "!FAULT && policy.rules[rule].at == Some(Hook::Xdp)",
+        "policy.rules[rule].at == Some(Hook::PAST_LEAVING)",
+        "!FAULT && policy.rules[rule].at == Some(Hook::PAST_LEAVING)",
         &[(Verbs, "expecting::what_is_redirected")],
     ),
     fault(
