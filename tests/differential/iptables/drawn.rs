@@ -178,10 +178,10 @@ impl Set {
 
     /// The lines of the text, counted.
     fn numbered(mut self) -> Self {
-        let mut line = 2 + self.chains.len();
-        for rule in self.chains.iter_mut().flat_map(|chain| &mut chain.rules) {
+        let first = 2 + self.chains.len();
+        let rules = self.chains.iter_mut().flat_map(|chain| &mut chain.rules);
+        for (line, rule) in (first..).zip(rules) {
             rule.line = line;
-            line += 1;
         }
         self
     }
@@ -379,7 +379,7 @@ fn interface(rng: &mut Rng, list: Option<List>) -> Match {
     Match::Interface {
         came_in,
         negated,
-        name: *rng.one_of(names),
+        name: names[rng.below(names.len())],
     }
 }
 

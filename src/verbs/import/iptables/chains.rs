@@ -59,7 +59,7 @@ pub(super) struct Log {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     /// A rule.
-    Rule(Flat),
+    Rule(Box<Flat>),
     /// A rule that was left out: its line, and what it says.
     LeftOut(usize, String),
 }
@@ -269,13 +269,13 @@ impl<'a> Flattening<'a> {
             .get(chain)
             .is_some_and(|chain| chain.drops);
         self.count_buckets(within, line);
-        self.steps.push(Step::Rule(Flat {
+        self.steps.push(Step::Rule(Box::new(Flat {
             what: within.clone(),
             end: if drops { End::Drop } else { End::Allow },
             log: None,
             chain: chain.to_owned(),
             comment: None,
-        }));
+        })));
     }
 
     /// A call, or the end of one, that has a rate: a bucket belongs to one rule, so only one may come of it. Where a rate ends a chain,
@@ -434,7 +434,7 @@ impl<'a> Flattening<'a> {
             before.comment = flat.comment.or(before.comment.take());
             return;
         }
-        self.steps.push(Step::Rule(flat));
+        self.steps.push(Step::Rule(Box::new(flat)));
     }
 
     /// Says once of a line that it is not carried over.

@@ -341,11 +341,10 @@ fn code_point(given: &Given, family: Family) -> Result<Asks, String> {
         _ if value.eq_ignore_ascii_case("be") => "dscp cs0".to_owned(),
         _ => {
             let name = value.to_ascii_lowercase();
-            let is_class = match name.as_bytes() {
-                b"ef" => true,
-                [b'c', b's', b'0'..=b'7'] | [b'a', b'f', b'1'..=b'4', b'1'..=b'3'] => true,
-                _ => false,
-            };
+            let is_class = matches!(
+                name.as_bytes(),
+                b"ef" | [b'c', b's', b'0'..=b'7'] | [b'a', b'f', b'1'..=b'4', b'1'..=b'3']
+            );
             if !is_class {
                 return Err(format!("{value:?} is no class of DSCP"));
             }

@@ -202,7 +202,6 @@ fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, Strin
         End::Count => "count",
     };
     let is_rated = flat.what.rate.is_some();
-    let scoped = scoped || is_rated && scoped;
     let protocols = protocols(&flat.what);
     let clauses = clauses(&flat.what, list, scoped);
     let direction = match list == List::In && !(protocols.is_empty() && clauses.is_empty()) {

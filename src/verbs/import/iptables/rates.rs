@@ -129,7 +129,7 @@ fn packets(text: &str) -> Result<String, String> {
         "m" | "min" | "minute" => (count, "minute"),
         "h" | "hour" => (count, "hour"),
         // A day has no word; one that is whole numbers of packets an hour has the same bucket.
-        "d" | "day" if count % 24 == 0 => (count / 24, "hour"),
+        "d" | "day" if count.is_multiple_of(24) => (count / 24, "hour"),
         _ => return Err(none()),
     };
     match count {
