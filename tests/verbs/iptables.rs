@@ -189,6 +189,20 @@ fn the_report_says_what_is_left_out_and_what_that_means() {
     }
 }
 
+/// What INPUT drops a DHCP client still gets, as it reads frames; what `in` drops it does not.
+#[test]
+fn the_answers_of_dhcp_servers_are_thought_of() {
+    let leases = "-A INPUT -p udp -m udp --sport 67 --dport 68 -j ACCEPT\n";
+    let local = "-A INPUT -i lo -j ACCEPT\n";
+    for (rule, told) in [("", true), (local, true), (leases, false)] {
+        let text = PLAIN.replace("COMMIT\n", &format!("{rule}COMMIT\n"));
+        let said = said(&text);
+        let mut notes = of_kind(&said, "note").into_iter();
+        let is_told = notes.any(|one| one["said"].as_str().unwrap().contains("DHCP"));
+        assert_eq!(is_told, told, "{rule}");
+    }
+}
+
 /// A router's policy, with the rules that the report says to begin with, lets through what it has to, and is read.
 #[test]
 fn the_rules_that_a_router_is_told_to_add_are_taken() {

@@ -163,20 +163,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "iptables::what_firewalls_write")],
     ),
     fault(
-        2526,
-        "src/verbs/import/iptables/policy.rs",
-        "with.drops != drops(lists)",
-        "!FAULT && with.drops != drops(lists)",
-        &[(Differential, MEANING)],
-    ),
-    fault(
-        2527,
-        "src/verbs/import/iptables/what.rs",
-        "let is_apart = matches!(met, Some(None));",
-        "let is_apart = FAULT || matches!(met, Some(None));",
-        &[(Command, "what::tests::ports_types_interfaces")],
-    ),
-    fault(
         2518,
         "src/verbs/import/iptables/policy.rs",
         "let is_default = with.is_none() && side.drops == drops(lists);",
@@ -234,5 +220,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "\"packets that it drops may get through here\".to_owned()",
         "if FAULT { String::new() } else { \"packets that it drops may get through here\".to_owned() }",
         &[(Verbs, "iptables::the_report_says")],
+    ),
+    fault(
+        2526,
+        "src/verbs/import/iptables/policy.rs",
+        "with.drops != drops(lists)",
+        "!FAULT && with.drops != drops(lists)",
+        &[(Differential, MEANING)],
+    ),
+    fault(
+        2527,
+        "src/verbs/import/iptables/what.rs",
+        "let is_apart = matches!(met, Some(None));",
+        "let is_apart = FAULT || matches!(met, Some(None));",
+        &[(Command, "what::tests::ports_types_interfaces")],
+    ),
+    fault(
+        2528,
+        "src/verbs/import/iptables/whole.rs",
+        "rest == What::any(what.family)",
+        "(FAULT || rest == What::any(what.family))",
+        &[(Verbs, "iptables::the_answers_of_dhcp")],
     ),
 ];

@@ -4,12 +4,14 @@
 //! a policy are asked about other packets than the chains of iptables. Not here: what a rule means.
 
 use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
 
 use super::chains::{End, Flat, Step};
 use super::list::List;
 use super::policy::{self, Lists};
 use super::report::{Entry, Kind};
 use super::saved::Elsewhere;
+use super::what::{Side, What};
 use super::{Read, rule};
 
 /// What is said of a file apart from the rules of its table `filter`.
@@ -182,19 +184,17 @@ fn frames(lists: &[Lists]) -> Option<(Kind, String)> {
     })
 }
 
-/// Whether it lets all answers of DHCP servers in.
+/// Whether it lets all answers of DHCP servers in, whoever sends them and by whichever interface.
 fn is_of_leases(step: &Step) -> bool {
     let Step::Rule(flat) = step else {
         return false;
     };
     let what = &flat.what;
-    let has = |ports: &Option<sockc_compiler::ranges::RangeSet<u16>>, port: u16| {
-        ports.as_ref().is_none_or(|ports| ports.contains(port))
-    };
-    let is_plain = what.conditions.is_empty() && what.rate.is_none();
-    flat.end == End::Allow
-        && is_plain
-        && what.protocols.contains(17)
-        && has(&what.from.ports, 67)
-        && has(&what.to.ports, 68)
+    let has = |side: &Side, port: u16| side.ports.as_ref().is_none_or(|ports| ports.contains(port));
+    let is_of_them = what.protocols.contains(17) && has(&what.from, 67) && has(&what.to, 68);
+    let mut rest = what.clone();
+    rest.protocols = RangeSet::full();
+    rest.from.ports = None;
+    rest.to.ports = None;
+    flat.end == End::Allow && is_of_them && rest == What::any(what.family)
 }
