@@ -101,7 +101,7 @@ fn both_families_are_one_policy() {
         one.stderr
     );
     assert!(one.stdout.contains("allow in from ::/0"), "{}", one.stdout);
-    let twice = imported(&["-", "--ip6", "-"], PLAIN);
+    let twice = run(&["import", "iptables-save", "-", "--ip6", "-"]);
     assert_eq!((twice.code, twice.stdout.as_str()), (Some(64), ""));
 }
 

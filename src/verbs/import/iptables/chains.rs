@@ -122,7 +122,7 @@ impl<'a> Flattening<'a> {
         self.calls += 1;
         if self.calls > MOST_CALLS {
             return Err(format!(
-                "chains stand within each other {MOST_CALLS} deep at {name}, or a chain calls itself"
+                "chains, with what is behind their calls, stand within each other {MOST_CALLS} deep at {name}, or a chain calls itself"
             ));
         }
         let saved = self.saved;
