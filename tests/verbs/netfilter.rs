@@ -240,6 +240,8 @@ fn open(at: SocketAddr, kind: Type) -> Socket {
     socket.bind(&at.into()).unwrap();
     if kind == Type::STREAM && at.port() != 0 {
         socket.listen(16).unwrap();
+        // What does not get here has to be told and not waited for.
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
     }
     socket
 }
