@@ -158,6 +158,8 @@ pub(super) const IMPORT: &str = "Examples:
   sockc import tubular bindings.json -o steering.sk
   tubectl bindings | sockc import tubular - --live
   sockc import tubular bindings.json --entries
+  sockc import iptables-save rules.v4 --ip6 rules.v6 -o edge.sk
+  iptables-save | sockc import iptables-save - --strict
 
 More: docs/coming-from.md";
 

@@ -9,6 +9,8 @@ use clap::{Args, Subcommand};
 pub(crate) enum ImportVerb {
     /// Bindings of tubular: a file of `tubectl load-bindings`, or what `tubectl bindings` prints
     Tubular(Tubular),
+    /// The table filter as `iptables-save` prints it, and with it that of `ip6tables-save`
+    IptablesSave(IptablesSave),
 }
 
 #[derive(Args, Debug)]
@@ -25,4 +27,20 @@ pub(crate) struct Tubular {
     /// Write the entries alone, one a line, for `sockc map load`
     #[arg(long, conflicts_with = "live")]
     pub(crate) entries: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IptablesSave {
+    /// What `iptables-save` prints; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// What `ip6tables-save` prints; without it, the policy lets IPv6 through
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ip6: Option<PathBuf>,
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
 }

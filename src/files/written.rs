@@ -27,6 +27,12 @@ pub(crate) fn result(
     source: &Path,
     output: &mut Output,
 ) -> Result<(), Exit> {
+    is_another(path, source, output)?;
+    file(path, bytes).map_err(|error| refused(path, &error, output))
+}
+
+/// Refuses to write over what a result is made from.
+pub(crate) fn is_another(path: &Path, source: &Path, output: &mut Output) -> Result<(), Exit> {
     if is_same(path, source) {
         output.error(format!(
             "{} is what this is made from; name another file to write into",
@@ -34,7 +40,7 @@ pub(crate) fn result(
         ));
         return Err(Exit::Usage);
     }
-    file(path, bytes).map_err(|error| refused(path, &error, output))
+    Ok(())
 }
 
 /// That a file cannot be written, and why: the words of every verb that writes one.

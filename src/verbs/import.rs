@@ -4,6 +4,7 @@
 //! here: what the tool has in the kernel, which is neither read nor changed.
 
 mod binding;
+mod iptables;
 mod json;
 mod listing;
 mod names;
@@ -52,6 +53,7 @@ struct Named<'a> {
 pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
     let done = match verb {
         ImportVerb::Tubular(arguments) => tubular(arguments, output),
+        ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }
@@ -84,17 +86,22 @@ fn text(written: &Written, form: Form, output: &mut Output) -> Result<String, Ex
     if form == Form::Entries {
         return Ok(draft);
     }
-    fits(&draft, output)?;
-    let text = policy::canonical(draft).map_err(|diagnostics| {
+    fits(&draft, FEWER, output)?;
+    let text = canonical(draft, output)?;
+    fits(&text, FEWER, output)?;
+    Ok(text)
+}
+
+/// The canonical form of a policy, which has no mistakes.
+fn canonical(draft: String, output: &mut Output) -> Result<String, Exit> {
+    policy::canonical(draft).map_err(|diagnostics| {
         let said: Vec<&str> = diagnostics.iter().map(|one| one.message.as_str()).collect();
         let said = said.join("; ");
         output.error(format!(
             "this is a bug in sockc: the policy has mistakes: {said}"
         ));
         Exit::Bug
-    })?;
-    fits(&text, output)?;
-    Ok(text)
+    })
 }
 
 /// The set of bindings that a file holds.
@@ -129,13 +136,17 @@ fn told(path: &Path, mistakes: &[(Place, String)], output: &mut Output) -> Exit 
     Exit::Policy
 }
 
-/// Refuses a policy that no command would read.
-fn fits(text: &str, output: &mut Output) -> Result<(), Exit> {
+/// What to do where bindings are too many for a policy.
+const FEWER: &str =
+    "import fewer bindings with `--live`, and load all of them by `--entries` and `sockc map load`";
+
+/// Refuses a policy that no command would read, and says what to do.
+fn fits(text: &str, remedy: &str, output: &mut Output) -> Result<(), Exit> {
     if text.len() <= MAX_TEXT {
         return Ok(());
     }
     output.error(format!(
-        "the policy would have {} bytes, and a policy may have {MAX_TEXT}; import fewer bindings with `--live`, and load all of them by `--entries` and `sockc map load`",
+        "the policy would have {} bytes, and a policy may have {MAX_TEXT}; {remedy}",
         text.len()
     ));
     Err(Exit::Policy)

@@ -24,6 +24,7 @@ mod expected;
 mod frame;
 mod held;
 mod interpreted;
+mod iptables;
 mod kernel;
 mod live_maps;
 mod live_sets;

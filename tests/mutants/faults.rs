@@ -12,6 +12,7 @@ mod bounded;
 mod buckets;
 mod bulk;
 mod calls;
+mod chained;
 mod classifier;
 mod compose;
 mod costly;
@@ -216,6 +217,7 @@ pub(crate) fn all() -> Vec<Fault> {
         metrics::FAULTS,
         monitor::FAULTS,
         imported::FAULTS,
+        chained::FAULTS,
         costly::FAULTS,
         trials::FAULTS,
         topped::FAULTS,

@@ -1,0 +1,534 @@
+//! Chains as one list of rules: what a chain does stands where it is called, with the condition of the caller.
+//!
+//! Takes the chains of one family; gives for a built-in chain the rules of one list in order, and says what could not be carried over.
+//! A packet that RETURN takes out of the middle of a chain meets the rest of the callers: these rules stand once more, for those packets
+//! alone, down to the policy of the built-in chain. So no negation is needed, and nothing is approximated. Not here: how rules are
+//! written.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sockc_compiler::policy::Family;
+
+use super::goal::Goal;
+use super::list::List;
+use super::report::{Entry, Kind, effect};
+use super::rule::{self, Rule};
+use super::sample::packet;
+use super::saved::{Line, Saved};
+use super::what::{Pattern, Rate, What};
+
+/// More rules than these are not made of one chain.
+const MOST_RULES: usize = 50_000;
+/// How many calls of chains may stand within each other. The kernel allows no more jumps than chains, and people use few.
+const MOST_CALLS: usize = 200;
+
+/// A rule of a list.
+#[derive(Clone, Debug)]
+pub(super) struct Flat {
+    /// What it is about.
+    pub(super) what: What,
+    /// What it does.
+    pub(super) end: End,
+    /// What it writes.
+    pub(super) log: Option<Log>,
+    /// The chain that it comes from.
+    pub(super) chain: String,
+    /// Its comment.
+    pub(super) comment: Option<String>,
+}
+
+/// What a rule of a list does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Allow,
+    Drop,
+    Reject,
+    Count,
+}
+
+/// A line that is written.
+#[derive(Clone, Debug)]
+pub(super) struct Log {
+    /// How it begins.
+    pub(super) prefix: String,
+    /// How many there are at most.
+    pub(super) most: String,
+}
+
+/// Something of a list, in order.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    /// A rule.
+    Rule(Box<Flat>),
+    /// A rule that was left out: its line, and what it says.
+    LeftOut(usize, String),
+}
+
+/// Where evaluation goes on at the end of a chain.
+struct Then<'a> {
+    chain: &'a str,
+    at: usize,
+    then: Option<&'a Then<'a>>,
+}
+
+/// What is being made.
+pub(super) struct Flattening<'a> {
+    pub(super) saved: &'a Saved,
+    pub(super) file: &'a str,
+    pub(super) family: Family,
+    pub(super) list: List,
+    pub(super) steps: Vec<Step>,
+    pub(super) report: Vec<Entry>,
+    told: BTreeSet<(usize, String)>,
+    buckets: BTreeMap<String, usize>,
+    calls: usize,
+    asked: usize,
+    /// Where the steps of a call begin that may become one rule only: no rule ahead of it is joined with one behind.
+    floor: Option<usize>,
+}
+
+impl<'a> Flattening<'a> {
+    /// The rules of a built-in chain; or why they are too many.
+    pub(super) fn of(
+        saved: &'a Saved,
+        file: &'a str,
+        family: Family,
+        list: List,
+    ) -> Result<Self, String> {
+        let mut flattening = Self {
+            saved,
+            file,
+            family,
+            list,
+            steps: Vec::new(),
+            report: Vec::new(),
+            told: BTreeSet::new(),
+            buckets: BTreeMap::new(),
+            calls: 0,
+            asked: 0,
+            floor: None,
+        };
+        flattening.chain((list.chain(), 0), &What::any(family), None)?;
+        Ok(flattening)
+    }
+
+    /// The rules of a chain from one on, for packets that are `within`. Whether none of these goes on behind the chain.
+    fn chain(
+        &mut self,
+        (name, at): (&str, usize),
+        within: &What,
+        then: Option<&Then<'_>>,
+    ) -> Result<bool, String> {
+        self.calls += 1;
+        if self.calls > MOST_CALLS {
+            return Err(format!(
+                "chains, with what is behind their calls, stand within each other {MOST_CALLS} deep at {name}, or a chain calls itself"
+            ));
+        }
+        let saved = self.saved;
+        let rules = saved.chains.get(name).map(|chain| chain.rules.as_slice());
+        let rules = rules.unwrap_or_default();
+        let mut went = Went::On;
+        for (number, line) in rules.iter().enumerate().skip(at) {
+            let place = Place {
+                chain: name,
+                next: number + 1,
+                is_last: number + 1 == rules.len(),
+                line,
+                then,
+            };
+            went = self.rule(within, &place)?;
+            if went != Went::On {
+                break;
+            }
+        }
+        self.calls -= 1;
+        Ok(went == Went::Over)
+    }
+
+    /// One rule, for packets that are `within`.
+    fn rule(&mut self, within: &What, place: &Place<'_>) -> Result<Went, String> {
+        self.asked += 1;
+        if self.asked > MOST_RULES {
+            return Err(format!(
+                "its chains would be more than {MOST_RULES} rules of one list; chains that are called often, or left by RETURN, are repeated"
+            ));
+        }
+        let is_chain = |name: &str| self.saved.chains.contains_key(name);
+        let mut rule = rule::read(&place.line.text, self.family, self.list, &is_chain);
+        let Some(goal) = self.understood(&rule, within, place.line) else {
+            return Ok(Went::On);
+        };
+        let line = place.line.number;
+        for rate in rule.cases.iter_mut().filter_map(|case| case.rate.as_mut()) {
+            rate.bucket.get_or_insert_with(|| format!("line {line}"));
+        }
+        let mut went = Went::On;
+        for case in &rule.cases {
+            match within.and(case) {
+                Ok(Some(met)) if self.list == List::Forward && turns_back(&met) => {
+                    self.leave_turning_back(place.line);
+                }
+                Ok(Some(met)) => {
+                    self.tell_changes(&rule, &met, place.line);
+                    let is_all = met == *within;
+                    let act = Act {
+                        goal: &goal,
+                        comment: rule.comment.as_deref(),
+                        is_all,
+                        is_rated: case.rate.is_some(),
+                    };
+                    let step = self.act(&act, &met, within, place)?;
+                    if is_all || step == Went::Left {
+                        went = step;
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => self.leave_out(place.line, Some(&goal), &why, Some(case)),
+            }
+        }
+        Ok(went)
+    }
+
+    /// The goal of a rule that is carried over; of another one it is said that it is not.
+    fn understood(&mut self, rule: &Rule, within: &What, line: &Line) -> Option<Goal> {
+        let why = match (&rule.unread, &rule.goal) {
+            (None, Some(goal)) => return Some(goal.clone()),
+            (Some(why), _) => why.as_str(),
+            (None, None) => "it has no target that is known here",
+        };
+        let first = rule.cases.first();
+        let met = first.and_then(|case| within.and(case).ok().flatten());
+        self.leave_out(line, rule.goal.as_ref(), why, met.as_ref());
+        None
+    }
+
+    fn act(
+        &mut self,
+        act: &Act<'_>,
+        met: &What,
+        within: &What,
+        place: &Place<'_>,
+    ) -> Result<Went, String> {
+        match act.goal {
+            Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Log(_) | Goal::Count => {
+                Ok(self.ends(act, met, place))
+            }
+            _ if act.is_rated => self.once(act, met, within, place),
+            Goal::Jump(chain) => {
+                let then = Then {
+                    chain: place.chain,
+                    at: place.next,
+                    then: place.then,
+                };
+                let is_over = self.chain((chain, 0), met, Some(&then))?;
+                Ok(if is_over { Went::Over } else { Went::On })
+            }
+            Goal::Goto(chain) => {
+                if self.chain((chain, 0), met, place.then)? {
+                    return Ok(Went::Over);
+                }
+                self.leave(act, met, place)
+            }
+            Goal::Return => self.leave(act, met, place),
+        }
+    }
+
+    /// Takes packets out of a chain: those that are left meet what comes behind its call.
+    fn leave(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Result<Went, String> {
+        match (act.is_all, place.is_last) {
+            (true, _) => return Ok(Went::Left),
+            (false, true) => {}
+            (false, false) => self.rest(place.then, met, place.line)?,
+        }
+        Ok(Went::On)
+    }
+
+    /// All that callers do, down to the policy of the built-in chain, for packets that a rule takes out of a chain.
+    fn rest(&mut self, then: Option<&Then<'_>>, within: &What, line: &Line) -> Result<(), String> {
+        let Some(then) = then else {
+            self.policy(within, line);
+            return Ok(());
+        };
+        match self.chain((then.chain, then.at), within, then.then)? {
+            true => Ok(()),
+            false => self.rest(then.then, within, line),
+        }
+    }
+
+    /// The policy of the built-in chain, for packets that a rule sends to it.
+    fn policy(&mut self, within: &What, line: &Line) {
+        if let Some(why) = within.unsaid() {
+            self.leave_out(line, Some(&Goal::Return), &why, Some(within));
+            return;
+        }
+        let chain = self.list.chain();
+        let drops = self
+            .saved
+            .chains
+            .get(chain)
+            .is_some_and(|chain| chain.drops);
+        self.count_buckets(within, line);
+        self.steps.push(Step::Rule(Box::new(Flat {
+            what: within.clone(),
+            end: if drops { End::Drop } else { End::Allow },
+            log: None,
+            chain: chain.to_owned(),
+            comment: None,
+        })));
+    }
+
+    /// A call, or the end of one, that has a rate: a bucket belongs to one rule, so only one may come of it. Where a rate ends a chain,
+    /// the rest of the chain is for what goes beyond the rate, and the other way round.
+    fn once(
+        &mut self,
+        act: &Act<'_>,
+        met: &What,
+        within: &What,
+        place: &Place<'_>,
+    ) -> Result<Went, String> {
+        let (begin, said, told) = (self.steps.len(), self.report.len(), self.told.clone());
+        let floor = self.floor.replace(begin);
+        let unrated = What {
+            rate: None,
+            ..met.clone()
+        };
+        let went = match (act.goal, met.rate.as_ref()) {
+            (Goal::Return, Some(rate)) if unrated == *within => {
+                let beyond = What {
+                    rate: Some(Rate {
+                        above: !rate.above,
+                        ..rate.clone()
+                    }),
+                    ..unrated
+                };
+                self.chain((place.chain, place.next), &beyond, place.then)?;
+                Went::Left
+            }
+            _ => {
+                let plain = Act {
+                    is_rated: false,
+                    is_all: false,
+                    ..*act
+                };
+                self.act(&plain, met, within, place)?;
+                Went::On
+            }
+        };
+        self.floor = floor;
+        let rules = self.steps[begin..].iter();
+        if rules.filter(|step| matches!(step, Step::Rule(_))).count() <= 1 {
+            return Ok(went);
+        }
+        self.steps.truncate(begin);
+        self.report.truncate(said);
+        self.told = told;
+        let why = "a rate belongs to one rule, and this one decides about several";
+        self.leave_out(place.line, Some(act.goal), why, Some(met));
+        Ok(Went::On)
+    }
+
+    /// A rule that does something itself.
+    fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
+        if let Some(why) = met.unsaid() {
+            self.leave_out(place.line, Some(act.goal), &why, Some(met));
+            return Went::On;
+        }
+        let mut flat = Flat {
+            what: met.clone(),
+            end: End::Count,
+            log: None,
+            chain: place.chain.to_owned(),
+            comment: act.comment.map(ToOwned::to_owned),
+        };
+        match act.goal {
+            Goal::Accept => flat.end = End::Allow,
+            Goal::Drop => flat.end = End::Drop,
+            Goal::Reject(with) => {
+                flat.end = self.rejected(with, met, place.line);
+            }
+            Goal::Log(prefix) => {
+                flat.log = Some(self.log(prefix, &mut flat.what, place.line));
+            }
+            _ => {}
+        }
+        self.count_buckets(&flat.what, place.line);
+        let went = match flat.end {
+            End::Count => Went::On,
+            _ => Went::Over,
+        };
+        self.push(flat);
+        went
+    }
+
+    /// What a line is written by: a rate of all packets is how many lines there are at most.
+    fn log(&mut self, prefix: &str, what: &mut What, line: &Line) -> Log {
+        let own = what.rate.as_ref().filter(|_| self.floor.is_none());
+        let most = own.and_then(most);
+        let log = |most: &str| Log {
+            prefix: prefix.to_owned(),
+            most: most.to_owned(),
+        };
+        match most {
+            Some(most) => {
+                what.rate = None;
+                log(&most)
+            }
+            None => {
+                let said = format!("no more than {MOST_LINES} lines are written for it");
+                self.tell(Kind::Note, line, said, None);
+                log(MOST_LINES)
+            }
+        }
+    }
+
+    /// How packets are rejected here, and what is another answer.
+    fn rejected(&mut self, with: &str, what: &What, line: &Line) -> End {
+        let is_tcp = what.protocols.contains(6);
+        let is_other = what.protocols.ranges() != [(6, 6)];
+        let changed = match (self.list, is_tcp, is_other) {
+            (List::Out, ..) => "what leaves cannot be answered, so it is dropped".to_owned(),
+            (_, true, false) if with == "tcp-reset" => return End::Reject,
+            (_, false, true) if with == "port-unreachable" => return End::Reject,
+            (_, true, false) => format!("TCP is answered with a reset, and not with {with}"),
+            (_, false, _) => format!("it is answered with port-unreachable, and not with {with}"),
+            (_, true, true) => {
+                format!(
+                    "TCP is answered with a reset and all else with port-unreachable, not with {with}"
+                )
+            }
+        };
+        self.tell(Kind::Changed, line, changed, Some(what));
+        match self.list {
+            List::Out => End::Drop,
+            List::In | List::Forward => End::Reject,
+        }
+    }
+
+    /// Says where several rules come of one bucket.
+    fn count_buckets(&mut self, what: &What, line: &Line) {
+        let Some(bucket) = what.rate.as_ref().and_then(|rate| rate.bucket.clone()) else {
+            return;
+        };
+        let rules = self.buckets.entry(bucket).or_default();
+        *rules += 1;
+        if *rules > 1 {
+            let said = "several rules here have a rate of their own where one bucket stands there";
+            self.tell(Kind::Changed, line, said.to_owned(), Some(what));
+        }
+    }
+
+    /// A rule of the list. One that logs and one that decides about the very same packets are one.
+    fn push(&mut self, flat: Flat) {
+        let is_new = self.steps.len() <= self.floor.unwrap_or_default();
+        if let Some(Step::Rule(before)) = self.steps.last_mut()
+            && !is_new
+            && before.end == End::Count
+            && before.log.is_some()
+            && flat.log.is_none()
+            && flat.end != End::Count
+            && before.what == flat.what
+            && (flat.what.rate.is_none() || self.floor.is_some())
+        {
+            before.end = flat.end;
+            before.comment = flat.comment.or(before.comment.take());
+            return;
+        }
+        self.steps.push(Step::Rule(Box::new(flat)));
+    }
+
+    /// Says once of a line that it is not carried over.
+    fn leave_out(&mut self, line: &Line, goal: Option<&Goal>, why: &str, what: Option<&What>) {
+        let said = format!("{why}; {}", effect(goal));
+        if self.tell(Kind::LeftOut, line, said, what) {
+            self.steps
+                .push(Step::LeftOut(line.number, line.text.clone()));
+        }
+    }
+
+    /// Says once that packets which go back where they came from meet no list of what passes through, so that no rule of it stands for them.
+    fn leave_turning_back(&mut self, line: &Line) {
+        let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`";
+        if self.tell(Kind::LeftOut, line, said.to_owned(), None) {
+            self.steps
+                .push(Step::LeftOut(line.number, line.text.clone()));
+        }
+    }
+
+    fn tell_changes(&mut self, rule: &Rule, met: &What, line: &Line) {
+        for said in &rule.changed {
+            self.tell(Kind::Changed, line, said.clone(), Some(met));
+        }
+        for said in &rule.notes {
+            self.tell(Kind::Note, line, said.clone(), None);
+        }
+    }
+
+    /// Says something of a line, unless it was said before.
+    fn tell(&mut self, kind: Kind, line: &Line, said: String, what: Option<&What>) -> bool {
+        let is_new = self.told.insert((line.number, said.clone()));
+        if is_new {
+            self.report.push(Entry {
+                kind,
+                file: self.file.to_owned(),
+                line: Some(line.number),
+                rule: Some(line.text.clone()),
+                said,
+                packet: what.and_then(|what| packet(what, self.list)),
+            });
+        }
+        is_new
+    }
+}
+
+/// Whether only packets are meant that leave by the interface by which they came in.
+fn turns_back(what: &What) -> bool {
+    matches!((&what.on, &what.leaves), (Some(Pattern::One(on)), Some(Pattern::One(leaves))) if on == leaves)
+}
+
+/// How many lines a rule writes at most where it has no rate.
+const MOST_LINES: &str = "10/second";
+
+/// A rate as the most lines in a time, if it is one of all packets that fit.
+fn most(rate: &Rate) -> Option<String> {
+    let mut words = rate.text.split(' ');
+    let (count, unit) = (words.next()?, words.next()?);
+    let period = unit.strip_prefix("packets/")?;
+    let is_of_all = !rate.above && !rate.text.contains(" per ");
+    is_of_all.then(|| format!("{count}/{period}"))
+}
+
+/// Where evaluation goes on behind a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Went {
+    /// At the next rule of the chain, for some packets at least.
+    On,
+    /// Behind the call of the chain.
+    Left,
+    /// Nowhere.
+    Over,
+}
+
+/// What a rule does, and how much of what comes to it.
+#[derive(Clone, Copy)]
+struct Act<'a> {
+    goal: &'a Goal,
+    comment: Option<&'a str>,
+    /// Whether all packets that come to it are meant.
+    is_all: bool,
+    /// Whether the rule has a rate itself.
+    is_rated: bool,
+}
+
+/// Where a rule stands.
+struct Place<'a> {
+    chain: &'a str,
+    /// The number of the rule behind it.
+    next: usize,
+    is_last: bool,
+    line: &'a Line,
+    then: Option<&'a Then<'a>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! Chains as one list, where a rate or a call makes it hard. What single packets meet is compared in `tests/differential/iptables.rs`.
+
+use super::*;
+use crate::verbs::import::iptables::saved;
+use crate::verbs::import::iptables::text::{clauses, protocols};
+
+/// The rules that INPUT becomes with these lines, each as what it does and what it is about, and the report; or why there are too many.
+fn flattened(rules: &[&str]) -> Result<(Vec<String>, Vec<Entry>), String> {
+    let declared = "*filter\n:INPUT DROP [0:0]\n:own - [0:0]\n";
+    let text = format!("{declared}{}\nCOMMIT\n", rules.join("\n"));
+    let saved = saved::read(&text, false).unwrap();
+    let flat = Flattening::of(&saved, "rules", Family::V4, List::In)?;
+    let steps = flat.steps.iter().filter_map(|step| match step {
+        Step::Rule(flat) => {
+            let about = protocols(&flat.what) + &clauses(&flat.what, List::In, false);
+            let log = flat.log.as_ref().map(|log| format!(" log {}", log.most));
+            Some(format!("{:?} {about}{}", flat.end, log.unwrap_or_default()))
+        }
+        Step::LeftOut(..) => None,
+    });
+    Ok((steps.collect(), flat.report))
+}
+
+#[test]
+fn what_goes_beyond_a_rate_that_returns_meets_the_rest_of_the_chain() {
+    let returns = "-A own -m limit --limit 5/min -j RETURN";
+    let [call, ends] = ["-A INPUT -j own", "-A INPUT -p tcp -j ACCEPT"];
+    let (rules, report) = flattened(&[call, ends, returns, "-A own -j DROP"]).unwrap();
+    assert_eq!(
+        rules,
+        ["Drop  above 5 packets/minute burst 5", "Allow tcp "]
+    );
+    assert!(report.is_empty(), "{report:?}");
+    let two = ["-A own -p udp -j DROP", "-A own -j DROP"];
+    let (rules, report) = flattened(&[&[call, ends, returns][..], &two].concat()).unwrap();
+    assert_eq!(rules, ["Drop udp ", "Drop "]);
+    assert_eq!(report.len(), 1);
+    assert_eq!((report[0].kind, report[0].line), (Kind::LeftOut, Some(6)));
+}
+
+#[test]
+fn a_bucket_that_two_rules_would_share_is_told() {
+    let calls = [
+        "-A INPUT -s 10.0.0.0/8 -j own",
+        "-A INPUT -s 192.0.2.0/24 -j own",
+    ];
+    let limit = "-A own -m limit --limit 5/min -j ACCEPT";
+    let (rules, report) = flattened(&[calls[0], calls[1], limit]).unwrap();
+    assert_eq!(rules.len(), 2, "{rules:?}");
+    assert_eq!(report.len(), 1);
+    assert!(report[0].kind == Kind::Changed && report[0].said.contains("one bucket"));
+    let (_, report) = flattened(&[calls[0], limit]).unwrap();
+    assert!(report.is_empty(), "{report:?}");
+}
+
+#[test]
+fn a_line_and_a_verdict_on_the_same_packets_are_one_rule() {
+    let log = "-A INPUT -p udp -m limit --limit 3/min -j LOG --log-prefix \"x \"";
+    let (rules, _) = flattened(&[log, "-A INPUT -p udp -j DROP"]).unwrap();
+    assert_eq!(rules, ["Drop udp  log 3/minute"]);
+    let (rules, _) = flattened(&[log, "-A INPUT -p tcp -j DROP"]).unwrap();
+    assert_eq!(rules, ["Count udp  log 3/minute", "Drop tcp "]);
+}
+
+#[test]
+fn a_chain_that_calls_itself_ends_with_an_error() {
+    let why = flattened(&["-A INPUT -j own", "-A own -j own"]).unwrap_err();
+    assert!(why.contains("calls itself"), "{why}");
+}

@@ -1,0 +1,249 @@
+//! The lists of both families as the text of a policy.
+//!
+//! Takes for each list the rules of IPv4 and of IPv6; gives the text. Packets of two families never meet the same list, so the lists are
+//! laid side by side in any way that keeps the order of each: rules that say the same in both are written once. Not here: how the rules
+//! came about.
+
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+use sockc_compiler::policy::Family;
+
+use super::chains::{End, Flat, Step};
+use super::list::List;
+use super::saved::shortened;
+use super::text::{clauses, other, protocols, quoted, whole};
+
+/// What a built-in chain of one family became.
+#[derive(Debug)]
+pub(super) struct Side {
+    /// The family.
+    pub(super) family: Family,
+    /// Its rules.
+    pub(super) steps: Vec<Step>,
+    /// Whether what comes to its end is dropped.
+    pub(super) drops: bool,
+    /// Whether anything was read of it.
+    pub(super) is_known: bool,
+}
+
+/// A list of both families.
+#[derive(Debug)]
+pub(super) struct Lists {
+    /// Which list.
+    pub(super) list: List,
+    /// That of IPv4, and that of IPv6.
+    pub(super) sides: [Side; 2],
+}
+
+impl Lists {
+    /// Whether packets of the list meet a policy at all: what arrives always does, so that a policy has a list.
+    pub(super) fn is_there(&self) -> bool {
+        let has = |side: &Side| side.drops || !side.steps.is_empty();
+        self.list == List::In || self.sides.iter().any(has)
+    }
+
+    /// Whether some packet may pass.
+    pub(super) fn lets_through(&self) -> bool {
+        let lets = |step: &Step| matches!(step, Step::Rule(flat) if flat.end == End::Allow);
+        let mut sides = self.sides.iter().filter(|side| side.is_known);
+        sides.any(|side| !side.drops || side.steps.iter().any(lets))
+    }
+
+    /// Whether some packet may be taken away.
+    pub(super) fn takes_away(&self) -> bool {
+        let takes = |step: &Step| matches!(step, Step::Rule(flat) if !matches!(flat.end, End::Allow | End::Count));
+        let mut sides = self.sides.iter();
+        sides.any(|side| side.drops || side.steps.iter().any(takes))
+    }
+}
+
+/// The text of a policy, not yet in its canonical form.
+pub(super) fn draft(lists: &[Lists]) -> String {
+    let there = lists.iter().filter(|one| one.is_there());
+    let mut text = "# What iptables-save printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n".to_owned();
+    for one in there.clone() {
+        let verb = if drops(one) { "drop" } else { "allow" };
+        text += &format!("default {} {verb}\n", one.list.word());
+    }
+    for one in there {
+        text += &format!("\n# {}\n", one.list.chain());
+        for line in lines(one) {
+            text += &line;
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// The default of a list: that of both families, or drop, where the other one has a rule of its own.
+fn drops(lists: &Lists) -> bool {
+    lists.sides.iter().any(|side| side.drops)
+}
+
+/// The lines of a list.
+fn lines(lists: &Lists) -> Vec<String> {
+    let [v4, v6] = &lists.sides;
+    match (v4.steps.is_empty(), v6.steps.is_empty()) {
+        (true, true) => first(lists, None),
+        (false, true) => first(lists, Some(v4)),
+        (true, false) => first(lists, Some(v6)),
+        (false, false) => beside(lists),
+    }
+}
+
+/// The lines where at most one family has rules: what becomes of the other one stands first, so that the rules need not say theirs. What
+/// comes to their end gets the default, or else the policy of their chain.
+fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
+    let mut lines = Vec::new();
+    for side in &lists.sides {
+        let is_without = with.is_none_or(|with| with.family != side.family);
+        let is_default = with.is_none() && side.drops == drops(lists);
+        if is_without && !is_default {
+            lines.push(whole_family(lists.list, side));
+        }
+    }
+    let Some(with) = with else {
+        return lines;
+    };
+    let steps = written(lists.list, with, false).into_iter();
+    lines.extend(steps.map(|(_, line)| line));
+    if with.drops != drops(lists) {
+        lines.push(whole_family(lists.list, with));
+    }
+    lines
+}
+
+/// What becomes of what no rule of a family decides.
+fn whole_family(list: List, side: &Side) -> String {
+    let verb = if side.drops { "drop" } else { "allow" };
+    let note = match side.is_known {
+        true => format!("policy of {}", list.chain()),
+        false => "nothing is said of this family".to_owned(),
+    };
+    format!(
+        "{verb} {} from {} note {}",
+        list.word(),
+        whole(side.family),
+        quoted(&note)
+    )
+}
+
+/// The lines where both have rules: what is the same in both once, and at the end the family whose policy is not the default.
+fn beside(lists: &Lists) -> Vec<String> {
+    let [v4, v6] = &lists.sides;
+    let common = [v4, v6].map(|side| written(lists.list, side, false));
+    let own = [v4, v6].map(|side| written(lists.list, side, true));
+    let keys = common.each_ref().map(|lines| {
+        let keys = lines.iter().map(|(key, _)| key.as_str());
+        keys.collect::<Vec<_>>()
+    });
+    let mut lines: Vec<String> = Vec::new();
+    let take = |side: usize, from: usize, count: usize| {
+        own[side][from..from + count]
+            .iter()
+            .map(|(_, line)| line.clone())
+    };
+    for op in capture_diff_slices(Algorithm::Myers, &keys[0], &keys[1]) {
+        match op {
+            DiffOp::Equal { old_index, len, .. } => {
+                let same = &common[0][old_index..old_index + len];
+                lines.extend(same.iter().map(|(_, line)| line.clone()));
+            }
+            DiffOp::Delete {
+                old_index, old_len, ..
+            } => lines.extend(take(0, old_index, old_len)),
+            DiffOp::Insert {
+                new_index, new_len, ..
+            } => lines.extend(take(1, new_index, new_len)),
+            DiffOp::Replace {
+                old_index,
+                old_len,
+                new_index,
+                new_len,
+            } => {
+                lines.extend(take(0, old_index, old_len));
+                lines.extend(take(1, new_index, new_len));
+            }
+        }
+    }
+    let others = lists.sides.iter().filter(|side| side.drops != drops(lists));
+    lines.extend(others.map(|side| whole_family(lists.list, side)));
+    lines
+}
+
+/// The lines of a side, each with what has to be equal in both families for one line to stand for both.
+fn written(list: List, side: &Side, scoped: bool) -> Vec<(String, String)> {
+    let mut lines = Vec::new();
+    let mut chain = list.chain();
+    for step in &side.steps {
+        match step {
+            Step::LeftOut(line, text) => {
+                let line = format!("# left out, line {line}: {}", plain(&shortened(text)));
+                lines.push((format!("{:?} {line}", side.family), line));
+            }
+            Step::Rule(flat) => {
+                if flat.chain != chain {
+                    chain = &flat.chain;
+                    let line = format!("# chain {}", plain(chain));
+                    lines.push((line.clone(), line));
+                }
+                lines.push(rule(list, side.family, flat, scoped));
+            }
+        }
+    }
+    lines
+}
+
+/// A rule. A rate is of one family: each has buckets of its own.
+fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, String) {
+    let verb = match flat.end {
+        End::Allow => "allow",
+        End::Drop => "drop",
+        End::Reject => "reject",
+        End::Count => "count",
+    };
+    let is_rated = flat.what.rate.is_some();
+    let protocols = protocols(&flat.what);
+    let clauses = clauses(&flat.what, list, scoped);
+    let direction = match list == List::In && !(protocols.is_empty() && clauses.is_empty()) {
+        true => String::new(),
+        false => format!("{} ", list.word()),
+    };
+    let mut line = format!("{verb} {direction}{}{clauses}", protocols.trim_end());
+    if let Some(log) = &flat.log {
+        line += " log ";
+        if !log.prefix.is_empty() {
+            line += &format!("{} ", quoted(&plain(&log.prefix)));
+        }
+        line += &format!("max {}", log.most);
+    }
+    if let Some(comment) = flat.comment.as_ref().filter(|text| !text.is_empty()) {
+        line += &format!(" note {}", quoted(&plain(comment)));
+    }
+    let key = match is_rated {
+        true => format!("{family:?} {line}"),
+        false => line.clone(),
+    };
+    (key, line)
+}
+
+/// Text of others without what could end a line or move a cursor.
+fn plain(text: &str) -> String {
+    let letters = text.chars();
+    letters
+        .map(|letter| if letter.is_control() { '?' } else { letter })
+        .collect()
+}
+
+/// The family that nothing was read of, if only one was.
+pub(super) fn unknown(lists: &Lists) -> Option<Family> {
+    let known: Vec<Family> = lists
+        .sides
+        .iter()
+        .filter(|side| side.is_known)
+        .map(|side| side.family)
+        .collect();
+    match known.as_slice() {
+        [only] => Some(other(*only)),
+        _ => None,
+    }
+}

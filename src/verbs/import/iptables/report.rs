@@ -1,0 +1,80 @@
+//! What an import has to say, line by line: what was left out, what means something else, and what is worth knowing.
+//!
+//! Takes what was found; gives it as text and as JSON. Not here: who finds it.
+
+use serde::Serialize;
+
+use super::goal::Goal;
+use super::saved::shortened;
+
+/// How much it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    /// It is not in the policy.
+    LeftOut,
+    /// It is in the policy, and means something else.
+    Changed,
+    /// It means the same, and is worth knowing.
+    Note,
+}
+
+/// One thing that is said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Entry {
+    pub(super) kind: Kind,
+    /// The file.
+    pub(super) file: String,
+    /// The line of the file, if it is about one.
+    pub(super) line: Option<usize>,
+    /// The rule.
+    pub(super) rule: Option<String>,
+    /// What is said.
+    pub(super) said: String,
+    /// A packet that it is about.
+    pub(super) packet: Option<String>,
+}
+
+impl Entry {
+    /// As a line of text.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.file.clone();
+        if let Some(line) = self.line {
+            text += &format!(", line {line}");
+        }
+        text += match self.kind {
+            Kind::LeftOut => ", left out: ",
+            Kind::Changed => ", changed: ",
+            Kind::Note => ": ",
+        };
+        if let Some(rule) = &self.rule {
+            text += &format!("`{}`: ", shortened(rule));
+        }
+        text += &self.said;
+        if let Some(packet) = &self.packet {
+            text += match self.kind {
+                Kind::LeftOut => "; the rest of it is about packets such as ",
+                Kind::Changed | Kind::Note => "; it is about packets such as ",
+            };
+            text += &format!("`{packet}`");
+        }
+        text
+    }
+}
+
+/// What it does that a rule is left out.
+pub(super) fn effect(goal: Option<&Goal>) -> String {
+    match goal {
+        Some(Goal::Accept) => "packets that it accepts may be dropped here".to_owned(),
+        Some(Goal::Drop | Goal::Reject(_)) => "packets that it drops may get through here".to_owned(),
+        Some(Goal::Log(_)) => "no line is written for it".to_owned(),
+        Some(Goal::Count) => "nothing is counted for it".to_owned(),
+        Some(Goal::Return) => {
+            "packets that it takes out of its chain meet the rest of the chain here, which may accept or drop them".to_owned()
+        }
+        Some(Goal::Jump(chain) | Goal::Goto(chain)) => format!(
+            "the chain {chain} is not asked from here: packets that it drops may get through, and those that it accepts may be dropped"
+        ),
+        None => "what it does is not done here".to_owned(),
+    }
+}

@@ -1,0 +1,305 @@
+//! A rule of iptables as what it is about and what it does, for one family and one list.
+//!
+//! Takes the text of a rule; gives conjunctions that share no packet, of which any has to hold, and the goal; or the first thing in it
+//! that cannot be carried over, with what else was understood. What changes its meaning is told with it. Not here: where the rule is
+//! reached from.
+
+use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
+
+use super::goal::Goal;
+use super::list::List;
+use super::options::{Given, options};
+use super::rates::Limits;
+use super::what::What;
+use super::{header, sides, states};
+
+/// What a rule says.
+#[derive(Debug)]
+pub(super) struct Rule {
+    /// What it is about: any of these.
+    pub(super) cases: Vec<What>,
+    /// What it does, as far as that was understood.
+    pub(super) goal: Option<Goal>,
+    /// Its comment.
+    pub(super) comment: Option<String>,
+    /// How it means something else here.
+    pub(super) changed: Vec<String>,
+    /// What is worth knowing of it, though it means the same.
+    pub(super) notes: Vec<String>,
+    /// Why it cannot be carried over.
+    pub(super) unread: Option<String>,
+}
+
+/// What one option asks, and what is said of that.
+#[derive(Debug, Default)]
+pub(super) struct Asks {
+    /// Any of these, which share no packet.
+    pub(super) cases: Vec<What>,
+    /// How it means something else here.
+    pub(super) changed: Option<String>,
+    /// What is worth knowing, though it means the same.
+    pub(super) note: Option<String>,
+}
+
+impl From<What> for Asks {
+    fn from(what: What) -> Self {
+        Self {
+            cases: vec![what],
+            ..Self::default()
+        }
+    }
+}
+
+/// A rule that is being read.
+struct Reading<'a> {
+    family: Family,
+    list: List,
+    is_chain: &'a dyn Fn(&str) -> bool,
+    rule: Rule,
+    limits: Limits,
+    /// The match that was loaded last.
+    loaded: String,
+    /// Whether a match was loaded behind a rate.
+    late: bool,
+    is_past_goal: bool,
+    /// What is said of the states that it asks for, and whether that is nothing where it is about TCP alone.
+    states: Option<(String, bool)>,
+}
+
+/// Reads a rule.
+pub(super) fn read(
+    text: &str,
+    family: Family,
+    list: List,
+    is_chain: &dyn Fn(&str) -> bool,
+) -> Rule {
+    let mut reading = Reading {
+        family,
+        list,
+        is_chain,
+        rule: Rule {
+            cases: vec![What::any(family)],
+            goal: Some(Goal::Count),
+            comment: None,
+            changed: Vec::new(),
+            notes: Vec::new(),
+            unread: None,
+        },
+        limits: Limits::default(),
+        loaded: String::new(),
+        late: false,
+        is_past_goal: false,
+        states: None,
+    };
+    match options(text) {
+        Ok(options) => options.iter().for_each(|given| reading.option(given)),
+        Err(why) => {
+            reading.rule.goal = None;
+            reading.refuse(why);
+        }
+    }
+    reading.finish()
+}
+
+impl Reading<'_> {
+    fn refuse(&mut self, why: String) {
+        self.rule.unread.get_or_insert(why);
+    }
+
+    fn option(&mut self, given: &Given) {
+        let done = match given.name.as_str() {
+            "-A" => Ok(()),
+            "-j" | "-g" => self.goal(given),
+            _ if self.is_past_goal => self.goal_option(given),
+            "-m" => self.load(given),
+            "--comment" => given.plain().map(|text| {
+                self.rule.comment = Some(text.to_owned());
+            }),
+            name if self.limits.takes(name) => self.limits.option(given),
+            _ => self.asks(given),
+        };
+        if let Err(why) = done {
+            self.refuse(why);
+        }
+    }
+
+    /// What the packet has to be.
+    fn asks(&mut self, given: &Given) -> Result<(), String> {
+        let (family, list) = (self.family, self.list);
+        let mut asks = match given.name.as_str() {
+            "--state" => states::asks(given, family, list),
+            "--mark" if self.loaded != "mark" => Err(unknown(given)),
+            name if sides::takes(name) => sides::asks(given, family, list),
+            name if header::takes(name) => header::asks(given, family, list),
+            _ => Err(unknown(given)),
+        }?;
+        let is_empty = self.rule.cases.is_empty();
+        self.met(&asks.cases)?;
+        if given.name == "--state" {
+            let is_exact = states::is_exact_for_tcp(given, list);
+            if self.rule.cases.is_empty() && !is_empty {
+                // Of these protocols nothing is left of the states.
+                return Err(asks.changed.unwrap_or_default());
+            }
+            self.states = asks.changed.take().map(|said| (said, is_exact));
+        }
+        self.rule.changed.extend(asks.changed);
+        self.rule.notes.extend(asks.note);
+        Ok(())
+    }
+
+    /// Joins what is asked to what was asked before.
+    fn met(&mut self, cases: &[What]) -> Result<(), String> {
+        let mut met = Vec::new();
+        for one in &self.rule.cases {
+            for other in cases {
+                met.extend(one.and(other)?);
+            }
+        }
+        self.rule.cases = met;
+        Ok(())
+    }
+
+    /// Loads a match. Those of transport protocols match nothing where there is no whole header, as in later fragments.
+    fn load(&mut self, given: &Given) -> Result<(), String> {
+        let name = given.plain()?;
+        self.loaded = name.to_owned();
+        self.late |= self.limits.is_asked() && name != "comment";
+        match name {
+            "tcp" | "udp" | "sctp" | "multiport" => {
+                let mut ports = What::any(self.family);
+                ports.to.ports = Some(RangeSet::full());
+                self.met(&[ports])
+            }
+            "icmp" | "icmp6" | "comment" | "conntrack" | "state" | "limit" | "hashlimit"
+            | "iprange" | "addrtype" | "mark" | "length" | "ttl" | "hl" | "dscp" | "ecn" => Ok(()),
+            _ => Err(without(name)),
+        }
+    }
+
+    fn goal(&mut self, given: &Given) -> Result<(), String> {
+        self.is_past_goal = true;
+        self.rule.goal = None;
+        let name = given.plain()?;
+        let goal = match given.name.as_str() {
+            "-g" => Goal::Goto(name.to_owned()),
+            _ if (self.is_chain)(name) => Goal::Jump(name.to_owned()),
+            _ => Goal::named(name)?,
+        };
+        if let (Goal::Goto(chain), false) = (&goal, (self.is_chain)(name)) {
+            return Err(format!("the chain {chain} is not there"));
+        }
+        self.rule.goal = Some(goal);
+        Ok(())
+    }
+
+    fn goal_option(&mut self, given: &Given) -> Result<(), String> {
+        let Some(goal) = &mut self.rule.goal else {
+            return Err(unknown(given));
+        };
+        let note = goal.option(given)?;
+        self.rule.notes.extend(note);
+        Ok(())
+    }
+
+    /// The rule, once all of its options were read.
+    fn finish(mut self) -> Rule {
+        let limits = std::mem::take(&mut self.limits);
+        self.rule.changed.extend(limits.forgets());
+        let rate = limits.rate(self.family);
+        match rate {
+            Ok(Some(rate)) => {
+                if self.late {
+                    self.rule.changed.push(
+                        "a packet takes a token only where all else in the rule matches, and not where a match behind the rate fails".to_owned(),
+                    );
+                }
+                if self.rule.cases.len() > 1 {
+                    self.refuse("its rate is for packets that one rule cannot describe".to_owned());
+                }
+                for case in &mut self.rule.cases {
+                    case.rate = Some(rate.clone());
+                }
+            }
+            Ok(None) => {}
+            Err(why) => self.refuse(why),
+        }
+        let accepts = self.rule.goal == Some(Goal::Accept);
+        for case in &mut self.rule.cases {
+            states::shorten(case, accepts);
+        }
+        self.check_ports();
+        self.check_states();
+        self.rule
+    }
+
+    /// Says what the states of the rule mean here.
+    fn check_states(&mut self) {
+        let Some((said, is_exact_for_tcp)) = self.states.take() else {
+            return;
+        };
+        let tcp = RangeSet::from_ranges([(6, 6)]);
+        if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
+            self.rule.changed.push(said);
+        }
+    }
+
+    /// Ports are read of three protocols.
+    fn check_ports(&mut self) {
+        const WITH_PORTS: [u8; 3] = [6, 17, 132];
+        let with = RangeSet::from_ranges(WITH_PORTS.map(|one| (one, one)));
+        let wrong = self.rule.cases.iter().any(|case| {
+            let asks = case.from.ports.is_some() || case.to.ports.is_some();
+            asks && !case.protocols.minus(&with).is_empty()
+        });
+        if wrong {
+            self.refuse("ports are those of TCP, UDP and SCTP".to_owned());
+        }
+    }
+}
+
+/// The target of a rule of any table.
+pub(super) fn target(text: &str) -> Option<String> {
+    let options = options(text).ok()?;
+    let target = options.iter().find(|given| given.name == "-j")?;
+    target.value().ok().map(ToOwned::to_owned)
+}
+
+fn unknown(given: &Given) -> String {
+    format!("`{given}` is not known here")
+}
+
+/// Why a match is not carried over.
+fn without(name: &str) -> String {
+    let why = match name {
+        "recent" => {
+            "no rule remembers senders; a live set with `expires` holds what a program adds"
+        }
+        "set" => {
+            "what an ipset holds does not stand here; declare a set, or a live set, and write `from @name`"
+        }
+        "owner" => {
+            "whose process sent a packet is not asked; `connect` rules decide what a group does"
+        }
+        "mac" => "a hardware address is not asked",
+        "connlimit" => "connections are not counted while they last; a rate counts how many come",
+        "connmark" | "helper" => "there is no table of connections",
+        "pkttype" => "whether a frame was for many is not asked",
+        "physdev" => "the port of a bridge is not asked; name it as the interface",
+        "string" | "u32" | "bpf" => "what stands behind the header is not asked",
+        "time" => "the time of day is not asked",
+        "statistic" => "chance decides nothing but what a log shows",
+        "policy" => "whether IPsec carried it is not asked",
+        "rpfilter" => {
+            "where a sender would be reached is not asked; see the setting rp_filter of the kernel"
+        }
+        "socket" => "it asks for a transparent socket; see `socket established`",
+        "tos" => "the type of service is asked by `dscp` and `ecn`",
+        "frag" | "ipv6header" | "hbh" | "dst" | "rt" | "mh" | "eui64" => {
+            "IPv6 headers between are stepped over, and not asked"
+        }
+        _ => "it is not known here",
+    };
+    format!("match `{name}`: {why}")
+}

@@ -1,0 +1,118 @@
+//! A packet that a rule is about, in the words of `explain`.
+//!
+//! Takes a conjunction; gives a packet where one can be made without asking the machine. Not here: what becomes of it.
+
+use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
+
+use super::list::List;
+use super::text::address;
+use super::what::{Pattern, What, icmp};
+
+/// Addresses that nobody has (RFC 5737, RFC 3849), for senders and receivers.
+const PLAIN_V4: [u128; 2] = [0xc000_0209, 0xc633_6401];
+const PLAIN_V6: [u128; 2] = [
+    0x2001_0db8_0000_0000_0000_0000_0000_0009,
+    0x2001_0db8_0001_0000_0000_0000_0000_0001,
+];
+
+/// A packet.
+pub(super) fn packet(what: &What, list: List) -> Option<String> {
+    let number = protocol(what)?;
+    let has_ports = matches!(number, 6 | 17 | 132);
+    let [from, to] = match what.family {
+        Family::V4 => PLAIN_V4,
+        Family::V6 => PLAIN_V6,
+    };
+    let from = host(&what.from.addresses, from)?;
+    let to = host(&what.to.addresses, to)?;
+    let end = |host: u128, ports: &Option<RangeSet<u16>>, plain: u16| {
+        let port = ports
+            .as_ref()
+            .map_or(Some(plain), |ports| port(ports, plain))?;
+        let host = address(host, what.family);
+        Some(match (has_ports, what.family) {
+            (false, _) => host.to_string(),
+            (true, Family::V4) => format!("{host}:{port}"),
+            (true, Family::V6) => format!("[{host}]:{port}"),
+        })
+    };
+    let mut text = String::new();
+    if list != List::In {
+        text += list.word();
+        text.push(' ');
+    }
+    text += &named(what, number);
+    text += &format!(
+        " from {} to {}",
+        end(from, &what.from.ports, 40000)?,
+        end(to, &what.to.ports, 80)?
+    );
+    text += &interfaces(what, list);
+    let with: Option<Vec<&str>> = what
+        .conditions
+        .iter()
+        .map(|one| one.with.as_deref())
+        .collect();
+    let with: Vec<&str> = with?.into_iter().filter(|one| !one.is_empty()).collect();
+    if !with.is_empty() {
+        text += &format!(" with {}", with.join(", "));
+    }
+    Some(text)
+}
+
+fn interfaces(what: &What, list: List) -> String {
+    let name = |pattern: &Pattern| match pattern {
+        Pattern::One(name) => super::text::pattern(&Pattern::One(name.clone())),
+        Pattern::Begins(begins) => super::text::pattern(&Pattern::One(format!("{begins}0"))),
+    };
+    let (on, leaves) = match list {
+        List::Out => (&what.leaves, &None),
+        List::In | List::Forward => (&what.on, &what.leaves),
+    };
+    let on = on.as_ref().map(|on| format!(" on interface {}", name(on)));
+    let leaves = leaves
+        .as_ref()
+        .map(|one| format!(" to interface {}", name(one)));
+    on.unwrap_or_default() + &leaves.unwrap_or_default()
+}
+
+/// A protocol, the likeliest first.
+fn protocol(what: &What) -> Option<u8> {
+    const LIKELY: [u8; 2] = [6, 17];
+    let first = what.protocols.ranges().first().map(|range| range.0);
+    let likely = LIKELY.into_iter().find(|one| what.protocols.contains(*one));
+    likely.or(first)
+}
+
+fn named(what: &What, number: u8) -> String {
+    let (kind, code) = what.icmp.unwrap_or((8, None));
+    let code = code.map(|code| format!("/{code}")).unwrap_or_default();
+    match number {
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        132 => "sctp".to_owned(),
+        1 if icmp(what.family) == 1 => format!("icmp {kind}{code}"),
+        58 if icmp(what.family) == 58 => {
+            let kind = if what.icmp.is_some() { kind } else { 128 };
+            format!("icmp6 {kind}{code}")
+        }
+        _ => format!("proto {number}"),
+    }
+}
+
+/// An address of these: the plain one, else the second of the first range, as the first may be a network's.
+fn host(addresses: &RangeSet<u128>, plain: u128) -> Option<u128> {
+    if addresses.contains(plain) {
+        return Some(plain);
+    }
+    let &(low, high) = addresses.ranges().first()?;
+    Some(if low < high { low + 1 } else { low })
+}
+
+fn port(ports: &RangeSet<u16>, plain: u16) -> Option<u16> {
+    match ports.contains(plain) {
+        true => Some(plain),
+        false => ports.ranges().first().map(|range| range.0),
+    }
+}

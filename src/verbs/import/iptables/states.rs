@@ -1,0 +1,273 @@
+//! States of connections, asked of sockets.
+//!
+//! Takes the states that a rule asks for; gives what is the same, or nearest to it, for a machine whose table of connections are its
+//! sockets. What arrives is ESTABLISHED where a connected socket takes it, or where it may end a handshake: the socket of one that is not
+//! finished counts as listening. Echo replies are taken for answers; RELATED are the errors of ICMP that `include <essentials>` lets in. What leaves is ESTABLISHED where a socket sends it in a connection of TCP that is being
+//! answered. What passes through has no socket here.
+
+use sockc_compiler::policy::Family;
+
+use super::list::List;
+use super::options::Given;
+use super::rule::Asks;
+use super::what::{Asked, What};
+
+/// The states, each a bit.
+const STATES: [(&str, u8); 5] = [
+    ("INVALID", INVALID),
+    ("NEW", NEW),
+    ("ESTABLISHED", ESTABLISHED),
+    ("RELATED", RELATED),
+    ("UNTRACKED", UNTRACKED),
+];
+const INVALID: u8 = 1;
+const NEW: u8 = 2;
+const ESTABLISHED: u8 = 4;
+const RELATED: u8 = 8;
+const UNTRACKED: u8 = 16;
+const ALL: u8 = 31;
+
+/// What the states of an option ask.
+pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, String> {
+    let mut states = 0;
+    for name in given.value()?.split(',') {
+        let known = STATES.iter().find(|(known, _)| *known == name);
+        states |= known.map(|(_, bit)| bit).ok_or_else(|| {
+            format!("the state {name} has no counterpart: addresses are not translated here")
+        })?;
+    }
+    if given.negated {
+        states = ALL & !states;
+    }
+    let has = |wanted: u8| states & wanted == wanted;
+    if has(NEW | ESTABLISHED) {
+        let changed = match (has(RELATED), has(INVALID)) {
+            (true, true) => None,
+            (true, false) => Some("what conntrack calls INVALID matches, too"),
+            (false, _) => Some("what conntrack calls RELATED or INVALID matches, too"),
+        };
+        return Ok(Asks {
+            cases: vec![What::any(family)],
+            changed: changed.map(ToOwned::to_owned),
+            note: None,
+        });
+    }
+    if states & (NEW | ESTABLISHED | RELATED) == 0 {
+        return Err(
+            "conntrack judges what is INVALID or UNTRACKED, and there is no table of connections; what belongs to no socket the kernel answers or drops itself"
+                .to_owned(),
+        );
+    }
+    match list {
+        List::In => Ok(arriving(states, family)),
+        List::Out => Ok(leaving(states, family)),
+        List::Forward => Err(
+            "no socket of this machine tells the state of what passes through; `if tcp flags ack` is about what answers in connections of TCP, for whoever sends it"
+                .to_owned(),
+        ),
+    }
+}
+
+/// The part of NEW that keeps the end of a handshake out of it.
+const NO_HANDSHAKE: &str = "any of { no socket listening, no tcp flags ack no syn }";
+
+/// Leaves out of NEW what asks for the end of a handshake, where that changes nothing: where a case is not about TCP. And where what is NEW
+/// is accepted, as nothing becomes a connection by such a packet whose start was not accepted by the same rule, and a shorter rule is read
+/// more easily.
+pub(super) fn shorten(case: &mut What, accepts: bool) {
+    if accepts || !case.protocols.contains(6) {
+        case.conditions.retain(|one| one.text != NO_HANDSHAKE);
+    }
+}
+
+/// Whether an option means the same for TCP alone, of what arrives: a connection is its socket.
+pub(super) fn is_exact_for_tcp(given: &Given, list: List) -> bool {
+    let states = given.value().unwrap_or_default();
+    list == List::In && !given.negated && matches!(states, "NEW" | "ESTABLISHED")
+}
+
+/// The types of errors that belong to connections: those of `include <essentials>`.
+fn errors(family: Family) -> Vec<What> {
+    let types: &[u8] = match family {
+        Family::V4 => &[3, 11, 12],
+        Family::V6 => &[1, 2, 3, 4],
+    };
+    let types = types.iter();
+    types.map(|kind| What::icmp(family, *kind, None)).collect()
+}
+
+/// Answers to pings from here.
+fn echo_reply(family: Family) -> What {
+    let kind = match family {
+        Family::V4 => 0,
+        Family::V6 => 129,
+    };
+    What::icmp(family, kind, None)
+}
+
+fn asked(text: &str, with: Option<&str>) -> Asked {
+    Asked {
+        text: text.to_owned(),
+        with: with.map(ToOwned::to_owned),
+    }
+}
+
+/// States of what arrives.
+fn arriving(states: u8, family: Family) -> Asks {
+    let (mut cases, mut changed) = (Vec::new(), Vec::new());
+    if states & NEW != 0 {
+        // Errors and echo replies have no socket either, so they are among these.
+        let mut new = What::asked(family, asked("no socket established", Some("")));
+        new.conditions.push(asked(NO_HANDSHAKE, Some("")));
+        cases.push(new);
+        changed.push("NEW is what no connected socket takes");
+    } else {
+        if states & ESTABLISHED != 0 {
+            let established = asked("socket established", Some("socket established"));
+            let mut handshake = What::protocol(family, 6);
+            handshake.conditions = vec![
+                asked("socket listening", Some("socket listening")),
+                asked("tcp flags ack no syn", Some("tcp flags ack")),
+            ];
+            cases.push(What::asked(family, established));
+            cases.extend([handshake, echo_reply(family)]);
+            changed.push(
+                "ESTABLISHED is what a connected socket takes, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
+            );
+        }
+        if states & RELATED != 0 {
+            cases.extend(errors(family));
+            changed.push("RELATED are errors of ICMP, whatever they are about");
+        }
+    }
+    with_rest(cases, changed, states)
+}
+
+/// States of what leaves. The kernel's part of a handshake is sent by a socket that is not established, and the first packet of a
+/// connection by one that is.
+fn leaving(states: u8, family: Family) -> Asks {
+    let (mut cases, mut changed) = (Vec::new(), Vec::new());
+    if states & ESTABLISHED != 0 {
+        let mut answered = What::protocol(family, 6);
+        answered.conditions = vec![
+            asked("socket exists", Some("socket established")),
+            asked("tcp flags ack", Some("tcp flags ack")),
+        ];
+        cases.extend([answered, echo_reply(family)]);
+        changed
+            .push("ESTABLISHED is TCP with ACK that a socket sends, and every echo reply: not UDP");
+    }
+    if states & NEW != 0 {
+        let mut opening = What::protocol(family, 6);
+        opening.conditions = vec![asked("tcp flags syn no ack", Some("tcp flags syn"))];
+        cases.extend([opening, What::protocol(family, 17), echo_request(family)]);
+        changed.push("NEW is TCP that opens a connection, all UDP, and echo requests");
+    }
+    if states & RELATED != 0 {
+        cases.extend(errors(family));
+        changed.push("RELATED are errors of ICMP, whatever they are about");
+    }
+    with_rest(cases, changed, states)
+}
+
+fn echo_request(family: Family) -> What {
+    let kind = match family {
+        Family::V4 => 8,
+        Family::V6 => 128,
+    };
+    What::icmp(family, kind, None)
+}
+
+/// Says what of the states is not carried over.
+fn with_rest(cases: Vec<What>, mut changed: Vec<&str>, states: u8) -> Asks {
+    if states & INVALID != 0 {
+        changed.push("INVALID is not asked");
+    }
+    Asks {
+        cases,
+        changed: Some(changed.join("; ")),
+        note: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::options;
+    use super::super::text::{clauses, protocols};
+    use super::*;
+
+    fn said(text: &str, list: List) -> Result<Vec<String>, String> {
+        let given = options(text).unwrap().remove(0);
+        let asks = asks(&given, Family::V6, list)?;
+        let text = |what: &What| protocols(what) + &clauses(what, list, false);
+        Ok(asks.cases.iter().map(text).collect())
+    }
+
+    #[test]
+    fn states_are_asked_of_sockets() {
+        let established = [
+            " if socket established",
+            "tcp  if socket listening and tcp flags ack no syn",
+            "icmp6 echo-reply ",
+        ];
+        assert_eq!(
+            said("--ctstate ESTABLISHED", List::In).unwrap(),
+            established
+        );
+        assert_eq!(
+            said("--state RELATED", List::In).unwrap(),
+            [
+                "icmp6 destination-unreachable ",
+                "icmp6 packet-too-big ",
+                "icmp6 time-exceeded ",
+                "icmp6 parameter-problem "
+            ]
+        );
+        for text in ["--ctstate NEW", "--ctstate NEW,RELATED"] {
+            let new = " if no socket established and any of { no socket listening, no tcp flags ack no syn }";
+            assert_eq!(said(text, List::In).unwrap(), [new]);
+        }
+        assert_eq!(
+            said("--ctstate NEW", List::Out).unwrap(),
+            [
+                "tcp  if tcp flags syn no ack",
+                "udp ",
+                "icmp6 echo-request "
+            ]
+        );
+        assert_eq!(
+            said("--ctstate ESTABLISHED", List::Out).unwrap()[0],
+            "tcp  if socket exists and tcp flags ack"
+        );
+        for text in ["--ctstate NEW,ESTABLISHED", "! --ctstate INVALID"] {
+            assert_eq!(said(text, List::Forward).unwrap(), [""], "{text}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_handshake_is_asked_for_only_where_it_matters() {
+        let given = options("--ctstate NEW").unwrap().remove(0);
+        let new = asks(&given, Family::V4, List::In).unwrap().cases.remove(0);
+        let conditions = |protocol: u8, accepts: bool| {
+            let protocol = What::protocol(Family::V4, protocol);
+            let mut case = new.and(&protocol).unwrap().unwrap();
+            shorten(&mut case, accepts);
+            case.conditions.len()
+        };
+        assert_eq!((conditions(6, false), conditions(6, true)), (2, 1));
+        assert_eq!((conditions(17, false), conditions(17, true)), (1, 1));
+    }
+
+    #[test]
+    fn what_no_socket_tells_is_refused() {
+        for (text, list) in [
+            ("--ctstate INVALID", List::In),
+            ("--ctstate UNTRACKED", List::In),
+            ("--ctstate DNAT", List::In),
+            ("--ctstate ESTABLISHED", List::Forward),
+            ("! --ctstate NEW,ESTABLISHED,RELATED", List::In),
+        ] {
+            assert!(said(text, list).is_err(), "{text}");
+        }
+    }
+}

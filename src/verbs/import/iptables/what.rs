@@ -1,0 +1,375 @@
+//! What a rule is about: a conjunction that can be met with another one exactly.
+//!
+//! Addresses, ports and protocols are sets of numbers, so that a negation is a set as any other, and two of them have one result.
+//! Not here: how iptables or a policy writes it.
+
+use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::{Bound, RangeSet};
+
+/// What packets of one family have to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct What {
+    /// The family.
+    pub(super) family: Family,
+    /// The protocols.
+    pub(super) protocols: RangeSet<u8>,
+    /// The sender.
+    pub(super) from: Side,
+    /// The receiver.
+    pub(super) to: Side,
+    /// The type of ICMP of the family, and its code.
+    pub(super) icmp: Option<(u8, Option<u8>)>,
+    /// The interface by which it came in.
+    pub(super) on: Option<Pattern>,
+    /// The interface by which it leaves.
+    pub(super) leaves: Option<Pattern>,
+    /// Interfaces by which it did not come in.
+    pub(super) not_on: Vec<Pattern>,
+    /// Interfaces by which it does not leave.
+    pub(super) not_leaves: Vec<Pattern>,
+    /// What else is asked.
+    pub(super) conditions: Vec<Asked>,
+    /// The rate.
+    pub(super) rate: Option<Rate>,
+}
+
+/// One side of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Side {
+    /// The addresses, as numbers of the family.
+    pub(super) addresses: RangeSet<u128>,
+    /// The ports; `None` also holds for packets without any.
+    pub(super) ports: Option<RangeSet<u16>>,
+}
+
+/// A condition of the language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// As a rule says it.
+    pub(super) text: String,
+    /// What a packet says that has it, or nothing where a plain packet has it; `None` where no example is made.
+    pub(super) with: Option<String>,
+}
+
+/// A rate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rate {
+    /// Whether the excess is meant, and not what fits.
+    pub(super) above: bool,
+    /// How much, `per` what, and the burst, as a rule says it.
+    pub(super) text: String,
+    /// The name of the table that has its buckets, which other rules may name too.
+    pub(super) bucket: Option<String>,
+}
+
+/// Names of interfaces: one, or all that begin alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Pattern {
+    /// This one.
+    One(String),
+    /// Those that begin so.
+    Begins(String),
+}
+
+impl Pattern {
+    /// The names that are in both, if any is.
+    fn both(&self, other: &Self) -> Option<Self> {
+        let (longer, shorter) = match (self, other) {
+            (Self::One(_), Self::Begins(_)) => (self, other),
+            (Self::Begins(_), Self::One(_)) => (other, self),
+            (Self::Begins(one), Self::Begins(begins)) if one.len() < begins.len() => (other, self),
+            _ => (self, other),
+        };
+        let is_in = match (longer, shorter) {
+            (Self::One(name), Self::One(other)) => name == other,
+            (Self::One(name) | Self::Begins(name), Self::Begins(begins)) => {
+                name.starts_with(begins.as_str())
+            }
+            (Self::Begins(_), Self::One(_)) => false,
+        };
+        is_in.then(|| longer.clone())
+    }
+}
+
+/// The largest address of a family, as a number.
+pub(super) fn last(family: Family) -> u128 {
+    match family {
+        Family::V4 => u32::MAX.into(),
+        Family::V6 => u128::MAX,
+    }
+}
+
+/// Every address of a family.
+pub(super) fn every(family: Family) -> RangeSet<u128> {
+    RangeSet::from_ranges([(0, last(family))])
+}
+
+/// The values in both.
+pub(super) fn both<T: Bound>(one: &RangeSet<T>, other: &RangeSet<T>) -> RangeSet<T> {
+    one.minus(&RangeSet::full().minus(other))
+}
+
+impl Side {
+    fn any(family: Family) -> Self {
+        Self {
+            addresses: every(family),
+            ports: None,
+        }
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            addresses: both(&self.addresses, &other.addresses),
+            ports: either(&self.ports, &other.ports, both),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.addresses.is_empty() || self.ports.as_ref().is_some_and(RangeSet::is_empty)
+    }
+}
+
+/// What two say together, of which each may say nothing.
+fn either<T: Clone>(one: &Option<T>, other: &Option<T>, both: impl Fn(&T, &T) -> T) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(both(one, other)),
+        (one, other) => one.clone().or_else(|| other.clone()),
+    }
+}
+
+/// What is said where both have a rate: each would have a bucket of its own, which one rule has not.
+const TWO_RATES: &str = "it has two rates, and a rule has one";
+
+impl What {
+    /// Every packet of a family.
+    pub(super) fn any(family: Family) -> Self {
+        Self {
+            family,
+            protocols: RangeSet::full(),
+            from: Side::any(family),
+            to: Side::any(family),
+            icmp: None,
+            on: None,
+            leaves: None,
+            not_on: Vec::new(),
+            not_leaves: Vec::new(),
+            conditions: Vec::new(),
+            rate: None,
+        }
+    }
+
+    /// Every packet of a protocol.
+    pub(super) fn protocol(family: Family, number: u8) -> Self {
+        Self {
+            protocols: RangeSet::from_ranges([(number, number)]),
+            ..Self::any(family)
+        }
+    }
+
+    /// Every packet of which this is asked.
+    pub(super) fn asked(family: Family, asked: Asked) -> Self {
+        Self {
+            conditions: vec![asked],
+            ..Self::any(family)
+        }
+    }
+
+    /// ICMP of the family with this type.
+    pub(super) fn icmp(family: Family, kind: u8, code: Option<u8>) -> Self {
+        Self {
+            icmp: Some((kind, code)),
+            ..Self::protocol(family, icmp(family))
+        }
+    }
+
+    /// Why no rule can say it: a rule names interfaces, and not all but some. It need not say that what came in by one does not leave by it,
+    /// as such packets meet no list of what passes through.
+    pub(super) fn unsaid(&self) -> Option<String> {
+        let says = |not: &'_ Pattern, other: &Option<Pattern>| {
+            matches!(not, Pattern::One(_)) && other.as_ref() == Some(not)
+        };
+        let mut not_on = self.not_on.iter().filter(|one| !says(one, &self.leaves));
+        let mut not_leaves = self.not_leaves.iter().filter(|one| !says(one, &self.on));
+        let name = match not_on.next().or_else(|| not_leaves.next())? {
+            Pattern::One(name) => name.clone(),
+            Pattern::Begins(begins) => format!("{begins}+"),
+        };
+        Some(format!(
+            "all interfaces but {name} are meant; a rule names those that it is about"
+        ))
+    }
+
+    /// What is both; nothing where no packet is; an error where one rule cannot say it.
+    pub(super) fn and(&self, other: &Self) -> Result<Option<Self>, String> {
+        let protocols = both(&self.protocols, &other.protocols);
+        let (from, to) = (self.from.and(&other.from), self.to.and(&other.to));
+        let Some(icmp) = types(self.icmp, other.icmp) else {
+            return Ok(None);
+        };
+        let (Some(on), Some(leaves)) = (
+            patterns(&self.on, &other.on),
+            patterns(&self.leaves, &other.leaves),
+        ) else {
+            return Ok(None);
+        };
+        if protocols.is_empty() || from.is_empty() || to.is_empty() {
+            return Ok(None);
+        }
+        if self.rate.is_some() && other.rate.is_some() {
+            return Err(TWO_RATES.to_owned());
+        }
+        let (Some(not_on), Some(not_leaves)) = (
+            others([&self.not_on, &other.not_on], &on),
+            others([&self.not_leaves, &other.not_leaves], &leaves),
+        ) else {
+            return Ok(None);
+        };
+        let mut conditions = self.conditions.clone();
+        let more = other.conditions.iter();
+        conditions.extend(more.filter(|one| !self.conditions.contains(one)).cloned());
+        Ok(Some(Self {
+            family: self.family,
+            protocols,
+            from,
+            to,
+            icmp,
+            on,
+            leaves,
+            not_on,
+            not_leaves,
+            conditions,
+            rate: self.rate.clone().or_else(|| other.rate.clone()),
+        }))
+    }
+}
+
+/// The number of the family's ICMP.
+pub(super) fn icmp(family: Family) -> u8 {
+    match family {
+        Family::V4 => 1,
+        Family::V6 => 58,
+    }
+}
+
+/// The type in both; `None` where there is none.
+fn types(
+    one: Option<(u8, Option<u8>)>,
+    other: Option<(u8, Option<u8>)>,
+) -> Option<Option<(u8, Option<u8>)>> {
+    let (Some((kind, code)), Some((other, other_code))) = (one, other) else {
+        return Some(one.or(other));
+    };
+    let codes_meet = code.is_none() || other_code.is_none() || code == other_code;
+    (kind == other && codes_meet).then_some(Some((kind, code.or(other_code))))
+}
+
+/// The interfaces in both; `None` where there is none.
+fn patterns(one: &Option<Pattern>, other: &Option<Pattern>) -> Option<Option<Pattern>> {
+    match (one, other) {
+        (Some(one), Some(other)) => one.both(other).map(Some),
+        _ => Some(one.clone().or_else(|| other.clone())),
+    }
+}
+
+/// The interfaces that are not meant, of those at one end of a packet: without those that are none of this end anyway. `None` where nothing
+/// is left.
+fn others(not: [&Vec<Pattern>; 2], this: &Option<Pattern>) -> Option<Vec<Pattern>> {
+    let mut left: Vec<Pattern> = Vec::new();
+    for pattern in not.into_iter().flatten() {
+        let met = this.as_ref().map(|this| this.both(pattern));
+        if met.is_some() && met.as_ref() == Some(this) {
+            return None;
+        }
+        let is_apart = matches!(met, Some(None));
+        if !is_apart && !left.contains(pattern) {
+            left.push(pattern.clone());
+        }
+    }
+    Some(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from(low: u128, high: u128) -> What {
+        let mut what = What::any(Family::V4);
+        what.from.addresses = RangeSet::from_ranges([(low, high)]);
+        what
+    }
+
+    #[test]
+    fn two_negations_have_one_result() {
+        let all = every(Family::V4);
+        let without = |low, high| {
+            let mut what = from(low, high);
+            what.from.addresses = all.minus(&what.from.addresses);
+            what
+        };
+        let met = without(0, 9).and(&without(20, 29)).unwrap().unwrap();
+        let last = last(Family::V4);
+        assert_eq!(met.from.addresses.ranges(), [(10, 19), (30, last)]);
+        assert_eq!(from(0, 9).and(&from(10, 20)), Ok(None));
+    }
+
+    #[test]
+    fn ports_types_interfaces_and_rates_meet() {
+        let any = What::any(Family::V4);
+        let mut ports = any.clone();
+        ports.to.ports = Some(RangeSet::from_ranges([(22, 80)]));
+        let met = any.and(&ports).unwrap().unwrap();
+        assert_eq!(met, ports);
+        let icmp = |kind, code| What::icmp(Family::V4, kind, code);
+        assert_eq!(
+            icmp(3, None).and(&icmp(3, Some(4))),
+            Ok(Some(icmp(3, Some(4))))
+        );
+        assert_eq!(icmp(3, Some(1)).and(&icmp(3, Some(4))), Ok(None));
+        assert_eq!(icmp(3, None).and(&icmp(8, None)), Ok(None));
+        let on = |pattern| What {
+            on: Some(pattern),
+            ..What::any(Family::V4)
+        };
+        let one = |name: &str| on(Pattern::One(name.into()));
+        let begins = |name: &str| on(Pattern::Begins(name.into()));
+        assert_eq!(begins("eth").and(&one("eth0")), Ok(Some(one("eth0"))));
+        assert_eq!(one("eth0").and(&begins("eth")), Ok(Some(one("eth0"))));
+        assert_eq!(begins("e").and(&begins("eth")), Ok(Some(begins("eth"))));
+        assert_eq!(begins("wl").and(&one("eth0")), Ok(None));
+        assert_eq!(one("eth1").and(&one("eth0")), Ok(None));
+        let but = |pattern: &str| What {
+            not_leaves: vec![Pattern::One(pattern.into())],
+            ..What::any(Family::V4)
+        };
+        let leaves = |name: &str| What {
+            leaves: Some(Pattern::One(name.into())),
+            ..What::any(Family::V4)
+        };
+        // What came in by an interface and leaves by it is none of these packets.
+        let passed = one("eth0").and(&but("eth0")).unwrap().unwrap();
+        assert_eq!(passed.unsaid(), None);
+        assert_eq!(passed.and(&leaves("eth0")), Ok(None));
+        assert!(
+            one("eth1")
+                .and(&but("eth0"))
+                .unwrap()
+                .unwrap()
+                .unsaid()
+                .is_some()
+        );
+        assert_eq!(leaves("eth0").and(&but("eth0")), Ok(None));
+        assert_eq!(leaves("eth1").and(&but("eth0")), Ok(Some(leaves("eth1"))));
+        let both = but("eth0").and(&but("eth1")).unwrap().unwrap();
+        assert_eq!(both.not_leaves.len(), 2);
+        assert_eq!(both.and(&but("eth1")), Ok(Some(both.clone())));
+        let rated = What {
+            rate: Some(Rate {
+                above: false,
+                text: "1 packets/second".into(),
+                bucket: None,
+            }),
+            ..any
+        };
+        assert!(rated.and(&rated).is_err());
+    }
+}

@@ -1,0 +1,200 @@
+//! What is said of the files and of the lists as a whole, beside what is said of single rules.
+//!
+//! Takes what was read, and the lists that became of it; gives entries of the report: tables that are not carried over, and where the lists of
+//! a policy are asked about other packets than the chains of iptables. Not here: what a rule means.
+
+use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
+
+use super::chains::{End, Flat, Step};
+use super::list::List;
+use super::policy::{self, Lists};
+use super::report::{Entry, Kind};
+use super::saved::Elsewhere;
+use super::what::{Side, What};
+use super::{Read, rule};
+
+/// What is said of a file apart from the rules of its table `filter`.
+pub(super) fn of_file(read: &Read) -> Vec<Entry> {
+    let entry = |(line, rule): (usize, &str), said: String| Entry {
+        kind: Kind::LeftOut,
+        file: read.name.clone(),
+        line: Some(line),
+        rule: Some(rule.to_owned()),
+        said,
+        packet: None,
+    };
+    let unsaid = read.saved.unsaid.iter().map(|(line, said)| {
+        let why = "iptables-save cannot print this table, so what it does is not carried over";
+        entry((*line, said), why.to_owned())
+    });
+    let elsewhere = read.saved.elsewhere.iter().map(|one| {
+        let said = format!("table {}: {}", one.table, without(&one.table));
+        entry((one.line.number, &one.line.text), said)
+    });
+    unsaid.chain(elsewhere).collect()
+}
+
+/// Why a table is not carried over.
+fn without(table: &str) -> &'static str {
+    match table {
+        "nat" => {
+            "addresses and ports are not translated; a redirect to a socket takes what destination NAT is used for on a host"
+        }
+        "mangle" => {
+            "packets are not changed here, but for the mark of what an `allow` lets through"
+        }
+        "raw" => "there is no table of connections, so nothing needs to be kept out of one",
+        "security" => "packets get no labels of SELinux",
+        _ => "only the table filter is carried over",
+    }
+}
+
+/// What is said of the lists.
+pub(super) fn of_lists(lists: &[Lists], read: &[Read]) -> Vec<Entry> {
+    let said = [
+        interfaces(lists),
+        unknown_family(lists),
+        passing(lists),
+        translated(lists, read),
+        fragments(lists),
+        frames(lists),
+    ];
+    let entry = |(kind, said): (Kind, String)| Entry {
+        kind,
+        file: read
+            .first()
+            .map_or_else(String::new, |one| one.name.clone()),
+        line: None,
+        rule: None,
+        said,
+        packet: None,
+    };
+    said.into_iter().flatten().map(entry).collect()
+}
+
+fn takes_away(lists: &[Lists], list: List) -> bool {
+    let mut lists = lists.iter();
+    lists.any(|one| one.list == list && one.takes_away())
+}
+
+/// The chains hold on every interface; a list of a policy holds on those that it is put on. What leaves by another one meets no `forward`,
+/// nor does what goes back where it came from, so what FORWARD drops could get through.
+fn interfaces(lists: &[Lists]) -> Option<(Kind, String)> {
+    let name = "the chains hold on every interface, and the lists on those that the policy is put on: name every one that has an address, but not `lo`";
+    Some(match takes_away(lists, List::Forward) {
+        true => (
+            Kind::Changed,
+            format!(
+                "{name}. What leaves by any other interface, and what goes back out of the one by which it came, meets no `forward`, though FORWARD may drop it"
+            ),
+        ),
+        false => (Kind::Note, name.to_owned()),
+    })
+}
+
+fn unknown_family(lists: &[Lists]) -> Option<(Kind, String)> {
+    let is_unknown = lists
+        .iter()
+        .any(|one| policy::unknown(one) == Some(Family::V6));
+    is_unknown.then(|| {
+        let said = "nothing is said of IPv6, so the policy lets all of it through; give what ip6tables-save prints with `--ip6`";
+        (Kind::Changed, said.to_owned())
+    })
+}
+
+/// What passes through meets `in` and `out`, and not INPUT and OUTPUT. Which addresses are the machine's own does not stand in the files,
+/// so the rules that let it past are for the user to complete; until then it is dropped, which opens nothing.
+fn passing(lists: &[Lists]) -> Option<(Kind, String)> {
+    let forward = lists.iter().find(|one| one.list == List::Forward)?;
+    let own = "ADDRESSES are all of this machine's own, of both families, and those that its networks have for broadcast";
+    let remedies = [
+        (
+            List::In,
+            "`allow in to not ADDRESSES, 224.0.0.0/4, 255.255.255.255, fe80::/10, ff00::/8`",
+        ),
+        (List::Out, "`allow out from not ADDRESSES, fe80::/10`"),
+    ];
+    let remedies: Vec<&str> = remedies
+        .into_iter()
+        .filter(|(list, _)| takes_away(lists, *list))
+        .map(|(_, remedy)| remedy)
+        .collect();
+    if remedies.is_empty() || !forward.lets_through() {
+        return None;
+    }
+    let said = format!(
+        "what passes through meets `in` where it arrives and `out` where it leaves, and INPUT and OUTPUT are not asked about it there: on a router, begin these lists with {}, where {own}",
+        remedies.join(" and ")
+    );
+    Some(match forward.is_there() {
+        true => (Kind::Changed, said),
+        false => (Kind::Note, said),
+    })
+}
+
+/// Programs at interfaces see addresses as they are outside: of what arrives before a destination is translated, of what leaves after a
+/// source was.
+fn translated(lists: &[Lists], read: &[Read]) -> Option<(Kind, String)> {
+    let mut elsewhere = read.iter().flat_map(|one| &one.saved.elsewhere);
+    let is_asked = lists
+        .iter()
+        .any(|one| one.list != List::In && one.is_there());
+    let is_translated = elsewhere.any(translates);
+    (is_translated && (is_asked || takes_away(lists, List::In))).then(|| {
+        let said = "addresses are translated here: while iptables goes on with that, `in` is asked before a destination is translated (INPUT after), and `forward` and `out` after a source is (FORWARD and OUTPUT before); rules about such addresses have to name the others";
+        (Kind::Changed, said.to_owned())
+    })
+}
+
+/// Whether a rule translates addresses.
+fn translates(one: &Elsewhere) -> bool {
+    const TARGETS: [&str; 5] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP"];
+    let target = rule::target(&one.line.text);
+    one.table == "nat" && target.is_some_and(|target| TARGETS.contains(&target.as_str()))
+}
+
+/// Whether a rule is about ports of other protocols than TCP, which is seldom sent in fragments.
+fn has_ports(flat: &Flat) -> bool {
+    let what = &flat.what;
+    let says_ports = what.from.ports.is_some() || what.to.ports.is_some();
+    says_ports && what.protocols.ranges() != [(6, 6)]
+}
+
+/// INPUT and OUTPUT see datagrams whole: IPv4's are put together ahead of LOCAL_IN, and cut behind LOCAL_OUT.
+fn fragments(lists: &[Lists]) -> Option<(Kind, String)> {
+    let allows =
+        |step: &Step| matches!(step, Step::Rule(flat) if flat.end == End::Allow && has_ports(flat));
+    let mut with_ports = lists.iter().filter(|one| one.takes_away());
+    let is_cut = with_ports.any(|one| one.sides.iter().flat_map(|side| &side.steps).any(allows));
+    is_cut.then(|| {
+        let said = "a list is asked about each fragment, and the later ones have no ports: a rule on ports does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`)";
+        (Kind::Changed, said.to_owned())
+    })
+}
+
+/// Programs that read frames get what INPUT drops, as it runs behind them, and not what is dropped at the interface.
+fn frames(lists: &[Lists]) -> Option<(Kind, String)> {
+    let list = lists.iter().find(|one| one.list == List::In)?;
+    let v4 = list.sides.iter().find(|side| side.family == Family::V4)?;
+    let lets_leases = v4.steps.iter().any(is_of_leases);
+    (takes_away(lists, List::In) && !lets_leases).then(|| {
+        let said = "what `in` drops is kept from programs that read frames, too, as DHCP clients do, and INPUT is not asked about these: with an address by DHCP, `allow udp from any:67 to any:68`";
+        (Kind::Note, said.to_owned())
+    })
+}
+
+/// Whether it lets all answers of DHCP servers in, whoever sends them and by whichever interface.
+fn is_of_leases(step: &Step) -> bool {
+    let Step::Rule(flat) = step else {
+        return false;
+    };
+    let what = &flat.what;
+    let has = |side: &Side, port: u16| side.ports.as_ref().is_none_or(|ports| ports.contains(port));
+    let is_of_them = what.protocols.contains(17) && has(&what.from, 67) && has(&what.to, 68);
+    let mut rest = what.clone();
+    rest.protocols = RangeSet::full();
+    rest.from.ports = None;
+    rest.to.ports = None;
+    flat.end == End::Allow && is_of_them && rest == What::any(what.family)
+}

@@ -1,0 +1,200 @@
+//! Rule sets of iptables, imported: what the policy decides against what iptables' own meaning says of the same packets.
+//!
+//! iptables is its meaning, written down in `meaning` over rules that `drawn` makes, with a text of them that the command reads. A rule
+//! that the command says it left out is left out there, too, so what it reports is exactly what is missing. Not here: real packets.
+
+mod drawn;
+mod meaning;
+mod packets;
+mod text;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
+
+use sockc_compiler::decide::decide;
+use sockc_compiler::event::{Decider, Event, Header, Parsed, SocketAnswer, Verdict, World};
+use sockc_compiler::files::Texts;
+use sockc_compiler::packet::text::class_of;
+use sockc_compiler::pipeline;
+use sockc_compiler::policy::{Direction, Family, NetnsId, Policy, RuleId, SocketId};
+use sockc_compiler::protocol::IpProtocol;
+use sockc_grammar::print;
+use sockc_grammar::source::SourceMap;
+use sockc_testing::{Folder, Rng};
+
+use crate::seeds;
+use drawn::{List, Set};
+use meaning::{Answer, answer};
+use packets::{Packet, packet};
+
+/// Packets for each rule set.
+const PACKETS: usize = 3000;
+
+/// A rule set of each family, as a policy.
+struct Imported {
+    sets: [Option<Set>; 2],
+    text: String,
+    policy: Policy,
+    /// The lines of each family that are not in the policy.
+    left_out: [BTreeSet<usize>; 2],
+}
+
+impl Imported {
+    fn new(seed: u64, folder: &Folder) -> Self {
+        let mut rng = Rng::new(seed);
+        let v4 = Set::random(&mut rng, Family::V4);
+        let v6 = (!rng.one_in(4)).then(|| v4.alike(&mut rng));
+        let file = folder.file("rules.v4", &v4.text());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sockc"));
+        command.args(["import", "iptables-save", &file, "--json"]);
+        if let Some(v6) = &v6 {
+            command.args(["--ip6", &folder.file("rules.v6", &v6.text())]);
+        }
+        let ran = command.output().unwrap();
+        let shown = || format!("seed {seed}:\n{}", fs::read_to_string(&file).unwrap());
+        assert!(ran.status.success(), "{}{ran:?}", shown());
+        let said: serde_json::Value = serde_json::from_slice(&ran.stdout).unwrap();
+        let text = said["text"].as_str().unwrap().to_owned();
+        let left_out = ["rules.v4", "rules.v6"].map(|file| {
+            let all = said["report"].as_array().unwrap().iter();
+            let of_file = all.filter(|one| {
+                let turns_back = one["said"].as_str().unwrap().contains("goes back out of");
+                let of_file = one["file"].as_str().unwrap().ends_with(file);
+                // Rules about what goes back where it came from are about none of these packets.
+                one["kind"] == "left-out" && of_file && !turns_back
+            });
+            of_file
+                .map(|one| one["line"].as_u64().unwrap() as usize)
+                .collect()
+        });
+        Self {
+            sets: [Some(v4), v6],
+            policy: resolved(&text),
+            text,
+            left_out,
+        }
+    }
+
+    /// What the policy says of a packet, with how many lines it writes for it.
+    fn decided(&self, packet: &Packet) -> Answer {
+        let class = |name: &str| class_of(&self.policy, name);
+        let parsed = Parsed::Ip(packet.header.clone());
+        let event = match packet.list {
+            List::Forward => Event::Passing {
+                came_in: class(packet.on),
+                leaves: class(packet.leaves),
+                packet: parsed,
+            },
+            list => Event::Packet {
+                direction: match list {
+                    List::In => Direction::In,
+                    _ => Direction::Out,
+                },
+                class: class(if list == List::In {
+                    packet.on
+                } else {
+                    packet.leaves
+                }),
+                packet: parsed,
+            },
+        };
+        let decision = decide(&self.policy, &event, packet);
+        let logs = |id: &RuleId| self.policy.rules[*id].log.is_some();
+        let decider = match decision.decider {
+            Decider::Rule(id) => logs(&id),
+            _ => false,
+        };
+        Answer {
+            verdict: decision.verdict,
+            lines: decision.counted.iter().filter(|id| logs(id)).count() + usize::from(decider),
+        }
+    }
+}
+
+/// A policy without mistakes, in its canonical form.
+fn resolved(text: &str) -> Policy {
+    let mut sources = SourceMap::default();
+    let id = sources.add("imported.sk", text.to_owned());
+    assert_eq!(print::format(&sources, id).unwrap(), text);
+    let files = &mut Texts::default();
+    let outcome = pipeline::check_soundness(&mut sources, id, "imported", files);
+    assert!(!outcome.failed(), "{text}\n{:?}", outcome.diagnostics);
+    outcome.policy.unwrap()
+}
+
+/// The sockets and rates of a packet are drawn with it.
+impl World for Packet {
+    fn socket(&self, _: Direction, _: Option<NetnsId>, _: &Header) -> SocketAnswer {
+        self.socket
+    }
+
+    fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
+        true
+    }
+
+    fn conforms(&self, _: RuleId, _: &Header) -> bool {
+        self.fits
+    }
+}
+
+/// How often each answer came.
+#[derive(Debug, Default)]
+struct Seen {
+    allowed: usize,
+    dropped: usize,
+    rejected: usize,
+    lines: usize,
+    left_out: usize,
+    rules: usize,
+}
+
+impl Seen {
+    fn add(&mut self, answer: Answer) {
+        match answer.verdict {
+            Verdict::Allow => self.allowed += 1,
+            Verdict::Drop => self.dropped += 1,
+            _ => self.rejected += 1,
+        }
+        self.lines += answer.lines;
+    }
+
+    /// A test that seldom saw an answer would be about little, and so would one whose rules are left out.
+    fn check(&self) {
+        println!("{self:?}");
+        let few = [self.allowed, self.dropped, self.rejected, self.lines];
+        assert!(few.into_iter().min() > Some(1000), "{self:?}");
+        assert!(self.left_out * 20 < self.rules, "{self:?}");
+    }
+}
+
+#[test]
+fn an_imported_policy_decides_as_iptables_does() {
+    let folder = Folder::new("import-iptables");
+    let mut seen = Seen::default();
+    for seed in seeds() {
+        let imported = Imported::new(seed, &folder);
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        for (set, left_out) in imported.sets.iter().zip(&imported.left_out) {
+            let rules = set.as_ref().map_or(0, Set::len);
+            seen.rules += rules;
+            seen.left_out += left_out.len();
+        }
+        for _ in 0..PACKETS {
+            let packet = packet(&mut rng);
+            let family = usize::from(packet.header.family() == Family::V6);
+            let (set, left_out) = (&imported.sets[family], &imported.left_out[family]);
+            let wanted = answer(set.as_ref(), left_out, &packet);
+            let given = imported.decided(&packet);
+            assert_eq!(
+                given,
+                wanted,
+                "seed {seed}: {packet:?}\n{}\nleft out: {left_out:?}\n{}",
+                set.as_ref().map(Set::text).unwrap_or_default(),
+                imported.text
+            );
+            seen.add(wanted);
+        }
+    }
+    seen.check();
+}

@@ -1,0 +1,282 @@
+//! `import iptables-save` from outside: what comes out for rule sets that programs write, in which form, what is said of what is left out,
+//! and which files are refused.
+//!
+//! What rules mean is compared in `tests/differential/iptables.rs`, and with the kernel's own in `netfilter.rs`.
+
+mod sets;
+
+use std::fs;
+
+use super::{Folder, Ran, run, run_with_input};
+use sets::{ALL, Written};
+
+const PLAIN: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
+                     -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
+
+fn imported(arguments: &[&str], text: &str) -> Ran {
+    let all = [&["import", "iptables-save"], arguments].concat();
+    run_with_input(&all, text)
+}
+
+/// What is said in JSON of a text that is taken.
+fn said(text: &str) -> serde_json::Value {
+    let ran = imported(&["-", "--json"], text);
+    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    ran.json()
+}
+
+/// The entries of a kind.
+fn of_kind<'a>(said: &'a serde_json::Value, kind: &str) -> Vec<&'a serde_json::Value> {
+    let entries = said["report"].as_array().unwrap().iter();
+    entries.filter(|one| one["kind"] == kind).collect()
+}
+
+fn check_set(folder: &Folder, set: &Written) {
+    let by = set.by;
+    let said = said(set.text);
+    let text = said["text"].as_str().unwrap();
+    let left_out = of_kind(&said, "left-out");
+    assert_eq!(left_out.len(), set.left_out, "{by}: {left_out:#?}");
+    let file = folder.file(&format!("{by}.sk"), text);
+    let formed = run(&["fmt", "--check", &file]);
+    assert_eq!(formed.code, Some(0), "{by}: {text}{}", formed.stderr);
+    let file = folder.file(&format!("{by}-held.sk"), &format!("{text}\n{}", set.holds));
+    let checked = run(&["check", &file]);
+    assert_eq!(checked.code, Some(0), "{by}: {text}{}", checked.stderr);
+    let rules = text.lines().filter(|line| {
+        let verbs = ["allow ", "drop ", "reject ", "count "];
+        verbs.iter().any(|verb| line.starts_with(verb))
+    });
+    // The rule for IPv6, of which nothing is said, is none of the file.
+    let of_ipv6 = text.matches("nothing is said of this family").count();
+    let counted = said["rules"].as_u64().unwrap();
+    assert_eq!(counted as usize, rules.count() - of_ipv6, "{by}: {text}");
+}
+
+#[test]
+fn what_firewalls_write_becomes_a_policy_that_holds_to_it() {
+    let folder = Folder::new("iptables-sets");
+    for set in &ALL {
+        check_set(&folder, set);
+    }
+}
+
+/// Every packet that a report shows is one that `explain` takes.
+#[test]
+fn packets_of_the_report_can_be_asked_about() {
+    let folder = Folder::new("iptables-packets");
+    let mut asked = 0;
+    for set in &ALL {
+        let said = said(set.text);
+        let file = folder.file("asked.sk", said["text"].as_str().unwrap());
+        let entries = said["report"].as_array().unwrap().iter();
+        for packet in entries.filter_map(|one| one["packet"].as_str()) {
+            let ran = run(&["explain", &file, packet]);
+            assert_eq!(ran.code, Some(0), "{packet}: {}{}", ran.stdout, ran.stderr);
+            asked += 1;
+        }
+    }
+    assert!(asked > 10, "{asked}");
+}
+
+#[test]
+fn both_families_are_one_policy() {
+    let folder = Folder::new("iptables-families");
+    let v4 = folder.file("rules.v4", PLAIN);
+    let v6 = PLAIN.replace(
+        "COMMIT",
+        "-A INPUT -p ipv6-icmp -m icmp6 --icmpv6-type 128 -j ACCEPT\nCOMMIT",
+    );
+    let v6 = folder.file("rules.v6", &v6);
+    let both = run(&["import", "iptables-save", &v4, "--ip6", &v6]);
+    assert_eq!(both.code, Some(0), "{}", both.stderr);
+    let rules = "allow tcp to port 22\nallow icmp6 echo-request\n";
+    assert!(both.stdout.contains(rules), "{}", both.stdout);
+    assert!(!both.stderr.contains("IPv6"), "{}", both.stderr);
+    let one = run(&["import", "iptables-save", &v4]);
+    assert_eq!(one.code, Some(0), "{}", one.stderr);
+    assert!(
+        one.stderr.contains("nothing is said of IPv6"),
+        "{}",
+        one.stderr
+    );
+    assert!(one.stdout.contains("allow in from ::/0"), "{}", one.stdout);
+    let twice = run(&["import", "iptables-save", "-", "--ip6", "-"]);
+    assert_eq!((twice.code, twice.stdout.as_str()), (Some(64), ""));
+}
+
+#[test]
+fn strict_takes_only_what_is_carried_over_as_it_is() {
+    let folder = Folder::new("iptables-strict");
+    let (v4, out) = (folder.file("rules.v4", PLAIN), folder.0.join("edge.sk"));
+    let out = out.to_str().unwrap();
+    let into = ["-o", out, "--strict"];
+    let without_ipv6 = run(&[&["import", "iptables-save", &v4][..], &into].concat());
+    assert_eq!(
+        (without_ipv6.code, fs::exists(out).unwrap()),
+        (Some(1), false)
+    );
+    assert!(
+        without_ipv6.stderr.contains("nothing was written"),
+        "{}",
+        without_ipv6.stderr
+    );
+    // FORWARD drops on every interface, and `forward` does on those of the policy: that is something else.
+    let routes = run(&[&["import", "iptables-save", &v4, "--ip6", &v4][..], &into].concat());
+    assert_eq!(routes.code, Some(1), "{}", routes.stderr);
+    let host = PLAIN.replace("FORWARD DROP", "FORWARD ACCEPT");
+    let (v4, v6) = (folder.file("host.v4", &host), folder.file("host.v6", &host));
+    let host = run(&[&["import", "iptables-save", &v4, "--ip6", &v6][..], &into].concat());
+    assert_eq!(host.code, Some(0), "{}", host.stderr);
+    assert_eq!(host.stdout, format!("wrote {out}\n"));
+    let text = fs::read_to_string(out).unwrap();
+    assert!(text.contains("allow tcp to port 22\n"), "{text}");
+    let plain = run(&["import", "iptables-save", &v4, "--ip6", &v6]);
+    assert_eq!(plain.stdout, text);
+    for source in [&v4, &v6] {
+        let over = run(&["import", "iptables-save", &v4, "--ip6", &v6, "-o", source]);
+        assert_eq!(over.code, Some(64), "{}", over.stderr);
+        assert!(fs::read_to_string(source).unwrap().starts_with("*filter"));
+    }
+}
+
+#[test]
+fn the_report_says_what_is_left_out_and_what_that_means() {
+    let text = "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j REDIRECT --to-ports 80\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n\
+                :FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n-A INPUT -p tcp -m tcp --dport 22 -m recent --update --seconds 60 -j DROP\n\
+                -A INPUT -p udp -m udp --dport 53 -j REJECT --reject-with icmp-host-prohibited\nCOMMIT\n";
+    let said = said(text);
+    assert_eq!(said["format"], "sockc.import-iptables/1");
+    assert_eq!(
+        (&said["output"], said["rules"].as_u64()),
+        (&serde_json::Value::Null, Some(1))
+    );
+    let lines = |kind: &str| {
+        let entries = of_kind(&said, kind).into_iter();
+        let lines = entries.filter_map(|one| one["line"].as_u64());
+        lines.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (lines("left-out"), lines("changed")),
+        (vec![3, 9], vec![10])
+    );
+    let left_out = of_kind(&said, "left-out")[1];
+    let why = left_out["said"].as_str().unwrap();
+    assert!(
+        why.contains("`recent`") && why.contains("may get through"),
+        "{why}"
+    );
+    assert!(
+        left_out["packet"]
+            .as_str()
+            .unwrap()
+            .starts_with("tcp from ")
+    );
+    let plain = imported(&["-"], text);
+    assert_eq!(plain.stdout, said["text"].as_str().unwrap());
+    assert!(
+        plain.stdout.contains("# left out, line 9: -A INPUT -p tcp"),
+        "{}",
+        plain.stdout
+    );
+    for said in [
+        "line 3, left out: `-A PREROUTING",
+        "line 10, changed: ",
+        "of this, 2 left out",
+        "addresses are translated here",
+    ] {
+        assert!(plain.stderr.contains(said), "{said}: {}", plain.stderr);
+    }
+}
+
+/// What INPUT drops a DHCP client still gets, as it reads frames; what `in` drops it does not.
+#[test]
+fn the_answers_of_dhcp_servers_are_thought_of() {
+    let leases = "-A INPUT -p udp -m udp --sport 67 --dport 68 -j ACCEPT\n";
+    let local = "-A INPUT -i lo -j ACCEPT\n";
+    for (rule, told) in [("", true), (local, true), (leases, false)] {
+        let text = PLAIN.replace("COMMIT\n", &format!("{rule}COMMIT\n"));
+        let said = said(&text);
+        let mut notes = of_kind(&said, "note").into_iter();
+        let is_told = notes.any(|one| one["said"].as_str().unwrap().contains("DHCP"));
+        assert_eq!(is_told, told, "{rule}");
+    }
+}
+
+/// A router's policy, with the rules that the report says to begin with, lets through what it has to, and is read.
+#[test]
+fn the_rules_that_a_router_is_told_to_add_are_taken() {
+    let text = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n-A FORWARD -s 10.0.0.0/8 -i eth1 -o eth0 -j ACCEPT\nCOMMIT\n";
+    let said = said(text);
+    let changed = of_kind(&said, "changed").into_iter();
+    let mut told = changed.map(|one| one["said"].as_str().unwrap());
+    let told = told.find(|said| said.contains("ADDRESSES")).unwrap();
+    let quoted = told.split('`').skip(1).step_by(2);
+    let rules: Vec<&str> = quoted.filter(|one| one.starts_with("allow ")).collect();
+    assert_eq!(rules.len(), 2, "{told}");
+    let rules = rules
+        .join("\n")
+        .replace("ADDRESSES", "192.0.2.1, 192.0.2.255");
+    let text = said["text"].as_str().unwrap();
+    let (defaults, lists) = text.split_once("\n# INPUT").unwrap();
+    let held = "expect allow in tcp from 10.0.0.1:4000 to 203.0.113.1:80
+expect allow forward tcp from 10.0.0.1:4000 to 203.0.113.1:80 on interface eth1 to interface eth0
+expect allow out tcp from 10.0.0.1:4000 to 203.0.113.1:80
+expect drop in tcp from 10.0.0.1:4000 to 192.0.2.1:80
+expect drop in udp from 192.0.2.7:4000 to 192.0.2.255:137
+expect drop out tcp from 192.0.2.1:4000 to 203.0.113.1:80
+";
+    let folder = Folder::new("iptables-router");
+    let file = format!("{defaults}\n{rules}\n# INPUT{lists}\n{held}");
+    let checked = run(&["check", &folder.file("router.sk", &file)]);
+    assert_eq!(checked.code, Some(0), "{file}{}", checked.stderr);
+}
+
+#[test]
+fn files_of_another_kind_are_refused_and_nothing_is_written() {
+    let folder = Folder::new("iptables-refused");
+    let out = folder.0.join("edge.sk");
+    let tubular = r#"{"bindings": [{"label": "web", "prefix": "203.0.113.0/24", "port": 0}]}"#;
+    let cut = &PLAIN[..PLAIN.len() - "COMMIT\n".len()];
+    let named = |name: &str, bytes: &[u8]| {
+        let path = folder.0.join(name);
+        fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    for (file, why, code) in [
+        (
+            named("nft", b"table ip filter {\n\tchain input {\n\t}\n}\n"),
+            "nft list ruleset",
+            1,
+        ),
+        (named("tubular", tubular.as_bytes()), "JSON", 1),
+        (named("empty", b""), "no table", 1),
+        (named("binary", b"\x7fELF\x02\x01\x01\0\xff\xfe"), "", 1),
+        (named("cut", cut.as_bytes()), "COMMIT", 1),
+        (named("mid", &cut.as_bytes()[..cut.len() - 30]), "COMMIT", 1),
+        (folder.0.join("missing").to_str().unwrap().to_owned(), "", 3),
+    ] {
+        let ran = run(&[
+            "import",
+            "iptables-save",
+            &file,
+            "-o",
+            out.to_str().unwrap(),
+        ]);
+        assert_eq!(ran.code, Some(code), "{file}: {}", ran.stderr);
+        assert!(
+            ran.stderr.contains(why) && ran.stderr.contains(&file),
+            "{}",
+            ran.stderr
+        );
+        assert_eq!((ran.stdout.as_str(), out.exists()), ("", false), "{file}");
+    }
+}
+
+#[test]
+fn ends_of_lines_and_counters_change_nothing() {
+    let plain = imported(&["-"], PLAIN).stdout;
+    assert_eq!(imported(&["-"], &PLAIN.replace('\n', "\r\n")).stdout, plain);
+    let counted = PLAIN.replace("-A INPUT", "[12:3456] -A INPUT");
+    assert_eq!(imported(&["-"], &counted).stdout, plain);
+}
