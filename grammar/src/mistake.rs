@@ -12,7 +12,7 @@ mod unseen;
 
 pub(crate) use endpoint::bare_ipv6;
 pub(crate) use expected::Expected;
-pub(crate) use file::of_another_tool;
+pub(crate) use file::{Foreign, of_another_tool};
 
 use std::borrow::Cow;
 

@@ -1,19 +1,43 @@
 //! Whole files of other tools: recognised by how they begin, and said once.
 //!
-//! Takes a text; gives the tool whose rules they are. Single words of other tools stand in `words`, and are said where
-//! they stand. Not here: what to write in their place, which the manual says.
+//! Takes a text; gives the tool whose rules they are, and how they become a policy. Single words of other tools stand in `words`, and
+//! are said where they stand. Not here: what to write in their place, which the manual says.
 
-/// What a text is, and where the line that tells begins.
-pub(crate) fn of_another_tool(text: &str) -> Option<(&'static str, usize, usize)> {
+/// Something of another tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Foreign {
+    /// What it is.
+    pub(crate) what: &'static str,
+    /// How it becomes a policy.
+    pub(crate) remedy: &'static str,
+}
+
+/// Where nothing but the manual helps.
+const BY_HAND: &str =
+    "write a policy: docs/coming-from.md has sockc's words for each of the other's";
+/// What `iptables-save` prints.
+const SAVED: &str = "`sockc import iptables-save` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
+/// What ends in rules of iptables.
+const IN_FORCE: &str = "once it is in force somewhere, `sockc import iptables-save` writes a policy of what `iptables-save` prints there; docs/coming-from.md says what it carries over";
+
+const fn foreign(what: &'static str, remedy: &'static str) -> Foreign {
+    Foreign { what, remedy }
+}
+
+const NFTABLES: Foreign = foreign("an nftables ruleset", BY_HAND);
+const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
+
+/// What a text is, and where the line that tells begins and ends.
+pub(crate) fn of_another_tool(text: &str) -> Option<(Foreign, usize, usize)> {
     let mut at = 0;
     let mut seen = 0;
-    let mut suspect: Option<(&'static str, usize, usize)> = None;
+    let mut suspect: Option<(Foreign, usize, usize)> = None;
     for line in text.split_inclusive('\n') {
         let written = line.trim();
         let start = at + (line.len() - line.trim_start().len());
         at += line.len();
         if written.starts_with("#!") && written.contains("nft") {
-            return Some(("an nftables ruleset", start, start + written.len()));
+            return Some((NFTABLES, start, start + written.len()));
         }
         if written.is_empty() || written.starts_with('#') {
             continue;
@@ -36,7 +60,7 @@ pub(crate) fn of_another_tool(text: &str) -> Option<(&'static str, usize, usize)
 }
 
 /// The tool whose line this is, if it can be no other's.
-fn for_certain(line: &str) -> Option<&'static str> {
+fn for_certain(line: &str) -> Option<Foreign> {
     let words: Vec<&str> = line.split_whitespace().collect();
     Some(match words.as_slice() {
         [
@@ -45,27 +69,31 @@ fn for_certain(line: &str) -> Option<&'static str> {
             ..,
         ]
         | ["flush", "ruleset", ..]
-        | ["nft", ..] => "an nftables ruleset",
-        ["add" | "create", "table" | "chain" | "rule", ..] => "an nftables ruleset",
-        ["*filter" | "*nat" | "*mangle" | "*raw" | "*security"] => "an iptables ruleset",
-        ["-A" | "-I" | "-N" | "-P", _, ..] => "an iptables ruleset",
-        ["iptables" | "ip6tables", ..] => "a script of iptables commands",
-        ["ufw", ..] => "a list of ufw commands",
-        ["Status:", "active" | "inactive"] => "what `ufw status` prints",
+        | ["nft", ..] => NFTABLES,
+        ["add" | "create", "table" | "chain" | "rule", ..] => NFTABLES,
+        ["*filter" | "*nat" | "*mangle" | "*raw" | "*security"] => {
+            foreign("an iptables ruleset", SAVED)
+        }
+        ["-A" | "-I" | "-N" | "-P", _, ..] => foreign("an iptables ruleset", IN_FORCE),
+        ["iptables" | "ip6tables", ..] => foreign("a script of iptables commands", IN_FORCE),
+        ["ufw", ..] => foreign("a list of ufw commands", IN_FORCE),
+        ["Status:", "active" | "inactive"] => foreign("what `ufw status` prints", IN_FORCE),
         [
             "default",
             "deny" | "allow" | "reject",
             "incoming" | "outgoing" | "routed",
-        ] => "a list of ufw rules",
-        ["firewall-cmd", ..] => "a list of firewalld commands",
-        _ if line.starts_with("<?xml") || line.starts_with("<zone") => "a zone of firewalld",
-        _ if line.starts_with("set skip on") || line.starts_with("scrub ") => "a ruleset of pf",
+        ] => foreign("a list of ufw rules", IN_FORCE),
+        ["firewall-cmd", ..] => foreign("a list of firewalld commands", BY_HAND),
+        _ if line.starts_with("<?xml") || line.starts_with("<zone") => {
+            foreign("a zone of firewalld", BY_HAND)
+        }
+        _ if line.starts_with("set skip on") || line.starts_with("scrub ") => PF,
         _ => return None,
     })
 }
 
 /// The tool whose line this may be.
-fn likely(line: &str) -> Option<&'static str> {
+fn likely(line: &str) -> Option<Foreign> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let pf = matches!(
         words.as_slice(),
@@ -85,5 +113,5 @@ fn likely(line: &str) -> Option<&'static str> {
             ..
         ] | ["block" | "pass"]
     );
-    pf.then_some("a ruleset of pf")
+    pf.then_some(PF)
 }

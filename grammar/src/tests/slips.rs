@@ -492,6 +492,13 @@ fn a_file_of_another_tool_is_said_once() {
             "{}",
             mistakes[0].message
         );
+        let imported = ["iptables", "ufw"].contains(&tool);
+        let help = mistakes[0].help.clone().unwrap_or_default();
+        assert_eq!(
+            help.contains("sockc import iptables-save"),
+            imported,
+            "{help}"
+        );
         assert!(file.statements.is_empty());
     }
     let (_, mistakes) = read("default in drop\nblock in all\npass in all\n");

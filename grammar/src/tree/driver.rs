@@ -17,7 +17,7 @@ use super::{Builder, Grammar, Node, Nodes, Rule};
 use crate::ast::{Packet, Scope, Statement};
 use crate::codes;
 use crate::diagnostic::Diagnostic;
-use crate::mistake::{self, Expected, Failure};
+use crate::mistake::{self, Expected, Failure, Foreign};
 use crate::outline::Outline;
 use crate::scan;
 use crate::source::{SourceId, Span, Spanned};
@@ -52,8 +52,8 @@ pub(crate) struct Reading {
 
 /// Reads a whole file; `with_items` for the formatter.
 pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
-    if let Some((tool, start, end)) = mistake::of_another_tool(text) {
-        return foreign(source, tool, start, end);
+    if let Some((what, start, end)) = mistake::of_another_tool(text) {
+        return foreign(source, what, start, end);
     }
     let mut outline = Outline::of(text);
     let plain = outline.take_plain();
@@ -80,14 +80,14 @@ pub(crate) fn read(text: &str, source: SourceId, with_items: bool) -> Reading {
 }
 
 /// A file of another tool: one mistake says so, in place of one for each line.
-fn foreign(source: SourceId, tool: &str, start: usize, end: usize) -> Reading {
+fn foreign(source: SourceId, found: Foreign, start: usize, end: usize) -> Reading {
     let mistake = Diagnostic::error(
         codes::FOREIGN_FILE,
-        format!("this is {tool}, and no policy of sockc"),
+        format!("this is {}, and no policy of sockc", found.what),
         Span::between(source, start, end),
         "the line that tells",
     )
-    .help("write a policy: docs/coming-from.md has sockc's words for each of the other's");
+    .help(found.remedy);
     Reading {
         statements: Vec::new(),
         mistakes: vec![mistake],
