@@ -577,3 +577,23 @@ fn what_passes_through_takes_its_mark_along() {
         "{line}"
     );
 }
+
+/// What is printed asks the same again, also where no rule knows an interface.
+#[test]
+fn what_explain_prints_can_be_asked_again() {
+    let folder = Folder::new("asked-again");
+    let file = folder.file(
+        "c.sk",
+        "zone lan = lan\ndefault in drop\ndefault forward allow\n",
+    );
+    for packet in [
+        "forward tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth7 to zone lan",
+        "forward tcp from 1.1.1.1:1 to 2.2.2.2:2 on zone lan to interface eth7",
+        "tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth7",
+    ] {
+        let ran = run(&["explain", &file, packet]);
+        assert_eq!(ran.stdout.lines().next(), Some(packet), "{}", ran.stderr);
+        let again = run(&["explain", &file, ran.stdout.lines().next().unwrap()]);
+        assert_eq!(again.stdout, ran.stdout);
+    }
+}

@@ -186,4 +186,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "if FAULT { matched } else { marking.arriving(&mut self.store, matched)? }",
         &[(Verbs, "expecting::what_passes_through_takes")],
     ),
+    fault(
+        2556,
+        "src/verbs/explain/report.rs",
+        "outside || unknown ||",
+        "outside || unknown && !FAULT ||",
+        &[(Verbs, "expecting::what_explain_prints")],
+    ),
 ];
