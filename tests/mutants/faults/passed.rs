@@ -193,4 +193,11 @@ pub(super) const FAULTS: &[Fault] = &[
         "outside || unknown && !FAULT ||",
         &[(Verbs, "expecting::what_explain_prints")],
     ),
+    fault(
+        2559,
+        "compiler/src/lint/outside.rs",
+        "of.len() < other.len() && of.is_subset(other)",
+        "!FAULT && of.len() < other.len() && of.is_subset(other)",
+        &[(Compiler, "lint::tests::leaving")],
+    ),
 ];
