@@ -534,7 +534,7 @@ fn what_passes_through_takes_its_mark_along() {
     assert!(passed.contains("where it leaves: drop, by "), "{passed}");
     let other = explained(1002, "");
     assert!(other.contains("=> drop, by "), "{other}");
-    let came = explained(1002, " with mark 0x5");
+    let came = explained(1002, " with mark 5");
     assert!(came.contains("=> allow, by "), "{came}");
     for (line, holds) in [
         (
