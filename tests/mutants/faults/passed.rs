@@ -194,6 +194,20 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "expecting::what_explain_prints")],
     ),
     fault(
+        2557,
+        "compiler/src/lint/unanswered.rs",
+        "!matches!(decision.verdict, Verdict::Drop | Verdict::Reject)",
+        "!FAULT && !matches!(decision.verdict, Verdict::Drop | Verdict::Reject)",
+        &[(Compiler, "lint::tests::leaving")],
+    ),
+    fault(
+        2558,
+        "compiler/src/lint/circling.rs",
+        "sent.contains(&port)",
+        "FAULT || sent.contains(&port)",
+        &[(Compiler, "lint::tests::leaving")],
+    ),
+    fault(
         2559,
         "compiler/src/lint/outside.rs",
         "of.len() < other.len() && of.is_subset(other)",
