@@ -71,6 +71,15 @@ impl Coverage {
         class == Policy::plain_class() || covered.iter().any(|(one, _)| *one == class)
     }
 
+    /// The numbers of these classes, as the ranges of a field.
+    #[must_use]
+    pub(crate) fn numbers(&self, policy: &Policy) -> Vec<(u32, u32)> {
+        let covered = policy.classes.keys().filter(|class| self.covers(*class));
+        covered
+            .map(|class| (class.as_u32(), class.as_u32()))
+            .collect()
+    }
+
     /// Whether an interface of the policy may be in this zone.
     #[must_use]
     pub(crate) fn covers_zone(&self, policy: &Policy, zone: ZoneId) -> bool {

@@ -22,6 +22,7 @@ use crate::diagram::plain::plainest;
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::event::{Decider, Decision, SocketAnswer, Verdict};
 use crate::packet::text::{Described, describe_case};
+use crate::passage::Marking;
 use crate::policy::{Expect, GroupId, Policy, Rule, SourceLocation};
 use crate::witness::Witness;
 
@@ -82,6 +83,7 @@ pub(crate) fn standing(
     }
     let mut covered = false;
     let coverage = Coverage::of(policy);
+    let marking = Marking::of(store, policy, expect.region.direction)?;
     for group in groups(policy, expect) {
         let whole = region::region(store, policy, &expect.region, group)?;
         covered |= whole != Node::FALSE;
@@ -103,6 +105,7 @@ pub(crate) fn standing(
             policy,
             expect,
             group,
+            marking: &marking,
             store,
         };
         if let Some(witness) = walk.breaks(region)? {
@@ -172,6 +175,8 @@ struct Walk<'a> {
     policy: &'a Policy,
     expect: &'a Expect,
     group: Option<GroupId>,
+    /// What the list of `in` does to the marks of what passes through: a line tells those with which packets arrive.
+    marking: &'a Marking,
     store: &'a mut Store,
 }
 
@@ -190,6 +195,7 @@ impl Walk<'_> {
             }
             let scope = Scope { group: self.group };
             let matched = rule_diagram(self.store, id, rule, scope)?;
+            let matched = self.marking.arriving(self.store, matched)?;
             let hit = self.store.and(left, matched)?;
             if hit == Node::FALSE {
                 continue;

@@ -77,6 +77,7 @@ pub mod object;
 pub mod observer;
 mod opt;
 pub mod packet;
+pub mod passage;
 pub mod pipeline;
 pub mod place;
 pub mod policy;

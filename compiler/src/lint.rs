@@ -5,6 +5,7 @@
 //! report that find them.
 
 mod boxes;
+mod circling;
 mod essentials;
 mod family;
 mod idle;
@@ -30,6 +31,7 @@ mod sender_port;
 #[cfg(test)]
 mod tests;
 mod udp;
+mod unanswered;
 
 use sockc_grammar::diagnostic::{Code, Diagnostic};
 use sockc_grammar::source::{SourceId, SourceMap, Span};
@@ -62,6 +64,8 @@ sockc_grammar::codes! {
     PAST_PROXY = "W0631", "a redirect at tc that packets which cannot be read get past";
     NEVER_OPENED = "W0632", "a redirect at tc that takes half a handshake";
     REDIRECTED_AWAY = "W0633", "a redirect to an interface where its packets are dropped";
+    UNANSWERED = "W0634", "a reject whose answers the policy drops";
+    CIRCLING = "W0635", "a redirect of what leaves that ends in a circle";
     CUT_SHORT = "N0621", "the search for rules without effect was cut short";
     JOINED = "W0626", "a rule on the length of packets that may be joined";
 }
@@ -154,6 +158,8 @@ pub(crate) fn seen(policy: &Policy) -> Vec<Diagnostic> {
     sender_port::check(policy, &mut found);
     intercepts::check(policy, &mut found);
     redirected::check(policy, &mut found);
+    unanswered::check(policy, &mut found);
+    circling::check(policy, &mut found);
     found
 }
 

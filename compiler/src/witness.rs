@@ -11,6 +11,7 @@ use crate::diagram::values::header_of;
 use crate::event::{Decision, Event, Header, Parsed, SocketAnswer, World};
 use crate::field::Field;
 use crate::packet::text::{Described, DescribedWorld};
+use crate::passage::asked;
 use crate::policy::{
     ClassId, Direction, Family, GroupId, LiveMapId, NetnsId, Policy, RuleId, SetId, SocketId,
 };
@@ -69,10 +70,10 @@ impl Witness {
         }
     }
 
-    /// What the reference meaning says of it.
+    /// What the reference meaning says of it. Of what passes through, the mark is the one with which it arrives.
     #[must_use]
     pub(crate) fn decide(&self, policy: &Policy) -> Decision {
-        decide(policy, &self.event, self)
+        decide(policy, &asked(policy, &self.event, self), self)
     }
 
     /// The event and what must be said of the machine around it so that the policy decides as it does here.
@@ -82,7 +83,8 @@ impl Witness {
     pub(crate) fn described(&self, policy: &Policy) -> Described {
         let wanted = self.decide(policy);
         shortest(policy, self.everything(policy), |said| {
-            let found = decide(policy, &said.event, &DescribedWorld::new(policy, said));
+            let world = DescribedWorld::new(policy, said);
+            let found = decide(policy, &asked(policy, &said.event, &world), &world);
             (found.verdict, found.decider) == (wanted.verdict, wanted.decider)
         })
     }

@@ -11,6 +11,7 @@ use sockc_compiler::decide;
 use sockc_compiler::event::{Decision, Event, Parsed, Verdict};
 use sockc_compiler::explain::{Trace, explain};
 use sockc_compiler::packet::text::{self, Described, DescribedWorld};
+use sockc_compiler::passage;
 use sockc_compiler::policy::{Direction, Policy};
 use sockc_compiler::simulate::simulate;
 use sockc_grammar::ast::{On, Packet, With};
@@ -60,8 +61,10 @@ fn one(compiled: &Compiled, packet: &str, all: bool, output: &mut Output) -> Exi
         return Exit::Done;
     }
     let bytes = bytes(&question.described.event);
-    let mut answer = Answer::of(question.subject, &question.described, &bytes);
-    answer.around.splice(0..0, question.before());
+    let before = question.before();
+    let described = question.asked(before.as_ref());
+    let mut answer = Answer::of(question.subject, &described, &bytes);
+    answer.around.splice(0..0, before);
     report::one(&question, &answer, all, output);
     answer.exit(output)
 }
@@ -77,6 +80,18 @@ pub(crate) struct Question<'a> {
 }
 
 impl Question<'_> {
+    /// The packet as its list is asked about it: with the mark that it goes on with from where it came in.
+    fn asked(&self, before: Option<&Around>) -> Described {
+        let event = &self.described.event;
+        Described {
+            event: before.map_or_else(
+                || event.clone(),
+                |before| passage::after(event, &before.decision),
+            ),
+            ..self.described.clone()
+        }
+    }
+
     /// What the list of what arrives says of a packet that passes through, where it came in.
     fn before(&self) -> Option<Around> {
         let policy = self.subject.policy;

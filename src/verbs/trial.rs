@@ -24,6 +24,7 @@ pub(crate) mod words;
 
 use sockc_compiler::artifact::Artifact;
 use sockc_compiler::decide::decide;
+use sockc_compiler::passage::asked;
 use sockc_compiler::pipeline::{Expects, Options};
 use sockc_compiler::policy::Policy;
 use sockc_runtime::{lab, probe};
@@ -161,7 +162,7 @@ fn row(subject: &Subject<'_>, tried: &Tried, seen: Seen) -> Row {
     let policy = subject.policy;
     let case = &tried.case;
     let world = LabWorld::of(policy, case);
-    let decision = decide(policy, &case.event, &world);
+    let decision = decide(policy, &asked(policy, &case.event, &world), &world);
     let seen = judge::shown(case, decision.verdict, seen);
     let agrees = match seen {
         Seen::NotSent(_) => None,

@@ -1,5 +1,6 @@
 //! `expect` lines next to `explain` and `try`: what one says of a packet, the others say too.
 
+use crate::trying::run_without_rights;
 use crate::{Folder, Ran, run};
 
 /// The packet that the help of a broken line names, and the command as a shell would take it apart.
@@ -498,4 +499,101 @@ fn an_explanation_says_the_verdict_first_and_groups_what_is_far() {
     assert_eq!(all.stdout.lines().count(), 2 + 2 * 201);
     let json = run(&["explain", "--json", &file, packet]).json();
     assert_eq!(json["steps"].as_array().unwrap().len(), 201);
+}
+
+const MARKED: &str = "interfaces lan, dmz
+zone lan = lan
+zone dmz = dmz
+default in allow
+default out allow
+default forward drop
+i: allow in udp to port 1001 on zone lan mark 5
+a: allow forward udp on zone lan to zone dmz if mark 5 mark 9
+held: drop out udp if mark 9
+";
+
+/// The mark that one list sets is the one that the next is asked about; words tell the one with which a packet arrives.
+#[test]
+fn what_passes_through_takes_its_mark_along() {
+    let folder = Folder::new("marked-passing");
+    let file = folder.file("marked.sk", MARKED);
+    let explained = |port: u16, with: &str| {
+        let packet =
+            format!("forward udp from 10.0.1.2:5 to 10.0.2.2:{port} on zone lan to zone dmz{with}");
+        let ran = run(&["explain", &file, &packet]);
+        assert_eq!(ran.code, Some(0), "{packet}: {}", ran.stderr);
+        assert!(
+            ran.stdout.starts_with(&format!("{packet}\n")),
+            "{}",
+            ran.stdout
+        );
+        ran.stdout
+    };
+    let passed = explained(1001, "");
+    assert!(passed.contains("=> allow, by "), "{passed}");
+    assert!(passed.contains("where it leaves: drop, by "), "{passed}");
+    let other = explained(1002, "");
+    assert!(other.contains("=> drop, by "), "{other}");
+    let came = explained(1002, " with mark 5");
+    assert!(came.contains("=> allow, by "), "{came}");
+    for (line, holds) in [
+        (
+            "expect allow forward udp from any to any:1001 on zone lan to zone dmz",
+            true,
+        ),
+        (
+            "expect allow forward udp from any to any:1002 on zone lan to zone dmz",
+            false,
+        ),
+    ] {
+        let ran = run(&[
+            "check",
+            &folder.file("line.sk", &format!("{MARKED}{line}\n")),
+        ]);
+        assert_eq!(ran.code, Some(i32::from(!holds)), "{line}: {}", ran.stderr);
+        if !holds {
+            let said = follow(&ran).stdout;
+            assert!(said.contains("=> drop, by "), "{said}");
+        }
+    }
+    let tried = run_without_rights(&["try", &file]);
+    assert_eq!(tried.code, Some(0), "{}{}", tried.stdout, tried.stderr);
+    assert!(
+        tried.stdout.contains("a: allow forward udp"),
+        "{}",
+        tried.stdout
+    );
+    let none = "no packet was found that the lab can send and that reaches";
+    let found: Vec<&str> = tried
+        .stderr
+        .lines()
+        .filter(|line| line.contains(none))
+        .collect();
+    let [line] = found.as_slice() else {
+        panic!("{}", tried.stderr);
+    };
+    assert!(
+        line.contains("held: ") && line.contains("none is looked for that passes through"),
+        "{line}"
+    );
+}
+
+/// What is printed asks the same again, also where no rule knows an interface.
+#[test]
+fn what_explain_prints_can_be_asked_again() {
+    let folder = Folder::new("asked-again");
+    let file = folder.file(
+        "c.sk",
+        "zone lan = lan\ndefault in drop\ndefault forward allow\n",
+    );
+    for packet in [
+        "forward tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth7 to zone lan",
+        "forward tcp from 1.1.1.1:1 to 2.2.2.2:2 on zone lan to interface eth7",
+        "tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth7",
+    ] {
+        let ran = run(&["explain", &file, packet]);
+        assert_eq!(ran.stdout.lines().next(), Some(packet), "{}", ran.stderr);
+        let again = run(&["explain", &file, ran.stdout.lines().next().unwrap()]);
+        assert_eq!(again.stdout, ran.stdout);
+    }
 }

@@ -114,6 +114,17 @@ fn counted(lab: &Lab, rule: &str) -> u64 {
         .unwrap()
 }
 
+/// What is wrong with a filter is said in a filter's words: it has no verb.
+#[test]
+fn a_filter_names_where_things_leave_with_forward() {
+    for words in ["tcp to interface dmz", "out tcp to interface dmz"] {
+        let ran = run(&["monitor", words]);
+        assert_eq!(ran.code, Some(64), "{words}: {}", ran.stderr);
+        let said = ran.stderr.contains("begin the filter with `forward`");
+        assert!(said && !ran.stderr.contains("verb"), "{}", ran.stderr);
+    }
+}
+
 #[test]
 fn records_are_told_as_they_come() {
     if !root() {

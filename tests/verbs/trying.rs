@@ -16,7 +16,7 @@ fn rows(ran: &Ran) -> Vec<Value> {
 }
 
 /// Runs without the rights of a lab, whoever runs the test.
-fn run_without_rights(arguments: &[&str]) -> Ran {
+pub(super) fn run_without_rights(arguments: &[&str]) -> Ran {
     let mut command = sockc(arguments);
     // SAFETY: `prctl` is a plain system call, as is allowed between fork and exec.
     unsafe {

@@ -82,12 +82,7 @@ pub(super) fn covered(
     direction: Direction,
     coverage: &Coverage,
 ) -> Built {
-    let classes: Vec<(u32, u32)> = policy
-        .classes
-        .keys()
-        .filter(|class| coverage.covers(*class))
-        .map(|class| (class.as_u32(), class.as_u32()))
-        .collect();
+    let classes = coverage.numbers(policy);
     let held = match direction.passes() {
         true => Field::Leaving,
         false => Field::Interface,

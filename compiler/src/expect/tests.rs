@@ -412,3 +412,45 @@ expect drop forward from any to any on zone wan
         "{between:?}"
     );
 }
+
+/// The mark that a rule of `in` sets is the one that `forward` is asked about; a line tells the one with which packets arrive.
+#[test]
+fn what_passes_through_has_the_mark_of_what_it_met_before() {
+    let policy = "zone lan = lan
+zone dmz = dmz
+default in allow
+default forward drop
+i: allow in udp to port 1001 on zone lan mark 5
+j: allow in udp to port 1003 on zone lan if ttl > 64 mark 5
+k: allow in udp to port 1004 on zone lan if mark 7 mark 6
+l: allow in udp to port 1005
+m: allow in udp to port 1005-1006 mark 5
+a: allow forward udp on zone lan to zone dmz if mark 5
+b: reject forward udp if mark 6
+";
+    let way = "on zone lan to zone dmz";
+    let line = |verdict: &str, port: u16, with: &str| {
+        let line = format!("expect {verdict} forward udp from any to any:{port} {way}{with}\n");
+        wrong(&format!("{policy}{line}"))
+    };
+    for (verdict, port, with) in [
+        ("allow", 1001, ""),
+        ("allow", 1001, " with mark 6"),
+        ("allow", 1002, " with mark 5"),
+        ("drop", 1002, " with mark 0"),
+        ("allow", 1003, " with ttl 64, mark 0"),
+        ("drop", 1003, " with ttl 63, mark 0"),
+        ("reject", 1004, " with mark 7"),
+        ("drop", 1005, " with mark 0"),
+        ("allow", 1006, " with mark 0"),
+        ("allow", 1004, " with mark 5"),
+    ] {
+        assert_eq!(line(verdict, port, with), [], "{verdict} {port}{with}");
+        let other = if verdict == "drop" { "allow" } else { "drop" };
+        assert_eq!(line(other, port, with).len(), 1, "{other} {port}{with}");
+    }
+    let broken = line("allow", 1002, "");
+    assert!(broken[0].1.contains("with mark 6 gets"), "{broken:?}");
+    let broken = line("drop", 1004, "");
+    assert!(broken[0].1.contains("with mark"), "{broken:?}");
+}

@@ -2,6 +2,8 @@
 //!
 //! Rules that socket lookups look at, too, match there all the same.
 
+use std::collections::BTreeSet;
+
 use sockc_grammar::diagnostic::Diagnostic;
 
 use super::OUTSIDE;
@@ -38,19 +40,28 @@ fn outside(policy: &Policy, rule: &Rule, classes: &[ClassId]) -> Diagnostic {
     ))
 }
 
-/// The interfaces of the classes, as they are written.
+/// The interfaces of the classes, as they are written. A pattern all of whose classes are of another one as well is left out: other
+/// rules name it, or that one stands for its interfaces too.
 fn names(policy: &Policy, classes: &[ClassId]) -> String {
-    let mut names: Vec<String> = Vec::new();
+    let mut named: Vec<(&str, BTreeSet<ClassId>)> = Vec::new();
     for class in classes {
-        let class = &policy.classes[*class];
-        let zone = class.zone.iter();
+        let known = &policy.classes[*class];
+        let zone = known.zone.iter();
         let zone = zone.flat_map(|zone| &policy.zones[*zone].patterns);
-        for pattern in class.patterns.iter().chain(zone) {
-            if !names.contains(pattern) {
-                names.push(pattern.clone());
+        for pattern in known.patterns.iter().chain(zone) {
+            match named.iter_mut().find(|(one, _)| one == pattern) {
+                Some((_, of)) => {
+                    of.insert(*class);
+                }
+                None => named.push((pattern, BTreeSet::from([*class]))),
             }
         }
     }
-    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    let wider = |of: &BTreeSet<ClassId>| {
+        let mut others = named.iter();
+        others.any(|(_, other)| of.len() < other.len() && of.is_subset(other))
+    };
+    let names = named.iter().filter(|(_, of)| !wider(of));
+    let names: Vec<String> = names.map(|(name, _)| format!("`{name}`")).collect();
     names.join(", ")
 }

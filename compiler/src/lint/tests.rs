@@ -2,6 +2,7 @@
 
 mod intercepts;
 mod large;
+mod leaving;
 mod overlap;
 
 use cranelift_entity::EntityRef;
@@ -38,6 +39,16 @@ fn found(text: &str) -> Vec<(&'static str, u32, Vec<u32>)> {
             (one.code.0, line(one.primary.span), others.collect())
         })
         .collect()
+}
+
+/// What to do about each warning of this code.
+fn helps(code: &str, text: &str) -> Vec<String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("test.sk", text);
+    let outcome = pipeline::check(&mut sources, id, "test", &mut Texts::default());
+    let found = outcome.diagnostics.into_iter();
+    let found = found.filter(|one| one.code.0 == code);
+    found.filter_map(|one| one.help).collect()
 }
 
 /// The lines with a warning of this code.

@@ -256,7 +256,10 @@ impl<'p> Concern<'p> {
     /// Whether it can be that a line holds of one and not of the other.
     pub(super) fn holds(&self, expect: &Expect) -> bool {
         let mut rules = self.rules.iter();
-        self.direction == Some(expect.region.direction)
+        let list = expect.region.direction;
+        // The list of `in` sets marks that what passes through goes on with.
+        let marks = list.passes() && self.direction == Some(Direction::In);
+        (self.direction == Some(list) || marks)
             && (self.rules.is_empty() || rules.any(|rule| !region::disjoint(rule, expect)))
     }
 }

@@ -11,7 +11,7 @@ use sockc_compiler::spread;
 
 use super::{Answer, Question};
 use crate::output::Output;
-use crate::policies::outside::Outside;
+use crate::policies::outside::{Outside, beyond};
 use crate::verbs::trial::words;
 
 /// The JSON of one packet.
@@ -272,8 +272,18 @@ pub(super) fn packet(policy: &Policy, described: &Described) -> String {
 /// The packet of a question in words that ask the same again.
 fn asked(question: &Question<'_>) -> String {
     let (policy, described) = (question.subject.policy, &question.described);
+    let outside = question.outside.is_some();
     let [on, leaves] = &question.named;
-    let named = [on, leaves].map(|one| one.as_ref().filter(|_| question.outside.is_some()));
+    let ends = [
+        (on, described.event.on()),
+        (leaves, described.event.leaves()),
+    ];
+    // What no rule knows has no other name than the one that it was asked by.
+    let named = ends.map(|(named, class)| {
+        let unknown = class == Some(Policy::plain_class());
+        let named = named.as_ref();
+        named.filter(|one| outside || unknown || beyond(policy, Some(one)).is_some())
+    });
     describe_in(policy, described, named, question.subject.netns)
         .unwrap_or_else(|| packet(policy, described))
 }

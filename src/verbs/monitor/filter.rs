@@ -46,6 +46,11 @@ impl Filter {
         if words.split_whitespace().any(|word| word == "zone") {
             return Err(refuse("a zone", output));
         }
+        // The grammar would speak of the verb, which a filter does not have.
+        if names_leaving(rest) && !rest.starts_with("forward") {
+            output.error("`to interface` is the end by which what passes through leaves: begin the filter with `forward`, or write `on interface`");
+            return Err(Exit::Usage);
+        }
         let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
         let (file, _) = sockc_grammar::parse(&sources, id);
         let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
@@ -156,6 +161,12 @@ fn of_process(words: &str) -> (Option<Direction>, &str) {
     let (first, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
     let named = Direction::all_of_processes().find(|one| one.word() == first);
     (named, if named.is_some() { rest } else { words })
+}
+
+/// Whether words name the interface by which something leaves.
+fn names_leaving(words: &str) -> bool {
+    let words: Vec<&str> = words.split_whitespace().collect();
+    words.windows(2).any(|pair| pair == ["to", "interface"])
 }
 
 /// Whether a condition asks a field.

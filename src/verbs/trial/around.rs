@@ -3,6 +3,7 @@
 use sockc_compiler::coverage;
 use sockc_compiler::decide::{before, decide, next};
 use sockc_compiler::event::Verdict;
+use sockc_compiler::passage::asked;
 use sockc_compiler::policy::Policy;
 
 use super::choose::Case;
@@ -19,7 +20,8 @@ pub(super) fn arriving(policy: &Policy, case: &Case) -> Option<String> {
 /// That the list of what leaves stops it, if that of what passes through lets it go.
 pub(super) fn leaving(policy: &Policy, case: &Case) -> Option<String> {
     let world = LabWorld::of(policy, case);
-    let event = next(&case.event, &decide(policy, &case.event, &world))?;
+    let event = asked(policy, &case.event, &world);
+    let event = next(&event, &decide(policy, &event, &world))?;
     let verdict = decide(policy, &event, &world).verdict;
     stopped("it leaves, the list of `out`", policy, verdict)
 }

@@ -1,7 +1,7 @@
 //! What is tried: the packets of the command line, else one for each rule and each default.
 
 use sockc_compiler::packet::text;
-use sockc_compiler::policy::Policy;
+use sockc_compiler::policy::{Direction, Policy};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::parse_packet;
 use sockc_grammar::source::{SourceMap, Span};
@@ -88,6 +88,17 @@ fn read(policy: &Policy, packet: &str, sources: &mut SourceMap) -> Result<Tried,
     Ok(Tried { case, outside })
 }
 
+/// That what passes through and gets to a rule of `out` was not looked for, where there may be some.
+fn alone(policy: &Policy, owner: Owner) -> &'static str {
+    let leaving =
+        matches!(owner, Owner::Rule(rule) if policy.rules[rule].direction == Direction::Out);
+    if leaving && policy.has_list(Direction::Forward) {
+        "; for a rule of `out` none is looked for that passes through"
+    } else {
+        ""
+    }
+}
+
 fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Tried>, Exit> {
     let choice = choose(policy).map_err(|error| {
         output.error(format!("no packets could be chosen: {error}"));
@@ -97,8 +108,9 @@ fn chosen(policy: &Policy, output: &mut Output) -> Result<Vec<Tried>, Exit> {
         // A default that every packet is decided before is nothing to wonder about.
         if matches!(owner, Owner::Rule(_)) {
             output.note(format!(
-                "no packet was found that the lab can send and that reaches {}",
-                words::owner(policy, owner)
+                "no packet was found that the lab can send and that reaches {}{}",
+                words::owner(policy, owner),
+                alone(policy, owner)
             ));
         }
     }

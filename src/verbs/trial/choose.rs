@@ -18,6 +18,7 @@ use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, World};
 use sockc_compiler::field::Field;
 use sockc_compiler::hook::Hook;
 use sockc_compiler::packet;
+use sockc_compiler::passage::Marking;
 use sockc_compiler::policy::{
     Action, AddressSet, ClassId, Direction, Family, GroupId, Policy, RuleId, SetId, SetKind,
 };
@@ -221,6 +222,7 @@ impl Chooser<'_> {
         group: Option<GroupId>,
     ) -> Result<Regions, BudgetExceeded> {
         let scope = Scope { group };
+        let marking = Marking::of(&mut self.store, self.policy, direction)?;
         let mut regions = Vec::new();
         let mut undecided = possible(&mut self.store, self.policy, direction)?;
         for (id, rule) in self.policy.rules_of(direction) {
@@ -232,6 +234,7 @@ impl Chooser<'_> {
             } else {
                 rule_diagram(&mut self.store, id, rule, scope)?
             };
+            let matched = marking.arriving(&mut self.store, matched)?;
             let region = self.store.and(undecided, matched)?;
             regions.push((Owner::Rule(id), Some(rule.action), region));
             if rule.action.decides() {

@@ -1,6 +1,7 @@
 //! The same cases without a lab: the emitted bytecode in the compiler's interpreter.
 
 use sockc_compiler::event::{Event, Verdict};
+use sockc_compiler::passage::asked;
 use sockc_compiler::simulate::{Ran, simulate};
 
 use super::choose::Case;
@@ -23,7 +24,7 @@ fn one(subject: &Subject<'_>, case: &Case) -> Seen {
     match simulate(
         subject.policy,
         subject.artifact,
-        &case.event,
+        &asked(subject.policy, &case.event, &world),
         &bytes,
         &world,
     ) {

@@ -45,7 +45,10 @@ fn deciders(text: &str) -> Vec<Decider> {
     let compiled = compiled(text);
     let policy = &compiled.policy;
     let choice = choose::choose(policy).unwrap();
-    let decide = |case: &Case| decide(policy, &case.event, &LabWorld::of(policy, case)).decider;
+    let decide = |case: &Case| {
+        let world = LabWorld::of(policy, case);
+        decide(policy, &asked(policy, &case.event, &world), &world).decider
+    };
     choice.cases.iter().map(decide).collect()
 }
 
@@ -74,7 +77,8 @@ fn every_rule_and_default_decides_a_chosen_packet() {
 fn packets_of(policy: &Policy, rule: u32) -> Vec<String> {
     let choice = choose::choose(policy).unwrap();
     let decided = |case: &&Case| {
-        let decision = decide(policy, &case.event, &LabWorld::of(policy, case));
+        let world = LabWorld::of(policy, case);
+        let decision = decide(policy, &asked(policy, &case.event, &world), &world);
         decision.decider == Decider::Rule(RuleId::from_u32(rule))
     };
     let cases = choice.cases.iter().filter(decided);

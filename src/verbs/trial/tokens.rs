@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use sockc_compiler::decide::{before, decide, next};
 use sockc_compiler::event::{Header, SocketAnswer, World};
+use sockc_compiler::passage;
 use sockc_compiler::policy::{
     Direction, Family, LiveMapId, NetnsId, Policy, RateUnit, RuleId, SetId, SocketId,
 };
@@ -57,9 +58,10 @@ pub(super) fn due(policy: &Policy, case: &Case) -> Vec<Due> {
         world: LabWorld::of(policy, case),
         rates: RefCell::default(),
     };
-    let decision = decide(policy, &case.event, &asked);
+    let event = passage::asked(policy, &case.event, &asked.world);
+    let decision = decide(policy, &event, &asked);
     // What passes through takes those of the lists around it as well.
-    let around = [before(&case.event), next(&case.event, &decision)];
+    let around = [before(&case.event), next(&event, &decision)];
     for event in around.iter().flatten() {
         let _ = decide(policy, event, &asked);
     }

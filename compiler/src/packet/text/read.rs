@@ -58,9 +58,23 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             said.group.as_ref(),
             &format!("a group: that belongs to {processes}"),
         )?;
+        socketless(direction, &said)?;
         Event::of_packet(direction, classes, Parsed::Ip(header))
     };
     Ok(said.describe(event))
+}
+
+/// Refuses a socket of what passes through, as `expect` does: none of this machine belongs to it.
+fn socketless(direction: Direction, said: &Said) -> Result<(), Box<Diagnostic>> {
+    let mut own = said.sockets.iter();
+    let own = own.find(|one| one.netns.is_none() && one.answer != SocketAnswer::None);
+    match own.filter(|_| direction.passes()) {
+        Some(socket) => Err(does_not_fit(
+            "no socket of this machine belongs to what passes through",
+            socket.span,
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The class of the interface, and of that by which what passes through leaves; what is written has none.

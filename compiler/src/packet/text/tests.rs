@@ -631,6 +631,10 @@ fn what_passes_through_leaves_by_another_interface() {
         assert_eq!(refused.code, codes::DOES_NOT_FIT, "{back}");
         assert!(refused.message.contains("does not pass through"), "{back}");
     }
+    // No socket of the machine belongs to it.
+    let refused = try_read(&format!("{packet} with socket listening"), &policy).unwrap_err();
+    assert_eq!(refused.code, codes::DOES_NOT_FIT);
+    try_read(&format!("{packet} with no socket"), &policy).unwrap();
     // Classes of several interfaces.
     for through in [
         "on zone wan to zone wan",
