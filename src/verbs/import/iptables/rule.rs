@@ -248,7 +248,9 @@ impl Reading<'_> {
         let is_exact_for_tcp = states::is_exact_for_tcp(&given, self.list, accepts);
         let tcp = RangeSet::from_ranges([(6, 6)]);
         if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
-            self.rule.changed.push(said);
+            let more = states::said_of_handshakes(&self.rule.cases);
+            let more = more.map(|more| format!("; {more}")).unwrap_or_default();
+            self.rule.changed.push(said + &more);
         }
     }
 

@@ -131,6 +131,15 @@ pub(super) fn shorten(case: &mut What, accepts: bool) {
     }
 }
 
+/// What is said of NEW where TCP with ACK to a socket that listens is left out of it.
+pub(super) fn said_of_handshakes(cases: &[What]) -> Option<&'static str> {
+    let mut conditions = cases.iter().flat_map(|case| &case.conditions);
+    let is_asked = conditions.any(|one| one.text == NO_HANDSHAKE);
+    is_asked.then_some(
+        "TCP with ACK to a socket that listens is none of it, as it may be the end of a handshake",
+    )
+}
+
 /// Whether an option means the same for TCP alone, of what arrives: a connection is its socket. Where what is NEW is not accepted, an ACK to
 /// a socket that listens tells: it is the end of a handshake here, and there it may be one that nobody knows.
 pub(super) fn is_exact_for_tcp(given: &Given, list: List, accepts: bool) -> bool {
@@ -203,7 +212,7 @@ fn arriving(states: u8, family: Family) -> Asks {
     if states & NEW != 0 {
         cases.extend(arriving_new(family));
         changed.push(
-            "NEW is what no connected socket takes, without what of TCP no connection begins with, and without TCP with ACK to a socket that listens, which may be the end of a handshake",
+            "NEW is what no connected socket takes, of TCP what may begin a connection, and of ICMP what asks",
         );
     }
     if states & ESTABLISHED != 0 {

@@ -179,10 +179,14 @@ fn translates(one: &Elsewhere) -> bool {
     one.table == "nat" && target.is_some_and(|target| TARGETS.contains(&target.as_str()))
 }
 
-/// Whether a rule asks for what stands in no later fragment: ports, flags of TCP, types of ICMP.
+/// Whether a rule asks for what no later fragment has: ports, flags of TCP, types of ICMP, a socket.
 fn is_of_whole(flat: &Flat) -> bool {
     let what = &flat.what;
-    what.from.ports.is_some() || what.to.ports.is_some() || what.icmp.is_some()
+    let mut conditions = what.conditions.iter();
+    what.from.ports.is_some()
+        || what.to.ports.is_some()
+        || what.icmp.is_some()
+        || conditions.any(|one| one.text.starts_with("socket "))
 }
 
 /// INPUT and OUTPUT see datagrams whole: IPv4's are put together ahead of LOCAL_IN, and cut behind LOCAL_OUT. TCP is seldom sent in
@@ -201,7 +205,7 @@ fn fragments(lists: &[Lists]) -> Option<(Kind, String)> {
     }
     let tcp = RangeSet::from_ranges([(6, 6)]);
     let is_cut = |flat: &&Flat| flat.end == End::Allow && flat.what.protocols != tcp;
-    let said = "a list is asked about each fragment, and the later ones have no ports, flags or types: a rule on these does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`). A first fragment that has not the whole header of TCP is malformed, as `tcp from 192.0.2.9 to 198.51.100.1 with malformed`: it gets the default, which is drop, so that no rule that drops can be got past by fragments";
+    let said = "a list is asked about each fragment, and the later ones have no ports, flags, types or sockets: a rule on these does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`). A first fragment that has not the whole header of TCP is malformed, as `tcp from 192.0.2.9 to 198.51.100.1 with malformed`: it gets the default, which is drop, so that no rule that drops can be got past by fragments";
     Some(match of_whole.iter().any(is_cut) {
         true => (Kind::Changed, said.to_owned()),
         false => (Kind::Note, said.to_owned()),
