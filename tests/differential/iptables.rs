@@ -13,20 +13,23 @@ use std::fs;
 use std::process::Command;
 
 use sockc_compiler::decide::decide;
-use sockc_compiler::event::{Decider, Event, Header, Parsed, SocketAnswer, Verdict, World};
+use sockc_compiler::event::{
+    Decider, Event, Fragment, Header, Parsed, SocketAnswer, Transport, Verdict, World,
+};
 use sockc_compiler::files::Texts;
-use sockc_compiler::packet::text::class_of;
+use sockc_compiler::packet::{self, text::class_of};
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Direction, Family, NetnsId, Policy, RuleId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
+use sockc_grammar::parse_packet;
 use sockc_grammar::print;
-use sockc_grammar::source::SourceMap;
+use sockc_grammar::source::{SourceMap, Span};
 use sockc_testing::{Folder, Rng};
 
 use crate::seeds;
 use drawn::{List, Set};
 use meaning::{Answer, answer};
-use packets::{Packet, packet};
+use packets::Packet;
 
 /// Packets for each rule set.
 const PACKETS: usize = 3000;
@@ -68,18 +71,46 @@ impl Imported {
                 .map(|one| one["line"].as_u64().unwrap() as usize)
                 .collect()
         });
+        let policy = resolved(&text);
+        let all = said["report"].as_array().unwrap().iter();
+        for packet in all.filter_map(|one| one["packet"].as_str()) {
+            assert!(is_packet(packet, &policy), "{packet}\n{}", shown());
+        }
         Self {
             sets: [Some(v4), v6],
-            policy: resolved(&text),
+            policy,
             text,
             left_out,
         }
     }
 
+    /// Whether a datagram gets through that is sent in parts of which the first has nothing but the smallest piece of its header, so of TCP
+    /// not the flags. The kernel puts it together ahead of the chains of iptables.
+    fn lets_parts_through(&self, packet: &Packet) -> bool {
+        let part = |fragment: Fragment| Header {
+            fragment,
+            transport: match fragment {
+                Fragment::Later => Transport::None,
+                _ => packet.header.transport,
+            },
+            ..packet.header.clone()
+        };
+        let first = match packet.header.transport {
+            Transport::Tcp { .. } => Parsed::Malformed,
+            _ => Parsed::Ip(part(Fragment::First)),
+        };
+        let mut parts = [first, Parsed::Ip(part(Fragment::Later))].into_iter();
+        parts.all(|part| self.decided_of(packet, part).verdict == Verdict::Allow)
+    }
+
     /// What the policy says of a packet, with how many lines it writes for it.
     fn decided(&self, packet: &Packet) -> Answer {
+        self.decided_of(packet, Parsed::Ip(packet.header.clone()))
+    }
+
+    /// The same of what stands in its place.
+    fn decided_of(&self, packet: &Packet, parsed: Parsed) -> Answer {
         let class = |name: &str| class_of(&self.policy, name);
-        let parsed = Parsed::Ip(packet.header.clone());
         let event = match packet.list {
             List::Forward => Event::Passing {
                 came_in: class(packet.on),
@@ -110,6 +141,19 @@ impl Imported {
             lines: decision.counted.iter().filter(|id| logs(id)).count() + usize::from(decider),
         }
     }
+}
+
+/// Whether a packet that a report shows is one that can be asked about.
+fn is_packet(text: &str, policy: &Policy) -> bool {
+    let mut sources = SourceMap::default();
+    let id = sources.add("packet", text.to_owned());
+    let whole = Span {
+        source: id,
+        start: 0,
+        end: u32::try_from(text.len()).unwrap(),
+    };
+    let read = parse_packet(&sources, id).map(|tree| packet::text::read(&tree, policy, whole));
+    matches!(read, Ok(Ok(_)))
 }
 
 /// A policy without mistakes, in its canonical form.
@@ -168,6 +212,13 @@ impl Seen {
     }
 }
 
+/// Whether something gets through in parts that iptables takes away.
+fn is_opened(imported: &Imported, packet: &Packet, wanted: Answer) -> bool {
+    let is_whole = packet.header.fragment == Fragment::Whole;
+    let has_parts = packet.header.transport != Transport::None;
+    wanted.verdict != Verdict::Allow && is_whole && has_parts && imported.lets_parts_through(packet)
+}
+
 #[test]
 fn an_imported_policy_decides_as_iptables_does() {
     let folder = Folder::new("import-iptables");
@@ -181,7 +232,7 @@ fn an_imported_policy_decides_as_iptables_does() {
             seen.left_out += left_out.len();
         }
         for _ in 0..PACKETS {
-            let packet = packet(&mut rng);
+            let packet = packets::packet(&mut rng);
             let family = usize::from(packet.header.family() == Family::V6);
             let (set, left_out) = (&imported.sets[family], &imported.left_out[family]);
             let wanted = answer(set.as_ref(), left_out, &packet);
@@ -193,6 +244,12 @@ fn an_imported_policy_decides_as_iptables_does() {
                 set.as_ref().map(Set::text).unwrap_or_default(),
                 imported.text
             );
+            if is_opened(&imported, &packet, wanted) {
+                panic!(
+                    "seed {seed}: in parts, {packet:?} gets through\n{}",
+                    imported.text
+                );
+            }
             seen.add(wanted);
         }
     }

@@ -8,7 +8,7 @@ mod sets;
 use std::fs;
 
 use super::{Folder, Ran, run, run_with_input};
-use sets::{ALL, Written};
+use sets::{ALL, TOO_LARGE, Written};
 
 const PLAIN: &str = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n\
                      -A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n";
@@ -49,8 +49,14 @@ fn check_set(folder: &Folder, set: &Written) {
     });
     // The rule for IPv6, of which nothing is said, is none of the file.
     let of_ipv6 = text.matches("nothing is said of this family").count();
+    // Nor is a policy that accepts, which is the last rule under a default of drop.
+    let policies = text.matches("note \"policy of ").count();
     let counted = said["rules"].as_u64().unwrap();
-    assert_eq!(counted as usize, rules.count() - of_ipv6, "{by}: {text}");
+    assert_eq!(
+        counted as usize,
+        rules.count() - of_ipv6 - policies,
+        "{by}: {text}"
+    );
 }
 
 #[test]
@@ -189,6 +195,99 @@ fn the_report_says_what_is_left_out_and_what_that_means() {
     }
 }
 
+/// Tables that iptables asks beside `filter` may drop, too.
+#[test]
+fn what_other_tables_drop_is_said_to_get_through() {
+    let text = "*mangle\n:PREROUTING DROP [0:0]\n-A PREROUTING -s 192.0.2.0/24 -j DROP\n-A PREROUTING -j MARK --set-xmark 0x1/0xffffffff\n-A PREROUTING -j ACCEPT\nCOMMIT\n\
+                *raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 192.0.2.0/24 -j DROP\n-A PREROUTING -j CT --notrack\nCOMMIT\n";
+    let said = said(&format!("{text}{PLAIN}"));
+    let told = |line: u64| {
+        let mut all = of_kind(&said, "left-out").into_iter();
+        let entry = all.find(|one| one["line"] == line).unwrap();
+        entry["said"].as_str().unwrap().to_owned()
+    };
+    for line in [2, 3, 9] {
+        assert!(told(line).contains("may get through"), "{}", told(line));
+    }
+    for (line, why) in [
+        (4, "not changed"),
+        (5, "only the table filter"),
+        (10, "connections"),
+    ] {
+        let told = told(line);
+        assert!(
+            told.contains(why) && !told.contains("get through"),
+            "{told}"
+        );
+    }
+}
+
+/// The kernel puts datagrams together ahead of INPUT, so a header in two parts gets past no rule that drops, and the report says what
+/// becomes of it.
+#[test]
+fn a_header_in_two_parts_gets_past_no_rule() {
+    let folder = Folder::new("iptables-parts");
+    let text = PLAIN
+        .replace("INPUT DROP", "INPUT ACCEPT")
+        .replace("22 -j ACCEPT", "22 -j DROP");
+    let said = said(&text);
+    let policy = said["text"].as_str().unwrap();
+    assert!(policy.contains("default in drop\n"), "{policy}");
+    let held = "expect drop from any to any with malformed\nexpect drop tcp from any to 192.0.2.1:22\nexpect allow tcp from any to any:80\n";
+    let file = folder.file("parts.sk", &format!("{policy}\n{held}"));
+    let checked = run(&["check", &file]);
+    assert_eq!(checked.code, Some(0), "{policy}{}", checked.stderr);
+    let mut notes = of_kind(&said, "note").into_iter();
+    let told = notes.find_map(|one| one["said"].as_str().filter(|one| one.contains("malformed")));
+    let packet = told
+        .unwrap()
+        .split('`')
+        .find(|one| one.contains("with malformed"));
+    let explained = run(&["explain", &file, packet.unwrap()]);
+    assert_eq!(
+        explained.code,
+        Some(0),
+        "{}{}",
+        explained.stdout,
+        explained.stderr
+    );
+    assert!(explained.stdout.contains("drop"), "{}", explained.stdout);
+}
+
+/// What becomes a policy that the kernel has no room for is said to be refused by `check`, and so it is.
+#[test]
+fn a_policy_that_check_refuses_is_told() {
+    let folder = Folder::new("iptables-large");
+    let (v4, v6) = (
+        folder.file("rules.v4", PLAIN),
+        folder.file("rules.v6", TOO_LARGE),
+    );
+    let ran = run(&["import", "iptables-save", &v4, "--ip6", &v6]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let told = "`sockc check` refuses the policy that this becomes";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    let file = folder.file("large.sk", &ran.stdout);
+    let checked = run(&["check", &file]);
+    assert_eq!(checked.code, Some(1), "{}", checked.stderr);
+    assert!(checked.stderr.contains("E0401"), "{}", checked.stderr);
+}
+
+/// The report is in the order of the files, and says what many rules have in common once.
+#[test]
+fn the_report_is_in_order_and_does_not_repeat_itself() {
+    let local = "-A INPUT ! -i lo -p tcp -m tcp --dport 80 -j ACCEPT\n";
+    let forwarded = "-A FORWARD -m time --timestart 10:00 -j DROP\n";
+    let rules =
+        format!("{forwarded}{local}{local}-A INPUT -m time --timestart 10:00 -j DROP\nCOMMIT\n");
+    let said = said(&PLAIN.replace("COMMIT\n", &rules));
+    let entries = said["report"].as_array().unwrap();
+    let lines: Vec<_> = entries
+        .iter()
+        .filter_map(|one| one["line"].as_u64())
+        .collect();
+    assert_eq!(lines, [6, 7, 9]);
+}
+
 /// What INPUT drops a DHCP client still gets, as it reads frames; what `in` drops it does not.
 #[test]
 fn the_answers_of_dhcp_servers_are_thought_of() {
@@ -249,7 +348,11 @@ fn files_of_another_kind_are_refused_and_nothing_is_written() {
             "nft list ruleset",
             1,
         ),
-        (named("tubular", tubular.as_bytes()), "JSON", 1),
+        (
+            named("tubular", tubular.as_bytes()),
+            "sockc import tubular",
+            1,
+        ),
         (named("empty", b""), "no table", 1),
         (named("binary", b"\x7fELF\x02\x01\x01\0\xff\xfe"), "", 1),
         (named("cut", cut.as_bytes()), "COMMIT", 1),

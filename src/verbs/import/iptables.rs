@@ -21,10 +21,15 @@ mod what;
 mod whole;
 mod words;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
+use sockc_compiler::files::Texts;
+use sockc_compiler::pipeline;
 use sockc_compiler::policy::Family;
+use sockc_grammar::diagnostic::Severity;
+use sockc_grammar::source::SourceMap;
 
 use super::{canonical, fits};
 use crate::cli::IptablesSave;
@@ -71,9 +76,11 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     for list in List::ALL {
         lists.push(of_list(&read, list, &mut report, output)?);
     }
+    in_order(&mut report, &read);
     report.extend(whole::of_lists(&lists, &read));
     let text = canonical(policy::draft(&lists), output)?;
     fits(&text, "leave rules out", output)?;
+    report.extend(refusal(&text, &read));
     said(&report, output);
     let is_refused = arguments.strict && report.iter().any(|one| one.kind != Kind::Note);
     let path = arguments.output.as_deref().filter(|path| !is_stream(path));
@@ -97,6 +104,39 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
         }
         false => Ok(()),
     }
+}
+
+/// What `check` says of the policy, if it refuses it: a program may not have room for all that the chains ask.
+fn refusal(text: &str, read: &[Read]) -> Option<Entry> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("imported.sk", text.to_owned());
+    let checked = pipeline::check_also(&mut sources, id, "imported", &mut Texts::default(), &[]);
+    let mut mistakes = checked.diagnostics.iter();
+    let mistake = mistakes.find(|one| one.severity == Severity::Error)?;
+    Some(Entry {
+        kind: Kind::Changed,
+        file: read
+            .first()
+            .map_or_else(String::new, |one| one.name.clone()),
+        line: None,
+        rule: None,
+        said: format!(
+            "`sockc check` refuses the policy that this becomes, so it cannot be put in force as it is ({}: {}); leave rules out, or write them as fewer",
+            mistake.code.0, mistake.message
+        ),
+        packet: None,
+    })
+}
+
+/// The entries as their lines stand in the files, and what is worth knowing of many rules once.
+fn in_order(report: &mut Vec<Entry>, read: &[Read]) {
+    let place = |entry: &Entry| read.iter().position(|one| one.name == entry.file);
+    report.sort_by_key(|entry| (place(entry), entry.line));
+    let mut noted = BTreeSet::new();
+    report.retain(|entry| {
+        let is_again = !noted.insert((entry.file.clone(), entry.said.clone()));
+        entry.kind != Kind::Note || !is_again
+    });
 }
 
 /// What is printed at the end.

@@ -399,13 +399,16 @@ fn states(rng: &mut Rng, list: Option<List>, has_ports: bool) -> Option<Match> {
     let all: &[(bool, &[&str])] = match (list?, has_ports) {
         (List::In, true) => &[
             (false, &["NEW"]),
+            (false, &["NEW", "UNTRACKED"]),
             (false, &["ESTABLISHED"]),
-            (false, &["RELATED", "ESTABLISHED"]),
+            (false, &["RELATED", "ESTABLISHED", "DNAT"]),
             (false, &["NEW", "ESTABLISHED"]),
             (true, &["ESTABLISHED"]),
             (true, &["NEW"]),
         ],
         (List::In, false) => &[
+            (false, &["NEW"]),
+            (false, &["NEW", "UNTRACKED"]),
             (false, &["RELATED", "ESTABLISHED"]),
             (false, &["ESTABLISHED"]),
             (false, &["RELATED"]),

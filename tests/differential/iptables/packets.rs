@@ -99,14 +99,14 @@ fn header(rng: &mut Rng) -> Header {
         (_, 6) => Transport::Tcp {
             from: ports[0],
             to: ports[1],
-            flags: *rng.one_of(&[0x02, 0x12, 0x10, 0x00, 0x29, 0x04, 0x03, 0xff]),
+            flags: *rng.one_of(&[0x02, 0x12, 0x10, 0x00, 0x29, 0x04, 0x03, 0xff, 0x11, 0x14]),
         },
         (_, 17 | 132) => Transport::Ports {
             from: ports[0],
             to: ports[1],
         },
         (_, one) if one == icmp => Transport::Icmp {
-            kind: *rng.one_of(&[0, 1, 2, 3, 4, 8, 11, 12, 128, 129]),
+            kind: *rng.one_of(&[0, 1, 2, 3, 4, 8, 11, 12, 13, 128, 129, 135, 139, 143]),
             code: *rng.one_of(&[0, 1, 4]),
         },
         _ => Transport::None,

@@ -88,8 +88,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2509,
         "src/verbs/import/iptables/states.rs",
-        "accepts || !case.protocols.contains(6)",
-        "FAULT || accepts || !case.protocols.contains(6)",
+        "accepts || !has_tcp",
+        "FAULT || accepts || !has_tcp",
         &[
             (Command, "states::tests::the_end_of_a_handshake"),
             (Differential, MEANING),
@@ -165,8 +165,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2518,
         "src/verbs/import/iptables/policy.rs",
-        "let is_default = with.is_none() && side.drops == drops(lists);",
-        "let is_default = (FAULT || with.is_none()) && side.drops == drops(lists);",
+        "let is_default = with.is_none() && side.drops == default;",
+        "let is_default = (FAULT || with.is_none()) && side.drops == default;",
         &[(Differential, MEANING), (Verbs, "iptables::both_families")],
     ),
     fault(
@@ -224,8 +224,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2526,
         "src/verbs/import/iptables/policy.rs",
-        "with.drops != drops(lists)",
-        "!FAULT && with.drops != drops(lists)",
+        "with.drops != default",
+        "!FAULT && with.drops != default",
         &[(Differential, MEANING)],
     ),
     fault(
@@ -241,5 +241,98 @@ pub(super) const FAULTS: &[Fault] = &[
         "rest == What::any(what.family)",
         "(FAULT || rest == What::any(what.family))",
         &[(Verbs, "iptables::the_answers_of_dhcp")],
+    ),
+    fault(
+        2570,
+        "src/verbs/import/iptables/saved.rs",
+        "words(rule).map_err(|_| {",
+        "words(if FAULT { \"\" } else { rule }).map_err(|_| {",
+        &[(Command, "saved::tests::a_text_that_is_cut")],
+    ),
+    fault(
+        2571,
+        "src/verbs/import/iptables/policy.rs",
+        "let verb = if one.takes_away() {",
+        "let verb = if !FAULT && one.takes_away() {",
+        &[
+            (Differential, MEANING),
+            (Verbs, "iptables::a_header_in_two_parts"),
+        ],
+    ),
+    fault(
+        2572,
+        "src/verbs/import/iptables/states.rs",
+        "if !has_tcp || case.conditions.iter().any(opens) {",
+        "if FAULT || !has_tcp || case.conditions.iter().any(opens) {",
+        &[(Differential, MEANING)],
+    ),
+    fault(
+        2573,
+        "src/verbs/import/iptables/states.rs",
+        "cases.extend(of_types(family, requests(family)));",
+        "if !FAULT { cases.extend(of_types(family, requests(family))); }",
+        &[
+            (Command, "states::tests::states_are_asked"),
+            (Differential, MEANING),
+        ],
+    ),
+    fault(
+        2574,
+        "src/verbs/import/iptables/states.rs",
+        "cases.extend(of_types(family, untracked(family)));",
+        "if !FAULT { cases.extend(of_types(family, untracked(family))); }",
+        &[
+            (Command, "states::tests::states_are_asked"),
+            (Differential, MEANING),
+        ],
+    ),
+    fault(
+        2575,
+        "src/verbs/import/iptables/states.rs",
+        "(&of_addresses, states, given.negated)",
+        "(&of_addresses, if FAULT { 0 } else { states }, given.negated)",
+        &[(Command, "states::tests::states_are_asked")],
+    ),
+    fault(
+        2576,
+        "src/verbs/import/iptables/whole.rs",
+        "None if is_policy => DROPS,",
+        "None if !FAULT && is_policy => DROPS,",
+        &[(Verbs, "iptables::what_other_tables_drop")],
+    ),
+    fault(
+        2577,
+        "src/verbs/import/iptables/what.rs",
+        "if is_never(&conditions, &protocols) {",
+        "if !FAULT && is_never(&conditions, &protocols) {",
+        &[(Command, "chains::tests::what_is_left_out")],
+    ),
+    fault(
+        2578,
+        "src/verbs/import/iptables/chains.rs",
+        "self.rated.get(&bucket).unwrap_or(line)",
+        "self.rated.get(&bucket).filter(|_| !FAULT).unwrap_or(line)",
+        &[(Command, "chains::tests::a_rate_that_becomes")],
+    ),
+    fault(
+        2579,
+        "src/verbs/import/iptables/saved.rs",
+        "other_family(line, is_v6) {",
+        "other_family(line, is_v6).filter(|_| !FAULT) {",
+        &[(Command, "saved::tests::a_text_that_is_cut")],
+    ),
+    fault(
+        2580,
+        "src/verbs/import/iptables.rs",
+        "in_order(&mut report, &read);",
+        "if !FAULT { in_order(&mut report, &read); }",
+        &[(Verbs, "iptables::the_report_is_in_order")],
+    ),
+    fault(
+        2581,
+        "src/verbs/import/iptables.rs",
+        "report.extend(refusal(&text, &read));",
+        "if !FAULT { report.extend(refusal(&text, &read)); }",
+        &[(Verbs, "iptables::a_policy_that_check_refuses")],
     ),
 ];

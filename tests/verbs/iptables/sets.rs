@@ -95,11 +95,11 @@ const FIREWALLD: Written = Written {
 -A IN_public_allow -d 224.0.0.251/32 -p udp -m udp --dport 5353 -m conntrack --ctstate NEW,UNTRACKED -j ACCEPT
 COMMIT
 "#,
-    holds: "expect allow tcp from any to 192.0.2.1:22
+    holds: "expect allow tcp from any to 192.0.2.1:22 with tcp flags syn no ack no rst no fin
 expect allow icmp from any to 192.0.2.1
 expect reject tcp from 192.0.2.7:4000 to 192.0.2.1:80 on interface eth0 with no socket
 ",
-    left_out: 2,
+    left_out: 1,
 };
 
 const DOCKER: Written = Written {
@@ -225,11 +225,35 @@ const KUBE_PROXY: Written = Written {
 COMMIT
 "#,
     holds:
-        "expect reject tcp from 192.0.2.9:4000 to 203.0.113.5:80 on interface eth0 with no socket
+        "expect reject tcp from 192.0.2.9:4000 to 203.0.113.5:80 on interface eth0 with no socket, tcp flags syn no ack no rst no fin
 expect allow tcp from 192.0.2.9:4000 to 203.0.113.5:81
 expect drop out tcp from 192.0.2.9:4000 to 10.96.0.9:80 with tcp flags syn no ack
 expect allow forward tcp from any to 192.0.2.1:80
 ",
-    // What the state DNAT is asked for by (twice), what is INVALID, ESTABLISHED or NEW of what passes through.
-    left_out: 5,
+    // What is INVALID, ESTABLISHED or NEW of what passes through.
+    left_out: 3,
 };
+
+/// Rules of IPv6 whose `out` is beyond a limit of the kernel, as many conditions are asked of the same packets.
+pub(super) const TOO_LARGE: &str = "*filter\n\
+:INPUT ACCEPT [0:0]\n\
+:OUTPUT ACCEPT [0:0]\n\
+:FORWARD ACCEPT [0:0]\n\
+:OU-u0 - [0:0]\n\
+:OU-u1 - [0:0]\n\
+:OU-u2 - [0:0]\n\
+-A OUTPUT -s 2001:db8::/46 -o wg0 -m length --length 20:100 -g OU-u1\n\
+-A OUTPUT ! -d 2001:db8:1::/48 ! -p tcp -m dscp --dscp 0x2e -g OU-u1\n\
+-A OUTPUT -p udp -m multiport --sports 443 -j OU-u0\n\
+-A OUTPUT -d 2001:db8:2::/47 -p udp -j OU-u2\n\
+-A OUTPUT -s ::/0 -g OU-u1\n\
+-A OU-u0 -m hl --hl-eq 0 -g OU-u1\n\
+-A OU-u0 -d 2001:db8:1::2/128 -j OU-u2\n\
+-A OU-u1 -d 2001:db8:2::2/127 -j OU-u2\n\
+-A OU-u1 ! -s 2001:db8:3::1/128 -m mark --mark 0x1/0x1 -j OU-u2\n\
+-A OU-u1 -o wg0 -g OU-u2\n\
+-A OU-u2 -d 2001:db8:2::/48\n\
+-A OU-u2 ! -s 2001:db8::/46 -d 2001:db8:1::2/127 -m mark --mark 0x1/0x3 -j DROP\n\
+-A OU-u2 -d 2001:db8:2::/128 -p tcp -m tcp ! --tcp-flags RST,URG NONE -j REJECT --reject-with icmp6-port-unreachable\n\
+-A OU-u2 -d 2001:db8::/46 -j ACCEPT\n\
+COMMIT\n";

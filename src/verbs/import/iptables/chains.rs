@@ -81,6 +81,8 @@ pub(super) struct Flattening<'a> {
     pub(super) report: Vec<Entry>,
     told: BTreeSet<(usize, String)>,
     buckets: BTreeMap<String, usize>,
+    /// The rule that has the rate of a bucket.
+    rated: BTreeMap<String, Line>,
     calls: usize,
     asked: usize,
     /// Where the steps of a call begin that may become one rule only: no rule ahead of it is joined with one behind.
@@ -95,6 +97,13 @@ impl<'a> Flattening<'a> {
         family: Family,
         list: List,
     ) -> Result<Self, String> {
+        let own = saved.chains.get(list.chain());
+        let own = own.map_or(0, |chain| chain.rules.len());
+        if own > MOST_RULES {
+            return Err(format!(
+                "it has {own} rules, and of one chain no more than {MOST_RULES} are carried over; addresses that are all treated alike are better one rule with a set of them"
+            ));
+        }
         let mut flattening = Self {
             saved,
             file,
@@ -104,6 +113,7 @@ impl<'a> Flattening<'a> {
             report: Vec::new(),
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
+            rated: BTreeMap::new(),
             calls: 0,
             asked: 0,
             floor: None,
@@ -161,7 +171,8 @@ impl<'a> Flattening<'a> {
         };
         let line = place.line.number;
         for rate in rule.cases.iter_mut().filter_map(|case| case.rate.as_mut()) {
-            rate.bucket.get_or_insert_with(|| format!("line {line}"));
+            let bucket = rate.bucket.get_or_insert_with(|| format!("line {line}"));
+            self.rated.insert(bucket.clone(), place.line.clone());
         }
         let mut went = Went::On;
         for case in &rule.cases {
@@ -392,6 +403,9 @@ impl<'a> Flattening<'a> {
             (_, false, true) if with == "port-unreachable" => return End::Reject,
             (_, true, false) => format!("TCP is answered with a reset, and not with {with}"),
             (_, false, _) => format!("it is answered with port-unreachable, and not with {with}"),
+            (_, true, true) if with == "port-unreachable" => {
+                "TCP is answered with a reset, and not with port-unreachable".to_owned()
+            }
             (_, true, true) => {
                 format!(
                     "TCP is answered with a reset and all else with port-unreachable, not with {with}"
@@ -410,11 +424,13 @@ impl<'a> Flattening<'a> {
         let Some(bucket) = what.rate.as_ref().and_then(|rate| rate.bucket.clone()) else {
             return;
         };
+        // What decides may stand in a chain that a rule with the rate calls.
+        let line = self.rated.get(&bucket).unwrap_or(line).clone();
         let rules = self.buckets.entry(bucket).or_default();
         *rules += 1;
         if *rules > 1 {
             let said = "several rules here have a rate of their own where one bucket stands there";
-            self.tell(Kind::Changed, line, said.to_owned(), Some(what));
+            self.tell(Kind::Changed, &line, said.to_owned(), Some(what));
         }
     }
 

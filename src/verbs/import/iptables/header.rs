@@ -159,7 +159,15 @@ fn protocol(given: &Given, family: Family) -> Result<Asks, String> {
     if given.negated {
         what.protocols = RangeSet::full().minus(&what.protocols);
     }
-    Ok(what.into())
+    let is_of_other = match family {
+        Family::V4 => number == 58,
+        Family::V6 => number == 1,
+    };
+    let note = "this is the ICMP of the other family, which is in no packet of this one; if that was not meant, the files of both families are swapped";
+    Ok(Asks {
+        note: is_of_other.then(|| note.to_owned()),
+        ..what.into()
+    })
 }
 
 /// The flags that iptables knows, in their order.

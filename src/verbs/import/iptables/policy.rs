@@ -48,7 +48,9 @@ impl Lists {
         sides.any(|side| !side.drops || side.steps.iter().any(lets))
     }
 
-    /// Whether some packet may be taken away.
+    /// Whether some packet may be taken away. The default of such a list is drop, and a policy that accepts is its last rule: what is
+    /// malformed gets the default, and a TCP header in two fragments is, which INPUT sees put together. By a default of allow it would
+    /// get past every rule that drops.
     pub(super) fn takes_away(&self) -> bool {
         let takes = |step: &Step| matches!(step, Step::Rule(flat) if !matches!(flat.end, End::Allow | End::Count));
         let mut sides = self.sides.iter();
@@ -61,7 +63,7 @@ pub(super) fn draft(lists: &[Lists]) -> String {
     let there = lists.iter().filter(|one| one.is_there());
     let mut text = "# What iptables-save printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n".to_owned();
     for one in there.clone() {
-        let verb = if drops(one) { "drop" } else { "allow" };
+        let verb = if one.takes_away() { "drop" } else { "allow" };
         text += &format!("default {} {verb}\n", one.list.word());
     }
     for one in there {
@@ -72,11 +74,6 @@ pub(super) fn draft(lists: &[Lists]) -> String {
         }
     }
     text
-}
-
-/// The default of a list: that of both families, or drop, where the other one has a rule of its own.
-fn drops(lists: &Lists) -> bool {
-    lists.sides.iter().any(|side| side.drops)
 }
 
 /// The lines of a list.
@@ -93,10 +90,11 @@ fn lines(lists: &Lists) -> Vec<String> {
 /// The lines where at most one family has rules: what becomes of the other one stands first, so that the rules need not say theirs. What
 /// comes to their end gets the default, or else the policy of their chain.
 fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
+    let default = lists.takes_away();
     let mut lines = Vec::new();
     for side in &lists.sides {
         let is_without = with.is_none_or(|with| with.family != side.family);
-        let is_default = with.is_none() && side.drops == drops(lists);
+        let is_default = with.is_none() && side.drops == default;
         if is_without && !is_default {
             lines.push(whole_family(lists.list, side));
         }
@@ -106,7 +104,7 @@ fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
     };
     let steps = written(lists.list, with, false).into_iter();
     lines.extend(steps.map(|(_, line)| line));
-    if with.drops != drops(lists) {
+    if with.drops != default {
         lines.push(whole_family(lists.list, with));
     }
     lines
@@ -116,7 +114,7 @@ fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
 fn whole_family(list: List, side: &Side) -> String {
     let verb = if side.drops { "drop" } else { "allow" };
     let note = match side.is_known {
-        true => format!("policy of {}", list.chain()),
+        true => policy_of(list),
         false => "nothing is said of this family".to_owned(),
     };
     format!(
@@ -125,6 +123,10 @@ fn whole_family(list: List, side: &Side) -> String {
         whole(side.family),
         quoted(&note)
     )
+}
+
+fn policy_of(list: List) -> String {
+    format!("policy of {}", list.chain())
 }
 
 /// The lines where both have rules: what is the same in both once, and at the end the family whose policy is not the default.
@@ -165,7 +167,16 @@ fn beside(lists: &Lists) -> Vec<String> {
             }
         }
     }
-    let others = lists.sides.iter().filter(|side| side.drops != drops(lists));
+    if lists.takes_away() && !v4.drops && !v6.drops {
+        lines.push(format!(
+            "allow {} note {}",
+            lists.list.word(),
+            quoted(&policy_of(lists.list))
+        ));
+        return lines;
+    }
+    let default = lists.takes_away();
+    let others = lists.sides.iter().filter(|side| side.drops != default);
     lines.extend(others.map(|side| whole_family(lists.list, side)));
     lines
 }

@@ -63,8 +63,8 @@ struct Reading<'a> {
     /// Whether a match was loaded behind a rate.
     late: bool,
     is_past_goal: bool,
-    /// What is said of the states that it asks for, and whether that is nothing where it is about TCP alone.
-    states: Option<(String, bool)>,
+    /// What is said of the states that it asks for, and the option.
+    states: Option<(String, Given)>,
 }
 
 /// Reads a rule.
@@ -96,6 +96,7 @@ pub(super) fn read(
         Ok(options) => options.iter().for_each(|given| reading.option(given)),
         Err(why) => {
             reading.rule.goal = None;
+            reading.rule.cases.clear();
             reading.refuse(why);
         }
     }
@@ -124,25 +125,29 @@ impl Reading<'_> {
         }
     }
 
-    /// What the packet has to be.
+    /// What the packet has to be. Where that is a field that no rule can say so, an example might be none.
     fn asks(&mut self, given: &Given) -> Result<(), String> {
         let (family, list) = (self.family, self.list);
-        let mut asks = match given.name.as_str() {
+        let asks = match given.name.as_str() {
             "--state" => states::asks(given, family, list),
             "--mark" if self.loaded != "mark" => Err(unknown(given)),
             name if sides::takes(name) => sides::asks(given, family, list),
             name if header::takes(name) => header::asks(given, family, list),
             _ => Err(unknown(given)),
-        }?;
+        };
+        let is_field = sides::takes(&given.name) || header::takes(&given.name);
+        if asks.is_err() && is_field {
+            self.rule.cases.clear();
+        }
+        let mut asks = asks?;
         let is_empty = self.rule.cases.is_empty();
         self.met(&asks.cases)?;
         if given.name == "--state" {
-            let is_exact = states::is_exact_for_tcp(given, list);
             if self.rule.cases.is_empty() && !is_empty {
                 // Of these protocols nothing is left of the states.
                 return Err(asks.changed.unwrap_or_default());
             }
-            self.states = asks.changed.take().map(|said| (said, is_exact));
+            self.states = asks.changed.take().map(|said| (said, given.clone()));
         }
         self.rule.changed.extend(asks.changed);
         self.rule.notes.extend(asks.note);
@@ -236,12 +241,16 @@ impl Reading<'_> {
 
     /// Says what the states of the rule mean here.
     fn check_states(&mut self) {
-        let Some((said, is_exact_for_tcp)) = self.states.take() else {
+        let Some((said, given)) = self.states.take() else {
             return;
         };
+        let accepts = self.rule.goal == Some(Goal::Accept);
+        let is_exact_for_tcp = states::is_exact_for_tcp(&given, self.list, accepts);
         let tcp = RangeSet::from_ranges([(6, 6)]);
         if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
-            self.rule.changed.push(said);
+            let more = states::said_of_handshakes(&self.rule.cases);
+            let more = more.map(|more| format!("; {more}")).unwrap_or_default();
+            self.rule.changed.push(said + &more);
         }
     }
 
@@ -254,6 +263,7 @@ impl Reading<'_> {
             asks && !case.protocols.minus(&with).is_empty()
         });
         if wrong {
+            self.rule.cases.clear();
             self.refuse("ports are those of TCP, UDP and SCTP".to_owned());
         }
     }

@@ -49,16 +49,52 @@ pub(super) fn packet(what: &What, list: List) -> Option<String> {
         end(to, &what.to.ports, 80)?
     );
     text += &interfaces(what, list);
-    let with: Option<Vec<&str>> = what
-        .conditions
-        .iter()
-        .map(|one| one.with.as_deref())
-        .collect();
-    let with: Vec<&str> = with?.into_iter().filter(|one| !one.is_empty()).collect();
+    let with = with(what, number)?;
     if !with.is_empty() {
         text += &format!(" with {}", with.join(", "));
     }
     Some(text)
+}
+
+/// What the packet says beside its ends; nothing where that would be said twice, or be of another protocol.
+fn with(what: &What, number: u8) -> Option<Vec<&str>> {
+    let mut all: Vec<&str> = Vec::new();
+    for condition in &what.conditions {
+        let said = condition.with.as_deref()?;
+        // What is denied of the flags of TCP, other protocols have.
+        let is_denied = number != 6 && condition.text.starts_with("no tcp flags");
+        if said.is_empty() || is_denied || all.contains(&said) {
+            continue;
+        }
+        let field = |text: &str| text.split(' ').next().unwrap_or_default().to_owned();
+        let is_apart = match field(said).as_str() {
+            "tcp" => number == 6,
+            "socket" => matches!(number, 6 | 17),
+            "length" => is_long_enough(said, what.family, number),
+            _ => true,
+        };
+        if !is_apart || all.iter().any(|one| field(one) == field(said)) {
+            return None;
+        }
+        all.push(said);
+    }
+    Some(all)
+}
+
+/// Whether a packet of this length has room for its headers.
+fn is_long_enough(said: &str, family: Family, number: u8) -> bool {
+    let ahead = match family {
+        Family::V4 => 20,
+        Family::V6 => 40,
+    };
+    let own = match number {
+        6 => 20,
+        132 => 12,
+        1 | 17 | 58 => 8,
+        _ => 0,
+    };
+    let length = said.rsplit(' ').next().map(str::parse::<u32>);
+    matches!(length, Some(Ok(length)) if length >= ahead + own)
 }
 
 fn interfaces(what: &What, list: List) -> String {

@@ -5,8 +5,10 @@
 //! is refused, since half of a list of rules means something else. Not here: what a rule means.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use super::list::List;
+use super::words::{BLANKS, words};
 
 /// The table that is carried over.
 const FILTER: &str = "filter";
@@ -58,6 +60,8 @@ struct Open {
 
 /// Reads a text, which is of IPv6 if `is_v6`. A mistake comes with its line, where it has one.
 pub(super) fn read(text: &str, is_v6: bool) -> Result<Saved, (usize, String)> {
+    // What editors put ahead of a text in UTF-8 says nothing.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if let Some(what) = otherwise(text, is_v6) {
         return Err((1, what));
     }
@@ -65,7 +69,7 @@ pub(super) fn read(text: &str, is_v6: bool) -> Result<Saved, (usize, String)> {
     let mut tables = Vec::new();
     let mut open: Option<Open> = None;
     for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
+        let line = line.trim_matches(BLANKS);
         if let Some(comment) = line.strip_prefix('#') {
             if comment.contains("is incompatible") {
                 saved.unsaid.push((number, comment.trim().to_owned()));
@@ -85,6 +89,9 @@ pub(super) fn read(text: &str, is_v6: bool) -> Result<Saved, (usize, String)> {
             }
         } else if !line.is_empty() {
             let table = open.as_mut().ok_or_else(|| outside(number, line))?;
+            if let Some(sign) = other_family(line, is_v6) {
+                return Err((number, swapped(&sign, is_v6)));
+            }
             read_line(table, (number, line), &mut saved)?;
         }
     }
@@ -113,7 +120,12 @@ fn otherwise(text: &str, is_v6: bool) -> Option<String> {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let first = lines.next()?;
     let seems = |what: &str| Some(format!("this seems to be {what}{REMEDY}"));
-    if first.starts_with('{') || first.starts_with('[') && !first.contains("] -") {
+    if first.starts_with('{') && text.contains("\"bindings\"") {
+        Some(
+            "this seems to be a configuration of tubular; give it to `sockc import tubular`"
+                .to_owned(),
+        )
+    } else if first.starts_with('{') || first.starts_with('[') && !first.contains("] -") {
         seems("JSON, as `nft -j list ruleset` prints")
     } else if first.starts_with("table ") || first.starts_with("#!/usr/sbin/nft") {
         seems("what `nft list ruleset` prints")
@@ -144,6 +156,38 @@ fn of_the_other_family(first: &str, is_v6: bool) -> Option<String> {
         false => "this is what iptables-save printed; name it without `--ip6`, and with it what ip6tables-save printed",
     }
     .to_owned())
+}
+
+/// A word of a rule that stands in rules of the other family only, if there is one: an address, or what belongs to its ICMP.
+fn other_family(line: &str, is_v6: bool) -> Option<String> {
+    const WITH_ADDRESS: [&str; 6] = ["-s", "-d", "--source", "--destination", "--src", "--dst"];
+    let words = words(line).ok()?;
+    let of_icmp = |word: &str| match is_v6 {
+        true => word == "--icmp-type",
+        false => word == "--icmpv6-type" || word == "icmp6",
+    };
+    let of_addresses = |address: &str| {
+        let host = address.split(['/', ',']).next().unwrap_or_default();
+        host.parse::<IpAddr>()
+            .is_ok_and(|host| host.is_ipv4() == is_v6)
+    };
+    words.windows(2).find_map(|pair| {
+        let [option, value] = pair else { return None };
+        if option.quoted || value.quoted {
+            return None;
+        }
+        let is_address = WITH_ADDRESS.contains(&option.text.as_str()) && of_addresses(&value.text);
+        let is_icmp = option.text == "-m" && of_icmp(&value.text) || of_icmp(&option.text);
+        (is_address || is_icmp).then(|| format!("{} {}", option.text, value.text))
+    })
+}
+
+fn swapped(sign: &str, is_v6: bool) -> String {
+    let (tool, option) = match is_v6 {
+        true => ("iptables-save", "without `--ip6`"),
+        false => ("ip6tables-save", "with `--ip6`"),
+    };
+    format!("`{sign}` is of the other family: this is what {tool} prints; name it {option}")
 }
 
 /// Whether a table may begin here.
@@ -201,6 +245,12 @@ fn read_line(
         return Ok(());
     }
     let rule = without_counters(line);
+    // iptables-save prints a line break within a comment as it is, and iptables-restore reads no such text either. What stands behind the
+    // break is no rule, whatever it looks like.
+    words(rule).map_err(|_| {
+        let said = "a quote is opened and not closed in this line: a comment with a line break, or a name with a quote, which iptables-restore does not read either; take that out of the rule, and save again";
+        here(said.to_owned())
+    })?;
     let named = rule
         .strip_prefix("-A ")
         .or_else(|| rule.strip_prefix("--append "));
@@ -210,7 +260,8 @@ fn read_line(
             shortened(line)
         )));
     };
-    let name = rest.split_whitespace().next().unwrap_or_default();
+    let name = rest.split(BLANKS).find(|word| !word.is_empty());
+    let name = name.unwrap_or_default();
     let Some(chain) = table.chains.get_mut(name) else {
         let said = format!("the chain {name} is not declared; give all that was printed");
         return Err(here(said));
@@ -237,7 +288,7 @@ fn elsewhere(table: &str, number: usize, text: &str) -> Elsewhere {
 
 /// Reads a chain's declaration: its name, `ACCEPT`, `DROP` or `-`, and counters that may be left out.
 fn declaration(text: &str) -> Result<(&str, Chain), String> {
-    let mut words = text.split_whitespace();
+    let mut words = text.split(BLANKS).filter(|word| !word.is_empty());
     let (Some(name), Some(policy)) = (words.next(), words.next()) else {
         return Err(format!(
             "`:{text}` declares no chain; write `:NAME POLICY [0:0]`"
@@ -303,6 +354,12 @@ mod tests {
         for (text, line, said) in [
             ("", 1, "no table in it"),
             ("{\"nftables\": []}", 1, "seems to be JSON"),
+            ("{\"bindings\": []}", 1, "`sockc import tubular`"),
+            (
+                "*filter\n:INPUT DROP\n-A INPUT -m comment --comment \"x\n-A INPUT -j ACCEPT\n\" -j DROP\nCOMMIT",
+                3,
+                "a comment with a line break",
+            ),
             ("table ip filter {\n}", 1, "nft list ruleset"),
             ("Chain INPUT (policy ACCEPT)", 1, "iptables -L"),
             ("-P INPUT ACCEPT", 1, "iptables -S"),
@@ -331,6 +388,21 @@ mod tests {
             let (at, message) = read(text, false).unwrap_err();
             assert!(message.contains(said) && at == line, "{text}: {message}");
         }
+        for (rule, is_v6) in [
+            ("-s 10.0.0.0/8", true),
+            ("-d fe80::/10", false),
+            ("-p icmp -m icmp --icmp-type 8", true),
+            ("-p ipv6-icmp -m icmp6 --icmpv6-type 128", false),
+        ] {
+            let text = format!("*filter\n:INPUT DROP\n-A INPUT {rule} -j ACCEPT\nCOMMIT");
+            let (line, why) = read(&text, is_v6).unwrap_err();
+            assert!(
+                line == 3 && why.contains("of the other family"),
+                "{rule}: {why}"
+            );
+            assert!(read(&text, !is_v6).is_ok(), "{rule}");
+        }
+        assert!(read("\u{feff}*filter\nCOMMIT\n", false).is_ok());
         let other = read("# Generated by iptables-save v1\n", true).unwrap_err();
         assert!(other.1.contains("without `--ip6`"), "{}", other.1);
     }

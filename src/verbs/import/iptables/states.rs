@@ -6,11 +6,12 @@
 //! answered. What passes through has no socket here.
 
 use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
 use super::options::Given;
 use super::rule::Asks;
-use super::what::{Asked, What};
+use super::what::{Asked, What, icmp};
 
 /// The states, each a bit.
 const STATES: [(&str, u8); 5] = [
@@ -29,26 +30,36 @@ const ALL: u8 = 31;
 
 /// What the states of an option ask.
 pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, String> {
-    let mut states = 0;
+    let (mut states, mut of_addresses) = (0, Vec::new());
     for name in given.value()?.split(',') {
-        let known = STATES.iter().find(|(known, _)| *known == name);
-        states |= known.map(|(_, bit)| bit).ok_or_else(|| {
-            format!("the state {name} has no counterpart: addresses are not translated here")
-        })?;
+        match STATES.iter().find(|(known, _)| *known == name) {
+            Some((_, bit)) => states |= bit,
+            None => of_addresses.push(name),
+        }
+    }
+    let of_addresses = (!of_addresses.is_empty()).then(|| {
+        let names = of_addresses.join(", ");
+        format!("the state {names} has no counterpart: addresses are not translated here")
+    });
+    if let (Some(why), 0, false) = (&of_addresses, states, given.negated) {
+        return Err(why.clone());
     }
     if given.negated {
         states = ALL & !states;
     }
-    let has = |wanted: u8| states & wanted == wanted;
-    if has(NEW | ESTABLISHED) {
-        let changed = match (has(RELATED), has(INVALID)) {
-            (true, true) => None,
-            (true, false) => Some("what conntrack calls INVALID matches, too"),
-            (false, _) => Some("what conntrack calls RELATED or INVALID matches, too"),
-        };
+    let mut asks = of_states(states, family, list)?;
+    asks.changed = match (asks.changed, of_addresses) {
+        (Some(changed), Some(more)) => Some(format!("{changed}; {more}")),
+        (one, other) => one.or(other),
+    };
+    Ok(asks)
+}
+
+fn of_states(states: u8, family: Family, list: List) -> Result<Asks, String> {
+    if states & (NEW | ESTABLISHED) == NEW | ESTABLISHED {
         return Ok(Asks {
             cases: vec![What::any(family)],
-            changed: changed.map(ToOwned::to_owned),
+            changed: too(states, family),
             note: None,
         });
     }
@@ -68,22 +79,72 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
     }
 }
 
+/// What matches, too, where every packet does, because NEW and ESTABLISHED are meant. What of IPv4 is not tracked rules of the table `raw`
+/// say; of IPv6 that is all that finds neighbours and asks for groups.
+fn too(states: u8, family: Family) -> Option<String> {
+    let others = [
+        (RELATED, "RELATED"),
+        (INVALID, "INVALID"),
+        (
+            UNTRACKED,
+            "UNTRACKED (what finds neighbours and asks for groups)",
+        ),
+    ];
+    let others = others.into_iter().filter(|(bit, _)| {
+        let is_there = *bit != UNTRACKED || family == Family::V6;
+        is_there && states & bit == 0
+    });
+    let names: Vec<&str> = others.map(|(_, name)| name).collect();
+    (!names.is_empty()).then(|| format!("what conntrack calls {} matches, too", names.join(" or ")))
+}
+
 /// The part of NEW that keeps the end of a handshake out of it.
 const NO_HANDSHAKE: &str = "any of { no socket listening, no tcp flags ack no syn }";
 
+/// The part of NEW that is about the flags of TCP: a connection begins with a SYN, and one that began earlier is picked up by an ACK; all
+/// else that belongs to no connection is INVALID (nf_conntrack_proto_tcp.c: tcp_new, tcp_valid_flags).
+const NEW_TCP: &str =
+    "any of { tcp flags syn no rst no ack no fin, tcp flags ack no syn no rst no fin }";
+/// The same, so that what is not TCP has it, too.
+const NEW_OR_OTHER: &str =
+    "no tcp flags rst and no tcp flags fin and no tcp flags syn ack and no tcp flags no syn no ack";
+
 /// Leaves out of NEW what asks for the end of a handshake, where that changes nothing: where a case is not about TCP. And where what is NEW
 /// is accepted, as nothing becomes a connection by such a packet whose start was not accepted by the same rule, and a shorter rule is read
-/// more easily.
+/// more easily. What asks for flags is left out where it changes nothing, and is said in the shorter way of TCP alone.
 pub(super) fn shorten(case: &mut What, accepts: bool) {
-    if accepts || !case.protocols.contains(6) {
+    let has_tcp = case.protocols.contains(6);
+    if accepts || !has_tcp {
         case.conditions.retain(|one| one.text != NO_HANDSHAKE);
+    }
+    let opens = |one: &Asked| one.text == "tcp flags syn no rst no ack no fin";
+    if !has_tcp || case.conditions.iter().any(opens) {
+        case.conditions.retain(|one| one.text != NEW_OR_OTHER);
+    }
+    // Later fragments have no flags, so what lets them in, too, is said of what is denied.
+    let has_flags = case.from.ports.is_some() || case.to.ports.is_some();
+    if has_flags && case.protocols.ranges() == [(6, 6)] {
+        let mut flags = case.conditions.iter_mut();
+        if let Some(flags) = flags.find(|one| one.text == NEW_OR_OTHER) {
+            NEW_TCP.clone_into(&mut flags.text);
+        }
     }
 }
 
-/// Whether an option means the same for TCP alone, of what arrives: a connection is its socket.
-pub(super) fn is_exact_for_tcp(given: &Given, list: List) -> bool {
+/// What is said of NEW where TCP with ACK to a socket that listens is left out of it.
+pub(super) fn said_of_handshakes(cases: &[What]) -> Option<&'static str> {
+    let mut conditions = cases.iter().flat_map(|case| &case.conditions);
+    let is_asked = conditions.any(|one| one.text == NO_HANDSHAKE);
+    is_asked.then_some(
+        "TCP with ACK to a socket that listens is none of it, as it may be the end of a handshake",
+    )
+}
+
+/// Whether an option means the same for TCP alone, of what arrives: a connection is its socket. Where what is NEW is not accepted, an ACK to
+/// a socket that listens tells: it is the end of a handshake here, and there it may be one that nobody knows.
+pub(super) fn is_exact_for_tcp(given: &Given, list: List, accepts: bool) -> bool {
     let states = given.value().unwrap_or_default();
-    list == List::In && !given.negated && matches!(states, "NEW" | "ESTABLISHED")
+    list == List::In && !given.negated && states == "NEW" && accepts
 }
 
 /// The types of errors that belong to connections: those of `include <essentials>`.
@@ -92,8 +153,7 @@ fn errors(family: Family) -> Vec<What> {
         Family::V4 => &[3, 11, 12],
         Family::V6 => &[1, 2, 3, 4],
     };
-    let types = types.iter();
-    types.map(|kind| What::icmp(family, *kind, None)).collect()
+    of_types(family, types)
 }
 
 /// Answers to pings from here.
@@ -112,35 +172,67 @@ fn asked(text: &str, with: Option<&str>) -> Asked {
     }
 }
 
+/// The types of ICMP by which something begins (`valid_new` of nf_conntrack_proto_icmp.c, and of its sister of IPv6).
+fn requests(family: Family) -> &'static [u8] {
+    match family {
+        Family::V4 => &[8, 13, 15, 17],
+        Family::V6 => &[128, 139],
+    }
+}
+
+/// The types that conntrack never tracks (`noct_valid_new` of nf_conntrack_proto_icmpv6.c).
+fn untracked(family: Family) -> &'static [u8] {
+    match family {
+        Family::V4 => &[],
+        Family::V6 => &[130, 131, 132, 133, 134, 135, 136, 137, 143],
+    }
+}
+
+fn of_types(family: Family, types: &[u8]) -> Vec<What> {
+    let types = types.iter();
+    types.map(|kind| What::icmp(family, *kind, None)).collect()
+}
+
+/// What is NEW of what arrives.
+fn arriving_new(family: Family) -> Vec<What> {
+    let icmp = icmp(family);
+    let mut new = What::asked(family, asked("no socket established", Some("")));
+    new.protocols = RangeSet::full().minus(&RangeSet::from_ranges([(icmp, icmp)]));
+    new.conditions.push(asked(NO_HANDSHAKE, Some("")));
+    new.conditions
+        .push(asked(NEW_OR_OTHER, Some("tcp flags syn")));
+    let mut cases = vec![new];
+    cases.extend(of_types(family, requests(family)));
+    cases
+}
+
 /// States of what arrives.
 fn arriving(states: u8, family: Family) -> Asks {
     let (mut cases, mut changed) = (Vec::new(), Vec::new());
     if states & NEW != 0 {
-        // Errors and echo replies have no socket either, so they are among these.
-        let mut new = What::asked(family, asked("no socket established", Some("")));
-        new.conditions.push(asked(NO_HANDSHAKE, Some("")));
-        cases.push(new);
-        changed.push("NEW is what no connected socket takes");
-    } else {
-        if states & ESTABLISHED != 0 {
-            let established = asked("socket established", Some("socket established"));
-            let mut handshake = What::protocol(family, 6);
-            handshake.conditions = vec![
-                asked("socket listening", Some("socket listening")),
-                asked("tcp flags ack no syn", Some("tcp flags ack")),
-            ];
-            cases.push(What::asked(family, established));
-            cases.extend([handshake, echo_reply(family)]);
-            changed.push(
-                "ESTABLISHED is what a connected socket takes, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
-            );
-        }
-        if states & RELATED != 0 {
-            cases.extend(errors(family));
-            changed.push("RELATED are errors of ICMP, whatever they are about");
-        }
+        cases.extend(arriving_new(family));
+        changed.push(
+            "NEW is what no connected socket takes, of TCP what may begin a connection, and of ICMP what asks",
+        );
     }
-    with_rest(cases, changed, states)
+    if states & ESTABLISHED != 0 {
+        let established = asked("socket established", Some("socket established"));
+        let mut handshake = What::protocol(family, 6);
+        handshake.conditions = vec![
+            asked("socket listening", Some("socket listening")),
+            asked("tcp flags ack no syn", Some("tcp flags ack")),
+        ];
+        cases.push(What::asked(family, established));
+        cases.extend([handshake, echo_reply(family)]);
+        changed.push(
+            "ESTABLISHED is what a connected socket takes, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
+        );
+    }
+    if states & RELATED != 0 {
+        cases.extend(errors(family));
+        changed.push("RELATED are errors of ICMP, whatever they are about");
+    }
+    with_rest(cases, changed, states, family)
 }
 
 /// States of what leaves. The kernel's part of a handshake is sent by a socket that is not established, and the first packet of a
@@ -167,7 +259,7 @@ fn leaving(states: u8, family: Family) -> Asks {
         cases.extend(errors(family));
         changed.push("RELATED are errors of ICMP, whatever they are about");
     }
-    with_rest(cases, changed, states)
+    with_rest(cases, changed, states, family)
 }
 
 fn echo_request(family: Family) -> What {
@@ -179,9 +271,12 @@ fn echo_request(family: Family) -> What {
 }
 
 /// Says what of the states is not carried over.
-fn with_rest(cases: Vec<What>, mut changed: Vec<&str>, states: u8) -> Asks {
+fn with_rest(mut cases: Vec<What>, mut changed: Vec<&str>, states: u8, family: Family) -> Asks {
     if states & INVALID != 0 {
         changed.push("INVALID is not asked");
+    }
+    if states & UNTRACKED != 0 {
+        cases.extend(of_types(family, untracked(family)));
     }
     Asks {
         cases,
@@ -223,10 +318,20 @@ mod tests {
                 "icmp6 parameter-problem "
             ]
         );
-        for text in ["--ctstate NEW", "--ctstate NEW,RELATED"] {
-            let new = " if no socket established and any of { no socket listening, no tcp flags ack no syn }";
-            assert_eq!(said(text, List::In).unwrap(), [new]);
-        }
+        let new = said("--ctstate NEW", List::In).unwrap();
+        assert_eq!(
+            new[1..],
+            ["icmp6 echo-request ", "icmp6 node-information-query "],
+            "what finds neighbours is not tracked"
+        );
+        assert!(new[0].ends_with(&format!(
+            " if no socket established and {NO_HANDSHAKE} and {NEW_OR_OTHER}"
+        )));
+        assert!(!new[0].contains("icmp6"), "{new:?}");
+        let others = said("--ctstate NEW,UNTRACKED", List::In).unwrap();
+        assert_eq!(others.len(), new.len() + 9);
+        let known = said("--ctstate RELATED,DNAT", List::In).unwrap();
+        assert_eq!(known, said("--ctstate RELATED", List::In).unwrap());
         assert_eq!(
             said("--ctstate NEW", List::Out).unwrap(),
             [
@@ -254,7 +359,7 @@ mod tests {
             shorten(&mut case, accepts);
             case.conditions.len()
         };
-        assert_eq!((conditions(6, false), conditions(6, true)), (2, 1));
+        assert_eq!((conditions(6, false), conditions(6, true)), (3, 2));
         assert_eq!((conditions(17, false), conditions(17, true)), (1, 1));
     }
 

@@ -227,6 +227,9 @@ impl What {
         let mut conditions = self.conditions.clone();
         let more = other.conditions.iter();
         conditions.extend(more.filter(|one| !self.conditions.contains(one)).cloned());
+        if is_never(&conditions, &protocols) {
+            return Ok(None);
+        }
         Ok(Some(Self {
             family: self.family,
             protocols,
@@ -241,6 +244,16 @@ impl What {
             rate: self.rate.clone().or_else(|| other.rate.clone()),
         }))
     }
+}
+
+/// Whether no packet has all of these: one that is denied next to it, or a socket of a protocol that has none.
+fn is_never(conditions: &[Asked], protocols: &RangeSet<u8>) -> bool {
+    let has_sockets = protocols.contains(6) || protocols.contains(17);
+    conditions.iter().any(|one| {
+        let not = format!("no {}", one.text);
+        let asks_socket = one.text.starts_with("socket ");
+        asks_socket && !has_sockets || conditions.iter().any(|other| other.text == not)
+    })
 }
 
 /// The number of the family's ICMP.

@@ -29,26 +29,51 @@ pub(super) fn of_file(read: &Read) -> Vec<Entry> {
         entry((*line, said), why.to_owned())
     });
     let elsewhere = read.saved.elsewhere.iter().map(|one| {
-        let said = format!("table {}: {}", one.table, without(&one.table));
+        let said = format!("table {}: {}", one.table, without(one));
         entry((one.line.number, &one.line.text), said)
     });
     unsaid.chain(elsewhere).collect()
 }
 
-/// Why a table is not carried over.
-fn without(table: &str) -> &'static str {
-    match table {
-        "nat" => {
+/// Why a rule of another table, or its policy, is not carried over. What it drops is a verdict as any other.
+fn without(one: &Elsewhere) -> &'static str {
+    const CHANGES: [&str; 12] = [
+        "MARK",
+        "CONNMARK",
+        "TCPMSS",
+        "TOS",
+        "DSCP",
+        "TTL",
+        "HL",
+        "ECN",
+        "CHECKSUM",
+        "CLASSIFY",
+        "SECMARK",
+        "CONNSECMARK",
+    ];
+    let is_policy = one.line.text.starts_with(':');
+    let target = rule::target(&one.line.text);
+    match target.as_deref() {
+        Some("DROP" | "REJECT") => DROPS,
+        None if is_policy => DROPS,
+        Some("LOG" | "NFLOG") => {
+            "only the table filter is carried over, so no line is written for it"
+        }
+        Some(_) if translates(one) => {
             "addresses and ports are not translated; a redirect to a socket takes what destination NAT is used for on a host"
         }
-        "mangle" => {
+        Some("CT" | "NOTRACK") => {
+            "there is no table of connections, so nothing needs to be kept out of one"
+        }
+        Some(target) if CHANGES.contains(&target) => {
             "packets are not changed here, but for the mark of what an `allow` lets through"
         }
-        "raw" => "there is no table of connections, so nothing needs to be kept out of one",
-        "security" => "packets get no labels of SELinux",
-        _ => "only the table filter is carried over",
+        _ => "only the table filter is carried over, so what it does is not done here",
     }
 }
+
+const DROPS: &str =
+    "only the table filter is carried over: packets that it drops may get through here";
 
 /// What is said of the lists.
 pub(super) fn of_lists(lists: &[Lists], read: &[Read]) -> Vec<Entry> {
@@ -98,7 +123,7 @@ fn unknown_family(lists: &[Lists]) -> Option<(Kind, String)> {
         .iter()
         .any(|one| policy::unknown(one) == Some(Family::V6));
     is_unknown.then(|| {
-        let said = "nothing is said of IPv6, so the policy lets all of it through; give what ip6tables-save prints with `--ip6`";
+        let said = "nothing is said of IPv6, so the policy lets it through; give what ip6tables-save prints with `--ip6`";
         (Kind::Changed, said.to_owned())
     })
 }
@@ -154,22 +179,36 @@ fn translates(one: &Elsewhere) -> bool {
     one.table == "nat" && target.is_some_and(|target| TARGETS.contains(&target.as_str()))
 }
 
-/// Whether a rule is about ports of other protocols than TCP, which is seldom sent in fragments.
-fn has_ports(flat: &Flat) -> bool {
+/// Whether a rule asks for what no later fragment has: ports, flags of TCP, types of ICMP, a socket.
+fn is_of_whole(flat: &Flat) -> bool {
     let what = &flat.what;
-    let says_ports = what.from.ports.is_some() || what.to.ports.is_some();
-    says_ports && what.protocols.ranges() != [(6, 6)]
+    let mut conditions = what.conditions.iter();
+    what.from.ports.is_some()
+        || what.to.ports.is_some()
+        || what.icmp.is_some()
+        || conditions.any(|one| one.text.starts_with("socket "))
 }
 
-/// INPUT and OUTPUT see datagrams whole: IPv4's are put together ahead of LOCAL_IN, and cut behind LOCAL_OUT.
+/// INPUT and OUTPUT see datagrams whole: IPv4's are put together ahead of LOCAL_IN, and cut behind LOCAL_OUT. TCP is seldom sent in
+/// fragments, so of its rules that is worth knowing only.
 fn fragments(lists: &[Lists]) -> Option<(Kind, String)> {
-    let allows =
-        |step: &Step| matches!(step, Step::Rule(flat) if flat.end == End::Allow && has_ports(flat));
-    let mut with_ports = lists.iter().filter(|one| one.takes_away());
-    let is_cut = with_ports.any(|one| one.sides.iter().flat_map(|side| &side.steps).any(allows));
-    is_cut.then(|| {
-        let said = "a list is asked about each fragment, and the later ones have no ports: a rule on ports does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`)";
-        (Kind::Changed, said.to_owned())
+    let there = lists.iter().filter(|one| one.takes_away());
+    let steps = there.flat_map(|one| one.sides.iter().flat_map(|side| &side.steps));
+    let of_whole: Vec<&Flat> = steps
+        .filter_map(|step| match step {
+            Step::Rule(flat) if is_of_whole(flat) => Some(flat.as_ref()),
+            _ => None,
+        })
+        .collect();
+    if of_whole.is_empty() {
+        return None;
+    }
+    let tcp = RangeSet::from_ranges([(6, 6)]);
+    let is_cut = |flat: &&Flat| flat.end == End::Allow && flat.what.protocols != tcp;
+    let said = "a list is asked about each fragment, and the later ones have no ports, flags, types or sockets: a rule on these does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`). A first fragment that has not the whole header of TCP is malformed, as `tcp from 192.0.2.9 to 198.51.100.1 with malformed`: it gets the default, which is drop, so that no rule that drops can be got past by fragments";
+    Some(match of_whole.iter().any(is_cut) {
+        true => (Kind::Changed, said.to_owned()),
+        false => (Kind::Note, said.to_owned()),
     })
 }
 

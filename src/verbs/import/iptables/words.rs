@@ -23,12 +23,16 @@ impl Word {
     }
 }
 
-/// The words of a line. iptables-save puts strings in double quotes, with a backslash ahead of quotes and backslashes.
+/// What parts words. Other blanks of Unicode are letters of names, as they are to iptables-restore.
+pub(super) const BLANKS: [char; 2] = [' ', '\t'];
+
+/// The words of a line. iptables-save puts strings in double quotes, with a backslash ahead of quotes and backslashes; outside of these,
+/// a backslash and a single quote are letters as any other, and stand in names of chains and interfaces (xshared.c, add_param_to_argv).
 pub(super) fn words(line: &str) -> Result<Vec<Word>, String> {
     let mut words = Vec::new();
     let mut rest = line.chars().peekable();
     while let Some(first) = rest.peek().copied() {
-        if first.is_whitespace() {
+        if BLANKS.contains(&first) {
             rest.next();
             continue;
         }
@@ -36,19 +40,18 @@ pub(super) fn words(line: &str) -> Result<Vec<Word>, String> {
             text: String::new(),
             quoted: false,
         };
-        let mut quote = None;
-        while let Some(next) = rest.next_if(|next| quote.is_some() || !next.is_whitespace()) {
-            match (next, quote) {
-                ('\\', Some('"') | None) => word.text.extend(rest.next()),
-                ('"' | '\'', None) => {
+        let mut is_open = false;
+        while let Some(next) = rest.next_if(|next| is_open || !BLANKS.contains(next)) {
+            match next {
+                '\\' if is_open => word.text.extend(rest.next()),
+                '"' => {
                     word.quoted = true;
-                    quote = Some(next);
+                    is_open = !is_open;
                 }
-                (end, Some(open)) if end == open => quote = None,
                 _ => word.text.push(next),
             }
         }
-        if quote.is_some() {
+        if is_open {
             return Err("a quote is opened and not closed".to_owned());
         }
         words.push(word);
@@ -68,14 +71,19 @@ mod tests {
     #[test]
     fn quotes_keep_blanks_and_what_they_hold_is_no_option() {
         assert_eq!(
-            texts(r#"-A INPUT  --log-prefix "a \"b\" \\ " '-j' x\ y"#),
-            ["-A", "INPUT", "--log-prefix", r#"a "b" \ "#, "-j", "x y"]
+            texts(r#"-A INPUT  --log-prefix "a \"b\" \\ ""#),
+            ["-A", "INPUT", "--log-prefix", r#"a "b" \ "#]
         );
         let quoted = words("\"-j\" -j - \"\"").unwrap();
         let is_option = |word: &Word| word.is_option();
         assert_eq!(
             quoted.iter().map(is_option).collect::<Vec<_>>(),
             [false, true, false, false]
+        );
+        // Names of chains and interfaces hold these as letters.
+        assert_eq!(
+            texts("-A c'd -i e'0 -j x\\ y\u{a0}z"),
+            ["-A", "c'd", "-i", "e'0", "-j", "x\\", "y\u{a0}z"]
         );
         assert!(words("-A INPUT \"open").is_err());
         assert!(words("").unwrap().is_empty());

@@ -54,6 +54,72 @@ fn a_bucket_that_two_rules_would_share_is_told() {
 }
 
 #[test]
+fn a_chain_of_too_many_rules_is_told_its_limit() {
+    let rules = vec!["-A INPUT -s 192.0.2.1/32 -j DROP"; MOST_RULES + 1];
+    let why = flattened(&rules).unwrap_err();
+    assert!(
+        why.contains("50001 rules") && why.contains("50000"),
+        "{why}"
+    );
+}
+
+#[test]
+fn a_rate_that_becomes_several_rules_is_told_of_the_rule_that_has_it() {
+    let limited = "-A INPUT -s 10.0.0.0/8 -m limit --limit 5/min -j own";
+    let calls = "-A INPUT -j other";
+    let text = format!(
+        "*filter\n:INPUT DROP [0:0]\n:other - [0:0]\n:own - [0:0]\n{calls}\n{calls}\n{}\n-A own -j DROP\nCOMMIT\n",
+        limited.replace("INPUT", "other")
+    );
+    let saved = saved::read(&text, false).unwrap();
+    let flat = Flattening::of(&saved, "rules", Family::V4, List::In).unwrap();
+    let lines: Vec<_> = flat.report.iter().map(|one| one.line).collect();
+    assert_eq!(lines, [Some(7)], "{:?}", flat.report);
+}
+
+#[test]
+fn what_is_left_out_shows_no_packet_that_its_rule_is_not_about() {
+    for (rule, is_shown) in [
+        ("-p icmp ! --icmp-type 8", false),
+        ("-p tcp --dport 3 x", false),
+        ("-p tcp --dport 3 -m recent --update", true),
+        (
+            "-m mark --mark 0x2/0x2 -m mark --mark 0x1/0x1 -m time",
+            false,
+        ),
+        ("-p icmp -m conntrack --ctstate ESTABLISHED -m time", true),
+    ] {
+        let (_, report) = flattened(&[&format!("-A INPUT {rule} -j DROP")]).unwrap();
+        let left_out: Vec<_> = report
+            .iter()
+            .filter(|one| one.kind == Kind::LeftOut)
+            .collect();
+        assert_eq!(left_out.len(), 1, "{rule}");
+        let packet = &left_out[0].packet;
+        assert_eq!(packet.is_some(), is_shown, "{rule}: {packet:?}");
+        let socket = packet.as_ref().is_some_and(|one| one.contains("socket"));
+        assert!(!socket, "{rule}: {packet:?}");
+    }
+}
+
+#[test]
+fn an_answer_is_not_said_to_be_another_than_itself() {
+    for (with, said) in [
+        (
+            "",
+            "TCP is answered with a reset, and not with port-unreachable",
+        ),
+        (
+            " --reject-with icmp-host-prohibited",
+            "all else with port-unreachable, not with host-prohibited",
+        ),
+    ] {
+        let (_, report) = flattened(&[&format!("-A INPUT -j REJECT{with}")]).unwrap();
+        assert!(report[0].said.ends_with(said), "{:?}", report[0]);
+    }
+}
+
+#[test]
 fn a_line_and_a_verdict_on_the_same_packets_are_one_rule() {
     let log = "-A INPUT -p udp -m limit --limit 3/min -j LOG --log-prefix \"x \"";
     let (rules, _) = flattened(&[log, "-A INPUT -p udp -j DROP"]).unwrap();
