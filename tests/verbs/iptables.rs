@@ -383,3 +383,78 @@ fn ends_of_lines_and_counters_change_nothing() {
     let counted = PLAIN.replace("-A INPUT", "[12:3456] -A INPUT");
     assert_eq!(imported(&["-"], &counted).stdout, plain);
 }
+
+/// A policy stands on some interfaces, and is asked about frames: what follows from that for the rules at hand is said, and what it says to
+/// write is taken.
+#[test]
+fn what_follows_from_where_a_policy_stands_is_said() {
+    let all = |rules: &str| {
+        let text = format!(
+            "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT DROP [0:0]\n{rules}COMMIT\n"
+        );
+        said(&text)
+    };
+    let has = |all: &serde_json::Value, kind: &str, words: &str| {
+        let entries = of_kind(all, kind);
+        let mut said = entries.iter().filter_map(|one| one["said"].as_str());
+        said.any(|said| said.contains(words))
+    };
+    let lo = "are about `lo`, which the policy is not put on";
+    let without = "on an interface without Ethernet";
+    let answers = "answers of `reject` meet `out`";
+    for (rules, kind, words) in [
+        (
+            "-A INPUT -i tun0 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+            "changed",
+            "rules name tun0",
+        ),
+        (
+            "-A INPUT -i eth0 -p tcp -m tcp --dport 22 -j ACCEPT\n",
+            "note",
+            without,
+        ),
+        (
+            "-A INPUT -i lo -p tcp -m tcp --dport 80 -j DROP\n",
+            "changed",
+            lo,
+        ),
+        (
+            "-A OUTPUT -o lo -p tcp -m tcp --dport 80 -j DROP\n",
+            "changed",
+            lo,
+        ),
+        (
+            "-A INPUT -p tcp -m tcp --dport 113 -j REJECT --reject-with tcp-reset\n",
+            "changed",
+            answers,
+        ),
+        (
+            "",
+            "note",
+            "put `allow out udp from any:68 to any:67` ahead",
+        ),
+        (
+            "-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n",
+            "changed",
+            "a SYN to one in TIME_WAIT",
+        ),
+        (
+            "-A FORWARD -i br0 -o br0 -j DROP\n",
+            "left-out",
+            "what a bridge passes between its ports",
+        ),
+    ] {
+        let all = all(rules);
+        assert!(has(&all, kind, words), "{rules}{all:#}");
+    }
+    let plain = all("-A INPUT -i lo -j ACCEPT\n-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n");
+    for words in [lo, "rules name", answers] {
+        assert!(!has(&plain, "changed", words), "{plain:#}");
+    }
+    let folder = Folder::new("iptables-stands");
+    let rules = "default in drop\ndefault out drop\nallow out udp from any:68 to any:67\n\
+                 allow out tcp if tcp flags rst\nallow out icmp destination-unreachable\n\
+                 allow out icmp6 destination-unreachable\nreject tcp to port 113\n";
+    let checked = run(&["check", &folder.file("added.sk", rules)]);
+    assert_eq!(checked.code, Some(0), "{}", checked.stderr);
+}

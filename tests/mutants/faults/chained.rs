@@ -335,4 +335,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "if !FAULT { report.extend(refusal(&text, &read)); }",
         &[(Verbs, "iptables::a_policy_that_check_refuses")],
     ),
+    fault(
+        2595,
+        "src/verbs/import/iptables/whole.rs",
+        "dropping.any(|step| named(step).any(is_lo))",
+        "(!FAULT && dropping.any(|step| named(step).any(is_lo)))",
+        &[(Verbs, "iptables::what_follows")],
+    ),
+    fault(
+        2596,
+        "src/verbs/import/iptables/whole.rs",
+        "match names.is_empty() {",
+        "match FAULT || names.is_empty() {",
+        &[(Verbs, "iptables::what_follows")],
+    ),
+    fault(
+        2597,
+        "src/verbs/import/iptables/whole.rs",
+        "steps(lists).any(rejects) && takes_away(lists, List::Out)",
+        "(FAULT || steps(lists).any(rejects)) && takes_away(lists, List::Out)",
+        &[(Verbs, "iptables::what_follows")],
+    ),
 ];

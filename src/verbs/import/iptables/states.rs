@@ -2,8 +2,8 @@
 //!
 //! Takes the states that a rule asks for; gives what is the same, or nearest to it, for a machine whose table of connections are its
 //! sockets. What arrives is ESTABLISHED where a connected socket takes it, or where it may end a handshake: the socket of one that is not
-//! finished counts as listening. Echo replies are taken for answers; RELATED are the errors of ICMP that `include <essentials>` lets in. What leaves is ESTABLISHED where a socket sends it in a connection of TCP that is being
-//! answered. What passes through has no socket here.
+//! finished counts as listening. Echo replies are taken for answers; RELATED are the errors of ICMP that `include <essentials>` lets in.
+//! What leaves is ESTABLISHED where a socket sends it in a connection of TCP that is being answered. What passes through has no socket here.
 
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
@@ -212,7 +212,7 @@ fn arriving(states: u8, family: Family) -> Asks {
     if states & NEW != 0 {
         cases.extend(arriving_new(family));
         changed.push(
-            "NEW is what no connected socket takes, of TCP what may begin a connection, and of ICMP what asks",
+            "NEW is what no connected socket takes, so not a SYN to one in TIME_WAIT, of TCP what may begin a connection, and of ICMP what asks",
         );
     }
     if states & ESTABLISHED != 0 {
@@ -225,7 +225,7 @@ fn arriving(states: u8, family: Family) -> Asks {
         cases.push(What::asked(family, established));
         cases.extend([handshake, echo_reply(family)]);
         changed.push(
-            "ESTABLISHED is what a connected socket takes, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
+            "ESTABLISHED is what a connected socket takes, with a SYN to one in TIME_WAIT, TCP with ACK to one that listens (the end of a handshake), and every echo reply: not answers to UDP sockets that are not connected",
         );
     }
     if states & RELATED != 0 {
@@ -253,7 +253,7 @@ fn leaving(states: u8, family: Family) -> Asks {
         let mut opening = What::protocol(family, 6);
         opening.conditions = vec![asked("tcp flags syn no ack", Some("tcp flags syn"))];
         cases.extend([opening, What::protocol(family, 17), echo_request(family)]);
-        changed.push("NEW is TCP that opens a connection, all UDP, and echo requests");
+        changed.push("NEW is TCP that opens a connection, all UDP, and echo requests, and nothing of other protocols");
     }
     if states & RELATED != 0 {
         cases.extend(errors(family));

@@ -72,6 +72,13 @@ pub(super) enum Pattern {
 }
 
 impl Pattern {
+    /// The name, or how names begin.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::One(name) | Self::Begins(name) => name,
+        }
+    }
+
     /// The names that are in both, if any is.
     fn both(&self, other: &Self) -> Option<Self> {
         let (longer, shorter) = match (self, other) {

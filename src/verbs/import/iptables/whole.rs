@@ -3,6 +3,8 @@
 //! Takes what was read, and the lists that became of it; gives entries of the report: tables that are not carried over, and where the lists of
 //! a policy are asked about other packets than the chains of iptables. Not here: what a rule means.
 
+use std::collections::BTreeSet;
+
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
@@ -11,7 +13,7 @@ use super::list::List;
 use super::policy::{self, Lists};
 use super::report::{Entry, Kind};
 use super::saved::Elsewhere;
-use super::what::{Side, What};
+use super::what::{Pattern, Side, What};
 use super::{Read, rule};
 
 /// What is said of a file apart from the rules of its table `filter`.
@@ -63,7 +65,7 @@ fn without(one: &Elsewhere) -> &'static str {
             "addresses and ports are not translated; a redirect to a socket takes what destination NAT is used for on a host"
         }
         Some("CT" | "NOTRACK") => {
-            "there is no table of connections, so nothing needs to be kept out of one"
+            "there is no table of connections to keep packets out of: rules about states match them here, which they do not there"
         }
         Some(target) if CHANGES.contains(&target) => {
             "packets are not changed here, but for the mark of what an `allow` lets through"
@@ -79,11 +81,15 @@ const DROPS: &str =
 pub(super) fn of_lists(lists: &[Lists], read: &[Read]) -> Vec<Entry> {
     let said = [
         interfaces(lists),
+        unreachable(lists),
+        looped(lists),
         unknown_family(lists),
         passing(lists),
         translated(lists, read),
         fragments(lists),
         frames(lists),
+        asked(lists),
+        answers(lists),
     ];
     let entry = |(kind, said): (Kind, String)| Entry {
         kind,
@@ -106,15 +112,64 @@ fn takes_away(lists: &[Lists], list: List) -> bool {
 /// The chains hold on every interface; a list of a policy holds on those that it is put on. What leaves by another one meets no `forward`,
 /// nor does what goes back where it came from, so what FORWARD drops could get through.
 fn interfaces(lists: &[Lists]) -> Option<(Kind, String)> {
-    let name = "the chains hold on every interface, and the lists on those that the policy is put on: name every one that has an address, but not `lo`";
+    let name = "the chains hold on every interface, and the lists on those that the policy is put on: name every one that has an address, but not `lo`, by which all passes. What lies on another interface, as a macvlan, meets the lists on both, and takes a token of a rate on each";
     Some(match takes_away(lists, List::Forward) {
         true => (
             Kind::Changed,
             format!(
-                "{name}. What leaves by any other interface, and what goes back out of the one by which it came, meets no `forward`, though FORWARD may drop it"
+                "{name}. What leaves by any other interface, what goes back out of the one by which it came, and what a bridge passes between its ports, meets no `forward`, though FORWARD may drop it; a policy on the ports has the last meet it"
             ),
         ),
         false => (Kind::Note, name.to_owned()),
+    })
+}
+
+/// How interfaces are called that carry no Ethernet, as far as names tell: what drives them, and whoever sets them up, calls them so.
+const WITHOUT_ETHERNET: [&str; 7] = ["tun", "ppp", "wg", "ipsec", "vti", "sit", "ip6tnl"];
+
+/// The interfaces that rules of a list name.
+fn named(step: &Step) -> impl Iterator<Item = &Pattern> {
+    let what = match step {
+        Step::Rule(flat) => Some(&flat.what),
+        Step::LeftOut(..) => None,
+    };
+    what.into_iter()
+        .flat_map(|what| what.on.iter().chain(&what.leaves))
+}
+
+fn steps(lists: &[Lists]) -> impl Iterator<Item = &Step> {
+    let sides = lists.iter().flat_map(|one| &one.sides);
+    sides.flat_map(|side| &side.steps)
+}
+
+/// Programs of packets read Ethernet, so a policy is not put on an interface without: what the chains drop there gets through.
+fn unreachable(lists: &[Lists]) -> Option<(Kind, String)> {
+    let takes_away = List::ALL.iter().any(|list| takes_away(lists, *list));
+    let is_without = |name: &&str| WITHOUT_ETHERNET.iter().any(|begin| name.starts_with(begin));
+    let names: BTreeSet<&str> = steps(lists)
+        .flat_map(named)
+        .map(Pattern::name)
+        .filter(is_without)
+        .collect();
+    let general = "a policy cannot be put on an interface without Ethernet, as those of tun, ppp and WireGuard are: what the chains drop there gets through";
+    takes_away.then(|| match names.is_empty() {
+        true => (Kind::Note, general.to_owned()),
+        false => {
+            let names: Vec<&str> = names.into_iter().collect();
+            let named = names.join(", ");
+            (Kind::Changed, format!("{general}; rules name {named}"))
+        }
+    })
+}
+
+/// The policy is not put on `lo`, so rules that drop what arrives or leaves there hold nowhere.
+fn looped(lists: &[Lists]) -> Option<(Kind, String)> {
+    let drops = |step: &&Step| matches!(step, Step::Rule(flat) if matches!(flat.end, End::Drop | End::Reject));
+    let mut dropping = steps(lists).filter(drops);
+    let is_lo = |name: &Pattern| name.name() == "lo";
+    dropping.any(|step| named(step).any(is_lo)).then(|| {
+        let said = "rules that drop are about `lo`, which the policy is not put on: what they drop there gets through";
+        (Kind::Changed, said.to_owned())
     })
 }
 
@@ -149,7 +204,7 @@ fn passing(lists: &[Lists]) -> Option<(Kind, String)> {
         return None;
     }
     let said = format!(
-        "what passes through meets `in` where it arrives and `out` where it leaves, and INPUT and OUTPUT are not asked about it there: on a router, begin these lists with {}, where {own}",
+        "what passes through meets `in` where it arrives and `out` where it leaves, and INPUT and OUTPUT are not asked about it there: on a router, begin these lists with {}, where {own}; one that the machine gets later has to be added, since until then these rules let in what is sent to it",
         remedies.join(" and ")
     );
     Some(match forward.is_there() {
@@ -205,7 +260,7 @@ fn fragments(lists: &[Lists]) -> Option<(Kind, String)> {
     }
     let tcp = RangeSet::from_ranges([(6, 6)]);
     let is_cut = |flat: &&Flat| flat.end == End::Allow && flat.what.protocols != tcp;
-    let said = "a list is asked about each fragment, and the later ones have no ports, flags, types or sockets: a rule on these does not let them through, where INPUT and OUTPUT see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`). A first fragment that has not the whole header of TCP is malformed, as `tcp from 192.0.2.9 to 198.51.100.1 with malformed`: it gets the default, which is drop, so that no rule that drops can be got past by fragments";
+    let said = "a list is asked about each fragment, and the later ones have no ports, flags, types or sockets: a rule on these does not let them through, where INPUT and OUTPUT, and FORWARD where connections are tracked, see the datagram whole. Where large datagrams have to pass, allow fragments from those who send them (`if fragment`). A first fragment that has not the whole header of TCP is malformed, as `tcp from 192.0.2.9 to 198.51.100.1 with malformed`: it gets the default, which is drop in each list that drops anything, so that no rule that drops can be got past by fragments";
     Some(match of_whole.iter().any(is_cut) {
         true => (Kind::Changed, said.to_owned()),
         false => (Kind::Note, said.to_owned()),
@@ -218,8 +273,26 @@ fn frames(lists: &[Lists]) -> Option<(Kind, String)> {
     let v4 = list.sides.iter().find(|side| side.family == Family::V4)?;
     let lets_leases = v4.steps.iter().any(is_of_leases);
     (takes_away(lists, List::In) && !lets_leases).then(|| {
-        let said = "what `in` drops is kept from programs that read frames, too, as DHCP clients do, and INPUT is not asked about these: with an address by DHCP, `allow udp from any:67 to any:68`";
+        let said = "what `in` drops is kept from programs that read frames, too, as DHCP clients do, and INPUT is not asked about these: with an address by DHCP, put `allow udp from any:67 to any:68` ahead of what drops";
         (Kind::Note, said.to_owned())
+    })
+}
+
+/// What such programs send meets `out`, and OUTPUT is not asked about it.
+fn asked(lists: &[Lists]) -> Option<(Kind, String)> {
+    takes_away(lists, List::Out).then(|| {
+        let said = "what programs send as frames, as DHCP clients do, meets `out`, and OUTPUT is not asked about it: with an address by DHCP, put `allow out udp from any:68 to any:67` ahead of what drops";
+        (Kind::Note, said.to_owned())
+    })
+}
+
+/// The answer to what is rejected leaves as any packet. OUTPUT takes a reset for one of the connection, and here no socket sends it.
+fn answers(lists: &[Lists]) -> Option<(Kind, String)> {
+    let rejects = |step: &Step| matches!(step, Step::Rule(flat) if flat.end == End::Reject);
+    let is_told = steps(lists).any(rejects) && takes_away(lists, List::Out);
+    is_told.then(|| {
+        let said = "answers of `reject` meet `out`, where no socket sends them: for those of TCP, put `allow out tcp if tcp flags rst` ahead of what drops, and `allow out icmp destination-unreachable` and `allow out icmp6 destination-unreachable` for the others";
+        (Kind::Changed, said.to_owned())
     })
 }
 
