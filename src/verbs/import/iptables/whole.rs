@@ -144,7 +144,7 @@ fn steps(lists: &[Lists]) -> impl Iterator<Item = &Step> {
 
 /// Programs of packets read Ethernet, so a policy is not put on an interface without: what the chains drop there gets through.
 fn unreachable(lists: &[Lists]) -> Option<(Kind, String)> {
-    let takes_away = List::ALL.iter().any(|list| takes_away(lists, *list));
+    let takes_away = List::ALL.into_iter().any(|list| takes_away(lists, list));
     let is_without = |name: &&str| WITHOUT_ETHERNET.iter().any(|begin| name.starts_with(begin));
     let names: BTreeSet<&str> = steps(lists)
         .flat_map(named)
