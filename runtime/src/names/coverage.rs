@@ -63,6 +63,14 @@ pub enum MovedTo {
     Elsewhere,
 }
 
+impl MovedTo {
+    /// Whether it is there no more, also where another one has its name by now.
+    #[must_use]
+    pub fn is_removed(&self) -> bool {
+        matches!(self, Self::Gone | Self::Again)
+    }
+}
+
 /// The index and the name of each interface.
 type Present = [(u32, String)];
 
@@ -71,7 +79,8 @@ impl Coverage {
     pub(crate) fn look(state: &State, record: &Record) -> Result<Self, Error> {
         let present = present()?;
         let wanted = record.wanted();
-        let moved = moved(state, record, &present)?;
+        let fates = fates(state, record, &present)?;
+        let moved = moved(record, &fates);
         let mut open = Vec::new();
         for (index, name) in &present {
             let should = is_wanted(wanted, &record.manifest, name) && !is_again(&moved, name);
@@ -86,8 +95,8 @@ impl Coverage {
                 .any(|moved| moved.interface == **one && moved.is_held());
             packets && !held && !present.iter().any(|(_, name)| covers(one, name))
         });
-        let removed = without_interface(state, record)?.into_iter();
-        let removed: Vec<u64> = removed.map(|attached| attached.hook.target).collect();
+        let removed = fates.iter().filter(|(_, now)| now.is_removed());
+        let removed: Vec<u64> = removed.map(|(attached, _)| attached.hook.target).collect();
         Ok(Self {
             missing: missing.cloned().collect(),
             two_zones: in_two_zones(record, &present, &open, &moved),
@@ -223,17 +232,27 @@ fn is_alive(state: &State, attached: &Attached) -> Result<bool, Error> {
     Ok(there.is_some_and(|there| there.alive))
 }
 
-fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>, Error> {
-    let mut found: Vec<Moved> = Vec::new();
+/// The packet hooks of a record whose interface is not what it was, each with what became of it.
+fn fates<'a>(
+    state: &State,
+    record: &'a Record,
+    present: &Present,
+) -> Result<Vec<(&'a Attached, MovedTo)>, Error> {
+    let mut found = Vec::new();
     for attached in packet_hooks(record) {
-        let Some(now) = fate(state, attached, present)? else {
-            continue;
-        };
+        found.extend(fate(state, attached, present)?.map(|now| (attached, now)));
+    }
+    Ok(found)
+}
+
+fn moved(record: &Record, fates: &[(&Attached, MovedTo)]) -> Vec<Moved> {
+    let mut found: Vec<Moved> = Vec::new();
+    for (attached, now) in fates {
         let covered = |name: &String| record.wanted().iter().any(|one| covers(one, name));
         let one = Moved {
             interface: attached.target.clone(),
-            wanted: matches!(&now, MovedTo::Renamed(name) if covered(name)),
-            now,
+            wanted: matches!(now, MovedTo::Renamed(name) if covered(name)),
+            now: now.clone(),
             named: record.wanted().contains(&attached.target),
         };
         // One that was renamed and one that has its name since are two.
@@ -241,7 +260,7 @@ fn moved(state: &State, record: &Record, present: &Present) -> Result<Vec<Moved>
             found.push(one);
         }
     }
-    Ok(found)
+    found
 }
 
 /// What became of the interface of a hook; `None` if it is what it was.
@@ -265,14 +284,9 @@ pub(crate) fn without_interface<'a>(
     state: &State,
     record: &'a Record,
 ) -> Result<Vec<&'a Attached>, Error> {
-    let present = present()?;
-    let mut found = Vec::new();
-    for attached in packet_hooks(record) {
-        if let Some(MovedTo::Gone | MovedTo::Again) = fate(state, attached, &present)? {
-            found.push(attached);
-        }
-    }
-    Ok(found)
+    let fates = fates(state, record, &present()?)?.into_iter();
+    let removed = fates.filter(|(_, now)| now.is_removed());
+    Ok(removed.map(|(attached, _)| attached).collect())
 }
 
 /// The interfaces that the policy in force holds on under another name than it was put on: index, and the name then.

@@ -320,9 +320,7 @@ pub(super) fn is_gone(status: &Status, hook: &HookStatus) -> bool {
         return true;
     }
     let mut moved = status.coverage.moved.iter();
-    moved.any(|moved| {
-        moved.interface == hook.target && matches!(moved.now, MovedTo::Gone | MovedTo::Again)
-    })
+    moved.any(|moved| moved.interface == hook.target && moved.now.is_removed())
 }
 
 /// What a hook is for: an interface by its name then, and now if that is another; a control group, and which one it hangs on
