@@ -6,6 +6,7 @@
 
 mod boxes;
 mod circling;
+mod decided;
 mod essentials;
 mod family;
 mod idle;

@@ -5,14 +5,12 @@
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::CIRCLING;
-use super::reach::CORNERS;
-use super::sample::Sample;
+use super::{CIRCLING, decided};
 use crate::coverage::redirected;
 use crate::decide::decide;
-use crate::event::{Decider, Verdict};
-use crate::packet::text::{DescribedWorld, describe_case};
-use crate::policy::{Action, Direction, OutInterfaceId, Policy, Rule, RuleId};
+use crate::event::{Decision, Verdict};
+use crate::packet::text::{Described, DescribedWorld, describe_case};
+use crate::policy::{Action, Direction, OutInterfaceId, Policy, Rule};
 
 /// Reports such rules.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
@@ -22,27 +20,23 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     }
     for own @ (_, rule) in policy.rules_of(Direction::Out) {
         if let Action::Forward(port) = rule.action {
-            let packet = (0..CORNERS).find_map(|variant| circling(policy, own, variant));
+            let mut packets = decided::packets(policy, own).into_iter();
+            let packet = packets.find_map(|(packet, first)| circling(policy, &packet, first));
             let interface = &policy.out_interfaces[port];
             found.extend(packet.map(|packet| told(rule, interface, &packet)));
         }
     }
 }
 
-/// A packet of a rule that comes back to an interface that it was sent out of, in words.
-fn circling(policy: &Policy, own: (RuleId, &Rule), variant: usize) -> Option<String> {
-    let rules = [own];
-    let packet = Sample::of(policy, &rules, variant)?.described();
-    let world = DescribedWorld::new(policy, &packet);
-    let mut decision = decide(policy, &packet.event, &world);
-    if decision.decider != Decider::Rule(own.0) {
-        return None;
-    }
+/// A packet that comes back to an interface that it was sent out of, in words; with what is decided of it first.
+fn circling(policy: &Policy, packet: &Described, first: Decision) -> Option<String> {
+    let world = DescribedWorld::new(policy, packet);
+    let mut decision = first;
     let mut event = packet.event.clone();
     let mut sent: Vec<OutInterfaceId> = Vec::new();
     while let Verdict::Forward(port) = decision.verdict {
         if sent.contains(&port) {
-            return describe_case(policy, &packet);
+            return describe_case(policy, packet);
         }
         sent.push(port);
         event = redirected(policy, &event, &decision)?;

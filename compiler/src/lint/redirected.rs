@@ -5,15 +5,13 @@
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::REDIRECTED_AWAY;
-use super::reach::CORNERS;
-use super::sample::Sample;
+use super::{REDIRECTED_AWAY, decided};
 use crate::coverage::redirected;
 use crate::decide::{decide, next};
-use crate::event::{Decider, Decision, Verdict};
+use crate::event::{Decision, Verdict};
 use crate::hook::Hook;
 use crate::packet::text::{Described, DescribedWorld, describe_case};
-use crate::policy::{Action, Direction, Policy, Rule, RuleId, SourceLocation};
+use crate::policy::{Action, Direction, Policy, Rule, RuleId};
 
 /// Reports such rules.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
@@ -39,18 +37,9 @@ struct Stop {
 
 /// The first packet of a rule that is stopped where it leaves, if all are that are looked at.
 fn stopped(policy: &Policy, own: (RuleId, &Rule)) -> Option<Stop> {
-    let rules = [own];
     let mut first = None;
-    for variant in 0..CORNERS {
-        let Some(sample) = Sample::of(policy, &rules, variant) else {
-            continue;
-        };
-        let packet = sample.described();
+    for (packet, decision) in decided::packets(policy, own) {
         let world = DescribedWorld::new(policy, &packet);
-        let decision = decide(policy, &packet.event, &world);
-        if decision.decider != Decider::Rule(own.0) {
-            continue;
-        }
         let mut met = redirected(policy, &packet.event, &decision);
         let (direction, decision) = loop {
             let event = met?;
@@ -79,7 +68,8 @@ impl Stop {
             format!("from TC it meets the list of `{list}` on {interface}"),
         );
         let packet = describe_case(policy, &self.packet).unwrap_or_default();
-        let warning = match self.decided(policy) {
+        let place = decided::place(policy, self.direction, self.decision.decider);
+        let warning = match place {
             Some(place) => warning.also(
                 place.span,
                 format!("this {}s it: `{packet}`", self.decision.verdict.word()),
@@ -90,12 +80,5 @@ impl Stop {
         warning.help(format!(
             "allow it there, ahead of that, with `allow {list}`; or write `at {past}`, from where it meets neither `forward` nor `out`"
         ))
-    }
-
-    fn decided<'p>(&self, policy: &'p Policy) -> Option<&'p SourceLocation> {
-        match self.decision.decider {
-            Decider::Rule(rule) => Some(&policy.rules[rule].place),
-            _ => policy.default_of(self.direction).map(|line| &line.place),
-        }
     }
 }

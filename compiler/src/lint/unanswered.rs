@@ -6,15 +6,13 @@
 
 use sockc_grammar::diagnostic::Diagnostic;
 
-use super::UNANSWERED;
-use super::reach::CORNERS;
-use super::sample::Sample;
+use super::{UNANSWERED, decided};
 use crate::coverage::Coverage;
 use crate::decide::decide;
-use crate::event::{Decider, Decision, Event, Fragment, Header, Parsed, Transport, Verdict};
+use crate::event::{Decision, Event, Fragment, Header, Parsed, Transport, Verdict};
 use crate::packet::shortest_length;
 use crate::packet::text::{Described, DescribedWorld, describe_case};
-use crate::policy::{Action, ClassId, Direction, Family, Policy, Rule, RuleId, SourceLocation};
+use crate::policy::{Action, ClassId, Direction, Family, Policy, Rule, RuleId};
 
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
@@ -43,22 +41,12 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
 
 /// The first answer of a rule that is stopped, if all are that are looked at.
 fn stopped(policy: &Policy, own: (RuleId, &Rule), classes: &[ClassId]) -> Option<Stop> {
-    let rules = [own];
     let mut first = None;
-    for variant in 0..CORNERS {
-        let Some(sample) = Sample::of(policy, &rules, variant) else {
+    for (packet, _) in decided::packets(policy, own) {
+        let Some(header) = packet.event.header().and_then(answer) else {
             continue;
         };
-        let packet = sample.described();
         let world = DescribedWorld::new(policy, &packet);
-        let decision = decide(policy, &packet.event, &world);
-        let header = packet.event.header().and_then(answer);
-        let (Decider::Rule(decider), Some(header)) = (decision.decider, header) else {
-            continue;
-        };
-        if decider != own.0 {
-            continue;
-        }
         for &class in classes {
             let event = Event::Packet {
                 direction: Direction::Out,
@@ -131,7 +119,8 @@ impl Stop {
             "its answers meet the list of `out` where the packets came in, which drops them",
         );
         let packet = describe_case(policy, &self.answer).unwrap_or_default();
-        let warning = match self.decided(policy) {
+        let place = decided::place(policy, Direction::Out, self.decision.decider);
+        let warning = match place {
             Some(place) => warning.also(
                 place.span,
                 format!("this {}s one: `{packet}`", self.decision.verdict.word()),
@@ -141,12 +130,5 @@ impl Stop {
         warning.help(
             "allow answers there, ahead of that (`allow out tcp if tcp flags rst`, `allow out icmp dest-unreachable`); or write `drop forward`",
         )
-    }
-
-    fn decided<'p>(&self, policy: &'p Policy) -> Option<&'p SourceLocation> {
-        match self.decision.decider {
-            Decider::Rule(rule) => Some(&policy.rules[rule].place),
-            _ => policy.default_of(Direction::Out).map(|line| &line.place),
-        }
     }
 }
