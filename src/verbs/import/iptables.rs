@@ -198,8 +198,7 @@ fn of_list(
         report.extend(flat.report);
         let side = sides.iter_mut().find(|side| side.family == one.family);
         if let Some(side) = side {
-            let chain = one.saved.chains.get(list.chain());
-            side.drops = chain.is_some_and(|chain| chain.drops);
+            side.drops = one.saved.drops(list);
             side.steps = flat.steps;
             side.is_known = true;
         }

@@ -46,6 +46,13 @@ pub(super) enum End {
     Count,
 }
 
+impl End {
+    /// Whether a packet goes no further.
+    pub(super) fn takes_away(self) -> bool {
+        matches!(self, Self::Drop | Self::Reject)
+    }
+}
+
 /// A line that is written.
 #[derive(Clone, Debug)]
 pub(super) struct Log {
@@ -274,11 +281,7 @@ impl<'a> Flattening<'a> {
             return;
         }
         let chain = self.list.chain();
-        let drops = self
-            .saved
-            .chains
-            .get(chain)
-            .is_some_and(|chain| chain.drops);
+        let drops = self.saved.drops(self.list);
         self.count_buckets(within, line);
         self.steps.push(Step::Rule(Box::new(Flat {
             what: within.clone(),

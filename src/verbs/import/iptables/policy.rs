@@ -52,7 +52,7 @@ impl Lists {
     /// malformed gets the default, and a TCP header in two fragments is, which INPUT sees put together. By a default of allow it would
     /// get past every rule that drops.
     pub(super) fn takes_away(&self) -> bool {
-        let takes = |step: &Step| matches!(step, Step::Rule(flat) if !matches!(flat.end, End::Allow | End::Count));
+        let takes = |step: &Step| matches!(step, Step::Rule(flat) if flat.end.takes_away());
         let mut sides = self.sides.iter();
         sides.any(|side| side.drops || side.steps.iter().any(takes))
     }

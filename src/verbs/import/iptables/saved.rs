@@ -24,6 +24,14 @@ pub(super) struct Saved {
     pub(super) unsaid: Vec<(usize, String)>,
 }
 
+impl Saved {
+    /// Whether the chain of a list drops what comes to its end.
+    pub(super) fn drops(&self, list: List) -> bool {
+        let chain = self.chains.get(list.chain());
+        chain.is_some_and(|chain| chain.drops)
+    }
+}
+
 /// A chain.
 #[derive(Debug, Default)]
 pub(super) struct Chain {

@@ -164,7 +164,7 @@ fn unreachable(lists: &[Lists]) -> Option<(Kind, String)> {
 
 /// The policy is not put on `lo`, so rules that drop what arrives or leaves there hold nowhere.
 fn looped(lists: &[Lists]) -> Option<(Kind, String)> {
-    let drops = |step: &&Step| matches!(step, Step::Rule(flat) if matches!(flat.end, End::Drop | End::Reject));
+    let drops = |step: &&Step| matches!(step, Step::Rule(flat) if flat.end.takes_away());
     let mut dropping = steps(lists).filter(drops);
     let is_lo = |name: &Pattern| name.name() == "lo";
     dropping.any(|step| named(step).any(is_lo)).then(|| {
