@@ -4,13 +4,25 @@
 //! here: what the tool has in the kernel, which is neither read nor changed.
 
 mod binding;
+mod chains;
+mod goal;
 mod iptables;
 mod json;
+mod list;
 mod listing;
+mod lists;
 mod names;
+mod outcome;
 mod place;
 mod policy;
 mod refused;
+mod report;
+mod rule;
+mod sample;
+mod standing;
+mod states;
+mod text;
+mod what;
 
 use std::path::Path;
 

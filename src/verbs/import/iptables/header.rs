@@ -6,10 +6,10 @@ use sockc_compiler::names::IcmpKind;
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
-use super::list::List;
 use super::options::Given;
-use super::rule::Asks;
-use super::what::{Asked, What, icmp};
+use crate::verbs::import::list::List;
+use crate::verbs::import::rule::Asks;
+use crate::verbs::import::what::{Asked, What, icmp};
 
 /// Whether an option is read here.
 pub(super) fn takes(name: &str) -> bool {
@@ -394,8 +394,8 @@ fn time_to_live(given: &Given, family: Family) -> Result<Asks, String> {
 #[cfg(test)]
 mod tests {
     use super::super::options::options;
-    use super::super::text::{clauses, protocols};
     use super::*;
+    use crate::verbs::import::text::{clauses, protocols};
 
     fn said(text: &str) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);

@@ -6,7 +6,7 @@
 use sockc_compiler::policy::Family;
 
 use super::options::Given;
-use super::what::Rate;
+use crate::verbs::import::what::Rate;
 
 /// What a full bucket holds where nothing is said: `limit` and `hashlimit` have the same number.
 const BURST: &str = "5";

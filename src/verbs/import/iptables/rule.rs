@@ -7,49 +7,15 @@
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
-use super::goal::Goal;
-use super::list::List;
 use super::options::{Given, options};
 use super::rates::Limits;
-use super::what::What;
-use super::{header, sides, states};
+use crate::verbs::import::goal::Goal;
+use crate::verbs::import::list::List;
+use crate::verbs::import::rule::Rule;
+use crate::verbs::import::states::States;
+use crate::verbs::import::what::What;
 
-/// What a rule says.
-#[derive(Debug)]
-pub(super) struct Rule {
-    /// What it is about: any of these.
-    pub(super) cases: Vec<What>,
-    /// What it does, as far as that was understood.
-    pub(super) goal: Option<Goal>,
-    /// Its comment.
-    pub(super) comment: Option<String>,
-    /// How it means something else here.
-    pub(super) changed: Vec<String>,
-    /// What is worth knowing of it, though it means the same.
-    pub(super) notes: Vec<String>,
-    /// Why it cannot be carried over.
-    pub(super) unread: Option<String>,
-}
-
-/// What one option asks, and what is said of that.
-#[derive(Debug, Default)]
-pub(super) struct Asks {
-    /// Any of these, which share no packet.
-    pub(super) cases: Vec<What>,
-    /// How it means something else here.
-    pub(super) changed: Option<String>,
-    /// What is worth knowing, though it means the same.
-    pub(super) note: Option<String>,
-}
-
-impl From<What> for Asks {
-    fn from(what: What) -> Self {
-        Self {
-            cases: vec![what],
-            ..Self::default()
-        }
-    }
-}
+use super::{header, sides, target as targets};
 
 /// A rule that is being read.
 struct Reading<'a> {
@@ -63,8 +29,6 @@ struct Reading<'a> {
     /// Whether a match was loaded behind a rate.
     late: bool,
     is_past_goal: bool,
-    /// What is said of the states that it asks for, and the option.
-    states: Option<(String, Given)>,
 }
 
 /// Reads a rule.
@@ -78,19 +42,11 @@ pub(super) fn read(
         family,
         list,
         is_chain,
-        rule: Rule {
-            cases: vec![What::any(family)],
-            goal: Some(Goal::Count),
-            comment: None,
-            changed: Vec::new(),
-            notes: Vec::new(),
-            unread: None,
-        },
+        rule: Rule::any(family),
         limits: Limits::default(),
         loaded: String::new(),
         late: false,
         is_past_goal: false,
-        states: None,
     };
     match options(text) {
         Ok(options) => options.iter().for_each(|given| reading.option(given)),
@@ -105,7 +61,7 @@ pub(super) fn read(
 
 impl Reading<'_> {
     fn refuse(&mut self, why: String) {
-        self.rule.unread.get_or_insert(why);
+        self.rule.refuse(why);
     }
 
     fn option(&mut self, given: &Given) {
@@ -129,7 +85,7 @@ impl Reading<'_> {
     fn asks(&mut self, given: &Given) -> Result<(), String> {
         let (family, list) = (self.family, self.list);
         let asks = match given.name.as_str() {
-            "--state" => states::asks(given, family, list),
+            "--state" => return self.states(given),
             "--mark" if self.loaded != "mark" => Err(unknown(given)),
             name if sides::takes(name) => sides::asks(given, family, list),
             name if header::takes(name) => header::asks(given, family, list),
@@ -139,31 +95,14 @@ impl Reading<'_> {
         if asks.is_err() && is_field {
             self.rule.cases.clear();
         }
-        let mut asks = asks?;
-        let is_empty = self.rule.cases.is_empty();
-        self.met(&asks.cases)?;
-        if given.name == "--state" {
-            if self.rule.cases.is_empty() && !is_empty {
-                // Of these protocols nothing is left of the states.
-                return Err(asks.changed.unwrap_or_default());
-            }
-            self.states = asks.changed.take().map(|said| (said, given.clone()));
-        }
-        self.rule.changed.extend(asks.changed);
-        self.rule.notes.extend(asks.note);
-        Ok(())
+        let asks = asks?;
+        self.rule.asks(asks)
     }
 
-    /// Joins what is asked to what was asked before.
-    fn met(&mut self, cases: &[What]) -> Result<(), String> {
-        let mut met = Vec::new();
-        for one in &self.rule.cases {
-            for other in cases {
-                met.extend(one.and(other)?);
-            }
-        }
-        self.rule.cases = met;
-        Ok(())
+    /// States of connections.
+    fn states(&mut self, given: &Given) -> Result<(), String> {
+        let states = States::named(given.value()?.split(','), given.negated)?;
+        self.rule.asks_states(states, self.family, self.list)
     }
 
     /// Loads a match. Those of transport protocols match nothing where there is no whole header, as in later fragments.
@@ -175,7 +114,7 @@ impl Reading<'_> {
             "tcp" | "udp" | "sctp" | "multiport" => {
                 let mut ports = What::any(self.family);
                 ports.to.ports = Some(RangeSet::full());
-                self.met(&[ports])
+                self.rule.met(&[ports])
             }
             "icmp" | "icmp6" | "comment" | "conntrack" | "state" | "limit" | "hashlimit"
             | "iprange" | "addrtype" | "mark" | "length" | "ttl" | "hl" | "dscp" | "ecn" => Ok(()),
@@ -190,7 +129,7 @@ impl Reading<'_> {
         let goal = match given.name.as_str() {
             "-g" => Goal::Goto(name.to_owned()),
             _ if (self.is_chain)(name) => Goal::Jump(name.to_owned()),
-            _ => Goal::named(name)?,
+            _ => targets::named(name)?,
         };
         if let (Goal::Goto(chain), false) = (&goal, (self.is_chain)(name)) {
             return Err(format!("the chain {chain} is not there"));
@@ -203,7 +142,7 @@ impl Reading<'_> {
         let Some(goal) = &mut self.rule.goal else {
             return Err(unknown(given));
         };
-        let note = goal.option(given)?;
+        let note = targets::option(goal, given)?;
         self.rule.notes.extend(note);
         Ok(())
     }
@@ -212,60 +151,13 @@ impl Reading<'_> {
     fn finish(mut self) -> Rule {
         let limits = std::mem::take(&mut self.limits);
         self.rule.changed.extend(limits.forgets());
-        let rate = limits.rate(self.family);
-        match rate {
-            Ok(Some(rate)) => {
-                if self.late {
-                    self.rule.changed.push(
-                        "a packet takes a token only where all else in the rule matches, and not where a match behind the rate fails".to_owned(),
-                    );
-                }
-                if self.rule.cases.len() > 1 {
-                    self.refuse("its rate is for packets that one rule cannot describe".to_owned());
-                }
-                for case in &mut self.rule.cases {
-                    case.rate = Some(rate.clone());
-                }
-            }
+        match limits.rate(self.family) {
+            Ok(Some(rate)) => self.rule.limit(&rate, self.late),
             Ok(None) => {}
             Err(why) => self.refuse(why),
         }
-        let accepts = self.rule.goal == Some(Goal::Accept);
-        for case in &mut self.rule.cases {
-            states::shorten(case, accepts);
-        }
-        self.check_ports();
-        self.check_states();
+        self.rule.finish(self.list);
         self.rule
-    }
-
-    /// Says what the states of the rule mean here.
-    fn check_states(&mut self) {
-        let Some((said, given)) = self.states.take() else {
-            return;
-        };
-        let accepts = self.rule.goal == Some(Goal::Accept);
-        let is_exact_for_tcp = states::is_exact_for_tcp(&given, self.list, accepts);
-        let tcp = RangeSet::from_ranges([(6, 6)]);
-        if !is_exact_for_tcp || self.rule.cases.iter().any(|case| case.protocols != tcp) {
-            let more = states::said_of_handshakes(&self.rule.cases);
-            let more = more.map(|more| format!("; {more}")).unwrap_or_default();
-            self.rule.changed.push(said + &more);
-        }
-    }
-
-    /// Ports are read of three protocols.
-    fn check_ports(&mut self) {
-        const WITH_PORTS: [u8; 3] = [6, 17, 132];
-        let with = RangeSet::from_ranges(WITH_PORTS.map(|one| (one, one)));
-        let wrong = self.rule.cases.iter().any(|case| {
-            let asks = case.from.ports.is_some() || case.to.ports.is_some();
-            asks && !case.protocols.minus(&with).is_empty()
-        });
-        if wrong {
-            self.rule.cases.clear();
-            self.refuse("ports are those of TCP, UDP and SCTP".to_owned());
-        }
     }
 }
 

@@ -7,8 +7,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::list::List;
 use super::words::{BLANKS, words};
+use crate::verbs::import::chains::{Chain, Line};
+use crate::verbs::import::list::List;
+use crate::verbs::import::report::shortened;
 
 /// The table that is carried over.
 const FILTER: &str = "filter";
@@ -24,30 +26,13 @@ pub(super) struct Saved {
     pub(super) unsaid: Vec<(usize, String)>,
 }
 
-impl Saved {
-    /// Whether the chain of a list drops what comes to its end.
-    pub(super) fn drops(&self, list: List) -> bool {
-        let chain = self.chains.get(list.chain());
-        chain.is_some_and(|chain| chain.drops)
+/// The built-in chain of a list.
+pub(super) fn built_in(list: List) -> &'static str {
+    match list {
+        List::In => "INPUT",
+        List::Forward => "FORWARD",
+        List::Out => "OUTPUT",
     }
-}
-
-/// A chain.
-#[derive(Debug, Default)]
-pub(super) struct Chain {
-    /// Whether what comes to its end is dropped. Chains that users made have no policy.
-    pub(super) drops: bool,
-    /// Its rules.
-    pub(super) rules: Vec<Line>,
-}
-
-/// A rule as it stands there.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    /// The number of the line, from 1.
-    pub(super) number: usize,
-    /// The rule, without counters.
-    pub(super) text: String,
 }
 
 /// A rule, or a policy that drops, of another table.
@@ -225,15 +210,6 @@ fn outside(number: usize, line: &str) -> (usize, String) {
     (number, format!("`{line}` stands in no table{REMEDY}"))
 }
 
-/// As much of a line as a message shows.
-pub(super) fn shortened(line: &str) -> String {
-    const SHOWN: usize = 200;
-    match line.char_indices().nth(SHOWN) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line.to_owned(),
-    }
-}
-
 /// Reads a line within a table.
 fn read_line(
     table: &mut Open,
@@ -278,6 +254,7 @@ fn read_line(
         true => chain.rules.push(Line {
             number,
             text: rule.to_owned(),
+            place: None,
         }),
         false => saved.elsewhere.push(elsewhere(&table.name, number, rule)),
     }
@@ -290,6 +267,7 @@ fn elsewhere(table: &str, number: usize, text: &str) -> Elsewhere {
         line: Line {
             number,
             text: text.to_owned(),
+            place: None,
         },
     }
 }
@@ -302,7 +280,7 @@ fn declaration(text: &str) -> Result<(&str, Chain), String> {
             "`:{text}` declares no chain; write `:NAME POLICY [0:0]`"
         ));
     };
-    let is_built_in = List::ALL.iter().any(|list| list.chain() == name);
+    let is_built_in = List::ALL.iter().any(|list| built_in(*list) == name);
     let drops = match policy {
         "DROP" => true,
         "ACCEPT" => false,

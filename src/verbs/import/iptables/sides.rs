@@ -8,10 +8,10 @@ use sockc_compiler::names;
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
-use super::list::List;
 use super::options::Given;
-use super::rule::Asks;
-use super::what::{Pattern, Side, What, both, every};
+use crate::verbs::import::list::List;
+use crate::verbs::import::rule::Asks;
+use crate::verbs::import::what::{Pattern, Side, What, both, every};
 
 /// Whether an option is read here.
 pub(super) fn takes(name: &str) -> bool {
@@ -270,8 +270,8 @@ fn broadcast() -> RangeSet<u128> {
 #[cfg(test)]
 mod tests {
     use super::super::options::options;
-    use super::super::text::clauses;
     use super::*;
+    use crate::verbs::import::text::clauses;
 
     fn said(text: &str, list: List) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);

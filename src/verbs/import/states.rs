@@ -9,7 +9,6 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::options::Given;
 use super::rule::Asks;
 use super::what::{Asked, What, icmp};
 
@@ -28,31 +27,53 @@ const RELATED: u8 = 8;
 const UNTRACKED: u8 = 16;
 const ALL: u8 = 31;
 
-/// What the states of an option ask.
-pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, String> {
-    let (mut states, mut of_addresses) = (0, Vec::new());
-    for name in given.value()?.split(',') {
-        match STATES.iter().find(|(known, _)| *known == name) {
-            Some((_, bit)) => states |= bit,
-            None => of_addresses.push(name),
+/// States that a rule asks for.
+#[derive(Clone, Debug)]
+pub(super) struct States {
+    bits: u8,
+    /// What is said of names that have no counterpart.
+    without: Option<String>,
+}
+
+impl States {
+    /// The states of these names, or all others; an error where none of them is known.
+    pub(super) fn named<'a>(
+        names: impl Iterator<Item = &'a str>,
+        negated: bool,
+    ) -> Result<Self, String> {
+        let (mut bits, mut of_addresses) = (0, Vec::new());
+        for name in names {
+            match STATES.iter().find(|(known, _)| *known == name) {
+                Some((_, bit)) => bits |= bit,
+                None => of_addresses.push(name),
+            }
         }
+        let without = (!of_addresses.is_empty()).then(|| {
+            let names = of_addresses.join(", ");
+            format!("the state {names} has no counterpart: addresses are not translated here")
+        });
+        if let (Some(why), 0, false) = (&without, bits, negated) {
+            return Err(why.clone());
+        }
+        let bits = if negated { ALL & !bits } else { bits };
+        Ok(Self { bits, without })
     }
-    let of_addresses = (!of_addresses.is_empty()).then(|| {
-        let names = of_addresses.join(", ");
-        format!("the state {names} has no counterpart: addresses are not translated here")
-    });
-    if let (Some(why), 0, false) = (&of_addresses, states, given.negated) {
-        return Err(why.clone());
+
+    /// What they ask.
+    pub(super) fn asks(&self, family: Family, list: List) -> Result<Asks, String> {
+        let mut asks = of_states(self.bits, family, list)?;
+        asks.changed = match (asks.changed, self.without.clone()) {
+            (Some(changed), Some(more)) => Some(format!("{changed}; {more}")),
+            (one, other) => one.or(other),
+        };
+        Ok(asks)
     }
-    if given.negated {
-        states = ALL & !states;
+
+    /// Whether they mean the same for TCP alone, of what arrives: a connection is its socket. Where what is NEW is not accepted, an ACK to
+    /// a socket that listens tells: it is the end of a handshake here, and there it may be one that nobody knows.
+    pub(super) fn is_exact_for_tcp(&self, list: List, accepts: bool) -> bool {
+        list == List::In && self.bits == NEW && self.without.is_none() && accepts
     }
-    let mut asks = of_states(states, family, list)?;
-    asks.changed = match (asks.changed, of_addresses) {
-        (Some(changed), Some(more)) => Some(format!("{changed}; {more}")),
-        (one, other) => one.or(other),
-    };
-    Ok(asks)
 }
 
 fn of_states(states: u8, family: Family, list: List) -> Result<Asks, String> {
@@ -138,13 +159,6 @@ pub(super) fn said_of_handshakes(cases: &[What]) -> Option<&'static str> {
     is_asked.then_some(
         "TCP with ACK to a socket that listens is none of it, as it may be the end of a handshake",
     )
-}
-
-/// Whether an option means the same for TCP alone, of what arrives: a connection is its socket. Where what is NEW is not accepted, an ACK to
-/// a socket that listens tells: it is the end of a handshake here, and there it may be one that nobody knows.
-pub(super) fn is_exact_for_tcp(given: &Given, list: List, accepts: bool) -> bool {
-    let states = given.value().unwrap_or_default();
-    list == List::In && !given.negated && states == "NEW" && accepts
 }
 
 /// The types of errors that belong to connections: those of `include <essentials>`.
@@ -287,13 +301,17 @@ fn with_rest(mut cases: Vec<What>, mut changed: Vec<&str>, states: u8, family: F
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::options;
     use super::super::text::{clauses, protocols};
     use super::*;
 
+    /// States, or all but these behind `! `.
+    fn states(text: &str) -> Result<States, String> {
+        let names = text.strip_prefix("! ");
+        States::named(names.unwrap_or(text).split(','), names.is_some())
+    }
+
     fn said(text: &str, list: List) -> Result<Vec<String>, String> {
-        let given = options(text).unwrap().remove(0);
-        let asks = asks(&given, Family::V6, list)?;
+        let asks = states(text)?.asks(Family::V6, list)?;
         let text = |what: &What| protocols(what) + &clauses(what, list, false);
         Ok(asks.cases.iter().map(text).collect())
     }
@@ -305,12 +323,9 @@ mod tests {
             "tcp  if socket listening and tcp flags ack no syn",
             "icmp6 echo-reply ",
         ];
+        assert_eq!(said("ESTABLISHED", List::In).unwrap(), established);
         assert_eq!(
-            said("--ctstate ESTABLISHED", List::In).unwrap(),
-            established
-        );
-        assert_eq!(
-            said("--state RELATED", List::In).unwrap(),
+            said("RELATED", List::In).unwrap(),
             [
                 "icmp6 destination-unreachable ",
                 "icmp6 packet-too-big ",
@@ -318,7 +333,7 @@ mod tests {
                 "icmp6 parameter-problem "
             ]
         );
-        let new = said("--ctstate NEW", List::In).unwrap();
+        let new = said("NEW", List::In).unwrap();
         assert_eq!(
             new[1..],
             ["icmp6 echo-request ", "icmp6 node-information-query "],
@@ -328,12 +343,12 @@ mod tests {
             " if no socket established and {NO_HANDSHAKE} and {NEW_OR_OTHER}"
         )));
         assert!(!new[0].contains("icmp6"), "{new:?}");
-        let others = said("--ctstate NEW,UNTRACKED", List::In).unwrap();
+        let others = said("NEW,UNTRACKED", List::In).unwrap();
         assert_eq!(others.len(), new.len() + 9);
-        let known = said("--ctstate RELATED,DNAT", List::In).unwrap();
-        assert_eq!(known, said("--ctstate RELATED", List::In).unwrap());
+        let known = said("RELATED,DNAT", List::In).unwrap();
+        assert_eq!(known, said("RELATED", List::In).unwrap());
         assert_eq!(
-            said("--ctstate NEW", List::Out).unwrap(),
+            said("NEW", List::Out).unwrap(),
             [
                 "tcp  if tcp flags syn no ack",
                 "udp ",
@@ -341,18 +356,18 @@ mod tests {
             ]
         );
         assert_eq!(
-            said("--ctstate ESTABLISHED", List::Out).unwrap()[0],
+            said("ESTABLISHED", List::Out).unwrap()[0],
             "tcp  if socket exists and tcp flags ack"
         );
-        for text in ["--ctstate NEW,ESTABLISHED", "! --ctstate INVALID"] {
+        for text in ["NEW,ESTABLISHED", "! INVALID"] {
             assert_eq!(said(text, List::Forward).unwrap(), [""], "{text}");
         }
     }
 
     #[test]
     fn the_end_of_a_handshake_is_asked_for_only_where_it_matters() {
-        let given = options("--ctstate NEW").unwrap().remove(0);
-        let new = asks(&given, Family::V4, List::In).unwrap().cases.remove(0);
+        let asks = states("NEW").unwrap().asks(Family::V4, List::In);
+        let new = asks.unwrap().cases.remove(0);
         let conditions = |protocol: u8, accepts: bool| {
             let protocol = What::protocol(Family::V4, protocol);
             let mut case = new.and(&protocol).unwrap().unwrap();
@@ -366,11 +381,11 @@ mod tests {
     #[test]
     fn what_no_socket_tells_is_refused() {
         for (text, list) in [
-            ("--ctstate INVALID", List::In),
-            ("--ctstate UNTRACKED", List::In),
-            ("--ctstate DNAT", List::In),
-            ("--ctstate ESTABLISHED", List::Forward),
-            ("! --ctstate NEW,ESTABLISHED,RELATED", List::In),
+            ("INVALID", List::In),
+            ("UNTRACKED", List::In),
+            ("DNAT", List::In),
+            ("ESTABLISHED", List::Forward),
+            ("! NEW,ESTABLISHED,RELATED", List::In),
         ] {
             assert!(said(text, list).is_err(), "{text}");
         }

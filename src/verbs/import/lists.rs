@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 
 use super::chains::{End, Flat, Step};
 use super::list::List;
-use super::saved::shortened;
+use super::report::shortened;
 use super::text::{clauses, other, protocols, quoted, whole};
 
 /// What a built-in chain of one family became.
@@ -30,6 +30,8 @@ pub(super) struct Side {
 pub(super) struct Lists {
     /// Which list.
     pub(super) list: List,
+    /// How its tool calls the chain, or the place of the chains.
+    pub(super) chain: &'static str,
     /// That of IPv4, and that of IPv6.
     pub(super) sides: [Side; 2],
 }
@@ -58,16 +60,18 @@ impl Lists {
     }
 }
 
-/// The text of a policy, not yet in its canonical form.
-pub(super) fn draft(lists: &[Lists]) -> String {
+/// The text of a policy, not yet in its canonical form, of what was printed by a tool.
+pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
     let there = lists.iter().filter(|one| one.is_there());
-    let mut text = "# What iptables-save printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n".to_owned();
+    let mut text = format!(
+        "# What {tool} printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
+    );
     for one in there.clone() {
         let verb = if one.takes_away() { "drop" } else { "allow" };
         text += &format!("default {} {verb}\n", one.list.word());
     }
     for one in there {
-        text += &format!("\n# {}\n", one.list.chain());
+        text += &format!("\n# {}\n", one.chain);
         for line in lines(one) {
             text += &line;
             text.push('\n');
@@ -96,44 +100,44 @@ fn first(lists: &Lists, with: Option<&Side>) -> Vec<String> {
         let is_without = with.is_none_or(|with| with.family != side.family);
         let is_default = with.is_none() && side.drops == default;
         if is_without && !is_default {
-            lines.push(whole_family(lists.list, side));
+            lines.push(whole_family(lists, side));
         }
     }
     let Some(with) = with else {
         return lines;
     };
-    let steps = written(lists.list, with, false).into_iter();
+    let steps = written(lists, with, false).into_iter();
     lines.extend(steps.map(|(_, line)| line));
     if with.drops != default {
-        lines.push(whole_family(lists.list, with));
+        lines.push(whole_family(lists, with));
     }
     lines
 }
 
 /// What becomes of what no rule of a family decides.
-fn whole_family(list: List, side: &Side) -> String {
+fn whole_family(lists: &Lists, side: &Side) -> String {
     let verb = if side.drops { "drop" } else { "allow" };
     let note = match side.is_known {
-        true => policy_of(list),
+        true => policy_of(lists),
         false => "nothing is said of this family".to_owned(),
     };
     format!(
         "{verb} {} from {} note {}",
-        list.word(),
+        lists.list.word(),
         whole(side.family),
         quoted(&note)
     )
 }
 
-fn policy_of(list: List) -> String {
-    format!("policy of {}", list.chain())
+fn policy_of(lists: &Lists) -> String {
+    format!("policy of {}", lists.chain)
 }
 
 /// The lines where both have rules: what is the same in both once, and at the end the family whose policy is not the default.
 fn beside(lists: &Lists) -> Vec<String> {
     let [v4, v6] = &lists.sides;
-    let common = [v4, v6].map(|side| written(lists.list, side, false));
-    let own = [v4, v6].map(|side| written(lists.list, side, true));
+    let common = [v4, v6].map(|side| written(lists, side, false));
+    let own = [v4, v6].map(|side| written(lists, side, true));
     let keys = common.each_ref().map(|lines| {
         let keys = lines.iter().map(|(key, _)| key.as_str());
         keys.collect::<Vec<_>>()
@@ -171,24 +175,24 @@ fn beside(lists: &Lists) -> Vec<String> {
         lines.push(format!(
             "allow {} note {}",
             lists.list.word(),
-            quoted(&policy_of(lists.list))
+            quoted(&policy_of(lists))
         ));
         return lines;
     }
     let default = lists.takes_away();
     let others = lists.sides.iter().filter(|side| side.drops != default);
-    lines.extend(others.map(|side| whole_family(lists.list, side)));
+    lines.extend(others.map(|side| whole_family(lists, side)));
     lines
 }
 
 /// The lines of a side, each with what has to be equal in both families for one line to stand for both.
-fn written(list: List, side: &Side, scoped: bool) -> Vec<(String, String)> {
+fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    let mut chain = list.chain();
+    let mut chain = lists.chain;
     for step in &side.steps {
         match step {
-            Step::LeftOut(line, text) => {
-                let line = format!("# left out, line {line}: {}", plain(&shortened(text)));
+            Step::LeftOut(place, text) => {
+                let line = format!("# left out, {place}: {}", plain(&shortened(text)));
                 lines.push((format!("{:?} {line}", side.family), line));
             }
             Step::Rule(flat) => {
@@ -197,7 +201,7 @@ fn written(list: List, side: &Side, scoped: bool) -> Vec<(String, String)> {
                     let line = format!("# chain {}", plain(chain));
                     lines.push((line.clone(), line));
                 }
-                lines.push(rule(list, side.family, flat, scoped));
+                lines.push(rule(lists.list, side.family, flat, scoped));
             }
         }
     }

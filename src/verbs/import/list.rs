@@ -17,15 +17,6 @@ impl List {
     /// All, in the order in which a policy has them.
     pub(super) const ALL: [Self; 3] = [Self::In, Self::Forward, Self::Out];
 
-    /// The name of the chain.
-    pub(super) fn chain(self) -> &'static str {
-        match self {
-            Self::In => "INPUT",
-            Self::Forward => "FORWARD",
-            Self::Out => "OUTPUT",
-        }
-    }
-
     /// The word of the language.
     pub(super) fn word(self) -> &'static str {
         match self {

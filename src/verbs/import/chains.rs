@@ -1,9 +1,9 @@
 //! Chains as one list of rules: what a chain does stands where it is called, with the condition of the caller.
 //!
-//! Takes the chains of one family; gives for a built-in chain the rules of one list in order, and says what could not be carried over.
-//! A packet that RETURN takes out of the middle of a chain meets the rest of the callers: these rules stand once more, for those packets
-//! alone, down to the policy of the built-in chain. So no negation is needed, and nothing is approximated. Not here: how rules are
-//! written.
+//! Takes the chains of one family; gives for the chains that the kernel asks at one place the rules of one list in order, and says what
+//! could not be carried over. A packet that RETURN takes out of the middle of a chain meets the rest of the callers: these rules stand once
+//! more, for those packets alone, down to the policy of the chain that the kernel asked. Where the kernel asks several, what one of them
+//! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,15 +12,66 @@ use sockc_compiler::policy::Family;
 use super::goal::Goal;
 use super::list::List;
 use super::report::{Entry, Kind, effect};
-use super::rule::{self, Rule};
+use super::rule::Rule;
 use super::sample::packet;
-use super::saved::{Line, Saved};
 use super::what::{Pattern, Rate, What};
 
 /// More rules than these are not made of one chain.
-const MOST_RULES: usize = 50_000;
+pub(super) const MOST_RULES: usize = 50_000;
 /// How many calls of chains may stand within each other. The kernel allows no more jumps than chains, and people use few.
 const MOST_CALLS: usize = 200;
+
+/// A chain as it stands there.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Whether what comes to its end is dropped. Chains that users made have no policy.
+    pub(super) drops: bool,
+    /// Its rules.
+    pub(super) rules: Vec<Line>,
+}
+
+/// A rule as it stands there.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    /// The number of the line, from 1, or of the rule.
+    pub(super) number: usize,
+    /// The rule, without counters.
+    pub(super) text: String,
+    /// How its tool names it, where that is not by a line.
+    pub(super) place: Option<String>,
+}
+
+impl Line {
+    /// Where it stands, in words.
+    fn place(&self) -> String {
+        let line = || format!("line {}", self.number);
+        self.place.clone().unwrap_or_else(line)
+    }
+}
+
+/// What a tool has, as it is read for one family and one list.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    /// The file.
+    pub(super) file: &'a str,
+    /// The chains, by name.
+    pub(super) chains: &'a BTreeMap<String, Chain>,
+    /// Those that the kernel asks, in its order.
+    pub(super) bases: &'a [String],
+    /// Reads a rule: one or several, which are asked one after another.
+    pub(super) read: &'a dyn Fn(&Line) -> Vec<Rule>,
+}
+
+impl Source<'_> {
+    fn rules(&self, chain: &str) -> usize {
+        self.chains.get(chain).map_or(0, |chain| chain.rules.len())
+    }
+
+    fn drops(&self, base: usize) -> bool {
+        let chain = self.bases.get(base).and_then(|name| self.chains.get(name));
+        chain.is_some_and(|chain| chain.drops)
+    }
+}
 
 /// A rule of a list.
 #[derive(Clone, Debug)]
@@ -67,8 +118,8 @@ pub(super) struct Log {
 pub(super) enum Step {
     /// A rule.
     Rule(Box<Flat>),
-    /// A rule that was left out: its line, and what it says.
-    LeftOut(usize, String),
+    /// A rule that was left out: where it stands, and what it says.
+    LeftOut(String, String),
 }
 
 /// Where evaluation goes on at the end of a chain.
@@ -80,12 +131,14 @@ struct Then<'a> {
 
 /// What is being made.
 pub(super) struct Flattening<'a> {
-    pub(super) saved: &'a Saved,
-    pub(super) file: &'a str,
-    pub(super) family: Family,
-    pub(super) list: List,
+    source: Source<'a>,
+    list: List,
     pub(super) steps: Vec<Step>,
     pub(super) report: Vec<Entry>,
+    /// Whether what comes to the end of the list is dropped.
+    pub(super) drops: bool,
+    /// Which of the chains that the kernel asks is asked now.
+    base: usize,
     told: BTreeSet<(usize, String)>,
     buckets: BTreeMap<String, usize>,
     /// The rule that has the rate of a bucket.
@@ -97,27 +150,21 @@ pub(super) struct Flattening<'a> {
 }
 
 impl<'a> Flattening<'a> {
-    /// The rules of a built-in chain; or why they are too many.
-    pub(super) fn of(
-        saved: &'a Saved,
-        file: &'a str,
-        family: Family,
-        list: List,
-    ) -> Result<Self, String> {
-        let own = saved.chains.get(list.chain());
-        let own = own.map_or(0, |chain| chain.rules.len());
+    /// The rules of the chains that the kernel asks; or why they are too many.
+    pub(super) fn of(source: Source<'a>, family: Family, list: List) -> Result<Self, String> {
+        let own: usize = source.bases.iter().map(|name| source.rules(name)).sum();
         if own > MOST_RULES {
             return Err(format!(
                 "it has {own} rules, and of one chain no more than {MOST_RULES} are carried over; addresses that are all treated alike are better one rule with a set of them"
             ));
         }
         let mut flattening = Self {
-            saved,
-            file,
-            family,
+            source,
             list,
             steps: Vec::new(),
             report: Vec::new(),
+            drops: false,
+            base: 0,
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
             rated: BTreeMap::new(),
@@ -125,8 +172,42 @@ impl<'a> Flattening<'a> {
             asked: 0,
             floor: None,
         };
-        flattening.chain((list.chain(), 0), &What::any(family), None)?;
+        flattening.all(&What::any(family))?;
         Ok(flattening)
+    }
+
+    /// The chains that the kernel asks, for all packets.
+    fn all(&mut self, every: &What) -> Result<(), String> {
+        let bases = self.source.bases;
+        for (number, name) in bases.iter().enumerate() {
+            self.base = number;
+            let is_over = self.chain((name, 0), every, None)?;
+            self.drops = self.source.drops(number);
+            if is_over || self.drops {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what the chain that is asked now accepts meets another one.
+    fn is_asked_again(&self) -> bool {
+        self.base + 1 < self.source.bases.len()
+    }
+
+    /// What one of the chains that the kernel asks accepts, in the next of them.
+    fn next(&mut self, within: &What, line: &Line) -> Result<(), String> {
+        let bases = self.source.bases;
+        let Some(name) = bases.get(self.base + 1) else {
+            return Ok(());
+        };
+        self.base += 1;
+        let is_over = self.chain((name, 0), within, None)?;
+        if !is_over {
+            self.policy(within, line)?;
+        }
+        self.base -= 1;
+        Ok(())
     }
 
     /// The rules of a chain from one on, for packets that are `within`. Whether none of these goes on behind the chain.
@@ -142,8 +223,8 @@ impl<'a> Flattening<'a> {
                 "chains, with what is behind their calls, stand within each other {MOST_CALLS} deep at {name}, or a chain calls itself"
             ));
         }
-        let saved = self.saved;
-        let rules = saved.chains.get(name).map(|chain| chain.rules.as_slice());
+        let chains = self.source.chains;
+        let rules = chains.get(name).map(|chain| chain.rules.as_slice());
         let rules = rules.unwrap_or_default();
         let mut went = Went::On;
         for (number, line) in rules.iter().enumerate().skip(at) {
@@ -171,14 +252,22 @@ impl<'a> Flattening<'a> {
                 "its chains would be more than {MOST_RULES} rules of one list; chains that are called often, or left by RETURN, are repeated"
             ));
         }
-        let is_chain = |name: &str| self.saved.chains.contains_key(name);
-        let mut rule = rule::read(&place.line.text, self.family, self.list, &is_chain);
+        for part in (self.source.read)(place.line) {
+            let went = self.part(part, within, place)?;
+            if went != Went::On {
+                return Ok(went);
+            }
+        }
+        Ok(Went::On)
+    }
+
+    /// One of the rules that a line is.
+    fn part(&mut self, mut rule: Rule, within: &What, place: &Place<'_>) -> Result<Went, String> {
         let Some(goal) = self.understood(&rule, within, place.line) else {
             return Ok(Went::On);
         };
-        let line = place.line.number;
         for rate in rule.cases.iter_mut().filter_map(|case| case.rate.as_mut()) {
-            let bucket = rate.bucket.get_or_insert_with(|| format!("line {line}"));
+            let bucket = rate.bucket.get_or_insert_with(|| place.line.place());
             self.rated.insert(bucket.clone(), place.line.clone());
         }
         let mut went = Went::On;
@@ -192,6 +281,7 @@ impl<'a> Flattening<'a> {
                     let is_all = met == *within;
                     let act = Act {
                         goal: &goal,
+                        log: rule.log.as_deref(),
                         comment: rule.comment.as_deref(),
                         is_all,
                         is_rated: case.rate.is_some(),
@@ -228,11 +318,32 @@ impl<'a> Flattening<'a> {
         within: &What,
         place: &Place<'_>,
     ) -> Result<Went, String> {
+        let is_end = match act.goal {
+            Goal::Accept => !self.is_asked_again(),
+            goal => matches!(
+                goal,
+                Goal::Drop | Goal::Reject(_) | Goal::Log(_) | Goal::Count
+            ),
+        };
+        if is_end {
+            return Ok(self.ends(act, met, place));
+        }
+        if act.is_rated {
+            return self.once(act, met, within, place);
+        }
+        if let Some(prefix) = act.log {
+            let line = Act {
+                goal: &Goal::Log(prefix.to_owned()),
+                log: None,
+                ..*act
+            };
+            self.ends(&line, met, place);
+        }
         match act.goal {
-            Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Log(_) | Goal::Count => {
-                Ok(self.ends(act, met, place))
+            Goal::Accept => {
+                self.next(met, place.line)?;
+                Ok(Went::Over)
             }
-            _ if act.is_rated => self.once(act, met, within, place),
             Goal::Jump(chain) => {
                 let then = Then {
                     chain: place.chain,
@@ -248,7 +359,7 @@ impl<'a> Flattening<'a> {
                 }
                 self.leave(act, met, place)
             }
-            Goal::Return => self.leave(act, met, place),
+            _ => self.leave(act, met, place),
         }
     }
 
@@ -265,8 +376,7 @@ impl<'a> Flattening<'a> {
     /// All that callers do, down to the policy of the built-in chain, for packets that a rule takes out of a chain.
     fn rest(&mut self, then: Option<&Then<'_>>, within: &What, line: &Line) -> Result<(), String> {
         let Some(then) = then else {
-            self.policy(within, line);
-            return Ok(());
+            return self.policy(within, line);
         };
         match self.chain((then.chain, then.at), within, then.then)? {
             true => Ok(()),
@@ -274,22 +384,26 @@ impl<'a> Flattening<'a> {
         }
     }
 
-    /// The policy of the built-in chain, for packets that a rule sends to it.
-    fn policy(&mut self, within: &What, line: &Line) {
+    /// The policy of the chain that the kernel asked, for packets that a rule sends to it.
+    fn policy(&mut self, within: &What, line: &Line) -> Result<(), String> {
+        let drops = self.source.drops(self.base);
+        if !drops && self.is_asked_again() {
+            return self.next(within, line);
+        }
         if let Some(why) = within.unsaid() {
             self.leave_out(line, Some(&Goal::Return), &why, Some(within));
-            return;
+            return Ok(());
         }
-        let chain = self.list.chain();
-        let drops = self.saved.drops(self.list);
+        let base = self.source.bases.get(self.base);
         self.count_buckets(within, line);
         self.steps.push(Step::Rule(Box::new(Flat {
             what: within.clone(),
             end: if drops { End::Drop } else { End::Allow },
             log: None,
-            chain: chain.to_owned(),
+            chain: base.cloned().unwrap_or_default(),
             comment: None,
         })));
+        Ok(())
     }
 
     /// A call, or the end of one, that has a rate: a bucket belongs to one rule, so only one may come of it. Where a rate ends a chain,
@@ -366,6 +480,9 @@ impl<'a> Flattening<'a> {
             }
             _ => {}
         }
+        if let Some(prefix) = act.log {
+            flat.log = Some(self.limited(prefix, place.line));
+        }
         self.count_buckets(&flat.what, place.line);
         let went = match flat.end {
             End::Count => Went::On,
@@ -379,20 +496,25 @@ impl<'a> Flattening<'a> {
     fn log(&mut self, prefix: &str, what: &mut What, line: &Line) -> Log {
         let own = what.rate.as_ref().filter(|_| self.floor.is_none());
         let most = own.and_then(most);
-        let log = |most: &str| Log {
-            prefix: prefix.to_owned(),
-            most: most.to_owned(),
-        };
         match most {
             Some(most) => {
                 what.rate = None;
-                log(&most)
+                Log {
+                    prefix: prefix.to_owned(),
+                    most,
+                }
             }
-            None => {
-                let said = format!("no more than {MOST_LINES} lines are written for it");
-                self.tell(Kind::Note, line, said, None);
-                log(MOST_LINES)
-            }
+            None => self.limited(prefix, line),
+        }
+    }
+
+    /// A line of which nothing says how often it is written.
+    fn limited(&mut self, prefix: &str, line: &Line) -> Log {
+        let said = format!("no more than {MOST_LINES} lines are written for it");
+        self.tell(Kind::Note, line, said, None);
+        Log {
+            prefix: prefix.to_owned(),
+            most: MOST_LINES.to_owned(),
         }
     }
 
@@ -461,7 +583,7 @@ impl<'a> Flattening<'a> {
         let said = format!("{why}; {}", effect(goal));
         if self.tell(Kind::LeftOut, line, said, what) {
             self.steps
-                .push(Step::LeftOut(line.number, line.text.clone()));
+                .push(Step::LeftOut(line.place(), line.text.clone()));
         }
     }
 
@@ -470,7 +592,7 @@ impl<'a> Flattening<'a> {
         let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`; what a bridge passes between its ports meets neither where the policy is not on the ports, so packets that this drops may get through";
         if self.tell(Kind::LeftOut, line, said.to_owned(), None) {
             self.steps
-                .push(Step::LeftOut(line.number, line.text.clone()));
+                .push(Step::LeftOut(line.place(), line.text.clone()));
         }
     }
 
@@ -489,8 +611,10 @@ impl<'a> Flattening<'a> {
         if is_new {
             self.report.push(Entry {
                 kind,
-                file: self.file.to_owned(),
-                line: Some(line.number),
+                file: self.source.file.to_owned(),
+                line: line.place.is_none().then_some(line.number),
+                place: line.place.clone(),
+                order: Some(line.number),
                 rule: Some(line.text.clone()),
                 said,
                 packet: what.and_then(|what| packet(what, self.list)),
@@ -532,6 +656,8 @@ enum Went {
 #[derive(Clone, Copy)]
 struct Act<'a> {
     goal: &'a Goal,
+    /// What the line begins with that it writes beside.
+    log: Option<&'a str>,
     comment: Option<&'a str>,
     /// Whether all packets that come to it are meant.
     is_all: bool,
@@ -548,6 +674,3 @@ struct Place<'a> {
     line: &'a Line,
     then: Option<&'a Then<'a>>,
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,7 +5,6 @@
 use serde::Serialize;
 
 use super::goal::Goal;
-use super::saved::shortened;
 
 /// How much it matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -27,6 +26,12 @@ pub(super) struct Entry {
     pub(super) file: String,
     /// The line of the file, if it is about one.
     pub(super) line: Option<usize>,
+    /// What it is about as its tool names it, where files have no lines that tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) place: Option<String>,
+    /// The place in the file, by which entries are in order.
+    #[serde(skip)]
+    pub(super) order: Option<usize>,
     /// The rule.
     pub(super) rule: Option<String>,
     /// What is said.
@@ -41,6 +46,9 @@ impl Entry {
         let mut text = self.file.clone();
         if let Some(line) = self.line {
             text += &format!(", line {line}");
+        }
+        if let Some(place) = &self.place {
+            text += &format!(", {place}");
         }
         text += match self.kind {
             Kind::LeftOut => ", left out: ",
@@ -76,5 +84,14 @@ pub(super) fn effect(goal: Option<&Goal>) -> String {
             "the chain {chain} is not asked from here: packets that it drops may get through, and those that it accepts may be dropped"
         ),
         None => "what it does is not done here".to_owned(),
+    }
+}
+
+/// As much of a line as a message shows.
+pub(super) fn shortened(line: &str) -> String {
+    const SHOWN: usize = 200;
+    match line.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line.to_owned(),
     }
 }

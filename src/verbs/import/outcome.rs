@@ -1,0 +1,178 @@
+//! How the import of a firewall ends: what is said is told, and the policy is checked and written.
+//!
+//! Takes the lists that became of the chains, and the report; writes what the arguments ask for. Not here: how the lists came about.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde::Serialize;
+use sockc_compiler::files::Texts;
+use sockc_compiler::pipeline;
+use sockc_grammar::diagnostic::Severity;
+use sockc_grammar::source::SourceMap;
+
+use super::chains::Step;
+use super::lists::Lists;
+use super::report::{Entry, Kind};
+use super::{canonical, fits};
+use crate::exit::Exit;
+use crate::files::input::is_stream;
+use crate::files::written;
+use crate::output::Output;
+
+/// The JSON of these verbs.
+#[derive(Serialize)]
+struct Report<'a> {
+    format: &'static str,
+    /// The file that was written; null where the text is in `text`, or nothing was written.
+    output: Option<String>,
+    /// The policy, where no file was written.
+    text: Option<&'a str>,
+    /// How many rules it has.
+    rules: usize,
+    /// What is said of the files.
+    report: &'a [Entry],
+}
+
+/// What was asked for.
+pub(super) struct Asked<'a> {
+    /// The name of the report's form.
+    pub(super) format: &'static str,
+    /// What was read, which is never written to: at least one.
+    pub(super) read: &'a [&'a Path],
+    /// How these are called in the report, in the same order.
+    pub(super) names: Vec<String>,
+    /// Where to write.
+    pub(super) output: Option<&'a Path>,
+    /// Whether nothing may be left out or changed.
+    pub(super) strict: bool,
+}
+
+impl Asked<'_> {
+    /// An entry about the whole.
+    pub(super) fn entry(&self, kind: Kind, said: String) -> Entry {
+        Entry {
+            kind,
+            file: self.names.first().cloned().unwrap_or_default(),
+            line: None,
+            place: None,
+            order: None,
+            rule: None,
+            said,
+            packet: None,
+        }
+    }
+
+    /// The entries as their lines stand in the files, and what is worth knowing of many rules once.
+    pub(super) fn in_order(&self, report: &mut Vec<Entry>) {
+        let place = |entry: &Entry| self.names.iter().position(|one| *one == entry.file);
+        report.sort_by_key(|entry| (place(entry), entry.order));
+        let mut noted = BTreeSet::new();
+        report.retain(|entry| {
+            let is_again = !noted.insert((entry.file.clone(), entry.said.clone()));
+            entry.kind != Kind::Note || !is_again
+        });
+    }
+
+    /// Tells what is said of a draft, and writes it.
+    pub(super) fn end(
+        &self,
+        draft: String,
+        lists: &[Lists],
+        mut report: Vec<Entry>,
+        output: &mut Output,
+    ) -> Result<(), Exit> {
+        let text = canonical(draft, output)?;
+        fits(&text, "leave rules out", output)?;
+        report.extend(refusal(&text).map(|said| self.entry(Kind::Changed, said)));
+        said(&report, output);
+        let is_refused = self.strict && report.iter().any(|one| one.kind != Kind::Note);
+        let path = self.output.filter(|path| !is_stream(path));
+        if let (Some(path), false) = (path, is_refused) {
+            self.write(path, &text, output)?;
+        }
+        let shown = Shown {
+            format: self.format,
+            path: path.filter(|_| !is_refused),
+            text: Some(text.as_str()).filter(|_| path.is_none() && !is_refused),
+            rules: lists.iter().map(rules).sum(),
+        };
+        show(&shown, &report, output);
+        match is_refused {
+            true => {
+                output.error(
+                    "nothing was written: `--strict` takes only what is carried over as it is",
+                );
+                Err(Exit::Policy)
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn write(&self, path: &Path, text: &str, output: &mut Output) -> Result<(), Exit> {
+        let Some((first, others)) = self.read.split_first() else {
+            return Ok(());
+        };
+        for other in others {
+            written::is_another(path, other, output)?;
+        }
+        written::result(path, text.as_bytes(), first, output)
+    }
+}
+
+/// What `check` says of the policy, if it refuses it: a program may not have room for all that the chains ask.
+fn refusal(text: &str) -> Option<String> {
+    let mut sources = SourceMap::default();
+    let id = sources.add("imported.sk", text.to_owned());
+    let checked = pipeline::check_also(&mut sources, id, "imported", &mut Texts::default(), &[]);
+    let mut mistakes = checked.diagnostics.iter();
+    let mistake = mistakes.find(|one| one.severity == Severity::Error)?;
+    Some(format!(
+        "`sockc check` refuses the policy that this becomes, so it cannot be put in force as it is ({}: {}); leave rules out, or write them as fewer",
+        mistake.code.0, mistake.message
+    ))
+}
+
+/// What is printed at the end.
+struct Shown<'a> {
+    format: &'static str,
+    path: Option<&'a Path>,
+    text: Option<&'a str>,
+    rules: usize,
+}
+
+/// How many rules a list has, of both families together.
+fn rules(lists: &Lists) -> usize {
+    let steps = lists.sides.iter().flat_map(|side| &side.steps);
+    steps.filter(|step| matches!(step, Step::Rule(_))).count()
+}
+
+/// Says what was found, and how much of it.
+fn said(report: &[Entry], output: &mut Output) {
+    for entry in report {
+        output.note(entry.text());
+    }
+    let count = |kind: Kind| report.iter().filter(|one| one.kind == kind).count();
+    let (left_out, changed) = (count(Kind::LeftOut), count(Kind::Changed));
+    if left_out + changed > 0 {
+        output.note(format!(
+            "of this, {left_out} left out and {changed} changed; look at each before the policy is put in force"
+        ));
+    }
+}
+
+fn show(shown: &Shown<'_>, report: &[Entry], output: &mut Output) {
+    if output.is_json() {
+        output.value(&Report {
+            format: shown.format,
+            output: shown.path.map(|path| path.display().to_string()),
+            text: shown.text,
+            rules: shown.rules,
+            report,
+        });
+    } else if let Some(path) = shown.path {
+        output.line(format!("wrote {}", path.display()));
+    } else if let Some(text) = shown.text {
+        output.bytes(text.as_bytes());
+    }
+}
