@@ -11,6 +11,8 @@ pub(crate) enum ImportVerb {
     Tubular(Tubular),
     /// The table filter as `iptables-save` prints it, and with it that of `ip6tables-save`
     IptablesSave(IptablesSave),
+    /// The chains of type filter as `nft -j list ruleset` prints them
+    Nft(Nft),
 }
 
 #[derive(Args, Debug)]
@@ -37,6 +39,19 @@ pub(crate) struct IptablesSave {
     /// What `ip6tables-save` prints; without it, the policy lets IPv6 through
     #[arg(long, value_name = "FILE")]
     pub(crate) ip6: Option<PathBuf>,
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Nft {
+    /// What `nft -j list ruleset` prints; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,

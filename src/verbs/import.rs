@@ -6,15 +6,19 @@
 mod binding;
 mod chains;
 mod goal;
+mod interfaces;
 mod iptables;
 mod json;
+mod kinds;
 mod list;
 mod listing;
 mod lists;
 mod names;
+mod nft;
 mod outcome;
 mod place;
 mod policy;
+mod protocols;
 mod refused;
 mod report;
 mod rule;
@@ -66,6 +70,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
     let done = match verb {
         ImportVerb::Tubular(arguments) => tubular(arguments, output),
         ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
+        ImportVerb::Nft(arguments) => nft::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }

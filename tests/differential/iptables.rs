@@ -3,9 +3,9 @@
 //! iptables is its meaning, written down in `meaning` over rules that `drawn` makes, with a text of them that the command reads. A rule
 //! that the command says it left out is left out there, too, so what it reports is exactly what is missing. Not here: real packets.
 
-mod drawn;
-mod meaning;
-mod packets;
+pub(crate) mod drawn;
+pub(crate) mod meaning;
+pub(crate) mod packets;
 mod text;
 
 use std::collections::BTreeSet;
@@ -110,41 +110,46 @@ impl Imported {
 
     /// The same of what stands in its place.
     fn decided_of(&self, packet: &Packet, parsed: Parsed) -> Answer {
-        let class = |name: &str| class_of(&self.policy, name);
-        let event = match packet.list {
-            List::Forward => Event::Passing {
-                came_in: class(packet.on),
-                leaves: class(packet.leaves),
-                packet: parsed,
+        decided_by(&self.policy, packet, parsed)
+    }
+}
+
+/// What a policy says of what stands in the place of a packet, with how many lines it writes for it.
+pub(crate) fn decided_by(policy: &Policy, packet: &Packet, parsed: Parsed) -> Answer {
+    let class = |name: &str| class_of(policy, name);
+    let event = match packet.list {
+        List::Forward => Event::Passing {
+            came_in: class(packet.on),
+            leaves: class(packet.leaves),
+            packet: parsed,
+        },
+        list => Event::Packet {
+            direction: match list {
+                List::In => Direction::In,
+                _ => Direction::Out,
             },
-            list => Event::Packet {
-                direction: match list {
-                    List::In => Direction::In,
-                    _ => Direction::Out,
-                },
-                class: class(if list == List::In {
-                    packet.on
-                } else {
-                    packet.leaves
-                }),
-                packet: parsed,
-            },
-        };
-        let decision = decide(&self.policy, &event, packet);
-        let logs = |id: &RuleId| self.policy.rules[*id].log.is_some();
-        let decider = match decision.decider {
-            Decider::Rule(id) => logs(&id),
-            _ => false,
-        };
-        Answer {
-            verdict: decision.verdict,
-            lines: decision.counted.iter().filter(|id| logs(id)).count() + usize::from(decider),
-        }
+            class: class(if list == List::In {
+                packet.on
+            } else {
+                packet.leaves
+            }),
+            packet: parsed,
+        },
+    };
+    let decision = decide(policy, &event, packet);
+    let logs = |id: &RuleId| policy.rules[*id].log.is_some();
+    let decider = match decision.decider {
+        Decider::Rule(id) => logs(&id),
+        _ => false,
+    };
+    Answer {
+        verdict: decision.verdict,
+        lines: decision.counted.iter().filter(|id| logs(id)).count() + usize::from(decider),
     }
 }
 
 /// Whether a packet that a report shows is one that can be asked about.
-fn is_packet(text: &str, policy: &Policy) -> bool {
+pub(crate) fn is_packet(text: &str, policy: &Policy) -> bool {
     let mut sources = SourceMap::default();
     let id = sources.add("packet", text.to_owned());
     let whole = Span {
@@ -157,7 +162,7 @@ fn is_packet(text: &str, policy: &Policy) -> bool {
 }
 
 /// A policy without mistakes, in its canonical form.
-fn resolved(text: &str) -> Policy {
+pub(crate) fn resolved(text: &str) -> Policy {
     let mut sources = SourceMap::default();
     let id = sources.add("imported.sk", text.to_owned());
     assert_eq!(print::format(&sources, id).unwrap(), text);

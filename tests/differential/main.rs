@@ -29,6 +29,7 @@ mod kernel;
 mod live_maps;
 mod live_sets;
 mod made;
+mod nft;
 mod passing;
 mod policies;
 #[path = "../bench/rules/mod.rs"]

@@ -36,6 +36,7 @@ mod members;
 mod monitored;
 mod named;
 mod netfilter;
+mod nft;
 mod objects;
 mod paired;
 mod passing;

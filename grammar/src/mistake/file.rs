@@ -24,7 +24,12 @@ const fn foreign(what: &'static str, remedy: &'static str) -> Foreign {
     Foreign { what, remedy }
 }
 
-const NFTABLES: Foreign = foreign("an nftables ruleset", BY_HAND);
+/// What `nft -j list ruleset` prints.
+const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
+/// What ends in rules of nftables.
+const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from.md says what it carries over";
+
+const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
 
 /// What a text is, and where the line that tells begins and ends.
@@ -71,6 +76,9 @@ fn for_certain(line: &str) -> Option<Foreign> {
         | ["flush", "ruleset", ..]
         | ["nft", ..] => NFTABLES,
         ["add" | "create", "table" | "chain" | "rule", ..] => NFTABLES,
+        _ if line.replace(' ', "").starts_with("{\"nftables\":") => {
+            foreign("an nftables ruleset in JSON", LISTED)
+        }
         ["*filter" | "*nat" | "*mangle" | "*raw" | "*security"] => {
             foreign("an iptables ruleset", SAVED)
         }

@@ -129,6 +129,7 @@ fn of_list(
     Ok(Lists {
         list,
         chain: built_in(list),
+        one_file: false,
         sides,
     })
 }

@@ -32,6 +32,8 @@ pub(super) struct Lists {
     pub(super) list: List,
     /// How its tool calls the chain, or the place of the chains.
     pub(super) chain: &'static str,
+    /// Whether both families stand in one file, so that a place in it means the same of both.
+    pub(super) one_file: bool,
     /// That of IPv4, and that of IPv6.
     pub(super) sides: [Side; 2],
 }
@@ -193,7 +195,11 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
         match step {
             Step::LeftOut(place, text) => {
                 let line = format!("# left out, {place}: {}", plain(&shortened(text)));
-                lines.push((format!("{:?} {line}", side.family), line));
+                let key = match lists.one_file {
+                    true => line.clone(),
+                    false => format!("{:?} {line}", side.family),
+                };
+                lines.push((key, line));
             }
             Step::Rule(flat) => {
                 if flat.chain != chain {

@@ -11,7 +11,7 @@ use super::states::{self, States};
 use super::what::{Rate, What};
 
 /// What a rule says.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Rule {
     /// What it is about: any of these.
     pub(super) cases: Vec<What>,

@@ -116,7 +116,11 @@ fn interfaces(what: &What, list: List) -> String {
 /// A protocol, the likeliest first.
 fn protocol(what: &What) -> Option<u8> {
     const LIKELY: [u8; 2] = [6, 17];
-    let first = what.protocols.ranges().first().map(|range| range.0);
+    // Behind these headers of IPv6 another one stands, so none is a packet's protocol.
+    let is_between = |one: &u8| what.family == Family::V6 && [0, 43, 44, 60].contains(one);
+    let ranges = what.protocols.ranges().iter();
+    let mut numbers = ranges.flat_map(|&(low, high)| low..=high);
+    let first = numbers.find(|one| !is_between(one));
     let likely = LIKELY.into_iter().find(|one| what.protocols.contains(*one));
     likely.or(first)
 }

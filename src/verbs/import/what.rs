@@ -79,6 +79,11 @@ impl Pattern {
         }
     }
 
+    /// Whether all names of another one are in it.
+    pub(super) fn has(&self, other: &Self) -> bool {
+        self.both(other).as_ref() == Some(other)
+    }
+
     /// The names that are in both, if any is.
     fn both(&self, other: &Self) -> Option<Self> {
         let (longer, shorter) = match (self, other) {

@@ -167,7 +167,7 @@ fn ports_of(transport: &Transport) -> Option<(u16, u16)> {
 }
 
 /// Whether a connection may begin with a packet of TCP, or be picked up by it (nf_conntrack_proto_tcp.c).
-fn may_begin(transport: &Transport) -> bool {
+pub(crate) fn may_begin(transport: &Transport) -> bool {
     match transport {
         Transport::Tcp { flags, .. } => matches!(flags & 0x17, 0x02 | 0x10),
         _ => true,
@@ -176,7 +176,7 @@ fn may_begin(transport: &Transport) -> bool {
 
 /// Whether a rule that asks for states is about a packet. NEW and ESTABLISHED together are every packet, as the report says; INVALID alone
 /// is never asked, as the report says, too.
-fn has_state(negated: bool, states: &[&str], packet: &Packet) -> bool {
+pub(crate) fn has_state(negated: bool, states: &[&str], packet: &Packet) -> bool {
     let asks = |state: &str| states.contains(&state) != negated;
     let state = state(packet);
     asks("NEW") && asks("ESTABLISHED") || state != "INVALID" && asks(state)
@@ -234,6 +234,7 @@ fn state(packet: &Packet) -> &'static str {
         (_, Transport::Tcp { flags, .. }) if flags & 0x12 == 0x02 => "NEW",
         (_, Transport::Icmp { kind, .. }) if kind == request => "NEW",
         _ if header.protocol.0 == 17 => "NEW",
+        (_, Transport::Icmp { .. }) if state_of_icmp(packet) == "UNTRACKED" => "UNTRACKED",
         _ => "INVALID",
     }
 }

@@ -8,6 +8,7 @@ use sockc_compiler::ranges::RangeSet;
 
 use super::options::Given;
 use crate::verbs::import::list::List;
+use crate::verbs::import::protocols;
 use crate::verbs::import::rule::Asks;
 use crate::verbs::import::what::{Asked, What, icmp};
 
@@ -95,42 +96,9 @@ fn condition(text: &str, negated: bool, family: Family) -> Asks {
     What::asked(family, asked).into()
 }
 
-/// Numbers and names of protocols, as iptables-save prints them or /etc/protocols has them.
-const PROTOCOLS: [(&str, u8); 26] = [
-    ("icmp", 1),
-    ("igmp", 2),
-    ("ipencap", 4),
-    ("tcp", 6),
-    ("egp", 8),
-    ("igp", 9),
-    ("udp", 17),
-    ("dccp", 33),
-    ("ipv6", 41),
-    ("rsvp", 46),
-    ("gre", 47),
-    ("esp", 50),
-    ("ah", 51),
-    ("ipv6-icmp", 58),
-    ("icmpv6", 58),
-    ("ipv6-nonxt", 59),
-    ("eigrp", 88),
-    ("ospf", 89),
-    ("ipip", 94),
-    ("encap", 98),
-    ("pim", 103),
-    ("ipcomp", 108),
-    ("vrrp", 112),
-    ("l2tp", 115),
-    ("sctp", 132),
-    ("udplite", 136),
-];
-
 fn protocol(given: &Given, family: Family) -> Result<Asks, String> {
     let name = given.value()?.to_ascii_lowercase();
-    let known = PROTOCOLS.iter().find(|(known, _)| *known == name);
-    let number = known
-        .map(|&(_, number)| number)
-        .or_else(|| name.parse().ok());
+    let number = protocols::number(&name);
     let number = match number {
         // 0 is every protocol to iptables, so its negation is none.
         Some(0) | None if matches!(name.as_str(), "all" | "0") => {
@@ -395,12 +363,12 @@ fn time_to_live(given: &Given, family: Family) -> Result<Asks, String> {
 mod tests {
     use super::super::options::options;
     use super::*;
-    use crate::verbs::import::text::{clauses, protocols};
+    use crate::verbs::import::text::{clauses, protocols as words};
 
     fn said(text: &str) -> Result<Vec<String>, String> {
         let given = options(text).unwrap().remove(0);
         let asks = asks(&given, Family::V4, List::Out)?;
-        let text = |what: &What| protocols(what) + &clauses(what, List::Out, false);
+        let text = |what: &What| words(what) + &clauses(what, List::Out, false);
         Ok(asks.cases.iter().map(text).collect())
     }
 

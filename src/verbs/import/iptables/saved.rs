@@ -119,9 +119,12 @@ fn otherwise(text: &str, is_v6: bool) -> Option<String> {
                 .to_owned(),
         )
     } else if first.starts_with('{') || first.starts_with('[') && !first.contains("] -") {
-        seems("JSON, as `nft -j list ruleset` prints")
+        Some(
+            "this seems to be JSON, as `nft -j list ruleset` prints; give it to `sockc import nft`"
+                .to_owned(),
+        )
     } else if first.starts_with("table ") || first.starts_with("#!/usr/sbin/nft") {
-        seems("what `nft list ruleset` prints")
+        Some("this seems to be what `nft list ruleset` prints; give what `nft -j list ruleset` prints to `sockc import nft`".to_owned())
     } else if first.starts_with("Chain ") {
         seems("what `iptables -L` prints")
     } else if first.starts_with("-P ") || first.starts_with("-N ") || first.starts_with("-A ") {

@@ -9,9 +9,11 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::options::Given;
+use crate::verbs::import::interfaces::{self, End};
+use crate::verbs::import::kinds::{self, Kinds};
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Asks;
-use crate::verbs::import::what::{Pattern, Side, What, both, every};
+use crate::verbs::import::what::{Pattern, Side, What, every};
 
 /// Whether an option is read here.
 pub(super) fn takes(name: &str) -> bool {
@@ -174,97 +176,50 @@ fn of_either(ports: RangeSet<u16>, negated: bool, family: Family) -> Asks {
 
 /// Interfaces. What arrives leaves by none, and what leaves came in by none: there a name is never the packet's.
 fn interface(given: &Given, family: Family, list: List) -> Result<Asks, String> {
-    let is_in = given.name == "-i";
     let name = given.value()?;
-    // `+` alone is every name, and that of no interface, too.
-    let has_it = list == List::Forward || (list == List::In) == is_in;
-    let any = What::any(family);
-    if !has_it || name == "+" {
-        let is_always = given.negated != (name == "+");
-        let cases = if is_always { vec![any] } else { Vec::new() };
-        return Ok(Asks {
-            cases,
-            ..Asks::default()
-        });
-    }
-    if given.negated && name == "lo" {
-        return Ok(all_but_lo(any, list));
-    }
     if name.contains(['*', '?']) {
         return Err(format!(
             "the interface {name:?} has a letter in its name that stands for others here"
         ));
     }
+    // `+` alone is every name, and that of no interface, too.
     let pattern = match name.strip_suffix('+') {
-        Some(begins) => Pattern::Begins(begins.to_owned()),
-        None => Pattern::One(name.to_owned()),
+        Some("") => None,
+        Some(begins) => Some(Pattern::Begins(begins.to_owned())),
+        None => Some(Pattern::One(name.to_owned())),
     };
-    let mut what = any;
-    match (is_in, given.negated) {
-        (true, false) => what.on = Some(pattern),
-        (false, false) => what.leaves = Some(pattern),
-        (true, true) => what.not_on.push(pattern),
-        (false, true) => what.not_leaves.push(pattern),
-    }
-    Ok(what.into())
-}
-
-/// All interfaces but `lo`. Nothing passes through by that, and a policy is on it only if it is named.
-fn all_but_lo(any: What, list: List) -> Asks {
-    let note = "it holds on every interface of the policy here, so do not name `lo` among them";
-    Asks {
-        cases: vec![any],
-        note: (list != List::Forward).then(|| note.to_owned()),
-        changed: None,
-    }
+    let end = match given.name.as_str() {
+        "-i" => End::CameIn,
+        _ => End::Leaves,
+    };
+    Ok(interfaces::asks(
+        end,
+        pattern.as_slice(),
+        given.negated,
+        family,
+        list,
+    ))
 }
 
 /// Kinds of addresses. Which addresses are this machine's and which a subnet has for broadcast, only the machine knows; of what
 /// arrives for this machine (INPUT) an address is its own where it is none of many.
 fn kind_of_address(given: &Given, family: Family, list: List) -> Result<Asks, String> {
     let kind = given.value()?;
-    let many = many(family);
     let is_received = list == List::In && given.name == "--dst-type";
-    let (addresses, is_exact) = match kind {
-        "MULTICAST" => (multicast(family), true),
-        "BROADCAST" if is_received && family == Family::V4 => (both(&many, &broadcast()), false),
-        "LOCAL" if is_received => (every(family).minus(&many), family == Family::V6),
-        _ => {
-            return Err(format!(
-                "`{given}`: which addresses are meant only the machine knows; name them"
-            ));
-        }
+    let Some(Kinds {
+        addresses,
+        is_exact,
+    }) = Kinds::named(kind, is_received, family)
+    else {
+        return Err(format!(
+            "`{given}`: which addresses are meant only the machine knows; name them"
+        ));
     };
-    let changed = "the broadcast addresses of subnets are not known here and taken for addresses of the machine; name them ahead";
     Ok(Asks {
         cases: vec![on_side(given, family, addresses)],
-        changed: (!is_exact).then(|| changed.to_owned()),
+        changed: (!is_exact).then(|| kinds::SUBNETS.to_owned()),
         note: None,
     })
-}
-
-/// Addresses of many.
-fn many(family: Family) -> RangeSet<u128> {
-    let all = multicast(family);
-    match family {
-        Family::V4 => {
-            RangeSet::from_ranges(all.ranges().iter().chain(broadcast().ranges()).copied())
-        }
-        Family::V6 => all,
-    }
-}
-
-fn multicast(family: Family) -> RangeSet<u128> {
-    RangeSet::from_ranges([match family {
-        Family::V4 => (0xe000_0000, 0xefff_ffff),
-        Family::V6 => (0xff << 120, u128::MAX),
-    }])
-}
-
-/// The broadcast address of every link.
-fn broadcast() -> RangeSet<u128> {
-    let all: u128 = u32::MAX.into();
-    RangeSet::from_ranges([(all, all)])
 }
 
 #[cfg(test)]

@@ -1,0 +1,162 @@
+//! `sockc import nft`: what `nft -j list ruleset` prints as a policy.
+//!
+//! Takes the JSON of nft; gives a policy whose lists decide as the chains of type filter at the hooks input, forward and output do, and
+//! says of each rule, by its handle, what was left out and what means something else. Nothing of the machine is read or changed.
+
+mod elsewhere;
+mod fields;
+mod limits;
+mod listed;
+mod rule;
+mod values;
+
+use std::collections::BTreeSet;
+
+use sockc_compiler::policy::Family;
+
+use super::chains::{Flattening, Source};
+use super::list::List;
+use super::lists::{self, Lists, Side};
+use super::outcome::Asked;
+use super::report::{Entry, Kind};
+use super::standing::{self, Names};
+use crate::cli::Nft;
+use crate::exit::Exit;
+use crate::files::input::{self, title};
+use crate::output::Output;
+
+use listed::{Base, Listed};
+
+/// What the standing of a policy is told by.
+const NAMES: Names = Names {
+    input: "input",
+    output: "output",
+    forward: "forward",
+    tool: "nftables",
+};
+
+/// Reads, and writes the policy.
+pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
+    let text = input::list(&arguments.file, output)?;
+    let name = title(&arguments.file);
+    let refused = |why: String, output: &mut Output| {
+        output.error(format!("{name}: {why}"));
+        output.note("nothing was written");
+        Exit::Policy
+    };
+    let listed = listed::read(&text).map_err(|why| refused(why, output))?;
+    let mut report = elsewhere::entries(&listed, &name);
+    let mut all = Vec::new();
+    for list in List::ALL {
+        let became = of_list(&listed, &name, list, &mut report);
+        all.push(became.map_err(|why| refused(why, output))?);
+    }
+    let asked = Asked {
+        format: "sockc.import-nft/1",
+        read: &[&arguments.file],
+        names: vec![name.clone()],
+        output: arguments.output.as_deref(),
+        strict: arguments.strict,
+    };
+    asked.in_order(&mut report);
+    once(&mut report);
+    let standing = standing::of_lists(&all, &NAMES, elsewhere::is_translated(&listed));
+    let whole = order(&listed).into_iter().chain(standing);
+    report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
+    asked.end(lists::draft(&all, "nft"), &all, report, output)
+}
+
+/// What is said of a rule in both families is said once.
+fn once(report: &mut Vec<Entry>) {
+    let mut told = BTreeSet::new();
+    report.retain(|entry| told.insert((entry.kind, entry.order, entry.said.clone())));
+}
+
+/// The list that a chain belongs to, if any is.
+fn list_of(base: &Base) -> Option<List> {
+    let is_of_packets = matches!(base.table.0.as_str(), "ip" | "ip6" | "inet");
+    match base.hook.as_str() {
+        _ if base.kind != "filter" || !is_of_packets => None,
+        "input" => Some(List::In),
+        "forward" => Some(List::Forward),
+        "output" => Some(List::Out),
+        _ => None,
+    }
+}
+
+/// The chains that the kernel asks for a list, in its order: by priority, and of two with the same the one that came later first
+/// (nf_hook_entries_grow). One that says nothing is as if it were not there.
+fn bases(listed: &Listed, family: Family, list: List) -> Vec<String> {
+    let own = match family {
+        Family::V4 => "ip",
+        Family::V6 => "ip6",
+    };
+    let is_asked = |key: &str, base: &Base| {
+        let is_of_family = base.table.0 == "inet" || base.table.0 == own;
+        let is_plain = listed.chains.get(key).is_none_or(elsewhere::is_plain);
+        let is_in_force = !listed.dormant.contains(&base.table);
+        is_of_family && is_in_force && !is_plain && list_of(base) == Some(list)
+    };
+    let mut bases: Vec<(&String, &Base)> = listed.bases.iter().collect();
+    bases.retain(|(key, base)| is_asked(key, base));
+    bases.sort_by_key(|(_, base)| (base.priority, std::cmp::Reverse(base.order)));
+    bases.into_iter().map(|(key, _)| key.clone()).collect()
+}
+
+/// What is said where the order of chains does not stand in the text.
+fn order(listed: &Listed) -> Option<(Kind, String)> {
+    let mut seen = BTreeSet::new();
+    let mut bases = listed.bases.values().filter_map(|base| {
+        let is_in_force = !listed.dormant.contains(&base.table);
+        is_in_force.then(|| list_of(base).map(|list| (list, base.priority)))?
+    });
+    bases.any(|place| !seen.insert(place)).then(|| {
+        let said = "several chains have one hook and one priority, and which of them came last, and is asked first, is taken from the order of the text: whatever it is, the same packets get through, and it decides whether one that two of them take away is dropped or rejected";
+        (Kind::Note, said.to_owned())
+    })
+}
+
+/// A list of both families.
+fn of_list(
+    listed: &Listed,
+    file: &str,
+    list: List,
+    report: &mut Vec<Entry>,
+) -> Result<Lists, String> {
+    let mut side = |family: Family| -> Result<Side, String> {
+        let bases = bases(listed, family, list);
+        let source = Source {
+            file,
+            chains: &listed.chains,
+            bases: &bases,
+            read: &|line| match listed.rules.get(line.number) {
+                Some(rule) => rule::read(listed, rule, family, list),
+                None => Vec::new(),
+            },
+        };
+        let flat = Flattening::of(source, family, list)
+            .map_err(|why| format!("the chains at {}: {why}", hook(list)))?;
+        report.extend(flat.report);
+        Ok(Side {
+            family,
+            steps: flat.steps,
+            drops: flat.drops,
+            is_known: true,
+        })
+    };
+    Ok(Lists {
+        list,
+        chain: hook(list),
+        one_file: true,
+        sides: [side(Family::V4)?, side(Family::V6)?],
+    })
+}
+
+/// The hook of a list.
+fn hook(list: List) -> &'static str {
+    match list {
+        List::In => "input",
+        List::Forward => "forward",
+        List::Out => "output",
+    }
+}

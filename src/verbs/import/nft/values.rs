@@ -1,0 +1,185 @@
+//! Values as nft prints them in JSON: numbers, names, addresses, prefixes, ranges.
+//!
+//! Takes a value; gives the first and the last number that it stands for. Not here: whose values they are.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+use sockc_compiler::names;
+use sockc_compiler::policy::Family;
+
+use crate::verbs::import::protocols;
+
+/// How values of a field are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Address(Family),
+    Port,
+    Protocol,
+    IcmpType(Family),
+    IcmpCode(Family),
+    Dscp,
+    Ecn,
+    Plain,
+}
+
+/// The numbers of a value, from one to another.
+pub(super) fn range(kind: Kind, value: &Value) -> Result<(u128, u128), String> {
+    let none = || format!("`{value}` is no value that is known here");
+    if let Some(range) = value.get("range").and_then(Value::as_array) {
+        let [low, high] = range.as_slice() else {
+            return Err(none());
+        };
+        let (low, high) = (one(kind, low)?, one(kind, high)?);
+        return if low <= high {
+            Ok((low, high))
+        } else {
+            Err(none())
+        };
+    }
+    if let Some(prefix) = value.get("prefix") {
+        let Kind::Address(family) = kind else {
+            return Err(none());
+        };
+        let address = prefix.get("addr").ok_or_else(none)?;
+        let length = prefix.get("len").and_then(Value::as_u64);
+        let length = length.and_then(|length| u32::try_from(length).ok());
+        return prefixed(one(kind, address)?, length, family).ok_or_else(none);
+    }
+    let one = one(kind, value)?;
+    Ok((one, one))
+}
+
+/// The addresses of a prefix.
+fn prefixed(low: u128, length: Option<u32>, family: Family) -> Option<(u128, u128)> {
+    let bits: u32 = match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    };
+    let free = bits.checked_sub(length?)?;
+    let hosts = match free {
+        128 => u128::MAX,
+        free => (1 << free) - 1,
+    };
+    Some((low & !hosts, low | hosts))
+}
+
+/// One value.
+fn one(kind: Kind, value: &Value) -> Result<u128, String> {
+    let none = || format!("`{value}` is no value that is known here");
+    if let Some(number) = value.as_u64() {
+        return Ok(number.into());
+    }
+    let text = value.as_str().ok_or_else(none)?;
+    let found = match kind {
+        Kind::Address(family) => address(text, family),
+        Kind::Port => names::service(text).map(u128::from),
+        Kind::Protocol => protocols::number(text).map(u128::from),
+        Kind::IcmpType(Family::V4) => named(&ICMP, text),
+        Kind::IcmpType(Family::V6) => named(&ICMP6, text),
+        Kind::IcmpCode(Family::V4) => named(&ICMP_CODES, text),
+        Kind::IcmpCode(Family::V6) => named(&ICMP6_CODES, text),
+        Kind::Dscp => named(&DSCP, text),
+        Kind::Ecn => named(&ECN, text),
+        Kind::Plain => None,
+    };
+    let plain = || match text.strip_prefix("0x") {
+        Some(digits) => u128::from_str_radix(digits, 16).ok(),
+        None => text.parse().ok(),
+    };
+    found.or_else(plain).ok_or_else(none)
+}
+
+fn address(text: &str, family: Family) -> Option<u128> {
+    match (text.parse().ok()?, family) {
+        (IpAddr::V4(address), Family::V4) => Some(u32::from(address).into()),
+        (IpAddr::V6(address), Family::V6) => Some(address.into()),
+        _ => None,
+    }
+}
+
+fn named(table: &[(&str, u8)], text: &str) -> Option<u128> {
+    let found = table.iter().find(|(name, _)| *name == text);
+    found.map(|&(_, number)| number.into())
+}
+
+const ICMP: [(&str, u8); 15] = [
+    ("echo-reply", 0),
+    ("destination-unreachable", 3),
+    ("source-quench", 4),
+    ("redirect", 5),
+    ("echo-request", 8),
+    ("router-advertisement", 9),
+    ("router-solicitation", 10),
+    ("time-exceeded", 11),
+    ("parameter-problem", 12),
+    ("timestamp-request", 13),
+    ("timestamp-reply", 14),
+    ("info-request", 15),
+    ("info-reply", 16),
+    ("address-mask-request", 17),
+    ("address-mask-reply", 18),
+];
+const ICMP6: [(&str, u8); 18] = [
+    ("destination-unreachable", 1),
+    ("packet-too-big", 2),
+    ("time-exceeded", 3),
+    ("parameter-problem", 4),
+    ("echo-request", 128),
+    ("echo-reply", 129),
+    ("mld-listener-query", 130),
+    ("mld-listener-report", 131),
+    ("mld-listener-done", 132),
+    ("mld-listener-reduction", 132),
+    ("nd-router-solicit", 133),
+    ("nd-router-advert", 134),
+    ("nd-neighbor-solicit", 135),
+    ("nd-neighbor-advert", 136),
+    ("nd-redirect", 137),
+    ("router-renumbering", 138),
+    ("ind-neighbor-solicit", 141),
+    ("mld2-listener-report", 143),
+];
+const ICMP_CODES: [(&str, u8); 8] = [
+    ("net-unreachable", 0),
+    ("host-unreachable", 1),
+    ("prot-unreachable", 2),
+    ("port-unreachable", 3),
+    ("frag-needed", 4),
+    ("net-prohibited", 9),
+    ("host-prohibited", 10),
+    ("admin-prohibited", 13),
+];
+const ICMP6_CODES: [(&str, u8); 6] = [
+    ("no-route", 0),
+    ("admin-prohibited", 1),
+    ("addr-unreachable", 3),
+    ("port-unreachable", 4),
+    ("policy-fail", 5),
+    ("reject-route", 6),
+];
+const ECN: [(&str, u8); 4] = [("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)];
+const DSCP: [(&str, u8); 22] = [
+    ("cs0", 0),
+    ("cs1", 8),
+    ("cs2", 16),
+    ("cs3", 24),
+    ("cs4", 32),
+    ("cs5", 40),
+    ("cs6", 48),
+    ("cs7", 56),
+    ("df", 0),
+    ("af11", 10),
+    ("af12", 12),
+    ("af13", 14),
+    ("af21", 18),
+    ("af22", 20),
+    ("af23", 22),
+    ("af31", 26),
+    ("af32", 28),
+    ("af33", 30),
+    ("af41", 34),
+    ("af42", 36),
+    ("af43", 38),
+    ("ef", 46),
+];
