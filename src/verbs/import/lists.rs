@@ -4,13 +4,16 @@
 //! laid side by side in any way that keeps the order of each: rules that say the same in both are written once. Not here: how the rules
 //! came about.
 
+use std::collections::BTreeMap;
+
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use sockc_compiler::policy::Family;
 
 use super::chains::{End, Flat, Step};
 use super::list::List;
 use super::report::shortened;
-use super::text::{clauses, other, protocols, quoted, whole};
+use super::text::{clauses, hosts, other, protocols, quoted, whole};
+use super::what::every;
 
 /// What a built-in chain of one family became.
 #[derive(Debug)]
@@ -68,6 +71,9 @@ pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
     let mut text = format!(
         "# What {tool} printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
     );
+    for (name, elements) in sets(lists) {
+        text += &format!("set {name} = {{ {elements} }}\n");
+    }
     for one in there.clone() {
         let verb = if one.takes_away() { "drop" } else { "allow" };
         text += &format!("default {} {verb}\n", one.list.word());
@@ -80,6 +86,29 @@ pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
         }
     }
     text
+}
+
+/// The sets that rules name, with what they hold.
+fn sets(lists: &[Lists]) -> BTreeMap<&str, String> {
+    let sides = lists.iter().flat_map(|one| &one.sides);
+    let mut sets = BTreeMap::new();
+    for (family, step) in sides.flat_map(|side| side.steps.iter().map(|step| (side.family, step))) {
+        let Step::Rule(flat) = step else {
+            continue;
+        };
+        for end in [&flat.what.from, &flat.what.to] {
+            let Some(set) = &end.set else {
+                continue;
+            };
+            let addresses = match set.negated {
+                true => every(family).minus(&end.addresses),
+                false => end.addresses.clone(),
+            };
+            let elements = hosts(&addresses, family).join(", ");
+            sets.entry(set.name.as_str()).or_insert(elements);
+        }
+    }
+    sets
 }
 
 /// The lines of a list.

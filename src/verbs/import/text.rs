@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::what::{Pattern, Side, What, every, icmp};
+use super::what::{Named, Pattern, Side, What, every, icmp};
 
 /// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
 /// one by one: a long line, and the same packets.
@@ -125,7 +125,14 @@ fn side(word: &str, side: &Side, what: &What, (scoped, says): (bool, bool)) -> S
             }
             ports_alone(ports)
         }
-        (None, false) => addresses(&side.addresses, what.family, scoped),
+        (None, false) => match &side.set {
+            Some(set) => named(set, what.family, scoped),
+            None => addresses(&side.addresses, what.family, scoped),
+        },
+        (Some(ports), false) if side.set.as_ref().is_some_and(|set| !set.negated) => {
+            let name = side.set.as_ref().map(|set| set.name.as_str());
+            format!("@{}:{}", name.unwrap_or_default(), port_list(ports))
+        }
         (Some(ports), false) => {
             let ports = port_list(ports);
             let all = hosts(&side.addresses, what.family).into_iter();
@@ -180,6 +187,15 @@ fn port_list(ports: &RangeSet<u16>) -> String {
     }
 }
 
+/// The addresses of a set, or all but these of the family.
+fn named(set: &Named, family: Family, scoped: bool) -> String {
+    match (set.negated, scoped) {
+        (false, _) => format!("@{}", set.name),
+        (true, false) => format!("not @{}", set.name),
+        (true, true) => format!("not @{}, {}", set.name, whole(other(family))),
+    }
+}
+
 /// Addresses without ports, as they are or as those that are not meant, whichever is shorter. `not` would let the other family
 /// in, so that is named too where its packets come here.
 fn addresses(meant: &RangeSet<u128>, family: Family, scoped: bool) -> String {
@@ -213,7 +229,7 @@ pub(super) fn whole(family: Family) -> &'static str {
 }
 
 /// Addresses, prefixes and ranges.
-fn hosts(addresses: &RangeSet<u128>, family: Family) -> Vec<String> {
+pub(super) fn hosts(addresses: &RangeSet<u128>, family: Family) -> Vec<String> {
     let all = addresses.ranges().iter();
     all.map(|&range| host(range, family)).collect()
 }
@@ -284,6 +300,7 @@ mod tests {
         what.to = Side {
             addresses: set(&[("2001:db8::", "2001:db8::ffff")]),
             ports: Some(RangeSet::from_ranges([(22, 22), (80, 81)])),
+            set: None,
         };
         what.leaves = Some(Pattern::Begins("eth".into()));
         let text = " to [2001:db8::/112]:{22, 80-81}";

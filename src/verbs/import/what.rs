@@ -40,6 +40,17 @@ pub(super) struct Side {
     pub(super) addresses: RangeSet<u128>,
     /// The ports; `None` also holds for packets without any.
     pub(super) ports: Option<RangeSet<u16>>,
+    /// The set that has these addresses, if one has.
+    pub(super) set: Option<Named>,
+}
+
+/// A set of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether all addresses are meant but those of the set.
+    pub(super) negated: bool,
 }
 
 /// A condition of the language.
@@ -126,12 +137,17 @@ impl Side {
         Self {
             addresses: every(family),
             ports: None,
+            set: None,
         }
     }
 
     fn and(&self, other: &Self) -> Self {
+        let addresses = both(&self.addresses, &other.addresses);
+        let has = |side: &&Self| side.addresses == addresses;
+        let mut sides = [self, other].into_iter().filter(has);
         Self {
-            addresses: both(&self.addresses, &other.addresses),
+            set: sides.find_map(|side| side.set.clone()),
+            addresses,
             ports: either(&self.ports, &other.ports, both),
         }
     }

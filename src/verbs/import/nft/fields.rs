@@ -447,7 +447,7 @@ pub(super) fn of_flags(mask: u8, sets: &[u8], negated: bool, family: Family) -> 
     may.sort_unstable();
     may.dedup();
     if may.is_empty() || mask == 0 {
-        let holds = !may.is_empty() != negated;
+        let holds = may.is_empty() == negated;
         return match holds {
             true => what.into(),
             false => Asks::default(),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::verbs::import::chains::{Chain, Line};
+use crate::verbs::import::names::Names;
 
 /// A table, by its family and its name.
 pub(super) type Table = (String, String);
@@ -24,6 +25,8 @@ pub(super) struct Listed {
     pub(super) rules: Vec<Rule>,
     /// Sets and maps.
     pub(super) sets: BTreeMap<(Table, String), Value>,
+    /// How the policy calls these.
+    names: BTreeMap<(Table, String), String>,
     /// Limits that have names.
     pub(super) limits: BTreeMap<(Table, String), Value>,
     /// Tables that are not in force.
@@ -86,6 +89,7 @@ pub(super) fn read(text: &str) -> Result<Listed, String> {
             .object(kind, of)
             .map_err(|why| format!("object {number} of the list ({kind}): {why}"))?;
     }
+    listed.names = named(&listed.sets);
     let is_asked = |base: &Base| base.kind == "filter";
     if !listed.bases.values().any(is_asked) {
         return Err(format!(
@@ -244,6 +248,12 @@ impl Listed {
         Ok(elements.map(|all| all.iter().collect()).unwrap_or_default())
     }
 
+    /// How the policy calls a set of a table.
+    pub(super) fn name_of(&self, table: &Table, name: &str) -> String {
+        let found = self.names.get(&(table.clone(), name.to_owned()));
+        found.cloned().unwrap_or_else(|| name.to_owned())
+    }
+
     /// Whether rules put something into a set.
     fn is_filled(&self, table: &Table, name: &str) -> bool {
         let name = format!("@{name}");
@@ -254,6 +264,21 @@ impl Listed {
         let mut rules = self.rules.iter().filter(|rule| rule.table == *table);
         rules.any(|rule| rule.statements.iter().any(puts))
     }
+}
+
+/// How the policy calls each set: as its table does, where no other table has one of this name and the language takes it.
+fn named(sets: &BTreeMap<(Table, String), Value>) -> BTreeMap<(Table, String), String> {
+    let label = |(table, name): &(Table, String)| {
+        let mut others = sets.keys().filter(|(_, other)| other == name);
+        match others.nth(1) {
+            Some(_) => format!("{name} {} {}", table.0, table.1),
+            None => name.clone(),
+        }
+    };
+    let labels: Vec<String> = sets.keys().map(label).collect();
+    let names = Names::new(labels.iter().map(String::as_str));
+    let called = labels.iter().map(|label| names.of(label).to_owned());
+    sets.keys().cloned().zip(called).collect()
 }
 
 fn table(of: &Value) -> Result<Table, String> {

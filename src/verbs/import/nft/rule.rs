@@ -18,7 +18,7 @@ use crate::verbs::import::kinds::{self, Kinds};
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::{Asks, Rule};
 use crate::verbs::import::states::States;
-use crate::verbs::import::what::{Asked, Pattern, Rate, What};
+use crate::verbs::import::what::{Asked, Named, Pattern, Rate, What, every};
 
 /// A rule that is being read.
 struct Reading<'a> {
@@ -419,10 +419,22 @@ impl Reading<'_> {
             Field::HasFragmentHeader => self.fragments(op, right),
             _ => {
                 let values = self.values(field, op, right)?;
-                let asks = field.asks(&values, self.family, self.list)?;
+                let mut asks = field.asks(&values, self.family, self.list)?;
+                if let Some(set) = self.named(op, right) {
+                    call(&mut asks, field, &set);
+                }
                 self.ask(asks)
             }
         }
+    }
+
+    /// The set of the policy that stands for a set of a table.
+    fn named(&self, op: &str, right: &Value) -> Option<Named> {
+        let name = right.as_str()?.strip_prefix('@')?;
+        Some(Named {
+            name: self.listed.name_of(self.table, name),
+            negated: op == "!=",
+        })
     }
 
     /// The numbers that a comparison means.
@@ -607,7 +619,7 @@ impl Reading<'_> {
         }
         let mut what = What::any(self.family);
         what.to.addresses = match negated {
-            true => crate::verbs::import::what::every(self.family).minus(&all),
+            true => every(self.family).minus(&all),
             false => all,
         };
         let cases = if what.to.addresses.is_empty() {
@@ -667,6 +679,20 @@ impl Reading<'_> {
         self.rule.finish(self.list);
         self.done.push(self.rule);
         self.done
+    }
+}
+
+/// Calls addresses by the set that has them. One that holds nothing, or all, has no need of a name.
+fn call(asks: &mut Asks, field: Field, set: &Named) {
+    for case in &mut asks.cases {
+        let side = match field {
+            Field::From(_) => &mut case.from,
+            Field::To(_) => &mut case.to,
+            _ => continue,
+        };
+        if side.addresses != every(case.family) && !side.addresses.is_empty() {
+            side.set = Some(set.clone());
+        }
     }
 }
 
