@@ -28,6 +28,7 @@ mod imported;
 mod intercepts;
 mod interpret;
 mod interrupted;
+mod listed;
 mod live;
 mod loading;
 mod lockout;
@@ -218,6 +219,7 @@ pub(crate) fn all() -> Vec<Fault> {
         monitor::FAULTS,
         imported::FAULTS,
         chained::FAULTS,
+        listed::FAULTS,
         costly::FAULTS,
         trials::FAULTS,
         topped::FAULTS,

@@ -1,6 +1,6 @@
-//! One rule set in the kernel's own iptables and as the policy that it is imported to: real sockets meet the same.
+//! One rule set in the kernel's own iptables or nftables and as the policy that it is imported to: real sockets meet the same.
 //!
-//! Takes root and iptables; each of both has a lab of its own. Not here: what rules mean one by one, which `tests/differential/` compares.
+//! Takes root and these tools; each side has a lab of its own. Not here: what rules mean one by one, which `tests/differential/` compares.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -50,6 +50,41 @@ const RULES: &str = "*filter
 -A last -p udp --dport 53 -j ACCEPT
 -A last -p udp --dport 54 -j REJECT
 COMMIT
+";
+
+/// The same for nft, as its language writes it: with a verdict map, sets, and a second chain at the hook that accepts what it is asked about.
+const RULESET: &str = "table inet filter {
+    set many { type inet_service; flags interval; elements = { 80, 8000-8010 }; }
+    chain input {
+        type filter hook input priority 0; policy drop;
+        iifname lo accept
+        ct state vmap { established : accept, related : accept }
+        tcp flags & (fin | syn | rst | ack) != syn ct state new drop
+        meta l4proto { icmp, ipv6-icmp } accept
+        udp dport 9 accept
+        iifname front jump services
+        udp dport 55 reject
+    }
+    chain services {
+        tcp dport vmap { 22 : accept, 23 : accept }
+        FAMILY saddr OTHER return
+        tcp dport @many accept
+        tcp dport 81 reject with tcp reset
+        udp sport != 1-1023 goto last
+        udp dport 56 accept
+    }
+    chain last {
+        udp dport 53 accept
+        udp dport 54 reject
+    }
+}
+table FAMILY late {
+    chain input {
+        type filter hook input priority 10; policy accept;
+        tcp dport 82 accept
+        udp dport 57 drop
+    }
+}
 ";
 
 /// What becomes of what a client sends.
@@ -306,6 +341,61 @@ fn real_sockets_meet_the_same_by_iptables_and_by_the_policy() {
             &scene.lab,
             &["import", "iptables-save", &v4, "--ip6", &v6, "-o", out],
         );
+        done(&scene.lab, &["apply", out, "--interface", FRONT]);
+        let text = std::fs::read_to_string(out).unwrap();
+        assert_eq!(scene.fates(family), wanted, "{text}");
+    }
+}
+
+/// Whether a test that needs nft may run; says so where it may not.
+fn nft() -> bool {
+    let is_there = Command::new("nft").arg("--version").output().is_ok();
+    if !is_there {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs nft");
+        eprintln!("skipped: needs nft");
+    }
+    is_there && root()
+}
+
+/// Puts the rules in force in a scene, and gives what nft lists then.
+fn listed(scene: &Scene, family: usize) -> String {
+    // Its language ends a block in a line of its own.
+    let rules = RULESET
+        .replace("; }", "\n}")
+        .replace("FAMILY", ["ip", "ip6"][family])
+        .replace("OTHER", &OTHER[family].to_string());
+    let work = || {
+        let mut nft = Command::new("nft");
+        let mut child = nft.args(["-f", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(rules.as_bytes()).unwrap();
+        drop(input);
+        assert!(child.wait().unwrap().success());
+        let mut list = Command::new("nft");
+        let listed = list.args(["-j", "list", "ruleset"]).output().unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    scene.lab.server.run(work).unwrap()
+}
+
+#[test]
+fn real_sockets_meet_the_same_by_nftables_and_by_the_policy() {
+    if !nft() {
+        return;
+    }
+    let folder = Folder::new("nftables");
+    let wanted: Vec<Fate> = SENT.iter().map(|one| one.3).collect();
+    for family in [0, 1] {
+        let scene = Scene::new(family);
+        let rules = listed(&scene, family);
+        assert_eq!(scene.fates(family), wanted, "{rules}");
+        drop(scene);
+        let file = folder.file(&format!("{family}-rules.json"), &rules);
+        let out = folder.0.join(format!("{family}-edge.sk"));
+        let out = out.to_str().unwrap();
+        let scene = Scene::new(family);
+        done(&scene.lab, &["import", "nft", &file, "-o", out]);
         done(&scene.lab, &["apply", out, "--interface", FRONT]);
         let text = std::fs::read_to_string(out).unwrap();
         assert_eq!(scene.fates(family), wanted, "{text}");

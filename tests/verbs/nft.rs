@@ -85,6 +85,33 @@ fn rules_keep_their_comments_and_the_policy_is_taken_by_check_and_fmt() {
     assert_eq!(checked.code, Some(0), "{text}{}", checked.stderr);
 }
 
+/// A set keeps its name, with what it holds when it is listed.
+#[test]
+fn a_set_is_a_set_of_the_policy() {
+    let mut set = set(&[
+        json!([{"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@friends"}}, dport(22), {"accept": null}]),
+        json!([{"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@friends"}}, {"drop": null}]),
+        json!([dport(80), {"accept": null}]),
+    ]);
+    let elements = json!([{"prefix": {"addr": "10.0.0.0", "len": 8}}, {"elem": {"val": "192.0.2.1", "comment": "x"}}]);
+    let all = set["nftables"].as_array_mut().unwrap();
+    all.insert(2, json!({"set": {"family": "inet", "table": "filter", "name": "friends", "type": "ipv4_addr", "handle": 6, "flags": ["interval"], "elem": elements}}));
+    let said = said(&set);
+    let text = said["text"].as_str().unwrap();
+    for line in [
+        "set friends = { 10.0.0.0/8, 192.0.2.1 }\n",
+        "allow tcp from @friends to port 22 ",
+        "drop from not @friends, ::/0 ",
+        "allow tcp to port 80 ",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let folder = Folder::new("nft-sets");
+    let held = "expect allow tcp from 10.0.0.1 to any:22\nexpect drop tcp from 8.8.8.8 to any:80\nexpect allow tcp from 2001:db8::1 to [2001:db8::2]:80\n";
+    let checked = run(&["check", &folder.file("sets.sk", &format!("{text}\n{held}"))]);
+    assert_eq!(checked.code, Some(0), "{text}{}", checked.stderr);
+}
+
 /// One word that nobody knows costs its rule, and what that means is said by its handle.
 #[test]
 fn what_is_left_out_is_said_by_its_handle() {
