@@ -70,9 +70,9 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2507,
-        "src/verbs/import/iptables/sides.rs",
-        "given.negated != (name == \"+\")",
-        "given.negated != (!FAULT && name == \"+\")",
+        "src/verbs/import/interfaces.rs",
+        "negated != patterns.is_empty()",
+        "negated != (!FAULT && patterns.is_empty())",
         &[
             (Command, "sides::tests::addresses_and_ports"),
             (Differential, MEANING),
