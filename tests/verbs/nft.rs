@@ -254,3 +254,89 @@ fn files_of_another_kind_are_refused_and_nothing_is_written() {
     assert_eq!(over.code, Some(64), "{}", over.stderr);
     assert_eq!(fs::read_to_string(&file).unwrap(), plain);
 }
+
+/// A statement that reads a packet is about those that have what it reads: what stands behind it would be about all.
+#[test]
+fn a_verdict_behind_a_statement_that_narrows_is_left_out() {
+    let key = json!({"payload": {"protocol": "tcp", "field": "dport"}});
+    let map = json!({"map": {"key": key, "data": {"set": [[5, 6]]}}});
+    let marks =
+        |value: &Value| json!({"mangle": {"key": {"meta": {"key": "mark"}}, "value": value}});
+    let adds = json!({"set": {"op": "add", "elem": key, "set": "@banned"}});
+    let said = said(&set(&[
+        json!([marks(&map), {"accept": null}]),
+        json!([marks(&json!(7)), dport(23), {"accept": null}]),
+        json!([{"counter": map}, {"accept": null}]),
+        json!([{"flow": {"op": "add", "flowtable": "@f"}}, {"accept": null}]),
+        json!([adds, {"accept": null}]),
+        json!([dport(25), adds]),
+        json!([{"mangle": {"key": {"payload": {"protocol": "ip", "field": "dscp"}}, "value": 8}}, {"accept": null}]),
+    ]));
+    let text = said["text"].as_str().unwrap();
+    let allows: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("allow"))
+        .collect();
+    assert_eq!(allows, ["allow tcp to port 23 note \"rule 11\""], "{text}");
+    for handle in [10, 12, 13, 14, 16] {
+        let told = told(&said, handle);
+        let left_out = told.iter().find(|(kind, _)| kind == "left-out");
+        let (_, why) = left_out.unwrap_or_else(|| panic!("{handle}: {told:?}"));
+        assert!(why.contains("what stands behind"), "{why}");
+    }
+    assert_eq!(told(&said, 15)[0].0, "changed");
+}
+
+/// What an element of a verdict map lets on meets what stands behind the map.
+#[test]
+fn a_map_that_lets_on_is_followed_by_the_rest_of_the_rule() {
+    let map = json!({"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}},
+        "data": {"set": [[22, {"continue": null}], [23, {"accept": null}]]}}});
+    let said = said(&set(&[
+        json!([map, {"drop": null}]),
+        json!([{"accept": null}]),
+    ]));
+    let text = said["text"].as_str().unwrap();
+    for line in ["drop tcp to port 22 ", "allow tcp to port 23 ", "allow in "] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+/// Rules of which nothing is left are told, and so is what stands in the place of ports.
+#[test]
+fn what_vanishes_or_means_less_is_told() {
+    let th = |op: &str| json!({"match": {"op": op, "left": {"payload": {"protocol": "th", "field": "dport"}}, "right": 22}});
+    let both = json!({"match": {"op": "==", "left": {"meta": {"key": "l4proto"}}, "right": {"set": ["tcp", "udp"]}}});
+    let no_port = json!({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 65536}});
+    let empty = json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@bad"}});
+    let index = json!({"match": {"op": "==", "left": {"meta": {"key": "iif"}}, "right": "5"}});
+    let mut set = set(&[
+        json!([th("!="), {"drop": null}]),
+        json!([both, th("=="), {"accept": null}]),
+        json!([no_port, {"drop": null}]),
+        json!([empty, {"drop": null}]),
+        json!([index, {"drop": null}]),
+    ]);
+    let all = set["nftables"].as_array_mut().unwrap();
+    all.insert(2, json!({"set": {"family": "inet", "table": "filter", "name": "bad", "type": "ipv4_addr", "handle": 6}}));
+    let said = said(&set);
+    let kinds =
+        |handle: u64| -> Vec<String> { told(&said, handle).into_iter().map(|one| one.0).collect() };
+    assert_eq!(kinds(10), ["changed"]);
+    assert_eq!(kinds(11), [""; 0]);
+    assert_eq!(kinds(12), ["changed"]);
+    assert_eq!(kinds(13), ["left-out"]);
+    assert_eq!(kinds(14), ["left-out"]);
+}
+
+/// nft 1.0.6 prints the flag of a dormant table as one letter.
+#[test]
+fn a_dormant_table_is_not_in_force() {
+    let mut set = set(&[json!([{"drop": null}])]);
+    let table = json!({"table": {"family": "inet", "name": "filter", "handle": 1, "flags": "t"}});
+    set["nftables"].as_array_mut().unwrap()[1] = table;
+    let said = said(&set);
+    let text = said["text"].as_str().unwrap();
+    assert!(!text.contains("drop"), "{text}");
+    assert!(said["report"].to_string().contains("dormant"), "{said}");
+}

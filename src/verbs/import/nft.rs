@@ -10,11 +10,12 @@ mod listed;
 mod rule;
 mod values;
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_compiler::policy::Family;
 
-use super::chains::{Flattening, Source};
+use super::chains::{Flattening, Line, Source};
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
@@ -47,10 +48,12 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
     let listed = listed::read(&text).map_err(|why| refused(why, output))?;
     let mut report = elsewhere::entries(&listed, &name);
     let mut all = Vec::new();
+    let read = RefCell::default();
     for list in List::ALL {
-        let became = of_list(&listed, &name, list, &mut report);
+        let became = of_list((&listed, &read), &name, list, &mut report);
         all.push(became.map_err(|why| refused(why, output))?);
     }
+    report.extend(of_none(&read.into_inner(), &name));
     let asked = Asked {
         format: "sockc.import-nft/1",
         read: &[&arguments.file],
@@ -64,6 +67,25 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
     let whole = order(&listed).into_iter().chain(standing);
     report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
     asked.end(lists::draft(&all, "nft"), &all, report, output)
+}
+
+/// The rules that were read, by their numbers, with their places and whether anything came of them.
+type Read = RefCell<BTreeMap<usize, (Line, bool)>>;
+
+/// What is said of rules of which nothing came in any list.
+fn of_none(read: &BTreeMap<usize, (Line, bool)>, file: &str) -> Vec<Entry> {
+    let without = read.iter().filter(|(_, (_, came))| !came);
+    let entries = without.map(|(number, (line, _))| Entry {
+        kind: Kind::Changed,
+        file: file.to_owned(),
+        line: None,
+        place: line.place.clone(),
+        order: Some(*number),
+        rule: Some(line.text.clone()),
+        said: "it stands nowhere in the policy: no packet has all that it asks, as that is understood here".to_owned(),
+        packet: None,
+    });
+    entries.collect()
 }
 
 /// What is said of a rule in both families is said once.
@@ -118,7 +140,7 @@ fn order(listed: &Listed) -> Option<(Kind, String)> {
 
 /// A list of both families.
 fn of_list(
-    listed: &Listed,
+    (listed, seen): (&Listed, &Read),
     file: &str,
     list: List,
     report: &mut Vec<Entry>,
@@ -130,7 +152,15 @@ fn of_list(
             chains: &listed.chains,
             bases: &bases,
             read: &|line| match listed.rules.get(line.number) {
-                Some(rule) => rule::read(listed, rule, family, list),
+                Some(rule) => {
+                    let rules = rule::read(listed, rule, family, list);
+                    let mut seen = seen.borrow_mut();
+                    let (_, came) = seen
+                        .entry(line.number)
+                        .or_insert_with(|| (line.clone(), false));
+                    *came |= !rules.is_empty();
+                    rules
+                }
                 None => Vec::new(),
             },
         };

@@ -83,7 +83,7 @@ pub(super) fn effect(goal: Option<&Goal>) -> String {
         Some(Goal::Jump(chain) | Goal::Goto(chain)) => format!(
             "the chain {chain} is not asked from here: packets that it drops may get through, and those that it accepts may be dropped"
         ),
-        None => "what it does is not done here".to_owned(),
+        None => "what it does is not done here: packets that it drops may get through, and those that it accepts may be dropped".to_owned(),
     }
 }
 

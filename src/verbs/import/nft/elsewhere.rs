@@ -17,7 +17,7 @@ pub(super) fn entries(listed: &Listed, file: &str) -> Vec<Entry> {
     for table in &listed.dormant {
         let (family, name) = table;
         let said = format!(
-            "the table {family} {name} is dormant, so its chains are not in force, there as here"
+            "the table {family} {name} is dormant (nft 1.0.6 prints that as \"t\"), so its chains are not in force, there as here"
         );
         entries.push(entry(Kind::Note, file, said));
     }

@@ -204,6 +204,14 @@ impl Field {
         }
     }
 
+    /// Whether it is a port of whatever protocol there is.
+    pub(super) fn is_of_any_carrier(self) -> bool {
+        matches!(
+            self,
+            Self::FromPort(Carrier::Any) | Self::ToPort(Carrier::Any)
+        )
+    }
+
     /// The family that it belongs to, if it is one's.
     pub(super) fn family(self) -> Option<Family> {
         match self {
@@ -541,7 +549,13 @@ pub(super) fn of_marks(
 
 /// Whether a word says the family of a packet; `None` where it says something else.
 pub(super) fn family(word: &Value) -> Option<Family> {
-    match word.as_str()? {
+    // `nft -n` prints the numbers of families (NFPROTO_IPV4 and NFPROTO_IPV6).
+    let number = word.as_u64();
+    match word.as_str().or(match number? {
+        2 => Some("ipv4"),
+        10 => Some("ipv6"),
+        _ => None,
+    })? {
         "ipv4" | "ip" => Some(Family::V4),
         "ipv6" | "ip6" => Some(Family::V6),
         _ => None,

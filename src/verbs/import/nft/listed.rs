@@ -166,8 +166,8 @@ impl Listed {
     fn table(&mut self, of: &Value) -> Result<(), String> {
         let name = (text(of, "family")?.to_owned(), text(of, "name")?.to_owned());
         let flags = of.get("flags").map(ToString::to_string).unwrap_or_default();
-        // Version 1.0.6 cuts the word.
-        if flags.contains("dorm") {
+        // Version 1.0.6 cuts the word, to "t".
+        if flags.contains("dorm") || flags == "\"t\"" {
             self.dormant.insert(name.clone());
         }
         self.tables.push(name);
@@ -245,7 +245,10 @@ impl Listed {
             ));
         }
         let elements = set.get("elem").and_then(Value::as_array);
-        Ok(elements.map(|all| all.iter().collect()).unwrap_or_default())
+        let elements = elements.filter(|all| !all.is_empty()).ok_or_else(|| {
+            format!("the set {name} holds nothing in this listing (`nft -t` leaves out what sets hold); where a program fills it, declare `live set NAME max N`, and have that program call `sockc set add`")
+        })?;
+        Ok(elements.iter().collect())
     }
 
     /// How the policy calls a set of a table.

@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 use sockc_compiler::policy::Family;
+use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::ranges::RangeSet;
 
 use super::fields::{self, Field};
@@ -37,6 +38,8 @@ struct Reading<'a> {
     /// Whether it is about packets of one family only.
     is_of_family: bool,
     is_over: bool,
+    /// Why what stands behind is about fewer packets than were asked for.
+    narrow: Option<String>,
 }
 
 /// Reads a rule; nothing comes of one that is about no packet of the family.
@@ -53,6 +56,7 @@ pub(super) fn read(listed: &Listed, rule: &listed::Rule, family: Family, list: L
         log: None,
         is_of_family: rule.table.0 != "inet",
         is_over: false,
+        narrow: None,
     };
     reading.rule.comment.clone_from(&rule.comment);
     for statement in &rule.statements {
@@ -62,6 +66,7 @@ pub(super) fn read(listed: &Listed, rule: &listed::Rule, family: Family, list: L
         }
         if let Err(why) = reading.statement(statement) {
             reading.rule.refuse(why);
+            reading.forgets_what_it_does(statement);
         }
     }
     reading.finish()
@@ -73,12 +78,27 @@ fn parts(statement: &Value) -> Option<(&str, &Value)> {
     entries.next().map(|(word, of)| (word.as_str(), of))
 }
 
+/// The statements that let packets on, and decide nothing.
+const LETS_ON: [&str; 5] = ["match", "limit", "meter", "set", "log"];
+
 impl Reading<'_> {
+    /// Of a statement that is not understood nobody knows whether it drops or accepts.
+    fn forgets_what_it_does(&mut self, statement: &Value) {
+        let lets_on = parts(statement).is_some_and(|(word, _)| LETS_ON.contains(&word));
+        if !lets_on && self.rule.goal == Some(Goal::Count) {
+            self.rule.goal = None;
+        }
+    }
+
     fn statement(&mut self, statement: &Value) -> Result<(), String> {
         let (word, of) =
             parts(statement).ok_or_else(|| format!("`{statement}` is no statement"))?;
         if self.is_over {
             return Err("something stands behind its verdict".to_owned());
+        }
+        let is_counter = word == "counter" && is_steady(of);
+        if let Some(why) = self.narrow.take_if(|_| !is_counter) {
+            return Err(why);
         }
         match word {
             "match" => self.matches(of),
@@ -92,6 +112,7 @@ impl Reading<'_> {
                         "each rule has a counter of its own here, and none is shared by a name";
                     self.rule.notes.push(said.to_owned());
                 }
+                self.narrows(word, of);
                 Ok(())
             }
             "vmap" => self.map(of),
@@ -99,6 +120,7 @@ impl Reading<'_> {
             "mangle" | "notrack" | "dup" | "ct helper" | "ct timeout" | "ct expectation"
             | "flow" | "secmark" => {
                 self.rule.changed.push(undone(word).to_owned());
+                self.narrows(word, of);
                 Ok(())
             }
             _ => {
@@ -106,6 +128,16 @@ impl Reading<'_> {
                 self.ends(goal);
                 Ok(())
             }
+        }
+    }
+
+    /// A statement that reads a packet is about those that have what it reads, and a map about what it has an element for: the kernel
+    /// ends the rule for all others (`NFT_BREAK`).
+    fn narrows(&mut self, word: &str, of: &Value) {
+        if word == "flow" || !is_steady(of) {
+            self.narrow = Some(format!(
+                "what stands behind `{word}` is about those packets alone that it finds something for"
+            ));
         }
     }
 
@@ -252,6 +284,9 @@ impl Reading<'_> {
                 self.rule.changed.push(format!(
                     "no rule puts anything into the set {name} here; a program does, by `sockc set add`"
                 ));
+                self.narrow = Some(format!(
+                    "what stands behind `add @{name}` is about those packets alone that the set has room for"
+                ));
                 Ok(())
             }
         }
@@ -369,6 +404,8 @@ impl Reading<'_> {
             );
         }
         let before = self.rule.clone();
+        let mut onward = before.clone();
+        onward.cases.clear();
         for element in &elements {
             self.rule = before.clone();
             let [key, verdict] = element.as_array().map(Vec::as_slice).unwrap_or_default() else {
@@ -386,17 +423,30 @@ impl Reading<'_> {
                 continue;
             }
             match goal {
+                // They go on in the rule.
+                Ok(Goal::Count) if self.rule.unread.is_none() => {
+                    onward.cases.append(&mut self.rule.cases);
+                    onward.changed.append(&mut self.rule.changed);
+                    onward.notes.append(&mut self.rule.notes);
+                    continue;
+                }
                 Ok(goal) => self.rule.goal = Some(goal),
-                Err(why) => self.rule.refuse(why),
+                Err(why) => {
+                    self.rule.refuse(why);
+                    self.rule.goal = None;
+                }
             }
             let mut rule = self.rule.clone();
             rule.finish(self.list);
             self.done.push(rule);
         }
-        // What is in no element goes on behind the rule.
-        self.rule = before;
-        self.rule.cases.clear();
-        self.is_over = true;
+        // What is in no element goes on behind the rule, and what an element lets on behind the map.
+        for said in [&mut onward.changed, &mut onward.notes] {
+            said.sort();
+            said.dedup();
+        }
+        self.is_over = onward.cases.is_empty();
+        self.rule = onward;
         Ok(())
     }
 
@@ -418,6 +468,9 @@ impl Reading<'_> {
             Field::KindOfReceiver => self.kinds(op, right),
             Field::HasFragmentHeader => self.fragments(op, right),
             _ => {
+                if field.is_of_any_carrier() && !self.rule.cases.iter().all(has_known_ports) {
+                    self.rule.changed.push("`th` is the ports of TCP, UDP and SCTP here; there it is also what stands in their place in other protocols".to_owned());
+                }
                 let values = self.values(field, op, right)?;
                 let mut asks = field.asks(&values, self.family, self.list)?;
                 if let Some(set) = self.named(op, right) {
@@ -682,6 +735,29 @@ impl Reading<'_> {
     }
 }
 
+/// Whether a statement reads nothing of a packet but its mark, so that it never ends the rule.
+fn is_steady(value: &Value) -> bool {
+    const JOINS: [&str; 5] = ["&", "|", "^", "<<", ">>"];
+    match value {
+        Value::Array(all) => all.iter().all(is_steady),
+        Value::Object(of) => of.iter().all(|(word, of)| match word.as_str() {
+            "meta" => of.get("key").and_then(Value::as_str) == Some("mark"),
+            "ct" => of.get("key").and_then(Value::as_str) == Some("mark"),
+            "key" | "value" | "addr" | "dev" | "packets" | "bytes" => is_steady(of),
+            word => JOINS.contains(&word) && is_steady(of),
+        }),
+        _ => true,
+    }
+}
+
+/// Whether it is about protocols alone whose ports are known.
+fn has_known_ports(case: &What) -> bool {
+    let ports = IpProtocol::WITH_PORTS.map(|one| u128::from(one.0));
+    let numbers = case.protocols.ranges().iter();
+    let mut numbers = numbers.flat_map(|&(low, high)| low..=high);
+    numbers.all(|number| ports.contains(&u128::from(number)))
+}
+
 /// Calls addresses by the set that has them. One that holds nothing, or all, has no need of a name.
 fn call(asks: &mut Asks, field: Field, set: &Named) {
     for case in &mut asks.cases {
@@ -717,9 +793,12 @@ fn pattern(value: &Value) -> Result<Pattern, String> {
         Some(begins) => (begins, true),
         None => (name, false),
     };
-    match begins.is_empty() || begins.contains(['*', '?', '\\', '"']) {
+    // A number stands for an interface that is gone.
+    let is_number = name.bytes().all(|one| one.is_ascii_digit());
+    let is_strange = |one: char| one.is_control() || "*?\\\"".contains(one);
+    match begins.is_empty() || is_number || begins.contains(is_strange) {
         true => Err(format!(
-            "the interface {name:?} has a letter in its name that stands for others here"
+            "{name:?} is no name of an interface that a rule could say"
         )),
         false if is_begin => Ok(Pattern::Begins(begins.to_owned())),
         false => Ok(Pattern::One(begins.to_owned())),
