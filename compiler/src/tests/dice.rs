@@ -6,7 +6,7 @@ use sockc_random::Rng;
 
 use super::parts::{default, group, rule, socket};
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
-use crate::header_field::{self, HeaderField};
+use crate::header_field::{self, HeaderField, row};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, Feed, FieldTest, GroupId,
@@ -214,7 +214,7 @@ impl Dice {
     }
 
     fn condition(&mut self, depth: usize) -> Condition {
-        let plain = if depth == 0 { 9 } else { 11 };
+        let plain = if depth == 0 { 10 } else { 12 };
         match self.below(plain) {
             0 | 1 => Condition::Socket {
                 test: self.pick(&[
@@ -231,10 +231,14 @@ impl Dice {
             3 => Condition::header(HeaderField::Fragment, FieldTest::Range { low: 1, high: 2 }),
             4 => {
                 let (low, high) = (self.pick(&LENGTHS), self.pick(&LENGTHS));
+                let (low, high) = (low.into(), high.into());
                 Condition::header(HeaderField::Length, FieldTest::Range { low, high })
             }
             5 => {
-                let (low, high) = (self.pick(&[0, 1, 64]), self.pick(&[1, 64, 255, u32::MAX]));
+                let (low, high) = (
+                    self.pick(&[0, 1, 64]),
+                    self.pick(&[1, 64, 255, u32::MAX.into()]),
+                );
                 Condition::header(HeaderField::Ttl, FieldTest::Range { low, high })
             }
             6 => {
@@ -243,10 +247,15 @@ impl Dice {
             }
             7 => Condition::header(HeaderField::Vlan, FieldTest::exactly(self.pick(&[0, 12]))),
             8 => {
-                let (wanted, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);
+                let (wanted, mask) = self.pick(&[(7, u32::MAX.into()), (0x10, 0xff)]);
                 Condition::header(HeaderField::Mark, FieldTest::Masked { wanted, mask })
             }
-            9 => Condition::No(Box::new(self.condition(depth - 1))),
+            9 => {
+                let field = self.pick(&[HeaderField::EtherFrom, HeaderField::EtherTo]);
+                let edge = self.pick(row(field).edges).unwrap_or_default();
+                Condition::header(field, FieldTest::exactly(edge))
+            }
+            10 => Condition::No(Box::new(self.condition(depth - 1))),
             _ => Condition::AnyOf((0..2).map(|_| self.condition(depth - 1)).collect()),
         }
     }
@@ -340,8 +349,10 @@ impl Dice {
     pub(crate) fn leaving(&mut self, rules: usize) -> Policy {
         let mut policy = Policy::default();
         for _ in 0..rules {
+            let mut matches = self.matches(2);
+            matches.conditions.retain(|one| !one.asks_for_frames());
             policy.rules.push(Rule {
-                matches: self.matches(2),
+                matches,
                 direction: Direction::Out,
                 ..rule(self.pick(&[Action::Allow, Action::Drop, Action::Count]))
             });

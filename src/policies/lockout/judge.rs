@@ -413,13 +413,13 @@ fn marked(asked: &Asked<'_>, packet: &Packet) -> Vec<Header> {
         }
     }
     let marked = marks.into_iter().map(|mark| Header {
-        mark,
+        mark: mark as u32,
         ..packet.header.clone()
     });
     marked.collect()
 }
 
-fn marks_of(condition: &Condition, marks: &mut BTreeSet<u32>) {
+fn marks_of(condition: &Condition, marks: &mut BTreeSet<u64>) {
     match condition {
         Condition::No(inner) => marks_of(inner, marks),
         Condition::AnyOf(all) => all.iter().for_each(|one| marks_of(one, marks)),

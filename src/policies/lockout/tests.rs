@@ -47,6 +47,7 @@ fn way(interface: &str, ends: &Ends) -> Arrival {
         is_ethernet: true,
         is_tunnel: false,
         neighbour: ends.remote.ip(),
+        frame: [None; 2],
     }
 }
 

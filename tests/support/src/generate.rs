@@ -314,6 +314,8 @@ mod tests {
             "ttl ",
             "dscp ",
             "vlan ",
+            "ether from ",
+            "ether to ",
             "absent",
             "in netns",
             "@banned",
