@@ -214,7 +214,7 @@ impl Dice {
     }
 
     fn condition(&mut self, depth: usize) -> Condition {
-        let plain = if depth == 0 { 10 } else { 12 };
+        let plain = if depth == 0 { 9 } else { 11 };
         match self.below(plain) {
             0 | 1 => Condition::Socket {
                 test: self.pick(&[
@@ -250,13 +250,19 @@ impl Dice {
                 let (wanted, mask) = self.pick(&[(7, u32::MAX.into()), (0x10, 0xff)]);
                 Condition::header(HeaderField::Mark, FieldTest::Masked { wanted, mask })
             }
-            9 => {
-                let field = self.pick(&[HeaderField::EtherFrom, HeaderField::EtherTo]);
-                let edge = self.pick(row(field).edges).unwrap_or_default();
-                Condition::header(field, FieldTest::exactly(edge))
-            }
-            10 => Condition::No(Box::new(self.condition(depth - 1))),
+            9 => Condition::No(Box::new(self.condition(depth - 1))),
             _ => Condition::AnyOf((0..2).map(|_| self.condition(depth - 1)).collect()),
+        }
+    }
+
+    /// A condition on the frame, which only packets that arrive have.
+    fn of_the_frame(&mut self) -> Condition {
+        let field = self.pick(&[HeaderField::EtherFrom, HeaderField::EtherTo]);
+        let edge = self.pick(row(field).edges).unwrap_or_default();
+        let condition = Condition::header(field, FieldTest::exactly(edge));
+        match self.one_in(3) {
+            true => Condition::No(Box::new(condition)),
+            false => condition,
         }
     }
 
@@ -324,6 +330,9 @@ impl Dice {
                     ..rule(Action::Allow)
                 },
             };
+            if rule.action.receiver().is_none() && self.one_in(6) {
+                rule.matches.conditions.push(self.of_the_frame());
+            }
             rule.at = self.hook(&rule);
             policy.rules.push(rule);
         }
@@ -349,10 +358,8 @@ impl Dice {
     pub(crate) fn leaving(&mut self, rules: usize) -> Policy {
         let mut policy = Policy::default();
         for _ in 0..rules {
-            let mut matches = self.matches(2);
-            matches.conditions.retain(|one| !one.asks_for_frames());
             policy.rules.push(Rule {
-                matches,
+                matches: self.matches(2),
                 direction: Direction::Out,
                 ..rule(self.pick(&[Action::Allow, Action::Drop, Action::Count]))
             });

@@ -132,7 +132,10 @@ pub(super) fn judge(asked: &Asked<'_>) -> Found {
         // Lookups meet a packet once, by the interface that it is on at last.
         if on || !asked.reached.routed || place == 0 {
             let class = class_of(asked.policy, &known);
-            for packet in packets(asked.ends, way, &parts(asked)) {
+            for mut packet in packets(asked.ends, way, &parts(asked)) {
+                if !asked.policy.asks_for_frames() {
+                    packet.header = packet.header.without_frame();
+                }
                 one(asked, (way, on, class), &packet, &mut heard);
             }
         }

@@ -320,7 +320,7 @@ mod tests {
             frame: bytes[..bytes.len().min(256)].to_vec(),
             length: bytes.len() as u32,
         };
-        let event = event(dropped, CounterKind::Default, 1);
+        let event = event(dropped, CounterKind::Default, (1, false));
         (event.sample.unwrap().is_read, event.record.packet.is_none())
     }
 

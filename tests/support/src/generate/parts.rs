@@ -31,11 +31,11 @@ const PLAIN: [HeaderField; 3] = [
     HeaderField::Length,
 ];
 
-/// Conditions on those, or on all other fields of the header that packets have which arrive, or leave.
-pub(super) fn drawn(plain: bool, arriving: bool) -> Vec<&'static str> {
+/// Conditions on those, or on all other fields of the header; `frames`: with those of the frame.
+pub(super) fn drawn(plain: bool, frames: bool) -> Vec<&'static str> {
     header_field::rows()
         .filter(|row| PLAIN.contains(&row.field) == plain)
-        .filter(|row| arriving || row.variables[0].kind() != FieldKind::Ether)
+        .filter(|row| frames || row.variables[0].kind() != FieldKind::Ether)
         .flat_map(|row| row.drawn)
         .copied()
         .collect()
@@ -107,7 +107,7 @@ fn condition(rng: &mut Rng, options: Options, arriving: bool) -> String {
         } else if sockets && rng.one_in(3) {
             *rng.one_of(SOCKETS)
         } else {
-            *rng.one_of(&drawn(true, arriving))
+            *rng.one_of(&drawn(true, false))
         }
     };
     match rng.below(6) {

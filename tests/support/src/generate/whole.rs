@@ -155,7 +155,7 @@ pub(super) fn condition(
     (arriving, named): (bool, bool),
 ) -> Option<&'static str> {
     if features.fields && rng.one_in(2) {
-        return Some(*rng.one_of(&drawn(false, arriving)));
+        return Some(*rng.one_of(&drawn(false, features.frames && arriving)));
     }
     if features.absent && named && rng.one_in(4) {
         return Some(*rng.one_of(&["sock both absent", "sock quiet absent", "sock plain absent"]));
