@@ -256,7 +256,7 @@ impl Dice {
     }
 
     /// A condition on the frame, which only packets that arrive have.
-    fn of_the_frame(&mut self) -> Condition {
+    pub(crate) fn of_the_frame(&mut self) -> Condition {
         let field = self.pick(&[HeaderField::EtherFrom, HeaderField::EtherTo]);
         let edge = self.pick(row(field).edges).unwrap_or_default();
         let condition = Condition::header(field, FieldTest::exactly(edge));
