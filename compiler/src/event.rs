@@ -31,9 +31,16 @@ pub struct Header {
     pub ecn: u8,
     /// The identifier in the outer VLAN tag, 0 to 4095; `None` without a tag.
     pub vlan: Option<u16>,
+    /// Who sent the frame: its source address on the link, the low 48 bits as they are written.
+    pub ether_from: u64,
+    /// Whom the frame is for: its destination address on the link, in the same way.
+    pub ether_to: u64,
     /// The packet mark it came with; 0 at XDP, where there is none yet.
     pub mark: u32,
 }
+
+/// A hardware address that is locally administered, and so of no maker.
+const PLAIN_HARDWARE: u64 = 0x02_73_6b_00_00_01;
 
 impl Header {
     /// An unfragmented packet of protocol 0 with nothing in it, from and to 0.0.0.0, and plain values for the rest.
@@ -48,8 +55,20 @@ impl Header {
         dscp: 0,
         ecn: 0,
         vlan: None,
+        ether_from: PLAIN_HARDWARE,
+        ether_to: PLAIN_HARDWARE,
         mark: 0,
     };
+
+    /// The same in a plain frame, for those who look at the packet in it.
+    #[must_use]
+    pub fn without_frame(&self) -> Self {
+        Self {
+            ether_from: Self::PLAIN.ether_from,
+            ether_to: Self::PLAIN.ether_to,
+            ..self.clone()
+        }
+    }
 
     /// The family.
     #[must_use]
@@ -69,6 +88,17 @@ impl Header {
     #[must_use]
     pub fn is_looked_up(&self, answer: SocketAnswer) -> bool {
         self.has_socket() && answer != SocketAnswer::Established
+    }
+}
+
+impl Parsed {
+    /// The same in a plain frame.
+    #[must_use]
+    pub fn without_frame(&self) -> Self {
+        match self {
+            Self::Ip(header) => Self::Ip(header.without_frame()),
+            other => other.clone(),
+        }
     }
 }
 

@@ -116,6 +116,14 @@ fields! {
         Ecn = "ecn", 3, IpHeader;
         /// 0 without a VLAN tag, else one more than the identifier in the outer one.
         Vlan = "vlan", 4096, Vlan;
+        /// The first 24 bits of the hardware address that sent the frame: those that a maker was given.
+        EtherFrom0 = "ether-from0", 0xff_ffff, Ether;
+        /// Its last 24 bits.
+        EtherFrom1 = "ether-from1", 0xff_ffff, Ether;
+        /// The first 24 bits of the hardware address that the frame is for.
+        EtherTo0 = "ether-to0", 0xff_ffff, Ether;
+        /// Its last 24 bits.
+        EtherTo1 = "ether-to1", 0xff_ffff, Ether;
         /// The most significant byte of the packet mark it came with. By bytes, since masks often keep only the low ones.
         Mark0 = "mark0", 0xff, Mark;
         /// The second byte of the mark.
@@ -182,6 +190,8 @@ pub enum FieldKind {
     IpHeader,
     /// [`Field::Vlan`]
     Vlan,
+    /// The frame's own addresses: [`Field::EtherFrom0`] to [`Field::EtherTo1`].
+    Ether,
     /// [`Field::Mark0`] to [`Field::Mark3`]
     Mark,
     /// [`Field::Interface`] and [`Field::Leaving`]

@@ -24,7 +24,7 @@ pub struct Row {
     /// What is asked of it.
     pub kind: Kind,
     /// The largest value.
-    pub max: u32,
+    pub max: u64,
     /// Which packets have it.
     pub exists: Exists,
     /// The value of a packet of which nothing else is said.
@@ -34,11 +34,11 @@ pub struct Row {
     /// Its variables in a diagram, of as many bits each, the most significant first.
     pub variables: &'static [Field],
     /// The value in a header; `None` where the packet does not have it.
-    pub get: fn(&Header) -> Option<u32>,
+    pub get: fn(&Header) -> Option<u64>,
     /// Sets the value in a header whose packet can have it.
-    pub set: fn(&mut Header, u32),
+    pub set: fn(&mut Header, u64),
     /// Values that packets at the edges of any policy have; `None` for packets that do not have it.
-    pub edges: &'static [Option<u32>],
+    pub edges: &'static [Option<u64>],
     /// Conditions for random policies.
     pub drawn: &'static [&'static str],
 }
@@ -56,6 +56,8 @@ pub enum Kind {
     Code,
     /// Whether it lies in a range.
     Range,
+    /// Whether it is this hardware address.
+    Address,
 }
 
 /// Which packets have a field.
@@ -73,7 +75,7 @@ pub enum Exists {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plain {
     /// This one.
-    Value(u32),
+    Value(u64),
     /// None: the packet does not have it.
     Absent,
     /// That of the shortest packet with these headers.
@@ -102,6 +104,8 @@ pub fn row(field: HeaderField) -> &'static Row {
         HeaderField::Ecn => &rows::ECN,
         HeaderField::Mark => &rows::MARK,
         HeaderField::Vlan => &rows::VLAN,
+        HeaderField::EtherFrom => &rows::ETHER_FROM,
+        HeaderField::EtherTo => &rows::ETHER_TO,
     }
 }
 
@@ -125,7 +129,7 @@ impl Row {
 
     /// A value as its variables have it.
     #[must_use]
-    pub(crate) fn encode(&self, value: Option<u32>) -> u32 {
+    pub(crate) fn encode(&self, value: Option<u64>) -> u64 {
         match (self.exists, value) {
             (Exists::Optional, Some(value)) => value + 1,
             (_, value) => value.unwrap_or(0),
@@ -134,7 +138,7 @@ impl Row {
 
     /// The value that its variables say.
     #[must_use]
-    pub fn decode(&self, code: u32) -> Option<u32> {
+    pub fn decode(&self, code: u64) -> Option<u64> {
         match self.exists {
             Exists::Optional => code.checked_sub(1),
             Exists::Always | Exists::InTcp => Some(code),
@@ -143,7 +147,7 @@ impl Row {
 
     /// What its variables are in the plainest packet; `None` where that depends on the rest of the packet.
     #[must_use]
-    pub fn plain_code(&self) -> Option<u32> {
+    pub fn plain_code(&self) -> Option<u64> {
         match self.plain {
             Plain::Value(value) => Some(self.encode(Some(value))),
             Plain::Absent => Some(self.encode(None)),
@@ -152,21 +156,21 @@ impl Row {
     }
 
     /// Its variables with their parts of a code, the most significant first.
-    pub fn parts(&self, code: u32) -> impl Iterator<Item = (Field, u32)> + use<> {
+    pub fn parts(&self, code: u64) -> impl Iterator<Item = (Field, u32)> + use<> {
         let count = self.variables.len() as u32;
         let variables = self.variables.iter().zip((0..count).rev());
         variables.map(move |(&variable, place)| {
             let bits = variable.bits();
-            (variable, code >> (place * bits) & (u32::MAX >> (32 - bits)))
+            let part = code >> (place * bits) & u64::from(u32::MAX >> (u32::BITS - bits));
+            (variable, part as u32)
         })
     }
 
     /// The code whose parts these are.
-    pub fn joined(&self, part: impl Fn(Field) -> u32) -> u32 {
-        let code = self.variables.iter().fold(0, |code: u64, &variable| {
+    pub fn joined(&self, part: impl Fn(Field) -> u32) -> u64 {
+        self.variables.iter().fold(0, |code: u64, &variable| {
             code << variable.bits() | u64::from(part(variable))
-        });
-        code as u32
+        })
     }
 
     /// Whether what else a packet has depends on this field.
@@ -185,7 +189,7 @@ impl Row {
 
     /// The value of a name.
     #[must_use]
-    pub fn named(&self, name: &str) -> Option<u32> {
+    pub fn named(&self, name: &str) -> Option<u64> {
         let mut table = self.names?.table.iter();
         let found = table.find(|(known, _)| *known == name);
         found.map(|(_, value)| (*value).into())
@@ -193,22 +197,31 @@ impl Row {
 
     /// The name of a value, where it has one.
     #[must_use]
-    pub fn name_of(&self, value: u32) -> Option<&'static str> {
+    pub fn name_of(&self, value: u64) -> Option<&'static str> {
         let mut table = self.names?.table.iter();
-        let found = table.find(|(_, known)| u32::from(*known) == value);
+        let found = table.find(|(_, known)| u64::from(*known) == value);
         found.map(|(name, _)| *name)
     }
 
     /// A value as the language writes it.
     #[must_use]
-    pub fn value_word(&self, value: u32) -> String {
-        self.name_of(value)
-            .map_or_else(|| value.to_string(), str::to_owned)
+    pub fn value_word(&self, value: u64) -> String {
+        match (self.kind, self.name_of(value)) {
+            (Kind::Address, _) => hardware_word(value),
+            (_, Some(name)) => name.to_owned(),
+            (_, None) => value.to_string(),
+        }
     }
 }
 
+/// The 48 bits of a hardware address as it is written (IEEE 802, section 8.1.1).
+fn hardware_word(address: u64) -> String {
+    let [_, _, octets @ ..] = address.to_be_bytes();
+    octets.map(|octet| format!("{octet:02x}")).join(":")
+}
+
 /// The names of the flags that are set, from the lowest.
-pub fn flag_names(bits: u32) -> impl Iterator<Item = &'static str> {
+pub fn flag_names(bits: u64) -> impl Iterator<Item = &'static str> {
     let names = TcpFlag::WORDS.iter().enumerate();
     names.filter_map(move |(bit, name)| (bits >> bit & 1 == 1).then_some(*name))
 }

@@ -154,7 +154,7 @@ fn lower_by_one(test: FieldTest) -> FieldTest {
         FieldTest::Range { high: 0, .. } => FieldTest::Range { low: 1, high: 0 },
         FieldTest::Range { low, high } => FieldTest::Range {
             low: low.saturating_sub(1),
-            high: match high >= u32::from(u8::MAX) {
+            high: match high >= u64::from(u8::MAX) {
                 true => high,
                 false => high - 1,
             },
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn a_time_to_live_is_asked_as_it_was_before_routing() {
         for low in [0, 1, 2, 64, 254, 255] {
-            for high in [0, 1, 2, 64, 254, 255, u32::MAX] {
+            for high in [0, 1, 2, 64, 254, 255, u32::MAX.into()] {
                 let test = FieldTest::Range { low, high };
                 for routed in 0..=u8::MAX {
-                    let came = u32::from(routed.saturating_add(1));
+                    let came = u64::from(routed.saturating_add(1));
                     let wanted = test.holds(came);
                     let found = lower_by_one(test).holds(routed.into());
                     assert_eq!(found, wanted, "{test:?} {routed}");

@@ -167,6 +167,16 @@ impl Policy {
         live.map(|set| set.name.clone()).collect()
     }
 
+    /// Whether any rule looks at the addresses of frames. Each frame has others, so of recorded packets they are told only then.
+    #[must_use]
+    pub fn asks_for_frames(&self) -> bool {
+        let mut conditions = self
+            .rules
+            .values()
+            .flat_map(|rule| &rule.matches.conditions);
+        conditions.any(Condition::asks_for_frames)
+    }
+
     /// The class of interfaces that no zone and no `on interface` names.
     #[must_use]
     pub fn plain_class() -> ClassId {

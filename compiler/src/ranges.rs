@@ -26,7 +26,7 @@ macro_rules! bound {
         }
     )*};
 }
-bound!(u8, u16, u32, u128);
+bound!(u8, u16, u32, u64, u128);
 
 /// A set of integers as sorted, disjoint, non-adjacent inclusive ranges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

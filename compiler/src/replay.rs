@@ -83,6 +83,7 @@ pub struct Replay<'a> {
     new: Quick<'a>,
     sockets: Sockets,
     asks_sockets: bool,
+    asks_for_frames: bool,
     ports: HashMap<String, [Port; 2]>,
     traffic: Traffic,
     flows: Flows,
@@ -108,6 +109,7 @@ impl<'a> Replay<'a> {
             new: Quick::new(new),
             sockets,
             asks_sockets: report::asks_sockets(old) || report::asks_sockets(new),
+            asks_for_frames: old.asks_for_frames() || new.asks_for_frames(),
             ports: HashMap::new(),
             traffic: Traffic::new(most),
             flows: Flows::new(most),
@@ -205,13 +207,12 @@ impl<'a> Replay<'a> {
             return known;
         }
         let changes = self.changes(old, new);
-        let event = coverage::event(
-            will_be.attached,
-            direction,
-            will_be.classes(),
-            packet,
-            socket,
-        );
+        let told = match self.asks_for_frames {
+            true => packet.clone(),
+            false => packet.without_frame(),
+        };
+        let (attached, classes) = (will_be.attached, will_be.classes());
+        let event = coverage::event(attached, direction, classes, &told, socket);
         let event = event.filter(|_| changes);
         let pair = Pair {
             count: Count::default(),

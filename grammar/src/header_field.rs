@@ -25,6 +25,10 @@ worded! {
         Mark = "mark",
         /// The identifier in the outer VLAN tag.
         Vlan = "vlan",
+        /// Who sent the frame: its source address on the link.
+        EtherFrom = "ether from",
+        /// Whom the frame is for: its destination address on the link.
+        EtherTo = "ether to",
     }
 }
 

@@ -59,6 +59,7 @@ pub(crate) const OTHER: &[&str] = &[
     "ecn",
     "esp",
     "established",
+    "ether",
     "exceeded",
     "exists",
     "expires",
@@ -127,8 +128,8 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     (
         "a condition",
         &[
-            "socket", "tcp", "fragment", "length", "ttl", "dscp", "ecn", "mark", "vlan", "sock",
-            "any", "no",
+            "socket", "tcp", "fragment", "length", "ttl", "dscp", "ecn", "mark", "vlan", "ether",
+            "sock", "any", "no",
         ],
     ),
     (
@@ -143,6 +144,7 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "ecn",
             "mark",
             "vlan",
+            "ether",
             "malformed",
             "rate",
             "group",

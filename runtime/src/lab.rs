@@ -31,6 +31,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use sockc_compiler::event::Header;
+
 use error::While as _;
 
 pub use error::Error;
@@ -53,7 +55,10 @@ pub const FRONT: &str = "front";
 pub const BACK: &str = "sockc-back";
 /// The hardware address of every interface of the lab. With one address and no ARP, each end takes every frame of the
 /// other for its own, whatever IP address it is for, and no neighbour is ever asked for.
-pub const MAC: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 1];
+pub const MAC: [u8; 6] = {
+    let [_, _, octets @ ..] = Header::PLAIN.ether_to.to_be_bytes();
+    octets
+};
 /// The largest IP packet that fits through; native XDP on veth takes a page less its headroom.
 pub const MTU: u32 = 3400;
 

@@ -7,9 +7,11 @@ use sockc_compiler::packet::parse::{Layout, parse};
 use sockc_compiler::protocol::IpProtocol;
 
 const RST: u8 = 4;
+/// The bit of a hardware address's first octet that says it is for many.
+const LINK_MANY: u64 = 1 << 40;
 
-/// Whether a rejected packet that `lo` brings is answered, if its frame is for one machine: later fragments, resets, ICMP but
-/// echo requests, and packets from or to an address that is no single machine's are not.
+/// Whether a rejected packet that `lo` brings is answered: later fragments, resets, ICMP but echo requests, and packets from or to an
+/// address that is no single machine's are not, be it one of IP or of the frame.
 pub(crate) fn is_answered(header: &Header) -> bool {
     let (icmp, echo) = match header.from {
         IpAddr::V4(_) => (IpProtocol::ICMP, 8),
@@ -20,6 +22,7 @@ pub(crate) fn is_answered(header: &Header) -> bool {
     header.fragment != Fragment::Later
         && (header.protocol != icmp || asks)
         && !reset
+        && (header.ether_from | header.ether_to) & LINK_MANY == 0
         && single(header.from)
         && single(header.to)
 }

@@ -390,7 +390,7 @@ fn the_interpreter_agrees_on_the_whole_language_where_plain_rules_are_bulk() {
 /// What must be in rules that decided or counted, for the test to be about the whole language.
 #[rustfmt::skip]
 const CONSTRUCTS: &[&str] = &[
-    "ttl ", "dscp ", "ecn ", "if mark ", "vlan ", " absent", "any of {", "no socket", "in netns", "@banned", "@vips", "@large",
+    "ttl ", "dscp ", "ecn ", "if mark ", "vlan ", "ether from ", "ether to ", " absent", "any of {", "no socket", "in netns", "@banned", "@vips", "@large",
     "@mixed", "above ", "up to ", "packets/", "bytes/", "connections/", "per source", "per destination", "reject ",
     "to interface", "mark 7", "log ", "audit ", "on zone", "on interface", "by @table", "by @tenants", " out ", " send ", " connect ", " receive ", " receive udp", "shortcut tcp within", "shortcut tcp from group", "redirect send tcp", "redirect receive tcp", "to input of sock", "to output of sock",
     "at tc", "at xdp", "at sk_lookup", "fragment", "tcp flags", "length ", "icmp6 ", "to sock ",

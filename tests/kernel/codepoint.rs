@@ -1,4 +1,4 @@
-//! What conditions on the IP header say of real packets of both families, at XDP and at TC, against the reference meaning.
+//! What conditions on the IP header and on the frame say of real packets of both families, at XDP and at TC, against the reference meaning.
 //!
 //! Takes the fields and their conditions from the table, so a new one is here as soon as it is there.
 
@@ -45,7 +45,8 @@ fn headers(row: &Row) -> Vec<Header> {
 fn check(place: &str) {
     let Some(stage) = Stage::new() else { return };
     let mut knocker = Knocker::new(&stage);
-    let fields = header_field::rows().filter(|row| row.variables[0].kind() == FieldKind::IpHeader);
+    let asked = [FieldKind::IpHeader, FieldKind::Ether];
+    let fields = header_field::rows().filter(|row| asked.contains(&row.variables[0].kind()));
     for row in fields {
         let mut seen = [false; 2];
         for condition in row.drawn {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use sockc_compiler::event::{Fragment, Header, Transport};
 use sockc_compiler::packet::build::Frame;
 use sockc_compiler::protocol::IpProtocol;
-use sockc_runtime::lab::{FRONT, MAC, Probe, Reply, Seen};
+use sockc_runtime::lab::{FRONT, Probe, Reply, Seen};
 
 use crate::stage::{Stage, at, client_for};
 
@@ -70,7 +70,7 @@ impl Knocker {
 
     /// Whether a packet with this header gets past the hooks.
     pub(crate) fn passes(&mut self, header: &Header) -> bool {
-        let frame = Frame::new(header.clone()).addresses(MAC, MAC).shrink();
+        let frame = Frame::new(header.clone()).shrink();
         self.inward.send(&frame.bytes()).unwrap() == Seen::Passed
     }
 

@@ -22,6 +22,7 @@ mod diff;
 mod emit;
 mod ends;
 mod entry;
+mod frames;
 mod generations;
 mod handed;
 mod imported;
@@ -211,6 +212,7 @@ pub(crate) fn all() -> Vec<Fault> {
         arriving::FAULTS,
         boots::FAULTS,
         bounded::FAULTS,
+        frames::FAULTS,
         generations::FAULTS,
         handed::FAULTS,
         members::FAULTS,

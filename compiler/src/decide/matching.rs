@@ -285,7 +285,7 @@ pub(crate) fn holds(seen: &Seen<'_>, condition: &Condition) -> bool {
 }
 
 /// The value of a field of the header, if the packet has it.
-fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
+fn value_of(header: &Header, field: HeaderField) -> Option<u64> {
     match field {
         HeaderField::Fragment => Some(match header.fragment {
             Fragment::Whole => 0,
@@ -296,12 +296,14 @@ fn value_of(header: &Header, field: HeaderField) -> Option<u32> {
             Transport::Tcp { flags, .. } => Some(flags.into()),
             Transport::Ports { .. } | Transport::Icmp { .. } | Transport::None => None,
         },
-        HeaderField::Length => Some(header.length),
+        HeaderField::Length => Some(header.length.into()),
         HeaderField::Ttl => Some(header.ttl.into()),
         HeaderField::Dscp => Some(header.dscp.into()),
         HeaderField::Ecn => Some(header.ecn.into()),
-        HeaderField::Mark => Some(header.mark),
-        HeaderField::Vlan => header.vlan.map(u32::from),
+        HeaderField::Mark => Some(header.mark.into()),
+        HeaderField::Vlan => header.vlan.map(u64::from),
+        HeaderField::EtherFrom => Some(header.ether_from),
+        HeaderField::EtherTo => Some(header.ether_to),
     }
 }
 

@@ -68,8 +68,8 @@ impl Store {
     pub fn spread(
         &mut self,
         fields: &[Field],
-        low: u32,
-        high: u32,
+        low: u64,
+        high: u64,
     ) -> Result<Node, BudgetExceeded> {
         let Some(&first) = fields.first() else {
             return Ok(Node::TRUE);

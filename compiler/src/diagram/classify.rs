@@ -157,8 +157,8 @@ fn below_longest(length: u64) -> Option<u32> {
 
 /// 1 for TCP SYNs without ACK, and for UDP packets (no later fragments) without a connected socket.
 pub(crate) fn connection_starts(store: &mut Store) -> Built {
-    const SYN: u32 = 0x02;
-    const ACK: u32 = 0x10;
+    const SYN: u64 = 0x02;
+    const ACK: u64 = 0x10;
     let begins = FieldTest::bits(SYN, ACK);
     let tcp = header_test(store, row(HeaderField::TcpFlags), begins)?;
     let udp = transport_of(store, &[IpProtocol::UDP])?;
@@ -375,20 +375,20 @@ fn header_test(store: &mut Store, row: &Row, test: FieldTest) -> Built {
 }
 
 /// 1 for the values from `low` to `high`.
-fn in_range(store: &mut Store, row: &Row, low: u32, high: u32) -> Built {
+fn in_range(store: &mut Store, row: &Row, low: u64, high: u64) -> Built {
     let high = high.min(row.max);
     if low > high {
         return Ok(Node::FALSE);
     }
     let (low, high) = (row.encode(Some(low)), row.encode(Some(high)));
     match row.variables {
-        [one] => store.range(*one, low, high, Node::TRUE, Node::FALSE),
+        [one] => store.range(*one, low as u32, high as u32, Node::TRUE, Node::FALSE),
         several => store.spread(several, low, high),
     }
 }
 
 /// 1 where the masked bits of the field are those that are wanted.
-fn masked(store: &mut Store, row: &Row, wanted: u32, mask: u32) -> Built {
+fn masked(store: &mut Store, row: &Row, wanted: u64, mask: u64) -> Built {
     if wanted & !mask != 0 {
         return Ok(Node::FALSE);
     }

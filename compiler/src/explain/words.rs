@@ -143,24 +143,24 @@ fn header_words(row: &Row, test: FieldTest) -> String {
         (Kind::Flags, FieldTest::Masked { wanted, mask }) => flags(word, wanted, wanted ^ mask),
         (_, FieldTest::Masked { wanted, mask }) if mask == row.max => format!("{word} {wanted:#x}"),
         (_, FieldTest::Masked { wanted, mask }) => format!("{word} {wanted:#x}/{mask:#x}"),
-        (Kind::Code, FieldTest::Range { low, high }) if low == high => {
+        (Kind::Code | Kind::Address, FieldTest::Range { low, high }) if low == high => {
             format!("{word} {}", row.value_word(low))
         }
         (_, FieldTest::Range { low, high }) => between(word, low, high),
     }
 }
 
-fn between(what: &str, low: u32, high: u32) -> String {
+fn between(what: &str, low: u64, high: u64) -> String {
     match (low, high) {
         (low, high) if low > high => format!("no {what} at all"),
         (low, high) if low == high => format!("{what} = {low}"),
         (0, high) => format!("{what} <= {high}"),
-        (low, u32::MAX) => format!("{what} >= {low}"),
+        (low, high) if high >= u32::MAX.into() => format!("{what} >= {low}"),
         (low, high) => format!("{what} >= {low} and {what} <= {high}"),
     }
 }
 
-fn flags(word: &str, set: u32, clear: u32) -> String {
+fn flags(word: &str, set: u64, clear: u64) -> String {
     let set = flag_names(set).map(str::to_owned);
     let clear = flag_names(clear).map(|name| format!("no {name}"));
     let words: Vec<String> = set.chain(clear).collect();
@@ -193,7 +193,9 @@ fn found_in_header(row: &Row, header: &Header) -> String {
         Kind::Flags if value == 0 => "it has no flag set".into(),
         Kind::Flags => format!("it has {}", flag_names(value).collect::<Vec<_>>().join(" ")),
         Kind::Masked => format!("its {} is {value:#x}", row.word()),
-        Kind::Code | Kind::Range => format!("its {} is {}", row.word(), row.value_word(value)),
+        Kind::Code | Kind::Range | Kind::Address => {
+            format!("its {} is {}", row.word(), row.value_word(value))
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The rows of the fields of a header, in their order.
 
 use super::{Exists, HeaderField, Kind, Names, Plain, Row};
-use crate::event::{Fragment, Transport};
+use crate::event::{Fragment, Header, Transport};
 use crate::field::Field;
 use crate::names;
 
@@ -14,7 +14,7 @@ pub(super) static FRAGMENT: Row = Row {
     plain: Plain::Value(0),
     names: None,
     variables: &[Field::Fragment],
-    get: |header| Some(header.fragment as u32),
+    get: |header| Some(header.fragment as u64),
     set: |header, value| {
         header.fragment = match value {
             0 => Fragment::Whole,
@@ -61,13 +61,13 @@ pub(super) static LENGTH: Row = Row {
     what: "a packet's length",
     kind: Kind::Range,
     // Segments that were joined are longer than any length field can say.
-    max: u32::MAX,
+    max: u32::MAX as u64,
     exists: Exists::Always,
     plain: Plain::Shortest,
     names: None,
     variables: &[Field::Length],
-    get: |header| Some(header.length),
-    set: |header, value| header.length = value,
+    get: |header| Some(header.length.into()),
+    set: |header, value| header.length = value as u32,
     // Mostly the shortest packet: length is seldom what a rule is about.
     edges: &[
         Some(0),
@@ -145,15 +145,15 @@ pub(super) static MARK: Row = Row {
     field: HeaderField::Mark,
     what: "a packet mark",
     kind: Kind::Masked,
-    max: u32::MAX,
+    max: u32::MAX as u64,
     exists: Exists::Always,
     plain: Plain::Value(0),
     names: None,
     // By bytes, since masks often keep only the low ones.
     variables: &[Field::Mark0, Field::Mark1, Field::Mark2, Field::Mark3],
-    get: |header| Some(header.mark),
-    set: |header, value| header.mark = value,
-    edges: &[Some(0), Some(0), Some(u32::MAX)],
+    get: |header| Some(header.mark.into()),
+    set: |header, value| header.mark = value as u32,
+    edges: &[Some(0), Some(0), Some(u32::MAX as u64)],
     drawn: &["mark 7", "mark 0", "mark 0x10/0xff", "mark 0/1"],
 };
 
@@ -166,8 +166,45 @@ pub(super) static VLAN: Row = Row {
     plain: Plain::Absent,
     names: None,
     variables: &[Field::Vlan],
-    get: |header| header.vlan.map(u32::from),
+    get: |header| header.vlan.map(u64::from),
     set: |header, value| header.vlan = Some(value as u16),
     edges: &[None, None, Some(0), Some(4095)],
     drawn: &["vlan 12", "vlan 0", "vlan 4095"],
 };
+
+pub(super) static ETHER_FROM: Row = Row {
+    field: HeaderField::EtherFrom,
+    what: "a hardware address",
+    kind: Kind::Address,
+    max: HARDWARE,
+    exists: Exists::Always,
+    plain: Plain::Value(Header::PLAIN.ether_from),
+    names: None,
+    variables: &[Field::EtherFrom0, Field::EtherFrom1],
+    get: |header| Some(header.ether_from),
+    set: |header, value| header.ether_from = value & HARDWARE,
+    edges: &[Some(0x02_42_ac_11_00_02), Some(0x02_42_ac_11_00_03)],
+    drawn: &[
+        "ether from 02:42:ac:11:00:02",
+        "ether from 02:73:6b:00:00:01",
+    ],
+};
+
+pub(super) static ETHER_TO: Row = Row {
+    field: HeaderField::EtherTo,
+    plain: Plain::Value(Header::PLAIN.ether_to),
+    variables: &[Field::EtherTo0, Field::EtherTo1],
+    get: |header| Some(header.ether_to),
+    set: |header, value| header.ether_to = value & HARDWARE,
+    // The kernel takes frames for these further than to a hook: a machine's own, and all machines.
+    edges: &[Some(Header::PLAIN.ether_to), Some(0xff_ff_ff_ff_ff_ff)],
+    drawn: &[
+        "ether to 02:73:6b:00:00:01",
+        "ether to ff:ff:ff:ff:ff:ff",
+        "ether to 02:42:ac:11:00:02",
+    ],
+    ..ETHER_FROM
+};
+
+/// The largest hardware address.
+const HARDWARE: u64 = 0xffff_ffff_ffff;

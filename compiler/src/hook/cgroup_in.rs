@@ -69,6 +69,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Vlan
+        | FieldKind::Ether
         | FieldKind::Mark => SOME_ARE_STREAMS,
         FieldKind::Icmp
         | FieldKind::Interface

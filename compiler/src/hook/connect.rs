@@ -104,6 +104,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Vlan
+        | FieldKind::Ether
         | FieldKind::Mark => CALL,
         FieldKind::Icmp => No("only TCP and UDP connect"),
         FieldKind::Interface => No("a process that connects has no interface yet"),

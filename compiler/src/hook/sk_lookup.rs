@@ -59,7 +59,7 @@ fn reads(kind: FieldKind) -> Ability {
         FieldKind::Length => {
             No("a socket lookup is given addresses and ports, not the packet's length")
         }
-        FieldKind::IpHeader | FieldKind::Vlan => NOT_GIVEN,
+        FieldKind::IpHeader | FieldKind::Vlan | FieldKind::Ether => NOT_GIVEN,
         FieldKind::Mark => No("a socket lookup is given addresses and ports, not the packet mark"),
         FieldKind::Socket => No("the socket lookup, where redirects run, is what finds the socket"),
         FieldKind::Rate => {

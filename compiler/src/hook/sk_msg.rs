@@ -57,6 +57,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Vlan
+        | FieldKind::Ether
         | FieldKind::Mark => STREAM,
         FieldKind::Icmp => No("the sockets of a group speak TCP"),
         FieldKind::Interface => No("what a process writes has no interface yet"),

@@ -60,6 +60,7 @@ pub(super) fn reads(kind: FieldKind) -> Ability {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Vlan
+        | FieldKind::Ether
         | FieldKind::Mark => STREAM,
         FieldKind::Icmp => No("the sockets of a group speak TCP"),
         FieldKind::Interface => No("what a process receives has no interface any more"),

@@ -20,6 +20,9 @@ const TO_NONE: Ability = No(
     "a packet that passes through is given to no named socket, so which of them are there is none of its business",
 );
 const ROUTED: &str = "where it leaves is decided by then; steer it where it arrives";
+const ADDRESSED: Ability = No(
+    "the frame's own addresses are those of this hop by then: this machine's, and those of the neighbour that gets it",
+);
 const HAS_SOCKET: Ability = No("a packet that leaves has its socket already");
 
 const JOINED: Sight = Sight {
@@ -79,6 +82,7 @@ const LEAVES: HookSpec = HookSpec {
     sees: JOINED,
     reads: |kind| match kind {
         FieldKind::Absent | FieldKind::Entry => HAS_SOCKET,
+        FieldKind::Ether => ADDRESSED,
         _ => Yes,
     },
     does: |verb| match verb {
@@ -110,6 +114,7 @@ pub(super) static PASSING: HookSpec = HookSpec {
     reads: |kind| match kind {
         FieldKind::Socket => NO_SOCKET,
         FieldKind::Absent | FieldKind::Entry => TO_NONE,
+        FieldKind::Ether => ADDRESSED,
         _ => Yes,
     },
     does: |verb| match verb {

@@ -55,6 +55,7 @@ fn reads(kind: FieldKind) -> Ability {
         | FieldKind::TcpFlags
         | FieldKind::Length
         | FieldKind::IpHeader
+        | FieldKind::Ether
         | FieldKind::Interface
         | FieldKind::FirstMatch
         | FieldKind::Member

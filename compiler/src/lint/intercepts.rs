@@ -20,9 +20,9 @@ use crate::protocol::IpProtocol;
 const BUDGET: usize = 200_000;
 
 /// Bits of the TCP flags.
-const SYN: u32 = 0x02;
-const RST: u32 = 0x04;
-const ACK: u32 = 0x10;
+const SYN: u64 = 0x02;
+const RST: u64 = 0x04;
+const ACK: u64 = 0x10;
 
 /// Reports a default that lets unread packets past, and rules that not every packet of a handshake matches.
 pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
@@ -62,7 +62,7 @@ enum Opening {
 
 impl Opening {
     /// SYN, RST and ACK.
-    fn flags(self) -> u32 {
+    fn flags(self) -> u64 {
         match self {
             Self::First => SYN,
             Self::Second => ACK,

@@ -159,7 +159,7 @@ impl<'a> Sample<'a> {
         let now = (row.get)(&self.header);
         let value = match test {
             // Each of two kinds of packets gets its turn.
-            FieldTest::Range { low, high } if row.shapes() => high.min(low + variant as u32 % 2),
+            FieldTest::Range { low, high } if row.shapes() => high.min(low + variant as u64 % 2),
             FieldTest::Range { .. } if now.is_some_and(|now| test.holds(now)) => return,
             FieldTest::Range { low, .. } => low,
             FieldTest::Masked { wanted, mask } => now.unwrap_or(0) & !mask | wanted,

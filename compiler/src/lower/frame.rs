@@ -101,6 +101,8 @@ pub(super) struct Frame {
     pub(super) ip: ByField<Option<Slot>>,
     /// One more than `Field::Vlan`. Two bytes.
     pub(super) vlan: Slot,
+    /// The frame's own addresses, sender and receiver, each in two halves of 24 bits. Eight bytes each.
+    pub(super) ether: [Slot; 2],
     /// Key of a trie: 24 bytes for a live set, 28 for a live map.
     pub(super) prefix: Slot,
     /// The id of the network namespace that is looked in. Four bytes.
@@ -159,6 +161,7 @@ impl Frame {
                 rare.then(|| builder.opaque_slot(1))
             }),
             vlan: builder.opaque_slot(2),
+            ether: [(); 2].map(|()| builder.opaque_slot(8)),
             prefix: builder.slot(28),
             netns: builder.opaque_slot(4),
             asked: builder.opaque_slot(4),

@@ -169,6 +169,7 @@ impl<'a> Prologue<'a> {
         let v6 = builder.head_block();
         self.tag_taken_off(builder);
         self.need(builder, ETHERNET, self.exits.short_frame);
+        self.link_addresses(builder);
         self.ethernet_type(builder, 0, v4, v6);
         [v4, v6]
     }

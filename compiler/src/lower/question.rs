@@ -85,6 +85,7 @@ pub(super) fn is_question(field: Field) -> bool {
         | FieldKind::Length
         | FieldKind::IpHeader
         | FieldKind::Vlan
+        | FieldKind::Ether
         | FieldKind::Mark => false,
         FieldKind::Interface
         | FieldKind::FirstMatch

@@ -24,7 +24,7 @@ use crate::policy::{Condition, Direction, Expect, Policy, SetKind};
 const FACTS: usize = 4;
 
 /// The length of a short packet, which every header fits into.
-const SHORT: u32 = 100;
+const SHORT: u64 = 100;
 
 /// How often lines that are mistakes are taken out.
 const TRIES: usize = 4;

@@ -15,8 +15,6 @@ use crate::policy::Family;
 #[derive(Clone, Debug)]
 pub struct Frame {
     header: Header,
-    source: [u8; 6],
-    destination: [u8; 6],
     tags: Vec<Tag>,
     ip_options: usize,
     extensions: Vec<Extension>,
@@ -113,8 +111,6 @@ impl Frame {
     #[must_use]
     pub fn new(header: Header) -> Self {
         Self {
-            source: [2, 0, 0, 0, 0, 1],
-            destination: [2, 0, 0, 0, 0, 2],
             tags: header.vlan.map(Tag::numbered).into_iter().collect(),
             header,
             ip_options: 0,
@@ -131,7 +127,8 @@ impl Frame {
     /// Sender and receiver on the link.
     #[must_use]
     pub fn addresses(mut self, source: [u8; 6], destination: [u8; 6]) -> Self {
-        (self.source, self.destination) = (source, destination);
+        let number = |octets: [u8; 6]| octets.iter().fold(0, |all, one| all << 8 | u64::from(*one));
+        (self.header.ether_from, self.header.ether_to) = (number(source), number(destination));
         self
     }
 

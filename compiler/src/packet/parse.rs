@@ -43,17 +43,29 @@ pub fn parse(frame: &[u8], layout: Layout) -> Parsed {
         Layout::Ethernet => ethernet(frame),
         Layout::Bare(kind) => Link::Packet(kind, frame, None),
     };
-    let header = match link {
-        Link::Packet(ETH_P_IP, packet, vlan) => {
-            ipv4(packet).map(|header| Header { vlan, ..header })
-        }
-        Link::Packet(ETH_P_IPV6, packet, vlan) => {
-            ipv6(packet).map(|header| Header { vlan, ..header })
-        }
+    let (header, vlan) = match link {
+        Link::Packet(ETH_P_IP, packet, vlan) => (ipv4(packet), vlan),
+        Link::Packet(ETH_P_IPV6, packet, vlan) => (ipv6(packet), vlan),
         Link::Packet(..) | Link::Cut => return Parsed::NotIp,
         Link::TooManyTags => return Parsed::Malformed,
     };
-    header.map_or(Parsed::Malformed, Parsed::Ip)
+    let (ether_from, ether_to) = match layout {
+        Layout::Ethernet => (hardware(frame, 6), hardware(frame, 0)),
+        Layout::Bare(_) => (Header::PLAIN.ether_from, Header::PLAIN.ether_to),
+    };
+    let whole = |header| Header {
+        vlan,
+        ether_from,
+        ether_to,
+        ..header
+    };
+    header.map_or(Parsed::Malformed, |header| Parsed::Ip(whole(header)))
+}
+
+/// The six octets at this place of a frame, which is no shorter.
+fn hardware(frame: &[u8], at: usize) -> u64 {
+    let octets = frame.iter().skip(at).take(6);
+    octets.fold(0, |address, octet| address << 8 | u64::from(*octet))
 }
 
 /// Who sent an IP packet, as far as its header is there: also of one that is malformed otherwise.
@@ -130,8 +142,7 @@ fn ipv4(packet: &[u8]) -> Option<Header> {
         ttl: head[8],
         dscp: head[1] >> 2,
         ecn: head[1] & 3,
-        vlan: None,
-        mark: 0,
+        ..Header::PLAIN
     })
 }
 
@@ -154,8 +165,7 @@ fn ipv6(packet: &[u8]) -> Option<Header> {
         ttl: head[7],
         dscp: (head[0] & 0x0f) << 2 | head[1] >> 6,
         ecn: head[1] >> 4 & 3,
-        vlan: None,
-        mark: 0,
+        ..Header::PLAIN
     })
 }
 

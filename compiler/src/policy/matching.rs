@@ -321,6 +321,19 @@ impl Condition {
     pub const fn header(field: HeaderField, test: FieldTest) -> Self {
         Self::Header { field, test }
     }
+
+    /// Whether it looks at the addresses of the frame that a packet came in.
+    #[must_use]
+    pub fn asks_for_frames(&self) -> bool {
+        match self {
+            Self::No(inner) => inner.asks_for_frames(),
+            Self::AnyOf(any) => any.iter().any(Self::asks_for_frames),
+            Self::Header { field, .. } => {
+                matches!(field, HeaderField::EtherFrom | HeaderField::EtherTo)
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Which values of a field of the header a condition wants.
@@ -329,23 +342,23 @@ pub enum FieldTest {
     /// Those of a range, inclusive. An empty one is `low > high`.
     Range {
         /// Smallest.
-        low: u32,
+        low: u64,
         /// Largest.
-        high: u32,
+        high: u64,
     },
     /// Those with `value & mask == wanted`. Where `wanted` has bits outside the mask, none.
     Masked {
         /// What the masked bits are.
-        wanted: u32,
+        wanted: u64,
         /// Which bits are looked at.
-        mask: u32,
+        mask: u64,
     },
 }
 
 impl FieldTest {
     /// Just this value.
     #[must_use]
-    pub fn exactly(value: u32) -> Self {
+    pub fn exactly(value: u64) -> Self {
         Self::Range {
             low: value,
             high: value,
@@ -354,7 +367,7 @@ impl FieldTest {
 
     /// The values with these bits set and those clear. A bit that is to be both leaves none.
     #[must_use]
-    pub fn bits(set: u32, clear: u32) -> Self {
+    pub fn bits(set: u64, clear: u64) -> Self {
         Self::Masked {
             wanted: set,
             mask: set ^ clear,
@@ -363,7 +376,7 @@ impl FieldTest {
 
     /// Whether a value is one of them.
     #[must_use]
-    pub fn holds(self, value: u32) -> bool {
+    pub fn holds(self, value: u64) -> bool {
         match self {
             Self::Range { low, high } => (low..=high).contains(&value),
             Self::Masked { wanted, mask } => value & mask == wanted,

@@ -21,9 +21,9 @@ pub(super) struct Sight {
 #[derive(Default)]
 struct Looked {
     /// Values that they tell apart.
-    values: Cuts<u32>,
+    values: Cuts<u64>,
     /// Bits that they tell apart.
-    bits: u32,
+    bits: u64,
 }
 
 impl Looked {
@@ -39,7 +39,7 @@ impl Looked {
     }
 
     /// The smallest value that is looked at like this one; where rules look in both ways, itself.
-    fn first_like(&self, value: u32) -> u32 {
+    fn first_like(&self, value: u64) -> u64 {
         match (self.bits, self.values.0.is_empty()) {
             (0, _) => self.values.first_like(value),
             (bits, true) => value & bits,
@@ -190,9 +190,14 @@ impl Sight {
 
     /// What is longer than a full bucket of bytes never fits.
     fn add_longest(&mut self, longest: u64) {
-        let high = u32::try_from(longest).unwrap_or(u32::MAX);
         let field = HeaderField::Length;
-        self.fields[field].add(row(field), FieldTest::Range { low: 0, high });
+        self.fields[field].add(
+            row(field),
+            FieldTest::Range {
+                low: 0,
+                high: longest,
+            },
+        );
     }
 
     /// The header that stands for all that rules cannot tell from this one.

@@ -195,6 +195,25 @@ fn packets_bytes_and_flows_are_counted_by_pair() {
     assert_eq!(example, Some("tcp from 203.0.113.1:5 to 192.0.2.1:80"));
 }
 
+/// Each frame has other addresses: they are told where a rule asks for them.
+#[test]
+fn an_example_has_the_frame_that_a_rule_asks_for() {
+    let header = Header {
+        ether_from: 0x02_42_ac_11_00_07,
+        ..tcp((THERE, 5), (HERE, 80), SYN)
+    };
+    let example = |new: &str| {
+        let report = replayed("default in drop\n", new, Sockets::None, &[header.clone()]);
+        report.pairs[0].example.clone().unwrap()
+    };
+    let plain = "tcp from 198.51.100.7:5 to 192.0.2.1:80";
+    assert_eq!(example("default in allow\n"), plain);
+    assert_eq!(
+        example("default in drop\nallow if ether from 02:42:ac:11:00:07\n"),
+        format!("{plain} with ether from 02:42:ac:11:00:07")
+    );
+}
+
 #[test]
 fn malformed_packets_get_the_default_and_others_than_ip_pass() {
     let (old, new) = (

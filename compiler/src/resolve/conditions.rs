@@ -98,7 +98,7 @@ fn field_test(row: &Row, written: &HeaderTest) -> Checked<FieldTest> {
         HeaderTest::Flags { set, clear } => Ok(FieldTest::bits(flag_bits(set), flag_bits(clear))),
         HeaderTest::Compared(comparison, number) => {
             // Where the field has no largest value of its own, all numbers may be compared with.
-            if row.max < u32::MAX {
+            if row.max < u32::MAX.into() {
                 numbers::of(row, number)?;
             }
             let (low, high) = compared(*comparison, number.value, row.max);
@@ -106,6 +106,7 @@ fn field_test(row: &Row, written: &HeaderTest) -> Checked<FieldTest> {
         }
         HeaderTest::Masked { value, mask } => masked(row, value, mask.as_ref()),
         HeaderTest::Code(code) => numbers::code(row, code).map(FieldTest::exactly),
+        HeaderTest::Hardware(address) => numbers::of(row, address).map(FieldTest::exactly),
     }
 }
 

@@ -31,14 +31,14 @@ impl Kind {
     }
 
     /// The first and the last value of a field that packets of this kind have.
-    fn values(self, row: &Row) -> (u32, u32) {
+    fn values(self, row: &Row) -> (u64, u64) {
         match row.field {
             HeaderField::Length => {
                 let shortest = shortest_length(self.family, self.protocol, self.fragment);
-                (shortest, row.max)
+                (shortest.into(), row.max)
             }
             HeaderField::Fragment => {
-                let fragment = self.fragment as u32;
+                let fragment = self.fragment as u64;
                 (fragment, fragment)
             }
             _ => (0, row.max),
@@ -240,7 +240,7 @@ fn field_outcome(row: &Row, test: FieldTest, kind: Kind) -> Option<bool> {
 }
 
 /// Whether values from `first` to `last` all lie in a range, or none; `None` if some do.
-fn within(low: u32, high: u32, first: u32, last: u32) -> Option<bool> {
+fn within(low: u64, high: u64, first: u64, last: u64) -> Option<bool> {
     if low > high || high < first || low > last {
         Some(false)
     } else if low <= first && last <= high {

@@ -6,7 +6,7 @@ use sockc_random::Rng;
 
 use super::parts::{default, group, rule, socket};
 use crate::event::{Fragment, Header, SocketAnswer, Transport};
-use crate::header_field::{self, HeaderField};
+use crate::header_field::{self, HeaderField, row};
 use crate::hook::Hook;
 use crate::policy::{
     Action, AddressSet, Condition, Direction, Endpoint, Family, Feed, FieldTest, GroupId,
@@ -231,10 +231,14 @@ impl Dice {
             3 => Condition::header(HeaderField::Fragment, FieldTest::Range { low: 1, high: 2 }),
             4 => {
                 let (low, high) = (self.pick(&LENGTHS), self.pick(&LENGTHS));
+                let (low, high) = (low.into(), high.into());
                 Condition::header(HeaderField::Length, FieldTest::Range { low, high })
             }
             5 => {
-                let (low, high) = (self.pick(&[0, 1, 64]), self.pick(&[1, 64, 255, u32::MAX]));
+                let (low, high) = (
+                    self.pick(&[0, 1, 64]),
+                    self.pick(&[1, 64, 255, u32::MAX.into()]),
+                );
                 Condition::header(HeaderField::Ttl, FieldTest::Range { low, high })
             }
             6 => {
@@ -243,11 +247,22 @@ impl Dice {
             }
             7 => Condition::header(HeaderField::Vlan, FieldTest::exactly(self.pick(&[0, 12]))),
             8 => {
-                let (wanted, mask) = self.pick(&[(7, u32::MAX), (0x10, 0xff)]);
+                let (wanted, mask) = self.pick(&[(7, u32::MAX.into()), (0x10, 0xff)]);
                 Condition::header(HeaderField::Mark, FieldTest::Masked { wanted, mask })
             }
             9 => Condition::No(Box::new(self.condition(depth - 1))),
             _ => Condition::AnyOf((0..2).map(|_| self.condition(depth - 1)).collect()),
+        }
+    }
+
+    /// A condition on the frame, which only packets that arrive have.
+    pub(crate) fn of_the_frame(&mut self) -> Condition {
+        let field = self.pick(&[HeaderField::EtherFrom, HeaderField::EtherTo]);
+        let edge = self.pick(row(field).edges).unwrap_or_default();
+        let condition = Condition::header(field, FieldTest::exactly(edge));
+        match self.one_in(3) {
+            true => Condition::No(Box::new(condition)),
+            false => condition,
         }
     }
 
@@ -315,6 +330,9 @@ impl Dice {
                     ..rule(Action::Allow)
                 },
             };
+            if rule.action.receiver().is_none() && self.one_in(6) {
+                rule.matches.conditions.push(self.of_the_frame());
+            }
             rule.at = self.hook(&rule);
             policy.rules.push(rule);
         }

@@ -34,18 +34,16 @@ fn out_of_range(value: u64, span: Span, (low, high): (u64, u64), what: &str) -> 
 
 /// A packet mark, or the mask of one.
 pub(crate) fn mark(written: &Spanned<u64>) -> Checked<u32> {
-    of(row(HeaderField::Mark), written)
+    of(row(HeaderField::Mark), written).map(|mark| mark as u32)
 }
 
 /// A number that a field of the header can have.
-pub(crate) fn of(row: &Row, written: &Spanned<u64>) -> Checked<u32> {
-    let high = row.max.into();
-    let value = within(written, 0, high, row.what)?;
-    u32::try_from(value).map_err(|_| out_of_range(value, written.span, (0, high), row.what))
+pub(crate) fn of(row: &Row, written: &Spanned<u64>) -> Checked<u64> {
+    within(written, 0, row.max, row.what)
 }
 
 /// A value of a field by its name or number.
-pub(crate) fn code(row: &Row, written: &Spanned<Code>) -> Checked<u32> {
+pub(crate) fn code(row: &Row, written: &Spanned<Code>) -> Checked<u64> {
     let span = written.span;
     match &written.value {
         Code::Number(value) if row.names.is_some_and(|names| !names.numbers) => {
@@ -82,24 +80,20 @@ fn unknown_name(row: &Row, name: &str, span: Span) -> Box<Diagnostic> {
 }
 
 /// The numbers up to `end` that compare so with a number, inclusive; an empty range is 1 to 0.
-pub(crate) fn compared(comparison: Comparison, number: u64, end: u32) -> (u32, u32) {
-    let last = u64::from(end);
+pub(crate) fn compared(comparison: Comparison, number: u64, end: u64) -> (u64, u64) {
     let (low, high) = match comparison {
         Comparison::Less => (Some(0), number.checked_sub(1)),
         Comparison::LessOrEqual => (Some(0), Some(number)),
         Comparison::Equal => (Some(number), Some(number)),
-        Comparison::GreaterOrEqual => (Some(number), Some(last)),
-        Comparison::Greater => (number.checked_add(1), Some(last)),
+        Comparison::GreaterOrEqual => (Some(number), Some(end)),
+        Comparison::Greater => (number.checked_add(1), Some(end)),
     };
-    let fitting = low.zip(high).and_then(|(low, high)| {
-        let low = u32::try_from(low).ok().filter(|&low| low <= end)?;
-        Some((low, u32::try_from(high.min(last)).unwrap_or(end)))
-    });
-    fitting.unwrap_or((1, 0))
+    let fitting = low.zip(high).filter(|(low, _)| *low <= end);
+    fitting.map_or((1, 0), |(low, high)| (low, high.min(end)))
 }
 
 /// TCP flags as the bits of their header byte (RFC 9293, section 3.1).
-pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u32 {
+pub(crate) fn flag_bits(flags: &[Spanned<TcpFlag>]) -> u64 {
     flags
         .iter()
         .fold(0, |bits, flag| bits | 1 << flag.value as u32)
@@ -122,8 +116,8 @@ mod tests {
     #[test]
     fn comparisons_are_inclusive_ranges_and_may_be_empty() {
         use Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
-        const END: u32 = u32::MAX;
-        let big = u64::from(END) + 1;
+        const END: u64 = u32::MAX as u64;
+        let big = END + 1;
         for (comparison, number, end, low, high) in [
             (Less, 468, END, 0, 467),
             (LessOrEqual, 468, END, 0, 468),
@@ -149,11 +143,11 @@ mod tests {
         let named = |name: &str| code(row(HeaderField::Dscp), &spanned(Code::Name(name.into())));
         assert_eq!(number(HeaderField::Ttl, 255).unwrap(), 255);
         assert_eq!(number(HeaderField::Vlan, 4095).unwrap(), 4095);
-        assert_eq!(number(HeaderField::Mark, 0xffff_ffff).unwrap(), u32::MAX);
+        assert_eq!(number(HeaderField::Mark, 0xffff_ffff).unwrap(), 0xffff_ffff);
         assert_eq!(number(HeaderField::Dscp, 63).unwrap(), 63);
         assert_eq!(named("af41").unwrap(), 34);
         for field in HeaderField::ALL {
-            let beyond = number(*field, u64::from(row(*field).max) + 1).unwrap_err();
+            let beyond = number(*field, row(*field).max + 1).unwrap_err();
             assert_eq!(beyond.code, codes::VALUE_RANGE);
         }
         let unknown = named("af44").unwrap_err();

@@ -100,6 +100,8 @@ pub enum HeaderTest {
     },
     /// `ef` or `46`
     Code(Spanned<Code>),
+    /// `02:42:ac:11:00:02`, its 48 bits in the order in which they are written.
+    Hardware(Spanned<u64>),
 }
 
 /// A value of a field, by its name or its number.

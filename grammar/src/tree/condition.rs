@@ -65,6 +65,7 @@ impl Builder {
         let word = first(node)?;
         let test = match word.as_rule() {
             Rule::tcp_flags => return Some((HeaderField::TcpFlags, self.tcp_flags(&word)?)),
+            Rule::ether_is => return self.ether(&word),
             Rule::k_fragment => HeaderTest::Present,
             Rule::compared => HeaderTest::Compared(comparison(node)?, self.number_in(node)?),
             Rule::masked => self.masked(node)?,
@@ -90,6 +91,18 @@ impl Builder {
             }
         }
         Some(HeaderTest::Flags { set, clear })
+    }
+
+    /// `ether from 02:42:ac:11:00:02`
+    fn ether(&self, node: &Node<'_>) -> Option<(HeaderField, HeaderTest)> {
+        let field = match child(node, Rule::k_from) {
+            Some(_) => HeaderField::EtherFrom,
+            None => HeaderField::EtherTo,
+        };
+        let written = child(node, Rule::hardware)?;
+        let digits = written.as_str().replace(':', "");
+        let address = u64::from_str_radix(&digits, 16).ok()?;
+        Some((field, HeaderTest::Hardware(self.spanned(&written, address))))
     }
 
     /// `dscp ef` or `dscp 46`

@@ -102,6 +102,7 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         Rule::name | Rule::word => &["a name"],
         Rule::pattern => &["an interface"],
         Rule::number | Rule::digits | Rule::rate => &["a number"],
+        Rule::hardware => &["a hardware address such as `02:42:ac:11:00:02`"],
         Rule::duration => &["a duration such as `10s` or `5m`"],
         Rule::string => &["a string in quotes"],
         Rule::builtin => &["`<essentials>`"],
@@ -119,7 +120,8 @@ fn kinds(rule: Rule) -> &'static [&'static str] {
         | Rule::any_of
         | Rule::socket_is
         | Rule::header_is
-        | Rule::tcp_flags => &["a condition"],
+        | Rule::tcp_flags
+        | Rule::ether_is => &["a condition"],
         Rule::with_item => &["what the packet is like"],
         _ => &[],
     }

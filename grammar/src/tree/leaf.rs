@@ -144,6 +144,19 @@ impl Builder {
             );
             return None;
         }
+        if is_hardware(text) {
+            let help = format!(
+                "that is a condition: write `if ether from {text}`, or `if ether to {text}`"
+            );
+            self.error_help(
+                codes::BAD_ADDRESS,
+                format!("`{text}` is not an address"),
+                self.span(node),
+                "an address of the link, and none of IP".to_owned(),
+                help,
+            );
+            return None;
+        }
         let (family, example) = if text.contains(':') {
             (
                 "IPv6",
@@ -164,4 +177,10 @@ impl Builder {
         );
         None
     }
+}
+
+/// Whether a text is a hardware address: six octets of two hex digits.
+fn is_hardware(text: &str) -> bool {
+    let is_octet = |part: &str| part.len() == 2 && part.bytes().all(|one| one.is_ascii_hexdigit());
+    text.split(':').count() == 6 && text.split(':').all(is_octet)
 }

@@ -11,14 +11,14 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::link::{InfoKind, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkLayerType, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
 use nix::net::if_::if_nametoindex;
 use sockc_compiler::protocol::IpProtocol;
 
-use self::ports::Ports;
+use self::ports::{Ports, neighbour_at};
 use super::local::{is_local, is_local_by};
 use crate::error::{Error, at};
 use crate::names::coverage;
@@ -124,6 +124,8 @@ pub struct Arrival {
     pub is_tunnel: bool,
     /// The neighbour that hands them over there.
     pub neighbour: IpAddr,
+    /// The hardware addresses of their frames: whose sends them and whom they are for, 48 bits as they are written, as far as known.
+    pub frame: [Option<u64>; 2],
 }
 
 /// How a connection's packets come, in the network namespace of the options.
@@ -158,9 +160,12 @@ fn look(ends: &Ends, (present, renamed): (Names, Names)) -> io::Result<Reached> 
     let way = leaves_by(&socket, ends, by)?;
     let ways = match way {
         Some((index, neighbour)) => {
-            // Without, it may be any port.
-            let ports = Ports::of(&socket, index, neighbour).unwrap_or_default();
-            below((&links, &ports), index, neighbour)
+            // What is not known of it is no error: it may be any port then.
+            let hardware = neighbour_at(&socket, index, neighbour).unwrap_or_default();
+            let ports = Ports::of(&socket, &hardware).unwrap_or_default();
+            let frame = frame(&links, index, &hardware);
+            let ways = below((&links, &ports), index, neighbour).into_iter();
+            ways.map(|way| Arrival { frame, ..way }).collect::<Vec<_>>()
         }
         None => links
             .iter()
@@ -305,6 +310,28 @@ fn below((links, ports): (&[LinkMessage], &Ports), index: u32, neighbour: IpAddr
     ways
 }
 
+/// The hardware addresses of what a neighbour sends to an interface. On `lo` there is no neighbour: both are its own.
+fn frame(links: &[LinkMessage], index: u32, neighbour: &[u8]) -> [Option<u64>; 2] {
+    let mut links = links.iter();
+    let link = links.find(|link| link.header.index == index);
+    let own = link.and_then(|link| {
+        link.attributes.iter().find_map(|one| match one {
+            LinkAttribute::Address(octets) => number(octets),
+            _ => None,
+        })
+    });
+    match link.is_some_and(|link| link.header.link_layer_type == LinkLayerType::Loopback) {
+        true => [own, own],
+        false => [number(neighbour), own],
+    }
+}
+
+/// The 48 bits of a hardware address; `None` of one that is none of Ethernet.
+fn number(octets: &[u8]) -> Option<u64> {
+    let octets: [u8; 6] = octets.try_into().ok()?;
+    Some(octets.iter().fold(0, |all, one| all << 8 | u64::from(*one)))
+}
+
 fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival {
     let layer = link.header.link_layer_type;
     let is_loopback = layer == LinkLayerType::Loopback;
@@ -327,5 +354,6 @@ fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival 
         is_ethernet,
         is_tunnel: !is_ethernet || is_wrapped,
         neighbour,
+        frame: [None; 2],
     }
 }

@@ -132,7 +132,10 @@ pub(super) fn judge(asked: &Asked<'_>) -> Found {
         // Lookups meet a packet once, by the interface that it is on at last.
         if on || !asked.reached.routed || place == 0 {
             let class = class_of(asked.policy, &known);
-            for packet in packets(asked.ends, way, &parts(asked)) {
+            for mut packet in packets(asked.ends, way, &parts(asked)) {
+                if !asked.policy.asks_for_frames() {
+                    packet.header = packet.header.without_frame();
+                }
                 one(asked, (way, on, class), &packet, &mut heard);
             }
         }
@@ -413,13 +416,13 @@ fn marked(asked: &Asked<'_>, packet: &Packet) -> Vec<Header> {
         }
     }
     let marked = marks.into_iter().map(|mark| Header {
-        mark,
+        mark: mark as u32,
         ..packet.header.clone()
     });
     marked.collect()
 }
 
-fn marks_of(condition: &Condition, marks: &mut BTreeSet<u32>) {
+fn marks_of(condition: &Condition, marks: &mut BTreeSet<u64>) {
     match condition {
         Condition::No(inner) => marks_of(inner, marks),
         Condition::AnyOf(all) => all.iter().for_each(|one| marks_of(one, marks)),

@@ -153,7 +153,7 @@ fn packet(
         },
         length: (length + longer).min(FULL),
         vlan: way.vlan,
-        ..Header::PLAIN
+        ..in_frame(way)
     };
     Packet {
         part,
@@ -188,11 +188,28 @@ fn neighbour(ends: &Ends, way: &Arrival) -> Vec<Packet> {
             length: NEIGHBOURLY.0,
             ttl: NEIGHBOURLY.1,
             vlan: way.vlan,
-            ..Header::PLAIN
+            ether_to: asked_by_many(to).unwrap_or(in_frame(way).ether_to),
+            ..in_frame(way)
         },
         socket: SocketAnswer::None,
     });
     all.into()
+}
+
+/// A plain header in a frame with the addresses of a way.
+fn in_frame(way: &Arrival) -> Header {
+    let [from, to] = way.frame;
+    Header {
+        ether_from: from.unwrap_or(Header::PLAIN.ether_from),
+        ether_to: to.unwrap_or(Header::PLAIN.ether_to),
+        ..Header::PLAIN
+    }
+}
+
+/// The hardware address that a packet for many is sent to (RFC 2464, section 7).
+fn asked_by_many(to: Ipv6Addr) -> Option<u64> {
+    let last = u128::from(to) & u128::from(u32::MAX);
+    to.is_multicast().then_some(0x3333 << 32 | last as u64)
 }
 
 /// The address at which all listen whose address ends as this one does (RFC 4291, 2.7.1).

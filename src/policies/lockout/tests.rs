@@ -47,6 +47,7 @@ fn way(interface: &str, ends: &Ends) -> Arrival {
         is_ethernet: true,
         is_tunnel: false,
         neighbour: ends.remote.ip(),
+        frame: [None; 2],
     }
 }
 
@@ -120,6 +121,27 @@ fn what_lets_both_in_is_not_spoken_of() {
     ] {
         assert_eq!(of(rules), Found::default(), "{rules}");
     }
+}
+
+/// The frames of a connection are known, and told where a rule asks for them.
+#[test]
+fn a_neighbour_is_known_by_its_hardware() {
+    let ends = ends(CLIENT, SERVER);
+    let mut reached = reached(&ends);
+    reached.ways[0].frame = [Some(0x02_42_ac_11_00_07), Some(0x02_42_ac_11_00_01)];
+    let known = Known::default();
+    let found = |text: &str| asked(text, (&ends, &reached, &known));
+    let drops = "interfaces eth0\ndefault in allow\ndrop if ether from 02:42:ac:11:00:07\n";
+    let cut = found(drops);
+    assert_eq!(parts(&cut), [Part::New, Part::Established]);
+    let words = "ether from 02:42:ac:11:00:07, ether to 02:42:ac:11:00:01";
+    assert!(cut.cuts[0].packet.ends_with(words), "{:?}", cut.cuts[0]);
+    assert_eq!(found(&drops.replace(":07", ":08")), Found::default());
+    assert_eq!(
+        found(&drops.replace("from 02:42:ac:11:00:07", "to 02:42:ac:11:00:09")),
+        Found::default()
+    );
+    assert!(!found(DROP).cuts[0].packet.contains("ether"));
 }
 
 #[test]

@@ -262,8 +262,10 @@ fn of_header(row: &Row, variable: Field) -> String {
 
 /// A value of a variable of the header.
 fn value_of_header(row: &Row, value: u32) -> String {
-    match (row.kind, row.decode(value)) {
+    match (row.kind, row.decode(value.into())) {
         (Kind::Flags | Kind::Masked, _) => format!("{value:#04x}"),
+        // One half of it.
+        (Kind::Address, _) => format!("{value:#08x}"),
         (_, Some(value)) => row.value_word(value),
         (_, None) => format!("no {}", row.noun()),
     }
@@ -332,7 +334,7 @@ fn flags(spans: &[(u32, u32)]) -> Option<String> {
         return None;
     }
     let named = |bits: u32, no: &str| {
-        flag_names(bits)
+        flag_names(bits.into())
             .map(|name| format!("{no}{name}"))
             .collect::<Vec<_>>()
     };

@@ -49,6 +49,7 @@ struct Sum {
 struct Reading<'a> {
     subject: Subject<'a>,
     local: &'a [Prefix],
+    asks_for_frames: bool,
     /// The sockets that the traffic shows; none are assumed without.
     shown: Option<Shown>,
     sums: BTreeMap<Place, Sum>,
@@ -78,6 +79,7 @@ pub(super) fn run(
     let mut reading = Reading {
         subject: Subject::outer(compiled),
         local: &arguments.local,
+        asks_for_frames: compiled.policy.asks_for_frames(),
         shown: learnt(path, arguments.sockets),
         sums: BTreeMap::new(),
         lines: Vec::new(),
@@ -129,6 +131,10 @@ impl Reading<'_> {
         };
         let policy = self.subject.policy;
         let length = length(&parsed, &packet.frame);
+        let parsed = match self.asks_for_frames {
+            true => parsed,
+            false => parsed.without_frame(),
+        };
         let described = self.described(packet, parsed);
         let answer = Answer::of(self.subject, &described, &packet.frame);
         self.exit = self.exit.max(answer.exit(output));

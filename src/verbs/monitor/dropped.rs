@@ -31,6 +31,8 @@ pub(super) struct Sampling {
 struct Drops {
     reader: DropReader,
     one_in: u32,
+    /// Whether any rule looks at the addresses of frames.
+    asks_for_frames: bool,
     /// What was taken out of the rings and not given yet, in the order of time.
     taken: VecDeque<Dropped>,
 }
@@ -46,6 +48,8 @@ pub(super) struct Sample {
     pub(super) is_read: bool,
     /// All of the header, of which a record tells a part; nothing of a malformed packet.
     pub(super) header: Option<Header>,
+    /// Whether the policy looks at hardware addresses, so that they are told.
+    pub(super) tells_frame: bool,
 }
 
 impl Sampling {
@@ -111,6 +115,7 @@ impl Sampling {
         let one_in = self.one_in;
         if let Some(reader) = watch.drops(which, one_in)? {
             let drops = Drops {
+                asks_for_frames: asks_for_frames(reader.counters()),
                 reader,
                 one_in,
                 taken: VecDeque::new(),
@@ -177,7 +182,8 @@ impl Source for Drops {
             let slot = usize::try_from(dropped.counter).ok();
             let counter = slot.and_then(|slot| self.counters().get(slot));
             if let Some(counter) = counter {
-                return Some(event(dropped, counter.kind, self.one_in));
+                let (kind, tells_frame) = (counter.kind, self.asks_for_frames);
+                return Some(event(dropped, kind, (self.one_in, tells_frame)));
             }
         }
     }
@@ -191,7 +197,7 @@ impl Source for Drops {
     }
 }
 
-fn event(dropped: Dropped, counter: CounterKind, one_in: u32) -> Event {
+fn event(dropped: Dropped, counter: CounterKind, (one_in, tells_frame): (u32, bool)) -> Event {
     let recorded = dropped.frame.len();
     let whole = usize::try_from(dropped.length).unwrap_or(usize::MAX);
     let mut frame = dropped.frame.clone();
@@ -223,10 +229,17 @@ fn event(dropped: Dropped, counter: CounterKind, one_in: u32) -> Event {
             one_in,
             is_read: is_read && seems_whole,
             header,
+            tells_frame,
             frame: dropped.frame,
             length: dropped.length,
         }),
     }
+}
+
+/// Whether any rule looks at the frame's own addresses. Each frame has others, so they are told where that matters.
+fn asks_for_frames(counters: &[Counter]) -> bool {
+    let mut counters = counters.iter();
+    counters.any(|one| one.location.text.contains("ether "))
 }
 
 /// Whether something drops that another sockc has compiled, maybe without gates.
@@ -307,7 +320,7 @@ mod tests {
             frame: bytes[..bytes.len().min(256)].to_vec(),
             length: bytes.len() as u32,
         };
-        let event = event(dropped, CounterKind::Default, 1);
+        let event = event(dropped, CounterKind::Default, (1, false));
         (event.sample.unwrap().is_read, event.record.packet.is_none())
     }
 

@@ -218,6 +218,7 @@ fn beyond_logs(condition: &Condition) -> Option<&'static str> {
             HeaderField::Dscp => Some("a dscp"),
             HeaderField::Ecn => Some("an ecn"),
             HeaderField::Vlan => Some("a VLAN"),
+            HeaderField::EtherFrom | HeaderField::EtherTo => Some("a hardware address"),
         },
         _ => None,
     }

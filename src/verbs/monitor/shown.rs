@@ -173,8 +173,13 @@ impl Shown<'_> {
     /// The same in the words of the command line: of a sample all that its header says, of a record what a log keeps.
     fn packet_words(&self) -> String {
         let direction = self.record.hook.direction();
-        let header = self.sample.and_then(|sample| sample.header.as_ref());
-        let words = header.and_then(|header| header_words(header, direction));
+        let words = self.sample.and_then(|sample| {
+            let header = sample.header.as_ref()?;
+            match sample.tells_frame {
+                true => header_words(header, direction),
+                false => header_words(&header.without_frame(), direction),
+            }
+        });
         words.unwrap_or_else(|| self.record.words())
     }
 

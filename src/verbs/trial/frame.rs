@@ -5,14 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use sockc_compiler::event::{Fragment, Header, Parsed, Transport};
 use sockc_compiler::packet::build::{Broken, Frame};
 use sockc_compiler::protocol::IpProtocol;
-use sockc_runtime::lab::MAC;
 
 /// The frame of a packet; a malformed one has an impossible header length.
 pub(crate) fn bytes(packet: &Parsed) -> Vec<u8> {
     match packet {
-        Parsed::Ip(header) => Frame::new(header.clone()).addresses(MAC, MAC).bytes(),
+        Parsed::Ip(header) => Frame::new(header.clone()).bytes(),
         Parsed::Malformed => Frame::new(plain())
-            .addresses(MAC, MAC)
             .shrink()
             .broken(Broken {
                 header_words: Some(4),
@@ -20,7 +18,6 @@ pub(crate) fn bytes(packet: &Parsed) -> Vec<u8> {
             })
             .bytes(),
         Parsed::NotIp => Frame::new(plain())
-            .addresses(MAC, MAC)
             .shrink()
             .broken(Broken {
                 ether_type: Some(0x0806),

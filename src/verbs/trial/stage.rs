@@ -219,13 +219,17 @@ impl<'a> Stage<'a> {
 
     /// Why the lab cannot send a packet.
     fn obstacle(&self, class: ClassId, packet: &Parsed, frame: &[u8]) -> Option<String> {
-        let marked = matches!(packet, Parsed::Ip(header) if header.mark != 0);
+        let is = |holds: fn(&Header) -> bool| matches!(packet, Parsed::Ip(header) if holds(header));
         if !self.wires.has(class) {
             Some("no interface of the lab is one of those".into())
         } else if frame.len() > lab::MTU as usize {
             Some(format!("the lab's wire takes {} bytes", lab::MTU))
+        } else if is(|header| header.mark != 0) {
+            Some("packets of the lab come without a mark".into())
         } else {
-            marked.then(|| "packets of the lab come without a mark".into())
+            // The kernel takes a frame for another machine to a hook, and no further (`PACKET_OTHERHOST`).
+            let elsewhere = is(|header| header.ether_to != Header::PLAIN.ether_to);
+            elsewhere.then(|| "the lab's interfaces have another hardware address".into())
         }
     }
 

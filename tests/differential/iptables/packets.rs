@@ -121,7 +121,7 @@ fn header(rng: &mut Rng) -> Header {
         ttl: *rng.one_of(&[1, 2, 3, 64, 255]),
         dscp: *rng.one_of(&[0, 46, 10]),
         ecn: rng.below(4) as u8,
-        vlan: None,
         mark: *rng.one_of(&[0, 1, 0x11, 0x1011]),
+        ..Header::PLAIN
     }
 }

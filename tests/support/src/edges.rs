@@ -60,7 +60,10 @@ pub fn arbitrary_header(rng: &mut Rng) -> Header {
             Plain::Absent => (None, row.max),
             Plain::Shortest => (Some(0), 1500),
         };
-        let any = |rng: &mut Rng| Some((u64::from(rng.word()) % (u64::from(largest) + 1)) as u32);
+        let any = |rng: &mut Rng| {
+            let word = u64::from(rng.word()) << 32 | u64::from(rng.word());
+            Some(word % (largest + 1))
+        };
         values.fields[row.field] = vec![any(rng), any(rng), plain];
     }
     values.protocols.retain(|&number| possible(family, number));

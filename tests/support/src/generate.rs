@@ -35,6 +35,8 @@ pub struct Options {
 pub struct Features {
     /// Conditions on ttl, dscp, mark and vlan.
     pub fields: bool,
+    /// Those on the frame as well, in rules of what arrives.
+    pub frames: bool,
     /// `sock NAME absent`; needs the sockets of redirects.
     pub absent: bool,
     /// Sockets in other network namespaces; needs conditions on sockets.
@@ -67,6 +69,7 @@ impl Features {
     /// None of them.
     pub const PLAIN: Self = Self {
         fields: false,
+        frames: false,
         absent: false,
         namespaces: false,
         sets: false,
@@ -85,6 +88,7 @@ impl Features {
     /// All of them.
     pub const WHOLE: Self = Self {
         fields: true,
+        frames: true,
         absent: true,
         namespaces: true,
         sets: true,
@@ -314,6 +318,8 @@ mod tests {
             "ttl ",
             "dscp ",
             "vlan ",
+            "ether from ",
+            "ether to ",
             "absent",
             "in netns",
             "@banned",

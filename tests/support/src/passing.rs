@@ -22,6 +22,7 @@ pub fn may_pass(rules: usize) -> Options {
             maps: false,
             groups: false,
             intercepts: false,
+            frames: false,
             ..Features::WHOLE
         },
         ..Options::whole(rules)

@@ -293,6 +293,7 @@ fn header(store: &Store, packets: Node) -> Vec<Condition> {
             Kind::Masked => bits(store, packets, row),
             Kind::Code => listed(store, packets, row),
             Kind::Range => between(store, packets, row),
+            Kind::Address => one(store, packets, row),
         })
         .collect()
 }
@@ -314,12 +315,12 @@ fn flags(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
 }
 
 /// The flags that all values share, and whether every value that shares them is there.
-fn cube(values: &Values, all: u32) -> (FieldTest, bool) {
+fn cube(values: &Values, all: u64) -> (FieldTest, bool) {
     let (mut set, mut clear, mut count) = (all, all, 0u32);
     for &(low, high) in values {
         for value in low..=high {
-            set &= value as u32;
-            clear &= !(value as u32);
+            set &= value as u64;
+            clear &= !(value as u64);
             count += 1;
         }
     }
@@ -341,7 +342,7 @@ fn present(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
 
 /// Bits that are the same in all of the region.
 fn bits(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
-    let (mut wanted, mut mask) = (0u32, 0u32);
+    let (mut wanted, mut mask) = (0u64, 0u64);
     for &variable in row.variables {
         let values = store.values_of(packets, variable)?;
         let (mut set, mut clear) = (variable.max(), variable.max());
@@ -349,10 +350,21 @@ fn bits(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
             set &= part as u32;
             clear &= !(part as u32);
         }
-        wanted = wanted << variable.bits() | set;
-        mask = mask << variable.bits() | set | clear;
+        wanted = wanted << variable.bits() | u64::from(set);
+        mask = mask << variable.bits() | u64::from(set | clear);
     }
     (mask != 0).then(|| Condition::header(row.field, FieldTest::Masked { wanted, mask }))
+}
+
+/// The one value, in as many variables as it takes.
+fn one(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
+    match bits(store, packets, row)? {
+        Condition::Header {
+            field,
+            test: FieldTest::Masked { wanted, mask },
+        } if mask == row.max => Some(Condition::header(field, FieldTest::exactly(wanted))),
+        _ => None,
+    }
 }
 
 /// One of a few values, or none of a few.
@@ -362,7 +374,7 @@ fn listed(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
     let of = |code: u32| {
         Some(Condition::header(
             row.field,
-            FieldTest::exactly(row.decode(code)?),
+            FieldTest::exactly(row.decode(code.into())?),
         ))
     };
     let any = |numbers: Vec<u32>| -> Option<Condition> {
@@ -384,22 +396,22 @@ fn between(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
     let values = limited(store, packets, field)?;
     let (first, last) = (values.first()?.0, values.last()?.1);
     let most = match row.field {
-        HeaderField::Length => longest_length(Family::V4),
+        HeaderField::Length => longest_length(Family::V4).into(),
         _ => row.max,
     };
     let high = match last >= u128::from(most) && last != first {
         // No upper bound is said where there is none, but for a single value.
-        true => u32::MAX,
-        false => last as u32,
+        true => u32::MAX.into(),
+        false => last as u64,
     };
-    let of = |low: u128, high: u32| {
-        let low = low as u32;
+    let of = |low: u128, high: u64| {
+        let low = low as u64;
         Condition::header(row.field, FieldTest::Range { low, high })
     };
     if let (0, [(low, to)]) = (first, others(&values, field.max()).as_slice())
         && *to < u128::from(field.max())
     {
-        return Some(no(of(*low, *to as u32)));
+        return Some(no(of(*low, *to as u64)));
     }
     Some(of(first, high))
 }

@@ -19,6 +19,29 @@ ssh: allow tcp from @admins to any:22
 web: allow tcp to any:{80, 443}
 ";
 
+/// An address has two variables, and is said where both are known.
+#[test]
+fn a_hardware_address_is_told_whole() {
+    let old = "default in drop\n";
+    let of = |condition: &str| lines(old, &format!("{old}allow tcp to any:22 if {condition}\n"));
+    let one = "ether from 02:42:ac:11:00:07";
+    let started = |lines: &[String], region: &str| {
+        let wanted = format!("drop -> allow: {region} | ");
+        assert!(
+            matches!(lines, [line] if line.starts_with(&wanted)),
+            "{lines:#?}"
+        );
+    };
+    started(&of(one), &format!("tcp to any:22 if {one}"));
+    started(
+        &of(&format!("no {one}")),
+        &format!("tcp to any:22 except where {one}"),
+    );
+    let two = of(&format!("any of {{ {one}, ether from 02:42:ac:11:00:08 }}"));
+    let other = "ether from 02:42:ac:11:00:00";
+    assert!(two.iter().all(|line| !line.contains(other)), "{two:#?}");
+}
+
 /// A slot is for a family and a protocol: an address of another kind changes nothing for those that there were.
 #[test]
 fn a_socket_that_listens_for_more_moves_no_flow_that_it_had() {

@@ -81,6 +81,10 @@ fn on_stack(frame: &Frame, field: Field, _: Family) -> Option<FieldLoad> {
         Field::TcpFlags => stack(frame.flags, 0, Width::B, 0),
         Field::Length => length(frame),
         Field::Vlan => stack(frame.vlan, 0, Width::H, 0),
+        Field::EtherFrom0 => stack(frame.ether[0], 0, Width::W, 0),
+        Field::EtherFrom1 => stack(frame.ether[0], 4, Width::W, 0),
+        Field::EtherTo0 => stack(frame.ether[1], 0, Width::W, 0),
+        Field::EtherTo1 => stack(frame.ether[1], 4, Width::W, 0),
         Field::From0 | Field::From1 | Field::From2 | Field::From3 => {
             stack(frame.from, address(field, 0, 0)?, Width::W, 32)
         }

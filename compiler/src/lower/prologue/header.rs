@@ -1,4 +1,4 @@
-//! The fields of the IP header and of the VLAN tag that few rules look at. Each is left on the stack only where a tree of
+//! The fields of the IP header, of the VLAN tag and of the frame that few rules look at. Each is left on the stack only where a tree of
 //! the program tests it, and then on every path, since before Linux 6.3 the verifier refuses to read what some path has
 //! not written.
 
@@ -65,6 +65,30 @@ impl Prologue<'_> {
         match self.given.frame.ip[field] {
             Some(slot) => builder.store_slot(slot, 0, value, Width::B),
             None => builder.bug(format!("{field:?} has no slot")),
+        }
+    }
+
+    /// The addresses of the Ethernet header at the network pointer: six octets for whom the frame is, then six of who sent it. Each half of
+    /// three is taken out of a word of four, none of which goes beyond the header.
+    pub(super) fn link_addresses(&self, builder: &mut Builder) {
+        let [from, to] = self.given.frame.ether;
+        for (slot, at, fields) in [
+            (from, 6, [Field::EtherFrom0, Field::EtherFrom1]),
+            (to, 0, [Field::EtherTo0, Field::EtherTo1]),
+        ] {
+            let [first, last] = fields;
+            if self.given.used.contains(first) {
+                let half = builder.load(self.network, at, Width::W);
+                builder.from_network(half, 32);
+                builder.alu(half, AluOp::Rsh, 8);
+                builder.store_slot(slot, 0, half, Width::W);
+            }
+            if self.given.used.contains(last) {
+                let half = builder.load(self.network, at + 2, Width::W);
+                builder.from_network(half, 32);
+                builder.alu(half, AluOp::And, 0xff_ffff);
+                builder.store_slot(slot, 4, half, Width::W);
+            }
         }
     }
 

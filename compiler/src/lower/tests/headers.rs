@@ -121,12 +121,15 @@ fn check(hook: Hook, condition: &Condition, cases: &[Case]) {
 }
 
 fn plain_cases() -> Vec<Case> {
-    let case = |frame| Case {
+    frames().into_iter().map(plain_case).collect()
+}
+
+fn plain_case(frame: Vec<u8>) -> Case {
+    Case {
         frame,
         taken_off: None,
         mark: 0,
-    };
-    frames().into_iter().map(case).collect()
+    }
 }
 
 #[test]
@@ -147,6 +150,46 @@ fn hops_and_class_are_those_of_the_header() {
     for hook in HOOKS {
         for condition in &conditions {
             check(hook, condition, &plain_cases());
+        }
+    }
+}
+
+/// Frames whose addresses differ from one another in one octet, the first or the last of each half.
+fn addressed() -> Vec<Case> {
+    const ONE: u64 = 0x02_42_ac_11_00_02;
+    let near = [0, 40, 24, 16, 0].map(|bit| ONE ^ 1 << bit);
+    let pairs = near
+        .iter()
+        .flat_map(|from| [(*from, ONE), (ONE, *from), (*from, *from), (ONE, ONE)]);
+    let frame = |(ether_from, ether_to): (u64, u64)| {
+        let Parsed::Ip(header) = parse(&frames()[0], Layout::Ethernet) else {
+            panic!("the frame is whole");
+        };
+        Frame::new(Header {
+            ether_from,
+            ether_to,
+            ..header
+        })
+    };
+    let frames = pairs.map(frame);
+    let cases = frames.flat_map(|frame| [frame.clone(), frame.vlan(12)]);
+    cases.map(|frame| plain_case(frame.bytes())).collect()
+}
+
+#[test]
+fn hardware_addresses_are_those_of_the_frame() {
+    const ONE: u64 = 0x02_42_ac_11_00_02;
+    for field in [HeaderField::EtherFrom, HeaderField::EtherTo] {
+        for address in [ONE, ONE ^ 1 << 40, ONE ^ 1 << 24, ONE ^ 1 << 16, ONE ^ 1] {
+            let condition = Condition::header(field, FieldTest::exactly(address));
+            for hook in [Hook::Xdp, Hook::TcIn] {
+                check(hook, &condition, &addressed());
+                check(
+                    hook,
+                    &Condition::No(Box::new(condition.clone())),
+                    &addressed(),
+                );
+            }
         }
     }
 }
@@ -188,7 +231,7 @@ fn the_mark_is_set_that_an_allow_sets() {
 #[test]
 fn the_mark_is_the_one_the_packet_came_with() {
     let masks = [
-        (7, u32::MAX),
+        (7, u32::MAX.into()),
         (0x10, 0xff),
         (0x0100_0000, 0xff00_0000),
         (0x0020_0000, 0x0020_0000),

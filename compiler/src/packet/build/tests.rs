@@ -115,6 +115,8 @@ fn a_whole_frame_byte_by_byte() {
             to: 0x1234,
         },
         length: 28,
+        ether_from: 0x02_00_00_00_00_01,
+        ether_to: 0x02_00_00_00_00_02,
         ..syn()
     };
     // The checksums were worked out by hand: 0x4500+0x1c+0x1234+0x4011+... for IP, the pseudo header for UDP.

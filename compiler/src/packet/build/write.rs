@@ -30,7 +30,12 @@ pub(super) fn frame(frame: &Frame) -> Vec<u8> {
         IpAddr::V4(_) => ETH_P_IP,
         IpAddr::V6(_) => ETH_P_IPV6,
     };
-    let mut bytes = [frame.destination, frame.source].concat();
+    let addresses = [frame.header.ether_to, frame.header.ether_from];
+    let octets = addresses.map(|address| {
+        let [_, _, octets @ ..] = address.to_be_bytes();
+        octets
+    });
+    let mut bytes = octets.concat();
     for tag in &frame.tags {
         bytes.extend(tag.kind.to_be_bytes());
         bytes.extend(tag.control.to_be_bytes());

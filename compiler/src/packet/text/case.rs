@@ -30,7 +30,7 @@ pub(super) struct Said {
     pub(super) sockets: Vec<SocketSaid>,
     /// A namespace whose socket state has not been said yet.
     pub(super) namespace_ahead: Option<Spanned<NetnsId>>,
-    pub(super) header: ByField<Option<Spanned<u32>>>,
+    pub(super) header: ByField<Option<Spanned<u64>>>,
     pub(super) malformed: Option<Spanned<()>>,
     pub(super) group: Option<Spanned<GroupId>>,
     pub(super) absent: Vec<SocketId>,

@@ -290,8 +290,9 @@ impl Kind {
         let Some(said) = &said.header[HeaderField::Length] else {
             return Ok(shortest);
         };
-        if (shortest..=longest).contains(&said.value) {
-            return Ok(said.value);
+        let length = u32::try_from(said.value).ok();
+        if let Some(length) = length.filter(|length| (shortest..=longest).contains(length)) {
+            return Ok(length);
         }
         Err(mistake(
             codes::LENGTH,

@@ -66,7 +66,7 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
 }
 
 /// The value that is said of a field. A fragment is the first or a later one: the rest of the packet says which.
-fn value(row: &Row, test: &HeaderTest) -> Result<u32, Box<Diagnostic>> {
+fn value(row: &Row, test: &HeaderTest) -> Result<u64, Box<Diagnostic>> {
     match test {
         HeaderTest::Present => Ok(1),
         HeaderTest::Flags { set, clear } => flags(set, clear),
@@ -74,6 +74,7 @@ fn value(row: &Row, test: &HeaderTest) -> Result<u32, Box<Diagnostic>> {
             numbers::of(row, value)
         }
         HeaderTest::Code(code) => numbers::code(row, code),
+        HeaderTest::Hardware(address) => numbers::of(row, address),
     }
 }
 
@@ -205,7 +206,7 @@ fn answer(state: Option<SocketState>, span: Span) -> Result<SocketAnswer, Box<Di
 }
 
 /// The flags that are set; those that are named as clear are clear anyway.
-fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u32, Box<Diagnostic>> {
+fn flags(set: &[Spanned<TcpFlag>], clear: &[Spanned<TcpFlag>]) -> Result<u64, Box<Diagnostic>> {
     let set_bits = flag_bits(set);
     let both = clear
         .iter()

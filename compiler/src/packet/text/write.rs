@@ -202,11 +202,10 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
         let plain = match row.plain {
             Plain::Value(value) => Some(value),
             Plain::Absent => None,
-            Plain::Shortest => Some(shortest_length(
-                header.family(),
-                header.protocol,
-                header.fragment,
-            )),
+            Plain::Shortest => {
+                let (protocol, fragment) = (header.protocol, header.fragment);
+                Some(shortest_length(header.family(), protocol, fragment).into())
+            }
         };
         let value = (row.get)(header);
         if value != plain {
@@ -217,13 +216,15 @@ fn header_with(header: &Header, direction: Direction) -> Vec<String> {
 }
 
 /// A value of a field. Where no flag is set, the text must still name one, as clear.
-pub(crate) fn field_words(row: &Row, value: u32) -> String {
+pub(crate) fn field_words(row: &Row, value: u64) -> String {
     let word = row.word();
     match row.kind {
         Kind::Present => word.to_owned(),
         Kind::Flags if value == 0 => format!("{word} no syn"),
         Kind::Flags => format!("{word} {}", flag_names(value).collect::<Vec<_>>().join(" ")),
-        Kind::Masked | Kind::Code | Kind::Range => format!("{word} {}", row.value_word(value)),
+        Kind::Masked | Kind::Code | Kind::Range | Kind::Address => {
+            format!("{word} {}", row.value_word(value))
+        }
     }
 }
 

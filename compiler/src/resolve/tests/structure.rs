@@ -487,7 +487,7 @@ fn expect_lines_are_regions() {
             field: HeaderField::Mark,
             test: FieldTest::Masked {
                 wanted: 7,
-                mask: u32::MAX,
+                mask: u32::MAX.into(),
             },
         }
     );

@@ -19,19 +19,29 @@ pub(super) struct Ports {
     learned: Vec<(u32, u32)>,
 }
 
+/// The link-layer address of a neighbour on an interface; empty where none is known.
+pub(super) fn neighbour_at(
+    socket: &Socket,
+    interface: u32,
+    neighbour: IpAddr,
+) -> io::Result<Vec<u8>> {
+    let family = match neighbour {
+        IpAddr::V4(_) => AddressFamily::Inet,
+        IpAddr::V6(_) => AddressFamily::Inet6,
+    };
+    let there = all(socket, family)?
+        .into_iter()
+        .find(|one| one.header.ifindex == interface && destination(one) == Some(neighbour));
+    let address = there.as_ref().and_then(link_layer);
+    Ok(address.unwrap_or_default().to_vec())
+}
+
 impl Ports {
-    /// Those of a neighbour on an interface.
-    pub(super) fn of(socket: &Socket, interface: u32, neighbour: IpAddr) -> io::Result<Self> {
-        let family = match neighbour {
-            IpAddr::V4(_) => AddressFamily::Inet,
-            IpAddr::V6(_) => AddressFamily::Inet6,
-        };
-        let there = all(socket, family)?
-            .into_iter()
-            .find(|one| one.header.ifindex == interface && destination(one) == Some(neighbour));
-        let Some(address) = there.as_ref().and_then(link_layer) else {
+    /// Those of a neighbour with this link-layer address.
+    pub(super) fn of(socket: &Socket, address: &[u8]) -> io::Result<Self> {
+        if address.is_empty() {
             return Ok(Self::default());
-        };
+        }
         let entries = all(socket, AddressFamily::Bridge)?;
         let entries = entries
             .iter()

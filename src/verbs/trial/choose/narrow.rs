@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use sockc_compiler::diagram::{BudgetExceeded, Node, Store, values};
+use sockc_compiler::event::Header;
 use sockc_compiler::field::{FROM, Field, TO};
 use sockc_compiler::header_field::{self, HeaderField, row};
 use sockc_compiler::policy::{Family, Policy};
@@ -46,10 +47,15 @@ impl Narrowed<'_> {
         Ok(())
     }
 
-    /// Ordinary values for all that a packet's text leaves out then. The lab cannot set the mark that a packet comes with.
+    /// Ordinary values for all that a packet's text leaves out then. The lab cannot set the mark that a packet
+    /// comes with, and its interfaces take frames for their own hardware address alone.
     pub(super) fn plain(&mut self, policy: &Policy, family: Family) -> Result<(), BudgetExceeded> {
         for &mark in row(HeaderField::Mark).variables {
             self.must(mark, 0, 0)?;
+        }
+        let own = row(HeaderField::EtherTo);
+        for (half, part) in own.parts(Header::PLAIN.ether_to) {
+            self.must(half, part, part)?;
         }
         // One that is at the end of its way would not get far on a real network.
         self.first_range(Field::Ttl, &[(64, 64), (2, 255), (1, 1)])?;

@@ -45,7 +45,7 @@ fn policy() -> Policy {
             field: HeaderField::Length,
             test: FieldTest::Range {
                 low: 469,
-                high: u32::MAX,
+                high: u32::MAX.into(),
             },
         }],
         ..Match::default()

@@ -20,7 +20,7 @@ pub(super) struct Values {
     pub(super) protocols: Vec<IpProtocol>,
     pub(super) icmp: Vec<(u8, u8)>,
     /// Of each field of the header; `None` where a packet does not have it.
-    pub(super) fields: ByField<Vec<Option<u32>>>,
+    pub(super) fields: ByField<Vec<Option<u64>>>,
 }
 
 /// Addresses and ports of one endpoint.
@@ -128,16 +128,18 @@ impl Values {
 }
 
 /// Values that pass a test and values next to those that do.
-fn around(row: &Row, test: FieldTest) -> Vec<u32> {
+fn around(row: &Row, test: FieldTest) -> Vec<u64> {
     let mut values = match (row.kind, test) {
         (Kind::Code, FieldTest::Range { low, .. }) => vec![low, low ^ 1],
+        // The same with a bit of each half flipped.
+        (Kind::Address, FieldTest::Range { low, .. }) => vec![low, low ^ 1, low ^ 1 << 24],
         (_, FieldTest::Range { low, high }) => [low, high]
             .into_iter()
             .flat_map(|end| [end.saturating_sub(1), end, end.saturating_add(1)])
             .collect(),
         // Just these flags, every other one too, and each named one flipped.
         (Kind::Flags, FieldTest::Masked { wanted, mask }) => {
-            let bits = (0..u32::BITS).map(|bit| 1 << bit);
+            let bits = (0..u64::BITS).map(|bit| 1 << bit);
             let named = bits.filter(|bit| (wanted | mask) & bit != 0);
             let flipped = named.map(|bit| wanted ^ bit);
             [wanted, row.max & !(mask ^ wanted)]

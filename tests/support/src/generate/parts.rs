@@ -3,6 +3,7 @@
 use super::Options;
 use super::values::{Lean, Values};
 use super::whole;
+use sockc_compiler::field::FieldKind;
 use sockc_compiler::header_field::{self, HeaderField};
 use sockc_random::Rng;
 
@@ -30,10 +31,11 @@ const PLAIN: [HeaderField; 3] = [
     HeaderField::Length,
 ];
 
-/// Conditions on those, or on all other fields of the header.
-pub(super) fn drawn(plain: bool) -> Vec<&'static str> {
+/// Conditions on those, or on all other fields of the header; `frames`: with those of the frame.
+pub(super) fn drawn(plain: bool, frames: bool) -> Vec<&'static str> {
     header_field::rows()
         .filter(|row| PLAIN.contains(&row.field) == plain)
+        .filter(|row| frames || row.variables[0].kind() != FieldKind::Ether)
         .flat_map(|row| row.drawn)
         .copied()
         .collect()
@@ -100,12 +102,12 @@ fn condition(rng: &mut Rng, options: Options, arriving: bool) -> String {
     let sockets = options.socket_conditions;
     let named = arriving && options.redirects;
     let one = |rng: &mut Rng| {
-        if let Some(other) = whole::condition(rng, options.features, sockets, named) {
+        if let Some(other) = whole::condition(rng, options.features, sockets, (arriving, named)) {
             other
         } else if sockets && rng.one_in(3) {
             *rng.one_of(SOCKETS)
         } else {
-            *rng.one_of(&drawn(true))
+            *rng.one_of(&drawn(true, false))
         }
     };
     match rng.below(6) {

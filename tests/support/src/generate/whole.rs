@@ -147,15 +147,15 @@ pub(super) fn hook(
     }
 }
 
-/// A condition of the features, if one is drawn; `named`: whether the rule may ask for named sockets.
+/// A condition of the features, if one is drawn; `arriving`: whether the rule is about what arrives, `named`: whether it may ask for named sockets.
 pub(super) fn condition(
     rng: &mut Rng,
     features: Features,
     sockets: bool,
-    named: bool,
+    (arriving, named): (bool, bool),
 ) -> Option<&'static str> {
     if features.fields && rng.one_in(2) {
-        return Some(*rng.one_of(&drawn(false)));
+        return Some(*rng.one_of(&drawn(false, features.frames && arriving)));
     }
     if features.absent && named && rng.one_in(4) {
         return Some(*rng.one_of(&["sock both absent", "sock quiet absent", "sock plain absent"]));
