@@ -6,6 +6,7 @@
 mod binding;
 mod chains;
 mod goal;
+mod hardware;
 mod interfaces;
 mod iptables;
 mod json;

@@ -7,6 +7,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::options::Given;
+use crate::verbs::import::hardware;
 use crate::verbs::import::list::List;
 use crate::verbs::import::protocols;
 use crate::verbs::import::rule::Asks;
@@ -22,6 +23,7 @@ pub(super) fn takes(name: &str) -> bool {
             | "--icmp-type"
             | "--icmpv6-type"
             | "--mark"
+            | "--mac-source"
             | "--length"
             | "--ttl-eq"
             | "--ttl-lt"
@@ -65,6 +67,7 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
         "--icmp-type" => icmp_type(given, family, IcmpKind::Icmp),
         "--icmpv6-type" => icmp_type(given, family, IcmpKind::Icmp6),
         "--mark" => mark(given, family, list),
+        "--mac-source" => hardware::asks("from", &[given.value()?], given.negated, family, list),
         "--length" => length(given, family, list),
         "--dscp" | "--dscp-class" => code_point(given, family),
         "--ecn-ip-ect" => {
@@ -403,6 +406,10 @@ mod tests {
             ("--ttl-lt 2", " if ttl < 2"),
             ("! --ttl-eq 64", " if no ttl = 64"),
             ("--dscp 0x2e", " if dscp 46"),
+            (
+                "--mac-source 02:42:AC:11:00:02",
+                " if ether from 02:42:ac:11:00:02",
+            ),
             ("--dscp-class EF", " if dscp ef"),
             ("--dscp-class AF11", " if dscp af11"),
             ("--ecn-ip-ect 2", " if ecn ect0"),

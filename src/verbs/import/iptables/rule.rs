@@ -117,7 +117,8 @@ impl Reading<'_> {
                 self.rule.met(&[ports])
             }
             "icmp" | "icmp6" | "comment" | "conntrack" | "state" | "limit" | "hashlimit"
-            | "iprange" | "addrtype" | "mark" | "length" | "ttl" | "hl" | "dscp" | "ecn" => Ok(()),
+            | "iprange" | "addrtype" | "mac" | "mark" | "length" | "ttl" | "hl" | "dscp"
+            | "ecn" => Ok(()),
             _ => Err(without(name)),
         }
     }
@@ -184,7 +185,6 @@ fn without(name: &str) -> String {
         "owner" => {
             "whose process sent a packet is not asked; `connect` rules decide what a group does"
         }
-        "mac" => "a hardware address is not asked",
         "connlimit" => "connections are not counted while they last; a rate counts how many come",
         "connmark" | "helper" => "there is no table of connections",
         "pkttype" => "whether a frame was for many is not asked",

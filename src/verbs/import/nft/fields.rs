@@ -44,6 +44,8 @@ pub(super) enum Field {
     State,
     KindOfReceiver,
     HasFragmentHeader,
+    /// An address of the frame: `from` or `to`.
+    Hardware(&'static str),
 }
 
 /// The field of an expression, or why no rule asks for it.
@@ -116,6 +118,8 @@ fn payload(protocol: &str, name: &str) -> Result<Field, String> {
         ("ip6", "nexthdr", _) => Field::NextHeader,
         ("ip", "ttl", _) => Field::Ttl(V4),
         ("ip6", "hoplimit", _) => Field::Ttl(V6),
+        ("ether", "saddr", _) => Field::Hardware("from"),
+        ("ether", "daddr", _) => Field::Hardware("to"),
         ("ip", "dscp", _) => Field::Dscp(V4),
         ("ip6", "dscp", _) => Field::Dscp(V6),
         ("ip", "ecn", _) => Field::Ecn(V4),

@@ -14,6 +14,7 @@ use super::limits;
 use super::listed::{self, Listed, Table, chain_of};
 use super::values;
 use crate::verbs::import::goal::{Goal, PLAIN_ANSWER};
+use crate::verbs::import::hardware;
 use crate::verbs::import::interfaces;
 use crate::verbs::import::kinds::{self, Kinds};
 use crate::verbs::import::list::List;
@@ -467,6 +468,7 @@ impl Reading<'_> {
             Field::IcmpCode(_) => self.codes(op, right),
             Field::KindOfReceiver => self.kinds(op, right),
             Field::HasFragmentHeader => self.fragments(op, right),
+            Field::Hardware(word) => self.hardware(word, op, right),
             _ => {
                 if field.is_of_any_carrier() && !self.rule.cases.iter().all(has_known_ports) {
                     self.rule.changed.push("`th` is the ports of TCP, UDP and SCTP here; there it is also what stands in their place in other protocols".to_owned());
@@ -598,6 +600,22 @@ impl Reading<'_> {
             ("!", [bits]) => fields::of_flags(bits & mask, &[0], false, family),
             _ => return Err("flags are compared in a way that is not known here".to_owned()),
         };
+        self.ask(asks)
+    }
+
+    fn hardware(&mut self, word: &str, op: &str, right: &Value) -> Result<(), String> {
+        let negated = match op {
+            "==" => false,
+            "!=" => true,
+            _ => return Err(format!("it compares by `{op}`, which is not known here")),
+        };
+        let elements = self.elements(right)?.into_iter();
+        let addresses = elements.map(|one| {
+            let address = plain(one)?.as_str();
+            address.ok_or_else(|| "only a part of a hardware address is meant".to_owned())
+        });
+        let addresses = addresses.collect::<Result<Vec<_>, String>>()?;
+        let asks = hardware::asks(word, &addresses, negated, self.family, self.list)?;
         self.ask(asks)
     }
 
