@@ -5,11 +5,11 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::mount::{MsFlags, mount};
 use sockc_runtime::lab::{FRONT, Group, Lab, Space};
@@ -400,6 +400,26 @@ fn of_other_namespaces_nothing_is_kept_unless_there_is_a_folder() {
     assert!(!machine.disk.0.join("sockc/container").exists());
     let boot = ["apply", "--boot", "--netns", &named.name];
     says(&machine.must(&boot), &["is in force already"]);
+    // Another one gets the number of one that ended, and has what was pinned for that.
+    let number = || {
+        let look = || fs::metadata(Named::path("blue")).unwrap().ino();
+        machine.lab.server.run(look).unwrap()
+    };
+    let before = number();
+    drop(named);
+    let until = Instant::now() + Duration::from_secs(20);
+    let _anew = loop {
+        let anew = Named::new("blue", &machine.lab.server);
+        if number() == before || Instant::now() > until {
+            break anew;
+        }
+    };
+    assert_eq!(number(), before, "no namespace got the number again");
+    let ran = machine.must(&boot);
+    let said = format!("{}{}", ran.stdout, ran.stderr);
+    assert!(!said.contains("is in force already"), "{said}");
+    let status = machine.must(&["status", "--netns", "blue"]);
+    says(&status, &["generation 1"]);
 }
 
 /// What a policy names and is not there yet is no reason to leave the rest open.

@@ -58,8 +58,8 @@ pub(super) fn apply_boot(arguments: &cli::Apply, output: &mut Output) -> Exit {
         Ok(files) => files,
     };
     match sockc_runtime::running(&options) {
-        Ok(Some(now)) => return in_force(&now, &files, &options, output),
-        Ok(None) => {}
+        Ok(Some(now)) if stands(&options) => return in_force(&now, &files, &options, output),
+        Ok(_) => {}
         // Whatever that is, an apply finds it too, or it has passed by then.
         Err(error) => output.error(&error),
     }
@@ -274,6 +274,12 @@ fn like(from: StartFrom, arguments: &cli::Apply) -> cli::Apply {
         // Over SSH it was wanted.
         lock_me_out: true,
     }
+}
+
+/// Whether what is pinned decides. A namespace that was made anew may have the number of one that ended, whose pins are still there: a
+/// look at what hangs on its hooks takes them away.
+fn stands(options: &Options) -> bool {
+    !matches!(sockc_runtime::status(options), Ok(None))
 }
 
 /// Says that nothing is to be in force.
