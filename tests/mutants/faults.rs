@@ -39,6 +39,7 @@ mod metrics;
 mod monitor;
 mod outside;
 mod outsiders;
+mod own;
 mod parser;
 mod passed;
 mod passes;
@@ -187,6 +188,7 @@ pub(crate) fn all() -> Vec<Fault> {
         meaning::FAULTS,
         outside::FAULTS,
         outsiders::FAULTS,
+        own::FAULTS,
         lower::FAULTS,
         said::FAULTS,
         spared::FAULTS,

@@ -37,6 +37,7 @@ mod monitored;
 mod named;
 mod netfilter;
 mod objects;
+mod own;
 mod paired;
 mod passing;
 mod plain;

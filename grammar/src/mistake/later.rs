@@ -7,28 +7,12 @@ use super::Failure;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 
-/// Where a word stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum At {
-    /// Wherever no name may stand.
-    Anywhere,
-    /// Where this kind of text may stand.
-    Kind(&'static str),
-}
-
-/// The words, and what to do meanwhile.
-const LATER: &[(&str, At, &str)] = &[
-    (
-        "self",
-        At::Anywhere,
-        "declare the addresses of this machine as `set own = { … }` and write `@own`",
-    ),
-    (
-        "ether",
-        At::Kind("a condition"),
-        "leave it out, or name the interface: `on interface eth1`",
-    ),
-];
+/// The words, the kind of text as which each stands, and what to do meanwhile.
+const LATER: &[(&str, &str, &str)] = &[(
+    "ether",
+    "a condition",
+    "leave it out, or name the interface: `on interface eth1`",
+)];
 
 impl Failure<'_> {
     /// The refusal of a word that comes later.
@@ -36,13 +20,9 @@ impl Failure<'_> {
         if self.expected.has_name() {
             return None;
         }
-        let stands = |at: At| match at {
-            At::Anywhere => true,
-            At::Kind(kind) => self.expected.kinds.contains(&kind),
-        };
         let (_, _, help) = LATER
             .iter()
-            .find(|(later, at, _)| *later == word && stands(*at))?;
+            .find(|(later, kind, _)| *later == word && self.expected.kinds.contains(kind))?;
         Some(self.comes_later(&format!("`{word}`"), word.len(), help))
     }
 

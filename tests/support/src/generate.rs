@@ -316,6 +316,8 @@ mod tests {
             "vlan ",
             "absent",
             "in netns",
+            "from self",
+            "to self",
             "@banned",
             "@vips",
             "@large",
