@@ -19,6 +19,7 @@ pub(crate) mod waiting;
 
 use std::path::PathBuf;
 
+use sockc_compiler::policy::OWN;
 use sockc_runtime::{Error, Means, Options};
 
 use crate::cli::Deployment;
@@ -61,7 +62,7 @@ fn ended_by(error: &Error) -> Exit {
         Error::Elsewhere { .. } => Exit::Changed,
         Error::Unknowable { cause, .. } if cause.is_damage() => Exit::Changed,
         error if error.is_damage() => Exit::Changed,
-        Error::Unknown { .. } => Exit::Usage,
+        Error::Unknown { .. } | Error::OwnSet => Exit::Usage,
         Error::OnTrial { .. }
         | Error::TooLate { .. }
         | Error::NoneOnTrial { .. }
@@ -93,6 +94,7 @@ fn about(error: &Error) -> Vec<(&'static str, String)> {
         Error::TwoZones { interface, .. }
         | Error::ForeignXdp { interface, .. }
         | Error::XdpAbove { interface, .. } => one("interface", interface),
+        Error::OwnSet | Error::OwnTooMany { .. } => one("set", OWN),
         Error::SetFull { set, .. }
         | Error::SetOutgrown { set, .. }
         | Error::NotInSet { set, .. } => one("set", set),

@@ -11,11 +11,11 @@ mod matching;
 mod measure;
 
 pub use crate::direction::{Deed, Direction};
-pub(crate) use declared::MAX_PAIRS;
 pub use declared::{
     Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Pairs, Set, SetKind, Socket,
     SocketOrigin, Splice, Spread, Zone, lies_in,
 };
+pub(crate) use declared::{MAX_PAIRS, set_words};
 pub use expect::{Expect, ExpectedVerdict, Region};
 pub use hook::{Hook, Verb};
 pub use matching::{
@@ -23,7 +23,7 @@ pub use matching::{
     Side, span_of,
 };
 pub use measure::{Log, Per, Rate};
-pub use sockc_grammar::ast::{RateUnit, SocketState};
+pub use sockc_grammar::ast::{OWN, RateUnit, SocketState};
 
 use cranelift_entity::{PrimaryMap, entity_impl};
 use sockc_grammar::source::Span;
@@ -159,7 +159,7 @@ impl std::default::Default for Policy {
 }
 
 impl Policy {
-    /// The names of the live sets that it declares, and of those of the policy around that its rules ask.
+    /// The names of the live sets that it declares, of those of the policy around that its rules ask, and of `self` if it is named.
     #[must_use]
     pub fn live_sets(&self) -> Vec<String> {
         let sets = self.sets.values();

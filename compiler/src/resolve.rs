@@ -44,7 +44,7 @@ pub(crate) use live::prefixes_of_list;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use sockc_grammar::ast::{File, Statement};
+use sockc_grammar::ast::{File, OWN, Statement};
 use sockc_grammar::diagnostic::{Diagnostic, Severity};
 use sockc_grammar::source::{SourceMap, Span, Spanned};
 
@@ -148,10 +148,13 @@ impl<'a> Resolver<'a> {
 
     /// A resolver of a policy inside this one, which knows the names that are declared here.
     fn inner(&mut self) -> Self {
+        let mut around = self.policy.live_sets();
+        // The namespace of the block has addresses of its own.
+        around.retain(|name| name != OWN);
         let policy = Policy {
             name: self.policy.name.clone(),
             sockets: self.policy.sockets.clone(),
-            around: self.policy.live_sets(),
+            around,
             ..Policy::default()
         };
         Self {

@@ -219,7 +219,12 @@ pub enum Address {
     Range(IpAddr, IpAddr),
     /// `@name`
     Set(Name),
+    /// `self`: the addresses of this machine, whatever they are while the policy is in force.
+    Own,
 }
+
+/// The word for the addresses of this machine, which is also the name of the set that holds them.
+pub const OWN: &str = "self";
 
 /// One item of a port list.
 #[derive(Clone, Debug, PartialEq, Eq)]

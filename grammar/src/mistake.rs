@@ -16,7 +16,7 @@ pub(crate) use file::{Foreign, of_another_tool};
 
 use std::borrow::Cow;
 
-use crate::ast::Direction;
+use crate::ast::{Direction, OWN};
 use crate::codes;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::header_field::ECN_NAMES;
@@ -53,11 +53,11 @@ pub(crate) fn explain(failure: &Failure<'_>) -> Diagnostic {
         .or_else(|| failure.open_brace())
         .or_else(|| failure.incomplete())
         .or_else(|| failure.missing_after())
-        .or_else(|| failure.later(found))
         .or_else(|| failure.later_after())
         .or_else(|| failure.unseen(found))
         .or_else(|| failure.foreign(found))
         .or_else(|| failure.reserved_name(found))
+        .or_else(|| failure.named_self())
         .or_else(|| failure.bare_elements())
         .or_else(|| failure.address())
         .or_else(|| failure.misplaced(found))
@@ -300,6 +300,7 @@ impl Failure<'_> {
             ("policy", "accept" | "allow" | "drop" | "reject") => {
                 format!("write `default in {word}` for a default")
             }
+            (_, OWN) => "choose another name: `self` is what the machine's routes deliver to it, which nobody declares".to_owned(),
             _ => format!("choose another name, such as `{word}-1`"),
         };
         Some(
@@ -311,6 +312,20 @@ impl Failure<'_> {
             )
             .help(help),
         )
+    }
+
+    /// `@self`: the addresses of this machine are no set that somebody declares.
+    fn named_self(&self) -> Option<Diagnostic> {
+        let name = self.text.get(self.at..)?.strip_prefix('@')?;
+        (scan::word(name, 0) == OWN).then(|| {
+            self.error(
+                codes::RESERVED_NAME,
+                format!("`{OWN}` is a reserved word and no set is called so"),
+                self.span("@".len() + OWN.len()),
+                "a set is named here",
+            )
+            .help("write `self`, without `@`, for the addresses of this machine")
+        })
     }
 
     /// Words of the language at the wrong place, where more than "expected …" helps.

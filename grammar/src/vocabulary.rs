@@ -40,7 +40,7 @@ pub const VERBS: &[&str] = &[
 /// Words that are reserved and begin no statement, beside the directions.
 pub(crate) const RESERVED: &[&str] = &[
     "from", "to", "on", "if", "above", "up", "mark", "log", "at", "note", "by", "within", "with",
-    "not", "no", "and", "any", "port",
+    "not", "no", "and", "any", "self", "port",
 ];
 
 /// Words with a meaning at their place only, beside the hooks.
@@ -148,13 +148,14 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
             "malformed",
             "rate",
             "group",
+            "self",
             "sock",
             "no",
             "in",
         ],
     ),
     ("a protocol", PROTOCOL),
-    ("an endpoint", &["any", "port", "not", "group"]),
+    ("an endpoint", &["any", "self", "port", "not", "group"]),
 ];
 
 /// Words that begin a statement in other tools, with what to write in sockc.
@@ -242,18 +243,8 @@ const FOREIGN: &[(&str, &str)] = &[
     ("oifname", "write `on interface eth0`"),
     ("dev", "write `on interface eth0`"),
     ("FORWARD", "write `forward`"),
-    (
-        "self",
-        "there is no word for the addresses of this machine: declare them as `set own = { … }` and write `@own`",
-    ),
-    (
-        "me",
-        "there is no word for the addresses of this machine: declare them as `set own = { … }` and write `@own`",
-    ),
-    (
-        "local",
-        "there is no word for the addresses of this machine: declare them as `set own = { … }` and write `@own`",
-    ),
+    ("me", "write `self` for the addresses of this machine"),
+    ("local", "write `self` for the addresses of this machine"),
     ("input", "write `in`"),
     ("output", "write `out`"),
     ("INPUT", "write `in`"),

@@ -222,6 +222,15 @@ pub enum Error {
         /// The maximum number of elements.
         max: u32,
     },
+    /// `self` was to be changed by a command.
+    OwnSet,
+    /// The machine has more addresses than `self` can hold.
+    OwnTooMany {
+        /// How many prefixes are delivered here.
+        size: usize,
+        /// The maximum number of elements.
+        max: u32,
+    },
     /// A live set was changed while the trial of its policy ended.
     Outlived {
         /// The set.

@@ -88,6 +88,7 @@ pub use live::entries::text as entry_text;
 pub use live::maps::{
     LiveMap, MapSummary, Removed, map_add, map_del, map_list, map_load, map_names, map_put,
 };
+pub use live::own::{OwnBehind, own_addresses, own_refresh};
 pub use live::sets::{
     Added, Element, Expiry, LiveSet, SetSummary, set_add, set_del, set_list, set_load, set_names,
     set_test,

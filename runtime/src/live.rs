@@ -15,6 +15,7 @@ pub(crate) mod maps;
 mod member_table;
 mod members;
 mod nodes;
+pub(crate) mod own;
 mod port_classes;
 mod set_change;
 mod set_maps;

@@ -47,6 +47,8 @@ pub struct Options {
     pub only_if: Arc<[Standpoint]>,
     /// Who applies, and from where: for the history.
     pub author: Option<Arc<Author>>,
+    /// `self` begins empty and holds what it is given, as another live set: in a lab packets have addresses of no machine.
+    pub own_as_told: bool,
 }
 
 /// How a policy on trial is confirmed.
@@ -165,6 +167,7 @@ impl Default for Options {
             confirm: None,
             only_if: Arc::new([]),
             author: None,
+            own_as_told: false,
         }
     }
 }
@@ -186,6 +189,7 @@ impl fmt::Debug for Options {
             .field("confirm", &self.confirm)
             .field("only_if", &self.only_if)
             .field("author", &self.author)
+            .field("own_as_told", &self.own_as_told)
             .finish()
     }
 }

@@ -65,6 +65,23 @@ impl Prefix {
             && Self::truncate(other.address, self.length) == Some(self)
     }
 
+    /// Its two halves, the lower one first; one address has none.
+    pub(crate) fn halves(self) -> Option<[Self; 2]> {
+        let length = self.length.checked_add(1)?;
+        let low = Self::truncate(self.address, length)?;
+        let high = match self.address {
+            IpAddr::V4(address) => {
+                let bit = 1_u32.checked_shl(32_u32.checked_sub(length.into())?)?;
+                Ipv4Addr::from_bits(address.to_bits() | bit).into()
+            }
+            IpAddr::V6(address) => {
+                let bit = 1_u128.checked_shl(128_u32.checked_sub(length.into())?)?;
+                Ipv6Addr::from_bits(address.to_bits() | bit).into()
+            }
+        };
+        Some([low, Self::new(high, length)?])
+    }
+
     /// The family as maps have it: 4 or 6.
     pub(crate) fn family(self) -> u8 {
         if self.address.is_ipv4() { 4 } else { 6 }

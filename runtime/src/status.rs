@@ -27,6 +27,7 @@ use crate::elsewhere::{self, OtherNamespace};
 use crate::error::Error;
 use crate::groups::places::{self, GroupStatus};
 use crate::hook::Hook;
+use crate::live::own::{self, OwnBehind};
 use crate::names::coverage::{self, Coverage};
 use crate::options::Options;
 use crate::pairs;
@@ -90,6 +91,8 @@ pub struct Status {
     pub lost_namespaces: Vec<LostNamespace>,
     /// What is in force in the namespaces of its `for netns` blocks, by their names.
     pub netns: Vec<(String, BlockStatus)>,
+    /// What `self` lacks of the addresses of the machine, and what it holds beside them.
+    pub own: OwnBehind,
     /// Whether another command was at work, so that nobody looked for what others changed.
     pub busy: bool,
 }
@@ -298,6 +301,10 @@ fn own_status(options: &Options) -> Result<Own, Error> {
         status.drift = standing.drift;
         status.unverified = standing.unverified;
         status.busy = busy;
+        // Who is at work may be filling it.
+        if !busy {
+            status.own = own::behind(&session.state, &record)?;
+        }
         Ok(Own::InForce(Box::new(Found {
             status,
             held: record.netns,
@@ -386,6 +393,7 @@ fn describe(session: &Session, record: &Record, leftovers: Vec<String>) -> Resul
         competing: Vec::new(),
         lost_namespaces: lost_namespaces(session, record)?,
         netns: Vec::new(),
+        own: OwnBehind::default(),
         busy: false,
     })
 }

@@ -1,14 +1,15 @@
-//! Waits until interfaces, names of network namespaces or ids of these come, go or change, without asking again and again.
+//! Waits until interfaces, names of network namespaces or ids of these come, go or change, or what is delivered here does, without
+//! asking again and again.
 //!
 //! Takes the options of a caller, and the network namespaces of its blocks; tells that something happened, and not what: whoever
 //! waits looks by itself, so that nothing is missed that happened between two looks. The kernel's own events are listened to:
-//! those of interfaces in each namespace (RTNLGRP_LINK), those of ids of namespaces (RTNLGRP_NSID), and changes of mounts, by
-//! which `ip netns` gives names. Not here: what a policy is for, and what is done.
+//! those of interfaces in each namespace (RTNLGRP_LINK), those of ids of namespaces (RTNLGRP_NSID), those of routes of the table
+//! `local` (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE), and changes of mounts, by which `ip netns` gives names. Not here: what a policy is for, and what is done.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -17,6 +18,7 @@ use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
 use crate::sys::epoll::{Epoll, Interest};
+use crate::sys::local_table::TABLE;
 use crate::sys::netns;
 use crate::sys::retry::again;
 
@@ -76,20 +78,30 @@ impl Events {
         })
     }
 
-    /// Waits until something happens, at most so long.
+    /// Waits until something happens, at most so long. Routes of other tables than `local` are nothing: a router learns and forgets
+    /// many.
     ///
     /// # Errors
     ///
     /// What the kernel refuses.
     pub fn wait(&self, at_most: Duration) -> Result<Woken, Error> {
-        let events = self.epoll.wait(at_most).map_err(at(LISTEN))?;
-        if events.iter().any(|event| event.token == SIGNALS) {
-            return Ok(Woken::End);
+        let end = Instant::now() + at_most;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let events = self.epoll.wait(left).map_err(at(LISTEN))?;
+            if events.iter().any(|event| event.token == SIGNALS) {
+                return Ok(Woken::End);
+            }
+            let mut told = Told::default();
+            for socket in &self.sockets {
+                drain(socket, &mut told).map_err(at(LISTEN))?;
+            }
+            // Without a message it was the mounts.
+            let only_routes = told.of_others && !told.to_look;
+            if !only_routes || left.is_zero() {
+                return Ok(Woken::Look);
+            }
         }
-        for socket in &self.sockets {
-            drain(socket).map_err(at(LISTEN))?;
-        }
-        Ok(Woken::Look)
     }
 }
 
@@ -121,7 +133,7 @@ fn socket(options: &Options) -> Result<Socket, Error> {
         let open = || {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
             socket.bind(&SocketAddr::new(0, 0))?;
-            for group in [libc::RTNLGRP_LINK, libc::RTNLGRP_NSID] {
+            for group in GROUPS {
                 socket.add_membership(group)?;
             }
             socket.set_non_blocking(true)?;
@@ -131,16 +143,70 @@ fn socket(options: &Options) -> Result<Socket, Error> {
     })
 }
 
+/// What is listened to.
+const GROUPS: [u32; 4] = [
+    libc::RTNLGRP_LINK,
+    libc::RTNLGRP_NSID,
+    libc::RTNLGRP_IPV4_ROUTE,
+    libc::RTNLGRP_IPV6_ROUTE,
+];
+
+/// What the messages were about that waited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// Something that a policy may depend on.
+    to_look: bool,
+    /// Routes of other tables.
+    of_others: bool,
+}
+
 /// Takes all that waits in a socket: whoever is told looks at everything. Where more came than there was room for, so it is as well.
-fn drain(socket: &Socket) -> io::Result<()> {
+fn drain(socket: &Socket, told: &mut Told) -> io::Result<()> {
     let mut room = Vec::with_capacity(1 << 16);
     loop {
         room.clear();
         match again(|| socket.recv(&mut room, libc::MSG_DONTWAIT)) {
-            Ok(_) => {}
+            Ok(_) if is_of_another_table(&room) => told.of_others = true,
+            Ok(_) => told.to_look = true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => told.to_look = true,
             Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Whether a message tells of a route that is not of the table `local`; the kernel sends each event as a message of its own.
+fn is_of_another_table(message: &[u8]) -> bool {
+    // The type stands after the length in `nlmsghdr`, the table fifth in `rtmsg`, which follows the 16 bytes of that.
+    let kind = message.get(4..6).and_then(|kind| kind.try_into().ok());
+    let is_route = kind
+        .map(u16::from_ne_bytes)
+        .is_some_and(|kind| [libc::RTM_NEWROUTE, libc::RTM_DELROUTE].contains(&kind));
+    is_route && message.get(20).is_some_and(|table| *table != TABLE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_of_other_tables_are_nothing_to_look_for() {
+        let message = |kind: u16, table: u8| {
+            let mut bytes = vec![0; 28];
+            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+            bytes[20] = table;
+            bytes
+        };
+        for (message, is_other) in [
+            (message(libc::RTM_NEWROUTE, 254), true),
+            (message(libc::RTM_DELROUTE, 0), true),
+            (message(libc::RTM_NEWROUTE, TABLE), false),
+            (message(libc::RTM_DELROUTE, TABLE), false),
+            (message(libc::RTM_NEWLINK, 254), false),
+            (message(libc::RTM_NEWROUTE, 254)[..20].to_vec(), false),
+            (Vec::new(), false),
+        ] {
+            assert_eq!(is_of_another_table(&message), is_other, "{message:?}");
         }
     }
 }

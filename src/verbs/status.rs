@@ -4,6 +4,7 @@ mod connections;
 mod deliveries;
 mod facts;
 mod interfaces;
+pub(crate) mod own;
 
 use serde::Serialize;
 use sockc_runtime::{
@@ -48,6 +49,8 @@ struct Report<'a> {
     named: Vec<interfaces::NamedRow<'a>>,
     #[serde(flatten)]
     facts: Option<&'a Facts>,
+    #[serde(rename = "self", skip_serializing_if = "Option::is_none")]
+    own: Option<own::Row>,
     lost_namespaces: Vec<LostRow<'a>>,
     netns: Vec<Inner<'a>>,
     /// Policies of other network namespaces that hold for groups: for those of the policy in force, and where nothing is, for any;
@@ -176,6 +179,12 @@ pub(crate) fn is_behind(status: &Status) -> bool {
     behind || inner.any(is_behind)
 }
 
+/// Whether `self` of the policy in force, or of that of a block, is not what the machine's addresses are.
+pub(crate) fn is_own_behind(status: &Status) -> bool {
+    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
+    !status.own.is_none() || inner.any(is_own_behind)
+}
+
 /// How many things `status` says that are not as the policy in force needs them, those of its blocks among them.
 pub(crate) fn faults(status: &Status) -> u64 {
     let mut silent = Output::silent();
@@ -190,6 +199,7 @@ const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc 
 fn tell_losses(status: &Status, output: &mut Output) -> bool {
     let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
     whole &= tell_overtaken(status, output) & deliveries::tell(status, output);
+    whole &= own::tell(&status.own, output);
     let lost = status.hooks.iter();
     let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
@@ -522,6 +532,7 @@ fn in_json<'a>(status: Option<&'a Status>, facts: Option<&'a Facts>) -> Report<'
         groups: interfaces::groups(status.map(|status| &status.coverage)),
         named: interfaces::named(status.map(|status| &status.coverage)),
         facts,
+        own: status.and_then(|status| own::row(&status.own)),
         lost_namespaces: status
             .map_or(&[][..], |status| &status.lost_namespaces)
             .iter()

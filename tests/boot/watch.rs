@@ -174,3 +174,52 @@ fn it_follows_what_others_apply() {
             .starts_with("no policy is in force")
     );
 }
+
+/// `self` is brought up to date as addresses come and go, here and in the namespace of a block, and nothing is applied for that.
+#[test]
+fn addresses_that_come_and_go_are_in_self_and_out_of_it() {
+    if !root() {
+        return;
+    }
+    let (space, folder) = (Space::with_bpffs().unwrap(), Folder::new("own-watch"));
+    let own_run = || {
+        use nix::mount::{MsFlags, mount};
+        let tmpfs = Some("tmpfs");
+        mount(tmpfs, "/run", tmpfs, MsFlags::empty(), None::<&str>).unwrap();
+    };
+    space.run(own_run).unwrap();
+    ip(&space, "link set lo up");
+    let policy = folder.file(
+        "own.sk",
+        "interfaces lo\ndefault in allow\ndrop udp to self:9\nfor netns \"blue\" {\ninterfaces lo\ndefault in allow\ndrop udp to self:9\n}\n",
+    );
+    let _blue = Named::new("blue", &space);
+    ip(&space, "-n blue link set lo up");
+    let watch = Watch::start(&space, &["apply", &policy, "--watch"], "");
+    watch.says("until SIGTERM");
+    ip(&space, "route add local 198.51.100.0/24 dev lo");
+    watch.says("198.51.100.0/24 is this machine's now, and in `self`");
+    ip(&space, "-n blue route add local 2001:db8::/64 dev lo");
+    watch.says("2001:db8::/64 is this machine's now, and in `self`");
+    // What other tables say is nothing to it.
+    ip(&space, "route add unreachable 203.0.113.0/24");
+    ip(&space, "addr add 192.0.2.7/32 dev lo");
+    watch.says("192.0.2.7 is this machine's now, and in `self`");
+    ip(&space, "addr del 192.0.2.7/32 dev lo");
+    watch.says("192.0.2.7 is not this machine's any more, and not in `self`");
+    watch.ends();
+    let status = space.run(|| run(&["status", "--json"])).unwrap();
+    assert_eq!(
+        (status.code, &status.json()["generation"]),
+        (Some(0), &1.into()),
+        "{}",
+        status.stderr
+    );
+    let test = |arguments: &[&str]| space.run(|| run(arguments)).unwrap().code;
+    assert_eq!(test(&["set", "test", "self", "198.51.100.9"]), Some(0));
+    assert_eq!(test(&["set", "test", "self", "192.0.2.7"]), Some(1));
+    assert_eq!(
+        test(&["set", "test", "self", "2001:db8::9", "--netns", "blue"]),
+        Some(0)
+    );
+}

@@ -41,6 +41,7 @@ mod metrics;
 mod monitor;
 mod outside;
 mod outsiders;
+mod own;
 mod parser;
 mod passed;
 mod passes;
@@ -189,6 +190,7 @@ pub(crate) fn all() -> Vec<Fault> {
         meaning::FAULTS,
         outside::FAULTS,
         outsiders::FAULTS,
+        own::FAULTS,
         lower::FAULTS,
         said::FAULTS,
         spared::FAULTS,

@@ -248,6 +248,26 @@ fn what_would_cut_the_own_session_is_refused_in_every_way() {
     );
 }
 
+/// `self` is filled by the apply, so it is asked for what it will hold, and not for what another policy's holds.
+#[test]
+fn the_address_that_the_session_came_to_is_self() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("own-lockout");
+    let open = host.file("open.sk", "default in drop\nallow tcp to self:ssh\n");
+    let cut = host.file("cut.sk", "default in allow\ndrop tcp to self:ssh\n");
+    let mut session = host.log_in();
+    let on = format!("--interface {FRONT}");
+    for _ in 0..2 {
+        let (said, code) = session.sockc(&format!("apply {cut} {on}"));
+        assert_eq!(code, 4, "{said}");
+        let (said, code) = session.sockc(&format!("apply {open} {on}"));
+        assert_eq!(code, 0, "{said}");
+        assert!(!said.contains("SSH"), "{said}");
+    }
+}
+
 #[test]
 fn a_session_that_is_cut_on_trial_comes_back() {
     if !root() {

@@ -38,6 +38,7 @@ mod named;
 mod netfilter;
 mod nft;
 mod objects;
+mod own;
 mod paired;
 mod passing;
 mod plain;

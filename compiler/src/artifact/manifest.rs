@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counters;
 use crate::location::{self, Location};
+use crate::policy::OWN;
 use crate::protocol::IpProtocol;
 
 impl Manifest {
@@ -164,6 +165,14 @@ pub struct SetPlan {
     /// Its table, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub table: Option<SetTablePlan>,
+}
+
+impl SetPlan {
+    /// Whether it holds the addresses of the machine: no set that a policy declares has the name `self`.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.name == OWN
+    }
 }
 
 /// The table of a live set: three arrays, made with `BPF_F_MMAPABLE`, whose layouts stand at

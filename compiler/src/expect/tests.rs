@@ -56,6 +56,30 @@ expect drop with malformed
     assert_eq!(wrong(&format!("{EDGE}{lines}")), []);
 }
 
+#[test]
+fn lines_speak_of_the_addresses_of_the_machine() {
+    let policy = "default in drop\nssh: allow tcp to self:22\nlan: allow tcp to 10.0.0.0/8:22\n";
+    let holds = "expect allow tcp from any to self:22
+expect drop tcp from any to self:23
+expect drop tcp from any to not self, 10.0.0.0/8 with no socket
+expect allow tcp from any to 192.0.2.0/24:22 with self { 192.0.0.0/16 }
+expect drop tcp from any to 192.0.2.0/24:22 with self { 192.0.3.0/24, 2001:db8::/32 }
+";
+    assert_eq!(wrong(&format!("{policy}{holds}")), []);
+    for (line, said) in [
+        ("expect allow tcp from any to 192.0.2.1:22", "gets `drop`"),
+        (
+            "expect drop tcp from any to 192.0.2.1:22",
+            "self { 192.0.2.1 }",
+        ),
+        ("expect allow tcp from any to not self:22", "gets `drop`"),
+    ] {
+        let found = wrong(&format!("{policy}{line}\n"));
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        assert!(found[0].1.contains(said), "{line}: {}", found[0].1);
+    }
+}
+
 /// A live map answers as a constant one with the same entries, also where the most specific one is of a socket for the other protocol.
 #[test]
 fn entries_without_a_protocol_are_for_those_of_their_sockets() {

@@ -57,7 +57,7 @@ pub(super) fn protocol(header: &Header) -> String {
 /// An endpoint of a rule.
 pub(super) fn end(policy: &Policy, endpoint: &Endpoint) -> String {
     let addresses = match &endpoint.addresses {
-        Addresses::Set(set) => format!("@{}", policy.sets[*set].name),
+        Addresses::Set(set) => policy.sets[*set].words(),
         Addresses::Ranges(set) if set.v4.is_full() && set.v6.is_full() => "any".into(),
         Addresses::Ranges(set) => {
             let mut items = ranges(&set.v4, 32, |bits| Ipv4Addr::from_bits(bits).into());

@@ -18,7 +18,7 @@ use super::table::DEFAULT;
 use crate::diagram::Store;
 use crate::diff::report::Change;
 use crate::expect::{self, Standing};
-use crate::policy::{Condition, Direction, Expect, Policy, SetKind};
+use crate::policy::{Condition, Direction, Expect, Policy, Set, SetKind};
 
 /// Facts that are tried by themselves; what there is more of is added as one.
 const FACTS: usize = 4;
@@ -251,9 +251,10 @@ fn facts(policy: &Policy, change: &Change) -> Vec<Vec<String>> {
     }
     let live = policy.sets.values();
     let live = live.filter(|set| matches!(set.kind, SetKind::Live { .. }));
-    let live = live.map(|set| &set.name);
-    let held = live.chain(policy.live_maps.values().map(|map| &map.name));
-    let empty = held.map(|name| format!("@{name} {{"));
+    let live = live.map(Set::words);
+    let maps = policy.live_maps.values();
+    let held = live.chain(maps.map(|map| format!("@{}", map.name)));
+    let empty = held.map(|words| format!("{words} {{"));
     facts.extend(
         empty
             .filter(|words| !said(words))

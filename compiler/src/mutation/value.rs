@@ -4,7 +4,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use sockc_grammar::ast::{Address, PortItem};
+use sockc_grammar::ast::{Address, OWN, PortItem};
 
 use crate::names;
 use crate::policy::span_of;
@@ -20,7 +20,7 @@ pub(super) fn wider(address: &Address) -> Option<Address> {
             Some(high) => Address::Range(low, high),
             None => Address::Range(before(low)?, high),
         },
-        Address::Any | Address::Set(_) => return None,
+        Address::Any | Address::Set(_) | Address::Own => return None,
     })
 }
 
@@ -32,7 +32,7 @@ pub(super) fn narrower(address: &Address) -> Option<Address> {
             (length < whole(address)).then(|| prefix(address, length + 1))?
         }
         Address::Range(low, high) if low < high => range(low, before(high)?),
-        Address::Range(..) | Address::Any | Address::Set(_) => return None,
+        Address::Range(..) | Address::Any | Address::Set(_) | Address::Own => return None,
     })
 }
 
@@ -59,6 +59,7 @@ pub(super) fn fewer_ports(item: &PortItem) -> Option<PortItem> {
 pub(super) fn address_words(address: &Address) -> String {
     match address {
         Address::Any => "any".to_owned(),
+        Address::Own => OWN.to_owned(),
         Address::Prefix {
             address,
             length: Some(length),

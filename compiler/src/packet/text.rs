@@ -9,6 +9,8 @@
 //!   neither is written like a later one: no rule can tell them apart.
 //! - An address may be written as a prefix of its whole length.
 //! - A write (`send`) belongs to the one declared group if none is named.
+//! - `self` as an address is the first one of its family that `with self { … }` says, else one that is chosen; then `self` holds
+//!   that one.
 //! - `@banned { … }` says everything that is in the live set, in place of what it starts with.
 //! - `@tenants { … }` says everything that a live map holds; `no rate exceeded` says what is plain.
 //! - A socket state with `in netns` after it says what is found there; without, in the interface's own namespace. Both
@@ -20,6 +22,7 @@ pub(crate) mod contents;
 mod endpoint;
 pub(crate) mod interface;
 mod members;
+mod own;
 mod read;
 mod with;
 mod world;

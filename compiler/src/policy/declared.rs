@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use sockc_grammar::ast::OWN;
+
 use super::{AddressSet, Family, PairsId, Policy, SocketId, SourceLocation, ZoneId};
 use crate::protocol::IpProtocol;
 
@@ -273,6 +275,48 @@ pub struct Set {
     pub kind: SetKind,
     /// Where it was declared.
     pub place: SourceLocation,
+}
+
+/// The maximum number of prefixes of `self`. The room is taken when a policy is applied, as that of a live set: a machine has
+/// a few addresses, a node that balances for a cluster some thousand.
+pub(crate) const MAX_OWN: u32 = 16_384;
+
+impl Set {
+    /// The addresses of the machine, whatever they are while the policy is in force: a live set that the runtime keeps, and
+    /// that no statement declares. Its place is where it is first named.
+    #[must_use]
+    pub(crate) fn own(place: SourceLocation) -> Self {
+        Self {
+            name: OWN.to_owned(),
+            kind: SetKind::Live {
+                max: MAX_OWN,
+                expires: None,
+                start: Vec::new(),
+            },
+            place,
+        }
+    }
+
+    /// Whether it holds the addresses of the machine. The word is reserved, so no set that is declared has this name.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        self.name == OWN
+    }
+
+    /// As a rule names it: `@banned`, or `self`.
+    #[must_use]
+    pub fn words(&self) -> String {
+        set_words(&self.name)
+    }
+}
+
+/// A set of this name as a rule names it: `@banned`, or `self`.
+#[must_use]
+pub(crate) fn set_words(name: &str) -> String {
+    match name == OWN {
+        true => name.to_owned(),
+        false => format!("@{name}"),
+    }
 }
 
 /// What is in a set.

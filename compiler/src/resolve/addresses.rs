@@ -5,8 +5,9 @@ use std::net::IpAddr;
 
 use sockc_grammar::ast::Address;
 use sockc_grammar::diagnostic::Diagnostic;
-use sockc_grammar::source::Spanned;
+use sockc_grammar::source::{Span, Spanned};
 
+use super::codes;
 use super::overlaps::{ElementRange, overlaps};
 use super::report::Report;
 use super::sets::Sets;
@@ -72,6 +73,10 @@ impl Gathered {
                 self.add_range(checked(range(*low, *high, span), report)?);
             }
             Address::Set(name) => self.add_set(sets.addresses(name, report)?),
+            Address::Own => {
+                own_in_set(span, report);
+                return None;
+            }
         }
         self.elements += 1;
         Some(())
@@ -91,6 +96,17 @@ impl Gathered {
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
         }
     }
+}
+
+/// Reports `self` as a part of a set.
+pub(super) fn own_in_set(span: Span, report: &mut Report) {
+    report.error(
+        codes::LIVE_ARITHMETIC,
+        "`self` cannot be part of a set",
+        span,
+        "the addresses of this machine change while the policy is in force",
+        "name `self` in the rules that need it, next to the set: `to self, @set`",
+    );
 }
 
 /// What is reported unless it is wrong.

@@ -8,6 +8,7 @@ use sockc_grammar::ast::{Address, Name, SetDecl, SetTerm, SetValue};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
 
+use super::addresses::own_in_set;
 use super::codes;
 use super::report::Report;
 use crate::policy::SetKind;
@@ -189,6 +190,10 @@ fn element_prefixes(element: &Spanned<Address>, report: &mut Report) -> Option<V
                 Ok((low, high)) => report.push(no_range(low, high, span)),
                 Err(wrong) => report.push(*wrong),
             }
+            None
+        }
+        Address::Own => {
+            own_in_set(span, report);
             None
         }
         Address::Set(other) => {

@@ -318,6 +318,10 @@ fn prefixes(written: &MapEntry, report: &mut Report) -> Option<Vec<(IpAddr, u8)>
                 format!("write an entry for each prefix: {}", prefixes.join(", ")),
             )
         }
+        Address::Own => (
+            "the addresses of this machine",
+            "write an entry for each prefix, or a rule: `redirect self:PORTS to sock NAME`".into(),
+        ),
         Address::Set(_) => (
             "a set of addresses",
             "write an entry for each prefix, or a rule: `redirect @set:PORTS to sock NAME`".into(),

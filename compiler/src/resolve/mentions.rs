@@ -6,16 +6,18 @@
 use std::collections::BTreeSet;
 
 use sockc_grammar::ast::{
-    Address, Clause, Endpoint, Expect, ForBlock, Name, On, Rule, Scope, Side, Statement, Target,
-    With,
+    Address, Clause, Endpoint, Expect, ForBlock, Name, OWN, On, Rule, Scope, Side, Statement,
+    Target, With,
 };
-use sockc_grammar::source::Spanned;
+use sockc_grammar::source::{Span, Spanned};
 
 /// What is spoken of.
 #[derive(Default)]
 pub(super) struct Mentions<'a> {
     /// Sets in endpoints, live sets whose members an `expect` line names, and maps that rules go by.
     pub(super) sets: BTreeSet<&'a str>,
+    /// Where `self` first stands as an address, or what it holds is said.
+    pub(super) own: Option<Span>,
     /// Sockets whose queues rules put data into.
     pub(super) fed: BTreeSet<&'a str>,
     /// Zones.
@@ -96,7 +98,10 @@ impl<'a> Mentions<'a> {
         for item in &packet.with {
             if let With::Members { set: name, .. } | With::Contents { map: name, .. } = &item.value
             {
-                self.sets.insert(&name.value);
+                match name.value == OWN {
+                    true => self.own = self.own.or(Some(name.span)),
+                    false => drop(self.sets.insert(&name.value)),
+                }
             }
         }
     }
@@ -111,12 +116,13 @@ impl<'a> Mentions<'a> {
     }
 
     fn endpoint(&mut self, endpoint: &'a Endpoint) {
-        if let Some(Spanned {
-            value: Address::Set(name),
-            ..
-        }) = &endpoint.address
-        {
-            self.sets.insert(&name.value);
+        let Some(address) = &endpoint.address else {
+            return;
+        };
+        match &address.value {
+            Address::Set(name) => drop(self.sets.insert(&name.value)),
+            Address::Own => self.own = self.own.or(Some(address.span)),
+            _ => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cranelift_entity::PrimaryMap;
 use sockc_grammar::ast::{
-    Address, MapDecl, Name, PortItem, SetDecl, SetOperator, SetTerm, SetValue,
+    Address, MapDecl, Name, OWN, PortItem, SetDecl, SetOperator, SetTerm, SetValue,
 };
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{Span, Spanned};
@@ -54,6 +54,9 @@ pub(super) struct Sets<'a> {
     order: Vec<&'a SetDecl>,
     /// Those that the policy around it declares.
     inherited: Vec<&'a SetDecl>,
+    /// The number of `self`, if this policy names it. A policy inside this one has its own: it holds in another namespace, which
+    /// has other addresses.
+    own: Option<SetId>,
     lists: &'a Lists,
 }
 
@@ -64,6 +67,7 @@ impl<'a> Sets<'a> {
             declared: Declared::new("set"),
             order: Vec::new(),
             inherited: Vec::new(),
+            own: None,
             lists,
         }
     }
@@ -74,6 +78,7 @@ impl<'a> Sets<'a> {
             declared: self.declared.clone(),
             order: Vec::new(),
             inherited: self.order.iter().chain(&self.inherited).copied().collect(),
+            own: None,
             lists: self.lists,
         };
         for decl in &inherited.inherited {
@@ -146,8 +151,16 @@ impl<'a> Sets<'a> {
         }
     }
 
-    /// The number of the live set `@name`; reports a name that stands for something else.
+    /// The number of `self`: every mention of it has been seen before sets were numbered.
+    pub(super) fn own(&self) -> Option<SetId> {
+        self.own
+    }
+
+    /// The number of the live set `@name`, or of `self`; reports a name that stands for something else.
     pub(super) fn live(&self, name: &Name, report: &mut Report) -> Option<SetId> {
+        if name.value == OWN {
+            return self.own;
+        }
         match self.declared.look_up(&name.value, name.span, report)? {
             Meaning::Live { id, .. } => *id,
             Meaning::Addresses { .. } => {
@@ -213,8 +226,8 @@ impl<'a> Sets<'a> {
         }
     }
 
-    /// Numbers the sets that are asked as one question: live ones that this policy declares or names, and large ones that
-    /// its rules name. Equal contents share a number.
+    /// Numbers the sets that are asked as one question: live ones that this policy declares or names, large ones that
+    /// its rules name, and `self`. Equal contents share a number.
     pub(super) fn number(
         &mut self,
         mentions: &Mentions<'_>,
@@ -249,6 +262,8 @@ impl<'a> Sets<'a> {
             };
             self.declared.set(&name.value, meaning);
         }
+        let own = mentions.own.map(|span| Set::own(places.place(span)));
+        self.own = own.map(|own| sets.push(own));
     }
 
     /// The constant sets of addresses that rules here can name, in the order of their names.

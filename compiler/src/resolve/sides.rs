@@ -92,8 +92,10 @@ fn addresses(
     sets: &Sets<'_>,
     report: &mut Report,
 ) -> Option<Addresses> {
-    if let Address::Set(name) = &written.value {
-        return sets.endpoint(name, report);
+    match &written.value {
+        Address::Set(name) => return sets.endpoint(name, report),
+        Address::Own => return sets.own().map(Addresses::Set),
+        _ => {}
     }
     let mut gathered = Gathered::default();
     match direction.of_processes() {

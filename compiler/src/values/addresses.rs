@@ -88,7 +88,7 @@ pub(crate) fn reversed(range: &str, corrected: String, span: Span) -> Diagnostic
 /// The whole block `::ffff:0:0/96` is no such case: it is named to drop packets that forge such addresses.
 pub(crate) fn mapped(address: &Address) -> Option<String> {
     match address {
-        Address::Any | Address::Set(_) => None,
+        Address::Any | Address::Set(_) | Address::Own => None,
         Address::Range(low, high) => Some(format!("{}-{}", mapped_v4(low)?, mapped_v4(high)?)),
         Address::Prefix { address, length } => {
             let v4 = mapped_v4(address)?;
@@ -150,7 +150,7 @@ pub(crate) fn reached_by(direction: Direction, written: &Address) -> Address {
             (Some(low), Some(high)) => Address::Range(low.into(), high.into()),
             _ => written.clone(),
         },
-        Address::Prefix { .. } | Address::Any | Address::Set(_) => written.clone(),
+        Address::Prefix { .. } | Address::Any | Address::Set(_) | Address::Own => written.clone(),
     }
 }
 

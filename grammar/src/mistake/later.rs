@@ -1,28 +1,13 @@
-//! Words of the language whose part of it comes in a later version: refused as that, and not as words that nobody knows.
+//! What of the language comes in a later version: refused as that, and not as something that nobody knows.
 //!
-//! Takes a statement that did not parse; says so where such a word stands in its place. What parses and has no meaning yet is
-//! refused by the compiler, with the same code. Later work gives a word its meaning and removes its row.
+//! Takes a statement that did not parse; says so where such a thing stands. What parses and has no meaning yet is refused by the
+//! compiler, with the same code.
 
 use super::Failure;
 use crate::codes;
 use crate::diagnostic::Diagnostic;
 
-/// The words, and what to do meanwhile.
-const LATER: &[(&str, &str)] = &[(
-    "self",
-    "declare the addresses of this machine as `set own = { … }` and write `@own`",
-)];
-
 impl Failure<'_> {
-    /// The refusal of a word that comes later.
-    pub(super) fn later(&self, word: &str) -> Option<Diagnostic> {
-        if self.expected.has_name() {
-            return None;
-        }
-        let (_, help) = LATER.iter().find(|(later, _)| *later == word)?;
-        Some(self.comes_later(&format!("`{word}`"), word.len(), help))
-    }
-
     /// The refusal of what comes later after a statement that could end there: a comma after the path of a group.
     pub(super) fn later_after(&self) -> Option<Diagnostic> {
         let before = self.text.get(..self.at)?;

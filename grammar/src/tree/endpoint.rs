@@ -56,10 +56,11 @@ impl Builder {
         None
     }
 
-    /// `any`, a prefix, a range, `@set`, brackets around them
+    /// `any`, `self`, a prefix, a range, `@set`, brackets around them
     pub(super) fn address(&mut self, node: &Node<'_>) -> Option<Spanned<Address>> {
         let value = match first(node)?.as_rule() {
             Rule::k_any => Address::Any,
+            Rule::k_self => Address::Own,
             Rule::set_ref => Address::Set(self.set_ref(node)),
             _ => self.hosts(node)?,
         };

@@ -77,7 +77,7 @@ impl Builder {
                 With::Header(field, test)
             }
             Rule::members => With::Members {
-                set: self.set_ref(&child(&inner, Rule::set_ref)?),
+                set: self.set_ref(&first(&inner)?),
                 elements: self.elements(&child(&inner, Rule::element_list)?)?,
             },
             Rule::contents => With::Contents {

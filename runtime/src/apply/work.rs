@@ -129,7 +129,13 @@ impl<'a> Work<'a> {
         self.notes.extend(filled.notes);
         let before = self.before.as_ref();
         self.step("fill the live sets")?;
-        sets::fill(self.manifest, before, state, generation, &kept)?;
+        sets::fill(
+            (self.manifest, self.options),
+            before,
+            state,
+            generation,
+            &kept,
+        )?;
         self.step("fill the live maps")?;
         let place = (state, self.options.netns.as_deref());
         maps::fill(self.manifest, before, place, generation)?;
@@ -235,13 +241,13 @@ impl<'a> Work<'a> {
         shapes: &BTreeMap<String, Shape>,
     ) -> Result<Vec<Kept>, Error> {
         let state = &self.session.state;
-        // A set of the outer policy is the same set here.
-        let mut sources = Vec::new();
-        sources.extend(outer.map(|outer| (&outer.state, &outer.record)));
-        sources.extend(self.before.as_ref().map(|before| (state, before)));
+        let sources = sets::Sources {
+            around: outer.map(|outer| (&outer.state, &outer.record)),
+            before: self.before.as_ref().map(|before| (state, before)),
+        };
         let mut kept = groups::kept(self.manifest, &self.targets.groups, state);
         kept.extend(pairs::kept(self.manifest, state));
-        kept.extend(sets::kept(self.manifest, &sources, shapes)?);
+        kept.extend(sets::kept(self.manifest, sources, shapes)?);
         Ok(kept)
     }
 

@@ -228,6 +228,13 @@ impl fmt::Display for Error {
                 f,
                 "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
             ),
+            Self::OwnSet => f.write_str(
+                "`self` holds the addresses of this machine, as its table of local routes says, and no command changes it; after `ip addr` or `ip route` have changed them `sockc apply --running` brings it up to date",
+            ),
+            Self::OwnTooMany { size, max } => write!(
+                f,
+                "{size} prefixes are this machine's own, and `self` holds at most {max}; declare a live set, put those into it that the rules are about, and name it in place of `self`"
+            ),
             Self::Outlived { set } => write!(
                 f,
                 "the trial of the policy ended while its live set \"{set}\" was changed, and the policy in force has another one; run the command again"

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use sockc_compiler::artifact::{Manifest, MapKind, SetPlan};
 
-use super::Missing;
 use super::members::{Members, NEVER};
 use super::set_change::Change;
 use super::set_maps::{DUE, SetMaps, make_due};
+use super::{Missing, own};
 use crate::active::{self, Active};
 use crate::error::{Error, at, undeclared, unless_passing};
 use crate::groups::refused;
@@ -168,6 +168,7 @@ pub fn set_load(
 ) -> Result<usize, Error> {
     active::with_trial(options, Access::Change, true, |active| {
         let plan = plan_of(active, name)?;
+        own::refuse_by_hand(plan, options)?;
         refuse_of_one(active, plan)?;
         let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
@@ -271,6 +272,7 @@ fn change(
 ) -> Result<usize, Error> {
     active::with_trial(options, Access::Change, true, |active| {
         let plan = plan_of(active, name)?;
+        own::refuse_by_hand(plan, options)?;
         refuse_of_one(active, plan)?;
         let maps = open(plan, active.state(), active.record, Access::Change)?;
         let now = clock::now();
@@ -295,7 +297,7 @@ fn change(
 }
 
 /// Refuses to change a set while a policy is on trial, unless the one before has the same set: one of both would not see the change.
-fn refuse_of_one(active: &Active<'_>, plan: &SetPlan) -> Result<(), Error> {
+pub(super) fn refuse_of_one(active: &Active<'_>, plan: &SetPlan) -> Result<(), Error> {
     let state = active.state();
     let namespace = &active.session.namespace;
     let Some(trial) = state.trial_of(namespace)? else {
@@ -333,7 +335,12 @@ fn are_same(state: &State, sets: [(&Record, &SetPlan); 2]) -> Result<bool, Error
 }
 
 /// The maps of a set of a generation.
-fn open(plan: &SetPlan, state: &State, record: &Record, access: Access) -> Result<SetMaps, Error> {
+pub(super) fn open(
+    plan: &SetPlan,
+    state: &State,
+    record: &Record,
+    access: Access,
+) -> Result<SetMaps, Error> {
     let due = DUE.name(&plan.map);
     let is_of_it = |name: &str| name == due || maps_of(plan).contains(&name);
     pins::check_maps(state, record, is_of_it)?;
@@ -360,15 +367,25 @@ fn until(plan: &SetPlan, expiry: Expiry, now: u64) -> u64 {
     })
 }
 
-/// The maps that the next generation takes: of the sets of the same name and shape, of the first of `sources` that has one.
+/// What sets are taken from: the policy around, if there is one, and the policy before, each if there is one.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sources<'a> {
+    /// A set of the policy around is the same set here, but for `self`: this namespace has addresses of its own.
+    pub(crate) around: Option<(&'a State, &'a Record)>,
+    pub(crate) before: Option<(&'a State, &'a Record)>,
+}
+
+/// The maps that the next generation takes: of the sets of the same name and shape, of the first of the sources that has one.
 pub(crate) fn kept(
     manifest: &Manifest,
-    sources: &[(&State, &Record)],
+    sources: Sources<'_>,
     shapes: &BTreeMap<String, Shape>,
 ) -> Result<Vec<Kept>, Error> {
     let mut kept = Vec::new();
     for plan in &manifest.sets {
-        kept.extend(kept_maps(plan, sources, shapes)?.unwrap_or_default());
+        let around = sources.around.filter(|_| !plan.is_own());
+        let sources: Vec<_> = around.into_iter().chain(sources.before).collect();
+        kept.extend(kept_maps(plan, &sources, shapes)?.unwrap_or_default());
     }
     Ok(kept)
 }
@@ -426,25 +443,39 @@ pub(crate) fn size(plan: &SetPlan, state: &State, record: &Record) -> Result<usi
 }
 
 /// Fills the maps of a generation that are new, with what was in the set before, or with what the policy says. Those that
-/// were taken over are only looked at.
+/// were taken over are only looked at, but for `self`: the addresses of now are as true for the policy before.
 pub(crate) fn fill(
-    manifest: &Manifest,
+    (manifest, options): (&Manifest, &Options),
     before: Option<&Record>,
     state: &State,
     generation: u32,
     kept: &[Kept],
 ) -> Result<(), Error> {
     for plan in &manifest.sets {
+        let own = own::begins(plan, options)?;
         let due = state.map(generation, &DUE.name(&plan.map));
         match kept.iter().find(|kept| kept.name == plan.map) {
-            Some(kept) => keep_due(plan, kept, state, generation)?,
+            Some(kept) => {
+                keep_due(plan, kept, state, generation)?;
+                if let Some(own) = own {
+                    let maps = made(plan, state, generation)?;
+                    maps.replace(&own).map_err(at(own::FILLING))?;
+                }
+            }
             None => {
                 make_due(plan, &due).map_err(at(format!("make {}", due.display())))?;
-                begin(plan, before, state, generation)?;
+                begin(plan, (own, before), state, generation)?;
             }
         }
     }
     Ok(())
+}
+
+/// The maps of a set of a generation that is being made.
+fn made(plan: &SetPlan, state: &State, generation: u32) -> Result<SetMaps, Error> {
+    SetMaps::open(plan, true, |name, kind| {
+        state.open_map(generation, name, kind)
+    })
 }
 
 /// Pins the due times of a set that is taken over. No program reads them: where their pin is gone they are gone, and the next
@@ -458,9 +489,7 @@ fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Resu
     match before {
         Err(Error::State { .. }) => {
             make_due(plan, &path).map_err(at(format!("make {}", path.display())))?;
-            let maps = SetMaps::open(plan, true, |name, kind| {
-                state.open_map(generation, name, kind)
-            })?;
+            let maps = made(plan, state, generation)?;
             maps.distrust_times().map_err(at(changing(plan)))
         }
         due => bpffs::pin(due?.as_fd(), &path).map_err(at(format!("pin {}", path.display()))),
@@ -469,20 +498,19 @@ fn keep_due(plan: &SetPlan, kept: &Kept, state: &State, generation: u32) -> Resu
 
 fn begin(
     plan: &SetPlan,
-    before: Option<&Record>,
+    (own, before): (Option<Members>, Option<&Record>),
     state: &State,
     generation: u32,
 ) -> Result<(), Error> {
     let now = clock::now();
-    let maps = SetMaps::open(plan, true, |name, kind| {
-        state.open_map(generation, name, kind)
-    })?;
+    let maps = made(plan, state, generation)?;
     let old = before.and_then(|before| Some((before, set_before(plan, before)?)));
-    let members = match old {
-        Some((before, old)) => open(old, state, before, Access::Read)?
+    let members = match (own, old) {
+        (Some(own), _) => own,
+        (None, Some((before, old))) => open(old, state, before, Access::Read)?
             .members(now)
             .map_err(at(READING))?,
-        None => at_start(plan, now)?,
+        (None, None) => at_start(plan, now)?,
     };
     if members.len() > plan.max as usize {
         return Err(Error::SetOutgrown {

@@ -10,7 +10,7 @@ use sockc_compiler::policy::{
     AddressSet, LiveEntry, LiveMapId, NetnsId, Policy, SetId, SetKind, SocketId, SocketOrigin,
 };
 use sockc_compiler::protocol::IpProtocol;
-use sockc_runtime::{Error, Fill, Options};
+use sockc_runtime::{Error, Fill, Options, Prefix};
 
 /// A question that the kernel was asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +88,9 @@ fn sets(policy: &Policy, options: &Options, addresses: &[IpAddr]) -> Vec<(SetId,
     let live = policy.sets.iter();
     let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
     let known = live.filter_map(|(id, set)| {
+        if set.is_own() {
+            return Some((id, own(options, addresses)));
+        }
         let asked = addresses.iter().map(|&address| {
             let found = sockc_runtime::set_test(options, &set.name, address)?;
             Ok(found.map(|element| (address, element.left.is_none())))
@@ -104,6 +107,23 @@ fn sets(policy: &Policy, options: &Options, addresses: &[IpAddr]) -> Vec<(SetId,
         Some((id, members))
     });
     known.collect()
+}
+
+/// Which of the addresses are this machine's: an apply puts these into `self`, whatever is in it now.
+fn own(options: &Options, addresses: &[IpAddr]) -> Members {
+    let Ok(own) = sockc_runtime::own_addresses(options) else {
+        return Members::Unread;
+    };
+    let is_own = |address: &IpAddr| {
+        let host = Prefix::host(*address);
+        own.iter().any(|prefix| prefix.covers(host))
+    };
+    let here: Vec<(IpAddr, bool)> = addresses
+        .iter()
+        .filter(|address| is_own(address))
+        .map(|address| (*address, true))
+        .collect();
+    read(&here)
 }
 
 /// What a set begins with that leaves it again.

@@ -20,9 +20,10 @@ use sockc_runtime::{Error, Events, Options, Status, Woken};
 use super::{Failure, running};
 use crate::cli;
 use crate::exit::Exit;
+use crate::machine::local::within;
 use crate::machine::{options, refused};
 use crate::output::Output;
-use crate::verbs::status::is_behind;
+use crate::verbs::status::{is_behind, is_own_behind, own};
 
 /// Without any event so long may pass between two looks at a trial that is to end: nothing is told of that.
 const TRIAL: Duration = Duration::from_secs(1);
@@ -99,6 +100,9 @@ impl Watched<'_> {
         // This goes on for months, and nobody reads at its end what it said.
         output.forget_said();
         let before = self.status(output)?;
+        if let Some(after) = self.own(&before, output) {
+            return Some(after);
+        }
         if before.trial.is_some() {
             return Some(before);
         }
@@ -127,6 +131,43 @@ impl Watched<'_> {
             told(&before, &after, output);
         }
         Some(after)
+    }
+
+    /// Brings `self` up to date where the addresses of a machine, or of a block's namespace, changed: that takes no apply. Gives how it
+    /// stands then; nothing where nothing was to be done, or it was refused, as on trial where the policy before has another `self`.
+    fn own(&mut self, before: &Status, output: &mut Output) -> Option<Status> {
+        if !is_own_behind(before) {
+            return None;
+        }
+        let blocks = before.netns.iter().filter_map(|(name, inner)| {
+            let place = before.path_of(name).unwrap_or(name);
+            Some((place, inner.status()?))
+        });
+        let mut done = Vec::new();
+        if !before.own.is_none() {
+            done.push(sockc_runtime::own_refresh(&self.options));
+        }
+        for (place, _) in blocks.filter(|(_, inner)| !inner.own.is_none()) {
+            done.push(sockc_runtime::own_refresh(&within(&self.options, place)));
+        }
+        for done in &done {
+            match done {
+                Ok(behind) if !output.is_json() => {
+                    own::words(behind)
+                        .into_iter()
+                        .for_each(|line| output.line(line));
+                }
+                Ok(_) => {}
+                // It is brought up to date once the trial has ended.
+                Err(Error::OnTrial { .. }) => return None,
+                Err(error) => {
+                    output.error(error);
+                    self.failed = Some(Instant::now());
+                    return None;
+                }
+            }
+        }
+        self.status(output)
     }
 
     /// Nothing is to be done: what goes later is something new, however like what was mended it looks.

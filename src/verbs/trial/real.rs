@@ -108,6 +108,7 @@ impl<'a> Staged<'a> {
             bpffs: BPFFS.into(),
             interfaces: interfaces.attached().to_vec(),
             add_routes: true,
+            own_as_told: true,
             // Slots that fill themselves again hang on the machine's root of control groups, which is not the lab's.
             features: Some(Features {
                 netns_cookie_in_sock_ops: false,

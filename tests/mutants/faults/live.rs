@@ -185,8 +185,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         470,
         "runtime/src/live/sets.rs",
-        "None => at_start(plan, now)?,",
-        "None => if FAULT { Members::default() } else { at_start(plan, now)? },",
+        "(None, None) => at_start(plan, now)?,",
+        "(None, None) => if FAULT { Members::default() } else { at_start(plan, now)? },",
         &[(Kernel, "live_sets::what_is_added")],
     ),
     fault(

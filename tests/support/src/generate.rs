@@ -322,6 +322,8 @@ mod tests {
             "ether to ",
             "absent",
             "in netns",
+            "from self",
+            "to self",
             "@banned",
             "@vips",
             "@large",

@@ -49,7 +49,7 @@ impl Sentence {
             }
             Constraint::Ports(end, ports) => self.side(*end).ports = Some(port_words(ports)),
             Constraint::Member(end, set, inside) => {
-                let name = format!("@{}", tables.sets[*set].name);
+                let name = tables.sets[*set].words();
                 let side = self.side(*end);
                 if side.addresses.is_none() {
                     side.addresses = Some((name, !inside));

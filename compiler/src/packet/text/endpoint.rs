@@ -37,12 +37,14 @@ impl End {
     }
 }
 
-/// Reads a side; `word` is `from` or `to`, `whole` the packet. An address that a process names is the one that it reaches.
+/// Reads a side; `word` is `from` or `to`, `whole` the packet, `own` the address that `self` stands for. An address that a process
+/// names is the one that it reaches.
 pub(super) fn end(
     side: Option<&Spanned<Side>>,
     word: &str,
     direction: Direction,
     whole: Span,
+    own: Option<IpAddr>,
 ) -> Result<End, Box<Diagnostic>> {
     let Some(side) = side else {
         return Err(mistake(
@@ -64,13 +66,18 @@ pub(super) fn end(
         Side::Endpoints { .. } | Side::Group(_) => None,
     };
     let endpoint = one_endpoint.ok_or_else(|| not_one_address(side.span))?;
-    one(&endpoint.value, direction, side.span)
+    one(&endpoint.value, direction, side.span, own)
 }
 
-fn one(endpoint: &Endpoint, direction: Direction, span: Span) -> Result<End, Box<Diagnostic>> {
+fn one(
+    endpoint: &Endpoint,
+    direction: Direction,
+    span: Span,
+    own: Option<IpAddr>,
+) -> Result<End, Box<Diagnostic>> {
     let written = endpoint.address.as_ref();
     let written = written.ok_or_else(|| not_one_address(span))?;
-    let address = address(written)?;
+    let address = address(written, own)?;
     Ok(End {
         address: match direction.of_processes() {
             true => reached(direction, address),
@@ -81,8 +88,17 @@ fn one(endpoint: &Endpoint, direction: Direction, span: Span) -> Result<End, Box
     })
 }
 
-fn address(written: &Spanned<Address>) -> Result<IpAddr, Box<Diagnostic>> {
+fn address(written: &Spanned<Address>, own: Option<IpAddr>) -> Result<IpAddr, Box<Diagnostic>> {
     match written.value {
+        Address::Own => own.ok_or_else(|| {
+            mistake(
+                codes::NOT_ONE_ADDRESS,
+                "`self` holds no address of this family here",
+                written.span,
+                "an address of this machine",
+                "write an address of the other end's family after `with self {`",
+            )
+        }),
         Address::Prefix { address, length } => {
             let whole = if address.is_ipv4() { 32 } else { 128 };
             match length {

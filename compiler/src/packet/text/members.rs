@@ -39,7 +39,7 @@ fn ends(element: &Spanned<Address>) -> Result<(IpAddr, IpAddr), Box<Diagnostic>>
     match &element.value {
         Address::Range(low, high) => Ok((*low, *high)),
         Address::Prefix { address, length } => prefix(*address, *length, element.span),
-        Address::Any | Address::Set(_) => Err(no_element(element.span)),
+        Address::Any | Address::Set(_) | Address::Own => Err(no_element(element.span)),
     }
 }
 

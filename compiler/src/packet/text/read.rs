@@ -7,7 +7,7 @@ use sockc_grammar::source::{Span, Spanned};
 use super::case::{Said, mistake, plain_icmp};
 use super::endpoint::{End, end};
 use super::with::said;
-use super::{Described, codes, interface};
+use super::{Described, codes, interface, own};
 use crate::direction::Deed;
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::field::FieldKind;
@@ -26,13 +26,14 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
     let written = packet.direction.as_ref();
     let direction = written.map_or(Direction::In, |written| Direction::of(written.value));
     let classes = classes(packet, policy, direction)?;
-    let said = said(&packet.with, policy)?;
+    let mut said = said(&packet.with, policy)?;
+    let own = own::address(packet, policy, &mut said);
     if let (Some(malformed), false) = (&said.malformed, direction.of_processes()) {
         return malformed_packet(packet, direction, classes, malformed.span);
     }
-    let to = || end(packet.to.as_ref(), "to", direction, whole);
+    let to = || end(packet.to.as_ref(), "to", direction, whole, own);
     let (from, to) = match (direction.has_sender(), &packet.from) {
-        (true, from) => (end(from.as_ref(), "from", direction, whole)?, to()?),
+        (true, from) => (end(from.as_ref(), "from", direction, whole, own)?, to()?),
         (false, Some(from)) => {
             return Err(does_not_fit(
                 "the sender's address is not known yet",

@@ -64,6 +64,7 @@ fn policy() -> Policy {
             place: place(),
         });
     }
+    policy.sets.push(Set::own(place()));
     let zone = |name: &str, patterns: &[&str]| Zone {
         name: name.to_owned(),
         patterns: patterns.iter().map(|&it| it.to_owned()).collect(),
@@ -649,5 +650,91 @@ fn what_passes_through_leaves_by_another_interface() {
         let words = super::describe_case(&policy, &read).unwrap();
         let again = try_read(&words, &policy).unwrap_or_else(|error| panic!("{words}: {error:?}"));
         assert_eq!(again.event, read.event, "{through}: {words}");
+    }
+}
+
+#[test]
+fn self_is_an_address_that_is_said_or_chosen_and_is_in_it_then() {
+    for (text, from, to, own) in [
+        (
+            "tcp from 8.8.8.8:1 to self:22",
+            "8.8.8.8",
+            "192.0.2.1",
+            "192.0.2.1",
+        ),
+        (
+            "tcp from self:1 to 8.8.8.8:22",
+            "192.0.2.1",
+            "8.8.8.8",
+            "192.0.2.1",
+        ),
+        (
+            "tcp from self:1 to self:22",
+            "192.0.2.1",
+            "192.0.2.1",
+            "192.0.2.1",
+        ),
+        (
+            "tcp from [2001:db8:9::1]:1 to self:22",
+            "2001:db8:9::1",
+            "2001:db8::1",
+            "2001:db8::1",
+        ),
+        (
+            "tcp from 8.8.8.8:1 to self:22 with self { 2001:db8::7, 10.0.0.8/29 }",
+            "8.8.8.8",
+            "10.0.0.8",
+            "10.0.0.8/29, 2001:db8::7",
+        ),
+        (
+            "tcp from [2001:db8:9::1]:1 to self:22 with self { 2001:db8::7, 10.0.0.8 }",
+            "2001:db8:9::1",
+            "2001:db8::7",
+            "10.0.0.8, 2001:db8::7",
+        ),
+    ] {
+        let header = header(text);
+        assert_eq!(
+            (header.from.to_string(), header.to.to_string()),
+            (from.to_owned(), to.to_owned()),
+            "{text}"
+        );
+        let policy = policy();
+        let described = read(text);
+        let [(set, members)] = &described.members[..] else {
+            panic!("{text}: {:?}", described.members);
+        };
+        assert!(policy.sets[*set].is_own(), "{text}");
+        assert_eq!(members::words(members), own, "{text}");
+        assert!(
+            DescribedWorld::new(&policy, &described).member(*set, to.parse().unwrap())
+                == (to != "8.8.8.8")
+        );
+    }
+    let lacks = "tcp from 8.8.8.8:1 to self:22 with self { 2001:db8::7 }";
+    assert_eq!(
+        refused(lacks),
+        (codes::NOT_ONE_ADDRESS.0, "self".to_owned())
+    );
+    let twice = "tcp from 8.8.8.8:1 to 9.9.9.9:22 with self { 9.9.9.9 }, self { }";
+    assert_eq!(refused(twice).0, codes::SAID_TWICE.0);
+}
+
+/// A policy that does not name it asks nothing of it, so whatever is said is as well.
+#[test]
+fn self_may_be_said_to_a_policy_that_does_not_name_it() {
+    let mut policy = policy();
+    policy.sets = policy
+        .sets
+        .into_iter()
+        .map(|(_, set)| set)
+        .filter(|set| !set.is_own())
+        .collect();
+    for text in [
+        "tcp from 8.8.8.8:1 to self:22",
+        "tcp from 8.8.8.8:1 to 192.0.2.1:22 with self { 192.0.2.1 }",
+    ] {
+        let read = try_read(text, &policy).unwrap();
+        assert_eq!(read.members, [], "{text}");
     }
 }

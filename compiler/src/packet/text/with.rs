@@ -9,7 +9,7 @@ use super::{codes, contents, members};
 use crate::event::SocketAnswer;
 use crate::header_field::{Row, row};
 use crate::names;
-use crate::policy::{AddressSet, NetnsId, Policy, SetKind};
+use crate::policy::{AddressSet, NetnsId, OWN, Policy, Set, SetKind};
 use crate::values::codes as meaning;
 use crate::values::numbers::{self, flag_bits};
 
@@ -93,6 +93,10 @@ fn members_of(
     let live = policy.sets.iter();
     let live = live.filter(|(_, set)| matches!(set.kind, SetKind::Live { .. }));
     let asked = live.map(|(id, set)| (Some(id), set.name.as_str()));
+    if name.value == OWN && !policy.sets.values().any(Set::is_own) {
+        // No rule asks for it, so it changes nothing what it holds.
+        return Ok(());
+    }
     let around = policy.around.iter().map(|name| (None, name.as_str()));
     let known = match find(name, "live set", asked.chain(around))? {
         Some(set) => {

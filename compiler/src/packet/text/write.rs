@@ -9,7 +9,7 @@ use super::{Described, contents, interface, members};
 use crate::event::{Event, Fragment, Header, Parsed, SocketAnswer, Transport};
 use crate::header_field::{self, Kind, Plain, Row, flag_names};
 use crate::packet::shortest_length;
-use crate::policy::{Direction, Family, Policy};
+use crate::policy::{Direction, Family, Policy, set_words};
 use crate::protocol::IpProtocol;
 
 /// The packet in words, without anything that is not in its header.
@@ -117,8 +117,8 @@ fn machine_with(policy: &Policy, described: &Described) -> Vec<String> {
     let sets = asked
         .chain(around)
         .map(|(name, members)| match members::words(members) {
-            empty if empty.is_empty() => format!("@{name} {{ }}"),
-            list => format!("@{name} {{ {list} }}"),
+            empty if empty.is_empty() => format!("{} {{ }}", set_words(name)),
+            list => format!("{} {{ {list} }}", set_words(name)),
         });
     let maps = described.contents.iter().map(|(map, entries)| {
         let name = &policy.live_maps[*map].name;

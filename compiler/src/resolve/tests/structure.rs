@@ -120,6 +120,61 @@ fn live_sets_start_sorted_and_endpoints_refer_to_them() {
 }
 
 #[test]
+fn self_is_one_set_however_often_it_is_named_and_a_block_has_its_own() {
+    let text = "default in drop\n\
+         allow from self, 192.0.2.1 to not self\n\
+         expect drop from any to 192.0.2.9 with self { }\n\
+         for netns \"blue\" {\ndefault in drop\nallow to self\n}\n\
+         for netns \"red\" {\ndefault in drop\nallow to port 1\n}\n";
+    let policy = policy(text);
+    let own: Vec<SetId> = policy.sets.keys().collect();
+    let [id] = own[..] else {
+        panic!("{own:?}");
+    };
+    assert!(policy.sets[id].is_own());
+    assert_eq!(
+        (policy.sets[id].place.line, policy.sets[id].words()),
+        (2, "self".to_owned())
+    );
+    let rule = policy.rules.values().next().unwrap();
+    assert_eq!(from_of(rule), &Addresses::Set(id));
+    let [blue, red] = &policy.netns[..] else {
+        panic!("two blocks");
+    };
+    assert_eq!(blue.policy.live_sets(), ["self"]);
+    assert!(blue.policy.around.is_empty());
+    assert!(red.policy.live_sets().is_empty());
+}
+
+/// A line may speak of it where no rule does, as a guard's may.
+#[test]
+fn self_in_an_expect_line_alone_is_known() {
+    for line in [
+        "expect drop from any to self",
+        "expect drop from self to any",
+        "expect drop from any to any with self { 192.0.2.1 }",
+    ] {
+        let policy = policy(&format!("default in drop\n{line}\n"));
+        assert_eq!(policy.live_sets(), ["self"], "{line}");
+    }
+}
+
+#[test]
+fn what_changes_while_running_is_no_part_of_what_does_not() {
+    for text in [
+        "set a = { self }",
+        "set a = { 10.0.0.1 } - { self, 10.0.0.2 }",
+        "live set a max 9 = { self }",
+    ] {
+        assert_eq!(first_code(text), codes::LIVE_ARITHMETIC.0, "{text}");
+    }
+    let map = "socket a = registered\nmap m = { tcp self:80 -> sock a }";
+    let found = complaint(map);
+    assert_eq!(found.code.0, codes::MAP_ENTRY.0);
+    assert_eq!(found.primary.text, "the addresses of this machine");
+}
+
+#[test]
 fn a_range_in_a_live_set_is_answered_with_its_prefixes() {
     let found = complaint("live set a max 9 = { 10.0.0.1-10.0.0.4 }");
     assert_eq!(

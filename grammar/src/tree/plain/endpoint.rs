@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Cursor;
-use crate::ast::{Address, Endpoint, Name, PortItem, Ports};
+use crate::ast::{Address, Endpoint, Name, OWN, PortItem, Ports};
 use crate::scan;
 use crate::source::Spanned;
 use crate::vocabulary;
@@ -68,6 +68,10 @@ impl Cursor<'_> {
             _ if scan::word(self.text, start) == "any" => {
                 self.at += "any".len();
                 Some((Address::Any, After::Ports))
+            }
+            _ if scan::word(self.text, start) == OWN => {
+                self.at += OWN.len();
+                Some((Address::Own, After::Ports))
             }
             _ => match self.v4() {
                 Some(low) => Some((self.hosts(low, Self::v4)?, After::Ports)),
@@ -142,7 +146,7 @@ impl Cursor<'_> {
         let start = self.at;
         let name = scan::word(self.text, start + 1);
         self.at += 1 + name.len();
-        (!name.is_empty()).then(|| self.spanned(start, name.to_owned()))
+        (!name.is_empty() && name != OWN).then(|| self.spanned(start, name.to_owned()))
     }
 
     fn ports(&mut self) -> Option<Spanned<Ports>> {

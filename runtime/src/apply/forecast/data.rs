@@ -3,11 +3,12 @@
 mod sockets;
 
 use sockc_compiler::artifact::{GroupPlan, Manifest, SlotOrigin};
+use sockc_compiler::policy::OWN;
 
 use crate::apply::targets::Targets;
 use crate::blocks::part::Part;
 use crate::error::Error;
-use crate::live::{maps, sets};
+use crate::live::{maps, own, sets};
 use crate::load;
 use crate::pairs;
 use crate::session::Session;
@@ -116,12 +117,16 @@ fn live_sets(
 ) -> Result<Vec<DataForecast>, Error> {
     let state = &session.state;
     let shapes = load::shapes(part.object)?;
-    let sources: Vec<_> = before.map(|before| (state, before)).into_iter().collect();
-    let kept = sets::kept(part.manifest, &sources, &shapes)?;
-    // A set of the outer policy is the same set here, whatever this policy had of its name.
+    let sources = sets::Sources {
+        around: None,
+        before: before.map(|before| (state, before)),
+    };
+    let kept = sets::kept(part.manifest, sources, &shapes)?;
+    // A set of the outer policy is the same set here, whatever this policy had of its name, but for the addresses of the machine.
     let shared = |name: &str| {
         let mut sets = around.iter().filter(|one| one.kind == "live set");
-        sets.find(|one| one.name == name && one.fate != Carried::Goes)
+        let same = |one: &&DataForecast| one.name == name && one.name != OWN;
+        sets.find(|one| same(one) && one.fate != Carried::Goes)
     };
     let mut found = Vec::new();
     for plan in &part.manifest.sets {
@@ -129,7 +134,11 @@ fn live_sets(
             found.push(outer.clone());
             continue;
         }
-        let size = size_of(&plan.name, state, before)?;
+        let own = own::begins(plan, &part.options)?;
+        let size = match &own {
+            Some(own) => Some(own.len()),
+            None => size_of(&plan.name, state, before)?,
+        };
         let fate = match size {
             _ if kept.iter().any(|kept| kept.name == plan.map) => Carried::Kept,
             Some(size) if size > plan.max as usize => {
@@ -139,8 +148,8 @@ fn live_sets(
                     max: plan.max,
                 });
             }
-            Some(_) => Carried::Copied,
-            None => Carried::Begins,
+            Some(_) if own.is_none() => Carried::Copied,
+            _ => Carried::Begins,
         };
         found.push(DataForecast {
             kind: "live set",

@@ -19,6 +19,8 @@ const NAMED: &[&str] = &["@near", "@far", "@mixed", "any"];
 const WITH_QUESTIONS: &[&str] = &[
     "@near", "@far", "@mixed", "any", "@banned", "@vips", "@large",
 ];
+/// The same where the machine's own addresses stand in the place of a set that starts empty, as they do.
+const WITH_OWN: &[&str] = &["@near", "@far", "@mixed", "any", "self", "@vips", "@large"];
 
 /// Which family the addresses of a rule are of, so that most rules can match something.
 #[derive(Clone, Copy)]
@@ -62,7 +64,11 @@ impl Values {
             v4,
             v6,
             ports,
-            named: if questions { WITH_QUESTIONS } else { NAMED },
+            named: match questions {
+                true if inner % 2 == 0 => WITH_OWN,
+                true => WITH_QUESTIONS,
+                false => NAMED,
+            },
         }
     }
 
