@@ -398,7 +398,7 @@ fn of_other_namespaces_nothing_is_kept_unless_there_is_a_folder() {
     machine.must(&apply);
     assert!(folder.join("last").exists());
     assert!(!machine.disk.0.join("sockc/container").exists());
-    let boot = ["apply", "--boot", "--netns", &named.name];
+    let boot = ["apply", "--boot", "--netns", "blue"];
     says(&machine.must(&boot), &["is in force already"]);
     // Another one gets the number of one that ended, and has what was pinned for that.
     let number = || {
