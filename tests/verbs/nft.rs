@@ -310,12 +310,15 @@ fn what_vanishes_or_means_less_is_told() {
     let no_port = json!({"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 65536}});
     let empty = json!({"match": {"op": "==", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@bad"}});
     let index = json!({"match": {"op": "==", "left": {"meta": {"key": "iif"}}, "right": "5"}});
+    let family = |right: Value| json!({"match": {"op": "==", "left": {"meta": {"key": "nfproto"}}, "right": right}});
     let mut set = set(&[
         json!([th("!="), {"drop": null}]),
         json!([both, th("=="), {"accept": null}]),
         json!([no_port, {"drop": null}]),
         json!([empty, {"drop": null}]),
         json!([index, {"drop": null}]),
+        json!([family(json!("ipv4")), {"drop": null}]),
+        json!([family(json!(10)), {"drop": null}]),
     ]);
     let all = set["nftables"].as_array_mut().unwrap();
     all.insert(2, json!({"set": {"family": "inet", "table": "filter", "name": "bad", "type": "ipv4_addr", "handle": 6}}));
@@ -327,6 +330,7 @@ fn what_vanishes_or_means_less_is_told() {
     assert_eq!(kinds(12), ["changed"]);
     assert_eq!(kinds(13), ["left-out"]);
     assert_eq!(kinds(14), ["left-out"]);
+    assert_eq!((kinds(15), kinds(16)), (Vec::new(), Vec::new()));
 }
 
 /// nft 1.0.6 prints the flag of a dormant table as one letter.

@@ -554,14 +554,9 @@ pub(super) fn of_marks(
 /// Whether a word says the family of a packet; `None` where it says something else.
 pub(super) fn family(word: &Value) -> Option<Family> {
     // `nft -n` prints the numbers of families (NFPROTO_IPV4 and NFPROTO_IPV6).
-    let number = word.as_u64();
-    match word.as_str().or(match number? {
-        2 => Some("ipv4"),
-        10 => Some("ipv6"),
-        _ => None,
-    })? {
-        "ipv4" | "ip" => Some(Family::V4),
-        "ipv6" | "ip6" => Some(Family::V6),
+    match (word.as_str(), word.as_u64()) {
+        (Some("ipv4" | "ip"), _) | (_, Some(2)) => Some(Family::V4),
+        (Some("ipv6" | "ip6"), _) | (_, Some(10)) => Some(Family::V6),
         _ => None,
     }
 }
