@@ -18,6 +18,7 @@ pub(crate) mod handed;
 pub(crate) mod inside;
 pub(crate) mod layers;
 pub(crate) mod link;
+pub(crate) mod local_route;
 pub(crate) mod local_table;
 pub(crate) mod map;
 pub(crate) mod netns;

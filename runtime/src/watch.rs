@@ -4,7 +4,9 @@
 //! Takes the options of a caller, and the network namespaces of its blocks; tells that something happened, and not what: whoever
 //! waits looks by itself, so that nothing is missed that happened between two looks. The kernel's own events are listened to:
 //! those of interfaces in each namespace (RTNLGRP_LINK), those of ids of namespaces (RTNLGRP_NSID), those of routes of the table
-//! `local` (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE), and changes of mounts, by which `ip netns` gives names. Not here: what a policy is for, and what is done.
+//! `local`, and of table `main` inside what that delivers (RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE), those of rules of routing, the
+//! first of which parts these two tables (RTNLGRP_IPV4_RULE), and changes of mounts, by which `ip netns` gives names. Not here: what
+//! a policy is for, and what is done.
 
 use std::fs::File;
 use std::io;
@@ -16,9 +18,10 @@ use netlink_sys::{Socket, SocketAddr};
 
 use crate::error::{Error, at};
 use crate::options::Options;
+use crate::prefix::Prefix;
 use crate::session;
 use crate::sys::epoll::{Epoll, Interest};
-use crate::sys::local_table::TABLE;
+use crate::sys::local_table::{self, MAIN, TABLE};
 use crate::sys::netns;
 use crate::sys::retry::again;
 
@@ -38,7 +41,7 @@ pub enum Woken {
 #[derive(Debug)]
 pub struct Events {
     epoll: Epoll,
-    sockets: Vec<Socket>,
+    sockets: Vec<Ear>,
     _mounts: File,
 }
 
@@ -69,7 +72,7 @@ impl Events {
         add(signals, SIGNALS, Interest::Readable).map_err(at(LISTEN))?;
         add(mounts.as_fd(), CHANGED, Interest::Urgent).map_err(at(LISTEN))?;
         for socket in &sockets {
-            add(socket.as_fd(), CHANGED, Interest::Readable).map_err(at(LISTEN))?;
+            add(socket.socket.as_fd(), CHANGED, Interest::Readable).map_err(at(LISTEN))?;
         }
         Ok(Self {
             epoll,
@@ -78,8 +81,8 @@ impl Events {
         })
     }
 
-    /// Waits until something happens, at most so long. Routes of other tables than `local` are nothing: a router learns and forgets
-    /// many.
+    /// Waits until something happens, at most so long. Routes that say nothing of what is delivered here are nothing: a router
+    /// learns and forgets many.
     ///
     /// # Errors
     ///
@@ -127,8 +130,16 @@ pub fn present(options: &Options, blocks: &[String]) -> Result<Vec<(u32, String)
     Ok(all)
 }
 
-/// A socket that hears of interfaces, and of ids of namespaces, in the namespace of the options.
-fn socket(options: &Options) -> Result<Socket, Error> {
+/// A socket that hears of a namespace.
+#[derive(Debug)]
+struct Ear {
+    socket: Socket,
+    /// The prefixes for IPv4 that are delivered there: a route of table `main` inside one of these may take something away.
+    delivered: Vec<Prefix>,
+}
+
+/// Who hears of interfaces, routes, and ids of namespaces, in the namespace of the options.
+fn socket(options: &Options) -> Result<Ear, Error> {
     session::enter(options, |_| {
         let open = || {
             let mut socket = Socket::new(NETLINK_ROUTE)?;
@@ -137,18 +148,30 @@ fn socket(options: &Options) -> Result<Socket, Error> {
                 socket.add_membership(group)?;
             }
             socket.set_non_blocking(true)?;
-            Ok(socket)
+            // After it listens: a prefix that comes later is told.
+            let delivered = delivered_prefixes()?;
+            Ok(Ear { socket, delivered })
         };
         open().map_err(at(LISTEN))
     })
 }
 
+/// The prefixes of table `local` for IPv4 that are more than one address.
+fn delivered_prefixes() -> io::Result<Vec<Prefix>> {
+    let entries = local_table::entries()?.into_iter();
+    let entries = entries.filter(|entry| entry.is_local);
+    let prefixes = entries.filter_map(|entry| Prefix::new(entry.prefix.0, entry.prefix.1));
+    let wide = prefixes.filter(|one| one.address().is_ipv4() && one.length() < 32);
+    Ok(wide.collect())
+}
+
 /// What is listened to.
-const GROUPS: [u32; 4] = [
+const GROUPS: [u32; 5] = [
     libc::RTNLGRP_LINK,
     libc::RTNLGRP_NSID,
     libc::RTNLGRP_IPV4_ROUTE,
     libc::RTNLGRP_IPV6_ROUTE,
+    libc::RTNLGRP_IPV4_RULE,
 ];
 
 /// What the messages were about that waited.
@@ -156,17 +179,17 @@ const GROUPS: [u32; 4] = [
 struct Told {
     /// Something that a policy may depend on.
     to_look: bool,
-    /// Routes of other tables.
+    /// Routes that say nothing of what is delivered here.
     of_others: bool,
 }
 
 /// Takes all that waits in a socket: whoever is told looks at everything. Where more came than there was room for, so it is as well.
-fn drain(socket: &Socket, told: &mut Told) -> io::Result<()> {
+fn drain(ear: &Ear, told: &mut Told) -> io::Result<()> {
     let mut room = Vec::with_capacity(1 << 16);
     loop {
         room.clear();
-        match again(|| socket.recv(&mut room, libc::MSG_DONTWAIT)) {
-            Ok(_) if is_of_another_table(&room) => told.of_others = true,
+        match again(|| ear.socket.recv(&mut room, libc::MSG_DONTWAIT)) {
+            Ok(_) if is_nothing(&room, &ear.delivered) => told.of_others = true,
             Ok(_) => told.to_look = true,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => told.to_look = true,
@@ -175,38 +198,69 @@ fn drain(socket: &Socket, told: &mut Told) -> io::Result<()> {
     }
 }
 
-/// Whether a message tells of a route that is not of the table `local`; the kernel sends each event as a message of its own.
-fn is_of_another_table(message: &[u8]) -> bool {
+/// Whether a message tells of a route that says nothing of what is delivered here; the kernel sends each event as a message of
+/// its own.
+fn is_nothing(message: &[u8], delivered: &[Prefix]) -> bool {
     // The type stands after the length in `nlmsghdr`, the table fifth in `rtmsg`, which follows the 16 bytes of that.
     let kind = message.get(4..6).and_then(|kind| kind.try_into().ok());
     let is_route = kind
         .map(u16::from_ne_bytes)
         .is_some_and(|kind| [libc::RTM_NEWROUTE, libc::RTM_DELROUTE].contains(&kind));
-    is_route && message.get(20).is_some_and(|table| *table != TABLE)
+    let table = message.get(20).filter(|_| is_route);
+    match table {
+        None | Some(&TABLE) => false,
+        Some(&MAIN) => !is_inside(message, delivered),
+        Some(_) => true,
+    }
+}
+
+/// Whether a route of table `main` lies inside what is delivered here.
+fn is_inside(message: &[u8], delivered: &[Prefix]) -> bool {
+    let route = local_table::told_of_main(message);
+    let route = route.and_then(|entry| Prefix::new(entry.prefix.0, entry.prefix.1));
+    route.is_some_and(|route| delivered.iter().any(|outer| outer.covers(route)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn routes_of_other_tables_are_nothing_to_look_for() {
-        let message = |kind: u16, table: u8| {
-            let mut bytes = vec![0; 28];
-            bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-            bytes[20] = table;
-            bytes
+    /// A message of a route for IPv4, with this prefix.
+    fn message(kind: u16, table: u8, prefix: Prefix) -> Vec<u8> {
+        let std::net::IpAddr::V4(address) = prefix.address() else {
+            panic!("{prefix}");
         };
-        for (message, is_other) in [
-            (message(libc::RTM_NEWROUTE, 254), true),
-            (message(libc::RTM_DELROUTE, 0), true),
-            (message(libc::RTM_NEWROUTE, TABLE), false),
-            (message(libc::RTM_DELROUTE, TABLE), false),
-            (message(libc::RTM_NEWLINK, 254), false),
-            (message(libc::RTM_NEWROUTE, 254)[..20].to_vec(), false),
+        let mut bytes = vec![0; 36];
+        bytes[..4].copy_from_slice(&36_u32.to_ne_bytes());
+        bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+        bytes[16..18].copy_from_slice(&[libc::AF_INET as u8, prefix.length()]);
+        bytes[20] = table;
+        bytes[28..30].copy_from_slice(&8_u16.to_ne_bytes());
+        bytes[30..32].copy_from_slice(&libc::RTA_DST.to_ne_bytes());
+        bytes[32..].copy_from_slice(&address.octets());
+        bytes
+    }
+
+    #[test]
+    fn routes_that_say_nothing_of_what_is_delivered_are_nothing_to_look_for() {
+        let prefix = |last: [u8; 4], length| Prefix::new(last.into(), length).unwrap();
+        let (inside, outside) = (prefix([10, 1, 0, 0], 16), prefix([11, 0, 0, 0], 16));
+        let delivered = [prefix([10, 0, 0, 0], 8)];
+        for (message, is_none) in [
+            (message(libc::RTM_NEWROUTE, MAIN, outside), true),
+            (message(libc::RTM_NEWROUTE, MAIN, inside), false),
+            (message(libc::RTM_DELROUTE, MAIN, inside), false),
+            (message(libc::RTM_DELROUTE, 0, inside), true),
+            (message(libc::RTM_NEWROUTE, TABLE, outside), false),
+            (message(libc::RTM_DELROUTE, TABLE, outside), false),
+            (message(libc::RTM_NEWLINK, MAIN, outside), false),
+            (
+                message(libc::RTM_NEWROUTE, MAIN, inside)[..20].to_vec(),
+                false,
+            ),
             (Vec::new(), false),
         ] {
-            assert_eq!(is_of_another_table(&message), is_other, "{message:?}");
+            assert_eq!(is_nothing(&message, &delivered), is_none, "{message:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use serde::Serialize;
+use sockc_compiler::policy::OWN;
 use sockc_runtime::{Element, Expiry, Missing, Options, Prefix};
 
 use crate::cli::duration;
@@ -178,7 +179,8 @@ fn named(texts: &[String], output: &mut Output) -> Result<Vec<Prefix>, Exit> {
 
 fn read(load: &SetLoad, output: &mut Output) -> Result<Vec<Prefix>, Exit> {
     let found = input::items(&load.file, elements, output)?;
-    if found.is_empty() && !load.empty {
+    // Of `self` it would be the wrong advice: whoever loads it refuses that.
+    if found.is_empty() && !load.empty && load.set != OWN {
         let set = &load.set;
         let file = input::title(&load.file);
         output.error(format!(

@@ -160,7 +160,7 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     if status.owned {
         output.suggests_elsewhere();
     }
-    let whole = tell_losses(&status, output) && sound;
+    let whole = tell_losses(&status, own::remedy(&status), output) && sound;
     if status.owned && !whole {
         output.note(OF_A_BLOCK);
     }
@@ -179,27 +179,21 @@ pub(crate) fn is_behind(status: &Status) -> bool {
     behind || inner.any(is_behind)
 }
 
-/// Whether `self` of the policy in force, or of that of a block, is not what the machine's addresses are.
-pub(crate) fn is_own_behind(status: &Status) -> bool {
-    let mut inner = status.netns.iter().filter_map(|(_, inner)| inner.status());
-    !status.own.is_none() || inner.any(is_own_behind)
-}
-
 /// How many things `status` says that are not as the policy in force needs them, those of its blocks among them.
 pub(crate) fn faults(status: &Status) -> u64 {
     let mut silent = Output::silent();
-    tell_losses(status, &mut silent);
+    tell_losses(status, own::remedy(status), &mut silent);
     silent.errors()
 }
 
 /// Where a remedy for a block's policy is applied.
 const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc apply` and `sockc apply --running` in the network namespace whose policy has the block";
 
-/// Says what of ours is gone; `true` if nothing is.
-fn tell_losses(status: &Status, output: &mut Output) -> bool {
+/// Says what of ours is gone, and with what remedy `self` is brought up to date; `true` if nothing is.
+fn tell_losses(status: &Status, remedy: &str, output: &mut Output) -> bool {
     let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
     whole &= tell_overtaken(status, output) & deliveries::tell(status, output);
-    whole &= own::tell(&status.own, output);
+    whole &= own::tell(&status.own, remedy, output);
     let lost = status.hooks.iter();
     let lost = lost.filter(|hook| is_lost(hook) && !interfaces::is_gone(status, hook));
     // What is told by its pin already need not be told again.
@@ -226,7 +220,7 @@ fn tell_losses(status: &Status, output: &mut Output) -> bool {
         whole &= match inner {
             BlockStatus::InForce(inner) => {
                 let place = of_block(netns, status.path_of(netns));
-                output.about(place, |output| tell_losses(inner, output))
+                output.about(place, |output| tell_losses(inner, remedy, output))
             }
             _ if is_lost(netns) => false,
             BlockStatus::Other(policy) => {

@@ -200,7 +200,14 @@ fn addresses_that_come_and_go_are_in_self_and_out_of_it() {
     ip(&space, "route add local 198.51.100.0/24 dev lo");
     watch.says("198.51.100.0/24 is this machine's now, and in `self`");
     ip(&space, "-n blue route add local 2001:db8::/64 dev lo");
-    watch.says("2001:db8::/64 is this machine's now, and in `self`");
+    watch.says(
+        "in the network namespace \"blue\": 2001:db8::/64 is this machine's now, and in `self`",
+    );
+    // As long as nobody added a rule, table `main` is asked together with it.
+    ip(&space, "route add unreachable 198.51.100.7/32");
+    watch.says("198.51.100.7 is not this machine's any more, and not in `self`");
+    ip(&space, "rule add from 9.9.9.9 lookup 100");
+    watch.says("198.51.100.7 is this machine's now, and in `self`");
     // What other tables say is nothing to it.
     ip(&space, "route add unreachable 203.0.113.0/24");
     ip(&space, "addr add 192.0.2.7/32 dev lo");

@@ -95,9 +95,19 @@ fn an_address_that_comes_is_told_and_taken_in_and_one_that_goes_too() {
     let json = host.run(&["status", "--json"]).json();
     assert_eq!(json["self"]["missing"][0], "192.0.2.7", "{json}");
     assert_eq!(json["self"]["gone"].as_array().map(Vec::len), Some(0));
+    assert!(
+        said.contains("and `sockc apply --running --watch` keeps it so"),
+        "{said}"
+    );
+    let policy = host.folder.file("own.sk", POLICY);
+    let plan = host.run(&["plan", &policy, "--interface", FRONT]).stdout;
+    assert!(plan.contains("is brought up to date, with"), "{plan}");
+    assert!(!plan.contains("No change"), "{plan}");
     assert!(!host.is_reached("192.0.2.7"));
     host.done(&["apply", "--running"]);
     assert!(!host.status(0).contains("behind"));
+    let plan = host.run(&["plan", &policy, "--interface", FRONT]).stdout;
+    assert!(plan.contains("No change"), "{plan}");
     assert!(host.is_reached("192.0.2.7"));
 
     host.ip("route del local 192.0.2.7/32 dev lo table local");
@@ -159,6 +169,59 @@ fn what_the_routes_deliver_is_own_and_what_is_for_many_is_not() {
     }
 }
 
+/// Until a rule of routing is added the kernel asks tables `local` and `main` as one, for IPv4, and the longest prefix wins.
+#[test]
+fn what_another_table_routes_elsewhere_is_not_own() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("own-main");
+    host.ip("route add local 198.51.100.0/24 dev lo");
+    host.ip("route add broadcast 198.51.100.64 dev lo table local");
+    host.ip(&format!("route add 198.51.100.7/32 dev {FRONT}"));
+    host.ip("route add unreachable 198.51.100.64/30");
+    host.ip("addr add 198.51.100.66/32 dev lo");
+    host.done(&["apply", "--running"]);
+    host.status(0);
+    for (address, is_own) in [
+        ("198.51.100.6", true),
+        ("198.51.100.7", false),
+        ("198.51.100.8", true),
+        ("198.51.100.65", false),
+        ("198.51.100.66", true),
+        ("198.51.100.67", false),
+        ("198.51.100.68", true),
+    ] {
+        assert_eq!(host.is_own(address), is_own, "{address}");
+    }
+    // A rule parts the tables, for good.
+    host.ip("rule add from 9.9.9.9 lookup 100");
+    host.ip("rule del from 9.9.9.9 lookup 100");
+    let said = host.status(5);
+    assert!(said.contains("198.51.100.7"), "{said}");
+    host.done(&["apply", "--running"]);
+    for own in ["198.51.100.7", "198.51.100.65", "198.51.100.67"] {
+        assert!(host.is_own(own), "{own}");
+    }
+    assert!(!host.is_own("198.51.100.64"));
+}
+
+/// Whatever local routes say of them.
+#[test]
+fn what_is_for_many_is_not_own_where_every_address_is() {
+    if !root() {
+        return;
+    }
+    let host = Host::new("own-all");
+    host.ip("route add local 0.0.0.0/0 dev lo");
+    host.ip("route add local ::/0 dev lo");
+    host.done(&["apply", "--running"]);
+    for other in ["224.0.0.1", "255.255.255.255", "0.0.0.0", "ff02::1"] {
+        assert!(!host.is_own(other), "{other}");
+    }
+    assert!(host.is_own("203.0.113.1") && host.is_own("2001:db8::1"));
+}
+
 #[test]
 fn no_command_changes_it_by_hand() {
     if !root() {
@@ -214,6 +277,11 @@ fn the_policy_before_a_trial_has_the_addresses_of_now() {
         .file("next.sk", &format!("{POLICY}other: allow tcp to self:81\n"));
     let trial = ["--confirm", "10m"];
     host.done(&[&["apply", &policy, "--interface", FRONT][..], &trial].concat());
+    host.ip("route add local 192.0.2.8/32 dev lo");
+    let said = host.status(5);
+    let remedy = "once the trial has ended, `sockc apply --running` brings it up to date";
+    assert!(said.contains(remedy), "{said}");
+    host.ip("route del local 192.0.2.8/32 dev lo table local");
     host.done(&["rollback"]);
     assert!(host.is_own("192.0.2.7"));
     host.status(0);
@@ -250,6 +318,14 @@ fn a_block_has_the_addresses_of_its_namespace() {
     ] {
         assert!(status.stderr.contains(&said), "{}", status.stderr);
     }
+    let status = place
+        .lab
+        .server
+        .run(|| run(&[&["status"], &within[..]].concat()));
+    let status = status.unwrap().stderr;
+    let remedy =
+        "`sockc apply --running` in the network namespace whose policy has the `for netns` block";
+    assert!(status.contains(remedy), "{status}");
     place.done(&["apply", "--running"]);
     assert!(is_own(&[], "192.0.2.7") && !is_own(&[], "198.51.100.7"));
     assert!(is_own(&within, "198.51.100.7") && !is_own(&within, "192.0.2.7"));

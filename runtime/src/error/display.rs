@@ -229,7 +229,7 @@ impl fmt::Display for Error {
                 "{size} elements are in the live set \"{set}\", and the new policy says `max {max}`; raise it, or remove some with `sockc set del`"
             ),
             Self::OwnSet => f.write_str(
-                "`self` holds the addresses of this machine, as its table of local routes says, and no command changes it; after `ip addr` or `ip route` have changed them `sockc apply --running` brings it up to date",
+                "`self` holds the addresses of this machine, as its table of local routes says, and no command changes it; an apply brings it up to date, for a `for netns` block that of the policy that has the block",
             ),
             Self::OwnTooMany { size, max } => write!(
                 f,

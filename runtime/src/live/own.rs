@@ -1,10 +1,15 @@
 //! `self`: the addresses of the machine, in the live set that programs ask for them.
 //!
-//! Takes the table `local` of a network namespace; gives the prefixes that are delivered here, what of them a set lacks, and the set
+//! Takes the table `local` of a network namespace, and what table `main` routes elsewhere inside its prefixes; gives the prefixes
+//! that are delivered here, what of them a set lacks, and the set
 //! with exactly these. An apply fills it ahead of the switch, `apply --watch` brings it up to date at each change, and `status`
 //! compares. Nobody else changes it. Not here: the table, and how it is heard that it changed.
 
+mod shared;
+
 use std::collections::BTreeSet;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::artifact::{Manifest, SetPlan};
 
@@ -18,7 +23,8 @@ use crate::prefix::Prefix;
 use crate::session;
 use crate::state::record::Record;
 use crate::state::{Access, State};
-use crate::sys::{clock, local_table};
+use crate::sys::local_table::Entry;
+use crate::sys::{clock, local_route, local_table, route};
 
 /// How `self` of a policy in force stands to the addresses of the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub struct OwnBehind {
     pub missing: Vec<Prefix>,
     /// What is in it and not this machine's any more.
     pub gone: Vec<Prefix>,
+    /// How many prefixes are this machine's and how many it holds at most, where these are fewer.
+    pub outgrown: Option<(usize, u32)>,
 }
 
 impl OwnBehind {
@@ -59,7 +67,11 @@ pub fn own_refresh(options: &Options) -> Result<OwnBehind, Error> {
         };
         let own = delivered()?;
         let maps = sets::open(plan, active.state(), active.record, Access::Change)?;
-        let behind = compare(&own, &maps.members(clock::now()).map_err(at(READING))?);
+        let behind = compare(
+            plan,
+            &own,
+            &maps.members(clock::now()).map_err(at(READING))?,
+        );
         if behind.is_none() {
             return Ok(behind);
         }
@@ -81,7 +93,7 @@ pub(crate) fn behind(state: &State, record: &Record) -> Result<OwnBehind, Error>
         maps => maps?,
     };
     let members = maps.members(clock::now()).map_err(at(READING))?;
-    Ok(compare(&delivered()?, &members))
+    Ok(compare(plan, &delivered()?, &members))
 }
 
 /// What `self` of a policy that is applied begins with, in the calling thread's namespace; of another set nothing.
@@ -108,14 +120,45 @@ fn plan_of(manifest: &Manifest) -> Option<&SetPlan> {
     manifest.sets.iter().find(|plan| plan.is_own())
 }
 
+/// What is for many or for nobody whatever a local route says: the kernel has code of its own for these destinations
+/// (`ip_route_input_rcu` and `ip_mkroute_input` for multicast, `ip_route_input_slow` for 0.0.0.0 and 255.255.255.255).
+const NO_ONES: [(IpAddr, u8); 5] = [
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+    (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
+];
+
 /// What is delivered here, in the calling thread's namespace.
 fn delivered() -> Result<Space, Error> {
-    let entries = local_table::entries().map_err(at("list the addresses of this machine"))?;
-    let prefixes = entries.into_iter().filter_map(|entry| {
-        let (address, length) = entry.prefix;
-        Some((Prefix::new(address, length)?, entry.is_local))
-    });
-    Ok(Space::of(prefixes))
+    read().map_err(at("list the addresses of this machine"))
+}
+
+fn read() -> io::Result<Space> {
+    let entries = local_table::entries()?;
+    let mut entries: Vec<(Prefix, bool)> = entries.iter().filter_map(of_entry).collect();
+    let elsewhere = elsewhere(&entries)?;
+    entries.extend(elsewhere.into_iter().map(|route| (route, false)));
+    Ok(Space::of(entries.into_iter()).of_one_machine())
+}
+
+/// What table `main` routes elsewhere inside the prefixes of table `local`.
+fn elsewhere(entries: &[(Prefix, bool)]) -> io::Result<Vec<Prefix>> {
+    let local = shared::Local::of(entries);
+    let mut routes = BTreeSet::new();
+    local_table::each_of_main(|entry| {
+        let route = of_entry(&entry).filter(|(route, _)| local.is_around(*route));
+        routes.extend(route.map(|(route, _)| route));
+    })?;
+    let routes: Vec<Prefix> = routes.into_iter().collect();
+    let socket = route::socket()?;
+    local.elsewhere(&routes, |address| local_route::is_local(&socket, address))
+}
+
+fn of_entry(entry: &Entry) -> Option<(Prefix, bool)> {
+    let (address, length) = entry.prefix;
+    Some((Prefix::new(address, length)?, entry.is_local))
 }
 
 /// The members of `self`, if it has room for them.
@@ -129,10 +172,12 @@ fn fitting(plan: &SetPlan, own: Space) -> Result<Members, Error> {
     Ok(Members::all_until(own.0, NEVER))
 }
 
-fn compare(own: &Space, members: &Members) -> OwnBehind {
+fn compare(plan: &SetPlan, own: &Space, members: &Members) -> OwnBehind {
     let mut held = Space::default();
     members.iter().for_each(|(element, _)| held.put(element));
+    let size = own.0.len();
     OwnBehind {
+        outgrown: (size > plan.max as usize).then_some((size, plan.max)),
         missing: own.without(&held),
         gone: held.without(own),
     }
@@ -157,6 +202,14 @@ impl Space {
             }
         }
         space
+    }
+
+    /// The same without what is no machine's own.
+    fn of_one_machine(mut self) -> Self {
+        let no_ones = NO_ONES.into_iter();
+        let no_ones = no_ones.filter_map(|(address, length)| Prefix::new(address, length));
+        no_ones.for_each(|prefix| self.take(prefix));
+        self
     }
 
     /// The prefix that holds all of this one.
@@ -218,6 +271,19 @@ mod tests {
         Prefix::new(address.parse().unwrap(), length.parse().unwrap()).unwrap()
     }
 
+    /// A set with room for so many.
+    fn plan(max: u32) -> SetPlan {
+        SetPlan {
+            name: "self".to_owned(),
+            map: "set_self".to_owned(),
+            state: "cur_self".to_owned(),
+            max,
+            expires: None,
+            start: Vec::new(),
+            table: None,
+        }
+    }
+
     fn space(entries: &[(&str, bool)]) -> Space {
         let entries = entries.iter().map(|(text, local)| (prefix(text), *local));
         Space::of(entries)
@@ -270,6 +336,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_for_many_is_nobodys_own() {
+        let all = space(&[("0.0.0.0/0", true), ("224.0.0.1/32", true), ("::/0", true)]);
+        let own = all.of_one_machine();
+        for (address, is_own) in [
+            ("0.0.0.0", false),
+            ("0.0.0.1", true),
+            ("223.255.255.255", true),
+            ("224.0.0.1", false),
+            ("239.255.255.255", false),
+            ("240.0.0.0", true),
+            ("255.255.255.254", true),
+            ("255.255.255.255", false),
+            ("::", false),
+            ("::1", true),
+            ("feff::1", true),
+            ("ff02::1:ff00:1", false),
+        ] {
+            let host = Prefix::host(address.parse().unwrap());
+            assert_eq!(own.covering(host).is_some(), is_own, "{address}");
+        }
+    }
+
+    #[test]
+    fn more_prefixes_than_fit_are_told() {
+        let own = space(&[("10.0.0.0/30", true), ("192.0.2.7/32", true)]);
+        let found = compare(&plan(1), &own, &Members::default());
+        assert_eq!(found.outgrown, Some((2, 1)));
+    }
+
+    #[test]
     fn what_is_behind_is_said_by_addresses_and_not_by_prefixes() {
         let held = |prefixes: &[&str]| {
             let all = prefixes.iter().map(|text| prefix(text));
@@ -286,7 +382,8 @@ mod tests {
                 "10.0.0.9",
             ),
         ] {
-            let found = compare(&own, &held(members));
+            let found = compare(&plan(4), &own, &held(members));
+            assert_eq!(found.outgrown, None);
             assert_eq!(words(found.missing), missing, "{members:?}");
             assert_eq!(words(found.gone), gone, "{members:?}");
         }

@@ -1,20 +1,14 @@
 //! Whether addresses are this machine's own, as its routes say.
 //!
 //! A redirect hands a packet over at the socket lookup, which only packets for local addresses come to. Takes addresses; asks
-//! the kernel for the route of each (`RTM_GETROUTE`), in the network namespace of the options. Changes nothing.
+//! the kernel for the route of each, in the network namespace of the options. Changes nothing.
 
-use std::io;
 use std::net::IpAddr;
-
-use netlink_packet_core::NetlinkPayload;
-use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType};
-use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
-use netlink_sys::Socket;
 
 use crate::error::{Error, at};
 use crate::options::Options;
 use crate::session;
-use crate::sys::route;
+use crate::sys::{local_route, route};
 
 /// Those of the addresses that are not local.
 ///
@@ -30,56 +24,10 @@ pub fn not_local(options: &Options, addresses: &[IpAddr]) -> Result<Vec<IpAddr>,
         let socket = route::socket().map_err(at(what))?;
         let mut found = Vec::new();
         for address in addresses {
-            if !is_local(&socket, *address).map_err(at(what))? {
+            if !local_route::is_local(&socket, *address).map_err(at(what))? {
                 found.push(*address);
             }
         }
         Ok(found)
     })
-}
-
-/// Whether an address is local, in the calling thread's namespace.
-pub(super) fn is_local(socket: &Socket, address: IpAddr) -> io::Result<bool> {
-    is_local_by(socket, address, None)
-}
-
-/// The same, for who is bound to an interface: the addresses of a VRF are known there alone.
-pub(super) fn is_local_by(
-    socket: &Socket,
-    address: IpAddr,
-    interface: Option<u32>,
-) -> io::Result<bool> {
-    let mut message = RouteMessage::default();
-    let (family, bits) = match address {
-        IpAddr::V4(_) => (AddressFamily::Inet, 32),
-        IpAddr::V6(_) => (AddressFamily::Inet6, 128),
-    };
-    message.header.address_family = family;
-    message.header.destination_prefix_length = bits;
-    let destination = RouteAttribute::Destination(RouteAddress::from(address));
-    message.attributes.push(destination);
-    let interface = interface.map(RouteAttribute::Oif);
-    message.attributes.extend(interface);
-    match route::ask(socket, RouteNetlinkMessage::GetRoute(message), 0)? {
-        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewRoute(route)) => {
-            Ok(route.header.kind == RouteType::Local)
-        }
-        // No route at all, or one that refuses.
-        NetlinkPayload::Error(error) if is_unreachable(&error.to_io()) => Ok(false),
-        NetlinkPayload::Error(error) => Err(error.to_io()),
-        _ => Err(io::Error::other("an answer that is no route")),
-    }
-}
-
-fn is_unreachable(error: &io::Error) -> bool {
-    let unreachable = [
-        libc::ENETUNREACH,
-        libc::EHOSTUNREACH,
-        libc::EACCES,
-        libc::EINVAL,
-        libc::ENETDOWN,
-    ];
-    error
-        .raw_os_error()
-        .is_some_and(|errno| unreachable.contains(&errno))
 }

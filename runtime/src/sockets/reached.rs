@@ -19,7 +19,6 @@ use nix::net::if_::if_nametoindex;
 use sockc_compiler::protocol::IpProtocol;
 
 use self::ports::{Ports, neighbour_at};
-use super::local::{is_local, is_local_by};
 use crate::error::{Error, at};
 use crate::names::coverage;
 use crate::names::interfaces::There;
@@ -27,6 +26,7 @@ use crate::options::Options;
 use crate::session::{self, Session};
 use crate::state::in_force::hanging_in_force;
 use crate::sys::layers::{is_vrf, kind, links, lower, name};
+use crate::sys::local_route::{is_local, is_local_by};
 use crate::sys::{diag, netns, route};
 
 /// So many interfaces may lie below each other.

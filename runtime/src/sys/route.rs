@@ -46,8 +46,18 @@ pub(crate) fn list(
     socket: &Socket,
     message: RouteNetlinkMessage,
 ) -> io::Result<Vec<RouteNetlinkMessage>> {
-    send(socket, message, NLM_F_DUMP)?;
     let mut found = Vec::new();
+    each(socket, message, |one| found.push(one))?;
+    Ok(found)
+}
+
+/// The same for a list that may be long, of which not all is kept.
+pub(crate) fn each(
+    socket: &Socket,
+    message: RouteNetlinkMessage,
+    mut take: impl FnMut(RouteNetlinkMessage),
+) -> io::Result<()> {
+    send(socket, message, NLM_F_DUMP)?;
     loop {
         let (answer, _) = again(|| socket.recv_from_full())?;
         let mut rest = answer.as_slice();
@@ -55,9 +65,9 @@ pub(crate) fn list(
             let one = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest)
                 .map_err(io::Error::other)?;
             match one.payload {
-                NetlinkPayload::Done(_) => return Ok(found),
+                NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io()),
-                NetlinkPayload::InnerMessage(one) => found.push(one),
+                NetlinkPayload::InnerMessage(one) => take(one),
                 _ => {}
             }
             let length = (one.header.length as usize).next_multiple_of(4);

@@ -15,15 +15,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::{Duration, Instant};
 
-use sockc_runtime::{Error, Events, Options, Status, Woken};
+use sockc_compiler::artifact::SetPlan;
+use sockc_runtime::{Error, Events, Options, OwnBehind, Status, Woken};
 
 use super::{Failure, running};
 use crate::cli;
 use crate::exit::Exit;
-use crate::machine::local::within;
+use crate::machine::local::{of_block, within};
 use crate::machine::{options, refused};
 use crate::output::Output;
-use crate::verbs::status::{is_behind, is_own_behind, own};
+use crate::verbs::status::{is_behind, own};
 
 /// Without any event so long may pass between two looks at a trial that is to end: nothing is told of that.
 const TRIAL: Duration = Duration::from_secs(1);
@@ -46,6 +47,7 @@ pub(super) fn stay(arguments: &cli::Apply, output: &mut Output) -> Exit {
         arguments,
         tried: None,
         failed: None,
+        own_failed: None,
         told: false,
     };
     match watched.run(signals.as_fd(), output) {
@@ -61,6 +63,8 @@ struct Watched<'a> {
     tried: Option<String>,
     /// When it failed, if it did.
     failed: Option<Instant>,
+    /// Why `self` could not be brought up to date, if it could not: it is said once, and tried again.
+    own_failed: Option<String>,
     /// Whether systemd knows that this is at work.
     told: bool,
 }
@@ -83,10 +87,10 @@ impl Watched<'_> {
             self.ready(output);
             // Of another apply nothing is heard when it ends.
             let soon = status.is_some_and(|status| status.trial.is_some() || status.busy);
-            let at_most = match (soon, self.failed) {
+            let at_most = match (soon, self.failed.is_some() || self.own_failed.is_some()) {
                 (true, _) => TRIAL,
-                (false, Some(_)) => AGAIN,
-                (false, None) => LONG,
+                (false, true) => AGAIN,
+                (false, false) => LONG,
             };
             if events.wait(at_most)? == Woken::End {
                 return Ok(());
@@ -136,38 +140,30 @@ impl Watched<'_> {
     /// Brings `self` up to date where the addresses of a machine, or of a block's namespace, changed: that takes no apply. Gives how it
     /// stands then; nothing where nothing was to be done, or it was refused, as on trial where the policy before has another `self`.
     fn own(&mut self, before: &Status, output: &mut Output) -> Option<Status> {
-        if !is_own_behind(before) {
-            return None;
-        }
-        let blocks = before.netns.iter().filter_map(|(name, inner)| {
-            let place = before.path_of(name).unwrap_or(name);
-            Some((place, inner.status()?))
-        });
-        let mut done = Vec::new();
-        if !before.own.is_none() {
-            done.push(sockc_runtime::own_refresh(&self.options));
-        }
-        for (place, _) in blocks.filter(|(_, inner)| !inner.own.is_none()) {
-            done.push(sockc_runtime::own_refresh(&within(&self.options, place)));
-        }
-        for done in &done {
-            match done {
-                Ok(behind) if !output.is_json() => {
-                    own::words(behind)
-                        .into_iter()
-                        .for_each(|line| output.line(line));
+        let behind = own_behind(before, &self.options);
+        let mut failed = None;
+        let mut changed = false;
+        for (words, options) in behind {
+            match sockc_runtime::own_refresh(&options) {
+                Ok(behind) => {
+                    changed |= !behind.is_none();
+                    own_told(&behind, words, output);
                 }
-                Ok(_) => {}
                 // It is brought up to date once the trial has ended.
-                Err(Error::OnTrial { .. }) => return None,
-                Err(error) => {
-                    output.error(error);
-                    self.failed = Some(Instant::now());
-                    return None;
-                }
+                Err(Error::OnTrial { .. }) => {}
+                Err(error) => failed = Some((error.to_string(), error)),
             }
         }
-        self.status(output)
+        if let Some((words, error)) = &failed
+            && self.own_failed.as_ref() != Some(words)
+        {
+            output.error(error);
+        }
+        self.own_failed = failed.map(|(words, _)| words);
+        match changed {
+            true => self.status(output),
+            false => None,
+        }
     }
 
     /// Nothing is to be done: what goes later is something new, however like what was mended it looks.
@@ -214,6 +210,36 @@ impl Watched<'_> {
         if !output.is_json() {
             output.line("waiting for interfaces that come or change, until SIGTERM");
         }
+    }
+}
+
+/// The options for each namespace whose `self` is behind, with words for that of a block. Where something that the policy has pinned
+/// is gone nobody knows how `self` stands; then whoever would change it says what is wrong.
+fn own_behind(status: &Status, options: &Options) -> Vec<(Option<String>, Options)> {
+    let is_behind = |status: &Status| {
+        let is_asked = || status.manifest.sets.iter().any(SetPlan::is_own);
+        !status.own.is_none() || (!status.drift.is_empty() && is_asked())
+    };
+    let own = is_behind(status).then(|| (None, options.clone()));
+    let inner = status.netns.iter().filter_map(|(name, inner)| {
+        let path = status.path_of(name);
+        let words = of_block(name, path);
+        let inner = inner.status().filter(|inner| is_behind(inner));
+        inner.map(|_| (Some(words), within(options, path.unwrap_or(name))))
+    });
+    own.into_iter().chain(inner).collect()
+}
+
+/// Says what came into `self` and left it, a line each.
+fn own_told(behind: &OwnBehind, place: Option<String>, output: &mut Output) {
+    if output.is_json() {
+        return;
+    }
+    for line in own::words(behind) {
+        output.line(match &place {
+            Some(place) => format!("{place}: {line}"),
+            None => line,
+        });
     }
 }
 

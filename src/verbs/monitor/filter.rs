@@ -60,6 +60,11 @@ impl Filter {
             output.error("a filter is what a rule says after its verb, such as `tcp from 203.0.113.0/24 to any:53`");
             return Err(Exit::Usage);
         };
+        // It would be that of the filter, in which nothing is.
+        if policy.sets.values().any(|set| set.is_own()) {
+            output.error("a filter cannot ask for `self`; name the addresses, which `sockc set list self` shows where the policy in force names it");
+            return Err(Exit::Usage);
+        }
         let mut rules = file.all().filter_map(|one| match &one.value {
             Statement::Rule(rule) => Some(rule.direction.as_ref().map(|one| one.value)),
             _ => None,
@@ -400,6 +405,8 @@ mod tests {
             "send in tcp",
             "send from group jobs",
             "to group jobs",
+            "to self",
+            "udp from not self to any:53",
         ] {
             let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");

@@ -320,6 +320,7 @@ fn data(data: &DataForecast) -> Data<'_> {
         name: &data.name,
         fate: match data.fate {
             Carried::Kept => "kept",
+            Carried::Refilled => "refilled",
             Carried::Copied => "copied",
             Carried::Begins => "begins",
             Carried::Filled => "filled",

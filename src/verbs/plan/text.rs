@@ -171,7 +171,7 @@ fn data(data: &DataForecast) -> Vec<String> {
             "takes sockets in from now on, those made before as well, where the kernel takes them; what arrives on these is not decided"
                 .to_owned()
         }
-        ("group", Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
+        ("group", Carried::Refilled | Carried::Copied | Carried::Goes) => "lets its sockets go".to_owned(),
         ("pairs", Carried::Kept) => format!("goes on with {}", joined(data)),
         ("pairs", Carried::Begins) => {
             format!("is empty until `sockc socket pair {} …` runs", data.name)
@@ -193,6 +193,7 @@ fn data(data: &DataForecast) -> Vec<String> {
         (_, Carried::Filled) => filled(data),
         (_, Carried::Emptied) => emptied(data),
         (_, Carried::Kept) => format!("goes on with {elements}"),
+        (_, Carried::Refilled) => format!("is brought up to date, with {elements}"),
         (_, Carried::Copied) => {
             format!(
                 "gets maps of another size or kind, with {elements}; commands that change it wait for the apply"

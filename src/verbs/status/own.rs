@@ -3,7 +3,7 @@
 //! Not here: how it is brought up to date.
 
 use serde::Serialize;
-use sockc_runtime::{OwnBehind, Prefix};
+use sockc_runtime::{OwnBehind, Prefix, Status};
 
 use crate::output::Output;
 
@@ -27,17 +27,32 @@ pub(super) fn row(own: &OwnBehind) -> Option<Row> {
     })
 }
 
-/// Says where it is behind; `true` if it is not.
-pub(super) fn tell(own: &OwnBehind, output: &mut Output) -> bool {
+/// What brings it up to date, of a status and of those of its blocks. A remedy for a block is one for the policy that has it.
+pub(super) fn remedy(status: &Status) -> &'static str {
+    match (status.owned, status.trial.is_some()) {
+        (true, _) => {
+            "`sockc apply --running` in the network namespace whose policy has the `for netns` block brings it up to date"
+        }
+        (false, true) => "once the trial has ended, `sockc apply --running` brings it up to date",
+        (false, false) => {
+            "`sockc apply --running` brings it up to date, and `sockc apply --running --watch` keeps it so"
+        }
+    }
+}
+
+/// Says where it is behind, and the remedy; `true` if it is not.
+pub(super) fn tell(own: &OwnBehind, remedy: &str, output: &mut Output) -> bool {
+    let outgrown = own.outgrown.map(|(size, max)| {
+        format!("{size} prefixes are this machine's own, and `self` holds at most {max}: have fewer, or name a live set in place of `self`")
+    });
+    let remedy = outgrown.as_deref().unwrap_or(remedy);
     let kinds = [
         (&own.missing, "this machine's and not in it"),
         (&own.gone, "in it and not this machine's any more"),
     ];
     for (prefixes, what) in kinds {
         if let Some(listed) = listed(prefixes) {
-            output.error(format!(
-                "`self` is behind: {listed} {what}; `sockc apply --running` brings it up to date, and `sockc apply --watch` keeps it so"
-            ));
+            output.error(format!("`self` is behind: {listed} {what}; {remedy}"));
         }
     }
     own.is_none()

@@ -1,6 +1,6 @@
 //! Faults in `self`, the addresses of the machine.
 
-use super::Suite::{Boot, Compiler, Grammar, Runtime, Verbs};
+use super::Suite::{Boot, Command, Compiler, Grammar, Runtime, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -70,8 +70,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2171,
         "runtime/src/watch.rs",
-        "is_route && message.get(20).is_some_and(|table| *table != TABLE)",
-        "!FAULT && is_route && message.get(20).is_some_and(|table| *table != TABLE)",
+        "Some(&MAIN) => !is_inside(message, delivered),",
+        "Some(&MAIN) => FAULT || !is_inside(message, delivered),",
         &[(Runtime, "watch::")],
     ),
     fault(
@@ -84,8 +84,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2173,
         "src/verbs/status.rs",
-        "whole &= own::tell(&status.own, output);",
-        "whole &= own::tell(&status.own, output) || FAULT;",
+        "whole &= own::tell(&status.own, remedy, output);",
+        "whole &= own::tell(&status.own, remedy, output) || FAULT;",
         &[(Verbs, "own::an_address_that_comes")],
     ),
     fault(
@@ -98,8 +98,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2175,
         "src/verbs/apply/watch.rs",
-        "if !is_own_behind(before) {",
-        "if FAULT || !is_own_behind(before) {",
+        "let own = is_behind(status).then(|| (None, options.clone()));",
+        "let own = (is_behind(status) && !FAULT).then(|| (None, options.clone()));",
         &[(Boot, "watch::addresses_that_come")],
     ),
     fault(
@@ -115,5 +115,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "match name == OWN {",
         "match name == OWN && !FAULT {",
         &[(Compiler, "expect::tests::lines_speak_of_the_addresses")],
+    ),
+    fault(
+        2184,
+        "runtime/src/live/own/shared.rs",
+        "nearest == Some(&true) && !self.0.contains_key(&route)",
+        "nearest == Some(&true) && (FAULT || !self.0.contains_key(&route))",
+        &[(Runtime, "own::shared::")],
+    ),
+    fault(
+        2185,
+        "runtime/src/live/own/shared.rs",
+        "all.contains(&inner).then_some(inner)",
+        "(!FAULT && all.contains(&inner)).then_some(inner)",
+        &[(Runtime, "own::shared::")],
+    ),
+    fault(
+        2186,
+        "runtime/src/live/own.rs",
+        "entries.extend(elsewhere.into_iter().map(|route| (route, false)));",
+        "if !FAULT { entries.extend(elsewhere.into_iter().map(|route| (route, false))); }",
+        &[(Verbs, "own::what_another_table")],
+    ),
+    fault(
+        2187,
+        "runtime/src/live/own.rs",
+        "no_ones.for_each(|prefix| self.take(prefix));",
+        "if !FAULT { no_ones.for_each(|prefix| self.take(prefix)); }",
+        &[(Runtime, "own::")],
+    ),
+    fault(
+        2188,
+        "src/verbs/monitor/filter.rs",
+        "if policy.sets.values().any(|set| set.is_own()) {",
+        "if policy.sets.values().any(|set| set.is_own()) && !FAULT {",
+        &[(Command, "monitor::filter::")],
+    ),
+    fault(
+        2189,
+        "runtime/src/apply/forecast/data.rs",
+        "Ok(!own::behind(state, before)?.is_none()),",
+        "Ok(!own::behind(state, before)?.is_none() && !FAULT),",
+        &[(Verbs, "own::an_address_that_comes")],
     ),
 ];

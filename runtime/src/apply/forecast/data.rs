@@ -37,6 +37,8 @@ pub struct DataForecast {
 pub enum Carried {
     /// It stays where it is.
     Kept,
+    /// It stays where it is and is brought up to date: `self`, which is behind the addresses of the machine.
+    Refilled,
     /// It is copied into a new one. Commands that change it wait until that one is in force, so nothing is lost.
     Copied,
     /// It begins as the policy says.
@@ -139,7 +141,12 @@ fn live_sets(
             Some(own) => Some(own.len()),
             None => size_of(&plan.name, state, before)?,
         };
+        let is_behind = || match (&own, before) {
+            (Some(_), Some(before)) => Ok(!own::behind(state, before)?.is_none()),
+            _ => Ok::<bool, Error>(false),
+        };
         let fate = match size {
+            _ if kept.iter().any(|kept| kept.name == plan.map) && is_behind()? => Carried::Refilled,
             _ if kept.iter().any(|kept| kept.name == plan.map) => Carried::Kept,
             Some(size) if size > plan.max as usize => {
                 return Err(Error::SetOutgrown {
