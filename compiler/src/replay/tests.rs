@@ -203,7 +203,12 @@ fn an_example_has_the_frame_that_a_rule_asks_for() {
         ..tcp((THERE, 5), (HERE, 80), SYN)
     };
     let example = |new: &str| {
-        let report = replayed("default in drop\n", new, Sockets::None, &[header.clone()]);
+        let report = replayed(
+            "default in drop\n",
+            new,
+            Sockets::None,
+            std::slice::from_ref(&header),
+        );
         report.pairs[0].example.clone().unwrap()
     };
     let plain = "tcp from 198.51.100.7:5 to 192.0.2.1:80";
