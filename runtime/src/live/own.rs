@@ -121,7 +121,7 @@ fn plan_of(manifest: &Manifest) -> Option<&SetPlan> {
 }
 
 /// What is for many or for nobody whatever a local route says: the kernel has code of its own for these destinations
-/// (`ip_route_input_rcu` and `ip_mkroute_input` for multicast, `ip_route_input_slow` for 0.0.0.0 and 255.255.255.255).
+/// (`ip_route_input_rcu` for multicast, `ip_route_input_slow` for 0.0.0.0 and 255.255.255.255).
 const NO_ONES: [(IpAddr, u8); 5] = [
     (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
     (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
