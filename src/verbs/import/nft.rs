@@ -8,6 +8,7 @@ mod fields;
 mod limits;
 mod listed;
 mod rule;
+mod statements;
 mod values;
 
 use std::cell::RefCell;

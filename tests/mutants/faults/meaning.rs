@@ -7,8 +7,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         301,
         "compiler/src/values/numbers.rs",
-        "(number.checked_add(1), Some(last))",
-        "(Some(number), Some(last))",
+        "(number.checked_add(1), Some(end))",
+        "(Some(number), Some(end))",
         &[(Compiler, "values::numbers")],
     ),
     fault(
@@ -56,8 +56,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         308,
         "compiler/src/resolve/matchable.rs",
-        "self.fragment as u32",
-        "(self.fragment as u32 & 2)",
+        "self.fragment as u64",
+        "(self.fragment as u64 & 2)",
         &[(Compiler, "resolve::tests::a_rule_can")],
     ),
     fault(

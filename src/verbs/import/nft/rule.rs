@@ -12,7 +12,8 @@ use sockc_compiler::ranges::RangeSet;
 use super::fields::{self, Field};
 use super::limits;
 use super::listed::{self, Listed, Table, chain_of};
-use super::values;
+use super::statements::{LETS_ON, is_steady, undone, without};
+use super::values::{self, pattern, plain};
 use crate::verbs::import::goal::{Goal, PLAIN_ANSWER};
 use crate::verbs::import::hardware;
 use crate::verbs::import::interfaces;
@@ -20,7 +21,7 @@ use crate::verbs::import::kinds::{self, Kinds};
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::{Asks, Rule};
 use crate::verbs::import::states::States;
-use crate::verbs::import::what::{Asked, Named, Pattern, Rate, What, every};
+use crate::verbs::import::what::{Asked, Named, Rate, What, every};
 
 /// A rule that is being read.
 struct Reading<'a> {
@@ -78,9 +79,6 @@ fn parts(statement: &Value) -> Option<(&str, &Value)> {
     let mut entries = statement.as_object()?.iter();
     entries.next().map(|(word, of)| (word.as_str(), of))
 }
-
-/// The statements that let packets on, and decide nothing.
-const LETS_ON: [&str; 5] = ["match", "limit", "meter", "set", "log"];
 
 impl Reading<'_> {
     /// Of a statement that is not understood nobody knows whether it drops or accepts.
@@ -753,21 +751,6 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a statement reads nothing of a packet but its mark, so that it never ends the rule.
-fn is_steady(value: &Value) -> bool {
-    const JOINS: [&str; 5] = ["&", "|", "^", "<<", ">>"];
-    match value {
-        Value::Array(all) => all.iter().all(is_steady),
-        Value::Object(of) => of.iter().all(|(word, of)| match word.as_str() {
-            "meta" => of.get("key").and_then(Value::as_str) == Some("mark"),
-            "ct" => of.get("key").and_then(Value::as_str) == Some("mark"),
-            "key" | "value" | "addr" | "dev" | "packets" | "bytes" => is_steady(of),
-            word => JOINS.contains(&word) && is_steady(of),
-        }),
-        _ => true,
-    }
-}
-
 /// Whether it is about protocols alone whose ports are known.
 fn has_known_ports(case: &What) -> bool {
     let ports = IpProtocol::WITH_PORTS.map(|one| u128::from(one.0));
@@ -788,71 +771,4 @@ fn call(asks: &mut Asks, field: Field, set: &Named) {
             side.set = Some(set.clone());
         }
     }
-}
-
-/// An element without what else is said of it.
-fn plain(element: &Value) -> Result<&Value, String> {
-    let Some(of) = element.get("elem") else {
-        return Ok(element);
-    };
-    match of.get("timeout").or_else(|| of.get("expires")) {
-        Some(_) => Err("an element of its set expires; declare a live set".to_owned()),
-        None => of
-            .get("val")
-            .ok_or_else(|| "an element has no value".to_owned()),
-    }
-}
-
-/// Interfaces by a name. A number stands for one that is gone.
-fn pattern(value: &Value) -> Result<Pattern, String> {
-    let name = value.as_str();
-    let name = name.ok_or_else(|| format!("the interface {value} has no name any more"))?;
-    let (begins, is_begin) = match name.strip_suffix('*') {
-        Some(begins) => (begins, true),
-        None => (name, false),
-    };
-    // A number stands for an interface that is gone.
-    let is_number = name.bytes().all(|one| one.is_ascii_digit());
-    let is_strange = |one: char| one.is_control() || "*?\\\"".contains(one);
-    match begins.is_empty() || is_number || begins.contains(is_strange) {
-        true => Err(format!(
-            "{name:?} is no name of an interface that a rule could say"
-        )),
-        false if is_begin => Ok(Pattern::Begins(begins.to_owned())),
-        false => Ok(Pattern::One(begins.to_owned())),
-    }
-}
-
-/// What is said of a statement that changes something and decides nothing.
-fn undone(word: &str) -> &'static str {
-    match word {
-        "mangle" => {
-            "the packet or its mark is not changed here; what asks for the mark later sees the one that the packet came with"
-        }
-        "notrack" => {
-            "there is no table of connections to keep packets out of: rules about states match them here, which they do not there"
-        }
-        "dup" => "no packet is sent twice here",
-        "flow" => {
-            "no connection is taken out of the lists here, so they are asked about all of its packets"
-        }
-        "secmark" => "no labels are set here",
-        _ => "there is no table of connections to note that in",
-    }
-}
-
-/// Why a statement is not carried over.
-fn without(word: &str) -> String {
-    let why = match word {
-        "snat" | "dnat" | "masquerade" | "redirect" => "addresses are not translated",
-        "tproxy" => "a `redirect … to sock NAME at tc` does it",
-        "queue" => "no program is asked about a packet",
-        "fwd" => "a `redirect … to interface NAME` does it",
-        "quota" => "no rule counts until it has had enough",
-        "ct count" => "connections are not counted while they last; a rate counts how many come",
-        "synproxy" => "handshakes are not made for others",
-        "xt" => "iptables wrote it; give what iptables-save prints to `sockc import iptables-save`",
-        _ => "it is not known here",
-    };
-    format!("`{word}`: {why}")
 }

@@ -9,6 +9,7 @@ use sockc_compiler::names;
 use sockc_compiler::policy::Family;
 
 use crate::verbs::import::protocols;
+use crate::verbs::import::what::Pattern;
 
 /// How values of a field are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,39 @@ pub(super) fn range(kind: Kind, value: &Value) -> Result<(u128, u128), String> {
     }
     let one = one(kind, value)?;
     Ok((one, one))
+}
+
+/// An element without what else is said of it.
+pub(super) fn plain(element: &Value) -> Result<&Value, String> {
+    let Some(of) = element.get("elem") else {
+        return Ok(element);
+    };
+    match of.get("timeout").or_else(|| of.get("expires")) {
+        Some(_) => Err("an element of its set expires; declare a live set".to_owned()),
+        None => of
+            .get("val")
+            .ok_or_else(|| "an element has no value".to_owned()),
+    }
+}
+
+/// Interfaces by a name. A number stands for one that is gone.
+pub(super) fn pattern(value: &Value) -> Result<Pattern, String> {
+    let name = value.as_str();
+    let name = name.ok_or_else(|| format!("the interface {value} has no name any more"))?;
+    let (begins, is_begin) = match name.strip_suffix('*') {
+        Some(begins) => (begins, true),
+        None => (name, false),
+    };
+    // A number stands for an interface that is gone.
+    let is_number = name.bytes().all(|one| one.is_ascii_digit());
+    let is_strange = |one: char| one.is_control() || "*?\\\"".contains(one);
+    match begins.is_empty() || is_number || begins.contains(is_strange) {
+        true => Err(format!(
+            "{name:?} is no name of an interface that a rule could say"
+        )),
+        false if is_begin => Ok(Pattern::Begins(begins.to_owned())),
+        false => Ok(Pattern::One(begins.to_owned())),
+    }
 }
 
 /// The addresses of a prefix.
