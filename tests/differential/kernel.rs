@@ -165,7 +165,12 @@ pub(crate) fn check(
     let mut frames = frames(&subject.policy, rng, packets);
     frames.extend(truncations(&subject.policy, rng, MIN_FRAME));
     let mut ran = 0;
-    for (header, frame) in frames {
+    // `lo`, where test runs arrive, has a hardware address of zeros, and TC answers no frame that is for another machine.
+    let answers = subject.text.contains("reject");
+    for (header, mut frame) in frames {
+        if answers {
+            frame[..6].fill(0);
+        }
         for direction in [Direction::In, Direction::Out] {
             let mut packet = parse(&frame, Layout::Ethernet);
             if let Parsed::Ip(parsed) = &mut packet {

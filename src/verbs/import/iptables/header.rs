@@ -406,10 +406,6 @@ mod tests {
             ("--ttl-lt 2", " if ttl < 2"),
             ("! --ttl-eq 64", " if no ttl = 64"),
             ("--dscp 0x2e", " if dscp 46"),
-            (
-                "--mac-source 02:42:AC:11:00:02",
-                " if ether from 02:42:ac:11:00:02",
-            ),
             ("--dscp-class EF", " if dscp ef"),
             ("--dscp-class AF11", " if dscp af11"),
             ("--ecn-ip-ect 2", " if ecn ect0"),
