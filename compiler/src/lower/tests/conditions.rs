@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::artifact::CounterKind;
 use crate::classifier::{is_header_only, is_plain};
 use crate::decide::decide;
 use crate::event::{Decider, Event, Parsed, Verdict};
@@ -85,21 +86,19 @@ fn check(policy: &Policy, built: &Built, direction: Direction, dice: &mut Dice) 
         );
         let wanted = decision.verdict == Verdict::Drop;
         assert_eq!(said, wanted, "{policy:#?}\n{event:?}\n{decision:?}");
-        let rules = policy.rules.len();
+        let counters = &built.artifact.manifest.counters;
+        let of_kind = |kind| counters.iter().position(|one| one.kind == kind);
         let slot = match decision.decider {
             Decider::Rule(id) => {
                 let rule = &policy.rules[id];
                 hits += usize::from(found.iter().any(|one| std::ptr::eq(*one, rule)));
-                id.as_u32() as usize
+                Some(id.as_u32() as usize)
             }
-            Decider::Default => rules,
-            _ => rules + 1,
+            Decider::Default => of_kind(CounterKind::Default),
+            // Where every packet passes no header is read, so none is found to be wrong, and each meets the default.
+            _ => of_kind(CounterKind::Malformed).or_else(|| of_kind(CounterKind::Default)),
         };
-        match wanted_counts.get_mut(slot) {
-            Some(count) => *count += 1,
-            // Where every packet passes no header is read, and so none is found to be wrong.
-            None => assert!(!wanted, "{policy:#?}\n{event:?}"),
-        }
+        wanted_counts[slot.unwrap()] += 1;
     }
     for (slot, wanted) in (0u32..).zip(wanted_counts) {
         let [counted, _] = maps.counted(slot).unwrap();
