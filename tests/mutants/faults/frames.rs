@@ -35,8 +35,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2602,
         "compiler/src/diff/region/values.rs",
-        "if mask == row.max =>",
-        "if FAULT || mask == row.max =>",
+        "if part != last || values.len() > 1 {",
+        "if !FAULT && (part != last || values.len() > 1) {",
         &[(Compiler, "a_hardware_address_is_told_whole")],
     ),
     fault(

@@ -356,15 +356,18 @@ fn bits(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
     (mask != 0).then(|| Condition::header(row.field, FieldTest::Masked { wanted, mask }))
 }
 
-/// The one value, in as many variables as it takes.
+/// The one value, in as many variables as it takes. These are wide, so their values are not gone through.
 fn one(store: &Store, packets: Node, row: &Row) -> Option<Condition> {
-    match bits(store, packets, row)? {
-        Condition::Header {
-            field,
-            test: FieldTest::Masked { wanted, mask },
-        } if mask == row.max => Some(Condition::header(field, FieldTest::exactly(wanted))),
-        _ => None,
+    let mut value = 0;
+    for &variable in row.variables {
+        let values = store.values_of(packets, variable)?;
+        let &(part, last) = values.first()?;
+        if part != last || values.len() > 1 {
+            return None;
+        }
+        value = value << variable.bits() | part as u64;
     }
+    Some(Condition::header(row.field, FieldTest::exactly(value)))
 }
 
 /// One of a few values, or none of a few.
