@@ -6,7 +6,7 @@ use sockc_compiler::policy::Family;
 
 use super::list::List;
 use super::rule::Asks;
-use super::what::{Asked, What};
+use super::what::{Asked, What, any_of};
 
 /// Frames that are `from` or `to` one of these, or none of them.
 pub(super) fn asks(
@@ -25,16 +25,9 @@ pub(super) fn asks(
     let texts = addresses.iter();
     let texts = texts.map(|one| format!("ether {word} {}", one.to_ascii_lowercase()));
     let texts: Vec<String> = texts.collect();
-    let with = texts.first().filter(|_| !negated).cloned();
-    let any = match texts.as_slice() {
-        [one] => one.clone(),
-        all => format!("any of {{ {} }}", all.join(", ")),
-    };
-    let text = match negated {
-        true => format!("no {any}"),
-        false => any,
-    };
-    Ok(What::asked(family, Asked { text, with }).into())
+    let with = texts.first().cloned();
+    let asked = Asked::unless(negated, any_of(texts), with);
+    Ok(What::asked(family, asked).into())
 }
 
 /// Six octets of two digits.

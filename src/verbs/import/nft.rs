@@ -76,15 +76,12 @@ type Read = RefCell<BTreeMap<usize, (Line, bool)>>;
 /// What is said of rules of which nothing came in any list.
 fn of_none(read: &BTreeMap<usize, (Line, bool)>, file: &str) -> Vec<Entry> {
     let without = read.iter().filter(|(_, (_, came))| !came);
+    let said = "it stands nowhere in the policy: no packet has all that it asks, as that is understood here";
     let entries = without.map(|(number, (line, _))| Entry {
-        kind: Kind::Changed,
-        file: file.to_owned(),
-        line: None,
         place: line.place.clone(),
         order: Some(*number),
         rule: Some(line.text.clone()),
-        said: "it stands nowhere in the policy: no packet has all that it asks, as that is understood here".to_owned(),
-        packet: None,
+        ..Entry::of_file(Kind::Changed, file, said.to_owned())
     });
     entries.collect()
 }

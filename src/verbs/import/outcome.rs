@@ -51,16 +51,8 @@ pub(super) struct Asked<'a> {
 impl Asked<'_> {
     /// An entry about the whole.
     pub(super) fn entry(&self, kind: Kind, said: String) -> Entry {
-        Entry {
-            kind,
-            file: self.names.first().cloned().unwrap_or_default(),
-            line: None,
-            place: None,
-            order: None,
-            rule: None,
-            said,
-            packet: None,
-        }
+        let file = self.names.first().map_or("", String::as_str);
+        Entry::of_file(kind, file, said)
     }
 
     /// The entries as their lines stand in the files, and what is worth knowing of many rules once.

@@ -41,6 +41,20 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// One about the whole of a file.
+    pub(super) fn of_file(kind: Kind, file: &str, said: String) -> Self {
+        Self {
+            kind,
+            file: file.to_owned(),
+            line: None,
+            place: None,
+            order: None,
+            rule: None,
+            said,
+            packet: None,
+        }
+    }
+
     /// As a line of text.
     pub(super) fn text(&self) -> String {
         let mut text = self.file.clone();

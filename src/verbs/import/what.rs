@@ -62,6 +62,27 @@ pub(super) struct Asked {
     pub(super) with: Option<String>,
 }
 
+impl Asked {
+    /// What has this condition and is told by it, or what has it not: no plain packet has it.
+    pub(super) fn unless(negated: bool, text: String, with: Option<String>) -> Self {
+        match negated {
+            false => Self { text, with },
+            true => Self {
+                text: format!("no {text}"),
+                with: None,
+            },
+        }
+    }
+}
+
+/// A condition that any of some has to hold.
+pub(super) fn any_of(mut texts: Vec<String>) -> String {
+    match texts.len() {
+        1 => texts.remove(0),
+        _ => format!("any of {{ {} }}", texts.join(", ")),
+    }
+}
+
 /// A rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Rate {

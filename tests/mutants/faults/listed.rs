@@ -23,14 +23,14 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2452,
-        "src/verbs/import/nft/rule.rs",
+        "src/verbs/import/nft/rule/compares.rs",
         "\"!=\" => every.minus(&given),",
         "\"!=\" => if FAULT { given } else { every.minus(&given) },",
         &[(Differential, MEANING)],
     ),
     fault(
         2453,
-        "src/verbs/import/nft/rule.rs",
+        "src/verbs/import/nft/rule/compares.rs",
         "\"!\" => true,",
         "\"!\" => !FAULT,",
         &[(Differential, MEANING)],
@@ -79,7 +79,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2460,
-        "src/verbs/import/nft/rule.rs",
+        "src/verbs/import/nft/rule/compares.rs",
         "patterns.retain(|one| !all",
         "patterns.retain(|one| FAULT || !all",
         &[(Differential, MEANING)],

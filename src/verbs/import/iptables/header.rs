@@ -86,16 +86,7 @@ pub(super) fn asks(given: &Given, family: Family, list: List) -> Result<Asks, St
 
 /// A condition that a plain packet has not, unless it is negated.
 fn condition(text: &str, negated: bool, family: Family) -> Asks {
-    let asked = match negated {
-        false => Asked {
-            text: text.to_owned(),
-            with: Some(text.to_owned()),
-        },
-        true => Asked {
-            text: format!("no {text}"),
-            with: None,
-        },
-    };
+    let asked = Asked::unless(negated, text.to_owned(), Some(text.to_owned()));
     What::asked(family, asked).into()
 }
 
@@ -187,16 +178,7 @@ fn flags(mask: &[&str], set: &[&str], negated: bool, family: Family) -> Result<A
         ([], None) => None,
         _ => Some(format!("tcp flags {}", set.join(" "))),
     };
-    what.conditions.push(match negated {
-        false => Asked {
-            text,
-            with: example,
-        },
-        true => Asked {
-            text: format!("no {text}"),
-            with: None,
-        },
-    });
+    what.conditions.push(Asked::unless(negated, text, example));
     Ok(what.into())
 }
 

@@ -19,7 +19,7 @@ pub(super) fn entries(listed: &Listed, file: &str) -> Vec<Entry> {
         let said = format!(
             "the table {family} {name} is dormant (nft 1.0.6 prints that as \"t\"), so its chains are not in force, there as here"
         );
-        entries.push(entry(Kind::Note, file, said));
+        entries.push(Entry::of_file(Kind::Note, file, said));
     }
     for (key, base) in &listed.bases {
         let is_carried = list_of(base).is_some();
@@ -40,19 +40,6 @@ pub(super) fn is_translated(listed: &Listed) -> bool {
 
 const TRANSLATES: [&str; 4] = ["snat", "dnat", "masquerade", "redirect"];
 
-fn entry(kind: Kind, file: &str, said: String) -> Entry {
-    Entry {
-        kind,
-        file: file.to_owned(),
-        line: None,
-        place: None,
-        order: None,
-        rule: None,
-        said,
-        packet: None,
-    }
-}
-
 /// A chain that the kernel asks at another place, and those that it calls.
 fn of_chain(listed: &Listed, key: &str, base: &Base, file: &str) -> Vec<Entry> {
     let mut entries = Vec::new();
@@ -64,7 +51,7 @@ fn of_chain(listed: &Listed, key: &str, base: &Base, file: &str) -> Vec<Entry> {
         let said = format!(
             "the policy of {key}, {whose}, is to drop: packets that it drops may get through here"
         );
-        entries.push(entry(Kind::LeftOut, file, said));
+        entries.push(Entry::of_file(Kind::LeftOut, file, said));
     }
     let mut asked = BTreeSet::new();
     let mut open = vec![key.to_owned()];
@@ -84,7 +71,7 @@ fn of_chain(listed: &Listed, key: &str, base: &Base, file: &str) -> Vec<Entry> {
                 place: line.place.clone(),
                 order: Some(line.number),
                 rule: Some(line.text.clone()),
-                ..entry(Kind::LeftOut, file, format!("{whose}: {effect}"))
+                ..Entry::of_file(Kind::LeftOut, file, format!("{whose}: {effect}"))
             }));
         }
     }

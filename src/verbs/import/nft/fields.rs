@@ -10,7 +10,7 @@ use super::values::Kind;
 use crate::verbs::import::interfaces::End;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Asks;
-use crate::verbs::import::what::{Asked, What};
+use crate::verbs::import::what::{Asked, What, any_of};
 
 /// Which ports: those of one protocol, or of any that has some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,14 +349,6 @@ fn ecn(point: u128) -> String {
     .to_owned()
 }
 
-/// A condition that any of some has to hold, or that none does.
-fn any_of(mut texts: Vec<String>) -> String {
-    match texts.len() {
-        1 => texts.remove(0),
-        _ => format!("any of {{ {} }}", texts.join(", ")),
-    }
-}
-
 /// Nothing, everything, or a condition.
 fn asked(values: &RangeSet<u128>, last: u128, mut what: What, text: Asked) -> Asks {
     let all = RangeSet::from_ranges([(0, last)]);
@@ -468,17 +460,9 @@ pub(super) fn of_flags(mask: u8, sets: &[u8], negated: bool, family: Family) -> 
     let texts: Vec<String> = may.iter().map(|set| said(mask, *set)).collect();
     let first = may.first().copied().unwrap_or_default();
     let example = named_flags(first);
-    let text = any_of(texts);
-    what.conditions.push(match negated {
-        false => Asked {
-            text,
-            with: (!example.is_empty()).then(|| format!("tcp flags {example}")),
-        },
-        true => Asked {
-            text: format!("no {text}"),
-            with: None,
-        },
-    });
+    let with = (!example.is_empty()).then(|| format!("tcp flags {example}"));
+    let asked = Asked::unless(negated, any_of(texts), with);
+    what.conditions.push(asked);
     what.into()
 }
 
@@ -536,14 +520,7 @@ pub(super) fn of_marks(
         })
         .collect();
     let with = marks.first().map(|mark| format!("mark {mark:#x}"));
-    let text = any_of(texts);
-    let asked = match negated {
-        false => Asked { text, with },
-        true => Asked {
-            text: format!("no {text}"),
-            with: None,
-        },
-    };
+    let asked = Asked::unless(negated, any_of(texts), with);
     let changed = "marks that netfilter sets on what arrives are set later than the policy decides";
     Asks {
         changed: (list == List::In).then(|| changed.to_owned()),
