@@ -42,6 +42,19 @@ pub struct Header {
 /// A hardware address that is locally administered, and so of no maker.
 const PLAIN_HARDWARE: u64 = 0x02_73_6b_00_00_01;
 
+/// The octets of a hardware address as the number that a [`Header`] has.
+#[must_use]
+pub const fn hardware_number([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+}
+
+/// The octets of a hardware address, of which a [`Header`] has the number.
+#[must_use]
+pub const fn hardware_octets(address: u64) -> [u8; 6] {
+    let [_, _, octets @ ..] = address.to_be_bytes();
+    octets
+}
+
 impl Header {
     /// An unfragmented packet of protocol 0 with nothing in it, from and to 0.0.0.0, and plain values for the rest.
     pub const PLAIN: Self = Self {

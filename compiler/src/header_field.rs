@@ -12,7 +12,7 @@ use std::ops::{Index, IndexMut};
 use sockc_grammar::ast::TcpFlag;
 pub use sockc_grammar::header_field::HeaderField;
 
-use crate::event::Header;
+use crate::event::{Header, hardware_octets};
 use crate::field::Field;
 
 /// One field.
@@ -216,8 +216,9 @@ impl Row {
 
 /// The 48 bits of a hardware address as it is written (IEEE 802, section 8.1.1).
 fn hardware_word(address: u64) -> String {
-    let [_, _, octets @ ..] = address.to_be_bytes();
-    octets.map(|octet| format!("{octet:02x}")).join(":")
+    hardware_octets(address)
+        .map(|octet| format!("{octet:02x}"))
+        .join(":")
 }
 
 /// The names of the flags that are set, from the lowest.

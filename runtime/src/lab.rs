@@ -31,7 +31,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use sockc_compiler::event::Header;
+use sockc_compiler::event::{Header, hardware_octets};
 
 use error::While as _;
 
@@ -55,10 +55,7 @@ pub const FRONT: &str = "front";
 pub const BACK: &str = "sockc-back";
 /// The hardware address of every interface of the lab. With one address and no ARP, each end takes every frame of the
 /// other for its own, whatever IP address it is for, and no neighbour is ever asked for.
-pub const MAC: [u8; 6] = {
-    let [_, _, octets @ ..] = Header::PLAIN.ether_to.to_be_bytes();
-    octets
-};
+pub const MAC: [u8; 6] = hardware_octets(Header::PLAIN.ether_to);
 /// The largest IP packet that fits through; native XDP on veth takes a page less its headroom.
 pub const MTU: u32 = 3400;
 

@@ -8,7 +8,7 @@ mod checksum;
 mod write;
 
 use crate::bpf::constant::ETH_P_8021Q;
-use crate::event::{Fragment, Header};
+use crate::event::{Fragment, Header, hardware_number};
 use crate::policy::Family;
 
 /// A frame to be built. By default as plain as the header allows.
@@ -127,8 +127,8 @@ impl Frame {
     /// Sender and receiver on the link.
     #[must_use]
     pub fn addresses(mut self, source: [u8; 6], destination: [u8; 6]) -> Self {
-        let number = |octets: [u8; 6]| octets.iter().fold(0, |all, one| all << 8 | u64::from(*one));
-        (self.header.ether_from, self.header.ether_to) = (number(source), number(destination));
+        self.header.ether_from = hardware_number(source);
+        self.header.ether_to = hardware_number(destination);
         self
     }
 

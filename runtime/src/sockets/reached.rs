@@ -16,6 +16,7 @@ use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
 use nix::net::if_::if_nametoindex;
+use sockc_compiler::event::hardware_number;
 use sockc_compiler::protocol::IpProtocol;
 
 use self::ports::{Ports, neighbour_at};
@@ -328,8 +329,7 @@ fn frame(links: &[LinkMessage], index: u32, neighbour: &[u8]) -> [Option<u64>; 2
 
 /// The 48 bits of a hardware address; `None` of one that is none of Ethernet.
 fn number(octets: &[u8]) -> Option<u64> {
-    let octets: [u8; 6] = octets.try_into().ok()?;
-    Some(octets.iter().fold(0, |all, one| all << 8 | u64::from(*one)))
+    octets.try_into().ok().map(hardware_number)
 }
 
 fn arrival(link: &LinkMessage, vlan: Option<u16>, neighbour: IpAddr) -> Arrival {

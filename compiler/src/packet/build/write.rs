@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Extension, Fragmented, Frame, checksum};
 use crate::bpf::constant::{ETH_P_IP, ETH_P_IPV6};
-use crate::event::{Fragment, Transport};
+use crate::event::{Fragment, Transport, hardware_octets};
 use crate::protocol::IpProtocol;
 
 pub(super) fn clamp(length: usize) -> u32 {
@@ -31,11 +31,7 @@ pub(super) fn frame(frame: &Frame) -> Vec<u8> {
         IpAddr::V6(_) => ETH_P_IPV6,
     };
     let addresses = [frame.header.ether_to, frame.header.ether_from];
-    let octets = addresses.map(|address| {
-        let [_, _, octets @ ..] = address.to_be_bytes();
-        octets
-    });
-    let mut bytes = octets.concat();
+    let mut bytes = addresses.map(hardware_octets).concat();
     for tag in &frame.tags {
         bytes.extend(tag.kind.to_be_bytes());
         bytes.extend(tag.control.to_be_bytes());
