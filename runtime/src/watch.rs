@@ -160,7 +160,7 @@ fn socket(options: &Options) -> Result<Ear, Error> {
 fn delivered_prefixes() -> io::Result<Vec<Prefix>> {
     let entries = local_table::entries()?.into_iter();
     let entries = entries.filter(|entry| entry.is_local);
-    let prefixes = entries.filter_map(|entry| Prefix::new(entry.prefix.0, entry.prefix.1));
+    let prefixes = entries.map(|entry| entry.prefix);
     let wide = prefixes.filter(|one| one.address().is_ipv4() && one.length() < 32);
     Ok(wide.collect())
 }
@@ -217,8 +217,7 @@ fn is_nothing(message: &[u8], delivered: &[Prefix]) -> bool {
 /// Whether a route of table `main` lies inside what is delivered here.
 fn is_inside(message: &[u8], delivered: &[Prefix]) -> bool {
     let route = local_table::told_of_main(message);
-    let route = route.and_then(|entry| Prefix::new(entry.prefix.0, entry.prefix.1));
-    route.is_some_and(|route| delivered.iter().any(|outer| outer.covers(route)))
+    route.is_some_and(|route| delivered.iter().any(|outer| outer.covers(route.prefix)))
 }
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn delivered() -> Result<Space, Error> {
 
 fn read() -> io::Result<Space> {
     let entries = local_table::entries()?;
-    let mut entries: Vec<(Prefix, bool)> = entries.iter().filter_map(of_entry).collect();
+    let mut entries: Vec<(Prefix, bool)> = entries.iter().map(of_entry).collect();
     let elsewhere = elsewhere(&entries)?;
     entries.extend(elsewhere.into_iter().map(|route| (route, false)));
     Ok(Space::of(entries.into_iter()).of_one_machine())
@@ -148,17 +148,15 @@ fn elsewhere(entries: &[(Prefix, bool)]) -> io::Result<Vec<Prefix>> {
     let local = shared::Local::of(entries);
     let mut routes = BTreeSet::new();
     local_table::each_of_main(|entry| {
-        let route = of_entry(&entry).filter(|(route, _)| local.is_around(*route));
-        routes.extend(route.map(|(route, _)| route));
+        routes.extend(Some(entry.prefix).filter(|route| local.is_around(*route)));
     })?;
     let routes: Vec<Prefix> = routes.into_iter().collect();
     let socket = route::socket()?;
     local.elsewhere(&routes, |address| local_route::is_local(&socket, address))
 }
 
-fn of_entry(entry: &Entry) -> Option<(Prefix, bool)> {
-    let (address, length) = entry.prefix;
-    Some((Prefix::new(address, length)?, entry.is_local))
+fn of_entry(entry: &Entry) -> (Prefix, bool) {
+    (entry.prefix, entry.is_local)
 }
 
 /// The members of `self`, if it has room for them.

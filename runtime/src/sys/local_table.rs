@@ -16,6 +16,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::Socket;
 
 use super::route;
+use crate::prefix::Prefix;
 
 /// The number of the table (`RT_TABLE_LOCAL`).
 pub(crate) const TABLE: u8 = 255;
@@ -26,8 +27,8 @@ pub(crate) const MAIN: u8 = 254;
 /// An entry of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The address and the length of its prefix.
-    pub(crate) prefix: (IpAddr, u8),
+    /// What it is for.
+    pub(crate) prefix: Prefix,
     /// Whether what is for it is delivered here; else it is for many, or refused.
     pub(crate) is_local: bool,
 }
@@ -101,7 +102,7 @@ fn entry(route: &RouteMessage, family: AddressFamily, table: u8) -> Option<Entry
         _ => Ipv6Addr::UNSPECIFIED.into(),
     });
     Some(Entry {
-        prefix: (destination, header.destination_prefix_length),
+        prefix: Prefix::new(destination, header.destination_prefix_length)?,
         is_local: header.kind == RouteType::Local,
     })
 }
