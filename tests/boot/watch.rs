@@ -63,12 +63,9 @@ impl Watch {
     }
 }
 
-#[test]
-fn what_comes_changes_or_gets_its_name_later_is_under_the_policy() {
-    if !root() {
-        return;
-    }
-    let (space, folder) = (Space::with_bpffs().unwrap(), Folder::new("watch"));
+/// A namespace with names of its own, and `lo` up.
+fn place() -> Space {
+    let space = Space::with_bpffs().unwrap();
     let own_run = || {
         use nix::mount::{MsFlags, mount};
         let tmpfs = Some("tmpfs");
@@ -76,6 +73,15 @@ fn what_comes_changes_or_gets_its_name_later_is_under_the_policy() {
     };
     space.run(own_run).unwrap();
     ip(&space, "link set lo up");
+    space
+}
+
+#[test]
+fn what_comes_changes_or_gets_its_name_later_is_under_the_policy() {
+    if !root() {
+        return;
+    }
+    let (space, folder) = (place(), Folder::new("watch"));
     let policy = folder.file(
         "watch.sk",
         "interfaces lo, w*\ndefault in allow\ndrop udp to port 9\nfor netns \"blue\" {\ninterfaces b*\ndefault in drop\n}\n",
@@ -181,14 +187,7 @@ fn addresses_that_come_and_go_are_in_self_and_out_of_it() {
     if !root() {
         return;
     }
-    let (space, folder) = (Space::with_bpffs().unwrap(), Folder::new("own-watch"));
-    let own_run = || {
-        use nix::mount::{MsFlags, mount};
-        let tmpfs = Some("tmpfs");
-        mount(tmpfs, "/run", tmpfs, MsFlags::empty(), None::<&str>).unwrap();
-    };
-    space.run(own_run).unwrap();
-    ip(&space, "link set lo up");
+    let (space, folder) = (place(), Folder::new("own-watch"));
     let policy = folder.file(
         "own.sk",
         "interfaces lo\ndefault in allow\ndrop udp to self:9\nfor netns \"blue\" {\ninterfaces lo\ndefault in allow\ndrop udp to self:9\n}\n",
