@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsFd, AsRawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
@@ -27,6 +28,18 @@ const SLOW: &str = "
 
 /// More than a shortcut and both queues of TCP hold.
 const MOST: usize = 64 << 20;
+
+/// The bytes of a write, and how many writes the reader may be behind.
+const PIECE: usize = 32;
+const AHEAD: usize = 200;
+
+/// How many writes there are; fewer where every instruction is emulated.
+fn pieces() -> usize {
+    match crate::guests::folder() {
+        None => 2_000_000,
+        Some(_) => 20_000,
+    }
+}
 
 /// Writes as long as there is room, in pieces of this size; all that was written.
 fn fill(writer: &mut TcpStream, piece: usize) -> Vec<u8> {
@@ -95,6 +108,35 @@ fn a_reader_that_does_not_read_makes_the_writer_wait() {
             });
             assert!(by_veth(place, &mut pair) < 2_000, "back on the shortcut");
         }
+    });
+}
+
+/// What waits is counted without a lock, while the reader takes it away. The writer is never far ahead here, so there is always room.
+#[test]
+fn a_reader_at_work_does_not_end_a_shortcut() {
+    inside(|place| {
+        place.apply(SHORTCUT);
+        let mut pair = place.pair(CLIENT4, SERVER4, BOTH);
+        let before = place.by_tcp();
+        let (pieces, taken) = (pieces(), AtomicUsize::new(0));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut piece = [0; PIECE * 8];
+                while taken.load(Ordering::Relaxed) < pieces * PIECE {
+                    let count = again(|| pair.server.read(&mut piece)).unwrap();
+                    taken.fetch_add(count, Ordering::Relaxed);
+                }
+            });
+            for sent in 1..=pieces {
+                pair.client.write_all(&[7; PIECE]).unwrap();
+                while sent * PIECE - taken.load(Ordering::Relaxed) > AHEAD * PIECE {
+                    std::hint::spin_loop();
+                }
+            }
+        });
+        let (writes, _) = place.by_tcp();
+        println!("{} of {pieces} writes went by TCP", writes - before.0);
+        assert_eq!(writes, before.0);
     });
 }
 

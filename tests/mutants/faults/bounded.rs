@@ -9,8 +9,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1230,
         LOOK,
-        "        self.code.jump_if(JumpOp::Gt, Register::R2, HALF, self.tcp);",
-        "        if !FAULT {\n            self.code.jump_if(JumpOp::Gt, Register::R2, HALF, self.tcp);\n        }",
+        "        self.code.jump_if(JumpOp::Le, Register::R1, HALF, give);",
+        "        self.code.jump_if(JumpOp::Le, Register::R1, if FAULT { i32::MAX } else { HALF }, give);",
         &[(Streams, "bound::a_reader_that_does_not_read")],
     ),
     fault(
@@ -33,5 +33,12 @@ pub(super) const FAULTS: &[Fault] = &[
         "HELD, calls.one_holder + 1),",
         "HELD, calls.one_holder + i32::from(!FAULT)),",
         &[(Streams, "bound::a_reader_that_waits_gets")],
+    ),
+    fault(
+        2645,
+        LOOK,
+        "for _ in 0..WALKS {",
+        "for _ in 0..if FAULT { 1 } else { WALKS } {",
+        &[(Streams, "bound::a_reader_at_work_does_not")],
     ),
 ];

@@ -10,6 +10,8 @@
 //!
 //! Gives code that reads the kernel's structures. Not here: what follows from it.
 
+use std::mem;
+
 use sockc_compiler::bpf::asm;
 use sockc_compiler::bpf::opcode::{AluOp, JumpOp, Register, Width};
 use sockc_compiler::lower::{BEGAN, BY_TCP, OVERHEAD};
@@ -23,6 +25,8 @@ use crate::code::{Code, Label};
 const WAITERS: i32 = 8;
 /// How often it is looked who is at work on a socket.
 const LOOKS: usize = 3;
+/// How often it is counted what waits, where that fails.
+const WALKS: usize = 3;
 /// The flags in the lowest bits of `sk_user_data` (`SK_USER_DATA_PTRMASK`).
 const FLAGS: i32 = 7;
 /// How many hold the `sk_psock` of a socket that one call is at work on: that, and the map.
@@ -108,8 +112,30 @@ impl Look<'_> {
         self.code.jump_if(JumpOp::Ne, Register::R1, 0, back);
     }
 
-    /// Adds up what waits, and goes to `give`; to `tcp` if it is more than half. R8 counts the messages.
+    /// Adds up what waits, and goes to `give`; to `tcp` if it is more than half.
+    ///
+    /// The reader takes entries away meanwhile: one that is gone when it is followed leads nowhere, or into the queue of another
+    /// socket. So it is counted once more where it did not come to its end.
     pub(super) fn count_waiting(&mut self, give: Label) {
+        let counted = self.code.label();
+        for _ in 0..WALKS {
+            let astray = self.code.label();
+            let tcp = mem::replace(&mut self.tcp, astray);
+            self.walk_queue(counted);
+            self.tcp = tcp;
+            self.code.place(astray);
+        }
+        self.code.jump(self.tcp);
+        self.code.place(counted);
+        self.code
+            .add([asm::load(Width::DW, Register::R1, Register::R10, WAITS)]);
+        self.code.jump_if(JumpOp::Le, Register::R1, HALF, give);
+        self.code.jump(self.tcp);
+    }
+
+    /// Adds up to the end of the queue, and goes to a label; goes on behind the last entry that may be looked at. R8 counts them. The verifier
+    /// keeps each branch of each entry until it has seen the last one, 8,192 at most: there are no more than two here.
+    fn walk_queue(&mut self, counted: Label) {
         let (next, more) = (self.code.label(), self.code.label());
         self.code.add([
             asm::mov64_imm(Register::R8, 0),
@@ -118,7 +144,7 @@ impl Look<'_> {
         self.read(Register::R9, self.types.queue, 8, ENTRY);
         self.code.place(next);
         self.is_head(Register::R9, self.types.queue, more);
-        self.code.jump(give);
+        self.code.jump(counted);
         self.code.place(more);
         let size = i32::from(self.types.size) - i32::from(self.types.message);
         self.read_entry(size, 4, OUT);
@@ -129,9 +155,11 @@ impl Look<'_> {
             asm::alu64_reg(AluOp::Add, Register::R2, Register::R1),
             asm::store_reg(Width::DW, Register::R10, WAITS, Register::R2),
         ]);
-        self.code.jump_if(JumpOp::Gt, Register::R2, HALF, self.tcp);
-        self.next_entry(WRITES, next);
-        self.code.jump(self.tcp);
+        // Where this cannot be read it is 0 (`bpf_probe_read_kernel`), and nothing can be read there.
+        self.entry_at(0);
+        self.fetch(8, ENTRY);
+        self.code.add([asm::alu64_imm(AluOp::Add, Register::R8, 1)]);
+        self.code.jump_if(JumpOp::Lt, Register::R8, WRITES, next);
     }
 
     /// Goes on if nothing that the shortcut has brought waits.
@@ -320,11 +348,16 @@ impl Look<'_> {
 
     /// Reads what stands so far from where the entry links to the next.
     fn read_entry(&mut self, offset: i32, size: i32, to: i16) {
+        self.entry_at(offset);
+        self.copy(size, to);
+    }
+
+    /// Where that stands, in R3.
+    fn entry_at(&mut self, offset: i32) {
         self.code.add([
             asm::load(Width::DW, Register::R3, Register::R10, ENTRY),
             asm::alu64_imm(AluOp::Add, Register::R3, offset),
         ]);
-        self.copy(size, to);
     }
 
     /// Goes to a label with the next entry, and after so many goes on.
@@ -350,12 +383,17 @@ impl Look<'_> {
 
     /// Copies from the address in R3.
     fn copy(&mut self, size: i32, to: i16) {
+        self.fetch(size, to);
+        self.code.jump_if(JumpOp::Ne, Register::R0, 0, self.tcp);
+    }
+
+    /// The same, where it does not matter yet whether it could be read.
+    fn fetch(&mut self, size: i32, to: i16) {
         self.code.add([
             asm::mov64_reg(Register::R1, Register::R10),
             asm::alu64_imm(AluOp::Add, Register::R1, to.into()),
             asm::mov64_imm(Register::R2, size),
         ]);
         self.code.call_number(PROBE_READ_KERNEL);
-        self.code.jump_if(JumpOp::Ne, Register::R0, 0, self.tcp);
     }
 }
