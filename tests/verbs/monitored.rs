@@ -1,11 +1,12 @@
 //! `monitor`: every record once and in order, what is lost counted exactly, across applies, and however it ends.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use sockc_runtime::lab::{CLIENT, FRONT, Lab, SERVER};
+use socket2::{Domain, Socket, Type};
 
 use super::{Folder, Ran, root, run, sockc};
 
@@ -44,7 +45,12 @@ pub(super) fn in_force(name: &str, policy: &str) -> (Lab, Folder, String) {
 /// Sends datagrams of these ports, one after the other.
 pub(super) fn send(lab: &Lab, ports: impl IntoIterator<Item = u16> + Send) {
     let sent = lab.client.run(|| {
-        let socket = UdpSocket::bind((CLIENT[0], 4000)).unwrap();
+        // A process that another test starts may hold a copy of the last one for a moment.
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        let from = SocketAddr::from((CLIENT[0], 4000));
+        socket.bind(&from.into()).unwrap();
+        let socket = UdpSocket::from(socket);
         for port in ports {
             // A queue that is full takes the next one.
             while socket.send_to(b"x", (SERVER[0], port)).is_err() {}
