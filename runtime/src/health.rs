@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use serde_json::Value;
+
 use crate::error::{Error, at};
 use crate::groups;
 use crate::options::Options;
@@ -129,7 +131,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
         settings,
         cards: cards().map_err(at("list the interfaces"))?,
         chains: chains(),
-        legacy: legacy(),
+        legacy: legacy_tables(),
     })
 }
 
@@ -168,7 +170,12 @@ fn cards() -> io::Result<Vec<CardHealth>> {
 
 /// The chains that `nft` lists, which has its own way with the kernel.
 fn chains() -> Result<Vec<Chain>, String> {
-    let ran = Command::new("nft").args(["-j", "list", "chains"]).output();
+    Ok(chains_of(&listed_by_nft("chains")?))
+}
+
+/// What `nft -j list` prints of `what` (`chains`, `tables`): the objects of its array `nftables`; or why that is not known.
+pub fn listed_by_nft(what: &str) -> Result<Vec<Value>, String> {
+    let ran = Command::new("nft").args(["-j", "list", what]).output();
     let ran = ran.map_err(|cause| match cause.kind() {
         io::ErrorKind::NotFound => "there is no `nft` here to ask".to_owned(),
         _ => format!("`nft` cannot be run: {cause}"),
@@ -178,15 +185,18 @@ fn chains() -> Result<Vec<Chain>, String> {
         let line = said.lines().next().unwrap_or_default().trim();
         return Err(format!("`nft` says: {line}"));
     }
-    chains_of(&ran.stdout)
+    objects(&ran.stdout)
 }
 
-/// The base chains with `policy drop` in the JSON of `nft`.
-fn chains_of(json: &[u8]) -> Result<Vec<Chain>, String> {
-    let said: serde_json::Value = serde_json::from_slice(json)
+fn objects(json: &[u8]) -> Result<Vec<Value>, String> {
+    let said: Value = serde_json::from_slice(json)
         .map_err(|cause| format!("what `nft` says cannot be read: {cause}"))?;
-    let all = said["nftables"].as_array().cloned().unwrap_or_default();
-    let dropping = all.iter().filter_map(|one| {
+    Ok(said["nftables"].as_array().cloned().unwrap_or_default())
+}
+
+/// The base chains with `policy drop` among what `nft` lists.
+fn chains_of(listed: &[Value]) -> Vec<Chain> {
+    let dropping = listed.iter().filter_map(|one| {
         let chain = one.get("chain")?;
         let word = |name: &str| chain[name].as_str().unwrap_or_default();
         (word("policy") == "drop").then(|| Chain {
@@ -194,11 +204,11 @@ fn chains_of(json: &[u8]) -> Result<Vec<Chain>, String> {
             hook: word("hook").to_owned(),
         })
     });
-    Ok(dropping.collect())
+    dropping.collect()
 }
 
-/// The tables of the older iptables; those that nobody may list are none.
-fn legacy() -> Vec<String> {
+/// The tables of the older iptables that this network namespace has, as `iptables filter`; those that nobody may list are none.
+pub fn legacy_tables() -> Vec<String> {
     let of = |family: &str| {
         let names = read(&format!("/proc/thread-self/net/{family}_tables_names"));
         let names = names.unwrap_or_default();
@@ -220,7 +230,7 @@ mod tests {
             {"chain": {"family": "inet", "table": "filter", "name": "input", "handle": 1, "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}},
             {"chain": {"family": "inet", "table": "filter", "name": "output", "handle": 2, "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}},
             {"chain": {"family": "ip", "table": "nat", "name": "DOCKER", "handle": 3}}]}"#;
-        let found = chains_of(json.as_bytes()).unwrap();
+        let found = chains_of(&objects(json.as_bytes()).unwrap());
         assert_eq!(
             found,
             [Chain {
@@ -228,7 +238,7 @@ mod tests {
                 hook: "input".into()
             }]
         );
-        assert!(chains_of(b"rubbish").is_err() && chains_of(b"{}").unwrap().is_empty());
+        assert!(objects(b"rubbish").is_err() && objects(b"{}").unwrap().is_empty());
     }
 
     #[test]

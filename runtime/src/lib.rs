@@ -77,7 +77,7 @@ pub use error::{Error, Exposed};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
 pub use groups::{OWN_GROUPS, REACH_OUT, reach_out};
-pub use health::{CardHealth, Chain, Health, health};
+pub use health::{CardHealth, Chain, Health, health, legacy_tables, listed_by_nft};
 pub use history::{
     Generation, History, Kept as KeptGeneration, Unreadable, before, comes_back, history, kept,
 };

@@ -34,11 +34,14 @@ pub(crate) struct Tubular {
 #[derive(Args, Debug)]
 pub(crate) struct IptablesSave {
     /// What `iptables-save` prints; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "live")]
+    pub(crate) file: Option<PathBuf>,
     /// What `ip6tables-save` prints; without it, the policy lets IPv6 through
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "file")]
     pub(crate) ip6: Option<PathBuf>,
+    /// Run `iptables-save` and `ip6tables-save`, and take the rules in force here
+    #[arg(long, conflicts_with_all = ["file", "ip6"])]
+    pub(crate) live: bool,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
@@ -50,8 +53,11 @@ pub(crate) struct IptablesSave {
 #[derive(Args, Debug)]
 pub(crate) struct Nft {
     /// What `nft -j list ruleset` prints; `-` is standard input
-    #[arg(value_name = "FILE")]
-    pub(crate) file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "live")]
+    pub(crate) file: Option<PathBuf>,
+    /// Run `nft -j list ruleset`, and take the rules in force here
+    #[arg(long, conflicts_with = "file")]
+    pub(crate) live: bool,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,

@@ -3,6 +3,7 @@
 //! Takes a file of that tool; gives a policy that decides as the tool does, or every mistake of the file with its place. Not
 //! here: what the tool has in the kernel, which is neither read nor changed.
 
+mod beside;
 mod binding;
 mod chains;
 mod goal;
@@ -24,6 +25,7 @@ mod refused;
 mod report;
 mod rule;
 mod sample;
+mod source;
 mod standing;
 mod states;
 mod text;

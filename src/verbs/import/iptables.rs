@@ -1,7 +1,7 @@
 //! `sockc import iptables-save`: what `iptables-save` prints as a policy.
 //!
-//! Takes the text of iptables-save, and with it that of ip6tables-save; gives a policy whose lists decide as the chains of the table
-//! `filter` do, and says line by line what was left out and what means something else. Nothing of the machine is read or changed.
+//! Takes the text of iptables-save, and with it that of ip6tables-save, from files or by running them; gives a policy whose lists decide as the chains of the table
+//! `filter` do, and says line by line what was left out and what means something else. Nothing of the machine is changed.
 
 mod header;
 mod options;
@@ -13,19 +13,19 @@ mod target;
 mod whole;
 mod words;
 
-use std::path::Path;
-
 use sockc_compiler::policy::Family;
 
+use super::beside;
 use super::chains::{Flattening, Source, Step};
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
 use super::report::Entry;
+use super::source as rules;
 use super::standing;
 use crate::cli::IptablesSave;
 use crate::exit::Exit;
-use crate::files::input::{self, is_stream, title};
+use crate::files::input::is_stream;
 use crate::output::Output;
 
 use saved::{Saved, built_in};
@@ -39,17 +39,19 @@ struct Read {
 
 /// Reads, and writes the policy.
 pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), Exit> {
-    let read = read_all(arguments, output)?;
-    let mut files = vec![arguments.file.as_path()];
-    files.extend(arguments.ip6.as_deref());
+    let mut report = Vec::new();
+    let read = read_all(arguments, &mut report, output)?;
+    let files = [arguments.file.as_deref(), arguments.ip6.as_deref()];
     let asked = Asked {
         format: "sockc.import-iptables/1",
-        read: &files,
+        read: files.into_iter().flatten().collect(),
         names: read.iter().map(|one| one.name.clone()).collect(),
         output: arguments.output.as_deref(),
         strict: arguments.strict,
     };
-    let mut report = Vec::new();
+    if arguments.live {
+        report.extend(read.first().and_then(|one| beside::iptables(&one.name)));
+    }
     for one in &read {
         report.extend(whole::of_file(one));
     }
@@ -69,22 +71,37 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     )
 }
 
-/// Reads the file of each family.
-fn read_all(arguments: &IptablesSave, output: &mut Output) -> Result<Vec<Read>, Exit> {
-    if arguments.ip6.as_deref().is_some_and(is_stream) && is_stream(&arguments.file) {
+/// Reads the rules of each family: of the files that are named, or those in force.
+fn read_all(
+    arguments: &IptablesSave,
+    report: &mut Vec<Entry>,
+    output: &mut Output,
+) -> Result<Vec<Read>, Exit> {
+    use rules::Source::{File, Running};
+    let (file, ip6) = (arguments.file.as_deref(), arguments.ip6.as_deref());
+    if [file, ip6].into_iter().flatten().all(is_stream) && ip6.is_some() {
         output.error("standard input is one file; name a file for one of both families");
         return Err(Exit::Usage);
     }
-    let mut read = vec![read_one(&arguments.file, Family::V4, output)?];
-    if let Some(ip6) = &arguments.ip6 {
-        read.push(read_one(ip6, Family::V6, output)?);
-    }
-    Ok(read)
+    let sources = match file {
+        Some(file) => [Some(File(file)), ip6.map(File)],
+        None => [&["iptables-save"], &["ip6tables-save"]].map(|one| Some(Running(one))),
+    };
+    let families = [Family::V4, Family::V6].into_iter().zip(sources);
+    let named = families.filter_map(|(family, source)| Some((family, source?)));
+    named
+        .map(|(family, source)| read_one(source, family, report, output))
+        .collect()
 }
 
-fn read_one(path: &Path, family: Family, output: &mut Output) -> Result<Read, Exit> {
-    let text = input::list(path, output)?;
-    let name = title(path);
+fn read_one(
+    source: rules::Source<'_>,
+    family: Family,
+    report: &mut Vec<Entry>,
+    output: &mut Output,
+) -> Result<Read, Exit> {
+    let rules::Read { text, name, said } = source.read(output)?;
+    report.extend(said);
     match saved::read(&text, family == Family::V6) {
         Ok(saved) => Ok(Read {
             name,

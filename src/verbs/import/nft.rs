@@ -1,7 +1,7 @@
 //! `sockc import nft`: what `nft -j list ruleset` prints as a policy.
 //!
-//! Takes the JSON of nft; gives a policy whose lists decide as the chains of type filter at the hooks input, forward and output do, and
-//! says of each rule, by its handle, what was left out and what means something else. Nothing of the machine is read or changed.
+//! Takes the JSON of nft, from a file or by running it; gives a policy whose lists decide as the chains of type filter at the hooks input, forward and output do, and
+//! says of each rule, by its handle, what was left out and what means something else. Nothing of the machine is changed.
 
 mod elsewhere;
 mod fields;
@@ -16,15 +16,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_compiler::policy::Family;
 
+use super::beside;
 use super::chains::{Flattening, Line, Source};
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
 use super::report::{Entry, Kind};
+use super::source as rules;
 use super::standing::{self, Names};
 use crate::cli::Nft;
 use crate::exit::Exit;
-use crate::files::input::{self, title};
 use crate::output::Output;
 
 use listed::{Base, Listed};
@@ -39,15 +40,20 @@ const NAMES: Names = Names {
 
 /// Reads, and writes the policy.
 pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
-    let text = input::list(&arguments.file, output)?;
-    let name = title(&arguments.file);
+    let file = arguments.file.as_deref();
+    let from = rules::Source::of(file, &["nft", "-j", "list", "ruleset"]);
+    let rules::Read { text, name, said } = from.read(output)?;
     let refused = |why: String, output: &mut Output| {
         output.error(format!("{name}: {why}"));
         output.note("nothing was written");
         Exit::Policy
     };
     let listed = listed::read(&text).map_err(|why| refused(why, output))?;
-    let mut report = elsewhere::entries(&listed, &name);
+    let mut report = said;
+    if arguments.live {
+        report.extend(beside::nft(&name));
+    }
+    report.extend(elsewhere::entries(&listed, &name));
     let mut all = Vec::new();
     let read = RefCell::default();
     for list in List::ALL {
@@ -57,7 +63,7 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
     report.extend(of_none(&read.into_inner(), &name));
     let asked = Asked {
         format: "sockc.import-nft/1",
-        read: &[&arguments.file],
+        read: file.into_iter().collect(),
         names: vec![name.clone()],
         output: arguments.output.as_deref(),
         strict: arguments.strict,

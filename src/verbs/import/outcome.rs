@@ -38,9 +38,9 @@ struct Report<'a> {
 pub(super) struct Asked<'a> {
     /// The name of the report's form.
     pub(super) format: &'static str,
-    /// What was read, which is never written to: at least one.
-    pub(super) read: &'a [&'a Path],
-    /// How these are called in the report, in the same order.
+    /// The files that were read, which are never written to.
+    pub(super) read: Vec<&'a Path>,
+    /// How what was read is called in the report, in the order of reading.
     pub(super) names: Vec<String>,
     /// Where to write.
     pub(super) output: Option<&'a Path>,
@@ -102,13 +102,11 @@ impl Asked<'_> {
     }
 
     fn write(&self, path: &Path, text: &str, output: &mut Output) -> Result<(), Exit> {
-        let Some((first, others)) = self.read.split_first() else {
-            return Ok(());
-        };
-        for other in others {
-            written::is_another(path, other, output)?;
+        for read in &self.read {
+            written::is_another(path, read, output)?;
         }
-        written::result(path, text.as_bytes(), first, output)
+        let done = written::file(path, text.as_bytes());
+        done.map_err(|error| written::refused(path, &error, output))
     }
 }
 
