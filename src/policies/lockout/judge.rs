@@ -86,6 +86,10 @@ pub(crate) struct Cut {
     pub(crate) ahead: bool,
 }
 
+/// So many hardware addresses that rules ask for are asked about. Where they ask for more, that it is not known which one a frame has
+/// is said.
+const FRAMES: usize = 64;
+
 /// A world, and why it is not the one that is taken for granted.
 struct Other {
     described: Described,
@@ -198,6 +202,10 @@ fn unheard(asked: &Asked<'_>, handed: bool) -> Vec<String> {
     if reached.from_here {
         doubts.push(words::from_here(ends));
     }
+    let is_known = |way: &Arrival| way.frame.iter().all(Option::is_some);
+    if asks_for_many(asked) && !ways.iter().all(is_known) {
+        doubts.push(words::unknown_frames(ends));
+    }
     let in_tunnels = |place: usize| ways[place].is_tunnel;
     let comes_by = |end: &usize| ways::everywhere(ways, *end, &in_tunnels);
     if let Some(end) = ways::ends(ways).find(|end| reached.routed && comes_by(end)) {
@@ -235,7 +243,7 @@ fn one(
     let (decision, fate) = fate(asked, packet, &plain);
     let steered = matches!(decision.verdict, Verdict::Redirect(_));
     heard.handed |= packet.part == Part::New && steered;
-    let others = others(asked, packet, &plain, event);
+    let others = others(asked, (way, packet), &plain, event);
     let (lost, passes): (Vec<_>, Vec<_>) = others
         .iter()
         .map(|other| (other, self::fate(asked, packet, &other.described)))
@@ -345,7 +353,7 @@ fn is_of_interface(asked: &Asked<'_>, socket: SocketId) -> bool {
 /// The other worlds that may be, or may come.
 fn others(
     asked: &Asked<'_>,
-    packet: &Packet,
+    (way, packet): (&Arrival, &Packet),
     plain: &Described,
     event: impl Fn(&Header) -> Option<Event>,
 ) -> Vec<Other> {
@@ -362,6 +370,11 @@ fn others(
     {
         if let Some(event) = event(&header) {
             add(Why::Header, &|one| one.event = event.clone());
+        }
+    }
+    for (why, header) in framed(asked, way, packet) {
+        if let Some(event) = event(&header) {
+            add(why, &|one| one.event = event.clone());
         }
     }
     for event in joined(&packet.header).iter().filter_map(&event) {
@@ -409,28 +422,70 @@ fn others(
 
 /// The packet with each mark that a rule asks for: others may have set it.
 fn marked(asked: &Asked<'_>, packet: &Packet) -> Vec<Header> {
-    let mut marks = BTreeSet::new();
-    for (_, rule) in asked.policy.rules_of(packet.direction) {
-        for condition in &rule.matches.conditions {
-            marks_of(condition, &mut marks);
-        }
-    }
-    let marked = marks.into_iter().map(|mark| Header {
+    let marked = asked_for(asked, packet.direction, HeaderField::Mark).into_iter();
+    let marked = marked.map(|mark| Header {
         mark: mark as u32,
         ..packet.header.clone()
     });
     marked.collect()
 }
 
-fn marks_of(condition: &Condition, marks: &mut BTreeSet<u64>) {
+/// The packet in a frame with each hardware address that a rule asks for, where it is not known who sends that frame, and for whom.
+fn framed(asked: &Asked<'_>, way: &Arrival, packet: &Packet) -> Vec<(Why, Header)> {
+    let [from, to] = way.frame;
+    let is_passed_on = way.neighbour != asked.ends.remote.ip();
+    let sender = match from {
+        None => Some(Why::Header),
+        // A router may send from another address than it is reached at (VRRP, RFC 5798, section 7.3), or another router may send.
+        Some(_) => is_passed_on.then_some(Why::Later),
+    };
+    let mut all = Vec::new();
+    if let Some(why) = sender {
+        let values = asked_for(asked, packet.direction, HeaderField::EtherFrom);
+        all.extend(values.into_iter().take(FRAMES).map(|ether_from| {
+            let header = packet.header.clone();
+            (
+                why,
+                Header {
+                    ether_from,
+                    ..header
+                },
+            )
+        }));
+    }
+    if to.is_none() {
+        let values = asked_for(asked, packet.direction, HeaderField::EtherTo);
+        all.extend(values.into_iter().take(FRAMES).map(|ether_to| {
+            let header = packet.header.clone();
+            (Why::Header, Header { ether_to, ..header })
+        }));
+    }
+    all
+}
+
+/// Whether rules ask for more hardware addresses than are asked about.
+fn asks_for_many(asked: &Asked<'_>) -> bool {
+    let mut fields = [HeaderField::EtherFrom, HeaderField::EtherTo].into_iter();
+    fields.any(|field| asked_for(asked, Direction::In, field).len() > FRAMES)
+}
+
+/// The values of a field that rules about such packets ask for.
+fn asked_for(asked: &Asked<'_>, direction: Direction, field: HeaderField) -> BTreeSet<u64> {
+    let mut values = BTreeSet::new();
+    for (_, rule) in asked.policy.rules_of(direction) {
+        for condition in &rule.matches.conditions {
+            values_of(condition, field, &mut values);
+        }
+    }
+    values
+}
+
+fn values_of(condition: &Condition, wanted: HeaderField, values: &mut BTreeSet<u64>) {
     match condition {
-        Condition::No(inner) => marks_of(inner, marks),
-        Condition::AnyOf(all) => all.iter().for_each(|one| marks_of(one, marks)),
-        Condition::Header {
-            field: HeaderField::Mark,
-            test,
-        } => {
-            marks.insert(match test {
+        Condition::No(inner) => values_of(inner, wanted, values),
+        Condition::AnyOf(all) => all.iter().for_each(|one| values_of(one, wanted, values)),
+        Condition::Header { field, test } if *field == wanted => {
+            values.insert(match test {
                 FieldTest::Range { low, .. } => *low,
                 FieldTest::Masked { wanted, .. } => *wanted,
             });

@@ -144,6 +144,56 @@ fn a_neighbour_is_known_by_its_hardware() {
     assert!(!found(DROP).cuts[0].packet.contains("ether"));
 }
 
+/// Who sends the frames is not known, or is a router that may send by another card.
+#[test]
+fn what_is_not_known_of_frames_is_a_doubt() {
+    let ends = ends(CLIENT, SERVER);
+    let mut reached = reached(&ends);
+    let known = Known::default();
+    let drops = "interfaces eth0\ndefault in allow\ndrop if ether from 02:42:ac:11:00:07\n";
+    let allows = "interfaces eth0\ndefault in drop\nallow if ether from 02:42:ac:11:00:07\n";
+    let found = |reached: &Reached, text: &str| asked(text, (&ends, reached, &known));
+    let told = |found: &Found, wanted: &str| {
+        assert_eq!(found.cuts, [], "{found:?}");
+        assert!(
+            found.doubts.iter().all(|one| one.contains(wanted)),
+            "{found:?}"
+        );
+        assert_eq!(found.doubts.len(), 2, "{found:?}");
+    };
+    told(
+        &found(&reached, drops),
+        "ether from 02:42:ac:11:00:07` would be dropped",
+    );
+    told(
+        &found(&reached, allows),
+        "ether from 02:42:ac:11:00:07` would not",
+    );
+    let to = drops.replace("from 02", "to 02");
+    told(
+        &found(&reached, &to),
+        "ether to 02:42:ac:11:00:07` would be dropped",
+    );
+    reached.ways[0].frame = [Some(0x02_42_ac_11_00_08), Some(0x02_42_ac_11_00_01)];
+    assert_eq!(found(&reached, drops), Found::default());
+    reached.ways[0].neighbour = "192.0.2.254".parse().unwrap();
+    told(&found(&reached, drops), "ether from 02:42:ac:11:00:07");
+    assert!(!found(&reached, allows).cuts.is_empty());
+    let many: String = (0..65)
+        .map(|last| format!("drop if ether from 02:42:ac:11:01:{last:02x}\n"))
+        .collect();
+    reached.ways[0].frame[0] = None;
+    let many = found(
+        &reached,
+        &format!("interfaces eth0\ndefault in allow\n{many}"),
+    );
+    let said = many
+        .doubts
+        .iter()
+        .any(|one| one.contains("not all of them"));
+    assert!(said, "{many:?}");
+}
+
 #[test]
 fn a_default_that_drops_cuts_both() {
     let found = of(DROP);

@@ -370,6 +370,13 @@ pub(super) fn no_route(ends: &Ends) -> String {
     )
 }
 
+pub(super) fn unknown_frames(ends: &Ends) -> String {
+    format!(
+        "{}: which hardware addresses its frames have is not known, and rules ask for many: not all of them were looked at",
+        called(ends)
+    )
+}
+
 pub(super) fn tunnel(ends: &Ends, interface: &str) -> String {
     format!(
         "{} comes by {interface}: whether the policy lets through what carries its packets there was not looked at",
