@@ -9,6 +9,7 @@ use super::{NO_NEIGHBOURS, NO_PATH_MTU};
 use crate::diagram::classify::{Scope, match_diagram};
 use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
+use crate::packet::text::class_of;
 use crate::policy::{
     Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, IcmpMatch, Match,
     Policy, ProtocolMatch, Rule, Side,
@@ -114,7 +115,7 @@ impl Asked<'_> {
                 rule.action,
                 Action::Allow | Action::Redirect(_) | Action::Intercept(_) | Action::Forward(_)
             );
-            if !lets || !may_meet(rule, wanted) {
+            if !lets || self.is_of_loopback(rule) || !may_meet(rule, wanted) {
                 continue;
             }
             let matched = match_diagram(&mut self.store, &rule.matches, Scope::default())?;
@@ -123,6 +124,15 @@ impl Asked<'_> {
             }
         }
         Ok(false)
+    }
+}
+
+impl Asked<'_> {
+    /// Whether a rule is about `lo` alone, by which nothing of this comes.
+    fn is_of_loopback(&self, rule: &Rule) -> bool {
+        let lo = class_of(self.policy, "lo");
+        let on = rule.matches.on.as_deref();
+        on == Some(&[lo]) && self.policy.is_one_interface(lo)
     }
 }
 

@@ -301,6 +301,12 @@ fn what_ip_needs_is_asked_of_the_meaning() {
     }
     let established = "default in drop\nallow if socket established\n";
     assert_eq!(lines("W0603", established), [1]);
+    let looped = "default in drop\nallow on interface lo\n";
+    assert!(lines("W0603", looped).is_empty());
+    let local = format!("{looped}allow tcp to [2001:db8::1]:80\n");
+    assert_eq!(lines("W0603", &local), [1]);
+    let others = "default in drop\nallow on interface l*\nallow tcp to [2001:db8::1]:80\n";
+    assert!(lines("W0603", others).is_empty());
 }
 
 #[test]
