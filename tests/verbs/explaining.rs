@@ -278,6 +278,34 @@ fn a_recording_knows_what_leaves_and_what_answers() {
     );
 }
 
+#[test]
+fn what_a_recording_lacks_is_said_where_rules_ask_for_it() {
+    let folder = Folder::new("explain-lacks");
+    let recording = folder.0.join("one.pcap");
+    std::fs::write(&recording, pcap(ETHERNET, &[(frame(b""), 54)])).unwrap();
+    let recording = recording.to_str().unwrap();
+    for (rule, wanted) in [
+        ("drop tcp to self", "rules that ask for `self` match none"),
+        (
+            "drop tcp if ether from 02:00:00:00:00:01",
+            "rules that ask for `ether`",
+        ),
+    ] {
+        let policy = folder.file("lacks.sk", &format!("default in allow\n{rule}\n"));
+        let ran = run(&[
+            "explain",
+            &policy,
+            "--pcap",
+            recording,
+            "--local",
+            "192.0.2.1",
+        ]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert_eq!(ran.stderr.matches("note:").count(), 1, "{}", ran.stderr);
+        assert!(ran.stderr.contains(wanted), "{}", ran.stderr);
+    }
+}
+
 /// What `monitor` makes of calls and of data of connections are frames, and were never packets.
 #[test]
 fn what_processes_did_is_no_packet() {

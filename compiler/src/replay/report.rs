@@ -10,7 +10,7 @@ use crate::diff::report::{Decider, Fate, Line};
 use crate::event;
 use crate::packet::text::{self, Described};
 use crate::policy::{
-    Condition, Direction, Policy, Rule, SetKind, Socket, SocketId, SourceLocation,
+    Condition, Direction, Policy, Rule, Set, SetKind, Socket, SocketId, SourceLocation,
 };
 
 /// So many flows are named for each change.
@@ -164,11 +164,21 @@ impl Replay<'_> {
                 || policy
                     .sets
                     .values()
-                    .any(|set| matches!(set.kind, SetKind::Live { .. }))
+                    .any(|set| matches!(set.kind, SetKind::Live { .. }) && !set.is_own())
         });
         let all = [
             (self.asks_sockets, sockets),
             (live, "live sets and maps hold what they start with"),
+            (
+                policies
+                    .iter()
+                    .any(|policy| policy.sets.values().any(Set::is_own)),
+                "`self` holds no address",
+            ),
+            (
+                policies.iter().any(|policy| policy.asks_for_frames()),
+                "packets recorded without their Ethernet frames have the hardware addresses 00:00:00:00:00:00",
+            ),
             (
                 rates().next().is_some(),
                 match of_bytes {

@@ -369,6 +369,20 @@ fn what_passes_through_is_said_not_to_be_asked() {
 }
 
 #[test]
+fn what_a_recording_lacks_is_said_where_rules_ask_for_it() {
+    let packet = [udp((THERE, 9), (HERE, 53))];
+    let said = |rule: &str| {
+        let new = format!("default in allow\n{rule}\n");
+        let report = replayed("default in allow\n", &new, Sockets::None, &packet);
+        report.assumptions.clone()
+    };
+    assert_eq!(said("drop udp to self:53"), ["`self` holds no address"]);
+    let frames = said("drop udp to any:53 if ether from 02:00:00:00:00:01");
+    assert!(frames[0].contains("without their Ethernet frames") && frames.len() == 1);
+    assert_eq!(said("drop udp to any:53"), Vec::<&str>::new());
+}
+
+#[test]
 fn what_fits_no_rate_is_not_said_to_fit() {
     let drops = |rate: &str| format!("default in allow\ndrop udp to any:53 above {rate}\n");
     let long = |length| Header {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 use sockc_compiler::event::{Decider, Event, Parsed, SocketAnswer};
 use sockc_compiler::packet::text::Described;
-use sockc_compiler::policy::{Direction, Policy};
+use sockc_compiler::policy::{Direction, Policy, Set};
 use sockc_compiler::replay::Shown;
 use sockc_runtime::Prefix;
 
@@ -180,7 +180,10 @@ impl Reading<'_> {
     fn finish(self, output: &mut Output) {
         let (undirected, guessed) = (self.undirected, self.shown.is_some());
         let (of_processes, cut_short) = (self.of_processes, self.cut_short);
-        let forwards = self.subject.policy.has_list(Direction::Forward);
+        let policy = self.subject.policy;
+        let forwards = policy.has_list(Direction::Forward);
+        let asks_self = policy.sets.values().any(Set::is_own);
+        let asks_frames = policy.asks_for_frames();
         let unasked = if forwards { self.leaving } else { 0 };
         sums(self.lines, self.sums.into_values().collect(), output);
         if undirected > 0 {
@@ -208,6 +211,12 @@ impl Reading<'_> {
                 "of {} that left the recording does not say what passed through, so none is asked about `forward`, only about `out`; `sockc explain FILE 'forward … on interface NAME to interface NAME'` says of one packet what all lists say",
                 count::of(unasked as usize, "packet")
             ));
+        }
+        if asks_self {
+            output.note("no packet is taken to be of this machine's own addresses: rules that ask for `self` match none; `sockc explain FILE 'PACKET with self { ADDRESSES }'` says what they do");
+        }
+        if asks_frames {
+            output.note("packets that were recorded without their frames, as by `tcpdump -i any`, or that `monitor` wrote of what rules log, have no hardware addresses of their own: what rules that ask for `ether` say of these is not what they said then");
         }
         if guessed {
             output.note("which sockets there were is taken from the traffic: what answers has one");
