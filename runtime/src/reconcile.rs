@@ -90,7 +90,10 @@ fn empty(state: &State, record: &Record, point: Point) -> Result<(), Error> {
     let side = side(record.generation + 1);
     // An array of fewer slots is somebody else's, which is told where the ground is checked.
     for slot in [side, SIDES + side] {
-        let look = || pin::slot(slots.as_fd(), slot).map_err(at(what));
+        let look = || {
+            let what = "see what is in a program slot";
+            pin::slot(slots.as_fd(), slot).map_err(at(what))
+        };
         // One answer that nothing is in it is not believed: what stays there would run after the next switch.
         let Some(program) = look()?.map_or_else(look, |there| Ok(Some(there)))? else {
             continue;

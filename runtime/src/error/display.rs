@@ -323,7 +323,7 @@ impl fmt::Display for Error {
             Self::Left { left, cause } => write!(f, "{}: {}", left.join("; "), cause.bare()),
             Self::Moved { what } => write!(
                 f,
-                "this plan is out of date: {what}; nothing was changed. Make it again with `sockc plan -o`"
+                "what this was to change is out of date: {what}; nothing was changed. Run the command again; a saved plan is made again with `sockc plan -o`"
             ),
             Self::OnTrial { generation, fallback, left } => write!(
                 f,
