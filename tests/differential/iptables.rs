@@ -10,6 +10,7 @@ mod text;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::process::Command;
 
 use sockc_compiler::decide::decide;
@@ -19,7 +20,7 @@ use sockc_compiler::event::{
 use sockc_compiler::files::Texts;
 use sockc_compiler::packet::{self, text::class_of};
 use sockc_compiler::pipeline;
-use sockc_compiler::policy::{Direction, Family, NetnsId, Policy, RuleId, SocketId};
+use sockc_compiler::policy::{Direction, Family, NetnsId, Policy, RuleId, SetId, SocketId};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_grammar::parse_packet;
 use sockc_grammar::print;
@@ -180,6 +181,12 @@ impl World for Packet {
 
     fn present(&self, _: SocketId, _: Family, _: IpProtocol) -> bool {
         true
+    }
+
+    /// What INPUT is asked about is for this machine, so all that is for one is for it.
+    fn member(&self, _: SetId, address: IpAddr) -> bool {
+        let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+        !address.is_multicast() && !is_broadcast
     }
 
     fn conforms(&self, _: RuleId, _: &Header) -> bool {

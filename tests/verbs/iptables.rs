@@ -309,21 +309,19 @@ fn the_rules_that_a_router_is_told_to_add_are_taken() {
     let said = said(text);
     let changed = of_kind(&said, "changed").into_iter();
     let mut told = changed.map(|one| one["said"].as_str().unwrap());
-    let told = told.find(|said| said.contains("ADDRESSES")).unwrap();
+    let told = told.find(|said| said.contains("BROADCASTS")).unwrap();
     let quoted = told.split('`').skip(1).step_by(2);
     let rules: Vec<&str> = quoted.filter(|one| one.starts_with("allow ")).collect();
     assert_eq!(rules.len(), 2, "{told}");
-    let rules = rules
-        .join("\n")
-        .replace("ADDRESSES", "192.0.2.1, 192.0.2.255");
+    let rules = rules.join("\n").replace("BROADCASTS", "192.0.2.255");
     let text = said["text"].as_str().unwrap();
     let (defaults, lists) = text.split_once("\n# INPUT").unwrap();
-    let held = "expect allow in tcp from 10.0.0.1:4000 to 203.0.113.1:80
+    let held = "expect allow in tcp from 10.0.0.1:4000 to 203.0.113.1:80 with self { 192.0.2.1 }
 expect allow forward tcp from 10.0.0.1:4000 to 203.0.113.1:80 on interface eth1 to interface eth0
-expect allow out tcp from 10.0.0.1:4000 to 203.0.113.1:80
-expect drop in tcp from 10.0.0.1:4000 to 192.0.2.1:80
+expect allow out tcp from 10.0.0.1:4000 to 203.0.113.1:80 with self { 192.0.2.1 }
+expect drop in tcp from 10.0.0.1:4000 to self:80 with self { 192.0.2.1 }
 expect drop in udp from 192.0.2.7:4000 to 192.0.2.255:137
-expect drop out tcp from 192.0.2.1:4000 to 203.0.113.1:80
+expect drop out tcp from self:4000 to 203.0.113.1:80 with self { 192.0.2.1 }
 ";
     let folder = Folder::new("iptables-router");
     let file = format!("{defaults}\n{rules}\n# INPUT{lists}\n{held}");

@@ -589,7 +589,7 @@ impl<'a> Flattening<'a> {
 
     /// Says once that packets which go back where they came from meet no list of what passes through, so that no rule of it stands for them.
     fn leave_turning_back(&mut self, line: &Line) {
-        let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`; what a bridge passes between its ports meets neither where the policy is not on the ports, so packets that this drops may get through";
+        let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`; what a bridge passes between its ports meets neither where the policy is not on the ports, so where this drops, that gets through";
         if self.tell(Kind::LeftOut, line, said.to_owned(), None) {
             self.steps
                 .push(Step::LeftOut(line.place(), line.text.clone()));

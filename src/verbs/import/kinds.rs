@@ -5,17 +5,24 @@
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
-use super::what::{both, every};
+use super::what::{Named, OWN, both, every};
 
-/// What is said of kinds that are not exact.
-pub(super) const SUBNETS: &str = "the broadcast addresses of subnets are not known here and taken for addresses of the machine; name them ahead";
+/// What is said of addresses for broadcast.
+pub(super) const SUBNETS: &str =
+    "the broadcast addresses of subnets are not known here; name them ahead";
+/// What is said of addresses of the machine.
+pub(super) const SELF: &str = "LOCAL is `self`; where the rule is about one family, or about given addresses besides, those of many are left out of these instead, and what passes through has such addresses, too";
+/// What is said of kinds that nothing here is like.
+pub(super) const UNKNOWN: &str = "which addresses are meant only the machine knows; those of the machine itself are `self`: write that rule by hand, or name them";
 
 /// The addresses of a kind.
 pub(super) struct Kinds {
     /// Which they are.
     pub(super) addresses: RangeSet<u128>,
-    /// Whether these are all, and no others.
-    pub(super) is_exact: bool,
+    /// Whether they are those of the machine.
+    pub(super) is_own: bool,
+    /// Why these are not exactly those, if so.
+    pub(super) changed: Option<&'static str>,
 }
 
 impl Kinds {
@@ -23,18 +30,27 @@ impl Kinds {
     /// all else only the machine knows.
     pub(super) fn named(kind: &str, is_received: bool, family: Family) -> Option<Self> {
         let many = many(family);
-        let (addresses, is_exact) = match kind {
-            "MULTICAST" => (multicast(family), true),
+        let (addresses, changed) = match kind {
+            "MULTICAST" => (multicast(family), None),
             "BROADCAST" if is_received && family == Family::V4 => {
-                (both(&many, &broadcast()), false)
+                (both(&many, &broadcast()), Some(SUBNETS))
             }
-            "LOCAL" if is_received => (every(family).minus(&many), family == Family::V6),
+            "LOCAL" if is_received => (every(family).minus(&many), Some(SELF)),
             _ => return None,
         };
         Some(Self {
             addresses,
-            is_exact,
+            is_own: kind == "LOCAL",
+            changed,
         })
+    }
+}
+
+/// The name for the addresses of the machine, where only they are meant, or all others.
+pub(super) fn own(negated: bool) -> Named {
+    Named {
+        name: OWN.to_owned(),
+        negated,
     }
 }
 

@@ -8,7 +8,7 @@ use sockc_compiler::ranges::RangeSet;
 use super::goal::Goal;
 use super::list::List;
 use super::states::{self, States};
-use super::what::{Rate, What};
+use super::what::{Rate, What, with_types};
 
 /// What a rule says.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Rule {
                 met.extend(one.and(other)?);
             }
         }
-        self.cases = met;
+        self.cases = with_types(met);
         Ok(())
     }
 

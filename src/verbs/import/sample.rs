@@ -126,7 +126,8 @@ fn protocol(what: &What) -> Option<u8> {
 }
 
 fn named(what: &What, number: u8) -> String {
-    let (kind, code) = what.icmp.unwrap_or((8, None));
+    let first = what.icmp.as_ref().and_then(|types| types.first().copied());
+    let (kind, code) = first.unwrap_or((8, None));
     let code = code.map(|code| format!("/{code}")).unwrap_or_default();
     match number {
         6 => "tcp".to_owned(),

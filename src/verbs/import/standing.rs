@@ -124,18 +124,18 @@ fn unknown_family(lists: &[Lists]) -> Option<(Kind, String)> {
     })
 }
 
-/// What passes through meets `in` and `out`, and not INPUT and OUTPUT. Which addresses are the machine's own does not stand in the files,
-/// so the rules that let it past are for the user to complete; until then it is dropped, which opens nothing.
+/// What passes through meets `in` and `out`, and not INPUT and OUTPUT. Which addresses its networks have for broadcast does not stand in the
+/// files, so the rules that let it past are for the user to complete; until then it is dropped, which opens nothing.
 fn passing(lists: &[Lists], names: &Names) -> Option<(Kind, String)> {
     let (input, output) = (names.input, names.output);
     let forward = lists.iter().find(|one| one.list == List::Forward)?;
-    let own = "ADDRESSES are all of this machine's own, of both families, and those that its networks have for broadcast";
+    let many = "BROADCASTS are the addresses that its networks have for broadcast";
     let remedies = [
         (
             List::In,
-            "`allow in to not ADDRESSES, 224.0.0.0/4, 255.255.255.255, fe80::/10, ff00::/8`",
+            "`allow in to not self, BROADCASTS, 224.0.0.0/4, 255.255.255.255, fe80::/10, ff00::/8`",
         ),
-        (List::Out, "`allow out from not ADDRESSES, fe80::/10`"),
+        (List::Out, "`allow out from not self, fe80::/10`"),
     ];
     let remedies: Vec<&str> = remedies
         .into_iter()
@@ -146,7 +146,7 @@ fn passing(lists: &[Lists], names: &Names) -> Option<(Kind, String)> {
         return None;
     }
     let said = format!(
-        "what passes through meets `in` where it arrives and `out` where it leaves, and {input} and {output} are not asked about it there: on a router, begin these lists with {}, where {own}; one that the machine gets later has to be added, since until then these rules let in what is sent to it",
+        "what passes through meets `in` where it arrives and `out` where it leaves, and {input} and {output} are not asked about it there: on a router, begin these lists with {}, where {many}",
         remedies.join(" and ")
     );
     Some(match forward.is_there() {

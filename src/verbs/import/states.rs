@@ -85,10 +85,14 @@ fn of_states(states: u8, family: Family, list: List) -> Result<Asks, String> {
         });
     }
     if states & (NEW | ESTABLISHED | RELATED) == 0 {
-        return Err(
-            "conntrack judges what is INVALID or UNTRACKED, and there is no table of connections; what belongs to no socket the kernel answers or drops itself"
-                .to_owned(),
-        );
+        let judged =
+            "conntrack judges what is INVALID or UNTRACKED, and there is no table of connections";
+        return Err(match list {
+            List::In => {
+                format!("{judged}; what belongs to no socket the kernel answers or drops itself")
+            }
+            List::Out | List::Forward => judged.to_owned(),
+        });
     }
     match list {
         List::In => Ok(arriving(states, family)),
@@ -244,7 +248,7 @@ fn arriving(states: u8, family: Family) -> Asks {
     }
     if states & RELATED != 0 {
         cases.extend(errors(family));
-        changed.push("RELATED are errors of ICMP, whatever they are about");
+        changed.push("RELATED are errors of ICMP, whatever they are about, and no redirects");
     }
     with_rest(cases, changed, states, family)
 }
@@ -261,7 +265,7 @@ fn leaving(states: u8, family: Family) -> Asks {
         ];
         cases.extend([answered, echo_reply(family)]);
         changed
-            .push("ESTABLISHED is TCP with ACK that a socket sends, and every echo reply: not UDP");
+            .push("ESTABLISHED is TCP with ACK that a socket sends, and every echo reply: what a server of UDP answers is none of it and needs a rule, as `allow out udp from port 53`");
     }
     if states & NEW != 0 {
         let mut opening = What::protocol(family, 6);
@@ -271,7 +275,7 @@ fn leaving(states: u8, family: Family) -> Asks {
     }
     if states & RELATED != 0 {
         cases.extend(errors(family));
-        changed.push("RELATED are errors of ICMP, whatever they are about");
+        changed.push("RELATED are errors of ICMP, whatever they are about, and no redirects");
     }
     with_rest(cases, changed, states, family)
 }

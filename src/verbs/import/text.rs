@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::what::{Named, Pattern, Side, What, every, icmp};
+use super::what::{Named, OWN, Pattern, Side, Type, What, every, icmp};
 
 /// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
 /// one by one: a long line, and the same packets.
@@ -31,27 +31,38 @@ fn protocol(what: &What, number: u8) -> String {
         (50, _) => "esp".to_owned(),
         (51, _) => "ah".to_owned(),
         (47, _) => "gre".to_owned(),
-        (1, Family::V4) => "icmp".to_owned() + &icmp_type(what),
-        (58, Family::V6) => "icmp6".to_owned() + &icmp_type(what),
+        (1, Family::V4) => "icmp".to_owned() + &icmp_types(what),
+        (58, Family::V6) => "icmp6".to_owned() + &icmp_types(what),
         _ => format!("proto {number}"),
     }
 }
 
-/// The type of ICMP, by its name where it has one.
-fn icmp_type(what: &What) -> String {
-    use sockc_compiler::names::IcmpKind;
-    use sockc_compiler::policy::IcmpMatch;
-    let Some((kind, code)) = what.icmp else {
+/// The types of ICMP, by their names where they have one.
+fn icmp_types(what: &What) -> String {
+    let Some(types) = &what.icmp else {
         return String::new();
     };
-    let family = match what.family {
+    let named: Vec<String> = types
+        .iter()
+        .map(|one| icmp_type(what.family, *one))
+        .collect();
+    match named.as_slice() {
+        [one] => format!(" {one}"),
+        _ => format!(" {{ {} }}", named.join(", ")),
+    }
+}
+
+fn icmp_type(family: Family, (kind, code): Type) -> String {
+    use sockc_compiler::names::IcmpKind;
+    use sockc_compiler::policy::IcmpMatch;
+    let family = match family {
         Family::V4 => IcmpKind::Icmp,
         Family::V6 => IcmpKind::Icmp6,
     };
     match (family.name_of(IcmpMatch { kind, code }), code) {
-        (Some(name), _) => format!(" {name}"),
-        (None, Some(code)) => format!(" {kind}/{code}"),
-        (None, None) => format!(" {kind}"),
+        (Some(name), _) => name.to_owned(),
+        (None, Some(code)) => format!("{kind}/{code}"),
+        (None, None) => format!("{kind}"),
     }
 }
 
@@ -125,13 +136,13 @@ fn side(word: &str, side: &Side, what: &What, (scoped, says): (bool, bool)) -> S
             }
             ports_alone(ports)
         }
-        (None, false) => match &side.set {
+        (None, false) => match named_here(side, scoped) {
             Some(set) => named(set, what.family, scoped),
             None => addresses(&side.addresses, what.family, scoped),
         },
-        (Some(ports), false) if side.set.as_ref().is_some_and(|set| !set.negated) => {
-            let name = side.set.as_ref().map(|set| set.name.as_str());
-            format!("@{}:{}", name.unwrap_or_default(), port_list(ports))
+        (Some(ports), false) if named_here(side, scoped).is_some_and(|set| !set.negated) => {
+            let set = side.set.as_ref().map(called);
+            format!("{}:{}", set.unwrap_or_default(), port_list(ports))
         }
         (Some(ports), false) => {
             let ports = port_list(ports);
@@ -187,12 +198,26 @@ fn port_list(ports: &RangeSet<u16>) -> String {
     }
 }
 
+/// The set that a rule names for these addresses. Those of the machine are of both families, so a rule of one family has to say them otherwise.
+fn named_here(side: &Side, scoped: bool) -> Option<&Named> {
+    side.set.as_ref().filter(|set| !scoped || set.name != OWN)
+}
+
+/// A set as a rule names it.
+fn called(set: &Named) -> String {
+    match set.name.as_str() {
+        OWN => OWN.to_owned(),
+        name => format!("@{name}"),
+    }
+}
+
 /// The addresses of a set, or all but these of the family.
 fn named(set: &Named, family: Family, scoped: bool) -> String {
+    let name = called(set);
     match (set.negated, scoped) {
-        (false, _) => format!("@{}", set.name),
-        (true, false) => format!("not @{}", set.name),
-        (true, true) => format!("not @{}, {}", set.name, whole(other(family))),
+        (false, _) => name,
+        (true, false) => format!("not {name}"),
+        (true, true) => format!("not {name}, {}", whole(other(family))),
     }
 }
 

@@ -3,6 +3,8 @@
 //! Addresses, ports and protocols are sets of numbers, so that a negation is a set as any other, and two of them have one result.
 //! Not here: how iptables or a policy writes it.
 
+use std::collections::BTreeSet;
+
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::{Bound, RangeSet};
 
@@ -17,8 +19,8 @@ pub(super) struct What {
     pub(super) from: Side,
     /// The receiver.
     pub(super) to: Side,
-    /// The type of ICMP of the family, and its code.
-    pub(super) icmp: Option<(u8, Option<u8>)>,
+    /// The types of ICMP of the family, each with its code where one is meant: any of these.
+    pub(super) icmp: Option<BTreeSet<Type>>,
     /// The interface by which it came in.
     pub(super) on: Option<Pattern>,
     /// The interface by which it leaves.
@@ -33,6 +35,9 @@ pub(super) struct What {
     pub(super) rate: Option<Rate>,
 }
 
+/// A type of ICMP, and a code of it.
+pub(super) type Type = (u8, Option<u8>);
+
 /// One side of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Side {
@@ -44,7 +49,10 @@ pub(super) struct Side {
     pub(super) set: Option<Named>,
 }
 
-/// A set of the policy.
+/// The name for the addresses of this machine, which no set can have.
+pub(super) const OWN: &str = "self";
+
+/// A set of the policy, or [`OWN`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Named {
     /// Its name.
@@ -226,9 +234,26 @@ impl What {
     /// ICMP of the family with this type.
     pub(super) fn icmp(family: Family, kind: u8, code: Option<u8>) -> Self {
         Self {
-            icmp: Some((kind, code)),
+            icmp: Some(BTreeSet::from([(kind, code)])),
             ..Self::protocol(family, icmp(family))
         }
+    }
+
+    /// Both, where they differ in nothing but the types of ICMP that they are about.
+    fn or_types(&self, other: &Self) -> Option<Self> {
+        let (Some(one), Some(more)) = (&self.icmp, &other.icmp) else {
+            return None;
+        };
+        let joined = Self {
+            icmp: Some(one.union(more).copied().collect()),
+            ..self.clone()
+        };
+        let is_same = *other
+            == Self {
+                icmp: other.icmp.clone(),
+                ..self.clone()
+            };
+        is_same.then_some(joined)
     }
 
     /// Why no rule can say it: a rule names interfaces, and not all but some. It need not say that what came in by one does not leave by it,
@@ -252,7 +277,7 @@ impl What {
     pub(super) fn and(&self, other: &Self) -> Result<Option<Self>, String> {
         let protocols = both(&self.protocols, &other.protocols);
         let (from, to) = (self.from.and(&other.from), self.to.and(&other.to));
-        let Some(icmp) = types(self.icmp, other.icmp) else {
+        let Some(icmp) = types(&self.icmp, &other.icmp) else {
             return Ok(None);
         };
         let (Some(on), Some(leaves)) = (
@@ -313,16 +338,40 @@ pub(super) fn icmp(family: Family) -> u8 {
     }
 }
 
-/// The type in both; `None` where there is none.
+/// The types in both; `None` where there is none.
 fn types(
-    one: Option<(u8, Option<u8>)>,
-    other: Option<(u8, Option<u8>)>,
-) -> Option<Option<(u8, Option<u8>)>> {
-    let (Some((kind, code)), Some((other, other_code))) = (one, other) else {
-        return Some(one.or(other));
+    one: &Option<BTreeSet<Type>>,
+    other: &Option<BTreeSet<Type>>,
+) -> Option<Option<BTreeSet<Type>>> {
+    let (Some(one), Some(other)) = (one, other) else {
+        return Some(one.clone().or_else(|| other.clone()));
     };
-    let codes_meet = code.is_none() || other_code.is_none() || code == other_code;
-    (kind == other && codes_meet).then_some(Some((kind, code.or(other_code))))
+    let pairs = one
+        .iter()
+        .flat_map(|one| other.iter().map(move |other| (one, other)));
+    let met: BTreeSet<Type> = pairs
+        .filter(|((kind, code), (other, other_code))| {
+            let codes_meet = code.is_none() || other_code.is_none() || code == other_code;
+            kind == other && codes_meet
+        })
+        .map(|((kind, code), (_, other_code))| (*kind, code.or(*other_code)))
+        .collect();
+    (!met.is_empty()).then_some(Some(met))
+}
+
+/// Cases that differ in the types of ICMP alone as one.
+pub(super) fn with_types(cases: Vec<What>) -> Vec<What> {
+    let mut joined: Vec<What> = Vec::new();
+    for case in cases {
+        let same = joined
+            .iter_mut()
+            .find_map(|one| Some((one.or_types(&case)?, one)));
+        match same {
+            Some((both, one)) => *one = both,
+            None => joined.push(case),
+        }
+    }
+    joined
 }
 
 /// The interfaces in both; `None` where there is none.
@@ -388,6 +437,16 @@ mod tests {
         );
         assert_eq!(icmp(3, Some(1)).and(&icmp(3, Some(4))), Ok(None));
         assert_eq!(icmp(3, None).and(&icmp(8, None)), Ok(None));
+        let some = with_types(vec![
+            icmp(3, Some(1)),
+            ports.clone(),
+            icmp(8, None),
+            icmp(3, Some(4)),
+        ]);
+        assert_eq!((some.len(), &some[1]), (2, &ports));
+        let met = some[0].and(&icmp(3, None)).unwrap().unwrap();
+        assert_eq!(met, icmp(3, Some(1)).or_types(&icmp(3, Some(4))).unwrap());
+        assert_eq!(some[0].and(&icmp(0, None)), Ok(None));
         let on = |pattern| What {
             on: Some(pattern),
             ..What::any(Family::V4)

@@ -206,18 +206,16 @@ fn interface(given: &Given, family: Family, list: List) -> Result<Asks, String> 
 fn kind_of_address(given: &Given, family: Family, list: List) -> Result<Asks, String> {
     let kind = given.value()?;
     let is_received = list == List::In && given.name == "--dst-type";
-    let Some(Kinds {
-        addresses,
-        is_exact,
-    }) = Kinds::named(kind, is_received, family)
-    else {
-        return Err(format!(
-            "`{given}`: which addresses are meant only the machine knows; name them"
-        ));
+    let Some(kinds) = Kinds::named(kind, is_received, family) else {
+        return Err(format!("`{given}`: {}", kinds::UNKNOWN));
     };
+    let mut what = on_side(given, family, kinds.addresses);
+    if kinds.is_own {
+        side(&mut what, given).set = Some(kinds::own(given.negated));
+    }
     Ok(Asks {
-        cases: vec![on_side(given, family, addresses)],
-        changed: (!is_exact).then(|| kinds::SUBNETS.to_owned()),
+        cases: vec![what],
+        changed: kinds.changed.map(ToOwned::to_owned),
         note: None,
     })
 }
@@ -259,7 +257,8 @@ mod tests {
             ("! -i lo", ""),
             ("! -o eth0", ""),
             ("--dst-type MULTICAST", " to 224.0.0.0/4"),
-            ("--dst-type LOCAL", " to not 224.0.0.0/4, 255.255.255.255"),
+            ("--dst-type LOCAL", " to self"),
+            ("! --dst-type LOCAL", " to not self"),
             ("--dst-type BROADCAST", " to 255.255.255.255"),
         ] {
             assert_eq!(said(text, List::In).unwrap(), [clauses], "{text}");

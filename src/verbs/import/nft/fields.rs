@@ -321,8 +321,8 @@ fn narrowed<T: sockc_compiler::ranges::Bound + TryFrom<u128>>(
     )
 }
 
-/// How many types of ICMP one rule becomes rules of.
-const MOST_TYPES: usize = 40;
+/// How many types or codes of ICMP a rule names.
+pub(super) const MOST_TYPES: usize = 40;
 
 fn types(values: &RangeSet<u128>, family: Family) -> Result<Asks, String> {
     let ranges = values.ranges().iter();

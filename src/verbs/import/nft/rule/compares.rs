@@ -211,21 +211,29 @@ impl Reading<'_> {
     /// Codes of ICMP, of types that were asked for ahead of them.
     fn codes(&mut self, op: &str, right: &Value) -> Result<(), String> {
         let values = self.values(Field::IcmpCode(self.family), op, right)?;
-        let [(low, high)] = *values.ranges() else {
-            return Err("several codes of ICMP are meant; a rule names one".to_owned());
-        };
-        let code = u8::try_from(low).ok().filter(|_| low == high);
-        let code =
-            code.ok_or_else(|| "several codes of ICMP are meant; a rule names one".to_owned())?;
+        let codes = values.ranges().iter().flat_map(|&(low, high)| low..=high);
+        let codes: Vec<u8> = codes.map_while(|one| u8::try_from(one).ok()).collect();
+        if codes.len() > fields::MOST_TYPES {
+            return Err(
+                "all codes of ICMP but some are meant; a rule names those that it is about"
+                    .to_owned(),
+            );
+        }
         let typed = |case: &What| case.icmp.is_some();
         if !self.rule.cases.iter().all(typed) {
             return Err("a code of ICMP is meant without a type".to_owned());
         }
         self.write()?;
         self.late |= self.rate.is_some();
-        self.rule.cases.retain_mut(|case| match &mut case.icmp {
-            Some((_, had)) => *had.get_or_insert(code) == code,
-            None => false,
+        self.rule.cases.retain_mut(|case| {
+            let types = case.icmp.take().unwrap_or_default().into_iter();
+            let coded = types.flat_map(|(kind, had)| {
+                let meant = codes
+                    .iter()
+                    .filter(move |code| had.is_none_or(|had| had == **code));
+                meant.map(move |code| (kind, Some(*code)))
+            });
+            case.icmp.insert(coded.collect()).first().is_some()
         });
         Ok(())
     }
@@ -237,7 +245,7 @@ impl Reading<'_> {
             _ => return Err(format!("it compares by `{op}`, which is not known here")),
         };
         let mut all = RangeSet::default();
-        let mut is_exact = true;
+        let (mut changed, mut own) = (Vec::new(), Vec::new());
         for one in self.elements(right)? {
             let name = one.as_str().unwrap_or_default().to_uppercase();
             let kinds = Kinds::named(&name, self.list == List::In, self.family);
@@ -247,14 +255,12 @@ impl Reading<'_> {
                 Some(kinds) => {
                     let ranges = [kinds.addresses.ranges(), all.ranges()].concat();
                     all = RangeSet::from_ranges(ranges);
-                    is_exact &= kinds.is_exact;
+                    own.push(kinds.is_own);
+                    changed.extend(kinds.changed);
                 }
                 None if none => {}
                 None => {
-                    return Err(format!(
-                        "which addresses are {} only the machine knows; name them",
-                        name.to_lowercase()
-                    ));
+                    return Err(format!("`{}`: {}", name.to_lowercase(), kinds::UNKNOWN));
                 }
             }
         }
@@ -263,6 +269,9 @@ impl Reading<'_> {
             true => every(self.family).minus(&all),
             false => all,
         };
+        if own == [true] {
+            what.to.set = Some(kinds::own(negated));
+        }
         let cases = if what.to.addresses.is_empty() {
             Vec::new()
         } else {
@@ -270,7 +279,7 @@ impl Reading<'_> {
         };
         self.ask(Asks {
             cases,
-            changed: (!is_exact).then(|| kinds::SUBNETS.to_owned()),
+            changed: (!changed.is_empty()).then(|| changed.join("; ")),
             note: None,
         })
     }
