@@ -11,6 +11,7 @@ mod interfaces;
 mod iptables;
 mod json;
 mod kinds;
+mod line;
 mod list;
 mod listing;
 mod lists;
@@ -27,6 +28,7 @@ mod sample;
 mod standing;
 mod states;
 mod text;
+mod together;
 mod what;
 
 use std::path::Path;
@@ -71,6 +73,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
     let done = match verb {
         ImportVerb::Tubular(arguments) => tubular(arguments, output),
         ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
+        ImportVerb::Ufw(arguments) => iptables::ufw::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)

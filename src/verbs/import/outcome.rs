@@ -40,7 +40,7 @@ pub(super) struct Asked<'a> {
     pub(super) format: &'static str,
     /// What was read, which is never written to: at least one.
     pub(super) read: &'a [&'a Path],
-    /// How these are called in the report, in the same order.
+    /// How what was read is called in the report, in its order. What is said of the whole is said of the first.
     pub(super) names: Vec<String>,
     /// Where to write.
     pub(super) output: Option<&'a Path>,
