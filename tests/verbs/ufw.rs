@@ -286,6 +286,7 @@ fn what_is_no_folder_of_ufw_is_answered_with_what_to_give() {
     };
     let shell = shell.write(&folder, "shell");
     let file = format!("{own}/user.rules");
+    let saved = folder.file("rules.v4", "*filter\n:INPUT DROP [0:0]\nCOMMIT\n");
     for (given, part) in [
         (file.as_str(), "one file"),
         ("-", "standard input is one file"),
@@ -310,13 +311,12 @@ fn what_is_no_folder_of_ufw_is_answered_with_what_to_give() {
     let defaults = folder.0.join("etc/default/ufw");
     let named = imported(&alone, &["--defaults", defaults.to_str().unwrap()]);
     assert_eq!(named.code, Some(0), "{}", named.stderr);
-    let as_saved = run(&["import", "iptables-save", &file]);
-    assert_eq!(as_saved.code, Some(1));
-    assert!(
-        as_saved.stderr.contains("`sockc import ufw`"),
-        "{}",
-        as_saved.stderr
-    );
+    let v6 = format!("{own}/user6.rules");
+    for arguments in [&[file.as_str()][..], &[&saved, "--ip6", &v6]] {
+        let ran = run(&[&["import", "iptables-save"], arguments].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.stdout);
+        assert!(ran.stderr.contains("`sockc import ufw`"), "{}", ran.stderr);
+    }
     for verb in ["check", "apply"] {
         let ran = run(&[verb, &file]);
         assert_eq!(ran.code, Some(1), "{verb}: {}", ran.stderr);
