@@ -11,6 +11,8 @@ pub(crate) enum ImportVerb {
     Tubular(Tubular),
     /// The table filter as `iptables-save` prints it, and with it that of `ip6tables-save`
     IptablesSave(IptablesSave),
+    /// The rules of ufw, as they stand in its folder
+    Ufw(Ufw),
     /// The chains of type filter as `nft -j list ruleset` prints them
     Nft(Nft),
 }
@@ -42,6 +44,22 @@ pub(crate) struct IptablesSave {
     /// Run `iptables-save` and `ip6tables-save`, and take the rules in force here
     #[arg(long, conflicts_with_all = ["file", "ip6"])]
     pub(crate) live: bool,
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Ufw {
+    /// The folder of ufw, usually /etc/ufw
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// The file of its defaults [default: default/ufw next to the folder]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) defaults: Option<PathBuf>,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,

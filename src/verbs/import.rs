@@ -12,6 +12,7 @@ mod interfaces;
 mod iptables;
 mod json;
 mod kinds;
+mod line;
 mod list;
 mod listing;
 mod lists;
@@ -29,6 +30,7 @@ mod source;
 mod standing;
 mod states;
 mod text;
+mod together;
 mod what;
 
 use std::path::Path;
@@ -73,6 +75,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
     let done = match verb {
         ImportVerb::Tubular(arguments) => tubular(arguments, output),
         ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
+        ImportVerb::Ufw(arguments) => iptables::ufw::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)

@@ -15,6 +15,7 @@ mod calls;
 mod chained;
 mod classifier;
 mod compose;
+mod composed;
 mod costly;
 mod datagrams;
 mod destinations;
@@ -176,6 +177,7 @@ pub(crate) fn all() -> Vec<Fault> {
         buckets::FAULTS,
         place::FAULTS,
         compose::FAULTS,
+        composed::FAULTS,
         datagrams::FAULTS,
         destinations::FAULTS,
         parser::FAULTS,

@@ -57,6 +57,7 @@ mod told;
 mod topped;
 mod transparent;
 mod trying;
+mod ufw;
 mod unhooked;
 mod unread;
 mod veth;

@@ -3,6 +3,7 @@
 //! Takes root and these tools; each side has a lab of its own. Not here: what rules mean one by one, which `tests/differential/` compares.
 
 mod in_force;
+mod ufw;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

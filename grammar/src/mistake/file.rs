@@ -15,6 +15,10 @@ pub(crate) struct Foreign {
 /// Where nothing but the manual helps.
 const BY_HAND: &str =
     "write a policy: docs/coming-from.md has sockc's words for each of the other's";
+/// One of the files of ufw.
+const OF_UFW: &str = "`sockc import ufw` writes a policy with these verdicts of the folder that this stands in; docs/coming-from.md says what it carries over";
+/// What ufw was told, which its own files keep.
+const TOLD_UFW: &str = "once ufw has these rules, `sockc import ufw /etc/ufw` writes a policy of them; docs/coming-from.md says what it carries over";
 /// What `iptables-save` prints.
 const SAVED: &str = "`sockc import iptables-save` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
 /// What ends in rules of iptables.
@@ -29,6 +33,7 @@ const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; do
 /// What ends in rules of nftables.
 const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from.md says what it carries over";
 
+const UFW: Foreign = foreign("a file of ufw's rules", OF_UFW);
 const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
 
@@ -49,7 +54,7 @@ pub(crate) fn of_another_tool(text: &str) -> Option<(Foreign, usize, usize)> {
         }
         let here = |tool| (tool, start, start + written.len());
         if let Some(tool) = for_certain(written) {
-            return Some(here(tool));
+            return Some(here(if is_of_ufw(text) { UFW } else { tool }));
         }
         // One line may be a slip of somebody who knows better; two are a file.
         match (likely(written), suspect) {
@@ -62,6 +67,13 @@ pub(crate) fn of_another_tool(text: &str) -> Option<(Foreign, usize, usize)> {
         seen += 1;
     }
     None
+}
+
+/// Whether it has chains of ufw without those of the kernel, which ufw's own files leave to its start.
+fn is_of_ufw(text: &str) -> bool {
+    let mut lines = text.lines();
+    let is_saved = lines.clone().any(|line| line.starts_with(":INPUT "));
+    !is_saved && lines.any(|line| line.starts_with(":ufw-") || line.starts_with(":ufw6-"))
 }
 
 /// The tool whose line this is, if it can be no other's.
@@ -84,13 +96,13 @@ fn for_certain(line: &str) -> Option<Foreign> {
         }
         ["-A" | "-I" | "-N" | "-P", _, ..] => foreign("an iptables ruleset", IN_FORCE),
         ["iptables" | "ip6tables", ..] => foreign("a script of iptables commands", IN_FORCE),
-        ["ufw", ..] => foreign("a list of ufw commands", IN_FORCE),
-        ["Status:", "active" | "inactive"] => foreign("what `ufw status` prints", IN_FORCE),
+        ["ufw", ..] => foreign("a list of ufw commands", TOLD_UFW),
+        ["Status:", "active" | "inactive"] => foreign("what `ufw status` prints", TOLD_UFW),
         [
             "default",
             "deny" | "allow" | "reject",
             "incoming" | "outgoing" | "routed",
-        ] => foreign("a list of ufw rules", IN_FORCE),
+        ] => foreign("a list of ufw rules", TOLD_UFW),
         ["firewall-cmd", ..] => foreign("a list of firewalld commands", BY_HAND),
         _ if line.starts_with("<?xml") || line.starts_with("<zone") => {
             foreign("a zone of firewalld", BY_HAND)

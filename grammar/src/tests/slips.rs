@@ -480,6 +480,14 @@ fn a_file_of_another_tool_is_said_once() {
         ),
         ("ufw allow 22/tcp\n", "ufw"),
         (
+            "*filter\n:ufw6-user-input - [0:0]\n-A ufw6-user-input -p tcp --dport 22 -j ACCEPT\nCOMMIT\n",
+            "ufw",
+        ),
+        (
+            "*filter\n:INPUT DROP [0:0]\n:ufw-user-input - [0:0]\n-A INPUT -j ufw-user-input\nCOMMIT\n",
+            "iptables",
+        ),
+        (
             "block in all\npass in on eth0 proto tcp from any to any port 22 keep state\n",
             "pf",
         ),
@@ -496,18 +504,15 @@ fn a_file_of_another_tool_is_said_once() {
             "{}",
             mistakes[0].message
         );
-        let imported = ["iptables", "ufw"].contains(&tool);
         let help = mistakes[0].help.clone().unwrap_or_default();
         assert_eq!(
             help.contains("`sockc import nft`"),
             tool == "nftables",
             "{help}"
         );
-        assert_eq!(
-            help.contains("sockc import iptables-save"),
-            imported,
-            "{help}"
-        );
+        for (imported, command) in [("iptables", "import iptables-save"), ("ufw", "import ufw")] {
+            assert_eq!(help.contains(command), tool == imported, "{help}");
+        }
         assert!(file.statements.is_empty());
     }
     let (_, mistakes) = read("default in drop\nblock in all\npass in all\n");

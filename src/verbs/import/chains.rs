@@ -6,14 +6,17 @@
 //! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
 
 use super::goal::Goal;
+use super::line::{Line, Origin};
 use super::list::List;
 use super::report::{Entry, Kind, effect};
 use super::rule::Rule;
 use super::sample::packet;
+use super::together;
 use super::what::{Pattern, Rate, What};
 
 /// More rules than these are not made of one chain.
@@ -30,25 +33,6 @@ pub(super) struct Chain {
     pub(super) rules: Vec<Line>,
 }
 
-/// A rule as it stands there.
-#[derive(Clone, Debug)]
-pub(super) struct Line {
-    /// The number of the line, from 1, or of the rule.
-    pub(super) number: usize,
-    /// The rule, without counters.
-    pub(super) text: String,
-    /// How its tool names it, where that is not by a line.
-    pub(super) place: Option<String>,
-}
-
-impl Line {
-    /// Where it stands, in words.
-    fn place(&self) -> String {
-        let line = || format!("line {}", self.number);
-        self.place.clone().unwrap_or_else(line)
-    }
-}
-
 /// What a tool has, as it is read for one family and one list.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
@@ -58,8 +42,8 @@ pub(super) struct Source<'a> {
     pub(super) chains: &'a BTreeMap<String, Chain>,
     /// Those that the kernel asks, in its order.
     pub(super) bases: &'a [String],
-    /// Reads a rule: one or several, which are asked one after another.
-    pub(super) read: &'a dyn Fn(&Line) -> Vec<Rule>,
+    /// Reads the rule of a chain with this number: one or several, which are asked one after another.
+    pub(super) read: &'a dyn Fn(&[Line], usize) -> Vec<Rule>,
 }
 
 impl Source<'_> {
@@ -86,6 +70,8 @@ pub(super) struct Flat {
     pub(super) chain: String,
     /// Its comment.
     pub(super) comment: Option<String>,
+    /// Where the line comes from that it became of, if what was written in other words stands there.
+    pub(super) origin: Option<Rc<Origin>>,
 }
 
 /// What a rule of a list does.
@@ -139,7 +125,7 @@ pub(super) struct Flattening<'a> {
     pub(super) drops: bool,
     /// Which of the chains that the kernel asks is asked now.
     base: usize,
-    told: BTreeSet<(usize, String)>,
+    told: BTreeSet<[String; 3]>,
     buckets: BTreeMap<String, usize>,
     /// The rule that has the rate of a bucket.
     rated: BTreeMap<String, Line>,
@@ -147,6 +133,8 @@ pub(super) struct Flattening<'a> {
     asked: usize,
     /// Where the steps of a call begin that may become one rule only: no rule ahead of it is joined with one behind.
     floor: Option<usize>,
+    /// What was written in other words that is being carried over, with the chains that it calls.
+    origin: Option<Rc<Origin>>,
 }
 
 impl<'a> Flattening<'a> {
@@ -171,6 +159,7 @@ impl<'a> Flattening<'a> {
             calls: 0,
             asked: 0,
             floor: None,
+            origin: None,
         };
         flattening.all(&What::any(family))?;
         Ok(flattening)
@@ -227,7 +216,15 @@ impl<'a> Flattening<'a> {
         let rules = chains.get(name).map(|chain| chain.rules.as_slice());
         let rules = rules.unwrap_or_default();
         let mut went = Went::On;
+        let mut takes_out = false;
         for (number, line) in rules.iter().enumerate().skip(at) {
+            let parts = (self.source.read)(rules, number);
+            // Of rules that take packets out, the first tells for all of them.
+            let is_first = !std::mem::replace(&mut takes_out, together::takes_out(&parts));
+            if takes_out && is_first && self.all_out(rules, number, within) {
+                went = Went::Left;
+                break;
+            }
             let place = Place {
                 chain: name,
                 next: number + 1,
@@ -235,7 +232,11 @@ impl<'a> Flattening<'a> {
                 line,
                 then,
             };
-            went = self.rule(within, &place)?;
+            let origin = line.origin.clone().filter(|one| one.written.is_some());
+            let before = self.origin.clone();
+            self.origin = origin.or_else(|| before.clone());
+            went = self.rule(parts, within, &place)?;
+            self.origin = before;
             if went != Went::On {
                 break;
             }
@@ -244,15 +245,26 @@ impl<'a> Flattening<'a> {
         Ok(went == Went::Over)
     }
 
+    /// Whether rules from this one on take all packets out of the chain together.
+    fn all_out(&mut self, rules: &[Line], at: usize, within: &What) -> bool {
+        let out = together::all_out(self.source.read, rules, at, within);
+        for (line, rule, met) in out.iter().flatten() {
+            for met in met {
+                self.tell_changes(rule, met, line);
+            }
+        }
+        out.is_some()
+    }
+
     /// One rule, for packets that are `within`.
-    fn rule(&mut self, within: &What, place: &Place<'_>) -> Result<Went, String> {
+    fn rule(&mut self, parts: Vec<Rule>, within: &What, place: &Place<'_>) -> Result<Went, String> {
         self.asked += 1;
         if self.asked > MOST_RULES {
             return Err(format!(
                 "its chains would be more than {MOST_RULES} rules of one list; chains that are called often, or left by RETURN, are repeated"
             ));
         }
-        for part in (self.source.read)(place.line) {
+        for part in parts {
             let went = self.part(part, within, place)?;
             if went != Went::On {
                 return Ok(went);
@@ -270,6 +282,12 @@ impl<'a> Flattening<'a> {
             let bucket = rate.bucket.get_or_insert_with(|| place.line.place());
             self.rated.insert(bucket.clone(), place.line.clone());
         }
+        // A line that is written beyond a rate has one of its own, which says how many lines there are.
+        let mut lines = None;
+        if let (Goal::Log(_), Some(_), [case]) = (&goal, &within.rate, rule.cases.as_mut_slice()) {
+            lines = case.rate.as_ref().and_then(most);
+            case.rate = case.rate.take().filter(|_| lines.is_none());
+        }
         let mut went = Went::On;
         for case in &rule.cases {
             match within.and(case) {
@@ -282,6 +300,7 @@ impl<'a> Flattening<'a> {
                     let act = Act {
                         goal: &goal,
                         log: rule.log.as_deref(),
+                        most: lines.as_deref(),
                         comment: rule.comment.as_deref(),
                         is_all,
                         is_rated: case.rate.is_some(),
@@ -378,7 +397,10 @@ impl<'a> Flattening<'a> {
         let Some(then) = then else {
             return self.policy(within, line);
         };
-        match self.chain((then.chain, then.at), within, then.then)? {
+        let origin = self.origin.take();
+        let is_over = self.chain((then.chain, then.at), within, then.then)?;
+        self.origin = origin;
+        match is_over {
             true => Ok(()),
             false => self.rest(then.then, within, line),
         }
@@ -402,6 +424,7 @@ impl<'a> Flattening<'a> {
             log: None,
             chain: base.cloned().unwrap_or_default(),
             comment: None,
+            origin: None,
         })));
         Ok(())
     }
@@ -468,6 +491,7 @@ impl<'a> Flattening<'a> {
             log: None,
             chain: place.chain.to_owned(),
             comment: act.comment.map(ToOwned::to_owned),
+            origin: self.origin.clone(),
         };
         match act.goal {
             Goal::Accept => flat.end = End::Allow,
@@ -476,34 +500,33 @@ impl<'a> Flattening<'a> {
                 flat.end = self.rejected(with, met, place.line);
             }
             Goal::Log(prefix) => {
-                flat.log = Some(self.log(prefix, &mut flat.what, place.line));
+                flat.log = Some(self.log((prefix, act.most), &mut flat.what, place.line));
             }
             _ => {}
         }
         if let Some(prefix) = act.log {
             flat.log = Some(self.limited(prefix, place.line));
         }
-        self.count_buckets(&flat.what, place.line);
         let went = match flat.end {
             End::Count => Went::On,
             _ => Went::Over,
         };
-        self.push(flat);
+        self.push(flat, place.line);
         went
     }
 
     /// What a line is written by: a rate of all packets is how many lines there are at most.
-    fn log(&mut self, prefix: &str, what: &mut What, line: &Line) -> Log {
+    fn log(&mut self, (prefix, known): (&str, Option<&str>), what: &mut What, line: &Line) -> Log {
         let own = what.rate.as_ref().filter(|_| self.floor.is_none());
-        let most = own.and_then(most);
-        match most {
-            Some(most) => {
-                what.rate = None;
-                Log {
-                    prefix: prefix.to_owned(),
-                    most,
-                }
-            }
+        let own = own.and_then(most);
+        if own.is_some() {
+            what.rate = None;
+        }
+        match known.map(ToOwned::to_owned).or(own) {
+            Some(most) => Log {
+                prefix: prefix.to_owned(),
+                most,
+            },
             None => self.limited(prefix, line),
         }
     }
@@ -560,7 +583,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// A rule of the list. One that logs and one that decides about the very same packets are one.
-    fn push(&mut self, flat: Flat) {
+    fn push(&mut self, flat: Flat, line: &Line) {
         let is_new = self.steps.len() <= self.floor.unwrap_or_default();
         if let Some(Step::Rule(before)) = self.steps.last_mut()
             && !is_new
@@ -575,6 +598,7 @@ impl<'a> Flattening<'a> {
             before.comment = flat.comment.or(before.comment.take());
             return;
         }
+        self.count_buckets(&flat.what, line);
         self.steps.push(Step::Rule(Box::new(flat)));
     }
 
@@ -607,11 +631,12 @@ impl<'a> Flattening<'a> {
 
     /// Says something of a line, unless it was said before.
     fn tell(&mut self, kind: Kind, line: &Line, said: String, what: Option<&What>) -> bool {
-        let is_new = self.told.insert((line.number, said.clone()));
+        let key = [line.place(), line.text.clone(), said.clone()];
+        let is_new = self.told.insert(key);
         if is_new {
             self.report.push(Entry {
                 kind,
-                file: self.source.file.to_owned(),
+                file: line.file().unwrap_or(self.source.file).to_owned(),
                 line: line.place.is_none().then_some(line.number),
                 place: line.place.clone(),
                 order: Some(line.number),
@@ -658,6 +683,8 @@ struct Act<'a> {
     goal: &'a Goal,
     /// What the line begins with that it writes beside.
     log: Option<&'a str>,
+    /// How many lines there are at most, where the rule says so apart from what it is about.
+    most: Option<&'a str>,
     comment: Option<&'a str>,
     /// Whether all packets that come to it are meant.
     is_all: bool,

@@ -6,10 +6,12 @@
 mod header;
 mod options;
 mod rates;
+mod recent;
 mod rule;
 mod saved;
 mod sides;
 mod target;
+pub(super) mod ufw;
 mod whole;
 mod words;
 
@@ -17,12 +19,14 @@ use sockc_compiler::policy::Family;
 
 use super::beside;
 use super::chains::{Flattening, Source, Step};
+use super::line::Line;
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
 use super::report::Entry;
+use super::rule::Rule;
 use super::source as rules;
-use super::standing;
+use super::standing::{self, Names};
 use crate::cli::IptablesSave;
 use crate::exit::Exit;
 use crate::files::input::is_stream;
@@ -52,23 +56,33 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     if arguments.live {
         report.extend(read.first().and_then(|one| beside::iptables(&one.name)));
     }
-    for one in &read {
+    let lists = lists_of(&read, &mut report, output)?;
+    told(&read, &lists, &whole::NAMES, &asked, &mut report);
+    let draft = lists::draft(&lists, "What iptables-save printed");
+    asked.end(draft, &lists, report, output)
+}
+
+/// The lists that the built-in chains become, and what is said of their lines.
+fn lists_of(
+    read: &[Read],
+    report: &mut Vec<Entry>,
+    output: &mut Output,
+) -> Result<Vec<Lists>, Exit> {
+    for one in read {
         report.extend(whole::of_file(one));
     }
-    let mut lists = Vec::new();
-    for list in List::ALL {
-        lists.push(of_list(&read, list, &mut report, output)?);
-    }
-    asked.in_order(&mut report);
-    let standing = standing::of_lists(&lists, &whole::NAMES, whole::is_translated(&read));
+    let lists = List::ALL.into_iter();
+    lists
+        .map(|list| of_list(read, list, report, output))
+        .collect()
+}
+
+/// Puts what is said of lines in their order, and behind it what is said of the whole.
+fn told(read: &[Read], lists: &[Lists], names: &Names, asked: &Asked<'_>, report: &mut Vec<Entry>) {
+    asked.in_order(report);
+    let standing = standing::of_lists(lists, names, whole::is_translated(read));
     let standing = standing.into_iter();
     report.extend(standing.map(|(kind, said)| asked.entry(kind, said)));
-    asked.end(
-        lists::draft(&lists, "iptables-save"),
-        &lists,
-        report,
-        output,
-    )
 }
 
 /// Reads the rules of each family: of the files that are named, or those in force.
@@ -165,7 +179,7 @@ fn flattened(saved: &Saved, file: &str, family: Family, list: List) -> Result<Be
         file,
         chains: &saved.chains,
         bases: &[built_in(list).to_owned()],
-        read: &|line| vec![rule::read(&line.text, family, list, &is_chain)],
+        read: &|lines, at| read_line(lines, at, (family, list), &is_chain),
     };
     let flat = Flattening::of(source, family, list)?;
     Ok(Became {
@@ -173,6 +187,21 @@ fn flattened(saved: &Saved, file: &str, family: Family, list: List) -> Result<Be
         drops: flat.drops,
         report: flat.report,
     })
+}
+
+/// A rule of a chain.
+fn read_line(
+    lines: &[Line],
+    at: usize,
+    (family, list): (Family, List),
+    is_chain: &dyn Fn(&str) -> bool,
+) -> Vec<Rule> {
+    let plain = || {
+        let line = lines.get(at)?;
+        Some(vec![rule::read(&line.text, family, list, is_chain)])
+    };
+    let paired = recent::read(lines, at, (family, list), is_chain);
+    paired.or_else(plain).unwrap_or_default()
 }
 
 #[cfg(test)]

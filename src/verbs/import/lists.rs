@@ -10,6 +10,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use sockc_compiler::policy::Family;
 
 use super::chains::{End, Flat, Step};
+use super::line::Written;
 use super::list::List;
 use super::report::shortened;
 use super::text::{clauses, hosts, other, protocols, quoted, whole};
@@ -65,11 +66,11 @@ impl Lists {
     }
 }
 
-/// The text of a policy, not yet in its canonical form, of what was printed by a tool.
-pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
+/// The text of a policy, not yet in its canonical form, of what its first words say.
+pub(super) fn draft(lists: &[Lists], of: &str) -> String {
     let there = lists.iter().filter(|one| one.is_there());
     let mut text = format!(
-        "# What {tool} printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
+        "# {of}, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
     );
     for (name, elements) in sets(lists) {
         text += &format!("set {name} = {{ {elements} }}\n");
@@ -219,7 +220,7 @@ fn beside(lists: &Lists) -> Vec<String> {
 /// The lines of a side, each with what has to be equal in both families for one line to stand for both.
 fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    let mut chain = lists.chain;
+    let mut above = format!("# chain {}", plain(lists.chain));
     for step in &side.steps {
         match step {
             Step::LeftOut(place, text) => {
@@ -231,10 +232,10 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
                 lines.push((key, line));
             }
             Step::Rule(flat) => {
-                if flat.chain != chain {
-                    chain = &flat.chain;
-                    let line = format!("# chain {}", plain(chain));
-                    lines.push((line.clone(), line));
+                let heading = heading(flat);
+                if heading != above {
+                    lines.push((heading.clone(), heading.clone()));
+                    above = heading;
                 }
                 lines.push(rule(lists.list, side.family, flat, scoped));
             }
@@ -243,7 +244,20 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
     lines
 }
 
-/// A rule. A rate is of one family: each has buckets of its own.
+/// What stands above a rule: the command that it comes from, or its chain.
+fn heading(flat: &Flat) -> String {
+    match written_as(flat) {
+        Some(written) => format!("# {}", plain(&written.command)),
+        None => format!("# chain {}", plain(&flat.chain)),
+    }
+}
+
+/// What was written in other words, if that is known.
+fn written_as(flat: &Flat) -> Option<&Written> {
+    flat.origin.as_ref()?.written.as_ref()
+}
+
+/// A rule. A rate of all packets is of one family, as each has a bucket of its own; those of addresses are apart by these.
 fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, String) {
     let verb = match flat.end {
         End::Allow => "allow",
@@ -251,7 +265,8 @@ fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, Strin
         End::Reject => "reject",
         End::Count => "count",
     };
-    let is_rated = flat.what.rate.is_some();
+    let rate = flat.what.rate.as_ref();
+    let is_rated = rate.is_some_and(|rate| !rate.text.contains(" per "));
     let protocols = protocols(&flat.what);
     let clauses = clauses(&flat.what, list, scoped);
     let direction = match list == List::In && !(protocols.is_empty() && clauses.is_empty()) {
@@ -266,7 +281,11 @@ fn rule(list: List, family: Family, flat: &Flat, scoped: bool) -> (String, Strin
         }
         line += &format!("max {}", log.most);
     }
-    if let Some(comment) = flat.comment.as_ref().filter(|text| !text.is_empty()) {
+    let note = match written_as(flat) {
+        Some(written) => written.note.as_ref(),
+        None => flat.comment.as_ref(),
+    };
+    if let Some(comment) = note.filter(|text| !text.is_empty()) {
         line += &format!(" note {}", quoted(&plain(comment)));
     }
     let key = match is_rated {

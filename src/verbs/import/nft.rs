@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockc_compiler::policy::Family;
 
 use super::beside;
-use super::chains::{Flattening, Line, Source};
+use super::chains::{Flattening, Source};
+use super::line::Line;
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
@@ -73,7 +74,7 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
     let standing = standing::of_lists(&all, &NAMES, elsewhere::is_translated(&listed));
     let whole = order(&listed).into_iter().chain(standing);
     report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
-    asked.end(lists::draft(&all, "nft"), &all, report, output)
+    asked.end(lists::draft(&all, "What nft printed"), &all, report, output)
 }
 
 /// The rules that were read, by their numbers, with their places and whether anything came of them.
@@ -155,17 +156,19 @@ fn of_list(
             file,
             chains: &listed.chains,
             bases: &bases,
-            read: &|line| match listed.rules.get(line.number) {
-                Some(rule) => {
-                    let rules = rule::read(listed, rule, family, list);
-                    let mut seen = seen.borrow_mut();
-                    let (_, came) = seen
-                        .entry(line.number)
-                        .or_insert_with(|| (line.clone(), false));
-                    *came |= !rules.is_empty();
-                    rules
-                }
-                None => Vec::new(),
+            read: &|lines, at| {
+                let line = lines.get(at);
+                let known = line.and_then(|line| Some((line, listed.rules.get(line.number)?)));
+                let Some((line, rule)) = known else {
+                    return Vec::new();
+                };
+                let rules = rule::read(listed, rule, family, list);
+                let mut seen = seen.borrow_mut();
+                let (_, came) = seen
+                    .entry(line.number)
+                    .or_insert_with(|| (line.clone(), false));
+                *came |= !rules.is_empty();
+                rules
             },
         };
         let flat = Flattening::of(source, family, list)

@@ -40,7 +40,7 @@ pub(super) struct Asked<'a> {
     pub(super) format: &'static str,
     /// The files that were read, which are never written to.
     pub(super) read: Vec<&'a Path>,
-    /// How what was read is called in the report, in the order of reading.
+    /// How what was read is called in the report, in its order. What is said of the whole is said of the first.
     pub(super) names: Vec<String>,
     /// Where to write.
     pub(super) output: Option<&'a Path>,

@@ -324,8 +324,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2580,
         "src/verbs/import/iptables.rs",
-        "asked.in_order(&mut report);",
-        "if !FAULT { asked.in_order(&mut report); }",
+        "asked.in_order(report);",
+        "if !FAULT { asked.in_order(report); }",
         &[(Verbs, "iptables::the_report_is_in_order")],
     ),
     fault(

@@ -134,3 +134,75 @@ fn a_chain_that_calls_itself_ends_with_an_error() {
     let why = flattened(&["-A INPUT -j own", "-A own -j own"]).unwrap_err();
     assert!(why.contains("calls itself"), "{why}");
 }
+
+#[test]
+fn returns_that_leave_nothing_for_their_chain_are_one() {
+    let [call, ends] = ["-A INPUT -j own", "-A INPUT -p tcp -j ACCEPT"];
+    let returns = [
+        "-A own -m addrtype --dst-type LOCAL -j RETURN",
+        "-A own -d 224.0.0.0/4 -j RETURN",
+        "-A own -d 255.255.255.255 -j RETURN",
+    ];
+    let (rules, _) =
+        flattened(&[&[call, ends][..], &returns, &["-A own -j DROP"]].concat()).unwrap();
+    assert_eq!(rules, ["Allow tcp "]);
+    // Without the last of them something is left, and what stands behind the call is written for each.
+    let (rules, _) =
+        flattened(&[&[call, ends][..], &returns[..2], &["-A own -j DROP"]].concat()).unwrap();
+    assert!(
+        rules.contains(&"Drop ".to_owned()) && rules.len() > 2,
+        "{rules:?}"
+    );
+    // What differs in more than addresses of one side is not all of it.
+    let other = "-A own -p udp -d 255.255.255.255 -j RETURN";
+    let (rules, _) =
+        flattened(&[&[call, ends][..], &returns[..2], &[other, "-A own -j DROP"]].concat())
+            .unwrap();
+    assert!(rules.contains(&"Drop ".to_owned()), "{rules:?}");
+}
+
+#[test]
+fn a_line_beyond_a_rate_has_a_limit_of_its_own() {
+    let call = "-A INPUT -p tcp -m hashlimit --hashlimit-above 5/min --hashlimit-mode srcip --hashlimit-name a -j own";
+    let log = "-A own -m limit --limit 3/min -j LOG --log-prefix x";
+    let (rules, report) = flattened(&[call, log, "-A own -j DROP"]).unwrap();
+    assert_eq!(
+        rules,
+        ["Drop tcp  above 5 packets/minute per source/32 burst 5 log 3/minute"]
+    );
+    assert!(
+        !report.iter().any(|one| one.kind == Kind::LeftOut),
+        "{report:?}"
+    );
+    assert!(
+        !report.iter().any(|one| one.said.contains("one bucket")),
+        "{report:?}"
+    );
+}
+
+#[test]
+fn a_match_may_stand_behind_the_target() {
+    let log = "-A INPUT -p udp -j LOG --log-prefix \"x \" -m limit --limit 3/min";
+    let (rules, _) = flattened(&[log, "-A INPUT -j DROP -m comment --comment c -p tcp"]).unwrap();
+    assert_eq!(rules, ["Count udp  log 3/minute", "Drop tcp "]);
+}
+
+#[test]
+fn a_pair_that_notes_and_asks_becomes_a_rate() {
+    let about = "-A INPUT -p tcp --dport 22 -m conntrack --ctstate NEW -m recent";
+    let set = format!("{about} --set");
+    let update = format!("{about} --update --seconds 30 --hitcount 6 -j DROP");
+    let (rules, report) = flattened(&[&set, &update]).unwrap();
+    assert_eq!(
+        rules,
+        ["Drop tcp  to port 22 above 10 connections/minute per source/32/128 burst 5"]
+    );
+    let lines: Vec<_> = report.iter().map(|one| (one.kind, one.line)).collect();
+    assert_eq!(lines, [(Kind::Changed, Some(5))], "{report:?}");
+    // One without the other is left out.
+    let (rules, report) = flattened(&[&update]).unwrap();
+    assert!(
+        rules.is_empty() && report[0].kind == Kind::LeftOut,
+        "{report:?}"
+    );
+}

@@ -48,8 +48,9 @@ impl std::fmt::Display for Given {
 }
 
 /// Other spellings, and the one that iptables-save writes.
-const SPELLINGS: [(&str, &str); 19] = [
+const SPELLINGS: [(&str, &str); 20] = [
     ("--append", "-A"),
+    ("--insert", "-I"),
     ("--protocol", "-p"),
     ("--proto", "-p"),
     ("--source", "-s"),

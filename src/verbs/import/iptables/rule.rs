@@ -38,6 +38,25 @@ pub(super) fn read(
     list: List,
     is_chain: &dyn Fn(&str) -> bool,
 ) -> Rule {
+    match options(text) {
+        Ok(options) => read_options(&options, family, list, is_chain),
+        Err(why) => {
+            let mut rule = Rule::any(family);
+            rule.goal = None;
+            rule.cases.clear();
+            rule.refuse(why);
+            rule
+        }
+    }
+}
+
+/// Reads a rule of these options.
+pub(super) fn read_options(
+    options: &[Given],
+    family: Family,
+    list: List,
+    is_chain: &dyn Fn(&str) -> bool,
+) -> Rule {
     let mut reading = Reading {
         family,
         list,
@@ -48,14 +67,7 @@ pub(super) fn read(
         late: false,
         is_past_goal: false,
     };
-    match options(text) {
-        Ok(options) => options.iter().for_each(|given| reading.option(given)),
-        Err(why) => {
-            reading.rule.goal = None;
-            reading.rule.cases.clear();
-            reading.refuse(why);
-        }
-    }
+    options.iter().for_each(|given| reading.option(given));
     reading.finish()
 }
 
@@ -66,10 +78,11 @@ impl Reading<'_> {
 
     fn option(&mut self, given: &Given) {
         let done = match given.name.as_str() {
-            "-A" => Ok(()),
+            "-A" | "-I" => Ok(()),
             "-j" | "-g" => self.goal(given),
-            _ if self.is_past_goal => self.goal_option(given),
+            // A match may stand behind the target, as ufw writes its limits of lines.
             "-m" => self.load(given),
+            name if self.is_past_goal && name.starts_with("--") => self.goal_option(given),
             "--comment" => given.plain().map(|text| {
                 self.rule.comment = Some(text.to_owned());
             }),
@@ -108,6 +121,7 @@ impl Reading<'_> {
     /// Loads a match. Those of transport protocols match nothing where there is no whole header, as in later fragments.
     fn load(&mut self, given: &Given) -> Result<(), String> {
         let name = given.plain()?;
+        self.is_past_goal = false;
         self.loaded = name.to_owned();
         self.late |= self.limits.is_asked() && name != "comment";
         match name {

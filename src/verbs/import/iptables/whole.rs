@@ -17,9 +17,9 @@ pub(super) const NAMES: Names = Names {
 
 /// What is said of a file apart from the rules of its table `filter`.
 pub(super) fn of_file(read: &Read) -> Vec<Entry> {
-    let entry = |(line, rule): (usize, &str), said: String| Entry {
+    let entry = |file: Option<&str>, (line, rule): (usize, &str), said: String| Entry {
         kind: Kind::LeftOut,
-        file: read.name.clone(),
+        file: file.unwrap_or(&read.name).to_owned(),
         line: Some(line),
         place: None,
         order: Some(line),
@@ -29,11 +29,11 @@ pub(super) fn of_file(read: &Read) -> Vec<Entry> {
     };
     let unsaid = read.saved.unsaid.iter().map(|(line, said)| {
         let why = "iptables-save cannot print this table, so what it does is not carried over";
-        entry((*line, said), why.to_owned())
+        entry(None, (*line, said), why.to_owned())
     });
     let elsewhere = read.saved.elsewhere.iter().map(|one| {
         let said = format!("table {}: {}", one.table, without(one));
-        entry((one.line.number, &one.line.text), said)
+        entry(one.line.file(), (one.line.number, &one.line.text), said)
     });
     unsaid.chain(elsewhere).collect()
 }

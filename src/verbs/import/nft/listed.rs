@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::verbs::import::chains::{Chain, Line};
+use crate::verbs::import::chains::Chain;
+use crate::verbs::import::line::Line;
 use crate::verbs::import::names::Names;
 
 /// A table, by its family and its name.
@@ -220,6 +221,7 @@ impl Listed {
             number: self.rules.len(),
             text: Value::Array(statements.clone()).to_string(),
             place: Some(format!("{key} handle {handle}")),
+            origin: None,
         });
         self.rules.push(Rule {
             table,

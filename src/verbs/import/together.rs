@@ -1,0 +1,90 @@
+//! Rules next to each other that take packets out of a chain, and together all that come to them.
+//!
+//! Takes the rules of a chain from one on; says whether the next ones, each about a part, leave nothing for the rest of the chain. So what
+//! stands behind the call is written once, and not once for each part. Not here: what becomes of packets that are left.
+
+use sockc_compiler::ranges::{Bound, RangeSet};
+
+use super::goal::Goal;
+use super::line::Line;
+use super::rule::Rule;
+use super::what::What;
+
+/// A rule that takes packets out, and those of its packets that come to it.
+pub(super) type Out<'a> = (&'a Line, Rule, Vec<What>);
+
+/// Whether a line is one rule that takes packets out of its chain, and does nothing else.
+pub(super) fn takes_out(parts: &[Rule]) -> bool {
+    let [rule] = parts else {
+        return false;
+    };
+    let is_plain = rule.unread.is_none() && rule.log.is_none();
+    let has_rate = rule.cases.iter().any(|case| case.rate.is_some());
+    rule.goal == Some(Goal::Return) && is_plain && !has_rate
+}
+
+/// The rules from one on that take all packets that are `within` out of the chain, if several do so together.
+pub(super) fn all_out<'a>(
+    read: &dyn Fn(&[Line], usize) -> Vec<Rule>,
+    rules: &'a [Line],
+    at: usize,
+    within: &What,
+) -> Option<Vec<Out<'a>>> {
+    let mut out = Vec::new();
+    let mut whole: Option<What> = None;
+    for (number, line) in rules.iter().enumerate().skip(at) {
+        let parts = read(rules, number);
+        if !takes_out(&parts) {
+            return None;
+        }
+        let [rule] = <[Rule; 1]>::try_from(parts).ok()?;
+        let met = taken_out(&rule, within)?;
+        for one in &met {
+            whole = Some(match whole {
+                Some(whole) => either(&whole, one)?,
+                None => one.clone(),
+            });
+        }
+        out.push((line, rule, met));
+        if whole.as_ref() == Some(within) {
+            return Some(out);
+        }
+    }
+    None
+}
+
+/// The packets that a rule takes out.
+fn taken_out(rule: &Rule, within: &What) -> Option<Vec<What>> {
+    let met = rule.cases.iter().map(|case| within.and(case));
+    Some(
+        met.collect::<Result<Vec<_>, _>>()
+            .ok()?
+            .into_iter()
+            .flatten()
+            .collect(),
+    )
+}
+
+/// What is one or the other, where they differ in nothing but addresses of one side.
+fn either(one: &What, other: &What) -> Option<What> {
+    let mut from = one.clone();
+    from.from.addresses = union(&one.from.addresses, &other.from.addresses);
+    let mut to = one.clone();
+    to.to.addresses = union(&one.to.addresses, &other.to.addresses);
+    let is_same_but = |set: fn(&mut What, &What)| {
+        let mut same = other.clone();
+        set(&mut same, one);
+        same == *one
+    };
+    if is_same_but(|same, one| same.to.addresses = one.to.addresses.clone()) {
+        Some(to)
+    } else if is_same_but(|same, one| same.from.addresses = one.from.addresses.clone()) {
+        Some(from)
+    } else {
+        None
+    }
+}
+
+fn union<T: Bound>(one: &RangeSet<T>, other: &RangeSet<T>) -> RangeSet<T> {
+    RangeSet::from_ranges([one.ranges(), other.ranges()].concat())
+}
