@@ -161,6 +161,7 @@ pub(super) const IMPORT: &str = "Examples:
   sockc import iptables-save rules.v4 --ip6 rules.v6 -o edge.sk
   iptables-save | sockc import iptables-save - --strict
   nft -j list ruleset | sockc import nft - -o edge.sk
+  sockc import firewalld /etc/firewalld -o edge.sk
 
 More: docs/coming-from.md";
 

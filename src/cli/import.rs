@@ -13,6 +13,8 @@ pub(crate) enum ImportVerb {
     IptablesSave(IptablesSave),
     /// The chains of type filter as `nft -j list ruleset` prints them
     Nft(Nft),
+    /// The zones and policies of firewalld, from the folder that it reads
+    Firewalld(Firewalld),
 }
 
 #[derive(Args, Debug)]
@@ -52,6 +54,22 @@ pub(crate) struct Nft {
     /// What `nft -j list ruleset` prints; `-` is standard input
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Firewalld {
+    /// The configuration of the machine, /etc/firewalld
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// What the package ships [default: /usr/lib/firewalld, where that is there]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) system: Option<PathBuf>,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,

@@ -5,12 +5,14 @@
 
 mod binding;
 mod chains;
+mod firewalld;
 mod goal;
 mod hardware;
 mod interfaces;
 mod iptables;
 mod json;
 mod kinds;
+mod limits;
 mod list;
 mod listing;
 mod lists;
@@ -72,6 +74,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
         ImportVerb::Tubular(arguments) => tubular(arguments, output),
         ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
+        ImportVerb::Firewalld(arguments) => firewalld::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }

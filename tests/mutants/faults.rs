@@ -60,6 +60,7 @@ mod tested;
 mod topped;
 mod trials;
 mod walk;
+mod zoned;
 
 /// A fault.
 #[derive(Clone, Copy, Debug)]
@@ -227,6 +228,7 @@ pub(crate) fn all() -> Vec<Fault> {
         costly::FAULTS,
         trials::FAULTS,
         topped::FAULTS,
+        zoned::FAULTS,
     ];
     parts.concat()
 }

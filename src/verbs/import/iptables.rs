@@ -62,7 +62,7 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     let standing = standing.into_iter();
     report.extend(standing.map(|(kind, said)| asked.entry(kind, said)));
     asked.end(
-        lists::draft(&lists, "iptables-save"),
+        lists::draft(&lists, "What iptables-save printed"),
         &lists,
         report,
         output,
@@ -129,6 +129,7 @@ fn of_list(
     Ok(Lists {
         list,
         chain: built_in(list),
+        word: "chain ",
         one_file: false,
         sides,
     })

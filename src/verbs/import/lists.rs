@@ -12,8 +12,8 @@ use sockc_compiler::policy::Family;
 use super::chains::{End, Flat, Step};
 use super::list::List;
 use super::report::shortened;
-use super::text::{clauses, hosts, other, protocols, quoted, whole};
-use super::what::every;
+use super::text::{clauses, hosts, other, pattern, protocols, quoted, whole};
+use super::what::{Zone, every};
 
 /// What a built-in chain of one family became.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(super) struct Lists {
     pub(super) list: List,
     /// How its tool calls the chain, or the place of the chains.
     pub(super) chain: &'static str,
+    /// What stands ahead of the names of other chains, where they do not say themselves what they are.
+    pub(super) word: &'static str,
     /// Whether both families stand in one file, so that a place in it means the same of both.
     pub(super) one_file: bool,
     /// That of IPv4, and that of IPv6.
@@ -65,12 +67,15 @@ impl Lists {
     }
 }
 
-/// The text of a policy, not yet in its canonical form, of what was printed by a tool.
-pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
+/// The text of a policy, not yet in its canonical form, of what `source` says.
+pub(super) fn draft(lists: &[Lists], source: &str) -> String {
     let there = lists.iter().filter(|one| one.is_there());
     let mut text = format!(
-        "# What {tool} printed, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
+        "# {source}, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
     );
+    for (name, members) in zones(lists) {
+        text += &format!("zone {name} = {members}\n");
+    }
     for (name, elements) in sets(lists) {
         text += &format!("set {name} = {{ {elements} }}\n");
     }
@@ -86,6 +91,26 @@ pub(super) fn draft(lists: &[Lists], tool: &str) -> String {
         }
     }
     text
+}
+
+/// The zones that rules name, with their interfaces.
+fn zones(lists: &[Lists]) -> BTreeMap<&str, String> {
+    let steps = lists
+        .iter()
+        .flat_map(|one| &one.sides)
+        .flat_map(|side| &side.steps);
+    let named = steps.flat_map(|step| match step {
+        Step::Rule(flat) => [flat.what.on_zone.as_ref(), flat.what.to_zone.as_ref()],
+        Step::LeftOut(..) => [None, None],
+    });
+    let members = |zone: &Zone| {
+        let members: Vec<String> = zone.members.iter().map(pattern).collect();
+        members.join(", ")
+    };
+    let named = named.flatten();
+    named
+        .map(|zone| (zone.name.as_str(), members(zone)))
+        .collect()
 }
 
 /// The sets that rules name, with what they hold.
@@ -233,7 +258,7 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
             Step::Rule(flat) => {
                 if flat.chain != chain {
                     chain = &flat.chain;
-                    let line = format!("# chain {}", plain(chain));
+                    let line = format!("# {}{}", lists.word, plain(chain));
                     lines.push((line.clone(), line));
                 }
                 lines.push(rule(lists.list, side.family, flat, scoped));

@@ -5,7 +5,6 @@
 
 mod elsewhere;
 mod fields;
-mod limits;
 mod listed;
 mod rule;
 mod statements;
@@ -20,7 +19,7 @@ use super::chains::{Flattening, Line, Source};
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
-use super::report::{Entry, Kind};
+use super::report::{self, Entry, Kind};
 use super::standing::{self, Names};
 use crate::cli::Nft;
 use crate::exit::Exit;
@@ -63,11 +62,11 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
         strict: arguments.strict,
     };
     asked.in_order(&mut report);
-    once(&mut report);
+    report::once(&mut report);
     let standing = standing::of_lists(&all, &NAMES, elsewhere::is_translated(&listed));
     let whole = order(&listed).into_iter().chain(standing);
     report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
-    asked.end(lists::draft(&all, "nft"), &all, report, output)
+    asked.end(lists::draft(&all, "What nft printed"), &all, report, output)
 }
 
 /// The rules that were read, by their numbers, with their places and whether anything came of them.
@@ -84,12 +83,6 @@ fn of_none(read: &BTreeMap<usize, (Line, bool)>, file: &str) -> Vec<Entry> {
         ..Entry::of_file(Kind::Changed, file, said.to_owned())
     });
     entries.collect()
-}
-
-/// What is said of a rule in both families is said once.
-fn once(report: &mut Vec<Entry>) {
-    let mut told = BTreeSet::new();
-    report.retain(|entry| told.insert((entry.kind, entry.order, entry.said.clone())));
 }
 
 /// The list that a chain belongs to, if any is.
@@ -175,6 +168,7 @@ fn of_list(
     Ok(Lists {
         list,
         chain: hook(list),
+        word: "chain ",
         one_file: true,
         sides: [side(Family::V4)?, side(Family::V6)?],
     })
