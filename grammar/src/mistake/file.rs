@@ -29,6 +29,9 @@ const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; do
 /// What ends in rules of nftables.
 const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from.md says what it carries over";
 
+/// What firewalld reads.
+const OF_FIREWALLD: &str = "`sockc import firewalld` writes a policy of the folder that firewalld reads, /etc/firewalld; docs/coming-from.md says what it carries over";
+
 const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
 
@@ -64,6 +67,9 @@ pub(crate) fn of_another_tool(text: &str) -> Option<(Foreign, usize, usize)> {
     None
 }
 
+/// How files of firewalld begin.
+const OF_FIREWALLD_XML: [&str; 6] = ["<?xml", "<zone", "<policy", "<service", "<ipset", "<direct"];
+
 /// The tool whose line this is, if it can be no other's.
 fn for_certain(line: &str) -> Option<Foreign> {
     let words: Vec<&str> = line.split_whitespace().collect();
@@ -91,9 +97,9 @@ fn for_certain(line: &str) -> Option<Foreign> {
             "deny" | "allow" | "reject",
             "incoming" | "outgoing" | "routed",
         ] => foreign("a list of ufw rules", IN_FORCE),
-        ["firewall-cmd", ..] => foreign("a list of firewalld commands", BY_HAND),
-        _ if line.starts_with("<?xml") || line.starts_with("<zone") => {
-            foreign("a zone of firewalld", BY_HAND)
+        ["firewall-cmd", ..] => foreign("a list of firewalld commands", OF_FIREWALLD),
+        _ if OF_FIREWALLD_XML.iter().any(|begin| line.starts_with(begin)) => {
+            foreign("a file of firewalld", OF_FIREWALLD)
         }
         _ if line.starts_with("set skip on") || line.starts_with("scrub ") => PF,
         _ => return None,

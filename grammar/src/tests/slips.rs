@@ -487,6 +487,8 @@ fn a_file_of_another_tool_is_said_once() {
             "<?xml version=\"1.0\"?>\n<zone><service name=\"ssh\"/></zone>\n",
             "firewalld",
         ),
+        ("<policy target=\"DROP\">\n</policy>\n", "firewalld"),
+        ("firewall-cmd --add-service=ssh\n", "firewalld"),
     ] {
         let (file, mistakes) = read(text);
         assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
@@ -506,6 +508,11 @@ fn a_file_of_another_tool_is_said_once() {
         assert_eq!(
             help.contains("sockc import iptables-save"),
             imported,
+            "{help}"
+        );
+        assert_eq!(
+            help.contains("sockc import firewalld"),
+            tool == "firewalld",
             "{help}"
         );
         assert!(file.statements.is_empty());
