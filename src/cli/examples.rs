@@ -162,6 +162,7 @@ pub(super) const IMPORT: &str = "Examples:
   iptables-save | sockc import iptables-save - --strict
   sockc import ufw /etc/ufw --defaults /etc/default/ufw -o edge.sk
   nft -j list ruleset | sockc import nft - -o edge.sk
+  sockc import firewalld /etc/firewalld -o edge.sk
 
 More: docs/coming-from.md";
 

@@ -15,6 +15,8 @@ pub(crate) enum ImportVerb {
     Ufw(Ufw),
     /// The chains of type filter as `nft -j list ruleset` prints them
     Nft(Nft),
+    /// The zones and policies of firewalld, from the folder that it reads
+    Firewalld(Firewalld),
 }
 
 #[derive(Args, Debug)]
@@ -76,6 +78,22 @@ pub(crate) struct Nft {
     /// Run `nft -j list ruleset`, and take the rules in force here
     #[arg(long, conflicts_with = "file")]
     pub(crate) live: bool,
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Firewalld {
+    /// The configuration of the machine, /etc/firewalld
+    #[arg(value_name = "FOLDER")]
+    pub(crate) folder: PathBuf,
+    /// What the package ships [default: /usr/lib/firewalld, where that is there]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) system: Option<PathBuf>,
     /// Where to write; `-` is standard output [default: `-`]
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,

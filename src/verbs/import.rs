@@ -6,12 +6,14 @@
 mod beside;
 mod binding;
 mod chains;
+mod firewalld;
 mod goal;
 mod hardware;
 mod interfaces;
 mod iptables;
 mod json;
 mod kinds;
+mod limits;
 mod line;
 mod list;
 mod listing;
@@ -77,6 +79,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
         ImportVerb::IptablesSave(arguments) => iptables::run(arguments, output),
         ImportVerb::Ufw(arguments) => iptables::ufw::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
+        ImportVerb::Firewalld(arguments) => firewalld::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }

@@ -61,6 +61,7 @@ mod tested;
 mod topped;
 mod trials;
 mod walk;
+mod zoned;
 
 /// A fault.
 #[derive(Clone, Copy, Debug)]
@@ -229,6 +230,7 @@ pub(crate) fn all() -> Vec<Fault> {
         costly::FAULTS,
         trials::FAULTS,
         topped::FAULTS,
+        zoned::FAULTS,
     ];
     parts.concat()
 }

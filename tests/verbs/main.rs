@@ -20,6 +20,7 @@ mod elsewhere;
 mod expecting;
 mod explaining;
 mod facts;
+mod firewalld;
 mod flooded;
 mod generations;
 mod groups;

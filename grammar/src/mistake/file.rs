@@ -34,6 +34,9 @@ const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; do
 const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from.md says what it carries over";
 
 const UFW: Foreign = foreign("a file of ufw's rules", OF_UFW);
+/// What firewalld reads.
+const OF_FIREWALLD: &str = "`sockc import firewalld` writes a policy of the folder that firewalld reads, /etc/firewalld; docs/coming-from.md says what it carries over";
+
 const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
 
@@ -75,6 +78,8 @@ fn is_of_ufw(text: &str) -> bool {
     let is_saved = lines.clone().any(|line| line.starts_with(":INPUT "));
     !is_saved && lines.any(|line| line.starts_with(":ufw-") || line.starts_with(":ufw6-"))
 }
+/// How files of firewalld begin.
+const OF_FIREWALLD_XML: [&str; 6] = ["<?xml", "<zone", "<policy", "<service", "<ipset", "<direct"];
 
 /// The tool whose line this is, if it can be no other's.
 fn for_certain(line: &str) -> Option<Foreign> {
@@ -103,9 +108,9 @@ fn for_certain(line: &str) -> Option<Foreign> {
             "deny" | "allow" | "reject",
             "incoming" | "outgoing" | "routed",
         ] => foreign("a list of ufw rules", TOLD_UFW),
-        ["firewall-cmd", ..] => foreign("a list of firewalld commands", BY_HAND),
-        _ if line.starts_with("<?xml") || line.starts_with("<zone") => {
-            foreign("a zone of firewalld", BY_HAND)
+        ["firewall-cmd", ..] => foreign("a list of firewalld commands", OF_FIREWALLD),
+        _ if OF_FIREWALLD_XML.iter().any(|begin| line.starts_with(begin)) => {
+            foreign("a file of firewalld", OF_FIREWALLD)
         }
         _ if line.starts_with("set skip on") || line.starts_with("scrub ") => PF,
         _ => return None,

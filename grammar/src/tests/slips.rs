@@ -495,6 +495,8 @@ fn a_file_of_another_tool_is_said_once() {
             "<?xml version=\"1.0\"?>\n<zone><service name=\"ssh\"/></zone>\n",
             "firewalld",
         ),
+        ("<policy target=\"DROP\">\n</policy>\n", "firewalld"),
+        ("firewall-cmd --add-service=ssh\n", "firewalld"),
     ] {
         let (file, mistakes) = read(text);
         assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");
@@ -510,7 +512,12 @@ fn a_file_of_another_tool_is_said_once() {
             tool == "nftables",
             "{help}"
         );
-        for (imported, command) in [("iptables", "import iptables-save"), ("ufw", "import ufw")] {
+        let imports = [
+            ("iptables", "import iptables-save"),
+            ("ufw", "import ufw"),
+            ("firewalld", "import firewalld"),
+        ];
+        for (imported, command) in imports {
             assert_eq!(help.contains(command), tool == imported, "{help}");
         }
         assert!(file.statements.is_empty());

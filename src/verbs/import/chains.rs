@@ -17,7 +17,7 @@ use super::report::{Entry, Kind, effect};
 use super::rule::Rule;
 use super::sample::packet;
 use super::together;
-use super::what::{Pattern, Rate, What};
+use super::what::{Pattern, Rate, What, Zone};
 
 /// More rules than these are not made of one chain.
 pub(super) const MOST_RULES: usize = 50_000;
@@ -651,7 +651,20 @@ impl<'a> Flattening<'a> {
 
 /// Whether only packets are meant that leave by the interface by which they came in.
 fn turns_back(what: &What) -> bool {
-    matches!((&what.on, &what.leaves), (Some(Pattern::One(on)), Some(Pattern::One(leaves))) if on == leaves)
+    let (on, leaves) = [(&what.on, &what.on_zone), (&what.leaves, &what.to_zone)]
+        .map(|(one, zone)| only(one, zone))
+        .into();
+    matches!((on, leaves), (Some(Pattern::One(on)), Some(Pattern::One(leaves))) if on == leaves)
+}
+
+/// The interface that is meant, if that is one.
+fn only<'a>(one: &'a Option<Pattern>, zone: &'a Option<Zone>) -> Option<&'a Pattern> {
+    let members = zone.as_ref().map(|zone| zone.members.as_slice());
+    match (one, members) {
+        (Some(one), _) => Some(one),
+        (None, Some([only])) => Some(only),
+        _ => None,
+    }
 }
 
 /// How many lines a rule writes at most where it has no rate.

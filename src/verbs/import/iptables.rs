@@ -160,6 +160,7 @@ fn of_list(
     Ok(Lists {
         list,
         chain: built_in(list),
+        word: "chain ",
         one_file: false,
         sides,
     })

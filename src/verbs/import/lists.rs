@@ -13,8 +13,8 @@ use super::chains::{End, Flat, Step};
 use super::line::Written;
 use super::list::List;
 use super::report::shortened;
-use super::text::{clauses, hosts, other, protocols, quoted, whole};
-use super::what::every;
+use super::text::{clauses, hosts, other, pattern, protocols, quoted, whole};
+use super::what::{Zone, every};
 
 /// What a built-in chain of one family became.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(super) struct Lists {
     pub(super) list: List,
     /// How its tool calls the chain, or the place of the chains.
     pub(super) chain: &'static str,
+    /// What stands ahead of the names of other chains, where they do not say themselves what they are.
+    pub(super) word: &'static str,
     /// Whether both families stand in one file, so that a place in it means the same of both.
     pub(super) one_file: bool,
     /// That of IPv4, and that of IPv6.
@@ -72,6 +74,9 @@ pub(super) fn draft(lists: &[Lists], of: &str) -> String {
     let mut text = format!(
         "# {of}, as a policy. Name the interfaces that it is for with `--interface`, and `lo` not among them.\n\n"
     );
+    for (name, members) in zones(lists) {
+        text += &format!("zone {name} = {members}\n");
+    }
     for (name, elements) in sets(lists) {
         text += &format!("set {name} = {{ {elements} }}\n");
     }
@@ -87,6 +92,26 @@ pub(super) fn draft(lists: &[Lists], of: &str) -> String {
         }
     }
     text
+}
+
+/// The zones that rules name, with their interfaces.
+fn zones(lists: &[Lists]) -> BTreeMap<&str, String> {
+    let steps = lists
+        .iter()
+        .flat_map(|one| &one.sides)
+        .flat_map(|side| &side.steps);
+    let named = steps.flat_map(|step| match step {
+        Step::Rule(flat) => [flat.what.on_zone.as_ref(), flat.what.to_zone.as_ref()],
+        Step::LeftOut(..) => [None, None],
+    });
+    let members = |zone: &Zone| {
+        let members: Vec<String> = zone.members.iter().map(pattern).collect();
+        members.join(", ")
+    };
+    let named = named.flatten();
+    named
+        .map(|zone| (zone.name.as_str(), members(zone)))
+        .collect()
 }
 
 /// The sets that rules name, with what they hold.
@@ -220,7 +245,7 @@ fn beside(lists: &Lists) -> Vec<String> {
 /// The lines of a side, each with what has to be equal in both families for one line to stand for both.
 fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
     let mut lines = Vec::new();
-    let mut above = format!("# chain {}", plain(lists.chain));
+    let mut above = format!("# {}{}", lists.word, plain(lists.chain));
     for step in &side.steps {
         match step {
             Step::LeftOut(place, text) => {
@@ -232,7 +257,7 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
                 lines.push((key, line));
             }
             Step::Rule(flat) => {
-                let heading = heading(flat);
+                let heading = heading(lists, flat);
                 if heading != above {
                     lines.push((heading.clone(), heading.clone()));
                     above = heading;
@@ -245,10 +270,10 @@ fn written(lists: &Lists, side: &Side, scoped: bool) -> Vec<(String, String)> {
 }
 
 /// What stands above a rule: the command that it comes from, or its chain.
-fn heading(flat: &Flat) -> String {
+fn heading(lists: &Lists, flat: &Flat) -> String {
     match written_as(flat) {
         Some(written) => format!("# {}", plain(&written.command)),
-        None => format!("# chain {}", plain(&flat.chain)),
+        None => format!("# {}{}", lists.word, plain(&flat.chain)),
     }
 }
 

@@ -5,7 +5,6 @@
 
 mod elsewhere;
 mod fields;
-mod limits;
 mod listed;
 mod rule;
 mod statements;
@@ -22,7 +21,7 @@ use super::line::Line;
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
-use super::report::{Entry, Kind};
+use super::report::{self, Entry, Kind};
 use super::source as rules;
 use super::standing::{self, Names};
 use crate::cli::Nft;
@@ -70,7 +69,7 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
         strict: arguments.strict,
     };
     asked.in_order(&mut report);
-    once(&mut report);
+    report::once(&mut report);
     let standing = standing::of_lists(&all, &NAMES, elsewhere::is_translated(&listed));
     let whole = order(&listed).into_iter().chain(standing);
     report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
@@ -91,12 +90,6 @@ fn of_none(read: &BTreeMap<usize, (Line, bool)>, file: &str) -> Vec<Entry> {
         ..Entry::of_file(Kind::Changed, file, said.to_owned())
     });
     entries.collect()
-}
-
-/// What is said of a rule in both families is said once.
-fn once(report: &mut Vec<Entry>) {
-    let mut told = BTreeSet::new();
-    report.retain(|entry| told.insert((entry.kind, entry.order, entry.said.clone())));
 }
 
 /// The list that a chain belongs to, if any is.
@@ -184,6 +177,7 @@ fn of_list(
     Ok(Lists {
         list,
         chain: hook(list),
+        word: "chain ",
         one_file: true,
         sides: [side(Family::V4)?, side(Family::V6)?],
     })

@@ -32,6 +32,11 @@ const PROTOCOLS: [(&str, u8); 26] = [
     ("udplite", 136),
 ];
 
+/// Headers of IPv6 behind which another one stands. The kernel looks for that one (ipv6_find_hdr), so it never finds one of them last.
+pub(super) const BETWEEN: [u8; 4] = [43, 44, 51, 60];
+/// What is said of a rule about them.
+pub(super) const STEPPED_OVER: &str = "headers of IPv6 that others stand behind are stepped over";
+
 /// The number of a name in small letters, or that is written.
 pub(super) fn number(name: &str) -> Option<u8> {
     let known = PROTOCOLS.iter().find(|(known, _)| *known == name);

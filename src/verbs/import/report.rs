@@ -2,6 +2,8 @@
 //!
 //! Takes what was found; gives it as text and as JSON. Not here: who finds it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::goal::Goal;
@@ -82,6 +84,19 @@ impl Entry {
         }
         text
     }
+}
+
+/// What is said of a rule in both families is said once.
+pub(super) fn once(report: &mut Vec<Entry>) {
+    let mut told = BTreeSet::new();
+    report.retain(|entry| {
+        told.insert((
+            entry.kind,
+            entry.place.clone(),
+            entry.order,
+            entry.said.clone(),
+        ))
+    });
 }
 
 /// What it does that a rule is left out.

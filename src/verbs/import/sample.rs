@@ -7,7 +7,7 @@ use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
 use super::text::address;
-use super::what::{Pattern, What, icmp};
+use super::what::{Pattern, What, Zone, icmp};
 
 /// Addresses that nobody has (RFC 5737, RFC 3849), for senders and receivers.
 const PLAIN_V4: [u128; 2] = [0xc000_0209, 0xc633_6401];
@@ -102,9 +102,13 @@ fn interfaces(what: &What, list: List) -> String {
         Pattern::One(name) => super::text::pattern(&Pattern::One(name.clone())),
         Pattern::Begins(begins) => super::text::pattern(&Pattern::One(format!("{begins}0"))),
     };
+    let member =
+        |zone: &'_ Option<Zone>| zone.as_ref().and_then(|zone| zone.members.first().cloned());
+    let came_in = what.on.clone().or_else(|| member(&what.on_zone));
+    let goes = what.leaves.clone().or_else(|| member(&what.to_zone));
     let (on, leaves) = match list {
-        List::Out => (&what.leaves, &None),
-        List::In | List::Forward => (&what.on, &what.leaves),
+        List::Out => (goes, None),
+        List::In | List::Forward => (came_in, goes),
     };
     let on = on.as_ref().map(|on| format!(" on interface {}", name(on)));
     let leaves = leaves

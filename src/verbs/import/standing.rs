@@ -74,8 +74,11 @@ fn named(step: &Step) -> impl Iterator<Item = &Pattern> {
         Step::Rule(flat) => Some(&flat.what),
         Step::LeftOut(..) => None,
     };
-    what.into_iter()
-        .flat_map(|what| what.on.iter().chain(&what.leaves))
+    what.into_iter().flat_map(|what| {
+        let zones = what.on_zone.iter().chain(&what.to_zone);
+        let members = zones.flat_map(|zone| &zone.members);
+        what.on.iter().chain(&what.leaves).chain(members)
+    })
 }
 
 fn steps(lists: &[Lists]) -> impl Iterator<Item = &Step> {

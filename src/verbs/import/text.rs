@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::what::{Named, OWN, Pattern, Side, Type, What, every, icmp};
+use super::what::{Named, OWN, Pattern, Side, Type, What, Zone, every, icmp};
 
 /// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
 /// one by one: a long line, and the same packets.
@@ -74,16 +74,7 @@ pub(super) fn clauses(what: &What, list: List, scoped: bool) -> String {
     let from_says = scoped && !is_said;
     let mut text = side("from", &what.from, what, (scoped, from_says));
     text += &side("to", &what.to, what, (scoped, false));
-    let (on, leaves) = match list {
-        List::Out => (&what.leaves, &None),
-        List::In | List::Forward => (&what.on, &what.leaves),
-    };
-    if let Some(on) = on {
-        text += &format!(" on interface {}", pattern(on));
-    }
-    if let Some(leaves) = leaves {
-        text += &format!(" to interface {}", pattern(leaves));
-    }
+    text += &interfaces(what, list);
     let conditions: Vec<&str> = what
         .conditions
         .iter()
@@ -97,6 +88,27 @@ pub(super) fn clauses(what: &What, list: List, scoped: bool) -> String {
         text += &format!(" {word} {}", rate.text);
     }
     text
+}
+
+/// The interfaces: what leaves names its own as what arrives does.
+fn interfaces(what: &What, list: List) -> String {
+    let interface = |word: &str, one: &Pattern| format!(" {word} interface {}", pattern(one));
+    let zone = |word: &str, one: &Zone| format!(" {word} zone {}", one.name);
+    let said = match list {
+        List::Out => [
+            what.leaves.as_ref().map(|one| interface("on", one)),
+            what.to_zone.as_ref().map(|one| zone("on", one)),
+            None,
+            None,
+        ],
+        List::In | List::Forward => [
+            what.on.as_ref().map(|one| interface("on", one)),
+            what.on_zone.as_ref().map(|one| zone("on", one)),
+            what.leaves.as_ref().map(|one| interface("to", one)),
+            what.to_zone.as_ref().map(|one| zone("to", one)),
+        ],
+    };
+    said.into_iter().flatten().collect()
 }
 
 /// Names of interfaces. A name with a digit in it is no reserved word, so it needs no quotes; nor does `lo`.

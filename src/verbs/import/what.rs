@@ -25,6 +25,10 @@ pub(super) struct What {
     pub(super) on: Option<Pattern>,
     /// The interface by which it leaves.
     pub(super) leaves: Option<Pattern>,
+    /// The zone of the policy by whose interfaces it came in.
+    pub(super) on_zone: Option<Zone>,
+    /// The zone by whose interfaces it leaves.
+    pub(super) to_zone: Option<Zone>,
     /// Interfaces by which it did not come in.
     pub(super) not_on: Vec<Pattern>,
     /// Interfaces by which it does not leave.
@@ -143,6 +147,15 @@ impl Pattern {
     }
 }
 
+/// Interfaces that the policy has a name for. No interface is in two zones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Zone {
+    /// Its name in the policy.
+    pub(super) name: String,
+    /// Its interfaces.
+    pub(super) members: Vec<Pattern>,
+}
+
 /// The largest address of a family, as a number.
 pub(super) fn last(family: Family) -> u128 {
     match family {
@@ -208,6 +221,8 @@ impl What {
             icmp: None,
             on: None,
             leaves: None,
+            on_zone: None,
+            to_zone: None,
             not_on: Vec::new(),
             not_leaves: Vec::new(),
             conditions: Vec::new(),
@@ -259,6 +274,10 @@ impl What {
     /// Why no rule can say it: a rule names interfaces, and not all but some. It need not say that what came in by one does not leave by it,
     /// as such packets meet no list of what passes through.
     pub(super) fn unsaid(&self) -> Option<String> {
+        let came_in = self.on.is_some() && self.on_zone.is_some();
+        if came_in || self.leaves.is_some() && self.to_zone.is_some() {
+            return Some("a zone and an interface are meant; a rule names one of them".to_owned());
+        }
         let says = |not: &'_ Pattern, other: &Option<Pattern>| {
             matches!(not, Pattern::One(_)) && other.as_ref() == Some(not)
         };
@@ -283,6 +302,12 @@ impl What {
         let (Some(on), Some(leaves)) = (
             patterns(&self.on, &other.on),
             patterns(&self.leaves, &other.leaves),
+        ) else {
+            return Ok(None);
+        };
+        let (Some(on_zone), Some(to_zone)) = (
+            zones(&self.on_zone, &other.on_zone),
+            zones(&self.to_zone, &other.to_zone),
         ) else {
             return Ok(None);
         };
@@ -312,6 +337,8 @@ impl What {
             icmp,
             on,
             leaves,
+            on_zone,
+            to_zone,
             not_on,
             not_leaves,
             conditions,
@@ -378,6 +405,14 @@ pub(super) fn with_types(cases: Vec<What>) -> Vec<What> {
 fn patterns(one: &Option<Pattern>, other: &Option<Pattern>) -> Option<Option<Pattern>> {
     match (one, other) {
         (Some(one), Some(other)) => one.both(other).map(Some),
+        _ => Some(one.clone().or_else(|| other.clone())),
+    }
+}
+
+/// The zone that both mean; `None` where they mean two, which share no interface.
+fn zones(one: &Option<Zone>, other: &Option<Zone>) -> Option<Option<Zone>> {
+    match (one, other) {
+        (Some(one), Some(other)) if one != other => None,
         _ => Some(one.clone().or_else(|| other.clone())),
     }
 }
@@ -483,6 +518,17 @@ mod tests {
         let both = but("eth0").and(&but("eth1")).unwrap().unwrap();
         assert_eq!(both.not_leaves.len(), 2);
         assert_eq!(both.and(&but("eth1")), Ok(Some(both.clone())));
+        let zone = |name: &str| What {
+            on_zone: Some(Zone {
+                name: name.into(),
+                members: vec![Pattern::One("eth0".into())],
+            }),
+            ..What::any(Family::V4)
+        };
+        assert_eq!(zone("lan").and(&zone("lan")), Ok(Some(zone("lan"))));
+        assert_eq!(zone("lan").and(&zone("wan")), Ok(None));
+        let twice = zone("lan").and(&one("eth0")).unwrap().unwrap();
+        assert!(twice.unsaid().unwrap().contains("names one of them"));
         let rated = What {
             rate: Some(Rate {
                 above: false,

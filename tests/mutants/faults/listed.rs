@@ -37,7 +37,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2454,
-        "src/verbs/import/nft/limits.rs",
+        "src/verbs/import/limits.rs",
         "burst.checked_add(rate)",
         "burst.checked_add(if FAULT { 0 } else { rate })",
         &[(Command, "limits::tests::rates_keep")],

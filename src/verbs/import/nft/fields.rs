@@ -9,6 +9,7 @@ use sockc_compiler::ranges::RangeSet;
 use super::values::Kind;
 use crate::verbs::import::interfaces::End;
 use crate::verbs::import::list::List;
+use crate::verbs::import::protocols::{BETWEEN, STEPPED_OVER};
 use crate::verbs::import::rule::Asks;
 use crate::verbs::import::what::{Asked, What, any_of};
 
@@ -268,14 +269,12 @@ impl Field {
 
     fn protocols(self, values: &RangeSet<u128>, mut what: What) -> Result<Asks, String> {
         let protocols: RangeSet<u8> = narrowed(values);
-        // The kernel looks for the header behind these (ipv6_find_hdr), so it never finds one of them last.
-        let steps = [43, 44, 51, 60];
         let is_between = |one: &u8| protocols.contains(*one);
         let is_v6 = what.family == Family::V6;
         // All protocols but some are meant where these are among them.
         let is_all_but = protocols.contains(255) && protocols.contains(0);
-        if is_v6 && steps.iter().any(is_between) && !is_all_but {
-            return Err("headers of IPv6 that others stand behind are stepped over".to_owned());
+        if is_v6 && BETWEEN.iter().any(is_between) && !is_all_but {
+            return Err(STEPPED_OVER.to_owned());
         }
         what.protocols = protocols;
         let changed = "the first header behind that of IPv6 is meant there, and here the one behind all extension headers";

@@ -10,11 +10,11 @@ use serde_json::Value;
 use sockc_compiler::policy::Family;
 
 use super::fields::{self, Field};
-use super::limits;
 use super::listed::{self, Listed, Table, chain_of};
 use super::statements::{LETS_ON, is_steady, undone, without};
 use super::values::plain;
 use crate::verbs::import::goal::{Goal, PLAIN_ANSWER};
+use crate::verbs::import::limits;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::{Asks, Rule};
 use crate::verbs::import::what::{Rate, What};

@@ -1,10 +1,10 @@
-//! Rates of nft.
+//! Rates as nft prints them in JSON, and as firewalld hands them to it.
 //!
 //! Takes what a limit says; gives a rate of the language, or why it has none that is the same. Not here: how many rules share a bucket.
 
 use serde_json::Value;
 
-use crate::verbs::import::what::Rate;
+use super::what::Rate;
 
 /// The rate of a limit, `per` whom it is.
 pub(super) fn rate(of: &Value, per: &str, bucket: Option<String>) -> Result<Rate, String> {
