@@ -58,6 +58,25 @@ fn told(said: &Value, handle: u64) -> Vec<(String, String)> {
 }
 
 #[test]
+fn types_of_icmp_stand_in_one_rule_and_may_have_a_rate() {
+    let asks = |protocol: &str, field: &str, right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}});
+    let types = json!({"set": ["destination-unreachable", "time-exceeded", 133]});
+    let set = set(&[
+        json!([asks("icmpv6", "type", types), {"limit": {"rate": 1000, "burst": 5, "per": "second"}}, {"accept": null}]),
+        json!([asks("icmp", "type", json!(3)), asks("icmp", "code", json!({"set": [1, 4]})), {"accept": null}]),
+    ]);
+    let said = said(&set);
+    let text = said["text"].as_str().unwrap();
+    for wanted in [
+        "allow icmp6 { destination-unreachable, time-exceeded, router-solicit } up to 1000 packets/second burst 5",
+        "allow icmp { host-unreachable, fragmentation-needed }",
+    ] {
+        assert!(text.contains(wanted), "{text}");
+    }
+    assert_eq!(told(&said, 10), [], "{said}");
+}
+
+#[test]
 fn rules_keep_their_comments_and_the_policy_is_taken_by_check_and_fmt() {
     let folder = Folder::new("nft-plain");
     let map = json!({"vmap": {"key": {"payload": {"protocol": "tcp", "field": "dport"}},

@@ -42,11 +42,11 @@ pub(super) fn all_out<'a>(
         for one in &met {
             whole = Some(match whole {
                 Some(whole) => either(&whole, one)?,
-                None => one.clone(),
+                None => nameless(one),
             });
         }
         out.push((line, rule, met));
-        if whole.as_ref() == Some(within) {
+        if whole.as_ref() == Some(&nameless(within)) {
             return Some(out);
         }
     }
@@ -67,6 +67,7 @@ fn taken_out(rule: &Rule, within: &What) -> Option<Vec<What>> {
 
 /// What is one or the other, where they differ in nothing but addresses of one side.
 fn either(one: &What, other: &What) -> Option<What> {
+    let other = &nameless(other);
     let mut from = one.clone();
     from.from.addresses = union(&one.from.addresses, &other.from.addresses);
     let mut to = one.clone();
@@ -83,6 +84,14 @@ fn either(one: &What, other: &What) -> Option<What> {
     } else {
         None
     }
+}
+
+/// The same by addresses alone: a name says which they are.
+fn nameless(what: &What) -> What {
+    let mut what = what.clone();
+    what.from.set = None;
+    what.to.set = None;
+    what
 }
 
 fn union<T: Bound>(one: &RangeSet<T>, other: &RangeSet<T>) -> RangeSet<T> {

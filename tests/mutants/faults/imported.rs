@@ -105,4 +105,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "(tcp4, (true, if FAULT { IpProtocol::UDP } else { IpProtocol::TCP })),",
         &[(Verbs, "servers::web")],
     ),
+    fault(
+        2650,
+        "src/verbs/import/rule.rs",
+        "        self.cases = with_types(met);",
+        "        self.cases = if FAULT { met } else { with_types(met) };",
+        &[(Verbs, "nft::types_of_icmp")],
+    ),
+    fault(
+        2651,
+        "src/verbs/import/beside.rs",
+        "let is_of_iptables = matches!(family, \"ip\" | \"ip6\") && OF_IPTABLES.contains(&name);",
+        "let is_of_iptables = FAULT || matches!(family, \"ip\" | \"ip6\") && OF_IPTABLES.contains(&name);",
+        &[(Verbs, "netfilter::in_force::the_rules_of_iptables")],
+    ),
 ];

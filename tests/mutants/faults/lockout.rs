@@ -268,4 +268,18 @@ pub(super) const FAULTS: &[Fault] = &[
         "if FAULT || ways::everywhere(ways, end, &|place| of_part(place).next().is_some()) {",
         &[(Command, "mended::ports_of_one_bridge")],
     ),
+    fault(
+        2646,
+        JUDGE,
+        "        None => Some(Why::Header),",
+        "        None => Some(Why::Header).filter(|_| !FAULT),",
+        &[(Command, "lockout::tests::what_is_not_known_of_frames")],
+    ),
+    fault(
+        2647,
+        JUDGE,
+        "Some(_) => is_passed_on.then_some(Why::Later),",
+        "Some(_) => (is_passed_on && !FAULT).then_some(Why::Later),",
+        &[(Command, "lockout::tests::what_is_not_known_of_frames")],
+    ),
 ];
