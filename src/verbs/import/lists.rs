@@ -14,7 +14,7 @@ use super::line::Written;
 use super::list::List;
 use super::report::shortened;
 use super::text::{clauses, hosts, other, pattern, protocols, quoted, whole};
-use super::what::{Zone, every};
+use super::what::{OWN, Zone, every};
 
 /// What a built-in chain of one family became.
 #[derive(Debug)]
@@ -123,7 +123,8 @@ fn sets(lists: &[Lists]) -> BTreeMap<&str, String> {
             continue;
         };
         for end in [&flat.what.from, &flat.what.to] {
-            let Some(set) = &end.set else {
+            let declared = end.set.as_ref().filter(|set| set.name != OWN);
+            let Some(set) = declared else {
                 continue;
             };
             let addresses = match set.negated {
