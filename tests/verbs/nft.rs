@@ -67,6 +67,7 @@ fn types_of_icmp_stand_in_one_rule_and_may_have_a_rate() {
     ]);
     let said = said(&set);
     let text = said["text"].as_str().unwrap();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     for wanted in [
         "allow icmp6 { destination-unreachable, time-exceeded, router-solicit } up to 1000 packets/second burst 5",
         "allow icmp { host-unreachable, fragmentation-needed }",
