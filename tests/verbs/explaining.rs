@@ -299,6 +299,8 @@ fn what_a_recording_lacks_is_said_where_rules_ask_for_it() {
             recording,
             "--local",
             "192.0.2.1",
+            "--sockets",
+            "none",
         ]);
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert_eq!(ran.stderr.matches("note:").count(), 1, "{}", ran.stderr);

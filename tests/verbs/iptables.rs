@@ -293,7 +293,8 @@ fn the_report_is_in_order_and_does_not_repeat_itself() {
 fn addresses_of_the_machine_are_self() {
     let rules = "-A INPUT -p tcp -m tcp --dport 22 -m addrtype --dst-type LOCAL -j ACCEPT\n-A INPUT -m addrtype ! --dst-type LOCAL -j DROP\n";
     let text = PLAIN.replace("COMMIT\n", &format!("{rules}COMMIT\n"));
-    let six = Folder::new("iptables-self").file("rules.v6", &text);
+    let folder = Folder::new("iptables-self");
+    let six = folder.file("rules.v6", &text);
     let ran = run_with_input(&["import", "iptables-save", "-", "--ip6", &six], &text);
     for wanted in ["allow tcp to self:22\n", "drop to not self\n"] {
         assert!(ran.stdout.contains(wanted), "{}{}", ran.stdout, ran.stderr);
