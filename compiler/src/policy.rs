@@ -12,8 +12,8 @@ mod measure;
 
 pub use crate::direction::{Deed, Direction};
 pub use declared::{
-    Class, Group, Listen, LiveEntry, LiveMap, NEVER_OWN, NetnsPolicy, Owner, Pairs, Set, SetKind,
-    Socket, SocketOrigin, Splice, Spread, Zone, lies_in,
+    Class, Group, Listen, LiveEntry, LiveMap, NetnsPolicy, Owner, Pairs, Set, SetKind, Socket,
+    SocketOrigin, Splice, Spread, Zone, lies_in,
 };
 pub(crate) use declared::{MAX_PAIRS, set_words};
 pub use expect::{Expect, ExpectedVerdict, Region};

@@ -37,14 +37,6 @@ pub struct SideFields {
     member: fn(SetId) -> Field,
 }
 
-impl SideFields {
-    /// The field that says whether this side's address is in a set.
-    #[must_use]
-    pub fn member(&self, set: SetId) -> Field {
-        (self.member)(set)
-    }
-}
-
 const FROM_SIDE: SideFields = SideFields {
     words: FROM,
     port: Field::FromPort,

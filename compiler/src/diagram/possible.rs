@@ -5,13 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use super::classify::{member, protocol as protocol_is, sides, within};
+use super::classify::{protocol as protocol_is, sides, within};
 use super::{BudgetExceeded, Node, Store};
 use crate::event::Fragment;
 use crate::field::Field;
 use crate::hook::Hook;
 use crate::packet::{longest_length, shortest_length};
-use crate::policy::{AddressSet, ClassId, Direction, Family, NEVER_OWN, Policy};
+use crate::policy::{ClassId, Direction, Family, Policy};
 use crate::protocol::IpProtocol;
 use crate::values::addresses::never_reached;
 
@@ -31,8 +31,6 @@ pub fn possible(store: &mut Store, policy: &Policy, direction: Direction) -> Bui
     }
     let beyond = beyond_direction(store, policy, direction)?;
     let node = store.and(node, beyond)?;
-    let own = own(store, policy)?;
-    let node = store.and(node, own)?;
     if !direction.passes() {
         return Ok(node);
     }
@@ -49,27 +47,6 @@ pub(crate) fn through(store: &mut Store, alone: impl Iterator<Item = ClassId>) -
         let other = store.range(Field::Leaving, number, number, Node::FALSE, Node::TRUE)?;
         let came_in = store.range(Field::Interface, number, number, Node::TRUE, Node::FALSE)?;
         node = store.ite(came_in, other, node)?;
-    }
-    Ok(node)
-}
-
-/// 1 where no address that is for many or for nobody is one of the machine.
-fn own(store: &mut Store, policy: &Policy) -> Built {
-    let mut node = Node::TRUE;
-    let fields = Field::of(policy);
-    let Some((own, _)) = policy.sets.iter().find(|(_, set)| set.is_own()) else {
-        return Ok(node);
-    };
-    let never = AddressSet::of_prefixes(NEVER_OWN);
-    for side in sides() {
-        if !fields.contains(&side.member(own)) {
-            continue;
-        }
-        let is_own = member(store, own, &side)?;
-        let is_never = within(store, &never, &side)?;
-        let both = store.and(is_own, is_never)?;
-        let other = store.not(both)?;
-        node = store.and(node, other)?;
     }
     Ok(node)
 }

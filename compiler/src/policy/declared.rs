@@ -1,6 +1,6 @@
 //! What a policy declares by name: sockets, groups, zones, sets, live maps, policies of other namespaces.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 use sockc_grammar::ast::OWN;
 
@@ -280,16 +280,6 @@ pub struct Set {
 /// The maximum number of prefixes of `self`. The room is taken when a policy is applied, as that of a live set: a machine has
 /// a few addresses, a node that balances for a cluster some thousand.
 pub(crate) const MAX_OWN: u32 = 16_384;
-
-/// Addresses and lengths of what is for many or for nobody whatever a route says, so never in `self`: the kernel has code of its own for these
-/// destinations (`ip_route_input_rcu` in `net/ipv4/route.c` for multicast, `ip_route_input_slow` for 0.0.0.0 and 255.255.255.255).
-pub const NEVER_OWN: [(IpAddr, u8); 5] = [
-    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
-    (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
-    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
-    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
-    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
-];
 
 impl Set {
     /// The addresses of the machine, whatever they are while the policy is in force: a live set that the runtime keeps, and

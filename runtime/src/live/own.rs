@@ -9,9 +9,9 @@ mod shared;
 
 use std::collections::BTreeSet;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_compiler::artifact::{Manifest, SetPlan};
-use sockc_compiler::policy::NEVER_OWN;
 
 use super::members::{Members, NEVER};
 use super::sets;
@@ -120,6 +120,16 @@ fn plan_of(manifest: &Manifest) -> Option<&SetPlan> {
     manifest.sets.iter().find(|plan| plan.is_own())
 }
 
+/// What is for many or for nobody whatever a local route says: the kernel has code of its own for these destinations
+/// (`ip_route_input_rcu` for multicast, `ip_route_input_slow` for 0.0.0.0 and 255.255.255.255).
+const NO_ONES: [(IpAddr, u8); 5] = [
+    (IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)), 4),
+    (IpAddr::V4(Ipv4Addr::BROADCAST), 32),
+    (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 32),
+    (IpAddr::V6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0)), 8),
+    (IpAddr::V6(Ipv6Addr::UNSPECIFIED), 128),
+];
+
 /// What is delivered here, in the calling thread's namespace.
 fn delivered() -> Result<Space, Error> {
     read().map_err(at("list the addresses of this machine"))
@@ -194,7 +204,7 @@ impl Space {
 
     /// The same without what is no machine's own.
     fn of_one_machine(mut self) -> Self {
-        let no_ones = NEVER_OWN.into_iter();
+        let no_ones = NO_ONES.into_iter();
         let no_ones = no_ones.filter_map(|(address, length)| Prefix::new(address, length));
         no_ones.for_each(|prefix| self.take(prefix));
         self

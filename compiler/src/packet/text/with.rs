@@ -9,7 +9,7 @@ use super::{codes, contents, members};
 use crate::event::SocketAnswer;
 use crate::header_field::{Row, row};
 use crate::names;
-use crate::policy::{AddressSet, NEVER_OWN, NetnsId, OWN, Policy, Set, SetKind};
+use crate::policy::{AddressSet, NetnsId, OWN, Policy, Set, SetKind};
 use crate::values::codes as meaning;
 use crate::values::numbers::{self, flag_bits};
 
@@ -100,10 +100,6 @@ fn members_of(
     let around = policy.around.iter().map(|name| (None, name.as_str()));
     let known = match find(name, "live set", asked.chain(around))? {
         Some(set) => {
-            let elements = match policy.sets[set].is_own() {
-                true => elements.minus(&AddressSet::of_prefixes(NEVER_OWN)),
-                false => elements,
-            };
             let known = said.members.iter().any(|(other, _)| *other == set);
             said.members.push((set, elements));
             known
