@@ -159,13 +159,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "own::an_address_that_comes")],
     ),
     fault(
-        2648,
-        "compiler/src/diagram/possible.rs",
-        "        let other = store.not(both)?;",
-        "        let other = if FAULT { Node::TRUE } else { store.not(both)? };",
-        &[(Compiler, "expect::tests::lines_speak_of_the_addresses")],
-    ),
-    fault(
         2649,
         "compiler/src/lint/essentials.rs",
         "if !lets || self.is_of_loopback(rule) || !may_meet(rule, wanted) {",
