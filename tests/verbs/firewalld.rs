@@ -408,3 +408,49 @@ fn what_is_no_configuration_is_refused_with_its_place() {
         ran.stderr
     );
 }
+
+/// A folder that cannot be looked into is no empty one, and one of another tool none at all: the zones of the package are no policy of theirs.
+#[test]
+fn what_cannot_be_read_is_not_taken_for_nothing() {
+    let (_folder, own, shipped) = configured("firewalld-unread", &[("services", "no folder")]);
+    let ran = imported(&own, &shipped, &[]);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("cannot read"), "{}", ran.stderr);
+    let (_folder, own, shipped) = configured("firewalld-folder", &[]);
+    fs::create_dir_all(format!("{own}/zones/public.xml")).unwrap();
+    let ran = imported(&own, &shipped, &[]);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("no regular file"), "{}", ran.stderr);
+    let other = Folder::new("firewalld-other");
+    other.file("ufw.conf", "ENABLED=yes\n");
+    let ran = imported(other.0.to_str().unwrap(), &shipped, &[]);
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stderr.contains("neither firewalld.conf nor zones"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn nothing_is_written_into_the_folder_that_is_read() {
+    let (folder, own, shipped) = configured("firewalld-written", &[]);
+    for out in [format!("{own}/zones/new.xml"), format!("{own}/edge.sk")] {
+        let ran = imported(&own, &shipped, &["-o", &out]);
+        let made = ["zones/new.xml", "edge.sk"].map(|name| Path::new(&own).join(name).exists());
+        assert_eq!((ran.code, made), (Some(64), [false; 2]), "{}", ran.stderr);
+    }
+    let beside = below(&folder, "edge.sk");
+    assert_eq!(imported(&own, &shipped, &["-o", &beside]).code, Some(0));
+}
+
+#[test]
+fn two_rules_on_one_line_are_both_told() {
+    let direct = "<direct><passthrough ipv=\"ipv4\">-A INPUT -p tcp --dport 8005 -j DROP</passthrough><passthrough ipv=\"ipv4\">-A INPUT -p tcp --dport 8006 -j DROP</passthrough></direct>";
+    let (_folder, own, shipped) = configured("firewalld-line", &[("direct.xml", direct)]);
+    let said = said(&own, &shipped);
+    let report = said["report"].to_string();
+    for port in ["8005", "8006"] {
+        assert!(report.contains(port), "{report}");
+    }
+}

@@ -23,7 +23,7 @@ use super::line::Line;
 use super::list::List;
 use super::lists::{self, Lists, Side};
 use super::outcome::Asked;
-use super::report::Entry;
+use super::report::{Entry, Kind};
 use super::rule::Rule;
 use super::source as rules;
 use super::standing::{self, Names};
@@ -33,6 +33,10 @@ use crate::files::input::is_stream;
 use crate::output::Output;
 
 use saved::{Saved, built_in};
+
+/// What iptables-save prints where nobody has written a rule.
+const OPEN: &str =
+    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 /// What was read of a file.
 struct Read {
@@ -114,8 +118,18 @@ fn read_one(
     report: &mut Vec<Entry>,
     output: &mut Output,
 ) -> Result<Read, Exit> {
-    let rules::Read { text, name, said } = source.read(output)?;
+    let rules::Read {
+        mut text,
+        name,
+        said,
+    } = source.read(output)?;
     report.extend(said);
+    if matches!(source, rules::Source::Running(_)) && text.trim().is_empty() {
+        // Nobody has written a rule of this family.
+        let none = "no rules are in force, so the policy lets this family through".to_owned();
+        report.push(Entry::of_file(Kind::Note, &name, none));
+        OPEN.clone_into(&mut text);
+    }
     match saved::read(&text, family == Family::V6) {
         Ok(saved) => Ok(Read {
             name,

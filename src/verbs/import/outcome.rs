@@ -104,10 +104,29 @@ impl Asked<'_> {
     fn write(&self, path: &Path, text: &str, output: &mut Output) -> Result<(), Exit> {
         for read in &self.read {
             written::is_another(path, read, output)?;
+            is_outside(path, read, output)?;
         }
         let done = written::file(path, text.as_bytes());
         done.map_err(|error| written::refused(path, &error, output))
     }
+}
+
+/// Refuses to write into a folder that was read: its tool would read that file, too.
+fn is_outside(path: &Path, read: &Path, output: &mut Output) -> Result<(), Exit> {
+    let place = path.parent().filter(|one| !one.as_os_str().is_empty());
+    let place = place.unwrap_or(Path::new(".")).canonicalize();
+    let folder = read.canonicalize();
+    let (Ok(place), Ok(folder)) = (place, folder) else {
+        return Ok(());
+    };
+    if !folder.is_dir() || !place.starts_with(&folder) {
+        return Ok(());
+    }
+    output.error(format!(
+        "{} is in the folder that this is made from; name a file elsewhere",
+        path.display()
+    ));
+    Err(Exit::Usage)
 }
 
 /// What `check` says of the policy, if it refuses it: a program may not have room for all that the chains ask.

@@ -94,6 +94,7 @@ pub(super) fn once(report: &mut Vec<Entry>) {
             entry.kind,
             entry.place.clone(),
             entry.order,
+            entry.rule.clone(),
             entry.said.clone(),
         ))
     });

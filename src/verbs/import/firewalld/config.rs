@@ -91,7 +91,7 @@ fn each<T>(
     read: fn(&File, &str) -> Result<T, Mistake>,
 ) -> Result<BTreeMap<String, T>, Stop> {
     let mut all = BTreeMap::new();
-    for (name, path) in folder.names(kind) {
+    for (name, path) in folder.names(kind, output)? {
         let file = folder.file(&path, output)?;
         all.insert(name.clone(), read(&file, &name)?);
     }
@@ -205,7 +205,7 @@ fn services(
     config: &Config,
     output: &mut Output,
 ) -> Result<BTreeMap<String, Service>, Stop> {
-    let files = folder.names("services");
+    let files = folder.names("services", output)?;
     let mut wanted: Vec<(Spot, String)> = Vec::new();
     for settings in config.in_force() {
         wanted.extend(named(settings));

@@ -61,7 +61,9 @@ pub(in crate::verbs::import) fn run(arguments: &Ufw, output: &mut Output) -> Res
             .chain(paths.iter().copied())
             .map(title)
             .collect(),
-        read: paths,
+        read: iter::once(arguments.folder.as_path())
+            .chain(paths)
+            .collect(),
         output: arguments.output.as_deref(),
         strict: arguments.strict,
     };
