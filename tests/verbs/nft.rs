@@ -57,6 +57,20 @@ fn told(said: &Value, handle: u64) -> Vec<(String, String)> {
         .collect()
 }
 
+/// What iptables wrote nft prints in part, so what is left of such a chain is not what it was.
+#[test]
+fn rules_of_iptables_are_told_as_a_whole() {
+    let xt = json!([{"xt": null}, {"accept": null}]);
+    let of = |set: &Value| {
+        let said = said(set);
+        let entries = said["report"].as_array().unwrap().clone();
+        let mut told = entries.iter().map(|one| one["said"].as_str().unwrap());
+        told.any(|said| said.starts_with("there is 1 rule of iptables in it"))
+    };
+    assert!(of(&set(&[xt, json!([{"drop": null}])])));
+    assert!(!of(&set(&[json!([dport(22), {"accept": null}])])));
+}
+
 #[test]
 fn types_of_icmp_stand_in_one_rule_and_may_have_a_rate() {
     let asks = |protocol: &str, field: &str, right: Value| json!({"match": {"op": "==", "left": {"payload": {"protocol": protocol, "field": field}}, "right": right}});

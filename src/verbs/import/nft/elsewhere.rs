@@ -21,6 +21,7 @@ pub(super) fn entries(listed: &Listed, file: &str) -> Vec<Entry> {
         );
         entries.push(Entry::of_file(Kind::Note, file, said));
     }
+    entries.extend(of_iptables(listed, file));
     for (key, base) in &listed.bases {
         let is_carried = list_of(base).is_some();
         if is_carried || listed.dormant.contains(&base.table) {
@@ -29,6 +30,25 @@ pub(super) fn entries(listed: &Listed, file: &str) -> Vec<Entry> {
         entries.extend(of_chain(listed, key, base, file));
     }
     entries
+}
+
+/// What is said of rules that iptables wrote, of which nft prints no more than that.
+fn of_iptables(listed: &Listed, file: &str) -> Option<Entry> {
+    let is_in_force = |table: &Table| !listed.dormant.contains(table);
+    let rules = listed.rules.iter().filter(|rule| is_in_force(&rule.table));
+    let count = rules
+        .filter(|rule| rule.statements.iter().any(|one| says(one, &["xt"])))
+        .count();
+    (count > 0).then(|| {
+        let said = format!(
+            "{} of iptables in it, of which nft prints only in part what they ask: they are left out, and what stands behind them in their chains decides about their packets, which may be a drop of everything; import these tables from what `iptables-save` and `ip6tables-save` print, by `sockc import iptables-save`",
+            match count {
+                1 => "there is 1 rule".to_owned(),
+                count => format!("there are {count} rules"),
+            }
+        );
+        Entry::of_file(Kind::Changed, file, said)
+    })
 }
 
 /// Whether rules that are in force translate addresses.
