@@ -239,6 +239,11 @@ fn what_stands_beside_the_rules_is_told() {
     let rules = fs::read_to_string(format!("{own}/before.rules")).unwrap();
     let nat = "*nat\n-F\n-A POSTROUTING -o eth0 -j MASQUERADE\nCOMMIT\n";
     fs::write(format!("{own}/before.rules"), rules + nat).unwrap();
+    // Docker calls this chain.
+    let docker =
+        "*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -p tcp --dport 5432 -j DROP\nCOMMIT\n";
+    let rules = fs::read_to_string(format!("{own}/after.rules")).unwrap();
+    fs::write(format!("{own}/after.rules"), rules + docker).unwrap();
     let (report, _) = said(&own);
     let entry = |kind: &str, file: &str, line| (kind.to_owned(), file.to_owned(), line);
     for (part, wanted) in [
@@ -249,6 +254,10 @@ fn what_stands_beside_the_rules_is_told() {
         ),
         ("runs this program", entry("left-out", "after.init", None)),
         ("settings of the kernel", entry("note", "sysctl.conf", None)),
+        (
+            "the chain DOCKER-USER",
+            entry("left-out", "after.rules", None),
+        ),
         ("table nat: ", entry("left-out", "before.rules", Some(26))),
     ] {
         assert_eq!(told(&report, part), [wanted], "{part}");
@@ -262,8 +271,10 @@ fn what_stands_beside_the_rules_is_told() {
         strict.stderr
     );
     // None of the files is written over.
-    let over = imported(&own, &["-o", &format!("{own}/user6.rules")]);
-    assert_eq!(over.code, Some(64), "{}", over.stderr);
+    for name in ["user6.rules", "sysctl.conf", "applications.d"] {
+        let over = imported(&own, &["-o", &format!("{own}/{name}")]);
+        assert_eq!(over.code, Some(64), "{name}: {}", over.stderr);
+    }
 }
 
 #[test]

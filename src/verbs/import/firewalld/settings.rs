@@ -107,6 +107,12 @@ fn of_rich(making: &Making<'_>, rich: &Rich) -> Vec<(Rank, Spot, Rule)> {
             let mut rule = of(&goal);
             answered_by(&goal, &mut rule);
             limited(&mut rule, limit);
+            if limit.is_some() && rich.family.is_none() {
+                rule.changed.push(
+                    "firewalld counts both families in one bucket, and each has its own here"
+                        .to_owned(),
+                );
+            }
             if rich.audits {
                 rule.changed
                     .push("no audit record is written for it".to_owned());

@@ -162,7 +162,7 @@ fn of_conf(config: &Config, leaves: bool) -> Vec<Said> {
     say(
         conf.drifts,
         Kind::Changed,
-        "AllowZoneDrifting: what the zone of its sender does not decide goes on in that of its interface there, and is refused here".to_owned(),
+        "AllowZoneDrifting: releases before 1.0 go on in the zone of the interface with what the zone of its sender does not decide; here as in later ones that is refused".to_owned(),
     );
     say(
         conf.uses_iptables,

@@ -10,6 +10,7 @@ mod restored;
 mod settings;
 mod tuples;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::iter;
 use std::os::unix::fs::PermissionsExt;
@@ -17,11 +18,13 @@ use std::path::{Path, PathBuf};
 
 use sockc_compiler::policy::Family;
 
+use super::saved::built_in;
 use super::{Read, lists_of, told};
 use crate::cli::Ufw;
 use crate::exit::Exit;
 use crate::files::input::{self, is_stream, title};
 use crate::output::Output;
+use crate::verbs::import::list::List;
 use crate::verbs::import::lists::{self, Lists};
 use crate::verbs::import::outcome::Asked;
 use crate::verbs::import::report::{Entry, Kind};
@@ -68,6 +71,7 @@ pub(in crate::verbs::import) fn run(arguments: &Ufw, output: &mut Output) -> Res
         strict: arguments.strict,
     };
     let mut report = beside(&files, &settings);
+    report.extend(read.iter().flat_map(of_others));
     let lists = lists_of(&read, &mut report, output)?;
     let lists: Vec<Lists> = lists.into_iter().map(joined).collect();
     told(&read, &lists, &NAMES, &asked, &mut report);
@@ -224,6 +228,35 @@ fn beside(files: &Files, settings: &Settings) -> Vec<Entry> {
         report.push(Entry::of_file(Kind::Note, &title(&sysctl), said.to_owned()));
     }
     report
+}
+
+/// What is said of chains that ufw's files fill and none of its rules calls, as those of Docker: others call them, whose rules do not stand
+/// there.
+fn of_others(read: &Read) -> Vec<Entry> {
+    let chains = &read.saved.chains;
+    let all = chains.values().flat_map(|chain| &chain.rules);
+    let targets: BTreeSet<&str> = all
+        .flat_map(|line| {
+            line.text
+                .split_whitespace()
+                .skip_while(|word| !matches!(*word, "-j" | "-g"))
+                .skip(1)
+                .take(1)
+        })
+        .collect();
+    let is_called =
+        |name: &str| targets.contains(name) || List::ALL.iter().any(|list| built_in(*list) == name);
+    let others = chains.iter().filter(|(name, chain)| {
+        !name.starts_with("ufw") && !chain.rules.is_empty() && !is_called(name)
+    });
+    let entries = others.map(|(name, chain)| {
+        let said = format!(
+            "the chain {name} is called by no rule of ufw: where another program calls it, what it drops gets through here"
+        );
+        let file = chain.rules.first().and_then(|line| line.file());
+        Entry::of_file(Kind::LeftOut, file.unwrap_or(&read.name), said)
+    });
+    entries.collect()
 }
 
 /// Tells what is wrong with a line.
