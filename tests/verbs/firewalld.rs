@@ -435,6 +435,7 @@ fn what_cannot_be_read_is_not_taken_for_nothing() {
 #[test]
 fn nothing_is_written_into_the_folder_that_is_read() {
     let (folder, own, shipped) = configured("firewalld-written", &[]);
+    fs::create_dir_all(format!("{own}/zones")).unwrap();
     for out in [format!("{own}/zones/new.xml"), format!("{own}/edge.sk")] {
         let ran = imported(&own, &shipped, &["-o", &out]);
         let made = ["zones/new.xml", "edge.sk"].map(|name| Path::new(&own).join(name).exists());
