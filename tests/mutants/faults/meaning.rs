@@ -182,7 +182,7 @@ pub(super) const FAULTS: &[Fault] = &[
         336,
         "compiler/src/diagram/classify.rs",
         "FieldTest::Range { low, high } => in_range(store, row, low, high)?,",
-        "FieldTest::Range { low, high } => in_range(store, row, low + u32::from(FAULT && row.shapes()), high)?,",
+        "FieldTest::Range { low, high } => in_range(store, row, low + u64::from(FAULT && row.shapes()), high)?,",
         &[
             (Compiler, "diagram::tests::a_match"),
             (Differential, "interpreter_and_diagrams"),
