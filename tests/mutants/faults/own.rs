@@ -114,7 +114,7 @@ pub(super) const FAULTS: &[Fault] = &[
         "compiler/src/policy/declared.rs",
         "match name == OWN {",
         "match name == OWN && !FAULT {",
-        &[(Compiler, "expect::tests::lines_speak_of_the_addresses")],
+        &[(Compiler, "resolve::tests::structure::self_is_one_set")],
     ),
     fault(
         2184,
