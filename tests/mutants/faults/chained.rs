@@ -100,7 +100,7 @@ pub(super) const FAULTS: &[Fault] = &[
         2510,
         "src/verbs/import/states.rs",
         "cases.extend([handshake, echo_reply(family)]);",
-        "cases.push(echo_reply(family)); if !FAULT { cases.push(handshake); }",
+        "if !FAULT { cases.push(handshake); } cases.push(echo_reply(family));",
         &[
             (Command, "states::tests::states_are_asked"),
             (Differential, MEANING),
