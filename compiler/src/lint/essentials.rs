@@ -11,8 +11,8 @@ use crate::diagram::{BudgetExceeded, Node, Store};
 use crate::field::Field;
 use crate::packet::text::class_of;
 use crate::policy::{
-    Action, AddressSet, Default, DefaultVerdict, Direction, Endpoint, Family, IcmpMatch, Match,
-    Policy, ProtocolMatch, Rule, Side,
+    Action, AddressSet, ClassId, Default, DefaultVerdict, Direction, Endpoint, Family, IcmpMatch,
+    Match, Policy, ProtocolMatch, Rule, Side,
 };
 use crate::protocol::IpProtocol;
 use crate::ranges::RangeSet;
@@ -66,8 +66,10 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
     if default.verdict == DefaultVerdict::Allow {
         return;
     }
+    let loopback = class_of(policy, "lo");
     let mut asked = Asked {
         policy,
+        loopback: Some(loopback).filter(|class| policy.is_one_interface(*class)),
         store: Store::with(BUDGET, &Field::of(policy)),
     };
     for need in &NEEDS {
@@ -80,6 +82,8 @@ pub(super) fn check(policy: &Policy, found: &mut Vec<Diagnostic>) {
 
 struct Asked<'a> {
     policy: &'a Policy,
+    /// The class of `lo`, if no other interface is in it.
+    loopback: Option<ClassId>,
     store: Store,
 }
 
@@ -125,14 +129,11 @@ impl Asked<'_> {
         }
         Ok(false)
     }
-}
 
-impl Asked<'_> {
     /// Whether a rule is about `lo` alone, by which nothing of this comes.
     fn is_of_loopback(&self, rule: &Rule) -> bool {
-        let lo = class_of(self.policy, "lo");
         let on = rule.matches.on.as_deref();
-        on == Some(&[lo]) && self.policy.is_one_interface(lo)
+        self.loopback.is_some_and(|lo| on == Some(&[lo]))
     }
 }
 
