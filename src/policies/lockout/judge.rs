@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use sockc_compiler::coverage;
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Decider, Decision, Event, Header, Parsed, SocketAnswer, Verdict};
+use sockc_compiler::header_field::row;
 use sockc_compiler::packet::text::{Described, DescribedWorld, class_of, describe_case};
 use sockc_compiler::policy::{
     AddressSet, ClassId, Condition, Direction, FieldTest, Listen, Policy, SocketId, SocketOrigin,
@@ -422,12 +423,17 @@ fn others(
 
 /// The packet with each mark that a rule asks for: others may have set it.
 fn marked(asked: &Asked<'_>, packet: &Packet) -> Vec<Header> {
-    let marked = asked_for(asked, packet.direction, HeaderField::Mark).into_iter();
-    let marked = marked.map(|mark| Header {
-        mark: mark as u32,
-        ..packet.header.clone()
-    });
-    marked.collect()
+    let marks = asked_for(asked, packet.direction, HeaderField::Mark).into_iter();
+    marks
+        .map(|mark| with(&packet.header, HeaderField::Mark, mark))
+        .collect()
+}
+
+/// A header with another value of a field.
+fn with(header: &Header, field: HeaderField, value: u64) -> Header {
+    let mut header = header.clone();
+    (row(field).set)(&mut header, value);
+    header
 }
 
 /// The packet in a frame with each hardware address that a rule asks for, where it is not known who sends that frame, and for whom.
@@ -439,28 +445,20 @@ fn framed(asked: &Asked<'_>, way: &Arrival, packet: &Packet) -> Vec<(Why, Header
         // A router may send from another address than it is reached at (VRRP, RFC 5798, section 7.3), or another router may send.
         Some(_) => is_passed_on.then_some(Why::Later),
     };
-    let mut all = Vec::new();
-    if let Some(why) = sender {
-        let values = asked_for(asked, packet.direction, HeaderField::EtherFrom);
-        all.extend(values.into_iter().take(FRAMES).map(|ether_from| {
-            let header = packet.header.clone();
-            (
-                why,
-                Header {
-                    ether_from,
-                    ..header
-                },
-            )
-        }));
-    }
-    if to.is_none() {
-        let values = asked_for(asked, packet.direction, HeaderField::EtherTo);
-        all.extend(values.into_iter().take(FRAMES).map(|ether_to| {
-            let header = packet.header.clone();
-            (Why::Header, Header { ether_to, ..header })
-        }));
-    }
-    all
+    let receiver = to.is_none().then_some(Why::Header);
+    let ends = [
+        (sender, HeaderField::EtherFrom),
+        (receiver, HeaderField::EtherTo),
+    ];
+    let known = ends
+        .into_iter()
+        .filter_map(|(why, field)| Some((why?, field)));
+    let all = known.flat_map(|(why, field)| {
+        let values = asked_for(asked, packet.direction, field).into_iter();
+        let values = values.take(FRAMES);
+        values.map(move |value| (why, with(&packet.header, field, value)))
+    });
+    all.collect()
 }
 
 /// Whether rules ask for more hardware addresses than are asked about.
