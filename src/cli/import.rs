@@ -35,6 +35,17 @@ pub(crate) struct Tubular {
     pub(crate) entries: bool,
 }
 
+/// What becomes of the policy that rules are made into.
+#[derive(Args, Debug)]
+pub(crate) struct Written {
+    /// Where to write; `-` is standard output [default: `-`]
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write nothing and end with 1 if anything is left out or means something else
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct IptablesSave {
     /// What `iptables-save` prints; `-` is standard input
@@ -46,12 +57,8 @@ pub(crate) struct IptablesSave {
     /// Run `iptables-save` and `ip6tables-save`, and take the rules in force here
     #[arg(long, conflicts_with_all = ["file", "ip6"])]
     pub(crate) live: bool,
-    /// Where to write; `-` is standard output [default: `-`]
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write nothing and end with 1 if anything is left out or means something else
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) written: Written,
 }
 
 #[derive(Args, Debug)]
@@ -62,12 +69,8 @@ pub(crate) struct Ufw {
     /// The file of its defaults [default: default/ufw next to the folder]
     #[arg(long, value_name = "FILE")]
     pub(crate) defaults: Option<PathBuf>,
-    /// Where to write; `-` is standard output [default: `-`]
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write nothing and end with 1 if anything is left out or means something else
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) written: Written,
 }
 
 #[derive(Args, Debug)]
@@ -78,12 +81,8 @@ pub(crate) struct Nft {
     /// Run `nft -j list ruleset`, and take the rules in force here
     #[arg(long, conflicts_with = "file")]
     pub(crate) live: bool,
-    /// Where to write; `-` is standard output [default: `-`]
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write nothing and end with 1 if anything is left out or means something else
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) written: Written,
 }
 
 #[derive(Args, Debug)]
@@ -94,10 +93,6 @@ pub(crate) struct Firewalld {
     /// What the package ships [default: /usr/lib/firewalld, where that is there]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) system: Option<PathBuf>,
-    /// Where to write; `-` is standard output [default: `-`]
-    #[arg(short, long, value_name = "OUT")]
-    pub(crate) output: Option<PathBuf>,
-    /// Write nothing and end with 1 if anything is left out or means something else
-    #[arg(long)]
-    pub(crate) strict: bool,
+    #[command(flatten)]
+    pub(crate) written: Written,
 }

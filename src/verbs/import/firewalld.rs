@@ -70,8 +70,7 @@ pub(super) fn run(arguments: &Firewalld, output: &mut Output) -> Result<(), Exit
         format: "sockc.import-firewalld/1",
         read,
         names: vec![name.clone()],
-        output: arguments.output.as_deref(),
-        strict: arguments.strict,
+        written: &arguments.written,
     };
     let leaves = made
         .lists
@@ -128,7 +127,7 @@ fn all(config: &Config, file: &str) -> Result<Became, String> {
         let v6 = became.side(config, zones.as_ref(), file, (Family::V6, list))?;
         became.lists.push(Lists {
             list,
-            chain: making::base(list),
+            chain: list.built_in(),
             word: "",
             one_file: true,
             sides: [v4, v6],
@@ -150,7 +149,7 @@ impl Became {
         let came = made.rules.iter();
         let came = came.filter(|(_, rule)| rule.unread.is_some() || !rule.cases.is_empty());
         self.came.extend(came.map(|(spot, _)| spot.clone()));
-        let base = making::base(list).to_owned();
+        let base = list.built_in().to_owned();
         let source = Source {
             file,
             chains: &made.chains,

@@ -30,8 +30,8 @@ pub(super) fn asks(
     Ok(What::asked(family, asked).into())
 }
 
-/// Six octets of two digits.
-fn is_one(text: &str) -> bool {
+/// Whether it is a hardware address: six octets of two digits.
+pub(super) fn is_one(text: &str) -> bool {
     let mut octets = text.split(':');
     let is_octet = |one: &str| one.len() == 2 && one.bytes().all(|one| one.is_ascii_hexdigit());
     text.split(':').count() == 6 && octets.all(is_octet)

@@ -32,11 +32,7 @@ use crate::exit::Exit;
 use crate::files::input::is_stream;
 use crate::output::Output;
 
-use saved::{Saved, built_in};
-
-/// What iptables-save prints where nobody has written a rule.
-const OPEN: &str =
-    "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+use saved::Saved;
 
 /// What was read of a file.
 struct Read {
@@ -54,8 +50,7 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
         format: "sockc.import-iptables/1",
         read: files.into_iter().flatten().collect(),
         names: read.iter().map(|one| one.name.clone()).collect(),
-        output: arguments.output.as_deref(),
-        strict: arguments.strict,
+        written: &arguments.written,
     };
     if arguments.live {
         report.extend(read.first().and_then(|one| beside::iptables(&one.name)));
@@ -118,17 +113,16 @@ fn read_one(
     report: &mut Vec<Entry>,
     output: &mut Output,
 ) -> Result<Read, Exit> {
-    let rules::Read {
-        mut text,
-        name,
-        said,
-    } = source.read(output)?;
+    let rules::Read { text, name, said } = source.read(output)?;
     report.extend(said);
     if matches!(source, rules::Source::Running(_)) && text.trim().is_empty() {
-        // Nobody has written a rule of this family.
         let none = "no rules are in force, so the policy lets this family through".to_owned();
         report.push(Entry::of_file(Kind::Note, &name, none));
-        OPEN.clone_into(&mut text);
+        return Ok(Read {
+            name,
+            family,
+            saved: Saved::open(),
+        });
     }
     match saved::read(&text, family == Family::V6) {
         Ok(saved) => Ok(Read {
@@ -159,7 +153,7 @@ fn of_list(
     });
     for one in read {
         let flat = flattened(&one.saved, &one.name, one.family, list).map_err(|why| {
-            output.error(format!("{}, {}: {why}", one.name, built_in(list)));
+            output.error(format!("{}, {}: {why}", one.name, list.built_in()));
             output.note("nothing was written");
             Exit::Policy
         })?;
@@ -173,7 +167,7 @@ fn of_list(
     }
     Ok(Lists {
         list,
-        chain: built_in(list),
+        chain: list.built_in(),
         word: "chain ",
         one_file: false,
         sides,
@@ -193,7 +187,7 @@ fn flattened(saved: &Saved, file: &str, family: Family, list: List) -> Result<Be
     let source = Source {
         file,
         chains: &saved.chains,
-        bases: &[built_in(list).to_owned()],
+        bases: &[list.built_in().to_owned()],
         read: &|lines, at| read_line(lines, at, (family, list), &is_chain),
     };
     let flat = Flattening::of(source, family, list)?;

@@ -46,6 +46,16 @@ impl Line {
         }
     }
 
+    /// A rule with this number, which its tool names by a place.
+    pub(super) fn placed(number: usize, text: String, place: String) -> Self {
+        Self {
+            number,
+            text,
+            place: Some(place),
+            origin: None,
+        }
+    }
+
     /// The file, if it is one of several.
     pub(super) fn file(&self) -> Option<&str> {
         self.origin.as_ref().map(|origin| origin.file.as_str())

@@ -25,4 +25,18 @@ impl List {
             Self::Out => "out",
         }
     }
+
+    /// The chain that the kernel asks, as iptables calls it.
+    pub(super) fn built_in(self) -> &'static str {
+        match self {
+            Self::In => "INPUT",
+            Self::Forward => "FORWARD",
+            Self::Out => "OUTPUT",
+        }
+    }
+
+    /// Whether a chain is the one of a list.
+    pub(super) fn is_built_in(name: &str) -> bool {
+        Self::ALL.iter().any(|list| list.built_in() == name)
+    }
 }

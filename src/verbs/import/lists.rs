@@ -94,13 +94,15 @@ pub(super) fn draft(lists: &[Lists], of: &str) -> String {
     text
 }
 
+/// The steps of all lists.
+pub(super) fn steps(lists: &[Lists]) -> impl Iterator<Item = &Step> {
+    let sides = lists.iter().flat_map(|one| &one.sides);
+    sides.flat_map(|side| &side.steps)
+}
+
 /// The zones that rules name, with their interfaces.
 fn zones(lists: &[Lists]) -> BTreeMap<&str, String> {
-    let steps = lists
-        .iter()
-        .flat_map(|one| &one.sides)
-        .flat_map(|side| &side.steps);
-    let named = steps.flat_map(|step| match step {
+    let named = steps(lists).flat_map(|step| match step {
         Step::Rule(flat) => [flat.what.on_zone.as_ref(), flat.what.to_zone.as_ref()],
         Step::LeftOut(..) => [None, None],
     });

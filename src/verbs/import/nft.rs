@@ -65,8 +65,7 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
         format: "sockc.import-nft/1",
         read: file.into_iter().collect(),
         names: vec![name.clone()],
-        output: arguments.output.as_deref(),
-        strict: arguments.strict,
+        written: &arguments.written,
     };
     asked.in_order(&mut report);
     report::once(&mut report);

@@ -15,6 +15,7 @@ use super::chains::Step;
 use super::lists::Lists;
 use super::report::{Entry, Kind};
 use super::{canonical, fits};
+use crate::cli::Written;
 use crate::exit::Exit;
 use crate::files::input::is_stream;
 use crate::files::written;
@@ -42,10 +43,8 @@ pub(super) struct Asked<'a> {
     pub(super) read: Vec<&'a Path>,
     /// How what was read is called in the report, in its order. What is said of the whole is said of the first.
     pub(super) names: Vec<String>,
-    /// Where to write.
-    pub(super) output: Option<&'a Path>,
-    /// Whether nothing may be left out or changed.
-    pub(super) strict: bool,
+    /// What becomes of the policy.
+    pub(super) written: &'a Written,
 }
 
 impl Asked<'_> {
@@ -78,8 +77,9 @@ impl Asked<'_> {
         fits(&text, "leave rules out", output)?;
         report.extend(refusal(&text).map(|said| self.entry(Kind::Changed, said)));
         said(&report, output);
-        let is_refused = self.strict && report.iter().any(|one| one.kind != Kind::Note);
-        let path = self.output.filter(|path| !is_stream(path));
+        let is_refused = self.written.strict && report.iter().any(|one| one.kind != Kind::Note);
+        let path = self.written.output.as_deref();
+        let path = path.filter(|path| !is_stream(path));
         if let (Some(path), false) = (path, is_refused) {
             self.write(path, &text, output)?;
         }

@@ -10,7 +10,7 @@ use sockc_compiler::ranges::RangeSet;
 
 use super::chains::{End, Flat, Step};
 use super::list::List;
-use super::lists::{self, Lists};
+use super::lists::{self, Lists, steps};
 use super::report::Kind;
 use super::what::{Pattern, Side, What};
 
@@ -79,11 +79,6 @@ fn named(step: &Step) -> impl Iterator<Item = &Pattern> {
         let members = zones.flat_map(|zone| &zone.members);
         what.on.iter().chain(&what.leaves).chain(members)
     })
-}
-
-fn steps(lists: &[Lists]) -> impl Iterator<Item = &Step> {
-    let sides = lists.iter().flat_map(|one| &one.sides);
-    sides.flat_map(|side| &side.steps)
 }
 
 /// Programs of packets read Ethernet, so a policy is not put on an interface without: what the chains drop there gets through.

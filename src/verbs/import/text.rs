@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::what::{Named, OWN, Pattern, Side, Type, What, Zone, every, icmp};
+use super::what::{Named, OWN, Pattern, Side, Type, What, Zone, bits, every, icmp};
 
 /// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
 /// one by one: a long line, and the same packets.
@@ -276,10 +276,7 @@ fn host((low, high): (u128, u128), family: Family) -> String {
     if low == high {
         return address(low, family).to_string();
     }
-    let bits = match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
-    };
+    let bits = bits(family);
     // The bits in which the ends of a prefix differ are its last ones, and all of them.
     let differing = low ^ high;
     let is_prefix = differing & differing.wrapping_add(1) == 0 && low & differing == 0;

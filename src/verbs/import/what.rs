@@ -164,6 +164,24 @@ pub(super) fn last(family: Family) -> u128 {
     }
 }
 
+/// How many bits an address of a family has.
+pub(super) fn bits(family: Family) -> u32 {
+    match family {
+        Family::V4 => 32,
+        Family::V6 => 128,
+    }
+}
+
+/// The first and the last address with so many bits in common with this one; nothing where an address has fewer.
+pub(super) fn block(address: u128, length: u32, family: Family) -> Option<(u128, u128)> {
+    let free = bits(family).checked_sub(length)?;
+    let hosts = match free {
+        128 => u128::MAX,
+        free => (1 << free) - 1,
+    };
+    Some((address & !hosts, address | hosts))
+}
+
 /// Every address of a family.
 pub(super) fn every(family: Family) -> RangeSet<u128> {
     RangeSet::from_ranges([(0, last(family))])

@@ -210,8 +210,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2524,
         "src/verbs/import/outcome.rs",
-        "self.strict && report",
-        "!FAULT && self.strict && report",
+        "self.written.strict && report",
+        "!FAULT && self.written.strict && report",
         &[(Verbs, "iptables::strict_takes_only")],
     ),
     fault(

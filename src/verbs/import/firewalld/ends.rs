@@ -12,7 +12,7 @@ use super::ipsets::{Holds, Sets};
 use crate::verbs::import::hardware;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Asks;
-use crate::verbs::import::what::{Named, Side, What, every, last};
+use crate::verbs::import::what::{Named, Side, What, bits, block, every, last};
 
 /// Who sends or receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(super) enum Of {
 
 /// Reads an address, a prefix, or a hardware address.
 pub(super) fn read(text: &str) -> Result<End, String> {
-    if is_hardware(text) {
+    if hardware::is_one(text) {
         return Ok(End::Hardware(text.to_owned()));
     }
     match prefix(text) {
@@ -45,35 +45,25 @@ pub(super) fn read(text: &str) -> Result<End, String> {
     }
 }
 
-fn is_hardware(text: &str) -> bool {
-    let mut octets = text.split(':');
-    let is_octet = |one: &str| one.len() == 2 && one.bytes().all(|one| one.is_ascii_hexdigit());
-    text.split(':').count() == 6 && octets.all(is_octet)
-}
-
 /// An address or a prefix as its first and last address; bits beyond the length are cleared, as firewalld does.
 pub(super) fn prefix(text: &str) -> Option<(Family, (u128, u128))> {
     let (host, length) = text
         .split_once('/')
         .map_or((text, None), |(host, length)| (host, Some(length)));
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    let (family, bits, number) = match host.parse().ok()? {
-        IpAddr::V4(address) => (Family::V4, 32, u128::from(u32::from(address))),
-        IpAddr::V6(address) => (Family::V6, 128, u128::from(address)),
+    let (family, number) = match host.parse().ok()? {
+        IpAddr::V4(address) => (Family::V4, u128::from(u32::from(address))),
+        IpAddr::V6(address) => (Family::V6, u128::from(address)),
     };
     let length: u32 = match length {
-        None => bits,
+        None => bits(family),
         Some(mask) if family == Family::V4 && mask.contains('.') => {
             let mask = u32::from(mask.parse::<std::net::Ipv4Addr>().ok()?);
             (mask.leading_ones() + mask.trailing_zeros() >= 32).then(|| mask.leading_ones())?
         }
-        Some(length) => length.parse().ok().filter(|length| *length <= bits)?,
+        Some(length) => length.parse().ok()?,
     };
-    let free = match bits - length {
-        128 => u128::MAX,
-        free => (1 << free) - 1,
-    };
-    Some((family, (number & !free, number | free)))
+    Some((family, block(number, length, family)?))
 }
 
 /// What one of these, or none of them, asks of a side; no case where it is of the other family.

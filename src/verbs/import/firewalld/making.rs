@@ -42,15 +42,6 @@ pub(super) struct Making<'a> {
     made: Made,
 }
 
-/// The chain that the kernel asks.
-pub(super) fn base(list: List) -> &'static str {
-    match list {
-        List::In => "INPUT",
-        List::Forward => "FORWARD",
-        List::Out => "OUTPUT",
-    }
-}
-
 /// The chains of a list; none where firewalld lets all packets through.
 pub(super) fn made(config: &Config, zones: Option<&Names>, (family, list): (Family, List)) -> Made {
     let mut making = Making {
@@ -68,7 +59,7 @@ pub(super) fn made(config: &Config, zones: Option<&Names>, (family, list): (Fami
         drops: list != List::Out,
         rules: Vec::new(),
     };
-    making.made.chains.insert(base(list).to_owned(), chain);
+    making.made.chains.insert(list.built_in().to_owned(), chain);
     making.base();
     making.made
 }
@@ -82,12 +73,10 @@ impl Making<'_> {
             rate.bucket = Some(format!("{} {number}", spot.place));
         }
         let chain = self.made.chains.entry(chain.to_owned()).or_default();
-        chain.rules.push(Line {
-            number,
-            text: spot.text.clone(),
-            place: Some(spot.place.clone()),
-            origin: None,
-        });
+        let place = spot.place.clone();
+        chain
+            .rules
+            .push(Line::placed(number, spot.text.clone(), place));
         self.made.rules.push((spot.clone(), rule));
     }
 
@@ -100,7 +89,7 @@ impl Making<'_> {
     }
 
     fn base(&mut self) {
-        let base = base(self.list);
+        let base = self.list.built_in();
         always::ahead(self, base);
         self.ask_policies(base, |policy| policy.priority < 0);
         match self.list {

@@ -178,8 +178,15 @@ impl Reading<'_> {
 
 /// The target of a rule of any table.
 pub(super) fn target(text: &str) -> Option<String> {
+    led_to(text, &["-j"])
+}
+
+/// Where a rule of any table leads by one of these options.
+pub(super) fn led_to(text: &str, by: &[&str]) -> Option<String> {
     let options = options(text).ok()?;
-    let target = options.iter().find(|given| given.name == "-j")?;
+    let target = options
+        .iter()
+        .find(|given| by.contains(&given.name.as_str()))?;
     target.value().ok().map(ToOwned::to_owned)
 }
 

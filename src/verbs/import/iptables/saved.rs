@@ -27,12 +27,14 @@ pub(super) struct Saved {
     pub(super) unsaid: Vec<(usize, String)>,
 }
 
-/// The built-in chain of a list.
-pub(super) fn built_in(list: List) -> &'static str {
-    match list {
-        List::In => "INPUT",
-        List::Forward => "FORWARD",
-        List::Out => "OUTPUT",
+impl Saved {
+    /// What there is where nobody has written a rule.
+    pub(super) fn open() -> Self {
+        let chains = List::ALL.map(|list| (list.built_in().to_owned(), Chain::default()));
+        Self {
+            chains: chains.into(),
+            ..Self::default()
+        }
     }
 }
 
@@ -287,7 +289,7 @@ pub(super) fn declaration(text: &str) -> Result<(&str, Chain), String> {
             "`:{text}` declares no chain; write `:NAME POLICY [0:0]`"
         ));
     };
-    let is_built_in = List::ALL.iter().any(|list| built_in(*list) == name);
+    let is_built_in = List::is_built_in(name);
     let drops = match policy {
         "DROP" => true,
         "ACCEPT" => false,

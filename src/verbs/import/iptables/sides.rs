@@ -13,7 +13,7 @@ use crate::verbs::import::interfaces::{self, End};
 use crate::verbs::import::kinds::{self, Kinds};
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Asks;
-use crate::verbs::import::what::{Pattern, Side, What, every};
+use crate::verbs::import::what::{Pattern, Side, What, bits, block, every};
 
 /// Whether an option is read here.
 pub(super) fn takes(name: &str) -> bool {
@@ -80,10 +80,7 @@ fn prefixes(text: &str, family: Family) -> Result<RangeSet<u128>, String> {
 }
 
 fn prefix(text: &str, family: Family) -> Result<(u128, u128), String> {
-    let bits: u32 = match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
-    };
+    let bits = bits(family);
     let (host, mask) = text.split_once('/').unwrap_or((text, ""));
     let low = address(host, family)?;
     let length = match mask.parse::<u32>() {
@@ -92,11 +89,7 @@ fn prefix(text: &str, family: Family) -> Result<(u128, u128), String> {
         _ => length_of(address(mask, family)?, bits)
             .ok_or_else(|| format!("the mask {mask} has gaps, so it is no prefix"))?,
     };
-    let hosts = match bits - length {
-        128 => u128::MAX,
-        free => (1 << free) - 1,
-    };
-    Ok((low & !hosts, low | hosts))
+    block(low, length, family).ok_or_else(|| format!("the prefix /{length} is too long"))
 }
 
 /// The length of a prefix of so many bits whose mask this is, if it is the mask of one.

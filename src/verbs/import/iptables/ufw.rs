@@ -18,8 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sockc_compiler::policy::Family;
 
-use super::saved::built_in;
-use super::{Read, lists_of, told};
+use super::{Read, lists_of, rule, told};
 use crate::cli::Ufw;
 use crate::exit::Exit;
 use crate::files::input::{self, is_stream, title};
@@ -57,18 +56,15 @@ pub(in crate::verbs::import) fn run(arguments: &Ufw, output: &mut Output) -> Res
         files.family(Family::V4, &settings, output)?,
         files.family(Family::V6, &settings, output)?,
     ];
-    let paths: Vec<&Path> = files.read.iter().map(PathBuf::as_path).collect();
+    let paths = files.read.iter().map(PathBuf::as_path);
+    let paths: Vec<&Path> = iter::once(arguments.folder.as_path())
+        .chain(paths)
+        .collect();
     let asked = Asked {
         format: "sockc.import-ufw/1",
-        names: iter::once(arguments.folder.as_path())
-            .chain(paths.iter().copied())
-            .map(title)
-            .collect(),
-        read: iter::once(arguments.folder.as_path())
-            .chain(paths)
-            .collect(),
-        output: arguments.output.as_deref(),
-        strict: arguments.strict,
+        names: paths.iter().copied().map(title).collect(),
+        read: paths,
+        written: &arguments.written,
     };
     let mut report = beside(&files, &settings);
     report.extend(read.iter().flat_map(of_others));
@@ -235,17 +231,9 @@ fn beside(files: &Files, settings: &Settings) -> Vec<Entry> {
 fn of_others(read: &Read) -> Vec<Entry> {
     let chains = &read.saved.chains;
     let all = chains.values().flat_map(|chain| &chain.rules);
-    let targets: BTreeSet<&str> = all
-        .flat_map(|line| {
-            line.text
-                .split_whitespace()
-                .skip_while(|word| !matches!(*word, "-j" | "-g"))
-                .skip(1)
-                .take(1)
-        })
-        .collect();
-    let is_called =
-        |name: &str| targets.contains(name) || List::ALL.iter().any(|list| built_in(*list) == name);
+    let called = all.filter_map(|line| rule::led_to(&line.text, &["-j", "-g"]));
+    let called: BTreeSet<String> = called.collect();
+    let is_called = |name: &str| called.contains(name) || List::is_built_in(name);
     let others = chains.iter().filter(|(name, chain)| {
         !name.starts_with("ufw") && !chain.rules.is_empty() && !is_called(name)
     });

@@ -217,12 +217,11 @@ impl Listed {
         let found = found.ok_or_else(|| {
             format!("its chain {chain} stands nowhere ahead of it; {REMEDY}, all of it")
         })?;
-        found.rules.push(Line {
-            number: self.rules.len(),
-            text: Value::Array(statements.clone()).to_string(),
-            place: Some(format!("{key} handle {handle}")),
-            origin: None,
-        });
+        found.rules.push(Line::placed(
+            self.rules.len(),
+            Value::Array(statements.clone()).to_string(),
+            format!("{key} handle {handle}"),
+        ));
         self.rules.push(Rule {
             table,
             statements: statements.clone(),

@@ -9,7 +9,7 @@ use sockc_compiler::names;
 use sockc_compiler::policy::Family;
 
 use crate::verbs::import::protocols;
-use crate::verbs::import::what::Pattern;
+use crate::verbs::import::what::{Pattern, block};
 
 /// How values of a field are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,10 @@ pub(super) fn range(kind: Kind, value: &Value) -> Result<(u128, u128), String> {
         let address = prefix.get("addr").ok_or_else(none)?;
         let length = prefix.get("len").and_then(Value::as_u64);
         let length = length.and_then(|length| u32::try_from(length).ok());
-        return prefixed(one(kind, address)?, length, family).ok_or_else(none);
+        let low = one(kind, address)?;
+        return length
+            .and_then(|length| block(low, length, family))
+            .ok_or_else(none);
     }
     let one = one(kind, value)?;
     Ok((one, one))
@@ -82,20 +85,6 @@ pub(super) fn pattern(value: &Value) -> Result<Pattern, String> {
         false if is_begin => Ok(Pattern::Begins(begins.to_owned())),
         false => Ok(Pattern::One(begins.to_owned())),
     }
-}
-
-/// The addresses of a prefix.
-fn prefixed(low: u128, length: Option<u32>, family: Family) -> Option<(u128, u128)> {
-    let bits: u32 = match family {
-        Family::V4 => 32,
-        Family::V6 => 128,
-    };
-    let free = bits.checked_sub(length?)?;
-    let hosts = match free {
-        128 => u128::MAX,
-        free => (1 << free) - 1,
-    };
-    Some((low & !hosts, low | hosts))
 }
 
 /// One value.

@@ -5,10 +5,9 @@
 
 use sockc_compiler::policy::Family;
 
-use super::super::saved::{Saved, built_in};
+use super::super::saved::Saved;
 use super::restored::{Whose, restore};
 use super::settings::{Mistake, Policy, Set, Settings};
-use crate::verbs::import::chains::Chain;
 use crate::verbs::import::list::List;
 
 /// A file with its name.
@@ -70,7 +69,7 @@ pub(super) fn chains(family: Family, settings: &Settings, rules: &Rules) -> Resu
     made.file(&rules.user)?;
     made.put(&made.hooks(), &start)?;
     for (list, _, policy) in lists(settings) {
-        let text = format!(":{} {}\n", built_in(list), policy.value.of_chain());
+        let text = format!(":{} {}\n", list.built_in(), policy.value.of_chain());
         made.put(&table(&text), &whose(policy))?;
     }
     Ok(made.saved)
@@ -104,12 +103,7 @@ struct Made {
 
 impl Made {
     fn new(family: Family) -> Self {
-        let mut saved = Saved::default();
-        for list in List::ALL {
-            saved
-                .chains
-                .insert(built_in(list).to_owned(), Chain::default());
-        }
+        let saved = Saved::open();
         Self { family, saved }
     }
 

@@ -124,7 +124,7 @@ impl Restoring<'_> {
 
     fn declares(&mut self, declared: &str) -> Result<(), String> {
         let (name, chain) = saved::declaration(declared)?;
-        let is_built_in = List::ALL.iter().any(|list| saved::built_in(*list) == name);
+        let is_built_in = List::is_built_in(name);
         match self.saved.chains.get_mut(name) {
             Some(there) if is_built_in => there.drops = chain.drops,
             _ => {
