@@ -66,7 +66,7 @@ pub(crate) fn rule_of_line(line: u32) -> Option<usize> {
 }
 
 /// A rule in the words of the language.
-struct Words<'a>(&'a Rule);
+pub(crate) struct Words<'a>(pub(crate) &'a Rule);
 
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,7 +109,7 @@ fn chain(rules: &[Rule], both: bool, verdict: &str) -> String {
 }
 
 /// What a rule matches, in nft's words; in a table of both families, also which.
-fn matches(rule: &Rule, both: bool) -> String {
+pub(crate) fn matches(rule: &Rule, both: bool) -> String {
     let ip = if rule.is_ipv6() { "ip6" } else { "ip" };
     let mut words = Vec::new();
     if both && rule.from.length == 0 && rule.to.length == 0 {
