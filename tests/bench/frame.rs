@@ -59,6 +59,23 @@ const BOTH: Layout = Layout {
     ],
 };
 
+/// IPv4 whole, from the first hardware address on: routers write over all of it, and the kernel hands out their pages again.
+const FOUR_WHOLE: Layout = Layout {
+    length: 74,
+    entry: 64,
+    packets: 1 << 16,
+    copies: &[
+        (Width::DW, 0, 0),
+        (Width::DW, 8, 8),
+        (Width::DW, 16, 16),
+        (Width::DW, 24, 24),
+        (Width::DW, 32, 32),
+        (Width::DW, 40, 40),
+        (Width::DW, 48, 48),
+        (Width::DW, 56, 56),
+    ],
+};
+
 /// IPv4 with the checksum of TCP: every frame gets to a socket.
 const FOUR_TCP: Layout = Layout {
     copies: &[
@@ -85,6 +102,11 @@ impl Layout {
     /// The layout for rules of IPv4, or of both families.
     pub(crate) fn of(has_ipv6: bool) -> Self {
         if has_ipv6 { BOTH } else { FOUR }
+    }
+
+    /// The layout for packets of IPv4 that a router forwards.
+    pub(crate) fn for_routers() -> Self {
+        FOUR_WHOLE
     }
 
     /// The layout for packets of IPv4 that sockets are to have.

@@ -17,7 +17,7 @@ const COUNTED: u32 = 1 << 14;
 
 /// What was measured, as lines of a table.
 pub(crate) fn measure(set: &RuleSet, rounds: usize) -> Result<String, Problem> {
-    let layout = Layout::of(false);
+    let layout = Layout::for_routers();
     let mut rng = family::seed(&set.family, set.rules.len() + 1);
     let hits = trace::hits(set, &mut rng, layout.packets);
     let trace = Rc::new(Trace::new(layout, &hits)?);
