@@ -136,6 +136,41 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "allow tcp to 10.0.0.1:443",
     ),
     (
+        "allow tcp to fd00::1 port 443",
+        "E0114",
+        "allow tcp to [fd00::1]:443",
+    ),
+    (
+        "allow tcp to fd00::1-fd00::5 port 443",
+        "E0114",
+        "allow tcp to [fd00::1-fd00::5]:443",
+    ),
+    (
+        "allow tcp to 10.0.0.1, fd00::/8, 10.0.0.3 port 443",
+        "E0114",
+        "allow tcp to 10.0.0.1:443, [fd00::/8]:443, 10.0.0.3:443",
+    ),
+    (
+        "allow tcp to 10.0.0.1:80, 10.0.0.3 port 443",
+        "E0114",
+        "allow tcp to 10.0.0.1:80, 10.0.0.3:443",
+    ),
+    (
+        "allow tcp to { 10.0.0.1, fd00::1 } port {80, 443}",
+        "E0101",
+        "allow tcp to 10.0.0.1:{80, 443}, [fd00::1]:{80, 443}",
+    ),
+    (
+        "allow tcp to { 10.0.0.1, 10.0.0.3 }:80",
+        "E0101",
+        "allow tcp to 10.0.0.1:80, 10.0.0.3:80",
+    ),
+    (
+        "allow tcp from { 10.0.0.1, 10.0.0.3 } : 80",
+        "E0101",
+        "allow tcp from 10.0.0.1:80, 10.0.0.3:80",
+    ),
+    (
         "allow tcp to 10.0.0.1 : 443",
         "E0101",
         "allow tcp to 10.0.0.1:443",

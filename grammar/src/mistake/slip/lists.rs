@@ -80,7 +80,10 @@ fn braces_of_addresses(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     };
     let inside = broken.after().get(1..close).unwrap_or("").trim();
     let inside = inside.trim_end_matches(',').trim_end();
-    found.push(broken.replace(close + 1, inside));
+    // A port right behind the brace is that of all; without the blank it would be that of the last alone.
+    let is_closed = scan::byte(broken.after(), close + 1) == Some(b':');
+    let blank = if is_closed { " " } else { "" };
+    found.push(broken.replace(close + 1, format!("{inside}{blank}")));
 }
 
 /// `set f = { 80, 443 }`, `set c = [ … ]`, `set d = 10.0.0.0/8`, `set a { … }`, `set b: { … }`.

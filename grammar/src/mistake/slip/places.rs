@@ -1,5 +1,7 @@
 //! Words that stand at another place, or that miss: labels, protocols, `to`, `if`, `interface`, `sock`.
 
+use std::net::Ipv6Addr;
+
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
 use crate::ast::{Direction, SocketState, TcpFlag};
@@ -126,19 +128,59 @@ fn ports(broken: &Broken<'_>, found: &mut Vec<Edit>) {
         found.push(broken.insert("to port "));
     }
     if broken.word() == "port" && like_address(last) {
-        let next = scan::skip(broken.text, broken.at + "port".len());
-        found.push(broken.edit(broken.before().len(), next, ":"));
+        found.extend(port_of_each(broken, "port".len()));
     }
-    if let Some(port) = chunk.strip_prefix(':')
-        && like_address(last)
-    {
-        let length = if port.is_empty() { 1 } else { 0 };
-        let next = scan::skip(broken.text, broken.at + length);
-        let colon = if port.is_empty() { ":" } else { "" };
-        found.push(broken.edit(broken.before().len(), next, colon));
+    if chunk.starts_with(':') && like_address(last) {
+        found.extend(port_of_each(broken, 1));
     }
     if like_address(chunk) && !broken.packet && is_protocol(last) {
         found.push(broken.insert("to "));
+    }
+}
+
+/// The port after a list of addresses, behind a word so long, is that of each: of the last alone, the rule would let more through.
+fn port_of_each(broken: &Broken<'_>, length: usize) -> Option<Edit> {
+    let at = scan::skip(broken.text, broken.at + length);
+    let rest = scan::rest(broken.text, at);
+    let end = match rest.starts_with('{') {
+        true => rest.find('}')? + 1,
+        false => scan::chunk(broken.text, at).len(),
+    };
+    let port = rest.get(..end).filter(|port| !port.is_empty())?;
+    let (from, addresses) = addresses_at_end(broken.before());
+    let each: Vec<String> = addresses
+        .iter()
+        .rev()
+        .map(|one| with_port(one, port))
+        .collect();
+    Some(broken.edit(from, at + end, each.join(", ")))
+}
+
+/// The addresses of the list that a text ends with, the last first, and where the list begins.
+fn addresses_at_end(text: &str) -> (usize, Vec<&str>) {
+    let (mut from, mut end, mut found) = (text.len(), text.len(), Vec::new());
+    loop {
+        let start = scan::chunk_start(text, end);
+        let address = text.get(start..end).unwrap_or("");
+        if !like_address(address) {
+            return (from, found);
+        }
+        from = start;
+        found.push(address);
+        let before = text.get(..start).unwrap_or("").trim_end();
+        let Some(before) = before.strip_suffix(',') else {
+            return (from, found);
+        };
+        end = before.trim_end().len();
+    }
+}
+
+/// An address with a port; one of IPv6 stands in brackets then.
+fn with_port(address: &str, port: &str) -> String {
+    let host = address.split(['/', '-']).next().unwrap_or("");
+    match host.parse::<Ipv6Addr>() {
+        Ok(_) => format!("[{address}]:{port}"),
+        Err(_) => format!("{address}:{port}"),
     }
 }
 
