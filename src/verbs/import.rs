@@ -27,6 +27,7 @@ mod protocols;
 mod refused;
 mod report;
 mod rule;
+mod runs;
 mod sample;
 mod source;
 mod standing;

@@ -289,6 +289,119 @@ fn the_report_is_in_order_and_does_not_repeat_itself() {
 }
 
 /// Which addresses are the machine's own the policy asks the machine.
+/// Rules of a chain, one for each number from 1.
+fn each(count: usize, rule: impl Fn(usize) -> String) -> String {
+    let rules = (1..=count).map(|number| rule(number) + "\n");
+    rules.collect()
+}
+
+#[test]
+fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
+    let declared = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n:bad - [0:0]\n:web - [0:0]\n";
+    let calls = "-A INPUT -j bad\n-A FORWARD -j bad\n-A INPUT -p tcp -m tcp --dport 80 -j web\n";
+    let bad = each(6, |number| {
+        format!("-A bad -s 192.0.2.{}/32 -j DROP", number * 2)
+    });
+    let to = each(5, |number| {
+        format!("-A bad -d 198.51.100.{}/32 -j DROP", number * 2)
+    });
+    let few = each(4, |number| {
+        format!("-A web -s 203.0.113.{}/32 -j ACCEPT", number * 2)
+    });
+    let noted = each(6, |number| {
+        format!("-A web -s 10.0.{number}.0/24 -m comment --comment \"site {number}\" -j ACCEPT")
+    });
+    let next = each(5, |number| {
+        format!("-A web -s 10.1.0.{number}/32 -j ACCEPT")
+    });
+    let own = each(5, |number| {
+        format!("-A INPUT -s 10.2.{number}.9/32 -p udp -j ACCEPT")
+    });
+    let said = said(&format!(
+        "{declared}{calls}{own}{bad}{to}{few}{noted}{next}COMMIT\n"
+    ));
+    let text = said["text"].as_str().unwrap();
+    let set =
+        |name: &str, members: &[String]| format!("set {name} = {{ {} }}\n", members.join(", "));
+    let all =
+        |count: usize, member: fn(usize) -> String| (1..=count).map(member).collect::<Vec<_>>();
+    for wanted in [
+        set("allowed", &all(5, |number| format!("10.2.{number}.9"))),
+        set("bad", &all(6, |number| format!("192.0.2.{}", number * 2))),
+        set(
+            "bad-2",
+            &all(5, |number| format!("198.51.100.{}", number * 2)),
+        ),
+        "drop from @bad\ndrop to @bad-2\n".to_owned(),
+        "drop forward from @bad\ndrop forward to @bad-2\n".to_owned(),
+        "allow udp from @allowed\n".to_owned(),
+        "allow tcp from 10.1.0.1-10.1.0.5 to port 80\n".to_owned(),
+        "allow tcp from 203.0.113.8 to port 80\n".to_owned(),
+        "allow tcp from 10.0.6.0/24 to port 80 note \"site 6\"\n".to_owned(),
+    ] {
+        assert!(text.contains(&wanted), "{wanted}\n{text}");
+    }
+    assert_eq!(said["rules"], 6 + 10, "{text}");
+    let notes = of_kind(&said, "note");
+    let of_runs = notes
+        .iter()
+        .filter(|one| one["said"].as_str().unwrap().starts_with("32 rules"));
+    assert_eq!(of_runs.count(), 1, "{notes:#?}");
+}
+
+#[test]
+fn sets_of_runs_are_of_one_family_and_take_no_name_twice() {
+    let folder = Folder::new("iptables-runs");
+    let text = |family: &str, begins: &str, end: &str| {
+        let rules = each(5, |number| {
+            format!(
+                "-A own -s {begins}{number}1{end} -p tcp -m tcp --dport 22 -j REJECT --reject-with tcp-reset"
+            )
+        });
+        let calls = "*filter\n:INPUT ACCEPT [0:0]\n:own - [0:0]\n-A INPUT -j own\n";
+        folder.file(family, &format!("{calls}{rules}COMMIT\n"))
+    };
+    let (v4, v6) = (
+        text("v4", "10.0.0.", "/32"),
+        text("v6", "2001:db8::", "/128"),
+    );
+    let ran = run(&["import", "iptables-save", &v4, "--ip6", &v6]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let rules = "reject tcp from @own to port 22\nreject tcp from @own-v6 to port 22\n";
+    assert!(ran.stdout.contains(rules), "{}", ran.stdout);
+    assert!(ran.stderr.contains("10 rules that stand next to each other and differ in the addresses of one side alone are 2, which have a counter each"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_is_said_of_rules_next_to_each_other_is_said_once() {
+    let rules = each(7, |number| {
+        format!("-A INPUT -s 10.0.{number}.1/32 -j REJECT --reject-with icmp-port-unreachable")
+    });
+    let text = format!(
+        "*filter\n:INPUT DROP [0:0]\n{rules}-A INPUT -p udp -j REJECT --reject-with icmp-host-prohibited\nCOMMIT\n"
+    );
+    let ran = imported(&["-"], &text);
+    let told: Vec<_> = ran
+        .stderr
+        .lines()
+        .filter(|line| line.contains("is answered with"))
+        .collect();
+    assert_eq!(told.len(), 2, "{}", ran.stderr);
+    assert!(
+        told[0].contains("line 3, changed")
+            && told[0].ends_with("the same of 6 more rules of this chain, down to line 9"),
+        "{}",
+        told[0]
+    );
+    assert_eq!(
+        of_kind(&said(&text), "changed")
+            .iter()
+            .filter(|one| one["line"].is_u64())
+            .count(),
+        8
+    );
+}
+
 #[test]
 fn addresses_of_the_machine_are_self() {
     let rules = "-A INPUT -p tcp -m tcp --dport 22 -m addrtype --dst-type LOCAL -j ACCEPT\n-A INPUT -m addrtype ! --dst-type LOCAL -j DROP\n";

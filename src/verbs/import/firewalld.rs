@@ -29,7 +29,7 @@ use sockc_compiler::policy::Family;
 
 use super::chains::{Flattening, Source};
 use super::list::List;
-use super::lists::{self, Lists, Side};
+use super::lists::{Lists, Side};
 use super::names::Names;
 use super::outcome::Asked;
 use super::report::{self, Entry};
@@ -87,12 +87,7 @@ pub(super) fn run(arguments: &Firewalld, output: &mut Output) -> Result<(), Exit
             .map(|(kind, said)| asked.entry(kind, said)),
     );
     let source = format!("What firewalld does by {name}");
-    asked.end(
-        lists::draft(&made.lists, &source),
-        &made.lists,
-        report,
-        output,
-    )
+    asked.end(made.lists, &source, report, output)
 }
 
 /// Tells what is wrong with a file.

@@ -21,7 +21,7 @@ use super::beside;
 use super::chains::{Flattening, Source, Step};
 use super::line::Line;
 use super::list::List;
-use super::lists::{self, Lists, Side};
+use super::lists::{Lists, Side};
 use super::outcome::Asked;
 use super::report::{Entry, Kind};
 use super::rule::Rule;
@@ -57,8 +57,7 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
     }
     let lists = lists_of(&read, &mut report, output)?;
     told(&read, &lists, &whole::NAMES, &asked, &mut report);
-    let draft = lists::draft(&lists, "What iptables-save printed");
-    asked.end(draft, &lists, report, output)
+    asked.end(lists, "What iptables-save printed", report, output)
 }
 
 /// The lists that the built-in chains become, and what is said of their lines.

@@ -85,14 +85,15 @@ fn kept(label: &str) -> String {
     }
 }
 
-/// Whether the language takes a text as the name of a socket.
-fn is_name(text: &str) -> bool {
+/// Whether the language takes a text as the name of a socket, and of a set.
+pub(super) fn is_name(text: &str) -> bool {
     let mut sources = SourceMap::default();
-    let id = sources.add("<name>", format!("socket {text} = registered"));
+    let both = format!("socket {text} = registered\nset {text} = {{ 192.0.2.1 }}");
+    let id = sources.add("<name>", both);
     let (file, mistakes) = sockc_grammar::parse(&sources, id);
-    let [only] = file.statements.as_slice() else {
+    let [first, _] = file.statements.as_slice() else {
         return false;
     };
-    let is_it = matches!(&only.value, Statement::Socket(socket) if socket.name.value == text);
+    let is_it = matches!(&first.value, Statement::Socket(socket) if socket.name.value == text);
     is_it && mistakes.is_empty()
 }

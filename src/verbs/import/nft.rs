@@ -19,7 +19,7 @@ use super::beside;
 use super::chains::{Flattening, Source};
 use super::line::Line;
 use super::list::List;
-use super::lists::{self, Lists, Side};
+use super::lists::{Lists, Side};
 use super::outcome::Asked;
 use super::report::{self, Entry, Kind};
 use super::source as rules;
@@ -72,7 +72,7 @@ pub(super) fn run(arguments: &Nft, output: &mut Output) -> Result<(), Exit> {
     let standing = standing::of_lists(&all, &NAMES, elsewhere::is_translated(&listed));
     let whole = order(&listed).into_iter().chain(standing);
     report.extend(whole.map(|(kind, said)| asked.entry(kind, said)));
-    asked.end(lists::draft(&all, "What nft printed"), &all, report, output)
+    asked.end(all, "What nft printed", report, output)
 }
 
 /// The rules that were read, by their numbers, with their places and whether anything came of them.

@@ -12,9 +12,9 @@ use sockc_grammar::diagnostic::Severity;
 use sockc_grammar::source::SourceMap;
 
 use super::chains::Step;
-use super::lists::Lists;
+use super::lists::{Lists, draft};
 use super::report::{Entry, Kind};
-use super::{canonical, fits};
+use super::{canonical, fits, runs};
 use crate::cli::Written;
 use crate::exit::Exit;
 use crate::files::input::is_stream;
@@ -65,15 +65,20 @@ impl Asked<'_> {
         });
     }
 
-    /// Tells what is said of a draft, and writes it.
+    /// Tells what is said of the lists, and writes the policy that they are; `of` is what they became of.
     pub(super) fn end(
         &self,
-        draft: String,
-        lists: &[Lists],
+        mut lists: Vec<Lists>,
+        of: &str,
         mut report: Vec<Entry>,
         output: &mut Output,
     ) -> Result<(), Exit> {
-        let text = canonical(draft, output)?;
+        report.extend(
+            runs::join(&mut lists)
+                .said()
+                .map(|said| self.entry(Kind::Note, said)),
+        );
+        let text = canonical(draft(&lists, of), output)?;
         fits(&text, "leave rules out", output)?;
         report.extend(refusal(&text).map(|said| self.entry(Kind::Changed, said)));
         said(&report, output);
@@ -158,8 +163,11 @@ fn rules(lists: &Lists) -> usize {
 
 /// Says what was found, and how much of it.
 fn said(report: &[Entry], output: &mut Output) {
-    for entry in report {
-        output.note(entry.text());
+    for alike in report.chunk_by(Entry::is_like) {
+        let more = alike.get(1..).unwrap_or(&[]);
+        if let Some(first) = alike.first() {
+            output.note(first.text_of(more));
+        }
     }
     let count = |kind: Kind| report.iter().filter(|one| one.kind == kind).count();
     let (left_out, changed) = (count(Kind::LeftOut), count(Kind::Changed));

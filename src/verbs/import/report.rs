@@ -57,8 +57,35 @@ impl Entry {
         }
     }
 
+    /// Whether the same is said of two rules of one file and one chain. A person reads it once.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let chain = |entry: &Self| {
+            entry
+                .rule
+                .as_deref()
+                .map(|rule| rule.split(' ').take(2).collect::<Vec<_>>().join(" "))
+        };
+        let is_of_rules = self.rule.is_some() && self.line.is_some() && other.line.is_some();
+        is_of_rules
+            && chain(self) == chain(other)
+            && (self.kind, &self.file, &self.said) == (other.kind, &other.file, &other.said)
+    }
+
+    /// As a line of text, with the places of others of which the same is said.
+    pub(super) fn text_of(&self, more: &[Self]) -> String {
+        let lines: Vec<usize> = more.iter().filter_map(|one| one.line).collect();
+        match (lines.len(), lines.last()) {
+            (0, _) | (_, None) => self.text(),
+            (1, Some(line)) => format!("{}; the same of line {line}", self.text()),
+            (count, Some(last)) => format!(
+                "{}; the same of {count} more rules of this chain, down to line {last}",
+                self.text()
+            ),
+        }
+    }
+
     /// As a line of text.
-    pub(super) fn text(&self) -> String {
+    fn text(&self) -> String {
         let mut text = self.file.clone();
         if let Some(line) = self.line {
             text += &format!(", line {line}");

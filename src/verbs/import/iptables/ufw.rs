@@ -24,7 +24,7 @@ use crate::exit::Exit;
 use crate::files::input::{self, is_stream, title};
 use crate::output::Output;
 use crate::verbs::import::list::List;
-use crate::verbs::import::lists::{self, Lists};
+use crate::verbs::import::lists::Lists;
 use crate::verbs::import::outcome::Asked;
 use crate::verbs::import::report::{Entry, Kind};
 use crate::verbs::import::standing::Names;
@@ -71,8 +71,7 @@ pub(in crate::verbs::import) fn run(arguments: &Ufw, output: &mut Output) -> Res
     let lists = lists_of(&read, &mut report, output)?;
     let lists: Vec<Lists> = lists.into_iter().map(joined).collect();
     told(&read, &lists, &NAMES, &asked, &mut report);
-    let draft = lists::draft(&lists, "What ufw puts in force");
-    asked.end(draft, &lists, report, output)
+    asked.end(lists, "What ufw puts in force", report, output)
 }
 
 /// Joins rules of one command.

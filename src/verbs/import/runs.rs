@@ -1,0 +1,223 @@
+//! Rules next to each other that differ in the addresses of one side alone, as one rule with a set.
+//!
+//! Takes lists; gives them with such runs joined, and how many rules became how few. The rules of a run have one verdict, so their order among each
+//! other means nothing. What somebody tells apart stays apart: rules with a remark, a line, a rate, a set or a command of their own. Not here:
+//! how a set is written.
+
+use std::collections::BTreeMap;
+
+use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
+
+use super::chains::{End, Flat, Step};
+use super::list::List;
+use super::lists::{Lists, steps};
+use super::names::is_name;
+use super::text::hosts;
+use super::what::{Named, Side, What};
+
+/// So many rules become one; fewer are as well read, and counted, one by one.
+const FEWEST: usize = 5;
+/// More addresses than these stand in a set.
+const INLINE: usize = 4;
+
+/// What was joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Joined {
+    /// Rules that were joined.
+    pub(super) rules: usize,
+    /// The rules that they became.
+    pub(super) into: usize,
+}
+
+impl Joined {
+    /// What is to be known of it: counters go by rules.
+    pub(super) fn said(self) -> Option<String> {
+        let (rules, into) = (self.rules, self.into);
+        let became = match into {
+            0 => return None,
+            1 => "one rule, which has one counter".to_owned(),
+            into => format!("{into}, which have a counter each"),
+        };
+        Some(format!(
+            "{rules} rules that stand next to each other and differ in the addresses of one side alone are {became}"
+        ))
+    }
+}
+
+/// Joins the runs of all lists.
+pub(super) fn join(lists: &mut [Lists]) -> Joined {
+    let mut sets = Sets::beside(lists);
+    let mut joined = Joined::default();
+    for side in lists.iter_mut().flat_map(|one| &mut one.sides) {
+        let family = side.family;
+        let mut left = std::mem::take(&mut side.steps);
+        while !left.is_empty() {
+            let (end, length) = run(&left);
+            let rest = left.split_off(length);
+            if length >= FEWEST {
+                joined.rules += length;
+                joined.into += 1;
+                side.steps.extend(one(&left, end, family, &mut sets));
+            } else {
+                side.steps.append(&mut left);
+            }
+            left = rest;
+        }
+    }
+    joined
+}
+
+/// The sides of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Varies {
+    From,
+    To,
+}
+
+impl Varies {
+    fn of(self, what: &What) -> &Side {
+        match self {
+            Self::From => &what.from,
+            Self::To => &what.to,
+        }
+    }
+
+    fn of_mut(self, what: &mut What) -> &mut Side {
+        match self {
+            Self::From => &mut what.from,
+            Self::To => &mut what.to,
+        }
+    }
+}
+
+/// How many steps the first ones are that become one rule, and the side in which they differ; one step where nothing is to be joined.
+fn run(steps: &[Step]) -> (Varies, usize) {
+    let length = |varies| {
+        let Some(Step::Rule(first)) = steps.first() else {
+            return 1;
+        };
+        let same = steps.iter().take_while(|step| is_like(first, step, varies));
+        same.count()
+    };
+    let both = [Varies::From, Varies::To].map(|varies| (varies, length(varies)));
+    let longest = both.into_iter().max_by_key(|(_, length)| *length);
+    let (varies, length) = longest.unwrap_or((Varies::From, 1));
+    match length >= FEWEST {
+        true => (varies, length),
+        false => (varies, 1),
+    }
+}
+
+/// Whether a step is a rule like the first but for the addresses of a side.
+fn is_like(first: &Flat, step: &Step, varies: Varies) -> bool {
+    let Step::Rule(flat) = step else {
+        return false;
+    };
+    if !is_plain(flat, varies) || flat.end != first.end || flat.chain != first.chain {
+        return false;
+    }
+    let mut what = flat.what.clone();
+    varies.of_mut(&mut what).addresses = varies.of(&first.what).addresses.clone();
+    what == first.what
+}
+
+/// Whether nobody tells a rule apart. Counting rules do not end the list, so that one of them is not as several.
+fn is_plain(flat: &Flat, varies: Varies) -> bool {
+    let is_command = flat
+        .origin
+        .as_ref()
+        .is_some_and(|one| one.written.is_some());
+    let has_words = flat.log.is_some() || flat.comment.is_some() || is_command;
+    let has_name = varies.of(&flat.what).set.is_some() || flat.what.rate.is_some();
+    flat.end != End::Count && !has_words && !has_name
+}
+
+/// The rule that a run becomes.
+fn one(run: &[Step], varies: Varies, family: Family, sets: &mut Sets) -> Option<Step> {
+    let rules = run.iter().filter_map(|step| match step {
+        Step::Rule(flat) => Some(flat),
+        Step::LeftOut(..) => None,
+    });
+    let ranges = rules
+        .clone()
+        .flat_map(|flat| varies.of(&flat.what).addresses.ranges());
+    let addresses = RangeSet::from_ranges(ranges.copied());
+    let mut flat = rules.clone().next()?.clone();
+    let side = varies.of_mut(&mut flat.what);
+    side.set = (hosts(&addresses, family).len() > INLINE).then(|| Named {
+        name: sets.name(&flat.chain, flat.end, family, &addresses),
+        negated: false,
+    });
+    side.addresses = addresses;
+    Some(Step::Rule(flat))
+}
+
+/// The names of sets.
+struct Sets {
+    /// What each of them holds; nothing is known of those that were there before.
+    named: BTreeMap<String, Option<(Family, RangeSet<u128>)>>,
+}
+
+impl Sets {
+    /// Names beside those that the rules have already.
+    fn beside(lists: &[Lists]) -> Self {
+        let rules = steps(lists).filter_map(|step| match step {
+            Step::Rule(flat) => Some(&flat.what),
+            Step::LeftOut(..) => None,
+        });
+        let names = rules.flat_map(|what| {
+            let sets = [&what.from, &what.to].map(|side| side.set.as_ref().map(|set| &set.name));
+            let zones =
+                [&what.on_zone, &what.to_zone].map(|zone| zone.as_ref().map(|zone| &zone.name));
+            sets.into_iter().chain(zones).flatten()
+        });
+        Self {
+            named: names.map(|name| (name.clone(), None)).collect(),
+        }
+    }
+
+    /// A name for these addresses, after their chain; the same for the same ones.
+    fn name(
+        &mut self,
+        chain: &str,
+        end: End,
+        family: Family,
+        addresses: &RangeSet<u128>,
+    ) -> String {
+        let begins = begins(chain, end, family);
+        let mut number = 1;
+        loop {
+            let name = match number {
+                1 => begins.clone(),
+                _ => format!("{begins}-{number}"),
+            };
+            match self.named.get(&name) {
+                None => {
+                    let held = Some((family, addresses.clone()));
+                    self.named.insert(name.clone(), held);
+                    return name;
+                }
+                Some(Some((of, held))) if *of == family && held == addresses => return name,
+                Some(_) => number += 1,
+            }
+        }
+    }
+}
+
+/// How the name of a set begins: as its chain, or, where that is one that the kernel asks or no name, as what becomes of its packets.
+fn begins(chain: &str, end: End, family: Family) -> String {
+    let chain = chain.rsplit(' ').next().unwrap_or(chain);
+    let is_own = !List::is_built_in(&chain.to_uppercase()) && is_name(chain);
+    let begins = match (is_own, end) {
+        (true, _) => chain,
+        (false, End::Allow) => "allowed",
+        (false, End::Drop) => "dropped",
+        (false, End::Reject) => "rejected",
+        (false, End::Count) => "counted",
+    };
+    match family {
+        Family::V4 => begins.to_owned(),
+        Family::V6 => format!("{begins}-v6"),
+    }
+}
