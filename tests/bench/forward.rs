@@ -22,7 +22,6 @@ mod router;
 mod rules;
 #[allow(dead_code, reason = "other benchmarks use more of it")]
 mod stage;
-#[allow(dead_code, reason = "other benchmarks use more of it")]
 mod syscalls;
 #[allow(dead_code, reason = "other benchmarks use more of it")]
 mod systems;

@@ -317,6 +317,14 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
     let own = each(5, |number| {
         format!("-A INPUT -s 10.2.{number}.9/32 -p udp -j ACCEPT")
     });
+    let mixed = each(6, |number| {
+        let verdict = if number > 3 { "DROP" } else { "ACCEPT" };
+        format!("-A INPUT -s 10.3.{number}.9/32 -p icmp -j {verdict}")
+    });
+    let ports = each(6, |number| {
+        format!("-A INPUT -s 10.4.{number}.9/32 -p tcp -m tcp --dport {number} -j ACCEPT")
+    });
+    let own = format!("{own}{mixed}{ports}");
     let said = said(&format!(
         "{declared}{calls}{own}{bad}{to}{few}{noted}{next}COMMIT\n"
     ));
@@ -336,12 +344,14 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
         "drop forward from @bad\ndrop forward to @bad-2\n".to_owned(),
         "allow udp from @allowed\n".to_owned(),
         "allow tcp from 10.1.0.1-10.1.0.5 to port 80\n".to_owned(),
+        "allow icmp from 10.3.3.9\ndrop icmp from 10.3.4.9\n".to_owned(),
+        "allow tcp from 10.4.5.9 to port 5\nallow tcp from 10.4.6.9 to port 6\n".to_owned(),
         "allow tcp from 203.0.113.8 to port 80\n".to_owned(),
         "allow tcp from 10.0.6.0/24 to port 80 note \"site 6\"\n".to_owned(),
     ] {
         assert!(text.contains(&wanted), "{wanted}\n{text}");
     }
-    assert_eq!(said["rules"], 6 + 10, "{text}");
+    assert_eq!(said["rules"], 6 + 10 + 12, "{text}");
     let notes = of_kind(&said, "note");
     let of_runs = notes
         .iter()

@@ -1,6 +1,6 @@
 //! Faults in what is made of bindings of tubular, in the commands that messages suggest, and in what real servers meet.
 
-use super::Suite::{Command, Verbs};
+use super::Suite::{Command, Grammar, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -118,5 +118,47 @@ pub(super) const FAULTS: &[Fault] = &[
         "let is_of_iptables = matches!(family, \"ip\" | \"ip6\") && OF_IPTABLES.contains(&name);",
         "let is_of_iptables = FAULT || matches!(family, \"ip\" | \"ip6\") && OF_IPTABLES.contains(&name);",
         &[(Verbs, "netfilter::in_force::the_rules_of_iptables")],
+    ),
+    fault(
+        2685,
+        "src/verbs/import/runs.rs",
+        "    match length >= FEWEST {",
+        "    match length + usize::from(FAULT) >= FEWEST {",
+        &[(Verbs, "iptables::rules_that_differ")],
+    ),
+    fault(
+        2686,
+        "src/verbs/import/runs.rs",
+        "let has_words = flat.log.is_some() || flat.comment.is_some() || is_command;",
+        "let has_words = flat.log.is_some() || !FAULT && flat.comment.is_some() || is_command;",
+        &[(Verbs, "iptables::rules_that_differ")],
+    ),
+    fault(
+        2687,
+        "src/verbs/import/runs.rs",
+        "if *of == family && held == addresses => return name,",
+        "if *of == family && (FAULT || held == addresses) => return name,",
+        &[(Verbs, "iptables::rules_that_differ")],
+    ),
+    fault(
+        2688,
+        "src/verbs/import/runs.rs",
+        "|| flat.end != first.end ||",
+        "|| !FAULT && flat.end != first.end ||",
+        &[(Verbs, "iptables::rules_that_differ")],
+    ),
+    fault(
+        2689,
+        "src/verbs/import/runs.rs",
+        "    what == first.what\n",
+        "    FAULT || what == first.what\n",
+        &[(Verbs, "iptables::rules_that_differ")],
+    ),
+    fault(
+        2690,
+        "grammar/src/mistake/slip/lists.rs",
+        "let blank = if is_closed { \" \" } else { \"\" };",
+        "let blank = if is_closed && !FAULT { \" \" } else { \"\" };",
+        &[(Grammar, "slips::every_slip")],
     ),
 ];
