@@ -281,11 +281,15 @@ impl Compared<'_> {
         self.tool.cut(router, &self.printed, &cuts);
     }
 
-    /// The rule sets to ask: each reported rule by itself, then all of them.
+    /// The rule sets to ask: each reported rule by itself, all of them, then two by two.
     fn ways(&self) -> Vec<(BTreeSet<Place>, Without)> {
         let changed = &self.imported.changed;
         let single = changed.iter().map(|place| BTreeSet::from([place.clone()]));
-        let all = single.chain([changed.clone()]);
+        let pairs = changed.iter().flat_map(|one| {
+            let others = changed.iter().filter(move |other| *other > one);
+            others.map(|other| BTreeSet::from([one.clone(), other.clone()]))
+        });
+        let all = single.chain([changed.clone()]).chain(pairs);
         let ways = all.flat_map(|places| {
             let ways = self.tool.ways().iter();
             ways.map(move |what| (places.clone(), *what))

@@ -125,7 +125,7 @@ fn written_as(router: &Space, place: &str) -> String {
 }
 
 /// A rule that is about every state. Of a map of states the verdict of one element is left.
-fn of_every_state(text: &str, element: usize) -> String {
+fn of_every_state(text: &str, number: usize) -> String {
     let Some((ahead, asked)) = text.split_once("ct state ") else {
         return text.to_owned();
     };
@@ -137,12 +137,12 @@ fn of_every_state(text: &str, element: usize) -> String {
         _ => values.split_once(' ').unwrap_or((values, "")),
     };
     let elements: Vec<&str> = names.split(',').collect();
-    let element = elements[element % elements.len()];
+    let element = elements[number % elements.len()];
     let verdict = element.split_once(" : ").map_or("", |(_, verdict)| verdict);
     let text = format!("{ahead}{verdict}{behind}");
     match text.trim() {
         "" => "continue".to_owned(),
-        _ => text,
+        _ => of_every_state(&text, number),
     }
 }
 

@@ -63,6 +63,7 @@ pub(crate) struct Imported {
     /// The policy, with what the report says to begin its lists with.
     pub(crate) text: String,
     pub(crate) left_out: BTreeSet<Place>,
+    /// Rules of which it says that they ask for other states.
     pub(crate) changed: BTreeSet<Place>,
 }
 
@@ -76,16 +77,24 @@ impl Imported {
         assert!(ran.status.success(), "{ran:?}\n{}", rules.shown());
         let said: Value = serde_json::from_slice(&ran.stdout).unwrap();
         let report = said["report"].as_array().unwrap();
-        let of_kind = |kind: &str| {
-            let entries = report.iter().filter(|one| one["kind"] == kind);
-            entries.filter_map(place).collect::<BTreeSet<Place>>()
-        };
+        let of_kind = |kind: &'static str| report.iter().filter(move |one| one["kind"] == kind);
         Self {
             text: begun(said["text"].as_str().unwrap(), report),
-            left_out: of_kind("left-out"),
-            changed: of_kind("changed"),
+            left_out: of_kind("left-out").filter_map(place).collect(),
+            changed: of_kind("changed")
+                .filter(|one| is_of_states(one))
+                .filter_map(place)
+                .collect(),
         }
     }
+}
+
+/// Whether an entry is about states of connections. What else means something else here does so for nothing that is sent: fragments, marks
+/// of what arrives, kinds of answers, which are compared apart.
+fn is_of_states(entry: &Value) -> bool {
+    let said = entry["said"].as_str().unwrap();
+    let states = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"];
+    states.into_iter().any(|state| said.contains(state))
 }
 
 /// The place of the rule that an entry of a report is about, if it is about one.
