@@ -42,7 +42,7 @@ pub use listener::{Listener, Reply};
 pub use netlink::Netlink;
 pub use packet_socket::PacketSocket;
 pub use pair::{Desk, pair};
-pub use probe::{Probe, Seen};
+pub use probe::{Pinned, Probe, Seen};
 pub use rights::missing_rights;
 #[cfg(test)]
 pub(crate) use rights::permitted;

@@ -185,8 +185,7 @@ impl World for Packet {
 
     /// What INPUT is asked about is for this machine, so all that is for one is for it.
     fn member(&self, _: SetId, address: IpAddr) -> bool {
-        let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
-        !address.is_multicast() && !is_broadcast
+        packets::is_of_one(address)
     }
 
     fn conforms(&self, _: RuleId, _: &Header) -> bool {

@@ -162,12 +162,14 @@ impl Probe {
 
 /// The calling thread kept on the first of its processors, the same for every probe: frames sent from two processors
 /// wait in two queues and may overtake each other.
-struct Pinned {
+#[derive(Debug)]
+pub struct Pinned {
     before: CpuSet,
 }
 
 impl Pinned {
-    fn first() -> nix::Result<Self> {
+    /// Keeps it there until this is dropped.
+    pub fn first() -> nix::Result<Self> {
         let before = sched_getaffinity(Pid::from_raw(0))?;
         let first = (0..CpuSet::count()).find(|&cpu| before.is_set(cpu) == Ok(true));
         let mut one = CpuSet::new();

@@ -27,6 +27,8 @@ pub(super) struct Rule {
     pub(super) notes: Vec<String>,
     /// Why it cannot be carried over.
     pub(super) unread: Option<String>,
+    /// Whether another verdict of its map may be about the end of a handshake, so that its own is about none.
+    pub(super) is_apart: bool,
     /// What is said of the states that it asks for, and which they are.
     states: Option<(String, States)>,
 }
@@ -62,6 +64,7 @@ impl Rule {
             changed: Vec::new(),
             notes: Vec::new(),
             unread: None,
+            is_apart: false,
             states: None,
         }
     }
@@ -127,7 +130,7 @@ impl Rule {
 
     /// Ends reading: what is known of the whole rule only.
     pub(super) fn finish(&mut self, list: List) {
-        let accepts = self.goal == Some(Goal::Accept);
+        let accepts = self.accepts_handshakes();
         for case in &mut self.cases {
             states::shorten(case, accepts);
         }
@@ -135,12 +138,17 @@ impl Rule {
         self.check_states(list);
     }
 
+    /// Whether what ends a handshake is accepted with what is NEW.
+    fn accepts_handshakes(&self) -> bool {
+        self.goal == Some(Goal::Accept) && !self.is_apart
+    }
+
     /// Says what the states of the rule mean here.
     fn check_states(&mut self, list: List) {
         let Some((said, states)) = self.states.take() else {
             return;
         };
-        let accepts = self.goal == Some(Goal::Accept);
+        let accepts = self.accepts_handshakes();
         let is_exact_for_tcp = states.is_exact_for_tcp(list, accepts);
         let tcp = RangeSet::from_ranges([(6, 6)]);
         if !is_exact_for_tcp || self.cases.iter().any(|case| case.protocols != tcp) {

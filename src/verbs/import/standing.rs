@@ -140,7 +140,8 @@ fn passing(lists: &[Lists], names: &Names) -> Option<(Kind, String)> {
         .filter(|(list, _)| takes_away(lists, *list))
         .map(|(_, remedy)| remedy)
         .collect();
-    if remedies.is_empty() || !forward.lets_through() {
+    // Where nothing passes through, and nobody is told so, it is dropped in one list or in the other.
+    if remedies.is_empty() || !forward.lets_through() && !steps(lists).any(rejects) {
         return None;
     }
     let said = format!(
@@ -239,9 +240,12 @@ fn asked(lists: &[Lists], names: &Names) -> Option<(Kind, String)> {
     })
 }
 
+fn rejects(step: &Step) -> bool {
+    matches!(step, Step::Rule(flat) if flat.end == End::Reject)
+}
+
 /// The answer to what is rejected leaves as any packet. OUTPUT takes a reset for one of the connection, and here no socket sends it.
 fn answers(lists: &[Lists]) -> Option<(Kind, String)> {
-    let rejects = |step: &Step| matches!(step, Step::Rule(flat) if flat.end == End::Reject);
     let is_told = steps(lists).any(rejects) && takes_away(lists, List::Out);
     is_told.then(|| {
         let said = "answers of `reject` meet `out`, where no socket sends them: for those of TCP, put `allow out tcp if tcp flags rst` ahead of what drops, and `allow out icmp destination-unreachable` and `allow out icmp6 destination-unreachable` for the others";

@@ -63,6 +63,12 @@ pub(crate) enum Match {
     Ecn(bool, u8),
     Mark(bool, u32, u32),
     State(bool, Vec<&'static str>),
+    /// The sender's hardware address is that of [`OTHER_CARD`].
+    Card(bool),
+    /// The receiver is this machine.
+    Local(bool),
+    /// It is about every packet, and says something.
+    Comment,
     /// It has a rate.
     Rate,
     /// Something that nobody knows.
@@ -76,12 +82,25 @@ pub(crate) enum Sides {
     Any,
 }
 
+/// What is answered to what is rejected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Of TCP alone.
+    Reset,
+    Prohibited,
+    Port,
+}
+
+/// A card that is not the one of most packets.
+pub(crate) const OTHER_CARD: [u8; 6] = [0x02, 0x73, 0x6b, 0, 0, 0x99];
+
 /// What a rule does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Goal {
     Accept,
     Drop,
-    Reject,
+    /// With an answer of this kind; `None` for what is said where nothing is.
+    Reject(Option<Kind>),
     Log,
     Nothing,
     Return,
@@ -192,8 +211,9 @@ impl Set {
         let mut matches = Vec::new();
         self.protocols(rng, list, &mut matches);
         for _ in 0..rng.below(3) {
-            matches.push(self.other(rng, list));
+            matches.push(self.other(rng, list, chain < LISTS.len()));
         }
+        let goal = with_kind(rng, goal, &matches);
         if list == Some(List::Forward) && rng.one_in(8) {
             matches.extend(through(rng));
         }
@@ -224,7 +244,7 @@ impl Set {
         match (rng.below(12), rng.pick(&callable)) {
             (0 | 1, _) => Goal::Accept,
             (2 | 3, _) => Goal::Drop,
-            (4, _) => Goal::Reject,
+            (4, _) => Goal::Reject(None),
             (5, _) => Goal::Log,
             (6, _) => Goal::Nothing,
             (7 | 8, _) => Goal::Return,
@@ -293,21 +313,26 @@ impl Set {
         }
     }
 
-    fn other(&self, rng: &mut Rng, list: Option<List>) -> Match {
+    fn other(&self, rng: &mut Rng, list: Option<List>, is_built_in: bool) -> Match {
         let negated = rng.one_in(3);
-        match rng.below(12) {
+        match rng.below(14) {
             0..5 => self.address(rng, negated),
-            5..8 => interface(rng, list),
+            5..8 => interface(rng, list, is_built_in),
+            12 if list == Some(List::In) && rng.one_in(2) => Match::Card(negated),
+            12 if list == Some(List::In) => Match::Local(negated),
+            12 => self.address(rng, negated),
+            13 => Match::Comment,
             8 => {
                 let (low, high) =
                     *rng.one_of(&[(0, 60), (61, 65535), (100, 100), (20, 1400), (0, 65535)]);
                 Match::Length(negated, low, high)
             }
-            9 => Match::Ttl(
-                negated,
-                *rng.one_of(&['<', '>', '=']),
-                *rng.one_of(&[0, 1, 2, 64, 255]),
-            ),
+            9 => {
+                // iptables takes no negation of the others.
+                let sign = *rng.one_of(&['<', '>', '=']);
+                let value = *rng.one_of(&[0, 1, 2, 64, 255]);
+                Match::Ttl(negated && sign == '=', sign, value)
+            }
             10 if rng.one_in(2) => Match::Dscp(negated, *rng.one_of(&[0, 46, 10])),
             10 => Match::Ecn(negated, rng.below(4) as u8),
             _ => {
@@ -364,8 +389,11 @@ impl Set {
 }
 
 /// Interfaces: a rule names some, or all but `lo`. What arrives leaves by none, and what leaves came in by none.
-fn interface(rng: &mut Rng, list: Option<List>) -> Match {
+/// In a built-in chain iptables takes no rule about the interface that no packet there has.
+fn interface(rng: &mut Rng, list: Option<List>, is_built_in: bool) -> Match {
     let came_in = match list {
+        Some(List::Out) if is_built_in => false,
+        Some(List::In) if is_built_in => true,
         Some(List::Out) => rng.one_in(5),
         Some(List::In) => !rng.one_in(5),
         _ => rng.one_in(2),
@@ -380,6 +408,18 @@ fn interface(rng: &mut Rng, list: Option<List>) -> Match {
         came_in,
         negated,
         name: names[rng.below(names.len())],
+    }
+}
+
+/// A kind of answer for what is rejected. A reset is one for TCP alone.
+fn with_kind(rng: &mut Rng, goal: Goal, matches: &[Match]) -> Goal {
+    let mut matches = matches.iter();
+    let is_tcp = matches.any(|one| matches!(one, Match::Protocol(false, 6)));
+    match (goal, rng.below(4)) {
+        (Goal::Reject(_), 0 | 1) if is_tcp => Goal::Reject(Some(Kind::Reset)),
+        (Goal::Reject(_), 2) => Goal::Reject(Some(Kind::Prohibited)),
+        (Goal::Reject(_), 3) => Goal::Reject(Some(Kind::Port)),
+        (goal, _) => goal,
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use sockc_compiler::event::{Fragment, SocketAnswer, Transport, Verdict};
+use sockc_compiler::event::{Fragment, SocketAnswer, Transport, Verdict, hardware_number};
 use sockc_compiler::policy::Family;
 
-use super::drawn::{Goal, LISTS, List, Match, Rule, Set, Sides, number};
+use super::drawn::{Goal, LISTS, List, Match, OTHER_CARD, Rule, Set, Sides, number};
 use super::packets::Packet;
 
 /// What becomes of a packet.
@@ -47,8 +47,8 @@ pub(crate) fn answer(set: Option<&Set>, left_out: &BTreeSet<usize>, packet: &Pac
             Goal::Accept => break Verdict::Allow,
             Goal::Drop => break Verdict::Drop,
             // What leaves cannot be answered.
-            Goal::Reject if packet.list == List::Out => break Verdict::Drop,
-            Goal::Reject => break Verdict::Reject,
+            Goal::Reject(_) if packet.list == List::Out => break Verdict::Drop,
+            Goal::Reject(_) => break Verdict::Reject,
             Goal::Log => lines += 1,
             Goal::Nothing => {}
             Goal::Jump(to) => {
@@ -153,7 +153,10 @@ fn holds(one: &Match, packet: &Packet) -> bool {
         Match::Ecn(negated, value) => (header.ecn == *value) != *negated,
         Match::Mark(negated, value, mask) => (header.mark & mask == *value) != *negated,
         Match::State(negated, states) => has_state(*negated, states, packet),
+        Match::Card(negated) => (header.ether_from == hardware_number(OTHER_CARD)) != *negated,
+        Match::Local(negated) => packet.is_for_one() != *negated,
         Match::Rate => packet.fits,
+        Match::Comment => true,
         // It has to be left out.
         Match::Unknown => true,
     }

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use sockc_compiler::event::{Fragment, Header, SocketAnswer, Transport};
+use sockc_compiler::event::{Fragment, Header, SocketAnswer, Transport, hardware_number};
 use sockc_compiler::protocol::IpProtocol;
 use sockc_testing::Rng;
 
-use super::drawn::{LISTS, List};
+use super::drawn::{LISTS, List, OTHER_CARD};
 
 /// A packet, with what the machine knows of it.
 #[derive(Debug)]
@@ -44,6 +44,11 @@ const INTERFACES: [&str; 5] = ["eth0", "eth1", "eth9", "wlan0", "ppp0"];
 const PORTS: [u16; 8] = [0, 22, 53, 80, 443, 1023, 1024, 65535];
 
 impl Packet {
+    /// Whether it is for one machine, and not for many.
+    pub(crate) fn is_for_one(&self) -> bool {
+        is_of_one(self.header.to)
+    }
+
     /// Whether it may be the last of a handshake that is not finished here: the socket of that counts as listening.
     pub(crate) fn ends_a_handshake(&self) -> bool {
         let has_ack = |flags: u8| flags & 0x12 == 0x10;
@@ -51,6 +56,12 @@ impl Packet {
             matches!(self.header.transport, Transport::Tcp { flags, .. } if has_ack(flags));
         self.list == List::In && is_ack && self.socket == SocketAnswer::Listening
     }
+}
+
+/// Whether an address is that of one machine.
+pub(crate) fn is_of_one(address: IpAddr) -> bool {
+    let is_broadcast = matches!(address, IpAddr::V4(address) if address.is_broadcast());
+    !address.is_multicast() && !is_broadcast
 }
 
 pub(crate) fn packet(rng: &mut Rng) -> Packet {
@@ -122,6 +133,10 @@ fn header(rng: &mut Rng) -> Header {
         dscp: *rng.one_of(&[0, 46, 10]),
         ecn: rng.below(4) as u8,
         mark: *rng.one_of(&[0, 1, 0x11, 0x1011]),
+        ether_from: match rng.one_in(3) {
+            true => hardware_number(OTHER_CARD),
+            false => Header::PLAIN.ether_from,
+        },
         ..Header::PLAIN
     }
 }

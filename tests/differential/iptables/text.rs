@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use sockc_compiler::policy::Family;
 
-use super::drawn::{Goal, LISTS, Match, Rule, Set, Sides};
+use super::drawn::{Goal, Kind, LISTS, Match, OTHER_CARD, Rule, Set, Sides};
 
 impl Set {
     /// As iptables-save prints it.
@@ -37,7 +37,7 @@ impl Set {
         let (name, goto) = match &rule.goal {
             Goal::Accept => ("ACCEPT", false),
             Goal::Drop => ("DROP", false),
-            Goal::Reject => ("REJECT", false),
+            Goal::Reject(kind) => (self.reject(*kind), false),
             Goal::Log => ("LOG --log-prefix \"a line \"", false),
             Goal::Nothing => return text,
             Goal::Return => ("RETURN", false),
@@ -46,6 +46,17 @@ impl Set {
         };
         let option = if goto { "-g" } else { "-j" };
         format!("{text} {option} {name}")
+    }
+
+    fn reject(&self, kind: Option<Kind>) -> &'static str {
+        match (kind, self.family) {
+            (None, _) => "REJECT",
+            (Some(Kind::Reset), _) => "REJECT --reject-with tcp-reset",
+            (Some(Kind::Prohibited), Family::V4) => "REJECT --reject-with icmp-admin-prohibited",
+            (Some(Kind::Prohibited), Family::V6) => "REJECT --reject-with icmp6-adm-prohibited",
+            (Some(Kind::Port), Family::V4) => "REJECT --reject-with icmp-port-unreachable",
+            (Some(Kind::Port), Family::V6) => "REJECT --reject-with icmp6-port-unreachable",
+        }
     }
 
     fn written(&self, one: &Match) -> String {
@@ -149,6 +160,13 @@ impl Set {
                     states.join(",")
                 )
             }
+            Match::Card(negated) => {
+                let [a, b, c, d, e, f] = OTHER_CARD;
+                let card = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
+                format!("-m mac {}--mac-source {card}", not(negated))
+            }
+            Match::Local(negated) => format!("-m addrtype {}--dst-type LOCAL", not(negated)),
+            Match::Comment => "-m comment --comment \"a word of it\"".to_owned(),
             Match::Rate => "-m limit --limit 5/min".to_owned(),
             Match::Unknown => "-m recent --update --seconds 60".to_owned(),
         }

@@ -26,7 +26,6 @@ pub(crate) fn random(rng: &mut Rng) -> Value {
             of["flags"] = json!("dorm");
         }
         objects.push(json!({"table": of}));
-        sets(rng, family, table, &mut objects);
         // Where several chains are asked, they are short: what the first accepts meets the others.
         let most = if number == 0 { 5 } else { 2 };
         let named = (*family, *table);
@@ -36,19 +35,33 @@ pub(crate) fn random(rng: &mut Rng) -> Value {
 }
 
 fn sets(rng: &mut Rng, family: &str, table: &str, objects: &mut Vec<Value>) {
-    let set = |name: &str, elem: Value| json!({"set": {"family": family, "name": name, "table": table, "type": "x", "handle": 1, "elem": elem}});
+    let set = |name: &str, of: Value, elem: Value| json!({"set": {"family": family, "name": name, "table": table, "type": of, "handle": 1, "flags": ["interval"], "elem": elem}});
+    // Intervals of a set share no address.
+    let apart = [
+        json!("10.0.0.1"),
+        json!({"prefix": {"addr": "192.0.2.0", "len": 24}}),
+        json!({"prefix": {"addr": "224.0.0.0", "len": 4}}),
+        json!({"range": ["10.1.2.129", "10.1.2.200"]}),
+    ];
+    let apart = rng.one_of(&apart).clone();
     objects.push(set(
         "v4",
-        json!([v4(rng), {"range": ["10.1.2.0", "10.1.2.127"]}]),
+        json!("ipv4_addr"),
+        json!([apart, {"range": ["10.1.2.0", "10.1.2.127"]}]),
     ));
     objects.push(set(
         "v6",
+        json!("ipv6_addr"),
         json!([v6(rng), {"elem": {"val": "fe80::1", "comment": "x"}}]),
     ));
-    objects.push(set("ports", json!([22, {"range": [80, 443]}])));
-    objects.push(set("pairs", json!([{"concat": ["10.0.0.1", 22]}, {"concat": [{"prefix": {"addr": "10.1.0.0", "len": 16}}, {"range": [53, 80]}]}])));
+    objects.push(set(
+        "ports",
+        json!("inet_service"),
+        json!([22, {"range": [80, 443]}]),
+    ));
+    objects.push(json!({"set": {"family": family, "name": "pairs", "table": table, "type": ["ipv4_addr", "inet_service"], "handle": 1, "flags": ["interval"], "elem": [{"concat": ["10.0.0.1", 22]}, {"concat": [{"prefix": {"addr": "10.1.0.0", "len": 16}}, {"range": [53, 80]}]}]}}));
     let last = format!("c{}", OWN - 1);
-    objects.push(json!({"map": {"family": family, "name": "verdicts", "table": table, "type": "x", "handle": 1, "map": "verdict",
+    objects.push(json!({"map": {"family": family, "name": "verdicts", "table": table, "type": "inet_service", "handle": 1, "flags": ["interval"], "map": "verdict",
         "elem": [[22, {"accept": null}], [{"range": [53, 80]}, {"jump": {"target": last}}], [443, {"drop": null}]]}}));
 }
 
@@ -71,6 +84,8 @@ fn chains(
         }
         objects.push(json!({"chain": of}));
     }
+    // What a map calls is there ahead of it.
+    sets(rng, family, table, objects);
     for (at, name) in names.iter().enumerate() {
         let behind = (at + 1).max(HOOKS.len())..names.len();
         for _ in 0..rng.below(most + 1) {
@@ -116,10 +131,17 @@ fn rule(rng: &mut Rng, to: Option<&str>, may_rate: bool, chain: &str) -> Value {
 }
 
 fn verdict(rng: &mut Rng, to: Option<&str>) -> Value {
-    match (rng.below(8), to) {
+    match (rng.below(9), to) {
         (0..=2, _) => json!({"accept": null}),
         (3, _) => json!({"drop": null}),
-        (4, _) => json!({"reject": {"type": "icmpx", "expr": "port-unreachable"}}),
+        (4 | 8, _) => rng
+            .one_of(&[
+                json!({"reject": {"type": "icmpx", "expr": "port-unreachable"}}),
+                json!({"reject": {"type": "icmpx", "expr": "admin-prohibited"}}),
+                json!({"reject": {"type": "tcp reset"}}),
+                json!({"reject": null}),
+            ])
+            .clone(),
         (5, _) => json!({"return": null}),
         (6, Some(to)) => json!({"jump": {"target": to}}),
         (_, Some(to)) => json!({"goto": {"target": to}}),
@@ -127,9 +149,19 @@ fn verdict(rng: &mut Rng, to: Option<&str>) -> Value {
     }
 }
 
+/// A verdict that an element of a map may have.
+fn of_element(rng: &mut Rng, to: Option<&str>) -> Value {
+    loop {
+        let verdict = verdict(rng, to);
+        if verdict.get("reject").is_none() {
+            return verdict;
+        }
+    }
+}
+
 fn map(rng: &mut Rng, to: Option<&str>) -> Value {
     let last = format!("c{}", OWN - 1);
-    let [first, second, third] = [(); 3].map(|()| verdict(rng, to));
+    let [first, second, third] = [(); 3].map(|()| of_element(rng, to));
     let (key, elements) = match rng.below(4) {
         // The map of the table calls the last chain.
         0 if to.is_some_and(|to| to != last) => (payload("tcp", "dport"), json!("@verdicts")),
@@ -153,7 +185,7 @@ fn map(rng: &mut Rng, to: Option<&str>) -> Value {
 }
 
 fn map_of_states(rng: &mut Rng, to: Option<&str>) -> Value {
-    let [first, second, third] = [(); 3].map(|()| verdict(rng, to));
+    let [first, second, third] = [(); 3].map(|()| of_element(rng, to));
     let key = json!({"ct": {"key": "state"}});
     json!({"vmap": {"key": key, "data": {"set": [["established", first], ["related", second], ["new", third]]}}})
 }
@@ -186,6 +218,12 @@ fn matched(rng: &mut Rng, chain: &str) -> Value {
             let local = json!({"fib": {"result": "type", "flags": ["daddr"]}});
             let op = *rng.one_of(&["==", "!="]);
             return json!({"match": {"op": op, "left": local, "right": "local"}});
+        }
+        "input" if rng.one_in(12) => {
+            let side = *rng.one_of(&["saddr", "daddr"]);
+            let op = *rng.one_of(&["==", "!="]);
+            let right = json!(*rng.one_of(&["02:73:6b:00:00:99", "02:73:6b:00:00:01"]));
+            return json!({"match": {"op": op, "left": payload("ether", side), "right": right}});
         }
         "input" | "output" if rng.one_in(6) => {
             let (left, op, right) = states(rng);

@@ -180,6 +180,7 @@ fn verdict<'a>(statement: &'a Value, packet: &Packet) -> End<'a> {
     match word.as_str() {
         "accept" => End::Accept,
         "drop" => End::Taken(Verdict::Drop),
+        "reject" if of["type"] == "tcp reset" && packet.header.protocol.0 != 6 => End::On,
         // What leaves cannot be answered.
         "reject" if packet.list == List::Out => End::Taken(Verdict::Drop),
         "reject" => End::Taken(Verdict::Reject),
@@ -293,6 +294,13 @@ fn value(left: &Value, packet: &Packet) -> Option<u128> {
         });
     }
     let payload = &left["payload"];
+    if payload["protocol"] == "ether" {
+        let card = match payload["field"] == "saddr" {
+            true => header.ether_from,
+            false => header.ether_to,
+        };
+        return Some(card.into());
+    }
     let (protocol, field) = (payload["protocol"].as_str()?, payload["field"].as_str()?);
     let number_of = |protocol: &str| match protocol {
         "tcp" => header.protocol.0 == 6,
@@ -384,7 +392,10 @@ fn bits(value: &Value) -> u128 {
         Value::Object(object) => bits(&object["|"]),
         Value::String(text) => {
             let known = NAMES.iter().find(|(name, _)| name == text);
-            known.map_or_else(|| number(text.parse().unwrap()), |known| known.1)
+            let card = || u128::from_str_radix(&text.replace(':', ""), 16).ok();
+            let card = card().filter(|_| text.len() == 17);
+            let known = known.map(|known| known.1).or(card);
+            known.unwrap_or_else(|| number(text.parse().unwrap()))
         }
         Value::Null => panic!("nothing"),
     }

@@ -76,6 +76,12 @@ fn parts(statement: &Value) -> Option<(&str, &Value)> {
     entries.next().map(|(word, of)| (word.as_str(), of))
 }
 
+/// Whether an element of a verdict map accepts.
+fn accepts(element: &Value) -> bool {
+    let verdict = element.get(1).and_then(parts);
+    verdict.is_some_and(|(word, _)| word == "accept")
+}
+
 impl Reading<'_> {
     /// Of a statement that is not understood nobody knows whether it drops or accepts.
     fn forgets_what_it_does(&mut self, statement: &Value) {
@@ -401,8 +407,11 @@ impl Reading<'_> {
         let before = self.rule.clone();
         let mut onward = before.clone();
         onward.cases.clear();
+        // The end of a handshake is ESTABLISHED and NEW here; where both do the same, it does not matter which of them it is.
+        let is_apart = !elements.iter().all(accepts);
         for element in &elements {
             self.rule = before.clone();
+            self.rule.is_apart = is_apart;
             let [key, verdict] = element.as_array().map(Vec::as_slice).unwrap_or_default() else {
                 return Err("an element of its map has no verdict".to_owned());
             };
