@@ -156,9 +156,13 @@ impl Set {
         let mut set = Self { family, chains };
         for number in 0..set.chains.len() {
             let most = if number < LISTS.len() { 9 } else { 5 };
-            let rules = (0..rng.below(most))
+            let mut rules: Vec<Rule> = (0..rng.below(most))
                 .map(|_| set.rule(rng, number))
                 .collect();
+            if rng.one_in(4) {
+                let at = rng.below(rules.len() + 1);
+                rules.splice(at..at, set.run(rng, number));
+            }
             set.chains[number].rules = rules;
         }
         set.numbered()
@@ -230,6 +234,55 @@ impl Set {
             matches,
             goal,
         }
+    }
+
+    /// Rules that differ in one address alone: those of a list of addresses.
+    fn run(&self, rng: &mut Rng, chain: usize) -> Vec<Rule> {
+        let mut rule = self.rule(rng, chain);
+        let of_run = rng.one_in(2);
+        rule.matches.retain(|one| match one {
+            Match::Address { of_sender, .. } => *of_sender != of_run,
+            Match::Rate | Match::Unknown => false,
+            _ => true,
+        });
+        let hosts = match self.family {
+            Family::V4 => [
+                "10.1.2.3",
+                "10.1.2.5",
+                "10.1.2.128",
+                "192.0.2.1",
+                "10.0.0.1",
+                "192.0.2.255",
+            ],
+            Family::V6 => [
+                "2001:db8:1::2",
+                "2001:db8:1::4",
+                "2001:db8:1::9",
+                "fe80::1",
+                "2001:db8::",
+                "2001:db8:2::1",
+            ],
+        };
+        let length = if self.family == Family::V4 { 32 } else { 128 };
+        let of_host = |host: &&str| {
+            let mut rule = rule.clone();
+            let value = number(host.parse().unwrap());
+            rule.matches.push(Match::Address {
+                of_sender: of_run,
+                negated: false,
+                low: value,
+                high: value,
+                text: format!("{host}/{length}"),
+            });
+            rule
+        };
+        let mut rules: Vec<Rule> = hosts.iter().map(of_host).collect();
+        if rng.one_in(3) {
+            // One of them does something else, so that they are no run.
+            let at = rng.below(rules.len());
+            rules[at].goal = Goal::Return;
+        }
+        rules
     }
 
     /// Verdicts are the likeliest; a chain behind is called whose packets come from this list.
