@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NetlinkPayload};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -87,6 +87,8 @@ impl Netlink {
         let mut message = AddressMessage::default();
         message.header.family = family(address);
         message.header.prefix_len = length;
+        // Without this an address of IPv6 is tentative until a worker of the kernel has found that nobody is to be asked (`addrconf_dad_work`).
+        message.header.flags = AddressHeaderFlags::Nodad;
         message.header.index = if_nametoindex(name).doing(doing)?;
         message.attributes = vec![
             AddressAttribute::Local(address),
