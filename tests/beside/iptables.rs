@@ -20,9 +20,9 @@ use crate::tool::{Cut, Printed, Tool, Without};
 use drawn::{LISTS, List, Match, Set};
 
 /// The programs of a family.
-const NAMES: [&str; 2] = ["iptables", "ip6tables"];
+pub(crate) const NAMES: [&str; 2] = ["iptables", "ip6tables"];
 /// What has no rule.
-const EMPTY: &str =
+pub(crate) const EMPTY: &str =
     "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
 
 pub(crate) struct Iptables;

@@ -7,6 +7,8 @@
 //! packets for each, `SOCKC_SEED` where they begin. The whole campaign:
 //! `SOCKC_POLICIES=300 SOCKC_FRAMES=1000 cargo test --test beside -- --nocapture`.
 //!
+//! Beside that, pairs of rules that the iptables project calls the same are compared as policies (`txlate`).
+//!
 //! What real sending cannot compare is not drawn:
 //!
 //! - Rates: what fits is a question of time.
@@ -30,6 +32,7 @@ mod nft;
 mod packets;
 mod scene;
 mod tool;
+mod txlate;
 mod wire;
 
 use std::process::Command;

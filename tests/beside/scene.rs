@@ -295,8 +295,13 @@ impl Sockets {
 fn bound(at: SocketAddr, kind: Type) -> Socket {
     let socket = Socket::new(Domain::for_address(at), kind, None).unwrap();
     socket.set_reuse_address(true).unwrap();
-    if at.is_ipv6() {
-        socket.set_only_v6(true).unwrap();
+    // An address of IPv6 is not there until nobody else on the link has it.
+    match at {
+        SocketAddr::V4(_) => socket.set_freebind_v4(true).unwrap(),
+        SocketAddr::V6(_) => {
+            socket.set_only_v6(true).unwrap();
+            socket.set_freebind_v6(true).unwrap();
+        }
     }
     socket.bind(&at.into()).unwrap();
     socket

@@ -63,7 +63,7 @@ pub(crate) struct Imported {
     /// The policy, with what the report says to begin its lists with.
     pub(crate) text: String,
     pub(crate) left_out: BTreeSet<Place>,
-    /// Rules of which it says that they ask for other states.
+    /// Rules of which it says that they are about other packets than there.
     pub(crate) changed: BTreeSet<Place>,
 }
 
@@ -82,19 +82,26 @@ impl Imported {
             text: begun(said["text"].as_str().unwrap(), report),
             left_out: of_kind("left-out").filter_map(place).collect(),
             changed: of_kind("changed")
-                .filter(|one| is_of_states(one))
+                .filter(|one| is_of_packets(one))
                 .filter_map(place)
                 .collect(),
         }
     }
 }
 
-/// Whether an entry is about states of connections. What else means something else here does so for nothing that is sent: fragments, marks
+/// Whether an entry is about states of connections, or about what stands in the place of ports in other protocols. What else means something else here does so for nothing that is sent: fragments, marks
 /// of what arrives, kinds of answers, which are compared apart.
-fn is_of_states(entry: &Value) -> bool {
+fn is_of_packets(entry: &Value) -> bool {
     let said = entry["said"].as_str().unwrap();
-    let states = ["NEW", "ESTABLISHED", "RELATED", "INVALID", "UNTRACKED"];
-    states.into_iter().any(|state| said.contains(state))
+    let words = [
+        "NEW",
+        "ESTABLISHED",
+        "RELATED",
+        "INVALID",
+        "UNTRACKED",
+        "`th`",
+    ];
+    words.into_iter().any(|word| said.contains(word))
 }
 
 /// The place of the rule that an entry of a report is about, if it is about one.
