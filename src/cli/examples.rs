@@ -160,6 +160,7 @@ pub(super) const IMPORT: &str = "Examples:
   sockc import tubular bindings.json --entries
   sockc import iptables-save rules.v4 --ip6 rules.v6 -o edge.sk
   iptables-save | sockc import iptables-save - --strict
+  sockc import iptables-save rules.v4 --ip6 rules.v6 --ipset sets -o edge.sk
   sockc import ufw /etc/ufw --defaults /etc/default/ufw -o edge.sk
   nft -j list ruleset | sockc import nft - -o edge.sk
   sockc import firewalld /etc/firewalld -o edge.sk

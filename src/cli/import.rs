@@ -54,8 +54,11 @@ pub(crate) struct IptablesSave {
     /// What `ip6tables-save` prints; without it, the policy lets IPv6 through
     #[arg(long, value_name = "FILE", requires = "file")]
     pub(crate) ip6: Option<PathBuf>,
-    /// Run `iptables-save` and `ip6tables-save`, and take the rules in force here
-    #[arg(long, conflicts_with_all = ["file", "ip6"])]
+    /// What `ipset save` prints: the sets that rules name
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ipset: Option<PathBuf>,
+    /// Run `iptables-save` and `ip6tables-save`, and take the rules in force here, with the sets of `ipset save`
+    #[arg(long, conflicts_with_all = ["file", "ip6", "ipset"])]
     pub(crate) live: bool,
     #[command(flatten)]
     pub(crate) written: Written,

@@ -3,6 +3,7 @@
 //! Takes a file of that tool; gives a policy that decides as the tool does, or every mistake of the file with its place. Not
 //! here: what the tool has in the kernel, which is neither read nor changed.
 
+mod addresses;
 mod beside;
 mod binding;
 mod chains;
@@ -10,6 +11,7 @@ mod firewalld;
 mod goal;
 mod hardware;
 mod interfaces;
+mod ipset;
 mod iptables;
 mod json;
 mod kinds;
@@ -18,11 +20,13 @@ mod line;
 mod list;
 mod listing;
 mod lists;
+mod marks;
 mod names;
 mod nft;
 mod outcome;
 mod place;
 mod policy;
+mod ports;
 mod protocols;
 mod refused;
 mod report;

@@ -30,6 +30,7 @@ mod imported;
 mod intercepts;
 mod interpret;
 mod interrupted;
+mod ipsets;
 mod listed;
 mod live;
 mod loading;
@@ -231,6 +232,7 @@ pub(crate) fn all() -> Vec<Fault> {
         trials::FAULTS,
         topped::FAULTS,
         zoned::FAULTS,
+        ipsets::FAULTS,
     ];
     parts.concat()
 }

@@ -3,6 +3,7 @@
 //!
 //! What rules mean is compared in `tests/differential/iptables.rs`, and with the kernel's own in `netfilter.rs`.
 
+mod ipsets;
 mod sets;
 
 use std::fs;
@@ -286,6 +287,30 @@ fn the_report_is_in_order_and_does_not_repeat_itself() {
         .filter_map(|one| one["line"].as_u64())
         .collect();
     assert_eq!(lines, [6, 7, 9]);
+}
+
+/// What goes on and changes no verdict has no effect on one.
+#[test]
+fn effects_are_those_that_there_are() {
+    let rules = "-A INPUT -p tcp -m tcp --syn -j TCPMSS --set-mss 1400\n-A INPUT -m time --timestart 10:00 -j own\n-A INPUT -m time --timestart 10:00 -j full\n-A full -j DROP\n";
+    let text = PLAIN
+        .replace("-A INPUT", ":own - [0:0]\n:full - [0:0]\n-A INPUT")
+        .replace("COMMIT\n", &format!("{rules}COMMIT\n"));
+    let said = said(&text);
+    let left_out = of_kind(&said, "left-out").into_iter();
+    let told: Vec<&str> = left_out.filter_map(|one| one["said"].as_str()).collect();
+    let [mss, empty, full] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(
+        mss.ends_with("a packet is not changed; no verdict changes by that"),
+        "{mss}"
+    );
+    assert!(empty.ends_with("no verdict changes by that"), "{empty}");
+    assert!(
+        full.contains("the chain full is not asked from here"),
+        "{full}"
+    );
 }
 
 /// Which addresses are the machine's own the policy asks the machine.

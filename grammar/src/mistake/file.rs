@@ -21,6 +21,8 @@ const OF_UFW: &str = "`sockc import ufw` writes a policy with these verdicts of 
 const TOLD_UFW: &str = "once ufw has these rules, `sockc import ufw /etc/ufw` writes a policy of them; docs/coming-from.md says what it carries over";
 /// What `iptables-save` prints.
 const SAVED: &str = "`sockc import iptables-save` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
+/// What `ipset save` prints.
+const SETS: &str = "`sockc import iptables-save RULES --ipset` reads it beside the rules that name its sets; docs/coming-from.md says what it carries over";
 /// What ends in rules of iptables.
 const IN_FORCE: &str = "once it is in force somewhere, `sockc import iptables-save` writes a policy of what `iptables-save` prints there; docs/coming-from.md says what it carries over";
 
@@ -96,6 +98,7 @@ fn for_certain(line: &str) -> Option<Foreign> {
         _ if line.replace(' ', "").starts_with("{\"nftables\":") => {
             foreign("an nftables ruleset in JSON", LISTED)
         }
+        ["create", _, kind, ..] if is_of_ipset(kind) => foreign("what `ipset save` prints", SETS),
         ["*filter" | "*nat" | "*mangle" | "*raw" | "*security"] => {
             foreign("an iptables ruleset", SAVED)
         }
@@ -115,6 +118,13 @@ fn for_certain(line: &str) -> Option<Foreign> {
         _ if line.starts_with("set skip on") || line.starts_with("scrub ") => PF,
         _ => return None,
     })
+}
+
+/// Whether it is a type of sets of ipset.
+fn is_of_ipset(kind: &str) -> bool {
+    ["hash:", "bitmap:", "list:"]
+        .iter()
+        .any(|begin| kind.starts_with(begin))
 }
 
 /// The tool whose line this may be.

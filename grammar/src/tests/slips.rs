@@ -532,6 +532,10 @@ fn a_file_of_another_tool_is_said_once() {
         ),
         ("<policy target=\"DROP\">\n</policy>\n", "firewalld"),
         ("firewall-cmd --add-service=ssh\n", "firewalld"),
+        (
+            "create a hash:ip family inet\nadd a 10.0.0.1\n",
+            "ipset save",
+        ),
     ] {
         let (file, mistakes) = read(text);
         assert_eq!(mistakes.len(), 1, "{text}: {mistakes:?}");

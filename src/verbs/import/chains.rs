@@ -288,6 +288,9 @@ impl<'a> Flattening<'a> {
             lines = case.rate.as_ref().and_then(most);
             case.rate = case.rate.take().filter(|_| lines.is_none());
         }
+        if rule.cases.is_empty() {
+            self.tell_notes(&rule, place.line);
+        }
         let mut went = Went::On;
         for case in &rule.cases {
             match within.and(case) {
@@ -604,6 +607,11 @@ impl<'a> Flattening<'a> {
 
     /// Says once of a line that it is not carried over.
     fn leave_out(&mut self, line: &Line, goal: Option<&Goal>, why: &str, what: Option<&What>) {
+        let is_empty = |name: &String| self.source.rules(name) == 0;
+        let goal = match goal {
+            Some(Goal::Jump(chain)) if is_empty(chain) => Some(&Goal::Aside),
+            goal => goal,
+        };
         let said = format!("{why}; {}", effect(goal));
         if self.tell(Kind::LeftOut, line, said, what) {
             self.steps
@@ -624,6 +632,11 @@ impl<'a> Flattening<'a> {
         for said in &rule.changed {
             self.tell(Kind::Changed, line, said.clone(), Some(met));
         }
+        self.tell_notes(rule, line);
+    }
+
+    /// What is worth knowing of a rule, also of one about no packet.
+    fn tell_notes(&mut self, rule: &Rule, line: &Line) {
         for said in &rule.notes {
             self.tell(Kind::Note, line, said.clone(), None);
         }
@@ -642,7 +655,11 @@ impl<'a> Flattening<'a> {
                 order: Some(line.number),
                 rule: Some(line.text.clone()),
                 said,
-                packet: what.and_then(|what| packet(what, self.list)),
+                packet: what.and_then(|what| match kind {
+                    // What is left out declares no live set.
+                    Kind::LeftOut => packet(&what.without_live(), self.list),
+                    Kind::Changed | Kind::Note => packet(what, self.list),
+                }),
             });
         }
         is_new

@@ -15,6 +15,10 @@ pub(super) enum Goal {
     Log(String),
     /// Counts.
     Count,
+    /// Does something beside that changes no verdict, and goes on.
+    Aside,
+    /// Changes what a set holds, and goes on.
+    Fill,
     /// Goes on behind the rule that called the chain.
     Return,
     /// Goes on in that chain, and then here.

@@ -1,14 +1,17 @@
 //! `sockc import iptables-save`: what `iptables-save` prints as a policy.
 //!
-//! Takes the text of iptables-save, and with it that of ip6tables-save, from files or by running them; gives a policy whose lists decide as the chains of the table
+//! Takes the text of iptables-save, and with it that of ip6tables-save and of `ipset save`, from files or by running them; gives a policy whose lists decide as the chains of the table
 //! `filter` do, and says line by line what was left out and what means something else. Nothing of the machine is changed.
 
+mod asked_sets;
 mod header;
+mod matched;
 mod options;
 mod rates;
 mod recent;
 mod rule;
 mod saved;
+mod sets;
 mod sides;
 mod target;
 pub(super) mod ufw;
@@ -19,6 +22,7 @@ use sockc_compiler::policy::Family;
 
 use super::beside;
 use super::chains::{Flattening, Source, Step};
+use super::ipset::Sets;
 use super::line::Line;
 use super::list::List;
 use super::lists::{Lists, Side};
@@ -32,6 +36,8 @@ use crate::exit::Exit;
 use crate::files::input::is_stream;
 use crate::output::Output;
 
+use asked_sets::Given;
+use rule::Named;
 use saved::Saved;
 
 /// What was read of a file.
@@ -45,17 +51,22 @@ struct Read {
 pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), Exit> {
     let mut report = Vec::new();
     let read = read_all(arguments, &mut report, output)?;
-    let files = [arguments.file.as_deref(), arguments.ip6.as_deref()];
+    let given = Given::read(arguments, &read, &mut report, output)?;
+    let files = [&arguments.file, &arguments.ip6, &arguments.ipset].map(Option::as_deref);
     let asked = Asked {
         format: "sockc.import-iptables/1",
         read: files.into_iter().flatten().collect(),
-        names: read.iter().map(|one| one.name.clone()).collect(),
+        names: (read.iter().map(|one| &one.name))
+            .chain(&given.file)
+            .cloned()
+            .collect(),
         written: &arguments.written,
     };
     if arguments.live {
         report.extend(read.first().and_then(|one| beside::iptables(&one.name)));
     }
-    let lists = lists_of(&read, &mut report, output)?;
+    let lists = lists_of(&read, &given.sets, &mut report, output)?;
+    report.extend(given.said(&read, &lists));
     told(&read, &lists, &whole::NAMES, &asked, &mut report);
     asked.end(lists, "What iptables-save printed", report, output)
 }
@@ -63,6 +74,7 @@ pub(super) fn run(arguments: &IptablesSave, output: &mut Output) -> Result<(), E
 /// The lists that the built-in chains become, and what is said of their lines.
 fn lists_of(
     read: &[Read],
+    sets: &Sets,
     report: &mut Vec<Entry>,
     output: &mut Output,
 ) -> Result<Vec<Lists>, Exit> {
@@ -71,7 +83,7 @@ fn lists_of(
     }
     let lists = List::ALL.into_iter();
     lists
-        .map(|list| of_list(read, list, report, output))
+        .map(|list| of_list(read, sets, list, report, output))
         .collect()
 }
 
@@ -91,8 +103,11 @@ fn read_all(
 ) -> Result<Vec<Read>, Exit> {
     use rules::Source::{File, Running};
     let (file, ip6) = (arguments.file.as_deref(), arguments.ip6.as_deref());
-    if [file, ip6].into_iter().flatten().all(is_stream) && ip6.is_some() {
-        output.error("standard input is one file; name a file for one of both families");
+    let files = [file, ip6, arguments.ipset.as_deref()]
+        .into_iter()
+        .flatten();
+    if files.filter(|one| is_stream(one)).count() > 1 {
+        output.error("standard input is one file; name files for the others");
         return Err(Exit::Usage);
     }
     let sources = match file {
@@ -140,6 +155,7 @@ fn read_one(
 /// A list of both families.
 fn of_list(
     read: &[Read],
+    sets: &Sets,
     list: List,
     report: &mut Vec<Entry>,
     output: &mut Output,
@@ -151,7 +167,7 @@ fn of_list(
         is_known: false,
     });
     for one in read {
-        let flat = flattened(&one.saved, &one.name, one.family, list).map_err(|why| {
+        let flat = flattened(one, sets, list).map_err(|why| {
             output.error(format!("{}, {}: {why}", one.name, list.built_in()));
             output.note("nothing was written");
             Exit::Policy
@@ -181,13 +197,22 @@ struct Became {
 }
 
 /// The rules of a built-in chain; or why they are too many.
-fn flattened(saved: &Saved, file: &str, family: Family, list: List) -> Result<Became, String> {
-    let is_chain = |name: &str| saved.chains.contains_key(name);
+fn flattened(one: &Read, sets: &Sets, list: List) -> Result<Became, String> {
+    let Read {
+        name: file,
+        family,
+        saved,
+    } = one;
+    let family = *family;
+    let named = Named {
+        is_chain: &|name: &str| saved.chains.contains_key(name),
+        sets,
+    };
     let source = Source {
         file,
         chains: &saved.chains,
         bases: &[list.built_in().to_owned()],
-        read: &|lines, at| read_line(lines, at, (family, list), &is_chain),
+        read: &|lines, at| read_line(lines, at, (family, list), named),
     };
     let flat = Flattening::of(source, family, list)?;
     Ok(Became {
@@ -202,13 +227,13 @@ fn read_line(
     lines: &[Line],
     at: usize,
     (family, list): (Family, List),
-    is_chain: &dyn Fn(&str) -> bool,
+    named: Named<'_>,
 ) -> Vec<Rule> {
     let plain = || {
         let line = lines.get(at)?;
-        Some(vec![rule::read(&line.text, family, list, is_chain)])
+        Some(vec![rule::read(&line.text, family, list, named)])
     };
-    let paired = recent::read(lines, at, (family, list), is_chain);
+    let paired = recent::read(lines, at, (family, list), named);
     paired.or_else(plain).unwrap_or_default()
 }
 

@@ -48,10 +48,7 @@ impl Kinds {
 
 /// The name for the addresses of the machine, where only they are meant, or all others.
 pub(super) fn own(negated: bool) -> Named {
-    Named {
-        name: OWN.to_owned(),
-        negated,
-    }
+    Named::new(OWN.to_owned(), negated)
 }
 
 /// Addresses of many.

@@ -8,13 +8,14 @@ use std::collections::BTreeMap;
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 use sockc_compiler::policy::Family;
+use sockc_compiler::ranges::RangeSet;
 
 use super::chains::{End, Flat, Step};
 use super::line::Written;
 use super::list::List;
 use super::report::shortened;
 use super::text::{clauses, hosts, other, pattern, protocols, quoted, whole};
-use super::what::{OWN, Zone, every};
+use super::what::{OWN, Remarks, Zone, every};
 
 /// What a built-in chain of one family became.
 #[derive(Debug)]
@@ -80,6 +81,9 @@ pub(super) fn draft(lists: &[Lists], of: &str) -> String {
     for (name, elements) in sets(lists) {
         text += &format!("set {name} = {{ {elements} }}\n");
     }
+    for (name, declared) in live(lists) {
+        text += &format!("live set {name} {declared}\n");
+    }
     for one in there.clone() {
         let verb = if one.takes_away() { "drop" } else { "allow" };
         text += &format!("default {} {verb}\n", one.list.word());
@@ -133,11 +137,40 @@ fn sets(lists: &[Lists]) -> BTreeMap<&str, String> {
                 true => every(family).minus(&end.addresses),
                 false => end.addresses.clone(),
             };
-            let elements = hosts(&addresses, family).join(", ");
-            sets.entry(set.name.as_str()).or_insert(elements);
+            let held = || elements(&addresses, &set.remarks, family);
+            sets.entry(set.name.as_str()).or_insert_with(held);
         }
     }
     sets
+}
+
+/// The elements of a set: with a comment, each has its line.
+fn elements(held: &RangeSet<u128>, remarks: &Remarks, family: Family) -> String {
+    let texts = hosts(held, family);
+    if remarks.is_empty() {
+        return texts.join(", ");
+    }
+    let lines = held.ranges().iter().zip(texts).map(|(&(low, high), text)| {
+        let inside = remarks.range((low, 0)..=(high, high));
+        let inside: Vec<String> = inside.map(|(_, said)| plain(&shortened(said))).collect();
+        match inside.as_slice() {
+            [] => format!("{text},\n"),
+            _ => format!("{text}, # {}\n", inside.join("; ")),
+        }
+    });
+    format!("\n{}", lines.collect::<String>())
+}
+
+/// The live sets that rules name, with what they are declared with.
+pub(super) fn live(lists: &[Lists]) -> BTreeMap<&str, &str> {
+    let rules = steps(lists).filter_map(|step| match step {
+        Step::Rule(flat) => Some(&flat.what),
+        Step::LeftOut(..) => None,
+    });
+    let ends = rules.flat_map(|what| [&what.from, &what.to]);
+    let live = ends.filter_map(|end| end.live.as_ref());
+    live.map(|one| (one.name.as_str(), &*one.declared))
+        .collect()
 }
 
 /// The lines of a list.

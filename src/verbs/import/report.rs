@@ -134,6 +134,10 @@ pub(super) fn effect(goal: Option<&Goal>) -> String {
         Some(Goal::Drop | Goal::Reject(_)) => "packets that it drops may get through here".to_owned(),
         Some(Goal::Log(_)) => "no line is written for it".to_owned(),
         Some(Goal::Count) => "nothing is counted for it".to_owned(),
+        Some(Goal::Aside) => "no verdict changes by that".to_owned(),
+        Some(Goal::Fill) => {
+            "nothing is put into the set or taken out of it, so rules that ask for it find what it held".to_owned()
+        }
         Some(Goal::Return) => {
             "packets that it takes out of its chain meet the rest of the chain here, which may accept or drop them".to_owned()
         }

@@ -2,6 +2,8 @@
 //!
 //! Takes a conjunction; gives a packet where one can be made without asking the machine. Not here: what becomes of it.
 
+use std::collections::BTreeMap;
+
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
@@ -49,11 +51,25 @@ pub(super) fn packet(what: &What, list: List) -> Option<String> {
         end(to, &what.to.ports, 80)?
     );
     text += &interfaces(what, list);
-    let with = with(what, number)?;
+    let mut with: Vec<String> = with(what, number)?.into_iter().map(str::to_owned).collect();
+    with.extend(members(what, [from, to]));
     if !with.is_empty() {
         text += &format!(" with {}", with.join(", "));
     }
     Some(text)
+}
+
+/// The live sets that have the ends of the packet, with these.
+fn members(what: &What, ends: [u128; 2]) -> impl Iterator<Item = String> {
+    let mut held: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (side, end) in [&what.from, &what.to].into_iter().zip(ends) {
+        if let Some(live) = side.live.as_ref().filter(|live| !live.negated) {
+            let end = address(end, what.family).to_string();
+            held.entry(&live.name).or_default().push(end);
+        }
+    }
+    let held = held.into_iter();
+    held.map(|(name, ends)| format!("@{name} {{ {} }}", ends.join(", ")))
 }
 
 /// What the packet says beside its ends; nothing where that would be said twice, or be of another protocol.

@@ -55,14 +55,14 @@ impl Source<'_> {
 }
 
 /// What a command prints; or why there is nothing.
-fn printed(command: &[&str]) -> Result<Read, String> {
+pub(super) fn printed(command: &[&str]) -> Result<Read, String> {
     let name = command.join(" ");
     let mut words = command.iter().map(OsStr::new);
     let mut run = Command::new(words.next().unwrap_or_default());
     let ran = run.args(words).env("LC_ALL", "C").output();
     let ran = ran.map_err(|cause| match cause.kind() {
         ErrorKind::NotFound => format!(
-            "there is no `{name}` here, which prints the rules in force; run it where it is, and give what it prints as a file"
+            "there is no `{name}` here, which prints what is in force; run it where it is, and give what it prints as a file"
         ),
         _ => format!("`{name}` cannot be run: {cause}"),
     })?;

@@ -9,7 +9,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::list::List;
-use super::what::{Named, OWN, Pattern, Side, Type, What, Zone, bits, every, icmp};
+use super::what::{Live, Named, OWN, Pattern, Side, Type, What, Zone, bits, every, icmp};
 
 /// The protocols, with a blank behind them; nothing where it is every one. The language has no word for all but some, so those are named
 /// one by one: a long line, and the same packets.
@@ -70,7 +70,9 @@ fn icmp_type(family: Family, (kind, code): Type) -> String {
 pub(super) fn clauses(what: &What, list: List, scoped: bool) -> String {
     let every = every(what.family);
     let says_icmp = what.protocols.ranges() == [(icmp(what.family), icmp(what.family))];
-    let is_said = says_icmp || what.from.addresses != every || what.to.addresses != every;
+    let is_live = what.from.live.is_some() || what.to.live.is_some();
+    let is_said =
+        says_icmp || is_live || what.from.addresses != every || what.to.addresses != every;
     let from_says = scoped && !is_said;
     let mut text = side("from", &what.from, what, (scoped, from_says));
     text += &side("to", &what.to, what, (scoped, false));
@@ -139,6 +141,9 @@ pub(super) fn quoted(text: &str) -> String {
 /// One side. `scoped` is whether packets of the other family come here, and `says` whether this side has to keep them out.
 fn side(word: &str, side: &Side, what: &What, (scoped, says): (bool, bool)) -> String {
     let every = every(what.family);
+    if let Some(live) = &side.live {
+        return format!(" {word} {}", of_live(live, side, what.family, scoped));
+    }
     let is_every = side.addresses == every && !says;
     let text = match (&side.ports, is_every) {
         (None, true) => return String::new(),
@@ -167,6 +172,15 @@ fn side(word: &str, side: &Side, what: &What, (scoped, says): (bool, bool)) -> S
         }
     };
     format!(" {word} {text}")
+}
+
+/// A side that is a live set, with the ports that it has.
+fn of_live(live: &Live, side: &Side, family: Family, scoped: bool) -> String {
+    let set = Named::new(live.name.clone(), live.negated);
+    match &side.ports {
+        Some(ports) => format!("{}:{}", called(&set), port_list(ports)),
+        None => named(&set, family, scoped),
+    }
 }
 
 /// Whether the other side names ports, so that a packet has some for certain; of two sides that name every port, `to` says so.
@@ -335,6 +349,7 @@ mod tests {
             addresses: set(&[("2001:db8::", "2001:db8::ffff")]),
             ports: Some(RangeSet::from_ranges([(22, 22), (80, 81)])),
             set: None,
+            live: None,
         };
         what.leaves = Some(Pattern::Begins("eth".into()));
         let text = " to [2001:db8::/112]:{22, 80-81}";

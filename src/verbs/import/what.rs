@@ -3,7 +3,8 @@
 //! Addresses, ports and protocols are sets of numbers, so that a negation is a set as any other, and two of them have one result.
 //! Not here: how iptables or a policy writes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::{Bound, RangeSet};
@@ -51,6 +52,36 @@ pub(super) struct Side {
     pub(super) ports: Option<RangeSet<u16>>,
     /// The set that has these addresses, if one has.
     pub(super) set: Option<Named>,
+    /// A live set that has the address, or has not. Which addresses it has is known in force only.
+    pub(super) live: Option<Live>,
+}
+
+/// A live set of the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Live {
+    /// Its name.
+    pub(super) name: String,
+    /// Whether all addresses are meant but those of the set.
+    pub(super) negated: bool,
+    /// What stands behind its name where it is declared.
+    pub(super) declared: Rc<str>,
+}
+
+/// Which side of a packet is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Of {
+    From,
+    To,
+}
+
+impl Of {
+    /// As the language says it.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::To => "to",
+        }
+    }
 }
 
 /// The name for the addresses of this machine, which no set can have.
@@ -63,6 +94,22 @@ pub(super) struct Named {
     pub(super) name: String,
     /// Whether all addresses are meant but those of the set.
     pub(super) negated: bool,
+    /// What is remarked of addresses of the set.
+    pub(super) remarks: Rc<Remarks>,
+}
+
+/// What is remarked of addresses, from one to another.
+pub(super) type Remarks = BTreeMap<(u128, u128), String>;
+
+impl Named {
+    /// A set of which nothing is remarked.
+    pub(super) fn new(name: String, negated: bool) -> Self {
+        Self {
+            name,
+            negated,
+            remarks: Rc::default(),
+        }
+    }
 }
 
 /// A condition of the language.
@@ -107,7 +154,7 @@ pub(super) struct Rate {
 }
 
 /// Names of interfaces: one, or all that begin alike.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pattern {
     /// This one.
     One(String),
@@ -198,7 +245,24 @@ impl Side {
             addresses: every(family),
             ports: None,
             set: None,
+            live: None,
         }
+    }
+
+    /// Why no rule can say it: a side of a rule is a live set or addresses, and has ports of the addresses that it names.
+    fn unsaid(&self, family: Family) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let name = &live.name;
+        if self.addresses != every(family) {
+            return Some(format!(
+                "the live set {name} and addresses of the same side are meant; a rule names one of them"
+            ));
+        }
+        (live.negated && self.ports.is_some()).then(|| {
+            format!(
+                "ports of all addresses but those of the live set {name} are meant; a rule names ports of addresses that it has"
+            )
+        })
     }
 
     fn and(&self, other: &Self) -> Self {
@@ -209,6 +273,19 @@ impl Side {
             set: sides.find_map(|side| side.set.clone()),
             addresses,
             ports: either(&self.ports, &other.ports, both),
+            live: self.live.clone().or_else(|| other.live.clone()),
+        }
+    }
+
+    /// Whether an address may have what both ask of live sets; or why no rule can say it.
+    fn lives(&self, other: &Self) -> Result<bool, String> {
+        match (&self.live, &other.live) {
+            (Some(one), Some(other)) if one.name == other.name => Ok(one.negated == other.negated),
+            (Some(one), Some(other)) => Err(format!(
+                "the live sets {} and {} are meant together; a side of a rule names one",
+                one.name, other.name
+            )),
+            _ => Ok(true),
         }
     }
 
@@ -264,6 +341,39 @@ impl What {
         }
     }
 
+    /// Packets with one of these addresses at a side, or with none of them. A set of the policy may have these.
+    pub(super) fn addressed(
+        held: RangeSet<u128>,
+        negated: bool,
+        name: Option<Named>,
+        (of, family): (Of, Family),
+    ) -> Self {
+        let mut what = Self::any(family);
+        let side = what.side(of);
+        side.addresses = match negated {
+            true => every(family).minus(&held),
+            false => held,
+        };
+        side.set = name;
+        what
+    }
+
+    /// A side of it.
+    pub(super) fn side(&mut self, of: Of) -> &mut Side {
+        match of {
+            Of::From => &mut self.from,
+            Of::To => &mut self.to,
+        }
+    }
+
+    /// The same without what it asks of live sets.
+    pub(super) fn without_live(&self) -> Self {
+        let mut what = self.clone();
+        what.from.live = None;
+        what.to.live = None;
+        what
+    }
+
     /// ICMP of the family with this type.
     pub(super) fn icmp(family: Family, kind: u8, code: Option<u8>) -> Self {
         Self {
@@ -293,6 +403,10 @@ impl What {
     /// as such packets meet no list of what passes through.
     pub(super) fn unsaid(&self) -> Option<String> {
         let came_in = self.on.is_some() && self.on_zone.is_some();
+        let ends = [&self.from, &self.to].into_iter();
+        if let Some(why) = ends.filter_map(|end| end.unsaid(self.family)).next() {
+            return Some(why);
+        }
         if came_in || self.leaves.is_some() && self.to_zone.is_some() {
             return Some("a zone and an interface are meant; a rule names one of them".to_owned());
         }
@@ -334,6 +448,9 @@ impl What {
         }
         if self.rate.is_some() && other.rate.is_some() {
             return Err(TWO_RATES.to_owned());
+        }
+        if !self.from.lives(&other.from)? || !self.to.lives(&other.to)? {
+            return Ok(None);
         }
         let (Some(not_on), Some(not_leaves)) = (
             others([&self.not_on, &other.not_on], &on),
@@ -556,5 +673,40 @@ mod tests {
             ..any
         };
         assert!(rated.and(&rated).is_err());
+    }
+
+    #[test]
+    fn live_sets_are_met_as_far_as_a_side_can_say() {
+        let live = |name: &str, negated| {
+            let mut what = What::any(Family::V4);
+            what.from.live = Some(Live {
+                name: name.to_owned(),
+                negated,
+                declared: Rc::from("max 9"),
+            });
+            what
+        };
+        let (has, has_not) = (live("a", false), live("a", true));
+        assert_eq!(has.and(&has), Ok(Some(has.clone())));
+        assert_eq!(has.and(&has_not), Ok(None));
+        assert!(has.and(&live("b", false)).is_err());
+        assert_eq!(has.unsaid(), None);
+        let mut both = has.clone();
+        both.from.addresses = RangeSet::from_ranges([(1, 9)]);
+        assert!(
+            both.unsaid()
+                .unwrap()
+                .contains("addresses of the same side")
+        );
+        let mut ported = has_not;
+        ported.from.ports = Some(RangeSet::full());
+        assert!(
+            ported
+                .unsaid()
+                .unwrap()
+                .contains("ports of all addresses but")
+        );
+        ported.from.ports = None;
+        assert_eq!(ported.unsaid(), None);
     }
 }

@@ -1,5 +1,9 @@
 //! `import … --live`: the rules in force where the command runs are those that a file would have.
 
+use std::fs::{Permissions, set_permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
 use super::super::monitored::on_server as ran;
 use super::super::{Folder, Ran, sockc};
 use super::{Scene, iptables, listed, nft, restored};
@@ -55,6 +59,55 @@ fn the_rules_of_iptables_in_force_are_as_those_of_files() {
     assert!(beside.stderr.contains(wanted), "{}", beside.stderr);
     let strict = ran(&scene.lab, &[&import[..], &["--live", "--strict"]].concat());
     assert_eq!(strict.code, Some(1), "{}", strict.stderr);
+}
+
+/// Whether a test that needs ipset may run; says so where it may not.
+fn ipset() -> bool {
+    let is_there = Command::new("ipset").arg("--version").output().is_ok();
+    if !is_there {
+        let wanted = std::env::var("SOCKC_KERNEL").as_deref() == Ok("require");
+        assert!(!wanted, "this test needs ipset");
+        eprintln!("skipped: needs ipset");
+    }
+    is_there
+}
+
+#[test]
+fn the_sets_of_ipset_in_force_are_read_where_rules_name_them() {
+    if !iptables() || !ipset() {
+        return;
+    }
+    let scene = Scene::new(0);
+    let work = || {
+        for command in [
+            "ipset create office hash:net",
+            "ipset add office 10.0.0.0/8",
+            "iptables -A INPUT -m set --match-set office src -j DROP",
+        ] {
+            let mut words = command.split(' ');
+            let mut run = Command::new(words.next().unwrap());
+            assert!(run.args(words).status().unwrap().success(), "{command}");
+        }
+    };
+    scene.lab.server.run(work).unwrap();
+    let import = || sockc(&["import", "iptables-save", "--live"]);
+    let live = ran(&scene.lab, &["import", "iptables-save", "--live"]);
+    for line in ["set office = { 10.0.0.0/8 }\n", "drop from @office\n"] {
+        assert!(live.stdout.contains(line), "{}{}", live.stdout, live.stderr);
+    }
+    // Where ipset is not there, the rules are, and the report says what is missing.
+    let folder = Folder::new("ipset-not-there");
+    for tool in ["iptables-save", "ip6tables-save"] {
+        let script = format!("#!/bin/sh\nPATH=/usr/sbin:/usr/bin:/sbin:/bin exec {tool}\n");
+        let file = folder.file(tool, &script);
+        set_permissions(file, Permissions::from_mode(0o755)).unwrap();
+    }
+    let without = || Ran::of(import().env("PATH", &folder.0).output().unwrap());
+    let without = scene.lab.server.run(without).unwrap();
+    assert_eq!(without.code, Some(0), "{}", without.stderr);
+    for said in ["there is no `ipset save` here", "what the set office holds"] {
+        assert!(without.stderr.contains(said), "{}", without.stderr);
+    }
 }
 
 #[test]

@@ -7,15 +7,15 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::conf::LogDenied;
-use super::ends::{self, Of};
 use super::making::Making;
 use super::meant::OTHER_ICMP;
 use super::xml::Spot;
 use super::zones::{Target, Zone};
+use crate::verbs::import::addresses;
 use crate::verbs::import::goal::Goal;
 use crate::verbs::import::list::List;
 use crate::verbs::import::states::States;
-use crate::verbs::import::what::{self, What};
+use crate::verbs::import::what::{self, Of, What};
 
 /// How firewalld answers what nothing lets in.
 pub(super) const ANSWER: &str = "admin-prohibited";
@@ -81,7 +81,7 @@ fn embedded(making: &mut Making<'_>, base: &str) {
     if making.family != Family::V6 {
         return;
     }
-    let ranges = EMBEDDED.iter().filter_map(|text| ends::prefix(text));
+    let ranges = EMBEDDED.iter().filter_map(|text| addresses::prefix(text));
     let held = RangeSet::from_ranges(ranges.map(|(_, range)| range));
     let goal = Goal::Reject("addr-unreachable".to_owned());
     let mut rule = making.rule(goal, vec![making.addressed(held, Of::To)]);

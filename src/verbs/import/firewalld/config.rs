@@ -10,13 +10,14 @@ use sockc_compiler::policy::Family;
 use super::conf::Conf;
 use super::elements::About;
 use super::folder::Folder;
-use super::ipsets::{self, Sets};
+use super::ipsets;
 use super::services::{self, Service};
 use super::xml::{File, Mistake, Spot};
 use super::zones::{self, Policy, Reach, Settings, Zone};
 use super::{direct, icmp};
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::verbs::import::ipset::Sets;
 use crate::verbs::import::what::Pattern;
 
 /// What firewalld is configured by.
@@ -75,7 +76,7 @@ pub(super) fn read(folder: &mut Folder<'_>, output: &mut Output) -> Result<Confi
         zones,
         policies,
         services: BTreeMap::new(),
-        sets: Sets::new(sets),
+        sets: Sets::new(sets, ipsets::MISSING.to_owned()),
         icmp,
     };
     config.services = services(folder, &config, output)?;

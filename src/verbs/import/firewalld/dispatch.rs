@@ -6,13 +6,13 @@
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
-use super::ends::{self, End, Of};
+use super::ends::{self, End};
 use super::making::Making;
 use super::xml::Spot;
 use super::zones::{Policy, Reach, Zone};
 use crate::verbs::import::goal::Goal;
 use crate::verbs::import::rule::Rule;
-use crate::verbs::import::what::{self, Pattern, What};
+use crate::verbs::import::what::{self, Of, Pattern, What};
 
 /// Calls the zones.
 pub(super) fn zones(making: &mut Making<'_>, base: &str) {

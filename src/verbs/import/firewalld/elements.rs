@@ -2,10 +2,8 @@
 //!
 //! Takes an element; gives what it says, or what is wrong with it. Not here: which packets these are.
 
-use sockc_compiler::names;
-
 use super::xml::{Element, Known, Mistake, known};
-use crate::verbs::import::protocols;
+use crate::verbs::import::{ports, protocols};
 
 /// What a setting or a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +108,7 @@ pub(super) fn port(element: Element<'_>) -> Result<Port, Mistake> {
         }
     };
     let text = element.required("port");
-    let range = range(text).ok_or_else(|| {
+    let range = ports::range(text).ok_or_else(|| {
         element.mistake(format!(
             "`{text}` is no port and no range of ports; write numbers from 0 to 65535"
         ))
@@ -118,37 +116,12 @@ pub(super) fn port(element: Element<'_>) -> Result<Port, Mistake> {
     Ok(Port { protocol, range })
 }
 
-/// A port, or two with a dash between, by number or by name.
-pub(super) fn range(text: &str) -> Option<(u16, u16)> {
-    let one = |text: &str| -> Option<u16> {
-        let text = text.trim();
-        text.parse().ok().or_else(|| names::service(text))
-    };
-    if let Some(port) = one(text) {
-        return Some((port, port));
-    }
-    let (low, high) = text.split_once('-')?;
-    let (low, high) = (one(low)?, one(high)?);
-    Some((low.min(high), low.max(high)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_numbers_names_and_ranges_in_any_order() {
-        for (text, range_of) in [
-            ("22", Some((22, 22))),
-            ("https", Some((443, 443))),
-            ("20-10", Some((10, 20))),
-            ("0-65535", Some((0, 65535))),
-            ("65536", None),
-            ("", None),
-            ("1-", None),
-        ] {
-            assert_eq!(range(text), range_of, "{text}");
-        }
+    fn protocols_are_numbers_and_names() {
         assert_eq!(protocol("ICMP"), Ok(1));
         assert_eq!(protocol("no-such"), Err("no-such".to_owned()));
     }

@@ -12,7 +12,6 @@ use sockc_compiler::ranges::RangeSet;
 use super::conf::LogDenied;
 use super::config::Config;
 use super::dispatch;
-use super::ends::{self, Of};
 use super::xml::Spot;
 use super::zones::{Policy, Reach, Target, Zone};
 use super::{always, settings};
@@ -22,7 +21,7 @@ use crate::verbs::import::line::Line;
 use crate::verbs::import::list::List;
 use crate::verbs::import::names::Names;
 use crate::verbs::import::rule::Rule;
-use crate::verbs::import::what::What;
+use crate::verbs::import::what::{Of, What};
 
 /// The chains, and the rules that their lines are.
 #[derive(Debug, Default)]
@@ -163,7 +162,7 @@ impl Making<'_> {
 
     /// Packets with one of some addresses at a side.
     pub(super) fn addressed(&self, held: RangeSet<u128>, of: Of) -> What {
-        ends::addresses(held, false, None, (of, self.family))
+        What::addressed(held, false, None, (of, self.family))
     }
 }
 

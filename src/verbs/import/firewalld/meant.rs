@@ -7,10 +7,9 @@ use sockc_compiler::policy::Family;
 
 use super::config::Config;
 use super::elements::About;
-use super::ends::Of;
 use super::icmp;
 use super::services::{self, Part, Service};
-use crate::verbs::import::what::What;
+use crate::verbs::import::what::{Of, What};
 
 /// A part of what is meant.
 pub(super) struct Meant {

@@ -8,10 +8,10 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::elements::{self, Port};
-use super::ends::{self, Of};
 use super::xml::{self, Element, File, Known, Mistake, known};
+use crate::verbs::import::addresses;
 use crate::verbs::import::protocols::{BETWEEN, STEPPED_OVER};
-use crate::verbs::import::what::What;
+use crate::verbs::import::what::{Of, What};
 
 /// A service.
 #[derive(Debug, Default)]
@@ -87,7 +87,7 @@ impl Service {
             let Some(text) = element.attribute(attribute) else {
                 continue;
             };
-            match ends::prefix(text) {
+            match addresses::prefix(text) {
                 Some((own, range)) if own == family => self.destinations.push((family, range)),
                 _ => {
                     return Err(element.mistake(format!("`{text}` is no address of {attribute}")));

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::always::ANSWER;
 use super::elements::About;
-use super::ends::{self, Of};
+use super::ends;
 use super::making::Making;
 use super::meant::{self, Meant};
 use super::rich::{Limit, Rich, Verdict};
@@ -16,7 +16,7 @@ use super::zones::Settings;
 use crate::verbs::import::goal::{Goal, PLAIN_ANSWER};
 use crate::verbs::import::limits;
 use crate::verbs::import::rule::Rule;
-use crate::verbs::import::what::What;
+use crate::verbs::import::what::{Of, What};
 
 /// Where a rule stands: the earlier, the less.
 type Rank = (Phase, i64);

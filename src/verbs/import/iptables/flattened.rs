@@ -5,12 +5,21 @@ use crate::verbs::import::chains::MOST_RULES;
 use crate::verbs::import::report::Kind;
 use crate::verbs::import::text::{clauses, protocols};
 
+/// What INPUT becomes of a text.
+fn read(text: &str) -> Result<Became, String> {
+    let read = Read {
+        name: "rules".to_owned(),
+        family: Family::V4,
+        saved: saved::read(text, false).unwrap(),
+    };
+    super::flattened(&read, &Given::nothing("").sets, List::In)
+}
+
 /// The rules that INPUT becomes with these lines, each as what it does and what it is about, and the report; or why there are too many.
 fn flattened(rules: &[&str]) -> Result<(Vec<String>, Vec<Entry>), String> {
     let declared = "*filter\n:INPUT DROP [0:0]\n:own - [0:0]\n";
     let text = format!("{declared}{}\nCOMMIT\n", rules.join("\n"));
-    let saved = saved::read(&text, false).unwrap();
-    let flat = super::flattened(&saved, "rules", Family::V4, List::In)?;
+    let flat = read(&text)?;
     let steps = flat.steps.iter().filter_map(|step| match step {
         Step::Rule(flat) => {
             let about = protocols(&flat.what) + &clauses(&flat.what, List::In, false);
@@ -72,8 +81,7 @@ fn a_rate_that_becomes_several_rules_is_told_of_the_rule_that_has_it() {
         "*filter\n:INPUT DROP [0:0]\n:other - [0:0]\n:own - [0:0]\n{calls}\n{calls}\n{}\n-A own -j DROP\nCOMMIT\n",
         limited.replace("INPUT", "other")
     );
-    let saved = saved::read(&text, false).unwrap();
-    let flat = super::flattened(&saved, "rules", Family::V4, List::In).unwrap();
+    let flat = read(&text).unwrap();
     let lines: Vec<_> = flat.report.iter().map(|one| one.line).collect();
     assert_eq!(lines, [Some(7)], "{:?}", flat.report);
 }

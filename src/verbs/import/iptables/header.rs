@@ -9,6 +9,7 @@ use sockc_compiler::ranges::RangeSet;
 use super::options::Given;
 use crate::verbs::import::hardware;
 use crate::verbs::import::list::List;
+use crate::verbs::import::marks::{self, Mark};
 use crate::verbs::import::protocols;
 use crate::verbs::import::rule::Asks;
 use crate::verbs::import::what::{Asked, What, icmp};
@@ -219,36 +220,14 @@ fn mark(given: &Given, family: Family, list: List) -> Result<Asks, String> {
     let value = given.value()?;
     let none = || format!("{value:?} is no mark");
     let (wanted, mask) = value.split_once('/').unwrap_or((value, "0xffffffff"));
-    let (wanted, mask) = (
-        number(wanted).ok_or_else(none)?,
-        number(mask).ok_or_else(none)?,
-    );
-    if wanted & !mask != 0 {
+    let mark = Mark {
+        wanted: marks::number(wanted).ok_or_else(none)?,
+        mask: marks::number(mask).ok_or_else(none)?,
+    };
+    if mark.wanted & !mark.mask != 0 {
         return Err(format!("the mark {value} has bits that its mask has not"));
     }
-    let text = match mask {
-        u32::MAX => format!("mark {wanted:#x}"),
-        _ => format!("mark {wanted:#x}/{mask:#x}"),
-    };
-    let mut asks = condition(&text, given.negated, family);
-    for asked in asks.cases.iter_mut().flat_map(|case| &mut case.conditions) {
-        asked.with = asked.with.as_ref().map(|_| format!("mark {wanted:#x}"));
-    }
-    if list == List::In {
-        asks.changed = Some(
-            "marks that netfilter sets on what arrives are set later than the policy decides"
-                .to_owned(),
-        );
-    }
-    Ok(asks)
-}
-
-/// A number as C writes it.
-fn number(text: &str) -> Option<u32> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) => u32::from_str_radix(digits, 16).ok(),
-        None => text.parse().ok(),
-    }
+    Ok(marks::asks(&[mark], given.negated, family, list))
 }
 
 /// Lengths. A datagram that came in fragments is put together ahead of INPUT (ip_local_deliver), one that leaves is cut behind OUTPUT, and
@@ -294,7 +273,7 @@ fn code_point(given: &Given, family: Family) -> Result<Asks, String> {
     let value = given.value()?;
     let text = match given.name.as_str() {
         "--dscp" => {
-            let point = number(value).filter(|point| *point < 64);
+            let point = marks::number(value).filter(|point| *point < 64);
             let point = point.ok_or_else(|| format!("{value:?} is no code point"))?;
             format!("dscp {point}")
         }

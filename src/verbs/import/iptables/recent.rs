@@ -7,7 +7,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::options::{Given, options};
-use super::rule;
+use super::rule::{self, Named};
 use crate::verbs::import::line::Line;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Rule;
@@ -40,7 +40,7 @@ pub(super) fn read(
     rules: &[Line],
     at: usize,
     (family, list): (Family, List),
-    is_chain: &dyn Fn(&str) -> bool,
+    named: Named<'_>,
 ) -> Option<Vec<Rule>> {
     let line = rules.get(at)?;
     let is_first = pair(line, rules.get(at + 1)).is_some();
@@ -53,7 +53,7 @@ pub(super) fn read(
     };
     let fits = hits.checked_sub(1)?;
     let amount = amount(fits, seconds)?;
-    let mut rule = rule::read_options(&update.rest, family, list, is_chain);
+    let mut rule = rule::read_options(&update.rest, family, list, named);
     limit(
         &mut rule,
         &format!("{amount} per source/32/128 burst {fits}"),
@@ -157,6 +157,7 @@ fn said(name: &str, fits: u64, seconds: u64, amount: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::asked_sets::Given as GivenSets;
     use super::*;
     use crate::verbs::import::text::{clauses, protocols};
 
@@ -172,8 +173,13 @@ mod tests {
             (None, [case]) => protocols(case) + &clauses(case, List::In, false),
             (None, _) => "no one rule".to_owned(),
         };
+        let given = GivenSets::nothing("");
+        let named = Named {
+            is_chain: &|_| true,
+            sets: &given.sets,
+        };
         let all = (0..lines.len()).map(|at| {
-            let rules = read(&lines, at, (Family::V4, List::In), &|_| true)?;
+            let rules = read(&lines, at, (Family::V4, List::In), named)?;
             Some(rules.iter().map(text).collect())
         });
         all.collect()

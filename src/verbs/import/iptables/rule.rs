@@ -10,18 +10,31 @@ use sockc_compiler::ranges::RangeSet;
 use super::options::{Given, options};
 use super::rates::Limits;
 use crate::verbs::import::goal::Goal;
+use crate::verbs::import::ipset::Sets;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::Rule;
 use crate::verbs::import::states::States;
 use crate::verbs::import::what::What;
 
+use super::matched::InSet;
 use super::{header, sides, target as targets};
+
+/// What rules name.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    /// Whether it is a chain.
+    pub(super) is_chain: &'a dyn Fn(&str) -> bool,
+    /// The sets of ipset.
+    pub(super) sets: &'a Sets,
+}
 
 /// A rule that is being read.
 struct Reading<'a> {
     family: Family,
     list: List,
-    is_chain: &'a dyn Fn(&str) -> bool,
+    named: Named<'a>,
+    /// The set that is asked for, until all is known that is asked of it.
+    in_set: Option<InSet>,
     rule: Rule,
     limits: Limits,
     /// The match that was loaded last.
@@ -32,14 +45,9 @@ struct Reading<'a> {
 }
 
 /// Reads a rule.
-pub(super) fn read(
-    text: &str,
-    family: Family,
-    list: List,
-    is_chain: &dyn Fn(&str) -> bool,
-) -> Rule {
+pub(super) fn read(text: &str, family: Family, list: List, named: Named<'_>) -> Rule {
     match options(text) {
-        Ok(options) => read_options(&options, family, list, is_chain),
+        Ok(options) => read_options(&options, family, list, named),
         Err(why) => {
             let mut rule = Rule::any(family);
             rule.goal = None;
@@ -55,12 +63,13 @@ pub(super) fn read_options(
     options: &[Given],
     family: Family,
     list: List,
-    is_chain: &dyn Fn(&str) -> bool,
+    named: Named<'_>,
 ) -> Rule {
     let mut reading = Reading {
         family,
         list,
-        is_chain,
+        named,
+        in_set: None,
         rule: Rule::any(family),
         limits: Limits::default(),
         loaded: String::new(),
@@ -77,6 +86,13 @@ impl Reading<'_> {
     }
 
     fn option(&mut self, given: &Given) {
+        if let Some(in_set) = self.in_set.as_mut().filter(|_| InSet::takes(given)) {
+            if let Err(why) = in_set.option(given) {
+                self.refuse(why);
+            }
+            return;
+        }
+        self.end_of_set();
         let done = match given.name.as_str() {
             "-A" | "-I" => Ok(()),
             "-j" | "-g" => self.goal(given),
@@ -99,6 +115,10 @@ impl Reading<'_> {
         let (family, list) = (self.family, self.list);
         let asks = match given.name.as_str() {
             "--state" => return self.states(given),
+            "--match-set" => {
+                self.in_set = Some(InSet::read(given)?);
+                return Ok(());
+            }
             "--mark" if self.loaded != "mark" => Err(unknown(given)),
             name if sides::takes(name) => sides::asks(given, family, list),
             name if header::takes(name) => header::asks(given, family, list),
@@ -110,6 +130,18 @@ impl Reading<'_> {
         }
         let asks = asks?;
         self.rule.asks(asks)
+    }
+
+    /// Joins what the match asks that names a set.
+    fn end_of_set(&mut self) {
+        let Some(in_set) = self.in_set.take() else {
+            return;
+        };
+        let asks = in_set.asks(self.named.sets, &self.rule.cases, (self.family, self.list));
+        let done = asks.and_then(|asks| self.rule.asks(asks));
+        if let Err(why) = done {
+            self.refuse(why);
+        }
     }
 
     /// States of connections.
@@ -132,21 +164,21 @@ impl Reading<'_> {
             }
             "icmp" | "icmp6" | "comment" | "conntrack" | "state" | "limit" | "hashlimit"
             | "iprange" | "addrtype" | "mac" | "mark" | "length" | "ttl" | "hl" | "dscp"
-            | "ecn" => Ok(()),
+            | "ecn" | "set" => Ok(()),
             _ => Err(without(name)),
         }
     }
 
     fn goal(&mut self, given: &Given) -> Result<(), String> {
         self.is_past_goal = true;
-        self.rule.goal = None;
         let name = given.plain()?;
+        self.rule.goal = targets::deciding_nothing(name);
         let goal = match given.name.as_str() {
             "-g" => Goal::Goto(name.to_owned()),
-            _ if (self.is_chain)(name) => Goal::Jump(name.to_owned()),
+            _ if (self.named.is_chain)(name) => Goal::Jump(name.to_owned()),
             _ => targets::named(name)?,
         };
-        if let (Goal::Goto(chain), false) = (&goal, (self.is_chain)(name)) {
+        if let (Goal::Goto(chain), false) = (&goal, (self.named.is_chain)(name)) {
             return Err(format!("the chain {chain} is not there"));
         }
         self.rule.goal = Some(goal);
@@ -164,6 +196,7 @@ impl Reading<'_> {
 
     /// The rule, once all of its options were read.
     fn finish(mut self) -> Rule {
+        self.end_of_set();
         let limits = std::mem::take(&mut self.limits);
         self.rule.changed.extend(limits.forgets());
         match limits.rate(self.family) {
@@ -199,9 +232,6 @@ fn without(name: &str) -> String {
     let why = match name {
         "recent" => {
             "no rule remembers senders; a live set with `expires` holds what a program adds"
-        }
-        "set" => {
-            "what an ipset holds does not stand here; declare a set, or a live set, and write `from @name`"
         }
         "owner" => {
             "whose process sent a packet is not asked; `connect` rules decide what a group does"

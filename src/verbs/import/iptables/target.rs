@@ -17,6 +17,17 @@ pub(super) fn named(name: &str) -> Result<Goal, String> {
     })
 }
 
+/// What a target is that decides nothing and is not carried over.
+pub(super) fn deciding_nothing(name: &str) -> Option<Goal> {
+    const ASIDE: [&str; 10] = [
+        "TCPMSS", "TOS", "DSCP", "TTL", "HL", "ECN", "CHECKSUM", "TRACE", "AUDIT", "CLASSIFY",
+    ];
+    match name {
+        "SET" => Some(Goal::Fill),
+        _ => ASIDE.contains(&name).then_some(Goal::Aside),
+    }
+}
+
 /// Reads an option of the target; what is worth saying of it.
 pub(super) fn option(goal: &mut Goal, given: &Given) -> Result<Option<String>, String> {
     match (&mut *goal, given.name.as_str()) {
@@ -56,6 +67,8 @@ fn without(name: &str) -> String {
         "NFQUEUE" | "QUEUE" => "no program is asked about a packet",
         "SET" => "no rule changes a set; a program does, by `sockc set add`",
         "TCPMSS" | "TOS" | "DSCP" | "TTL" | "HL" | "ECN" | "CHECKSUM" => "a packet is not changed",
+        "AUDIT" => "`sockc monitor` shows what rules log",
+        "CLASSIFY" => "queues of interfaces are not chosen",
         "TRACE" => "`sockc explain` says which rule decides a packet",
         _ => "no chain is called so, and no target that is known here",
     };

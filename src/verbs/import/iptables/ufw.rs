@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use sockc_compiler::policy::Family;
 
+use super::asked_sets::Given;
 use super::{Read, lists_of, rule, told};
 use crate::cli::Ufw;
 use crate::exit::Exit;
@@ -39,6 +40,9 @@ const NAMES: Names = Names {
     forward: "FORWARD",
     tool: "ufw",
 };
+
+/// What to do about sets of ipset, which stand in no file of ufw.
+const BY_HAND: &str = "declare a set, or a live set, and write `from @name`";
 
 /// The files of ufw.
 struct Files {
@@ -68,7 +72,7 @@ pub(in crate::verbs::import) fn run(arguments: &Ufw, output: &mut Output) -> Res
     };
     let mut report = beside(&files, &settings);
     report.extend(read.iter().flat_map(of_others));
-    let lists = lists_of(&read, &mut report, output)?;
+    let lists = lists_of(&read, &Given::nothing(BY_HAND).sets, &mut report, output)?;
     let lists: Vec<Lists> = lists.into_iter().map(joined).collect();
     told(&read, &lists, &NAMES, &asked, &mut report);
     asked.end(lists, "What ufw puts in force", report, output)

@@ -56,10 +56,10 @@ impl Reading<'_> {
     /// The set of the policy that stands for a set of a table.
     fn named(&self, op: &str, right: &Value) -> Option<Named> {
         let name = right.as_str()?.strip_prefix('@')?;
-        Some(Named {
-            name: self.listed.name_of(self.table, name),
-            negated: op == "!=",
-        })
+        Some(Named::new(
+            self.listed.name_of(self.table, name),
+            op == "!=",
+        ))
     }
 
     /// The numbers that a comparison means.
