@@ -385,6 +385,29 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
 }
 
 #[test]
+fn remarks_of_rules_that_are_joined_stand_at_the_elements() {
+    let rules = each(5, |number| {
+        format!(
+            "-A INPUT -s 10.0.{number}.1/32 -p udp -m comment --comment \"site {number}\" -j ACCEPT"
+        )
+    });
+    let alike = each(5, |number| {
+        format!("-A INPUT -s 10.1.{number}.1/32 -p tcp -m comment --comment monitors -j ACCEPT")
+    });
+    let said = said(&format!(
+        "*filter\n:INPUT DROP [0:0]\n{rules}{alike}COMMIT\n"
+    ));
+    let text = said["text"].as_str().unwrap();
+    for wanted in [
+        "    10.0.1.1, # site 1\n    10.0.2.1, # site 2\n",
+        "set allowed-2 = { 10.1.1.1, 10.1.2.1, 10.1.3.1, 10.1.4.1, 10.1.5.1 }\n",
+        "allow udp from @allowed\nallow tcp from @allowed-2 note \"monitors\"\n",
+    ] {
+        assert!(text.contains(wanted), "{wanted}{text}");
+    }
+}
+
+#[test]
 fn sets_of_runs_are_of_one_family_and_take_no_name_twice() {
     let folder = Folder::new("iptables-runs");
     let text = |family: &str, begins: &str, end: &str| {

@@ -108,6 +108,16 @@ pub(super) enum Step {
     LeftOut(String, String),
 }
 
+impl Step {
+    /// The rule, if it is one.
+    pub(super) fn rule(&self) -> Option<&Flat> {
+        match self {
+            Self::Rule(flat) => Some(flat),
+            Self::LeftOut(..) => None,
+        }
+    }
+}
+
 /// Where evaluation goes on at the end of a chain.
 struct Then<'a> {
     chain: &'a str,

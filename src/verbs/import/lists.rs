@@ -163,11 +163,8 @@ fn elements(held: &RangeSet<u128>, remarks: &Remarks, family: Family) -> String 
 
 /// The live sets that rules name, with what they are declared with.
 pub(super) fn live(lists: &[Lists]) -> BTreeMap<&str, &str> {
-    let rules = steps(lists).filter_map(|step| match step {
-        Step::Rule(flat) => Some(&flat.what),
-        Step::LeftOut(..) => None,
-    });
-    let ends = rules.flat_map(|what| [&what.from, &what.to]);
+    let rules = steps(lists).filter_map(Step::rule);
+    let ends = rules.flat_map(|flat| [&flat.what.from, &flat.what.to]);
     let live = ends.filter_map(|end| end.live.as_ref());
     live.map(|one| (one.name.as_str(), &*one.declared))
         .collect()

@@ -1,10 +1,11 @@
 //! Rules next to each other that differ in the addresses of one side alone, as one rule with a set.
 //!
 //! Takes lists; gives them with such runs joined, and how many rules became how few. The rules of a run have one verdict, so their order among each
-//! other means nothing. What somebody tells apart stays apart: rules with a remark, a line, a rate, a set or a command of their own. Not here:
+//! other means nothing. What somebody tells apart stays apart: rules with a line, a rate, a set or a command of their own. Remarks of rules stand at the elements of the set. Not here:
 //! how a set is written.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
@@ -14,7 +15,7 @@ use super::list::List;
 use super::lists::{Lists, steps};
 use super::names::is_name;
 use super::text::hosts;
-use super::what::{Named, Side, What};
+use super::what::{Named, Remarks, Side, What};
 
 /// So many rules become one; fewer are as well read, and counted, one by one.
 const FEWEST: usize = 5;
@@ -55,12 +56,15 @@ pub(super) fn join(lists: &mut [Lists]) -> Joined {
         while !left.is_empty() {
             let (end, length) = run(&left);
             let rest = left.split_off(length);
-            if length >= FEWEST {
-                joined.rules += length;
-                joined.into += 1;
-                side.steps.extend(one(&left, end, family, &mut sets));
-            } else {
-                side.steps.append(&mut left);
+            let is_run = length >= FEWEST;
+            let made = is_run.then(|| one(&left, end, family, &mut sets));
+            match made.flatten() {
+                Some(step) => {
+                    joined.rules += length;
+                    joined.into += 1;
+                    side.steps.push(step);
+                }
+                None => side.steps.append(&mut left),
             }
             left = rest;
         }
@@ -128,29 +132,58 @@ fn is_plain(flat: &Flat, varies: Varies) -> bool {
         .origin
         .as_ref()
         .is_some_and(|one| one.written.is_some());
-    let has_words = flat.log.is_some() || flat.comment.is_some() || is_command;
-    let has_name = varies.of(&flat.what).set.is_some() || flat.what.rate.is_some();
+    let has_words = flat.log.is_some() || is_command;
+    let side = varies.of(&flat.what);
+    let has_name = side.set.is_some() || side.live.is_some() || flat.what.rate.is_some();
     flat.end != End::Count && !has_words && !has_name
 }
 
-/// The rule that a run becomes.
+/// The rule that a run becomes; nothing where remarks of its rules would be lost.
 fn one(run: &[Step], varies: Varies, family: Family, sets: &mut Sets) -> Option<Step> {
-    let rules = run.iter().filter_map(|step| match step {
-        Step::Rule(flat) => Some(flat),
-        Step::LeftOut(..) => None,
-    });
+    let rules: Vec<&Flat> = run.iter().filter_map(Step::rule).collect();
     let ranges = rules
-        .clone()
+        .iter()
         .flat_map(|flat| varies.of(&flat.what).addresses.ranges());
     let addresses = RangeSet::from_ranges(ranges.copied());
-    let mut flat = rules.clone().next()?.clone();
+    let mut flat = (*rules.first()?).clone();
+    let is_set = hosts(&addresses, family).len() > INLINE;
+    let is_one_remark = rules.iter().all(|one| one.comment == flat.comment);
+    if !is_set && !is_one_remark {
+        return None;
+    }
+    let remarks = match is_one_remark {
+        true => Remarks::new(),
+        false => remarks(&rules, varies),
+    };
+    if !is_one_remark {
+        flat.comment = None;
+    }
     let side = varies.of_mut(&mut flat.what);
-    side.set = (hosts(&addresses, family).len() > INLINE).then(|| Named {
+    side.set = is_set.then(|| Named {
         name: sets.name(&flat.chain, flat.end, family, &addresses),
         negated: false,
+        remarks: Rc::new(remarks),
     });
     side.addresses = addresses;
-    Some(Step::Rule(flat))
+    Some(Step::Rule(Box::new(flat)))
+}
+
+/// What the rules remark, of the addresses of each.
+fn remarks(rules: &[&Flat], varies: Varies) -> Remarks {
+    let mut remarks = Remarks::new();
+    for flat in rules {
+        for range in varies.of(&flat.what).addresses.ranges() {
+            let Some(said) = flat.comment.as_ref().filter(|said| !said.is_empty()) else {
+                continue;
+            };
+            let before = remarks.entry(*range).or_insert_with(String::new);
+            if !before.is_empty() {
+                before.push_str("; ");
+            }
+            before.push_str(said);
+        }
+    }
+    remarks
 }
 
 /// The names of sets.
@@ -162,15 +195,15 @@ struct Sets {
 impl Sets {
     /// Names beside those that the rules have already.
     fn beside(lists: &[Lists]) -> Self {
-        let rules = steps(lists).filter_map(|step| match step {
-            Step::Rule(flat) => Some(&flat.what),
-            Step::LeftOut(..) => None,
-        });
-        let names = rules.flat_map(|what| {
-            let sets = [&what.from, &what.to].map(|side| side.set.as_ref().map(|set| &set.name));
+        let rules = steps(lists).filter_map(Step::rule);
+        let names = rules.flat_map(|flat| {
+            let what = &flat.what;
+            let sides = [&what.from, &what.to];
+            let live = sides.map(|side| side.live.as_ref().map(|live| &live.name));
+            let sets = sides.map(|side| side.set.as_ref().map(|set| &set.name));
             let zones =
                 [&what.on_zone, &what.to_zone].map(|zone| zone.as_ref().map(|zone| &zone.name));
-            sets.into_iter().chain(zones).flatten()
+            sets.into_iter().chain(live).chain(zones).flatten()
         });
         Self {
             named: names.map(|name| (name.clone(), None)).collect(),

@@ -129,8 +129,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2686,
         "src/verbs/import/runs.rs",
-        "let has_words = flat.log.is_some() || flat.comment.is_some() || is_command;",
-        "let has_words = flat.log.is_some() || !FAULT && flat.comment.is_some() || is_command;",
+        "    if !is_set && !is_one_remark {",
+        "    if !is_set && !is_one_remark && !FAULT {",
         &[(Verbs, "iptables::rules_that_differ")],
     ),
     fault(
