@@ -399,7 +399,7 @@ fn remarks_of_rules_that_are_joined_stand_at_the_elements() {
     ));
     let text = said["text"].as_str().unwrap();
     for wanted in [
-        "    10.0.1.1, # site 1\n    10.0.2.1, # site 2\n",
+        "    10.0.1.1,  # site 1\n    10.0.2.1,  # site 2\n",
         "set allowed-2 = { 10.1.1.1, 10.1.2.1, 10.1.3.1, 10.1.4.1, 10.1.5.1 }\n",
         "allow udp from @allowed\nallow tcp from @allowed-2 note \"monitors\"\n",
     ] {
