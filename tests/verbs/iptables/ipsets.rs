@@ -118,7 +118,8 @@ fn sets_are_sets_of_the_policy_or_rules_with_what_they_hold() {
         assert!(text.contains(line), "{line}\n{text}");
     }
     assert_eq!(told(&said, "left-out"), Vec::<&str>::new(), "{text}");
-    let held = "expect drop tcp from 10.9.0.1 to any\nexpect drop udp from 192.0.2.1:5 to 198.51.100.1:53\n";
+    let held =
+        "expect drop tcp from 10.9.0.1 to any\nexpect allow tcp from 10.1.2.3 to 192.0.2.1:80\n";
     let file = folder.file("held.sk", &format!("{text}\n{held}"));
     let checked = run(&["check", &file]);
     assert_eq!(checked.code, Some(0), "{text}{}", checked.stderr);
