@@ -349,7 +349,11 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
     let ports = each(6, |number| {
         format!("-A INPUT -s 10.4.{number}.9/32 -p tcp -m tcp --dport {number} -j ACCEPT")
     });
-    let own = format!("{own}{mixed}{ports}");
+    // All of these are one range, with no place for their remarks.
+    let range = each(6, |number| {
+        format!("-A INPUT -s 10.5.0.{number}/32 -p udp -m comment --comment {number} -j ACCEPT")
+    });
+    let own = format!("{own}{mixed}{ports}{range}");
     let said = said(&format!(
         "{declared}{calls}{own}{bad}{to}{few}{noted}{next}COMMIT\n"
     ));
@@ -368,19 +372,19 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
         "drop from @bad\ndrop to @bad-2\n".to_owned(),
         "drop forward from @bad\ndrop forward to @bad-2\n".to_owned(),
         "allow udp from @allowed\n".to_owned(),
-        "allow tcp from 10.1.0.1-10.1.0.5 to port 80\n".to_owned(),
         "allow icmp from 10.3.3.9\ndrop icmp from 10.3.4.9\n".to_owned(),
         "allow tcp from 10.4.5.9 to port 5\nallow tcp from 10.4.6.9 to port 6\n".to_owned(),
-        "allow tcp from 203.0.113.8 to port 80\n".to_owned(),
-        "allow tcp from 10.0.6.0/24 to port 80 note \"site 6\"\n".to_owned(),
+        "    10.0.6.0/24,    # site 6\n    10.1.0.1-10.1.0.5,\n    203.0.113.2,\n".to_owned(),
+        "allow tcp from @web to port 80\n".to_owned(),
+        "allow udp from 10.5.0.4 note \"4\"\n".to_owned(),
     ] {
         assert!(text.contains(&wanted), "{wanted}\n{text}");
     }
-    assert_eq!(said["rules"], 6 + 10 + 12, "{text}");
+    assert_eq!(said["rules"], 22 + 2, "{text}");
     let notes = of_kind(&said, "note");
     let of_runs = notes
         .iter()
-        .filter(|one| one["said"].as_str().unwrap().starts_with("32 rules"));
+        .filter(|one| one["said"].as_str().unwrap().starts_with("42 rules"));
     assert_eq!(of_runs.count(), 1, "{notes:#?}");
 }
 

@@ -146,19 +146,49 @@ fn sets(lists: &[Lists]) -> BTreeMap<&str, String> {
 
 /// The elements of a set: with a comment, each has its line.
 fn elements(held: &RangeSet<u128>, remarks: &Remarks, family: Family) -> String {
-    let texts = hosts(held, family);
     if remarks.is_empty() {
-        return texts.join(", ");
+        return hosts(held, family).join(", ");
     }
-    let lines = held.ranges().iter().zip(texts).map(|(&(low, high), text)| {
+    let mut lines = remarked(held, remarks);
+    let told = RangeSet::from_ranges(lines.keys().copied());
+    for &(low, high) in held.minus(&told).ranges() {
         let inside = remarks.range((low, 0)..=(high, high));
-        let inside: Vec<String> = inside.map(|(_, said)| plain(&shortened(said))).collect();
-        match inside.as_slice() {
+        let inside = inside.map(|(_, said)| said.as_str());
+        lines.insert((low, high), inside.collect());
+    }
+    let lines = lines.iter().map(|(range, said)| {
+        let text = hosts(&RangeSet::from_ranges([*range]), family).join(", ");
+        let said: Vec<String> = said.iter().map(|one| plain(&shortened(one))).collect();
+        match said.as_slice() {
             [] => format!("{text},\n"),
-            _ => format!("{text}, # {}\n", inside.join("; ")),
+            _ => format!("{text}, # {}\n", said.join("; ")),
         }
     });
     format!("\n{}", lines.collect::<String>())
+}
+
+/// What is remarked of addresses that are all in the set, each an element of its own; of those that share addresses, one for all.
+fn remarked<'a>(
+    held: &RangeSet<u128>,
+    remarks: &'a Remarks,
+) -> BTreeMap<(u128, u128), Vec<&'a str>> {
+    let all = held.ranges();
+    let is_held = |range: &(u128, u128)| {
+        let at = all.partition_point(|one| one.1 < range.0);
+        all.get(at)
+            .is_some_and(|one| one.0 <= range.0 && range.1 <= one.1)
+    };
+    let mut lines: Vec<((u128, u128), Vec<&str>)> = Vec::new();
+    for (range, said) in remarks.iter().filter(|(range, _)| is_held(range)) {
+        match lines.last_mut() {
+            Some((before, all)) if range.0 <= before.1 => {
+                before.1 = before.1.max(range.1);
+                all.push(said);
+            }
+            _ => lines.push((*range, vec![said])),
+        }
+    }
+    lines.into_iter().collect()
 }
 
 /// The live sets that rules name, with what they are declared with.
