@@ -374,7 +374,7 @@ fn rules_that_differ_in_one_address_alone_are_one_with_a_set() {
         "allow udp from @allowed\n".to_owned(),
         "allow icmp from 10.3.3.9\ndrop icmp from 10.3.4.9\n".to_owned(),
         "allow tcp from 10.4.5.9 to port 5\nallow tcp from 10.4.6.9 to port 6\n".to_owned(),
-        "    10.0.6.0/24,    # site 6\n    10.1.0.1-10.1.0.5,\n    203.0.113.2,\n".to_owned(),
+        "    10.0.6.0/24,  # site 6\n    10.1.0.1-10.1.0.5,\n    203.0.113.2,\n".to_owned(),
         "allow tcp from @web to port 80\n".to_owned(),
         "allow udp from 10.5.0.4 note \"4\"\n".to_owned(),
     ] {
