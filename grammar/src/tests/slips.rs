@@ -552,7 +552,8 @@ fn a_file_of_another_tool_is_said_once() {
             "{help}"
         );
         let imports = [
-            ("iptables", "import iptables-save"),
+            ("iptables", "import iptables-save`"),
+            ("ipset save", "import iptables-save RULES --ipset"),
             ("ufw", "import ufw"),
             ("firewalld", "import firewalld"),
         ];
