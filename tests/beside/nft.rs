@@ -71,21 +71,26 @@ impl Tool for Nft {
             .into()
     }
 
-    /// Takes rules out by their handles, and changes them as text: not all that it prints as JSON does nft 1.0.6 take again, and over some of
-    /// it it ends itself.
+    /// Takes rules out by their handles. Where one is changed, all of it is loaded again as text: over changes in place nft 1.0.6 ends itself,
+    /// and not all that it prints as JSON does it take again.
     fn cut(&self, router: &Space, rules: &Printed, cuts: &[Cut<'_>]) {
+        if cuts.iter().any(|(_, what)| *what != Without::Rule) {
+            let text = spoken(router, "nft", &["-a", "list", "ruleset"], "");
+            let text = format!("flush ruleset\n{}", cut_text(&text, cuts));
+            spoken(router, "nft", &["-f", "-"], &text);
+            return;
+        }
         let set: Value = serde_json::from_str(&rules.0[0]).unwrap();
         let objects = set["nftables"].as_array().unwrap();
         for place in objects.iter().filter_map(|one| one.get("rule").map(place)) {
             let key = (0, place.clone());
-            let mut cuts = cuts.iter().filter(|(places, _)| places.contains(&key));
-            match cuts.next() {
-                Some((_, Without::Rule)) => deleted(router, &place),
-                Some((_, Without::States(element))) => {
-                    let text = of_every_state(&written_as(router, &place), *element);
-                    replaced(router, &place, &text);
-                }
-                None => {}
+            if cuts.iter().any(|(places, _)| places.contains(&key)) {
+                spoken(
+                    router,
+                    "nft",
+                    &["-f", "-"],
+                    &format!("delete rule {place}\n"),
+                );
             }
         }
     }
@@ -106,41 +111,28 @@ impl Tool for Nft {
     }
 }
 
-fn deleted(router: &Space, place: &str) {
-    spoken(
-        router,
-        "nft",
-        &["-f", "-"],
-        &format!("delete rule {place}\n"),
-    );
-}
-
-/// Puts another rule in place of one. nft 1.0.6 ends itself where it has to replace some, and where it has to insert others. What it takes in
-/// neither way stays as it is, and excuses nothing.
-fn replaced(router: &Space, place: &str, text: &str) {
-    let before = place.replace("handle", "position");
-    let replace = format!("replace rule {place} {text}\n");
-    let insert = format!("insert rule {before} {text}\n");
-    if tried(router, "nft", &["-f", "-"], &replace).is_err()
-        && tried(router, "nft", &["-f", "-"], &insert).is_ok()
-    {
-        deleted(router, place);
+/// The text of a rule set in which rules are less.
+fn cut_text(text: &str, cuts: &[Cut<'_>]) -> String {
+    let (mut table, mut chain, mut all) = (String::new(), String::new(), String::new());
+    for line in text.lines() {
+        let (words, handle) = line.split_once(" # handle ").unwrap_or((line, ""));
+        let names: Vec<&str> = words.split_whitespace().collect();
+        match names.as_slice() {
+            ["table", family, name, "{"] => table = format!("{family} {name}"),
+            ["chain", name, "{"] => chain = (*name).to_owned(),
+            _ => {}
+        }
+        let key = (0, format!("{table} {chain} handle {handle}"));
+        let mut cuts = cuts.iter().filter(|(places, _)| places.contains(&key));
+        let is_rule = !words.ends_with('{') && !handle.is_empty();
+        match cuts.next().filter(|_| is_rule) {
+            None => all += line,
+            Some((_, Without::Rule)) => {}
+            Some((_, Without::States(element))) => all += &of_every_state(words.trim(), *element),
+        }
+        all.push('\n');
     }
-}
-
-/// The text of a rule.
-fn written_as(router: &Space, place: &str) -> String {
-    let words: Vec<&str> = place.split(' ').collect();
-    let listed = spoken(
-        router,
-        "nft",
-        &["-a", "list", "chain", words[0], words[1], words[2]],
-        "",
-    );
-    let end = format!(" # handle {}", words[4]);
-    let mut lines = listed.lines();
-    let line = lines.find_map(|line| line.strip_suffix(&end));
-    line.unwrap().trim().to_owned()
+    all
 }
 
 /// A rule that is about every state. Of a map of states the verdict of one element is left.

@@ -596,4 +596,12 @@ fn what_explain_prints_can_be_asked_again() {
         let again = run(&["explain", &file, ran.stdout.lines().next().unwrap()]);
         assert_eq!(again.stdout, ran.stdout);
     }
+    // A policy that holds on every interface, of which its rules know one.
+    let file = folder.file(
+        "d.sk",
+        "default in allow\ndrop tcp on interface eth0 to port 22\n",
+    );
+    let packet = "tcp from 1.1.1.1:1 to 2.2.2.2:2 on interface eth7";
+    let ran = run(&["explain", &file, packet]);
+    assert_eq!(ran.stdout.lines().next(), Some(packet), "{}", ran.stderr);
 }

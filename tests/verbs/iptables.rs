@@ -645,3 +645,20 @@ fn what_follows_from_where_a_policy_stands_is_said() {
     let checked = run(&["check", &folder.file("added.sk", rules)]);
     assert_eq!(checked.code, Some(0), "{}", checked.stderr);
 }
+
+/// What passes through meets `in` on a router: that matters also where nothing gets through, and somebody is answered.
+#[test]
+fn a_router_is_told_where_only_answers_differ() {
+    let folder = Folder::new("iptables-router");
+    let begins = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\n";
+    let v6 = folder.file("rules.v6", &format!("{begins}COMMIT\n"));
+    for (rule, is_told) in [("", false), ("-A FORWARD -p udp -j REJECT\n", true)] {
+        let v4 = folder.file("rules.v4", &format!("{begins}{rule}COMMIT\n"));
+        let said = run(&["import", "iptables-save", &v4, "--ip6", &v6]);
+        assert_eq!(said.code, Some(0), "{}", said.stderr);
+        let tells = said
+            .stderr
+            .contains("begin these lists with `allow in to not self");
+        assert_eq!(tells, is_told, "{}", said.stderr);
+    }
+}

@@ -1,6 +1,6 @@
-//! Faults in what is made of bindings of tubular, in the commands that messages suggest, and in what real servers meet.
+//! Faults in what is made of rules of other tools and of bindings of tubular, in the commands that messages suggest, and in what real servers meet.
 
-use super::Suite::{Command, Grammar, Verbs};
+use super::Suite::{Command, Differential, Grammar, Verbs};
 use super::{Fault, fault};
 
 pub(super) const FAULTS: &[Fault] = &[
@@ -120,13 +120,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "netfilter::in_force::the_rules_of_iptables")],
     ),
     fault(
-        2685,
-        "src/verbs/import/runs.rs",
-        "    match length >= FEWEST {",
-        "    match length + usize::from(FAULT) >= FEWEST {",
-        &[(Verbs, "iptables::rules_that_differ")],
-    ),
-    fault(
         2686,
         "src/verbs/import/runs.rs",
         "    if !is_set && !is_one_remark {",
@@ -160,5 +153,26 @@ pub(super) const FAULTS: &[Fault] = &[
         "let blank = if is_closed { \" \" } else { \"\" };",
         "let blank = if is_closed && !FAULT { \" \" } else { \"\" };",
         &[(Grammar, "slips::every_slip")],
+    ),
+    fault(
+        2670,
+        "src/verbs/import/rule.rs",
+        "self.goal == Some(Goal::Accept) && !self.is_apart",
+        "self.goal == Some(Goal::Accept) && (FAULT || !self.is_apart)",
+        &[(Differential, "nft::an_imported")],
+    ),
+    fault(
+        2671,
+        "src/verbs/import/standing.rs",
+        "!forward.lets_through() && !steps(lists).any(rejects)",
+        "!forward.lets_through() && (FAULT || !steps(lists).any(rejects))",
+        &[(Verbs, "iptables::a_router_is_told")],
+    ),
+    fault(
+        2672,
+        "src/verbs/import/nft/rule.rs",
+        "let is_apart = !elements.iter().all(accepts);",
+        "let is_apart = !FAULT && !elements.iter().all(accepts);",
+        &[(Differential, "nft::an_imported")],
     ),
 ];

@@ -173,3 +173,12 @@ fn each_group_that_comes_under_rules_is_named() {
         assert_eq!(goes, said("the policy's verdicts -> allow"));
     }
 }
+
+/// What passes through is looked at where it leaves: it may come in by an interface that no policy is on.
+#[test]
+fn what_comes_in_elsewhere_and_leaves_by_a_covered_interface_changes() {
+    let old = "interfaces eth1\ndefault forward allow\n";
+    let new = format!("{old}drop forward on interface eth0\n");
+    let scope = between(old, &new);
+    assert_eq!(scope.changes.len(), 1, "{scope:#?}");
+}
