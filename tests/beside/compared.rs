@@ -87,7 +87,7 @@ pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tall
         imported,
     };
     let packets = packets::random(&mut rng, &compared.places, count);
-    compared.cut(router, None);
+    compared.cut(router, &[]);
     let theirs = sent(&scene, &packets);
     tool.clear(router);
     apply(&scene, &folder, &compared.imported.text);
@@ -252,7 +252,7 @@ impl Compared<'_> {
     /// Those of the packets that fared differently because of a rule that is reported to mean something else.
     fn excused(&self, other: &[Ours]) -> BTreeSet<u32> {
         let mut excused = BTreeSet::new();
-        for (places, what) in self.ways() {
+        for way in self.ways() {
             let left: Vec<&Ours> = other
                 .iter()
                 .filter(|one| !excused.contains(&one.packet.id))
@@ -264,7 +264,7 @@ impl Compared<'_> {
             let router = &scene.lab.server;
             self.tool.clear(router);
             self.tool.load(router, &self.drawn);
-            self.cut(router, Some((&places, what)));
+            self.cut(router, &way);
             let packets: Vec<Packet> = left.iter().map(|one| one.packet.clone()).collect();
             let theirs = sent(&scene, &packets);
             let alike = left.iter().zip(theirs);
@@ -275,26 +275,40 @@ impl Compared<'_> {
     }
 
     /// Takes what is left out of the policy out of the rules in force, and does something else to some of them.
-    fn cut(&self, router: &Space, more: Option<Cut<'_>>) {
+    fn cut(&self, router: &Space, way: &[(BTreeSet<Place>, Without)]) {
         let left_out = (&self.imported.left_out, Without::Rule);
+        let more = way.iter().map(|(places, what)| (places, *what));
         let cuts: Vec<Cut<'_>> = [left_out].into_iter().chain(more).collect();
         self.tool.cut(router, &self.printed, &cuts);
     }
 
-    /// The rule sets to ask: each reported rule by itself, all of them, then two by two.
-    fn ways(&self) -> Vec<(BTreeSet<Place>, Without)> {
+    /// The rule sets to ask: each reported rule by itself, all of them, then two by two, at last each of two in a way of its own.
+    fn ways(&self) -> Vec<Vec<(BTreeSet<Place>, Without)>> {
         let changed = &self.imported.changed;
-        let single = changed.iter().map(|place| BTreeSet::from([place.clone()]));
+        let alone = |place: &Place| BTreeSet::from([place.clone()]);
         let pairs = changed.iter().flat_map(|one| {
             let others = changed.iter().filter(move |other| *other > one);
-            others.map(|other| BTreeSet::from([one.clone(), other.clone()]))
+            others.map(move |other| (one, other))
         });
-        let all = single.chain([changed.clone()]).chain(pairs);
-        let ways = all.flat_map(|places| {
-            let ways = self.tool.ways().iter();
-            ways.map(move |what| (places.clone(), *what))
+        let both = pairs
+            .clone()
+            .map(|(one, other)| BTreeSet::from([one.clone(), other.clone()]));
+        let alike = changed
+            .iter()
+            .map(alone)
+            .chain([changed.clone()])
+            .chain(both);
+        let ways = self.tool.ways();
+        let alike =
+            alike.flat_map(|places| ways.iter().map(move |what| vec![(places.clone(), *what)]));
+        let apart = pairs.flat_map(|(one, other)| {
+            let ways = ways
+                .iter()
+                .flat_map(|first| ways.iter().map(move |second| (*first, *second)));
+            let ways = ways.filter(|(first, second)| first != second);
+            ways.map(move |(first, second)| vec![(alone(one), first), (alone(other), second)])
         });
-        ways.collect()
+        alike.chain(apart).collect()
     }
 }
 

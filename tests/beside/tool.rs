@@ -89,8 +89,9 @@ impl Imported {
     }
 }
 
-/// Whether an entry is about states of connections, or about what stands in the place of ports in other protocols. What else means something else here does so for nothing that is sent: fragments, marks
-/// of what arrives, kinds of answers, which are compared apart.
+/// Whether an entry is about states of connections, about what stands in the place of ports in other protocols, or about a rule that stands
+/// nowhere. What else means something else here does so for nothing that is sent: fragments, marks of what arrives, kinds of answers, which
+/// are compared apart.
 fn is_of_packets(entry: &Value) -> bool {
     let said = entry["said"].as_str().unwrap();
     let words = [
@@ -100,6 +101,7 @@ fn is_of_packets(entry: &Value) -> bool {
         "INVALID",
         "UNTRACKED",
         "`th`",
+        "it stands nowhere in the policy",
     ];
     words.into_iter().any(|word| said.contains(word))
 }
