@@ -552,7 +552,7 @@ fn entries_are_what_a_live_map_loads() {
 
 #[test]
 fn the_example_of_the_manual_is_what_comes_out() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/coming-from.md");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/coming-from/tubular.md");
     let page = std::fs::read_to_string(page).unwrap();
     let block = |kind: &str| {
         let (_, rest) = page.split_once(&format!("\n```{kind}\n")).unwrap();

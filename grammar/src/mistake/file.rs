@@ -16,28 +16,28 @@ pub(crate) struct Foreign {
 const BY_HAND: &str =
     "write a policy: docs/coming-from.md has sockc's words for each of the other's";
 /// One of the files of ufw.
-const OF_UFW: &str = "`sockc import ufw` writes a policy with these verdicts of the folder that this stands in; docs/coming-from.md says what it carries over";
+const OF_UFW: &str = "`sockc import ufw` writes a policy with these verdicts of the folder that this stands in; docs/coming-from/ufw.md says what it carries over";
 /// What ufw was told, which its own files keep.
-const TOLD_UFW: &str = "once ufw has these rules, `sockc import ufw /etc/ufw` writes a policy of them; docs/coming-from.md says what it carries over";
+const TOLD_UFW: &str = "once ufw has these rules, `sockc import ufw /etc/ufw` writes a policy of them; docs/coming-from/ufw.md says what it carries over";
 /// What `iptables-save` prints.
-const SAVED: &str = "`sockc import iptables-save` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
+const SAVED: &str = "`sockc import iptables-save` writes a policy with these verdicts; docs/coming-from/iptables.md says what it carries over";
 /// What `ipset save` prints.
-const SETS: &str = "`sockc import iptables-save RULES --ipset` reads it beside the rules that name its sets; docs/coming-from.md says what it carries over";
+const SETS: &str = "`sockc import iptables-save RULES --ipset` reads it beside the rules that name its sets; docs/coming-from/iptables.md says what it carries over";
 /// What ends in rules of iptables.
-const IN_FORCE: &str = "once it is in force somewhere, `sockc import iptables-save` writes a policy of what `iptables-save` prints there; docs/coming-from.md says what it carries over";
+const IN_FORCE: &str = "once it is in force somewhere, `sockc import iptables-save` writes a policy of what `iptables-save` prints there; docs/coming-from/iptables.md says what it carries over";
 
 const fn foreign(what: &'static str, remedy: &'static str) -> Foreign {
     Foreign { what, remedy }
 }
 
 /// What `nft -j list ruleset` prints.
-const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; docs/coming-from.md says what it carries over";
+const LISTED: &str = "`sockc import nft` writes a policy with these verdicts; docs/coming-from/nftables.md says what it carries over";
 /// What ends in rules of nftables.
-const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from.md says what it carries over";
+const OF_NFT: &str = "once it is in force somewhere, `sockc import nft` writes a policy of what `nft -j list ruleset` prints there; docs/coming-from/nftables.md says what it carries over";
 
 const UFW: Foreign = foreign("a file of ufw's rules", OF_UFW);
 /// What firewalld reads.
-const OF_FIREWALLD: &str = "`sockc import firewalld` writes a policy of the folder that firewalld reads, /etc/firewalld; docs/coming-from.md says what it carries over";
+const OF_FIREWALLD: &str = "`sockc import firewalld` writes a policy of the folder that firewalld reads, /etc/firewalld; docs/coming-from/firewalld.md says what it carries over";
 
 const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);

@@ -11,9 +11,7 @@ use sockc_compiler::artifact::{CounterKind, GroupPlan, Manifest};
 use sockc_compiler::kept::KeptTexts;
 use sockc_compiler::object;
 use sockc_compiler::policy::{Policy, Verb};
-use sockc_runtime::{
-    CounterValue, Error, MapSummary, MovedTo, Options, PairsStatus, SetSummary, Status,
-};
+use sockc_runtime::{CounterValue, Error, MapSummary, Options, PairsStatus, SetSummary, Status};
 
 use crate::machine::cards;
 use crate::machine::clock::utc;
@@ -110,17 +108,6 @@ fn with_hooks(status: &Status, wanted: &[&str]) -> Vec<String> {
     names.into_iter().collect()
 }
 
-/// The interfaces that the policy is for and does not hold on, which is told where interfaces are.
-fn open(status: &Status) -> Vec<String> {
-    let coverage = &status.coverage;
-    let again = coverage
-        .moved
-        .iter()
-        .filter(|one| one.now == MovedTo::Again);
-    let again = again.map(|one| one.interface.clone());
-    again.chain(coverage.open.iter().cloned()).collect()
-}
-
 /// Where they meet them.
 fn met_at(status: &Status) -> cards::At {
     let has = |hook| status.hooks.iter().any(|one| one.hook == hook);
@@ -157,7 +144,7 @@ impl Facts {
             pairs: status.pairs.iter().map(Pairs::of).collect(),
             on: with_hooks(status, &["xdp", "tc-in"]),
             leaves: with_hooks(status, &["tc-out"]),
-            open: open(status),
+            open: status.coverage.open.clone(),
             given: status.coverage.given,
             costly: manifest.made.costly.iter().any(String::is_empty),
             at: Some(met_at(status)),

@@ -117,13 +117,6 @@ pub(super) const FAULTS: &[Fault] = &[
         &[(Verbs, "passing::what_no_list")],
     ),
     fault(
-        2446,
-        "src/verbs/status/facts.rs",
-        "one.now == MovedTo::Again",
-        "!FAULT && one.now == MovedTo::Again",
-        &[(Verbs, "passing::what_no_list")],
-    ),
-    fault(
         2447,
         "src/machine/passing.rs",
         "rule.action == Action::Reject)",
