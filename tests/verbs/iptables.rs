@@ -435,6 +435,37 @@ fn sets_of_runs_are_of_one_family_and_take_no_name_twice() {
 }
 
 #[test]
+fn the_end_of_the_report_says_which_way_verdicts_go() {
+    let drops = each(7, |number| {
+        format!("-A INPUT -p udp -m string --algo bm --string a{number} -j DROP")
+    });
+    let text = format!(
+        "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n{drops}-A INPUT -m string --algo bm --string x -j LOG\n-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\nCOMMIT\n"
+    );
+    let ran = imported(&["-"], &text);
+    let lines: Vec<&str> = ran.stderr.lines().rev().take(3).collect();
+    let spots: Vec<String> = (4..9).map(|line| format!("<stdin> line {line}")).collect();
+    assert_eq!(
+        lines[2],
+        format!(
+            "note: more may get through than before, as rules that take packets away are left out: {} and 2 more",
+            spots.join(", ")
+        ),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(
+        lines[1],
+        "note: more may be dropped than before, as rules that let packets through are left out: <stdin> line 12"
+    );
+    assert!(lines[0].contains("9 left out"), "{}", lines[0]);
+    let said = said(&text);
+    let effects = of_kind(&said, "left-out");
+    let effects: Vec<_> = effects.iter().map(|one| one["effect"].as_str()).collect();
+    assert_eq!(effects[6..], [Some("opens"), None, Some("closes")]);
+}
+
+#[test]
 fn what_is_said_of_rules_next_to_each_other_is_said_once() {
     let rules = each(7, |number| {
         format!("-A INPUT -s 10.0.{number}.1/32 -j REJECT --reject-with icmp-port-unreachable")

@@ -13,7 +13,7 @@ use sockc_compiler::policy::Family;
 use super::goal::Goal;
 use super::line::{Line, Origin};
 use super::list::List;
-use super::report::{Entry, Kind, effect};
+use super::report::{Effect, Entry, Kind, effect};
 use super::rule::Rule;
 use super::sample::packet;
 use super::together;
@@ -624,6 +624,9 @@ impl<'a> Flattening<'a> {
         };
         let said = format!("{why}; {}", effect(goal));
         if self.tell(Kind::LeftOut, line, said, what) {
+            if let Some(entry) = self.report.last_mut() {
+                entry.effect = Effect::of(goal);
+            }
             self.steps
                 .push(Step::LeftOut(line.place(), line.text.clone()));
         }
@@ -670,6 +673,7 @@ impl<'a> Flattening<'a> {
                     Kind::LeftOut => packet(&what.without_live(), self.list),
                     Kind::Changed | Kind::Note => packet(what, self.list),
                 }),
+                effect: None,
             });
         }
         is_new

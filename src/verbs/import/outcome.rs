@@ -13,7 +13,7 @@ use sockc_grammar::source::SourceMap;
 
 use super::chains::Step;
 use super::lists::{Lists, draft};
-use super::report::{Entry, Kind};
+use super::report::{Entry, Kind, weighed};
 use super::{canonical, fits, runs};
 use crate::cli::Written;
 use crate::exit::Exit;
@@ -168,6 +168,9 @@ fn said(report: &[Entry], output: &mut Output) {
         if let Some(first) = alike.first() {
             output.note(first.text_of(more));
         }
+    }
+    for said in weighed(report) {
+        output.note(said);
     }
     let count = |kind: Kind| report.iter().filter(|one| one.kind == kind).count();
     let (left_out, changed) = (count(Kind::LeftOut), count(Kind::Changed));

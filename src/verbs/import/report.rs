@@ -20,6 +20,30 @@ pub(super) enum Kind {
     Note,
 }
 
+/// What a rule that is left out would have decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Effect {
+    /// What it drops may get through.
+    Opens,
+    /// What it accepts may be dropped.
+    Closes,
+    /// Either.
+    Both,
+}
+
+impl Effect {
+    /// That of a rule that does this; nothing where it decides nothing.
+    pub(super) fn of(goal: Option<&Goal>) -> Option<Self> {
+        match goal {
+            Some(Goal::Accept) => Some(Self::Closes),
+            Some(Goal::Drop | Goal::Reject(_)) => Some(Self::Opens),
+            Some(Goal::Log(_) | Goal::Count | Goal::Aside | Goal::Fill) => None,
+            Some(Goal::Return | Goal::Jump(_) | Goal::Goto(_)) | None => Some(Self::Both),
+        }
+    }
+}
+
 /// One thing that is said.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Entry {
@@ -40,6 +64,9 @@ pub(super) struct Entry {
     pub(super) said: String,
     /// A packet that it is about.
     pub(super) packet: Option<String>,
+    /// What follows for verdicts, of a rule that is left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) effect: Option<Effect>,
 }
 
 impl Entry {
@@ -54,6 +81,16 @@ impl Entry {
             rule: None,
             said,
             packet: None,
+            effect: None,
+        }
+    }
+
+    /// Where it is, in few words.
+    fn spot(&self) -> String {
+        match (&self.place, self.line) {
+            (Some(place), _) => place.clone(),
+            (None, Some(line)) => format!("{} line {line}", self.file),
+            (None, None) => self.file.clone(),
         }
     }
 
@@ -110,6 +147,46 @@ impl Entry {
             text += &format!("`{packet}`");
         }
         text
+    }
+}
+
+/// What follows from all that is left out, for what gets through and for what does not.
+pub(super) fn weighed(report: &[Entry]) -> impl Iterator<Item = String> {
+    let spots = |effect: Effect| {
+        let has = move |entry: &&Entry| [Some(effect), Some(Effect::Both)].contains(&entry.effect);
+        report
+            .iter()
+            .filter(has)
+            .map(Entry::spot)
+            .collect::<Vec<_>>()
+    };
+    let opens = spots(Effect::Opens);
+    let closes = spots(Effect::Closes);
+    let opens = (!opens.is_empty()).then(|| {
+        format!(
+            "more may get through than before, as rules that take packets away are left out: {}",
+            few(&opens)
+        )
+    });
+    let closes = (!closes.is_empty()).then(|| {
+        format!(
+            "more may be dropped than before, as rules that let packets through are left out: {}",
+            few(&closes)
+        )
+    });
+    opens.into_iter().chain(closes)
+}
+
+/// The first of many.
+fn few(spots: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown = spots
+        .get(..SHOWN.min(spots.len()))
+        .unwrap_or(&[])
+        .join(", ");
+    match spots.len().checked_sub(SHOWN) {
+        None | Some(0) => shown,
+        Some(more) => format!("{shown} and {more} more"),
     }
 }
 

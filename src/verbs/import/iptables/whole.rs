@@ -26,6 +26,7 @@ pub(super) fn of_file(read: &Read) -> Vec<Entry> {
         rule: Some(rule.to_owned()),
         said,
         packet: None,
+        effect: None,
     };
     let unsaid = read.saved.unsaid.iter().map(|(line, said)| {
         let why = "iptables-save cannot print this table, so what it does is not carried over";
