@@ -619,3 +619,26 @@ fn no_remedy_makes_one_name_of_two() {
         );
     }
 }
+
+/// Where a port is meant of all addresses but some, or of none, no remedy reads: each would let more through than what was meant.
+#[test]
+fn no_remedy_lets_more_through_than_the_slip() {
+    for slip in [
+        "allow tcp to not { 10.0.0.1, fd00::1 } port 80",
+        "allow tcp to not 10.0.0.1, 10.0.0.2 port 80",
+        "allow tcp from not 10.0.0.1 :80",
+        "allow tcp to { not 10.0.0.1, 10.0.0.2 } port 80",
+        "allow tcp to {} port 80",
+        "allow tcp to 10.0.0.1 to port 80",
+        "redirect tcp 10.0.0.1, 10.0.0.2 port 80 to sock proxy",
+    ] {
+        let (_, mistakes) = read(&format!("{AROUND}{slip}\n"));
+        let helps: Vec<&str> = mistakes
+            .iter()
+            .filter_map(|one| one.help.as_deref())
+            .collect();
+        let is_remedy = |help: &&str| help.contains("write `allow") || help.contains("join");
+        assert!(!mistakes.is_empty(), "{slip}");
+        assert!(!helps.iter().any(is_remedy), "{slip}: {helps:?}");
+    }
+}

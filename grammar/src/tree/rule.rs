@@ -11,6 +11,15 @@ use crate::source::{Span, Spanned};
 /// What `to zone` and `to interface` say, where that is given twice.
 pub(super) const LEAVING: &str = "leaving";
 
+/// What is said where an address and a port stand apart.
+const PORT_OF_ADDRESS: &str = "a port stands behind each of its addresses, as in `10.0.0.1:80`";
+
+/// Whether a clause of endpoints begins with a port alone.
+fn is_port(clause: &Node<'_>) -> bool {
+    let mut words = clause.as_str().split_whitespace();
+    words.find(|word| !matches!(*word, "from" | "to" | "not")) == Some("port")
+}
+
 impl Builder {
     /// `[label:] [audit] VERB [DIRECTION] [PROTOCOLS] CLAUSES`
     pub(super) fn rule(&mut self, node: &Node<'_>) -> Option<Rule> {
@@ -76,7 +85,7 @@ impl Builder {
         &mut self,
         clause: &Node<'_>,
         verb: Verb,
-        seen: &mut Vec<(&'static str, Span)>,
+        seen: &mut Vec<(&'static str, Span, bool)>,
     ) -> bool {
         let slot = match first(clause) {
             // A destination without `to` is a mistake of its own where it is none of a redirect's.
@@ -87,22 +96,35 @@ impl Builder {
             None => "",
         };
         let span = self.span(clause);
-        let earlier = seen.iter().find(|(other, _)| *other == slot).copied();
-        seen.push((slot, span));
-        if let Some((_, earlier)) = earlier {
-            self.twice(slot, span, earlier);
+        let is_port = is_port(clause);
+        let earlier = seen.iter().find(|(other, ..)| *other == slot).copied();
+        seen.push((slot, span, is_port));
+        match earlier {
+            // A comma would let through every port of the addresses, and the port of every address.
+            Some((_, earlier, was_port)) if is_port != was_port => {
+                self.repeats(slot, (span, earlier), PORT_OF_ADDRESS);
+            }
+            Some((_, earlier, _)) => self.twice(slot, span, earlier),
+            None => {}
         }
         earlier.is_some()
     }
 
     /// Says that something stands twice.
     pub(super) fn twice(&mut self, what: &str, span: Span, earlier: Span) {
-        let help = match what {
-            "if" => "join the conditions with `and`",
-            "from" | "to" => "join the endpoints with `,`",
-            "owner" | "members" | "spread" | "pinned" | "if absent" => "keep one of the two",
-            _ => "keep one of the two, or write two rules",
-        };
+        self.repeats(
+            what,
+            (span, earlier),
+            match what {
+                "if" => "join the conditions with `and`",
+                "from" | "to" => "join the endpoints with `,`",
+                "owner" | "members" | "spread" | "pinned" | "if absent" => "keep one of the two",
+                _ => "keep one of the two, or write two rules",
+            },
+        );
+    }
+
+    fn repeats(&mut self, what: &str, (span, earlier): (Span, Span), help: &str) {
         self.mistakes.push(
             Diagnostic::error(
                 codes::TWICE,

@@ -80,6 +80,9 @@ fn braces_of_addresses(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     };
     let inside = broken.after().get(1..close).unwrap_or("").trim();
     let inside = inside.trim_end_matches(',').trim_end();
+    if inside.is_empty() {
+        return;
+    }
     // A port right behind the brace is that of all; without the blank it would be that of the last alone.
     let is_closed = scan::byte(broken.after(), close + 1) == Some(b':');
     let blank = if is_closed { " " } else { "" };

@@ -148,6 +148,11 @@ fn port_of_each(broken: &Broken<'_>, length: usize) -> Option<Edit> {
     };
     let port = rest.get(..end).filter(|port| !port.is_empty())?;
     let (from, addresses) = addresses_at_end(broken.before());
+    let ahead = broken.before().get(..from).unwrap_or("").trim_end();
+    if ahead.rsplit([' ', '\t', '\n', '{']).next() == Some("not") {
+        // Ports of all addresses but these, which no endpoint says.
+        return None;
+    }
     let each: Vec<String> = addresses
         .iter()
         .rev()
