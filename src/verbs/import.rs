@@ -4,6 +4,7 @@
 //! here: what the tool has in the kernel, which is neither read nor changed.
 
 mod addresses;
+mod alike;
 mod beside;
 mod binding;
 mod chains;

@@ -148,9 +148,11 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && scan::word(text, 0).len() == text.len()
 }
 
-/// Whether the text is an address, a prefix or the name of a set.
+/// Whether the text is an address, a prefix, the name of a set, or the word for some.
 fn like_address(text: &str) -> bool {
     let host = text.trim_matches(['[', ']']).split(['/', '-']).next();
     let host = host.unwrap_or("");
-    text == "any" || text.starts_with('@') || host.parse::<std::net::IpAddr>().is_ok()
+    matches!(text, "any" | "self")
+        || text.starts_with('@')
+        || host.parse::<std::net::IpAddr>().is_ok()
 }

@@ -141,6 +141,12 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "allow tcp to [fd00::1]:443",
     ),
     (
+        "allow tcp to self, 10.0.0.1 port 22",
+        "E0114",
+        "allow tcp to self:22, 10.0.0.1:22",
+    ),
+    ("allow tcp to self port 22", "E0114", "allow tcp to self:22"),
+    (
         "allow tcp to fd00::1-fd00::5 port 443",
         "E0114",
         "allow tcp to [fd00::1-fd00::5]:443",

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
 
+use super::alike;
 use super::goal::Goal;
 use super::line::{Line, Origin};
 use super::list::List;
@@ -111,6 +112,14 @@ pub(super) enum Step {
 impl Step {
     /// The rule, if it is one.
     pub(super) fn rule(&self) -> Option<&Flat> {
+        match self {
+            Self::Rule(flat) => Some(flat),
+            Self::LeftOut(..) => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn rule_mut(&mut self) -> Option<&mut Flat> {
         match self {
             Self::Rule(flat) => Some(flat),
             Self::LeftOut(..) => None,
@@ -227,18 +236,25 @@ impl<'a> Flattening<'a> {
         let rules = rules.unwrap_or_default();
         let mut went = Went::On;
         let mut takes_out = false;
-        for (number, line) in rules.iter().enumerate().skip(at) {
-            let parts = (self.source.read)(rules, number);
+        let mut number = at;
+        while let Some(line) = rules.get(number) {
+            let mut parts = (self.source.read)(rules, number);
+            let mut next = number + 1;
             // Of rules that take packets out, the first tells for all of them.
             let is_first = !std::mem::replace(&mut takes_out, together::takes_out(&parts));
             if takes_out && is_first && self.all_out(rules, number, within) {
                 went = Went::Left;
                 break;
             }
+            let passes = self.list == List::Forward;
+            if let Some((rule, count)) = alike::from(self.source.read, rules, number, passes) {
+                parts = vec![rule];
+                next = number + count;
+            }
             let place = Place {
                 chain: name,
-                next: number + 1,
-                is_last: number + 1 == rules.len(),
+                next,
+                is_last: next == rules.len(),
                 line,
                 then,
             };
@@ -250,6 +266,7 @@ impl<'a> Flattening<'a> {
             if went != Went::On {
                 break;
             }
+            number = next;
         }
         self.calls -= 1;
         Ok(went == Went::Over)

@@ -73,20 +73,33 @@ impl Names {
 
 /// What of a label may begin a name.
 fn kept(label: &str) -> String {
-    let words = label.split(|character: char| !character.is_ascii_alphanumeric());
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    let mut text = words.join("-");
-    text.truncate(KEPT);
-    let text = text.trim_end_matches('-');
+    let text = words(label);
     if is_name(&format!("{text}-0")) {
-        text.to_owned()
+        text
     } else {
         PLAIN.to_owned()
     }
 }
 
+/// A name that reads as a label does, if there is one: the label, its words, or these behind a word for what it is called for.
+pub(super) fn alike(label: &str, word: &str) -> Option<String> {
+    let words = words(label);
+    let tries = [label.to_owned(), words.clone(), format!("{word}-{words}")];
+    let is_there = !words.is_empty();
+    tries.into_iter().find(|name| is_there && is_name(name))
+}
+
+/// The words of a label, as far as they are short.
+fn words(label: &str) -> String {
+    let words = label.split(|character: char| !character.is_ascii_alphanumeric());
+    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+    let mut text = words.join("-");
+    text.truncate(KEPT);
+    text.trim_end_matches('-').to_owned()
+}
+
 /// Whether the language takes a text as the name of a socket, and of a set.
-pub(super) fn is_name(text: &str) -> bool {
+fn is_name(text: &str) -> bool {
     let mut sources = SourceMap::default();
     let both = format!("socket {text} = registered\nset {text} = {{ 192.0.2.1 }}");
     let id = sources.add("<name>", both);

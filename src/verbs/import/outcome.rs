@@ -13,7 +13,7 @@ use sockc_grammar::source::SourceMap;
 
 use super::chains::Step;
 use super::lists::{Lists, draft};
-use super::report::{Entry, Kind, weighed};
+use super::report::{Entry, Kind, lines, weighed};
 use super::{canonical, fits, runs};
 use crate::cli::Written;
 use crate::exit::Exit;
@@ -163,11 +163,8 @@ fn rules(lists: &Lists) -> usize {
 
 /// Says what was found, and how much of it.
 fn said(report: &[Entry], output: &mut Output) {
-    for alike in report.chunk_by(Entry::is_like) {
-        let more = alike.get(1..).unwrap_or(&[]);
-        if let Some(first) = alike.first() {
-            output.note(first.text_of(more));
-        }
+    for said in lines(report) {
+        output.note(said);
     }
     for said in weighed(report) {
         output.note(said);

@@ -2,7 +2,7 @@
 //!
 //! Takes what was found; gives it as text and as JSON. Not here: who finds it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -94,30 +94,18 @@ impl Entry {
         }
     }
 
-    /// Whether the same is said of two rules of one file and one chain. A person reads it once.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        let chain = |entry: &Self| {
-            entry
-                .rule
-                .as_deref()
-                .map(|rule| rule.split(' ').take(2).collect::<Vec<_>>().join(" "))
-        };
-        let is_of_rules = self.rule.is_some() && self.line.is_some() && other.line.is_some();
-        is_of_rules
-            && chain(self) == chain(other)
-            && (self.kind, &self.file, &self.said) == (other.kind, &other.file, &other.said)
+    /// What is said, of whatever rule; nothing of what is said of a whole.
+    fn sentence(&self) -> Option<(Kind, &str, &str)> {
+        let is_of_rule = self.rule.is_some() && (self.line.is_some() || self.place.is_some());
+        is_of_rule.then_some((self.kind, self.file.as_str(), self.said.as_str()))
     }
 
     /// As a line of text, with the places of others of which the same is said.
-    pub(super) fn text_of(&self, more: &[Self]) -> String {
-        let lines: Vec<usize> = more.iter().filter_map(|one| one.line).collect();
-        match (lines.len(), lines.last()) {
-            (0, _) | (_, None) => self.text(),
-            (1, Some(line)) => format!("{}; the same of line {line}", self.text()),
-            (count, Some(last)) => format!(
-                "{}; the same of {count} more rules of this chain, down to line {last}",
-                self.text()
-            ),
+    fn text_of(&self, more: &[&Self]) -> String {
+        let spots: Vec<String> = more.iter().map(|one| one.spot()).collect();
+        match spots.is_empty() {
+            true => self.text(),
+            false => format!("{}; the same of {}", self.text(), few(&spots)),
         }
     }
 
@@ -148,6 +136,27 @@ impl Entry {
         }
         text
     }
+}
+
+/// The lines of a report. What is said of many rules is said of the first, with the places of the others.
+pub(super) fn lines(report: &[Entry]) -> Vec<String> {
+    const MANY: usize = 4;
+    let mut alike: BTreeMap<_, Vec<&Entry>> = BTreeMap::new();
+    for entry in report {
+        if let Some(sentence) = entry.sentence() {
+            alike.entry(sentence).or_default().push(entry);
+        }
+    }
+    let line = |entry: &Entry| {
+        let all = entry.sentence().and_then(|sentence| alike.get(&sentence));
+        match all.map(|all| all.as_slice()) {
+            Some([first, more @ ..]) if more.len() + 1 >= MANY => {
+                std::ptr::eq(*first, entry).then(|| entry.text_of(more))
+            }
+            _ => Some(entry.text()),
+        }
+    };
+    report.iter().filter_map(line).collect()
 }
 
 /// What follows from all that is left out, for what gets through and for what does not.

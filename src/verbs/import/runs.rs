@@ -13,14 +13,16 @@ use sockc_compiler::ranges::RangeSet;
 use super::chains::{End, Flat, Step};
 use super::list::List;
 use super::lists::{Lists, steps};
-use super::names::is_name;
+use super::names::alike;
 use super::text::hosts;
-use super::what::{Named, Remarks, Side, What};
+use super::what::{Named, Of, Remarks, every};
 
 /// So many rules become one; fewer are as well read, and counted, one by one.
 const FEWEST: usize = 5;
-/// More addresses than these stand in a set.
+/// More addresses than these of a run stand in a set.
 const INLINE: usize = 4;
+/// More addresses than these of any rule do, unless all but fewer are meant.
+const LONG: usize = 16;
 
 /// What was joined.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,35 +70,27 @@ pub(super) fn join(lists: &mut [Lists]) -> Joined {
             }
             left = rest;
         }
+        let rules = side.steps.iter_mut().filter_map(Step::rule_mut);
+        rules.for_each(|flat| name_long(flat, family, &mut sets));
     }
     joined
 }
 
-/// The sides of a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Varies {
-    From,
-    To,
-}
-
-impl Varies {
-    fn of(self, what: &What) -> &Side {
-        match self {
-            Self::From => &what.from,
-            Self::To => &what.to,
+/// Gives a name to addresses that would make a long line.
+fn name_long(flat: &mut Flat, family: Family, sets: &mut Sets) {
+    for of in [Of::From, Of::To] {
+        let side = of.side(&flat.what);
+        let is_long = side.set.is_none() && hosts(&side.addresses, family).len() > LONG;
+        if !is_long || hosts(&every(family).minus(&side.addresses), family).len() <= LONG {
+            continue;
         }
-    }
-
-    fn of_mut(self, what: &mut What) -> &mut Side {
-        match self {
-            Self::From => &mut what.from,
-            Self::To => &mut what.to,
-        }
+        let name = sets.name(&flat.chain, flat.end, family, &side.addresses);
+        of.side_mut(&mut flat.what).set = Some(Named::new(name, false));
     }
 }
 
 /// How many steps the first ones are that become one rule, and the side in which they differ; one step where nothing is to be joined.
-fn run(steps: &[Step]) -> (Varies, usize) {
+fn run(steps: &[Step]) -> (Of, usize) {
     let length = |varies| {
         let Some(Step::Rule(first)) = steps.first() else {
             return 1;
@@ -104,9 +98,9 @@ fn run(steps: &[Step]) -> (Varies, usize) {
         let same = steps.iter().take_while(|step| is_like(first, step, varies));
         same.count()
     };
-    let both = [Varies::From, Varies::To].map(|varies| (varies, length(varies)));
+    let both = [Of::From, Of::To].map(|varies| (varies, length(varies)));
     let longest = both.into_iter().max_by_key(|(_, length)| *length);
-    let (varies, length) = longest.unwrap_or((Varies::From, 1));
+    let (varies, length) = longest.unwrap_or((Of::From, 1));
     match length >= FEWEST {
         true => (varies, length),
         false => (varies, 1),
@@ -114,7 +108,7 @@ fn run(steps: &[Step]) -> (Varies, usize) {
 }
 
 /// Whether a step is a rule like the first but for the addresses of a side.
-fn is_like(first: &Flat, step: &Step, varies: Varies) -> bool {
+fn is_like(first: &Flat, step: &Step, varies: Of) -> bool {
     let Step::Rule(flat) = step else {
         return false;
     };
@@ -122,28 +116,28 @@ fn is_like(first: &Flat, step: &Step, varies: Varies) -> bool {
         return false;
     }
     let mut what = flat.what.clone();
-    varies.of_mut(&mut what).addresses = varies.of(&first.what).addresses.clone();
+    varies.side_mut(&mut what).addresses = varies.side(&first.what).addresses.clone();
     what == first.what
 }
 
 /// Whether nobody tells a rule apart. Counting rules do not end the list, so that one of them is not as several.
-fn is_plain(flat: &Flat, varies: Varies) -> bool {
+fn is_plain(flat: &Flat, varies: Of) -> bool {
     let is_command = flat
         .origin
         .as_ref()
         .is_some_and(|one| one.written.is_some());
     let has_words = flat.log.is_some() || is_command;
-    let side = varies.of(&flat.what);
+    let side = varies.side(&flat.what);
     let has_name = side.set.is_some() || side.live.is_some() || flat.what.rate.is_some();
     flat.end != End::Count && !has_words && !has_name
 }
 
 /// The rule that a run becomes; nothing where remarks of its rules would be lost.
-fn one(run: &[Step], varies: Varies, family: Family, sets: &mut Sets) -> Option<Step> {
+fn one(run: &[Step], varies: Of, family: Family, sets: &mut Sets) -> Option<Step> {
     let rules: Vec<&Flat> = run.iter().filter_map(Step::rule).collect();
     let ranges = rules
         .iter()
-        .flat_map(|flat| varies.of(&flat.what).addresses.ranges());
+        .flat_map(|flat| varies.side(&flat.what).addresses.ranges());
     let addresses = RangeSet::from_ranges(ranges.copied());
     let mut flat = (*rules.first()?).clone();
     let is_set = hosts(&addresses, family).len() > INLINE;
@@ -158,7 +152,7 @@ fn one(run: &[Step], varies: Varies, family: Family, sets: &mut Sets) -> Option<
     if !is_one_remark {
         flat.comment = None;
     }
-    let side = varies.of_mut(&mut flat.what);
+    let side = varies.side_mut(&mut flat.what);
     side.set = is_set.then(|| Named {
         name: sets.name(&flat.chain, flat.end, family, &addresses),
         negated: false,
@@ -169,10 +163,10 @@ fn one(run: &[Step], varies: Varies, family: Family, sets: &mut Sets) -> Option<
 }
 
 /// What the rules remark, of the addresses of each.
-fn remarks(rules: &[&Flat], varies: Varies) -> Remarks {
+fn remarks(rules: &[&Flat], varies: Of) -> Remarks {
     let mut remarks = Remarks::new();
     for flat in rules {
-        for range in varies.of(&flat.what).addresses.ranges() {
+        for range in varies.side(&flat.what).addresses.ranges() {
             let Some(said) = flat.comment.as_ref().filter(|said| !said.is_empty()) else {
                 continue;
             };
@@ -238,19 +232,22 @@ impl Sets {
     }
 }
 
-/// How the name of a set begins: as its chain, or, where that is one that the kernel asks or no name, as what becomes of its packets.
+/// How the name of a set begins: as its chain, or, where that is one that the kernel asks, as what becomes of its packets.
 fn begins(chain: &str, end: End, family: Family) -> String {
     let chain = chain.rsplit(' ').next().unwrap_or(chain);
-    let is_own = !List::is_built_in(&chain.to_uppercase()) && is_name(chain);
-    let begins = match (is_own, end) {
-        (true, _) => chain,
-        (false, End::Allow) => "allowed",
-        (false, End::Drop) => "dropped",
-        (false, End::Reject) => "rejected",
-        (false, End::Count) => "counted",
-    };
+    let is_own = !List::is_built_in(&chain.to_uppercase());
+    let own = is_own.then(|| alike(chain, "chain")).flatten();
+    let begins = own.unwrap_or_else(|| {
+        let verdict = match end {
+            End::Allow => "allowed",
+            End::Drop => "dropped",
+            End::Reject => "rejected",
+            End::Count => "counted",
+        };
+        verdict.to_owned()
+    });
     match family {
-        Family::V4 => begins.to_owned(),
+        Family::V4 => begins,
         Family::V6 => format!("{begins}-v6"),
     }
 }

@@ -82,6 +82,22 @@ impl Of {
             Self::To => "to",
         }
     }
+
+    /// This side of what a rule is about.
+    pub(super) fn side(self, what: &What) -> &Side {
+        match self {
+            Self::From => &what.from,
+            Self::To => &what.to,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn side_mut(self, what: &mut What) -> &mut Side {
+        match self {
+            Self::From => &mut what.from,
+            Self::To => &mut what.to,
+        }
+    }
 }
 
 /// The name for the addresses of this machine, which no set can have.

@@ -104,7 +104,8 @@ impl Filled {
                 commands.join(", ")
             ),
             false => format!(
-                "{begin}. The {count} entries that it held are put into it, once the policy is in force, by `ipset save {name} | awk '$1 == \"add\" {{ print $3 }}' > {called}.txt` and `sockc set load {called} {called}.txt`, which gives each {}",
+                "{begin}. The {count} entries that it held are put into it, once the policy is in force, by `ipset save {} | awk '$1 == \"add\" {{ print $3 }}' > {called}.txt` and `sockc set load {called} {called}.txt`, which replaces what is in the set by then, and gives each {}",
+                of_shell(name),
                 self.given()
             ),
         }
@@ -113,8 +114,11 @@ impl Filled {
     /// What `sockc set load` gives to an entry.
     fn given(&self) -> String {
         match self.timeout {
-            0 => "no end, whatever time it had left".to_owned(),
-            time => format!("{} again, whatever time it had left", duration(time)),
+            0 => "no end, also where it had one".to_owned(),
+            time => format!(
+                "{}, whatever time it had left, and also where it had no end",
+                duration(time)
+            ),
         }
     }
 
@@ -150,6 +154,15 @@ fn duration(seconds: u32) -> String {
     format!("{}{letter}", seconds / unit)
 }
 
+/// A name as a shell takes it for what it is.
+fn of_shell(name: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    match name.bytes().all(is_plain) {
+        true => name.to_owned(),
+        false => format!("'{}'", name.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,8 +189,13 @@ mod tests {
         assert!(few.contains("`sockc set add a-b 192.0.2.0 --expires never`, `sockc set add a-b 192.0.2.1 192.0.2.2 --expires 90s`"), "{few}");
         let many = filled(3600, 40).said("a", "a");
         assert!(
-            many.contains("`sockc set load a a.txt`, which gives each 1h again"),
+            many.contains("`sockc set load a a.txt`, which replaces what is in the set by then, and gives each 1h, whatever"),
             "{many}"
+        );
+        let odd = filled(3600, 40).said("$(id) it's", "id");
+        assert!(
+            odd.contains("by `ipset save '$(id) it'\\''s' | awk"),
+            "{odd}"
         );
         let lasting = filled(0, 40).said("a", "a");
         assert!(lasting.contains("gives each no end"), "{lasting}");

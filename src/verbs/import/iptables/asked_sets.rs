@@ -79,8 +79,11 @@ impl Given {
         let said = [self.unasked(&asked), self.kept(&asked)]
             .into_iter()
             .flatten();
-        let said = said.chain(self.filled(lists));
-        said.map(|said| Entry::of_file(Kind::Note, file, said))
+        let said = said.map(|said| (Kind::Note, said));
+        // A live set begins empty, so that what its rules take away gets through until it is filled.
+        let filled = self.filled(lists).into_iter();
+        let said = said.chain(filled.map(|said| (Kind::Changed, said)));
+        said.map(|(kind, said)| Entry::of_file(kind, file, said))
             .collect()
     }
 

@@ -1,0 +1,102 @@
+//! Rules next to each other that send packets to one place, and differ in the addresses of one side alone, as one rule.
+//!
+//! Takes the rules of a chain from one on; gives the one that they are, and how many. A call is written out for each rule that makes it, so a list of
+//! addresses that are logged and dropped by a chain would be that chain once for each. A packet that two of them call for goes through the chain
+//! twice, so these share no address. Not here: rules that decide themselves, which become one when all are there (`runs`).
+
+use std::collections::BTreeMap;
+
+use sockc_compiler::ranges::RangeSet;
+
+use super::goal::Goal;
+use super::line::Line;
+use super::rule::Rule;
+use super::what::{Of, What};
+
+/// So many rules become one.
+const FEWEST: usize = 5;
+
+/// The rule that the rules from one on are, if they are so many; where packets pass through, those that name interfaces stay apart.
+pub(super) fn from(
+    read: &dyn Fn(&[Line], usize) -> Vec<Rule>,
+    rules: &[Line],
+    at: usize,
+    passes: bool,
+) -> Option<(Rule, usize)> {
+    let first = plain(read, rules, at, passes)?;
+    let runs = [Of::From, Of::To].map(|varies| {
+        let mut all = BTreeMap::new();
+        let mut count = 0;
+        let mut next = Some(first.clone());
+        while next.is_some_and(|next| takes(&first, &next, varies, &mut all)) {
+            count += 1;
+            next = plain(read, rules, at + count, passes);
+        }
+        (varies, all, count)
+    });
+    let longest = runs.into_iter().max_by_key(|(.., count)| *count);
+    let (varies, all, count) = longest.filter(|(.., count)| *count >= FEWEST)?;
+    let all = RangeSet::from_ranges(all);
+    let mut rule = first;
+    for case in &mut rule.cases {
+        varies.side_mut(case).addresses = all.clone();
+    }
+    Some((rule, count))
+}
+
+/// A rule of which nothing is to be told, and that is about one kind of packets.
+fn plain(
+    read: &dyn Fn(&[Line], usize) -> Vec<Rule>,
+    rules: &[Line],
+    at: usize,
+    passes: bool,
+) -> Option<Rule> {
+    let line = rules.get(at)?;
+    let [rule] = <[Rule; 1]>::try_from(read(rules, at)).ok()?;
+    let goes = matches!(
+        rule.goal,
+        Some(Goal::Jump(_) | Goal::Goto(_) | Goal::Return)
+    );
+    let says = rule.log.is_some() || !rule.changed.is_empty() || !rule.notes.is_empty();
+    let is_command = line
+        .origin
+        .as_ref()
+        .is_some_and(|one| one.written.is_some());
+    let case = case(&rule)?;
+    let has_interface = case.on.is_some()
+        || case.leaves.is_some()
+        || case.on_zone.is_some()
+        || case.to_zone.is_some();
+    let is_apart = case.rate.is_some() || passes && has_interface;
+    (goes && !says && !is_command && !is_apart && rule.unread.is_none()).then_some(rule)
+}
+
+/// What the rule is about, if it is one thing.
+fn case(rule: &Rule) -> Option<&What> {
+    match rule.cases.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
+/// Whether a rule is like the first but for addresses that none had so far, which it adds to theirs, each range by its first one.
+fn takes(first: &Rule, next: &Rule, varies: Of, all: &mut BTreeMap<u128, u128>) -> bool {
+    let (Some(one), Some(other)) = (case(first), case(next)) else {
+        return false;
+    };
+    let is_named =
+        |what: &What| varies.side(what).set.is_some() || varies.side(what).live.is_some();
+    let mut same = other.clone();
+    varies.side_mut(&mut same).addresses = varies.side(one).addresses.clone();
+    let own = varies.side(other).addresses.ranges();
+    let is_held = |&(low, high): &(u128, u128)| {
+        let before = all.range(..=high).next_back();
+        before.is_some_and(|(_, end)| *end >= low)
+    };
+    let is_like = next.goal == first.goal && same == *one && !is_named(one) && !is_named(other);
+    if !is_like || own.iter().any(is_held) {
+        return false;
+    }
+    all.extend(own.iter().copied());
+    true
+}
