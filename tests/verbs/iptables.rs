@@ -401,7 +401,7 @@ fn a_chain_that_many_rules_call_is_written_once() {
     let said = said(&format!("{declared}{calls}{returns}{rest}COMMIT\n"));
     let text = said["text"].as_str().unwrap();
     for wanted in [
-        "count in from @out-of log \"x \" max 3/minute\nallow udp from @out-of\ndrop from @out-of\n",
+        "count from @out-of log \"x \" max 3/minute\nallow udp from @out-of\ndrop from @out-of\n",
         "# chain INPUT\nallow tcp to 192.0.2.2, 192.0.2.4, 192.0.2.6, 192.0.2.8, 192.0.2.10, 192.0.2.12\ndrop to 192.0.2.2, ",
         "# chain in\ndrop udp\n",
     ] {
@@ -413,7 +413,7 @@ fn a_chain_that_many_rules_call_is_written_once() {
     let said = super::iptables::said(&format!("{declared}{}{rest}COMMIT\n", calls.repeat(3)));
     let text = said["text"].as_str().unwrap();
     assert_eq!(
-        text.matches("count in from 10.0.0.0/24 log").count(),
+        text.matches("count from 10.0.0.0/24 log").count(),
         3,
         "{text}"
     );

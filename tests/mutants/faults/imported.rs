@@ -175,4 +175,25 @@ pub(super) const FAULTS: &[Fault] = &[
         "let is_apart = !FAULT && !elements.iter().all(accepts);",
         &[(Differential, "nft::an_imported")],
     ),
+    fault(
+        2691,
+        "src/verbs/import/alike.rs",
+        "if !is_like || own.iter().any(is_held) {",
+        "if !is_like || !FAULT && own.iter().any(is_held) {",
+        &[(Verbs, "iptables::a_chain_that_many")],
+    ),
+    fault(
+        2692,
+        "src/verbs/import/ipset/live.rs",
+        "match name.bytes().all(is_plain) {",
+        "match FAULT || name.bytes().all(is_plain) {",
+        &[(Command, "live::tests::times_are_kept")],
+    ),
+    fault(
+        2693,
+        "grammar/src/mistake/slip/places.rs",
+        "== Some(\"not\") {",
+        "== Some(\"not\") && !FAULT {",
+        &[(Grammar, "slips::no_remedy_lets")],
+    ),
 ];

@@ -144,7 +144,7 @@ fn a_set_that_programs_fill_is_a_live_set() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
-    let notes = told(&said, "note").join("\n");
+    let notes = told(&said, "changed").join("\n");
     for command in [
         "`sockc set add banned 203.0.113.10 203.0.113.9 --expires 9m`",
         "`sockc set add banned 203.0.113.11 --expires never`",
