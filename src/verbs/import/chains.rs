@@ -676,6 +676,8 @@ impl<'a> Flattening<'a> {
     fn tell(&mut self, kind: Kind, line: &Line, said: String, what: Option<&What>) -> bool {
         let key = [line.place(), line.text.clone(), said.clone()];
         let is_new = self.told.insert(key);
+        // Of what goes back where it came from no packet of this list is an example.
+        let what = what.filter(|what| self.list != List::Forward || !turns_back(what));
         if is_new {
             self.report.push(Entry {
                 kind,

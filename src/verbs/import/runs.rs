@@ -170,7 +170,7 @@ fn remarks(rules: &[&Flat], varies: Of) -> Remarks {
             let Some(said) = flat.comment.as_ref().filter(|said| !said.is_empty()) else {
                 continue;
             };
-            let before = remarks.entry(*range).or_insert_with(String::new);
+            let before = remarks.entry(*range).or_default();
             if !before.is_empty() {
                 before.push_str("; ");
             }
