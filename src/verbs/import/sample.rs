@@ -114,10 +114,7 @@ fn is_long_enough(said: &str, family: Family, number: u8) -> bool {
 }
 
 fn interfaces(what: &What, list: List) -> String {
-    let name = |pattern: &Pattern| match pattern {
-        Pattern::One(name) => super::text::pattern(&Pattern::One(name.clone())),
-        Pattern::Begins(begins) => super::text::pattern(&Pattern::One(format!("{begins}0"))),
-    };
+    let text = |name: String| super::text::pattern(&Pattern::One(name));
     let member =
         |zone: &'_ Option<Zone>| zone.as_ref().and_then(|zone| zone.members.first().cloned());
     let came_in = what.on.clone().or_else(|| member(&what.on_zone));
@@ -126,11 +123,29 @@ fn interfaces(what: &What, list: List) -> String {
         List::Out => (goes, None),
         List::In | List::Forward => (came_in, goes),
     };
-    let on = on.as_ref().map(|on| format!(" on interface {}", name(on)));
-    let leaves = leaves
-        .as_ref()
-        .map(|one| format!(" to interface {}", name(one)));
+    let (not_on, not_leaves) = match list {
+        List::Out => (&what.not_leaves, &what.not_on),
+        List::In | List::Forward => (&what.not_on, &what.not_leaves),
+    };
+    let leaves = leaves.map(|one| name(&one, not_leaves, None));
+    let on = on.map(|one| name(&one, not_on, leaves.as_deref()));
+    let on = on.map(|on| format!(" on interface {}", text(on)));
+    let leaves = leaves.map(|one| format!(" to interface {}", text(one)));
     on.unwrap_or_default() + &leaves.unwrap_or_default()
+}
+
+/// A name of a pattern that is none of these, and not that of the packet's other end.
+fn name(pattern: &Pattern, not: &[Pattern], other: Option<&str>) -> String {
+    let begins = match pattern {
+        Pattern::One(name) => return name.clone(),
+        Pattern::Begins(begins) => begins,
+    };
+    let all = (0..10).map(|number| format!("{begins}{number}"));
+    let mut free = all.filter(|name| {
+        let one = Pattern::One(name.clone());
+        other != Some(name) && !not.iter().any(|not| not.has(&one))
+    });
+    free.next().unwrap_or_else(|| format!("{begins}0"))
 }
 
 /// A protocol, the likeliest first.
