@@ -117,6 +117,8 @@ fn sets_are_sets_of_the_policy_or_rules_with_what_they_hold() {
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+    // What has the longest prefix by another interface is not looked for under a shorter one.
+    assert!(!text.contains("10.0.0.0/16 on interface eth0"), "{text}");
     assert_eq!(told(&said, "left-out"), Vec::<&str>::new(), "{text}");
     let held =
         "expect drop tcp from 10.9.0.1 to any\nexpect allow tcp from 10.1.2.3 to 192.0.2.1:80\n";
