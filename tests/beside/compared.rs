@@ -252,7 +252,8 @@ impl Compared<'_> {
     /// Those of the packets that fared differently because of a rule that is reported to mean something else.
     fn excused(&self, other: &[Ours]) -> BTreeSet<u32> {
         let mut excused = BTreeSet::new();
-        for way in self.ways() {
+        let ways = self.ways().into_iter().map(Some);
+        for way in std::iter::once(None).chain(ways) {
             let left: Vec<&Ours> = other
                 .iter()
                 .filter(|one| !excused.contains(&one.packet.id))
@@ -264,7 +265,10 @@ impl Compared<'_> {
             let router = &scene.lab.server;
             self.tool.clear(router);
             self.tool.load(router, &self.drawn);
-            self.cut(router, &way);
+            // A rule that is left out where one chain calls it may stand where another one does, so the whole rule set is asked, too.
+            if let Some(way) = &way {
+                self.cut(router, way);
+            }
             let packets: Vec<Packet> = left.iter().map(|one| one.packet.clone()).collect();
             let theirs = sent(&scene, &packets);
             let alike = left.iter().zip(theirs);
