@@ -9,28 +9,39 @@ use std::collections::BTreeMap;
 use sockc_compiler::ranges::RangeSet;
 
 use super::goal::Goal;
-use super::line::Line;
+use super::line::{Line, Origin};
 use super::rule::Rule;
 use super::what::{Of, What};
 
-/// So many rules become one.
-const FEWEST: usize = 5;
+/// So many rules become one; fewer are as well read, and counted, one by one.
+pub(super) const FEWEST: usize = 5;
 
-/// The rule that the rules from one on are, if they are so many; where packets pass through, those that name interfaces stay apart.
+/// The rule that the rules from one on are, which was read as these parts, if they are so many; where packets pass through, those that name
+/// interfaces stay apart.
 pub(super) fn from(
     read: &dyn Fn(&[Line], usize) -> Vec<Rule>,
     rules: &[Line],
-    at: usize,
+    (at, parts): (usize, &[Rule]),
     passes: bool,
 ) -> Option<(Rule, usize)> {
-    let first = plain(read, rules, at, passes)?;
+    let first = parts.first()?.clone();
+    if !is_plain(rules.get(at)?, parts, passes) {
+        return None;
+    }
+    let plain = |at: usize| {
+        let line = rules.get(at)?;
+        let mut parts = read(rules, at);
+        is_plain(line, &parts, passes)
+            .then(|| parts.pop())
+            .flatten()
+    };
     let runs = [Of::From, Of::To].map(|varies| {
         let mut all = BTreeMap::new();
         let mut count = 0;
         let mut next = Some(first.clone());
         while next.is_some_and(|next| takes(&first, &next, varies, &mut all)) {
             count += 1;
-            next = plain(read, rules, at + count, passes);
+            next = plain(at + count);
         }
         (varies, all, count)
     });
@@ -39,36 +50,31 @@ pub(super) fn from(
     let all = RangeSet::from_ranges(all);
     let mut rule = first;
     for case in &mut rule.cases {
-        varies.side_mut(case).addresses = all.clone();
+        case.side_mut(varies).addresses = all.clone();
     }
     Some((rule, count))
 }
 
-/// A rule of which nothing is to be told, and that is about one kind of packets.
-fn plain(
-    read: &dyn Fn(&[Line], usize) -> Vec<Rule>,
-    rules: &[Line],
-    at: usize,
-    passes: bool,
-) -> Option<Rule> {
-    let line = rules.get(at)?;
-    let [rule] = <[Rule; 1]>::try_from(read(rules, at)).ok()?;
+/// Whether a line is one rule that sends packets elsewhere, of which nothing is to be told, and that is about one kind of packets.
+fn is_plain(line: &Line, parts: &[Rule], passes: bool) -> bool {
+    let [rule] = parts else {
+        return false;
+    };
+    let Some(case) = case(rule) else {
+        return false;
+    };
     let goes = matches!(
         rule.goal,
         Some(Goal::Jump(_) | Goal::Goto(_) | Goal::Return)
     );
     let says = rule.log.is_some() || !rule.changed.is_empty() || !rule.notes.is_empty();
-    let is_command = line
-        .origin
-        .as_ref()
-        .is_some_and(|one| one.written.is_some());
-    let case = case(&rule)?;
+    let is_command = Origin::written(line.origin.as_ref()).is_some();
     let has_interface = case.on.is_some()
         || case.leaves.is_some()
         || case.on_zone.is_some()
         || case.to_zone.is_some();
     let is_apart = case.rate.is_some() || passes && has_interface;
-    (goes && !says && !is_command && !is_apart && rule.unread.is_none()).then_some(rule)
+    goes && !says && !is_command && !is_apart && rule.unread.is_none()
 }
 
 /// What the rule is about, if it is one thing.
@@ -84,16 +90,14 @@ fn takes(first: &Rule, next: &Rule, varies: Of, all: &mut BTreeMap<u128, u128>) 
     let (Some(one), Some(other)) = (case(first), case(next)) else {
         return false;
     };
-    let is_named =
-        |what: &What| varies.side(what).set.is_some() || varies.side(what).live.is_some();
-    let mut same = other.clone();
-    varies.side_mut(&mut same).addresses = varies.side(one).addresses.clone();
-    let own = varies.side(other).addresses.ranges();
+    let side = one.side(varies);
+    let is_named = side.set.is_some() || side.live.is_some();
+    let own = other.side(varies).addresses.ranges();
     let is_held = |&(low, high): &(u128, u128)| {
         let before = all.range(..=high).next_back();
         before.is_some_and(|(_, end)| *end >= low)
     };
-    let is_like = next.goal == first.goal && same == *one && !is_named(one) && !is_named(other);
+    let is_like = next.goal == first.goal && !is_named && one.is_but_for(other, varies);
     if !is_like || own.iter().any(is_held) {
         return false;
     }

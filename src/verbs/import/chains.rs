@@ -247,7 +247,8 @@ impl<'a> Flattening<'a> {
                 break;
             }
             let passes = self.list == List::Forward;
-            if let Some((rule, count)) = alike::from(self.source.read, rules, number, passes) {
+            let read = (number, parts.as_slice());
+            if let Some((rule, count)) = alike::from(self.source.read, rules, read, passes) {
                 parts = vec![rule];
                 next = number + count;
             }

@@ -35,6 +35,13 @@ pub(super) struct Written {
     pub(super) note: Option<String>,
 }
 
+impl Origin {
+    /// What was written in other words, if that is known.
+    pub(super) fn written(origin: Option<&Rc<Self>>) -> Option<&Written> {
+        origin.and_then(|one| one.written.as_ref())
+    }
+}
+
 impl Line {
     /// A rule of one file, in this line.
     pub(super) fn numbered(number: usize, text: &str) -> Self {

@@ -11,7 +11,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::chains::{End, Flat, Step};
-use super::line::Written;
+use super::line::{Origin, Written};
 use super::list::List;
 use super::report::shortened;
 use super::text::{clauses, hosts, other, pattern, protocols, quoted, whole};
@@ -342,7 +342,7 @@ fn heading(lists: &Lists, flat: &Flat) -> String {
 
 /// What was written in other words, if that is known.
 fn written_as(flat: &Flat) -> Option<&Written> {
-    flat.origin.as_ref()?.written.as_ref()
+    Origin::written(flat.origin.as_ref())
 }
 
 /// A rule. A rate of all packets is of one family, as each has a bucket of its own; those of addresses are apart by these.

@@ -10,15 +10,15 @@ use std::rc::Rc;
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
+use super::alike::FEWEST;
 use super::chains::{End, Flat, Step};
+use super::line::Origin;
 use super::list::List;
 use super::lists::{Lists, steps};
 use super::names::alike;
 use super::text::hosts;
 use super::what::{Named, Of, Remarks, every};
 
-/// So many rules become one; fewer are as well read, and counted, one by one.
-const FEWEST: usize = 5;
 /// More addresses than these of a run stand in a set.
 const INLINE: usize = 4;
 /// More addresses than these of any rule do, unless all but fewer are meant.
@@ -54,21 +54,20 @@ pub(super) fn join(lists: &mut [Lists]) -> Joined {
     let mut joined = Joined::default();
     for side in lists.iter_mut().flat_map(|one| &mut one.sides) {
         let family = side.family;
-        let mut left = std::mem::take(&mut side.steps);
-        while !left.is_empty() {
-            let (end, length) = run(&left);
-            let rest = left.split_off(length);
+        let mut left = std::mem::take(&mut side.steps).into_iter();
+        while !left.as_slice().is_empty() {
+            let (varies, length) = run(left.as_slice());
+            let first: Vec<Step> = left.by_ref().take(length).collect();
             let is_run = length >= FEWEST;
-            let made = is_run.then(|| one(&left, end, family, &mut sets));
+            let made = is_run.then(|| one(&first, varies, family, &mut sets));
             match made.flatten() {
                 Some(step) => {
                     joined.rules += length;
                     joined.into += 1;
                     side.steps.push(step);
                 }
-                None => side.steps.append(&mut left),
+                None => side.steps.extend(first),
             }
-            left = rest;
         }
         let rules = side.steps.iter_mut().filter_map(Step::rule_mut);
         rules.for_each(|flat| name_long(flat, family, &mut sets));
@@ -79,13 +78,13 @@ pub(super) fn join(lists: &mut [Lists]) -> Joined {
 /// Gives a name to addresses that would make a long line.
 fn name_long(flat: &mut Flat, family: Family, sets: &mut Sets) {
     for of in [Of::From, Of::To] {
-        let side = of.side(&flat.what);
+        let side = flat.what.side(of);
         let is_long = side.set.is_none() && hosts(&side.addresses, family).len() > LONG;
         if !is_long || hosts(&every(family).minus(&side.addresses), family).len() <= LONG {
             continue;
         }
         let name = sets.name(&flat.chain, flat.end, family, &side.addresses);
-        of.side_mut(&mut flat.what).set = Some(Named::new(name, false));
+        flat.what.side_mut(of).set = Some(Named::new(name, false));
     }
 }
 
@@ -115,19 +114,14 @@ fn is_like(first: &Flat, step: &Step, varies: Of) -> bool {
     if !is_plain(flat, varies) || flat.end != first.end || flat.chain != first.chain {
         return false;
     }
-    let mut what = flat.what.clone();
-    varies.side_mut(&mut what).addresses = varies.side(&first.what).addresses.clone();
-    what == first.what
+    first.what.is_but_for(&flat.what, varies)
 }
 
 /// Whether nobody tells a rule apart. Counting rules do not end the list, so that one of them is not as several.
 fn is_plain(flat: &Flat, varies: Of) -> bool {
-    let is_command = flat
-        .origin
-        .as_ref()
-        .is_some_and(|one| one.written.is_some());
+    let is_command = Origin::written(flat.origin.as_ref()).is_some();
     let has_words = flat.log.is_some() || is_command;
-    let side = varies.side(&flat.what);
+    let side = flat.what.side(varies);
     let has_name = side.set.is_some() || side.live.is_some() || flat.what.rate.is_some();
     flat.end != End::Count && !has_words && !has_name
 }
@@ -137,7 +131,7 @@ fn one(run: &[Step], varies: Of, family: Family, sets: &mut Sets) -> Option<Step
     let rules: Vec<&Flat> = run.iter().filter_map(Step::rule).collect();
     let ranges = rules
         .iter()
-        .flat_map(|flat| varies.side(&flat.what).addresses.ranges());
+        .flat_map(|flat| flat.what.side(varies).addresses.ranges());
     let addresses = RangeSet::from_ranges(ranges.copied());
     let mut flat = (*rules.first()?).clone();
     let is_set = hosts(&addresses, family).len() > INLINE;
@@ -152,7 +146,7 @@ fn one(run: &[Step], varies: Of, family: Family, sets: &mut Sets) -> Option<Step
     if !is_one_remark {
         flat.comment = None;
     }
-    let side = varies.side_mut(&mut flat.what);
+    let side = flat.what.side_mut(varies);
     side.set = is_set.then(|| Named {
         name: sets.name(&flat.chain, flat.end, family, &addresses),
         negated: false,
@@ -166,7 +160,7 @@ fn one(run: &[Step], varies: Of, family: Family, sets: &mut Sets) -> Option<Step
 fn remarks(rules: &[&Flat], varies: Of) -> Remarks {
     let mut remarks = Remarks::new();
     for flat in rules {
-        for range in varies.side(&flat.what).addresses.ranges() {
+        for range in flat.what.side(varies).addresses.ranges() {
             let Some(said) = flat.comment.as_ref().filter(|said| !said.is_empty()) else {
                 continue;
             };

@@ -8,7 +8,7 @@ use sockc_compiler::ranges::{Bound, RangeSet};
 use super::goal::Goal;
 use super::line::Line;
 use super::rule::Rule;
-use super::what::What;
+use super::what::{Of, What};
 
 /// A rule that takes packets out, and those of its packets that come to it.
 pub(super) type Out<'a> = (&'a Line, Rule, Vec<What>);
@@ -68,22 +68,12 @@ fn taken_out(rule: &Rule, within: &What) -> Option<Vec<What>> {
 /// What is one or the other, where they differ in nothing but addresses of one side.
 fn either(one: &What, other: &What) -> Option<What> {
     let other = &nameless(other);
-    let mut from = one.clone();
-    from.from.addresses = union(&one.from.addresses, &other.from.addresses);
-    let mut to = one.clone();
-    to.to.addresses = union(&one.to.addresses, &other.to.addresses);
-    let is_same_but = |set: fn(&mut What, &What)| {
-        let mut same = other.clone();
-        set(&mut same, one);
-        same == *one
-    };
-    if is_same_but(|same, one| same.to.addresses = one.to.addresses.clone()) {
-        Some(to)
-    } else if is_same_but(|same, one| same.from.addresses = one.from.addresses.clone()) {
-        Some(from)
-    } else {
-        None
-    }
+    let side = [Of::To, Of::From]
+        .into_iter()
+        .find(|of| one.is_but_for(other, *of))?;
+    let mut both = one.clone();
+    both.side_mut(side).addresses = union(&one.side(side).addresses, &other.side(side).addresses);
+    Some(both)
 }
 
 /// The same by addresses alone: a name says which they are.

@@ -82,22 +82,6 @@ impl Of {
             Self::To => "to",
         }
     }
-
-    /// This side of what a rule is about.
-    pub(super) fn side(self, what: &What) -> &Side {
-        match self {
-            Self::From => &what.from,
-            Self::To => &what.to,
-        }
-    }
-
-    /// The same, to be changed.
-    pub(super) fn side_mut(self, what: &mut What) -> &mut Side {
-        match self {
-            Self::From => &mut what.from,
-            Self::To => &mut what.to,
-        }
-    }
 }
 
 /// The name for the addresses of this machine, which no set can have.
@@ -365,7 +349,7 @@ impl What {
         (of, family): (Of, Family),
     ) -> Self {
         let mut what = Self::any(family);
-        let side = what.side(of);
+        let side = what.side_mut(of);
         side.addresses = match negated {
             true => every(family).minus(&held),
             false => held,
@@ -375,11 +359,26 @@ impl What {
     }
 
     /// A side of it.
-    pub(super) fn side(&mut self, of: Of) -> &mut Side {
+    pub(super) fn side(&self, of: Of) -> &Side {
+        match of {
+            Of::From => &self.from,
+            Of::To => &self.to,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(super) fn side_mut(&mut self, of: Of) -> &mut Side {
         match of {
             Of::From => &mut self.from,
             Of::To => &mut self.to,
         }
+    }
+
+    /// Whether another one differs in nothing but the addresses of a side.
+    pub(super) fn is_but_for(&self, other: &Self, of: Of) -> bool {
+        let mut same = other.clone();
+        same.side_mut(of).addresses = self.side(of).addresses.clone();
+        same == *self
     }
 
     /// The same without what it asks of live sets.

@@ -118,8 +118,7 @@ fn ip(line: &str) -> Result<(), Problem> {
 }
 
 fn done(command: &mut Command, input: &str) -> Result<(), Problem> {
-    let ran = patient::run(command, input).map_err(|unfit| unfit.to_string())?;
-    drop(ran);
+    patient::run(command, input).map_err(|unfit| unfit.to_string())?;
     Ok(())
 }
 

@@ -143,8 +143,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         2689,
         "src/verbs/import/runs.rs",
-        "    what == first.what\n",
-        "    FAULT || what == first.what\n",
+        "    first.what.is_but_for(&flat.what, varies)",
+        "    FAULT || first.what.is_but_for(&flat.what, varies)",
         &[(Verbs, "iptables::rules_that_differ")],
     ),
     fault(

@@ -70,7 +70,7 @@ impl Filled {
             return Err("a live set has no entries that say they are none, which `--return-nomatch` asks for".to_owned());
         }
         let mut what = What::any(family);
-        what.side(asked.of(0)).live = Some(Live {
+        what.side_mut(asked.of(0)).live = Some(Live {
             name: name.to_owned(),
             negated: asked.negated,
             declared: Rc::from(self.declared()),

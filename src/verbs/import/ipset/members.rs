@@ -148,35 +148,35 @@ fn blocks(form: &Form, entries: &[Entry], tags: &[Vec<Tag>], opposite: bool) -> 
 }
 
 fn block(entry: &Entry, tags: &[Vec<Tag>], opposite: bool) -> Block {
-    let ranges = entry
-        .values
-        .iter()
-        .zip(tags)
-        .map(|(value, tags)| match value {
-            Value::Range(range) => *range,
-            Value::Tag(tag) => {
-                let number = tags.binary_search(tag).unwrap_or(tags.len()) as u128;
-                (number, number)
-            }
-        });
+    let number_of = |tag: &Tag, tags: &[Tag]| {
+        let number = tags.binary_search(tag).unwrap_or(tags.len()) as u128;
+        (number, number)
+    };
     Block {
-        ranges: ranges.collect(),
+        ranges: ranges(entry, tags, number_of),
         is_member: entry.is_member != opposite,
     }
 }
 
 /// What has the numbers of an entry, by whatever name, and is not found.
 fn last_block(entry: &Entry, tags: &[Vec<Tag>]) -> Block {
-    let ranges = entry
-        .values
-        .iter()
-        .zip(tags)
-        .map(|(value, tags)| match value {
-            Value::Range(range) => *range,
-            Value::Tag(_) => (0, tags.len() as u128),
-        });
     Block {
-        ranges: ranges.collect(),
+        ranges: ranges(entry, tags, |_, tags| (0, tags.len() as u128)),
         is_member: false,
     }
+}
+
+/// The numbers of an entry, part by part; `of_tag` gives those of what has no place among numbers.
+fn ranges(
+    entry: &Entry,
+    tags: &[Vec<Tag>],
+    of_tag: impl Fn(&Tag, &[Tag]) -> (u128, u128),
+) -> Vec<(u128, u128)> {
+    let values = entry.values.iter().zip(tags);
+    values
+        .map(|(value, tags)| match value {
+            Value::Range(range) => *range,
+            Value::Tag(tag) => of_tag(tag, tags),
+        })
+        .collect()
 }

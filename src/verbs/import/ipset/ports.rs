@@ -142,7 +142,7 @@ pub(super) fn packets(
         .extend(by_ports.iter().map(|(ports, protocols)| {
             let mut what = What::any(family);
             what.protocols = RangeSet::from_ranges(protocols.iter().map(|one| (*one, *one)));
-            what.side(of).ports = Some(RangeSet::from_ranges(ports.iter().copied()));
+            what.side_mut(of).ports = Some(RangeSet::from_ranges(ports.iter().copied()));
             what
         }));
     Ok(found)
