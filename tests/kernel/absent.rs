@@ -5,7 +5,7 @@ use sockc_runtime::lab::Space;
 use sockc_testing::again;
 
 use crate::knock::{Answer, Knocker};
-use crate::stage::{PATIENCE, Stage, at, client_for, connect, listener, socket, udp};
+use crate::stage::{PATIENCE, Stage, at, client_for, close, connect, listener, socket, udp};
 
 const TO: [&str; 2] = ["3.3.3.3:80", "[2001:db8:3::3]:80"];
 const PROXY: [&str; 2] = ["127.0.0.1:1234", "[::1]:1234"];
@@ -123,7 +123,7 @@ fn over_lo_an_absent_socket_always_refuses() {
             assert_eq!(locally(&stage, to), refused, "{absent}: {to}");
             let listener = stage.listen(proxy);
             assert_eq!(locally(&stage, to), None);
-            drop(listener);
+            close(&stage.lab.server, listener);
             assert_eq!(locally(&stage, to), refused, "{absent}: {to}");
         }
     }

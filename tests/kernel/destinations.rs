@@ -10,7 +10,7 @@ use sockc_compiler::destination::Ending;
 use sockc_runtime::{Endings, Handover, SlotKind};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-use crate::stage::{Stage, accept, at, client_for, compile, connect, ip, udp, wait_for};
+use crate::stage::{Stage, accept, at, client_for, close, compile, connect, ip, udp, wait_for};
 use crate::syscalls::update;
 
 /// Where clients go, of both families.
@@ -337,13 +337,13 @@ fn a_socket_is_there_since_it_came_whoever_took_it() {
     stage.apply(&text);
     assert_eq!(since(&stage, "tcp4"), Some(began));
     // The program that sees it listen.
-    drop(first);
+    close(&stage.lab.server, first);
     assert_eq!(since(&stage, "tcp4"), None);
     let (second, again) = came(&stage, "tcp4", make);
     assert!(again > began);
     stage.apply(&text);
     assert_eq!(since(&stage, "tcp4"), Some(again));
-    drop(second);
+    close(&stage.lab.server, second);
     let (_third, _) = came(&stage, "tcp4", || {
         let third: TcpListener = make();
         stage.lab.server.run(refresh).unwrap().unwrap();
@@ -448,7 +448,7 @@ fn what_a_packet_put_there_leaves_its_time_to_nobody() {
         stage.assert_datagram(TO[0], &first);
         first
     });
-    drop(first);
+    close(&stage.lab.server, first);
     assert_eq!(since(&stage, "udp4"), None);
     let (_second, then) = came(&stage, "udp4", || {
         let second = make();

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use sockc_compiler::artifact::{CounterKind, Manifest};
@@ -12,7 +13,7 @@ use sockc_compiler::{object, pipeline};
 use sockc_grammar::source::SourceMap;
 use sockc_runtime::lab::{BPFFS, FRONT, Lab, Space};
 use sockc_runtime::{Applied, Fill, Options};
-use sockc_testing::again;
+use sockc_testing::{again, closing};
 use socket2::{Domain, Socket, Type};
 
 /// How long anything that must come may take.
@@ -314,6 +315,14 @@ pub(crate) fn bind(socket: &Socket, local: SocketAddr) {
             bound.unwrap();
             true
         }
+    });
+}
+
+/// Closes a socket of TCP or UDP, also for processes that are just being started by another test.
+pub(crate) fn close(space: &Space, socket: impl AsFd) {
+    let is_there = closing(socket).unwrap();
+    wait_for("the end of a socket", || {
+        !space.run(&is_there).unwrap().unwrap()
     });
 }
 

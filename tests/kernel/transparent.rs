@@ -22,7 +22,8 @@ use sockc_testing::again;
 use socket2::{Domain, Socket, Type};
 
 use crate::stage::{
-    PATIENCE, accept, assert_talks, at, bind, compile, connect, listener, permitted, udp, wait_for,
+    PATIENCE, accept, assert_talks, at, bind, close, compile, connect, listener, permitted, udp,
+    wait_for,
 };
 
 /// A policy of a proxy on the way to the server's network, which other ports go through.
@@ -263,7 +264,9 @@ fn connections_go_on_after_their_proxy_and_new_ones_do_not_get_past_it() {
         let client = connect(&line.client, at(CLIENT[six]), server(six, 80), PATIENCE).unwrap();
         (client, accept(&proxies[six]))
     });
-    drop(proxies);
+    for proxy in proxies {
+        close(&line.router, proxy);
+    }
     // Nobody gets to this one: what a redirect takes never falls through.
     let _behind = [0, 1].map(|six| listener(&line.server, server(six, 80)));
     for (six, (mut client, mut taken)) in open.into_iter().enumerate() {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use sockc_runtime::{Fill, Means};
 
 use crate::knock::{Answer, Knocker};
-use crate::stage::{Stage, rules};
+use crate::stage::{Stage, close, rules};
 use sockc_compiler::protocol::IpProtocol;
 
 const PROXY: [&str; 2] = ["127.0.0.1:1234", "[::1]:1234"];
@@ -48,7 +48,7 @@ fn a_port_is_open_exactly_while_a_server_listens_there() {
             let server = stage.listen(to);
             stage.assert_reaches(to, &server);
             assert_eq!(knocker.tcp(to), Answer::Accepted);
-            drop(server);
+            close(&stage.lab.server, server);
         }
         // A server on every address serves this one too, and only this port.
         let everywhere = if to.starts_with('[') {
@@ -61,7 +61,7 @@ fn a_port_is_open_exactly_while_a_server_listens_there() {
         let other = to.replace(":53", ":54");
         let _other = stage.listen(&other);
         stage.assert_silent(&other);
-        drop(server);
+        close(&stage.lab.server, server);
         stage.assert_silent(to);
     }
 }
@@ -74,7 +74,7 @@ fn a_datagram_is_let_in_exactly_while_a_socket_is_there() {
         assert_eq!(knocker.udp(to), Answer::Dropped);
         let server = stage.udp(to);
         stage.assert_datagram(to, &server);
-        drop(server);
+        close(&stage.lab.server, server);
         assert_eq!(knocker.udp(to), Answer::Dropped);
     }
 }

@@ -19,7 +19,7 @@ use socket2::{Domain, Socket, Type};
 use super::{CLIENT, Line, SERVER, transparent};
 use crate::lookups::{choose, refuse};
 use crate::stage::{
-    PATIENCE, accept, assert_talks, at, connect, kernel_counter, listener, udp, wait_for,
+    PATIENCE, accept, assert_talks, at, close, connect, kernel_counter, listener, udp, wait_for,
 };
 use crate::syscalls;
 
@@ -155,7 +155,9 @@ fn by_udp(line: &Line, case: &Case) {
     answerer.send_to(b"me", peer).unwrap();
     let answer = again(|| client.recv_from(&mut [0; 9])).expect(&context);
     assert_eq!(answer, (2, dialled), "{context}");
-    drop(away);
+    if let Some(away) = away {
+        close(&line.router, away);
+    }
     assert_eq!(line.counted("it"), 1, "{context}");
     line.unload();
     // It is the first that comes to the one who was dialled.

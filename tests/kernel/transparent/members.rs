@@ -16,7 +16,7 @@ use sockc_testing::again;
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{CLIENT, Line, server, transparent};
-use crate::stage::{PATIENCE, at, connect, wait_for};
+use crate::stage::{PATIENCE, at, close, connect, wait_for};
 
 const MEMBERS: u32 = 4;
 /// The ports that clients send from.
@@ -123,7 +123,7 @@ fn flows_are_spread_at_tc_as_at_the_lookup_and_who_does_not_listen_is_passed_ove
             assert_eq!(all, wanted(kind, six, |_| true), "{context}");
             assert_eq!(BTreeSet::from_iter(all).len(), MEMBERS as usize);
 
-            members[GONE] = None;
+            close(&line.router, members[GONE].take().unwrap());
             let rest = flows(&line, kind, six, &members);
             let is_there = |place: u32| place as usize != GONE;
             assert_eq!(rest, wanted(kind, six, is_there), "{context}");
@@ -135,7 +135,9 @@ fn flows_are_spread_at_tc_as_at_the_lookup_and_who_does_not_listen_is_passed_ove
                 let rest = flows(&line, kind, six, &members);
                 let is_there = |place: u32| is_there(place) && place != 0;
                 assert_eq!(rest, wanted(kind, six, is_there), "{context}");
-                members.clear();
+                for member in members.into_iter().flatten() {
+                    close(&line.router, member);
+                }
                 let refused = connect(&line.client, at(CLIENT[six]), server(six, 80), PATIENCE);
                 let refused = refused.err();
                 assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));

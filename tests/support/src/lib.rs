@@ -1,5 +1,5 @@
 //! What the tests of all crates share: random policies as text, packets at the edges of a policy,
-//! calls that no signal ends, and folders for files.
+//! calls that no signal ends, sockets that are really closed, and folders for files.
 //!
 //! Nothing here is shipped. The unit tests of the compiler, which see its private parts, build these files into
 //! themselves (`crate::testing`), so that policies and headers are their own types; everything else depends on this crate.
@@ -13,6 +13,7 @@
 //! ```
 
 mod again;
+mod closed;
 mod directed;
 mod edges;
 mod folder;
@@ -20,6 +21,7 @@ mod generate;
 mod passing;
 
 pub use again::again;
+pub use closed::closing;
 pub use directed::of_direction;
 pub use edges::{arbitrary_header, edge_headers};
 pub use folder::Folder;

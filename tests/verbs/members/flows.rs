@@ -1,20 +1,18 @@
 //! Which member gets a flow: real ones of TCP and UDP, in both families, against the reference.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::fstat;
 use sockc_compiler::event::{Header, Transport};
 use sockc_compiler::policy::Spread;
 use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::spread::order;
 use sockc_runtime::lab::Space;
-use sockc_testing::again;
+use sockc_testing::{again, closing};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{Place, TO, root};
@@ -55,18 +53,12 @@ fn loopback(to: SocketAddr) -> IpAddr {
     }
 }
 
-/// Closes a socket. A process that another test starts at this moment holds a copy until it runs its program.
-fn close(space: &Space, name: &str, socket: Socket) {
-    let inode = fstat(&socket).unwrap().st_ino.to_string();
-    drop(socket);
-    let table = format!("/proc/thread-self/net/{}", name.trim_end_matches('4'));
+/// Closes a socket, also for processes that are just being started by another test.
+pub(super) fn close(space: &Space, socket: Socket) {
+    let is_there = closing(socket).unwrap();
     let started = Instant::now();
-    let is_there = || {
-        let listed = fs::read_to_string(&table).unwrap();
-        listed.split_whitespace().any(|word| word == inode)
-    };
-    while space.run(is_there).unwrap() {
-        assert!(started.elapsed() < PATIENCE, "{name} is there still");
+    while space.run(&is_there).unwrap().unwrap() {
+        assert!(started.elapsed() < PATIENCE, "it is there still");
     }
 }
 
@@ -202,7 +194,7 @@ fn flows_are_spread_and_only_the_share_of_one_that_leaves_moves() {
             );
         }
 
-        close(space, name, servers[GONE as usize].take().unwrap());
+        close(space, servers[GONE as usize].take().unwrap());
         let without = flows(&servers);
         let stayed = before.iter().zip(&without);
         assert!(

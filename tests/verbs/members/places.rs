@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use socket2::{Socket, Type};
 
-use super::flows::{all, cookie, server};
+use super::flows::{all, close, cookie, server};
 use super::{Folder, Place, TO, cookies, root, run};
 
 fn to() -> SocketAddr {
@@ -68,7 +68,7 @@ fn sockets_are_handed_over_into_free_places() {
         "{said}"
     );
     // Who is closed leaves its place to the next one.
-    drop(one);
+    close(&place.lab.server, one);
     place.register(&two, &[], 0);
     assert_eq!(place.listed("tcp4"), [Some(cookie(&two)), None, third]);
     let said = place.says(&["socket", "unregister", "web"], 0);
@@ -133,7 +133,7 @@ fn services_at_one_address_take_places_as_they_listen() {
     let note = "1 socket that began to listen there found no place";
     assert!(said.contains(note), "{said}");
     // Its place is free for the one that found none.
-    drop(two);
+    close(&place.lab.server, two);
     let rows = place.rows("tcp4");
     let state = rows[1]["state"].as_str().unwrap();
     assert!(state.contains("is bound there since"), "{state}");
@@ -192,10 +192,8 @@ fn datagram_services_at_one_address_are_found_by_a_packet_and_by_commands() {
         true => (one, two),
         false => (two, one),
     };
-    drop(first);
-    while place.listed("udp4")[0].is_some() {
-        std::thread::yield_now();
-    }
+    close(space, first);
+    assert!(place.listed("udp4")[0].is_none());
     let ports = 20_000..20_020;
     let flows = all(space, to(), Type::DGRAM, ports, &[Some(&second)]);
     assert!(flows.iter().all(|place| *place == 0), "{flows:?}");
@@ -221,7 +219,7 @@ fn members_at_addresses_of_their_own_are_found_there() {
         &[Some(&first), Some(&second)],
     );
     assert!(flows.contains(&0) && flows.contains(&1), "{flows:?}");
-    drop(first);
+    close(space, first);
     let flows = all(
         space,
         to(),
