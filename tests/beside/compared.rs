@@ -25,6 +25,8 @@ use crate::wire::{Outcome, Reply, sent};
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) sets: usize,
+    /// Those that no program has room for, as their reports say and an apply does.
+    pub(crate) refused: usize,
     pub(crate) rules: usize,
     pub(crate) left_out: usize,
     pub(crate) packets: usize,
@@ -48,6 +50,7 @@ impl Tally {
         assert!(self.arrived * 10 > self.packets, "{self:?}");
         assert!(self.silent * 10 > self.packets, "{self:?}");
         assert!(self.answered > 0, "{self:?}");
+        assert!(self.refused * 20 <= self.sets, "{self:?}");
         // Of what nft refuses nothing is compared.
         assert!(self.rules > 8 * self.sets, "{self:?}");
     }
@@ -90,10 +93,13 @@ pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tall
     compared.cut(router, &[]);
     let theirs = sent(&scene, &packets);
     tool.clear(router);
-    apply(&scene, &folder, &compared.imported.text);
+    tally.sets += 1;
+    if !is_in_force(&scene, &folder, &compared.imported) {
+        tally.refused += 1;
+        return;
+    }
     let ours = sent(&scene, &packets);
     drop(scene);
-    tally.sets += 1;
     tally.rules += tool.rules(&compared.printed);
     tally.left_out += compared.imported.left_out.len();
     tally.packets += packets.len();
@@ -120,8 +126,11 @@ pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tall
     }
 }
 
-/// Puts a policy in force on every interface of a scene.
-fn apply(scene: &Scene, folder: &Folder, text: &str) {
+/// Puts a policy in force on every interface of a scene, unless its report says that there is no room for it: then that is so.
+fn is_in_force(scene: &Scene, folder: &Folder, imported: &Imported) -> bool {
+    let Imported {
+        text, is_refused, ..
+    } = imported;
     let path = folder.file("imported.sk", text);
     let mut command: Command = sockc();
     command.args(["apply", &path]);
@@ -134,7 +143,12 @@ fn apply(scene: &Scene, folder: &Folder, text: &str) {
         .run(move || command.output())
         .unwrap()
         .unwrap();
-    assert!(ran.status.success(), "{ran:?}\n{text}");
+    let said = String::from_utf8_lossy(&ran.stderr);
+    match ran.status.success() {
+        true => assert!(!is_refused, "there is room\n{text}"),
+        false => assert!(*is_refused && said.contains("E0401"), "{said}\n{text}"),
+    }
+    ran.status.success()
 }
 
 /// What the policy did with a packet.

@@ -65,6 +65,8 @@ pub(crate) struct Imported {
     pub(crate) left_out: BTreeSet<Place>,
     /// Rules of which it says that they are about other packets than there.
     pub(crate) changed: BTreeSet<Place>,
+    /// Whether it says that no program has room for the policy.
+    pub(crate) is_refused: bool,
 }
 
 impl Imported {
@@ -85,6 +87,7 @@ impl Imported {
                 .filter(|one| is_of_packets(one))
                 .filter_map(place)
                 .collect(),
+            is_refused: report.iter().any(is_about_room),
         }
     }
 }
@@ -104,6 +107,12 @@ fn is_of_packets(entry: &Value) -> bool {
         "it stands nowhere in the policy",
     ];
     words.into_iter().any(|word| said.contains(word))
+}
+
+/// Whether an entry says that no program has room for the policy.
+fn is_about_room(entry: &Value) -> bool {
+    let said = entry["said"].as_str().unwrap();
+    said.contains("`sockc check` refuses the policy that this becomes") && said.contains("E0401")
 }
 
 /// The place of the rule that an entry of a report is about, if it is about one.
