@@ -2,7 +2,8 @@
 //!
 //! Takes the rules of a chain from one on; gives the one that they are, and how many. A call is written out for each rule that makes it, so a list of
 //! addresses that are logged and dropped by a chain would be that chain once for each. A packet that two of them call for goes through the chain
-//! twice, so these share no address. Not here: rules that decide themselves, which become one when all are there (`runs`).
+//! twice, so these share no address. What stands ahead of a rule about all interfaces but some is repeated in the same way. Not here: other rules
+//! that decide themselves, which become one when all are there (`runs`).
 
 use std::collections::BTreeMap;
 
@@ -63,10 +64,14 @@ fn is_plain(line: &Line, parts: &[Rule], passes: bool) -> bool {
     let Some(case) = case(rule) else {
         return false;
     };
-    let goes = matches!(
-        rule.goal,
-        Some(Goal::Jump(_) | Goal::Goto(_) | Goal::Return)
-    );
+    let goes = match rule.goal {
+        Some(Goal::Jump(_) | Goal::Goto(_) | Goal::Return) => true,
+        // Ahead of it stands what comes behind it.
+        Some(Goal::Accept | Goal::Drop | Goal::Reject(_)) => {
+            case.unsaid_interfaces().next().is_some()
+        }
+        _ => false,
+    };
     let says = rule.log.is_some() || !rule.changed.is_empty() || !rule.notes.is_empty();
     let is_command = Origin::written(line.origin.as_ref()).is_some();
     let has_interface = case.on.is_some()
@@ -97,7 +102,13 @@ fn takes(first: &Rule, next: &Rule, varies: Of, all: &mut BTreeMap<u128, u128>) 
         let before = all.range(..=high).next_back();
         before.is_some_and(|(_, end)| *end >= low)
     };
-    let is_like = next.goal == first.goal && !is_named && one.is_but_for(other, varies);
+    // A rule of the list has one comment, and a call is none.
+    let goes = !matches!(
+        first.goal,
+        Some(Goal::Accept | Goal::Drop | Goal::Reject(_))
+    );
+    let is_said = goes || next.comment == first.comment;
+    let is_like = next.goal == first.goal && is_said && !is_named && one.is_but_for(other, varies);
     if !is_like || own.iter().any(is_held) {
         return false;
     }

@@ -5,10 +5,12 @@
 //! more, for those packets alone, down to the policy of the chain that the kernel asked. Where the kernel asks several, what one of them
 //! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
+
+mod apart;
 
 use super::alike;
 use super::goal::Goal;
@@ -150,6 +152,10 @@ pub(super) struct Flattening<'a> {
     rated: BTreeMap<String, Line>,
     calls: usize,
     asked: usize,
+    /// How many rules stand once more, for interfaces that another rule is not about.
+    again: usize,
+    /// What such a rule took.
+    gone: Vec<What>,
     /// Where the steps of a call begin that may become one rule only: no rule ahead of it is joined with one behind.
     floor: Option<usize>,
     /// What was written in other words that is being carried over, with the chains that it calls.
@@ -177,6 +183,8 @@ impl<'a> Flattening<'a> {
             rated: BTreeMap::new(),
             calls: 0,
             asked: 0,
+            again: 0,
+            gone: Vec::new(),
             floor: None,
             origin: None,
         };
@@ -292,8 +300,10 @@ impl<'a> Flattening<'a> {
                 "its chains would be more than {MOST_RULES} rules of one list; chains that are called often, or left by RETURN, are repeated"
             ));
         }
-        for part in parts {
-            let went = self.part(part, within, place)?;
+        let mut parts = VecDeque::from(parts);
+        while let Some(part) = parts.pop_front() {
+            let read = (part, parts.make_contiguous() as &[Rule]);
+            let went = self.part(read, within, place)?;
             if went != Went::On {
                 return Ok(went);
             }
@@ -301,8 +311,13 @@ impl<'a> Flattening<'a> {
         Ok(Went::On)
     }
 
-    /// One of the rules that a line is.
-    fn part(&mut self, mut rule: Rule, within: &What, place: &Place<'_>) -> Result<Went, String> {
+    /// One of the rules that a line is, ahead of others of them.
+    fn part(
+        &mut self,
+        (mut rule, behind): (Rule, &[Rule]),
+        within: &What,
+        place: &Place<'_>,
+    ) -> Result<Went, String> {
         let Some(goal) = self.understood(&rule, within, place.line) else {
             return Ok(Went::On);
         };
@@ -327,6 +342,8 @@ impl<'a> Flattening<'a> {
                 }
                 Ok(Some(met)) => {
                     self.tell_changes(&rule, &met, place.line);
+                    let is_of_some = met.unsaid_interfaces().next().is_some();
+                    let met = self.of_some((met, &goal), within, behind, place);
                     let is_all = met == *within;
                     let act = Act {
                         goal: &goal,
@@ -337,6 +354,9 @@ impl<'a> Flattening<'a> {
                         is_rated: case.rate.is_some(),
                     };
                     let step = self.act(&act, &met, within, place)?;
+                    if is_of_some {
+                        self.keep_gone(&goal, met);
+                    }
                     if is_all || step == Went::Left {
                         went = step;
                     }
@@ -512,6 +532,9 @@ impl<'a> Flattening<'a> {
 
     /// A rule that does something itself.
     fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
+        if self.is_gone(met) {
+            return Went::Over;
+        }
         if let Some(why) = met.unsaid() {
             self.leave_out(place.line, Some(act.goal), &why, Some(met));
             return Went::On;

@@ -39,16 +39,11 @@ pub(super) fn asks(
     if negated {
         return all_but(end, patterns, any, list);
     }
-    let case = |pattern: &Pattern| {
-        let mut what = any.clone();
-        match end {
-            End::CameIn => what.on = Some(pattern.clone()),
-            End::Leaves => what.leaves = Some(pattern.clone()),
-        }
-        what
-    };
+    let cases = patterns
+        .iter()
+        .map(|pattern| What::by(family, end, pattern));
     Asks {
-        cases: patterns.iter().map(case).collect(),
+        cases: cases.collect(),
         ..Asks::default()
     }
 }

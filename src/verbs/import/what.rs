@@ -9,6 +9,8 @@ use std::rc::Rc;
 use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::{Bound, RangeSet};
 
+use super::interfaces::End;
+
 /// What packets of one family have to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct What {
@@ -425,18 +427,46 @@ impl What {
         if came_in || self.leaves.is_some() && self.to_zone.is_some() {
             return Some("a zone and an interface are meant; a rule names one of them".to_owned());
         }
-        let says = |not: &'_ Pattern, other: &Option<Pattern>| {
-            matches!(not, Pattern::One(_)) && other.as_ref() == Some(not)
-        };
-        let mut not_on = self.not_on.iter().filter(|one| !says(one, &self.leaves));
-        let mut not_leaves = self.not_leaves.iter().filter(|one| !says(one, &self.on));
-        let name = match not_on.next().or_else(|| not_leaves.next())? {
+        let mut others = self.unsaid_interfaces();
+        let name = match others.next()?.1 {
             Pattern::One(name) => name.clone(),
             Pattern::Begins(begins) => format!("{begins}+"),
         };
         Some(format!(
             "all interfaces but {name} are meant; a rule names those that it is about"
         ))
+    }
+
+    /// The interfaces that are not meant, of those that have to be said, each with its end of a packet.
+    pub(super) fn unsaid_interfaces(&self) -> impl Iterator<Item = (End, &Pattern)> {
+        let says = |not: &Pattern, other: &Option<Pattern>| {
+            matches!(not, Pattern::One(_)) && other.as_ref() == Some(not)
+        };
+        let not_on = self.not_on.iter();
+        let not_on = not_on.filter(move |one| !says(one, &self.leaves));
+        let not_leaves = self.not_leaves.iter();
+        let not_leaves = not_leaves.filter(move |one| !says(one, &self.on));
+        let came_in = not_on.map(|one| (End::CameIn, one));
+        came_in.chain(not_leaves.map(|one| (End::Leaves, one)))
+    }
+
+    /// The same, by whatever interfaces it comes and leaves.
+    pub(super) fn by_any(&self) -> Self {
+        Self {
+            not_on: Vec::new(),
+            not_leaves: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Every packet of a family that has this interface at an end.
+    pub(super) fn by(family: Family, end: End, pattern: &Pattern) -> Self {
+        let mut what = Self::any(family);
+        match end {
+            End::CameIn => what.on = Some(pattern.clone()),
+            End::Leaves => what.leaves = Some(pattern.clone()),
+        }
+        what
     }
 
     /// What is both; nothing where no packet is; an error where one rule cannot say it.

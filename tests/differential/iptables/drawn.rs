@@ -441,7 +441,7 @@ impl Set {
     }
 }
 
-/// Interfaces: a rule names some, or all but `lo`. What arrives leaves by none, and what leaves came in by none.
+/// Interfaces: a rule names some, or all but one. What arrives leaves by none, and what leaves came in by none.
 /// In a built-in chain iptables takes no rule about the interface that no packet there has.
 fn interface(rng: &mut Rng, list: Option<List>, is_built_in: bool) -> Match {
     let came_in = match list {
@@ -451,16 +451,10 @@ fn interface(rng: &mut Rng, list: Option<List>, is_built_in: bool) -> Match {
         Some(List::In) => !rng.one_in(5),
         _ => rng.one_in(2),
     };
-    let negated = rng.one_in(4);
-    let names: &[&str] = if negated {
-        &["lo"]
-    } else {
-        &["eth0", "eth1", "eth+", "wlan0", "e+", "lo", "+"]
-    };
     Match::Interface {
         came_in,
-        negated,
-        name: names[rng.below(names.len())],
+        negated: rng.one_in(4),
+        name: *rng.one_of(&["eth0", "eth1", "eth+", "wlan0", "e+", "lo", "+"]),
     }
 }
 

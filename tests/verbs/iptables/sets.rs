@@ -2,6 +2,11 @@
 //!
 //! Not here: what is done with them.
 
+#[path = "gateways.rs"]
+mod gateways;
+
+use gateways::{CSF, OPENWRT, SHOREWALL, TAILSCALE};
+
 /// A rule set of a program.
 pub(super) struct Written {
     /// The program.
@@ -14,7 +19,9 @@ pub(super) struct Written {
     pub(super) left_out: usize,
 }
 
-pub(super) const ALL: [Written; 6] = [UFW, FIREWALLD, DOCKER, FAIL2BAN, LIBVIRT, KUBE_PROXY];
+pub(super) const ALL: [Written; 10] = [
+    UFW, FIREWALLD, DOCKER, FAIL2BAN, LIBVIRT, KUBE_PROXY, SHOREWALL, OPENWRT, CSF, TAILSCALE,
+];
 
 const UFW: Written = Written {
     by: "ufw",

@@ -214,3 +214,68 @@ fn a_pair_that_notes_and_asks_becomes_a_rate() {
         "{report:?}"
     );
 }
+
+#[test]
+fn a_rule_about_all_interfaces_but_one_stands_behind_the_rest_for_that_one() {
+    let apart = "-A INPUT ! -i eth1 -p tcp --dport 22 -j DROP";
+    let rest = [
+        "-A INPUT -p tcp --dport 22 -j ACCEPT",
+        "-A INPUT -p udp -j ACCEPT",
+    ];
+    let (rules, report) = flattened(&[&[apart][..], &rest].concat()).unwrap();
+    // What it takes by every other interface no rule behind it is written for.
+    let ssh = " to port 22";
+    assert_eq!(
+        rules,
+        [
+            format!("Allow tcp {ssh} on interface eth1"),
+            format!("Drop tcp {ssh}"),
+            "Allow udp ".to_owned(),
+        ]
+    );
+    assert!(report.is_empty(), "{report:?}");
+    // Where it takes all that comes to it, nothing else follows.
+    let (rules, _) = flattened(&[&["-A INPUT ! -i eth1 -j DROP"][..], &rest].concat()).unwrap();
+    let on = "on interface eth1";
+    let closed = format!("Drop  {on}");
+    let [tcp, udp] = [format!("Allow tcp {ssh} {on}"), format!("Allow udp  {on}")];
+    assert_eq!(
+        rules,
+        [tcp.clone(), udp, closed.clone(), "Drop ".to_owned()]
+    );
+    // A packet that a chain is called for but for its interface goes on behind the call, and so does one that it takes out of one.
+    let own = ["-A INPUT ! -i eth1 -j own", "-A own -j DROP"];
+    let (called, _) = flattened(&[&own[..1], &rest[..1], &own[1..]].concat()).unwrap();
+    assert_eq!(called, [tcp.clone(), closed, "Drop ".to_owned()]);
+    let returns = [
+        "-A INPUT -j own",
+        "-A own ! -i eth1 -j RETURN",
+        "-A own -p udp -j DROP",
+    ];
+    let (returned, _) = flattened(&[&returns[..1], &rest[..1], &returns[1..]].concat()).unwrap();
+    assert_eq!(returned[0], "Drop udp  on interface eth1");
+    assert!(
+        returned.contains(&format!("Allow tcp {ssh}")),
+        "{returned:?}"
+    );
+}
+
+#[test]
+fn what_only_counts_or_has_too_much_behind_it_is_left_out_with_its_interface() {
+    let log = "-A INPUT ! -i eth1 -j LOG --log-prefix x";
+    let (rules, report) = flattened(&[log, "-A INPUT -j ACCEPT"]).unwrap();
+    assert_eq!(rules, ["Allow "]);
+    assert_eq!(report.len(), 1, "{report:?}");
+    assert!(report[0].said.contains("all interfaces but eth1"));
+    let many: Vec<String> = (0..1_001)
+        .map(|port| format!("-A INPUT -p tcp --dport {port} -j ACCEPT"))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let apart = ["-A INPUT ! -i eth1 -s 10.0.0.0/8 -j DROP"];
+    let (rules, report) = flattened(&[&apart, &many[..]].concat()).unwrap();
+    assert_eq!((rules.len(), report.len()), (1_001, 1));
+    assert_eq!((report[0].kind, report[0].line), (Kind::LeftOut, Some(4)));
+    // With one rule less there is room for them, and for the policy.
+    let (rules, report) = flattened(&[&apart, &many[..999]].concat()).unwrap();
+    assert_eq!((rules.len(), report.len()), (2 * 999 + 2, 0));
+}
