@@ -451,10 +451,12 @@ fn interface(rng: &mut Rng, list: Option<List>, is_built_in: bool) -> Match {
         Some(List::In) => !rng.one_in(5),
         _ => rng.one_in(2),
     };
+    let negated = rng.one_in(4);
+    let name = *rng.one_of(&["eth0", "eth1", "eth+", "wlan0", "e+", "lo", "+"]);
     Match::Interface {
         came_in,
-        negated: rng.one_in(4),
-        name: *rng.one_of(&["eth0", "eth1", "eth+", "wlan0", "e+", "lo", "+"]),
+        negated,
+        name,
     }
 }
 
