@@ -79,11 +79,11 @@ impl Flattening<'_> {
         }
     }
 
-    /// Whether a rule decides where packets go.
+    /// Whether a rule decides where packets go. One that goes on in an empty chain leaves its own.
     fn takes_somewhere(&self, goal: &Goal) -> bool {
         match goal {
-            Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Return => true,
-            Goal::Jump(chain) | Goal::Goto(chain) => self.source.rules(chain) > 0,
+            Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Return | Goal::Goto(_) => true,
+            Goal::Jump(chain) => self.source.rules(chain) > 0,
             Goal::Log(_) | Goal::Count | Goal::Aside | Goal::Fill => false,
         }
     }
