@@ -127,7 +127,12 @@ fn interfaces(what: &What, list: List) -> String {
         List::Out => (&what.not_leaves, &what.not_on),
         List::In | List::Forward => (&what.not_on, &what.not_leaves),
     };
-    let leaves = leaves.map(|one| name(&one, not_leaves, None));
+    // Where one name alone is meant at an end, the other end has another one.
+    let only = match &on {
+        Some(Pattern::One(name)) => Some(name.clone()),
+        _ => None,
+    };
+    let leaves = leaves.map(|one| name(&one, not_leaves, only.as_deref()));
     let on = on.map(|one| name(&one, not_on, leaves.as_deref()));
     let on = on.map(|on| format!(" on interface {}", text(on)));
     let leaves = leaves.map(|one| format!(" to interface {}", text(one)));
