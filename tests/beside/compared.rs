@@ -15,8 +15,8 @@ use sockc_runtime::lab::Space;
 use sockc_testing::{Folder, Rng};
 
 use crate::iptables::drawn::List;
-use crate::packets::{self, Packet};
-use crate::scene::{FRONTS, Places, Scene};
+use crate::packets::{self, Edges, Packet};
+use crate::scene::{FRONTS, Scene};
 use crate::sockc;
 use crate::tool::{Cut, Imported, Place, Printed, Tool, Without};
 use crate::wire::{Outcome, Reply, sent};
@@ -40,26 +40,31 @@ pub(crate) struct Tally {
 impl Tally {
     /// A test that seldom saw an outcome would be about little, and so would one that excuses much or whose rules are left out.
     pub(crate) fn check(&self) {
+        self.check_packets();
+        assert!(self.left_out * 5 < self.rules, "{self:?}");
+        assert!(self.refused * 20 <= self.sets, "{self:?}");
+        // Of what nft refuses nothing is compared.
+        assert!(self.rules > 8 * self.sets, "{self:?}");
+    }
+
+    /// The same of packets alone.
+    pub(crate) fn check_packets(&self) {
         println!(
             "{self:?}, equal: {}",
             self.packets - self.excused - self.wrong
         );
         assert_eq!(self.wrong, 0, "{self:?}");
         assert!(self.excused * 10 < self.packets, "{self:?}");
-        assert!(self.left_out * 5 < self.rules, "{self:?}");
         assert!(self.arrived * 10 > self.packets, "{self:?}");
         assert!(self.silent * 10 > self.packets, "{self:?}");
         assert!(self.answered > 0, "{self:?}");
-        assert!(self.refused * 20 <= self.sets, "{self:?}");
-        // Of what nft refuses nothing is compared.
-        assert!(self.rules > 8 * self.sets, "{self:?}");
     }
 }
 
 /// A rule set that is compared.
 struct Compared<'a> {
     tool: &'a dyn Tool,
-    places: [Places; 2],
+    edges: Edges,
     /// Whether answers get out, so that they are compared, too.
     is_open: bool,
     /// What was put in force, and how the tool prints that.
@@ -71,11 +76,47 @@ struct Compared<'a> {
 /// Compares the rule set of a seed.
 pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tally) {
     let mut rng = Rng::new(seed);
-    let folder = Folder::new("beside");
-    let places = Places::random(&mut rng);
+    let edges = Edges::random(&mut rng);
     let is_open = rng.one_in(2);
     let drawn = tool.random(&mut rng, is_open);
-    let scene = Scene::new(&places);
+    let given = Given {
+        edges,
+        is_open,
+        drawn,
+    };
+    compare_given(
+        tool,
+        &format!("seed {seed}"),
+        given,
+        (&mut rng, count),
+        tally,
+    );
+}
+
+/// What is compared.
+pub(crate) struct Given {
+    pub(crate) edges: Edges,
+    /// Whether answers get out.
+    pub(crate) is_open: bool,
+    /// What is put in force.
+    pub(crate) drawn: Printed,
+}
+
+/// Compares a rule set, with so many packets.
+pub(crate) fn compare_given(
+    tool: &dyn Tool,
+    name: &str,
+    given: Given,
+    (rng, count): (&mut Rng, usize),
+    tally: &mut Tally,
+) {
+    let Given {
+        edges,
+        is_open,
+        drawn,
+    } = given;
+    let folder = Folder::new("beside");
+    let scene = Scene::new(&edges.places);
     let router = &scene.lab.server;
     tool.clear(router);
     tool.load(router, &drawn);
@@ -83,13 +124,13 @@ pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tall
     let imported = Imported::of(tool, &printed, &folder);
     let compared = Compared {
         tool,
-        places,
+        edges,
         is_open,
         drawn,
         printed,
         imported,
     };
-    let packets = packets::random(&mut rng, &compared.places, count);
+    let packets = packets::random(rng, &compared.edges, count);
     compared.cut(router, &[]);
     let theirs = sent(&scene, &packets);
     tool.clear(router);
@@ -122,7 +163,7 @@ pub(crate) fn compare(tool: &dyn Tool, seed: u64, count: usize, tally: &mut Tall
     for one in other.iter().filter(|one| !excused.contains(&one.packet.id)) {
         tally.wrong += 1;
         let place = packets.iter().position(|other| other.id == one.packet.id);
-        compared.tell(seed, one, theirs[place.unwrap()], tally.wrong == 1);
+        compared.tell(name, one, theirs[place.unwrap()], tally.wrong == 1);
     }
 }
 
@@ -241,7 +282,7 @@ impl Compared<'_> {
     }
 
     /// Shows a packet that fared differently, and what it takes to look for the cause.
-    fn tell(&self, seed: u64, ours: &Ours, theirs: Outcome, is_first: bool) {
+    fn tell(&self, name: &str, ours: &Ours, theirs: Outcome, is_first: bool) {
         let Packet {
             id,
             list,
@@ -250,13 +291,13 @@ impl Compared<'_> {
             ..
         } = &ours.packet;
         println!(
-            "seed {seed}, packet {id}: {:?} by the policy, {theirs:?} by the tool: {list:?} on {} {header:?}",
+            "{name}, packet {id}: {:?} by the policy, {theirs:?} by the tool: {list:?} on {} {header:?}",
             ours.outcome, FRONTS[*on]
         );
         if is_first {
             println!(
                 "{:?}\n{}\n{}",
-                self.places,
+                self.edges.places,
                 self.printed.shown(),
                 self.imported.text
             );
@@ -275,7 +316,7 @@ impl Compared<'_> {
             if left.is_empty() {
                 break;
             }
-            let scene = Scene::new(&self.places);
+            let scene = Scene::new(&self.edges.places);
             let router = &scene.lab.server;
             self.tool.clear(router);
             self.tool.load(router, &self.drawn);

@@ -30,6 +30,7 @@ mod compared;
 mod iptables;
 mod nft;
 mod packets;
+mod programs;
 mod scene;
 mod tool;
 mod txlate;

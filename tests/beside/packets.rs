@@ -58,13 +58,32 @@ pub(crate) fn behind(family: Family) -> usize {
 /// Both ends, and the protocol.
 type Ends = (u8, (IpAddr, u16), (IpAddr, u16));
 
+/// What packets are drawn from.
+#[derive(Clone, Debug)]
+pub(crate) struct Edges {
+    /// Where each address is.
+    pub(crate) places: [Places; 2],
+    /// Ports that rules ask about, and those next to them.
+    pub(crate) ports: Vec<u16>,
+}
+
+impl Edges {
+    /// Those of random rule sets.
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        Self {
+            places: Places::random(rng),
+            ports: PORTS.into(),
+        }
+    }
+}
+
 /// So many packets.
-pub(crate) fn random(rng: &mut Rng, places: &[Places; 2], count: usize) -> Vec<Packet> {
+pub(crate) fn random(rng: &mut Rng, edges: &Edges, count: usize) -> Vec<Packet> {
     let mut taken = BTreeSet::new();
     let mut packets = Vec::new();
     while packets.len() < count {
         let id = 1 + packets.len() as u32;
-        let drawn = Drawn::random(rng, places);
+        let drawn = Drawn::random(rng, edges);
         if drawn.is_connected || is_free(&mut taken, &drawn.header) {
             packets.push(drawn.packet(id));
         }
@@ -93,12 +112,12 @@ struct Drawn {
 }
 
 impl Drawn {
-    fn random(rng: &mut Rng, places: &[Places; 2]) -> Self {
+    fn random(rng: &mut Rng, edges: &Edges) -> Self {
         let family = rng.below(2);
         if rng.one_in(10) {
             return Self::connected(rng, family);
         }
-        let places = &places[family];
+        let places = &edges.places[family];
         let list = *rng.one_of(&[List::In, List::In, List::Forward, List::Out]);
         let (mut from, mut to, on) = loop {
             let ends = ends(rng, places, list, family);
@@ -108,7 +127,7 @@ impl Drawn {
             }
         };
         let protocol = protocol(rng, family);
-        let transport = transport(rng, protocol, family);
+        let transport = transport(rng, (protocol, family), &edges.ports);
         // Errors are about the connection that is there where they are for its ends.
         let is_error = matches!(transport, Transport::Icmp { kind, .. } if is_error(family, kind));
         if is_error && rng.one_in(2) {
@@ -283,10 +302,10 @@ fn protocol(rng: &mut Rng, family: usize) -> u8 {
     *rng.one_of(&[6, 6, 6, 17, 17, icmp, icmp, 132, 47, 89, 1, 58])
 }
 
-fn transport(rng: &mut Rng, protocol: u8, family: usize) -> Transport {
+fn transport(rng: &mut Rng, (protocol, family): (u8, usize), ports: &[u16]) -> Transport {
     let mut port = || match rng.one_in(3) {
         true => 1025 + rng.half() % 30_000,
-        false => *rng.one_of(&PORTS),
+        false => *rng.one_of(ports),
     };
     let (from, to) = (port(), port());
     match protocol {

@@ -99,19 +99,25 @@ impl Places {
     /// Puts each address somewhere; of both kinds there are some.
     pub(crate) fn random(rng: &mut Rng) -> [Self; 2] {
         EDGES.map(|edges| {
-            let turn = rng.below(edges.len());
-            let places = edges.iter().cycle().skip(turn).take(edges.len());
-            let places = places.enumerate().map(|(number, address)| {
-                let at = match number {
-                    0 | 1 => At::Router,
-                    2..5 => At::Behind(number - 2),
-                    _ if rng.one_in(3) => At::Router,
-                    _ => At::Behind(rng.below(FRONTS.len())),
-                };
-                (address.parse().unwrap(), at)
-            });
-            Self(places.collect())
+            let edges: Vec<IpAddr> = edges.iter().map(|one| one.parse().unwrap()).collect();
+            Self::of(&edges, rng)
         })
+    }
+
+    /// Puts these addresses somewhere.
+    pub(crate) fn of(edges: &[IpAddr], rng: &mut Rng) -> Self {
+        let turn = rng.below(edges.len());
+        let places = edges.iter().cycle().skip(turn).take(edges.len());
+        let places = places.enumerate().map(|(number, address)| {
+            let at = match number {
+                0 | 1 => At::Router,
+                2..5 => At::Behind(number - 2),
+                _ if rng.one_in(3) => At::Router,
+                _ => At::Behind(rng.below(FRONTS.len())),
+            };
+            (*address, at)
+        });
+        Self(places.collect())
     }
 }
 
