@@ -279,3 +279,57 @@ fn what_only_counts_or_has_too_much_behind_it_is_left_out_with_its_interface() {
     let (rules, report) = flattened(&[&apart, &many[..999]].concat()).unwrap();
     assert_eq!((rules.len(), report.len()), (2 * 999 + 2, 0));
 }
+
+#[test]
+fn what_a_rule_is_not_about_takes_no_token_of_its_rate() {
+    let limited = "-A INPUT ! -i eth1 -m limit --limit 1/s -j DROP";
+    let (rules, report) = flattened(&[limited, "-A INPUT -j ACCEPT"]).unwrap();
+    let rate = "Drop  up to 1 packets/second burst 5";
+    assert_eq!(rules, ["Allow  on interface eth1", rate, "Allow "]);
+    assert!(report.is_empty(), "{report:?}");
+}
+
+#[test]
+fn to_go_on_in_an_empty_chain_is_to_leave_its_own() {
+    let rules = ["-A INPUT ! -i eth1 -g own", "-A INPUT -p udp -j ACCEPT"];
+    let (rules, report) = flattened(&rules).unwrap();
+    let on = "on interface eth1";
+    assert_eq!(rules, [format!("Allow udp  {on}"), format!("Drop  {on}")]);
+    assert!(report.is_empty(), "{report:?}");
+}
+
+#[test]
+fn many_rules_about_all_interfaces_but_one_are_one_unless_they_say_something_else() {
+    let many = |comment: fn(usize) -> usize| {
+        let lines = (1..=6).map(|number| {
+            let said = comment(number);
+            format!("-A INPUT -s 10.0.0.{number}/32 ! -i eth1 -m comment --comment c{said} -j DROP")
+        });
+        let lines: Vec<String> = lines.chain(["-A INPUT -j ACCEPT".to_owned()]).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        flattened(&lines).unwrap().0
+    };
+    let from = "from 10.0.0.1-10.0.0.6";
+    let [on, drop] = [
+        format!("Allow  {from} on interface eth1"),
+        format!("Drop  {from}"),
+    ];
+    assert_eq!(many(|_| 0), [on, drop, "Allow ".to_owned()]);
+    assert_eq!(many(|number| number).len(), 2 * 6 + 1);
+}
+
+#[test]
+fn an_example_does_not_go_back_where_it_came_from() {
+    let text = "*filter\n:FORWARD DROP [0:0]\n-A FORWARD -i eth0 -o eth+ -m time --timestart 10:00 -j DROP\nCOMMIT\n";
+    let read = Read {
+        name: "rules".to_owned(),
+        family: Family::V4,
+        saved: saved::read(text, false).unwrap(),
+    };
+    let flat = super::flattened(&read, &Given::nothing("").sets, List::Forward).unwrap();
+    let packet = flat.report[0].packet.as_ref().unwrap();
+    assert!(
+        packet.contains("on interface eth0 to interface eth1"),
+        "{packet}"
+    );
+}
