@@ -176,7 +176,7 @@ impl<'a> Desk<'a> {
             ];
             match poll(&mut wait, milliseconds(left)) {
                 Err(Errno::EINTR) => continue,
-                Err(_) => return Err(Stop::Gone),
+                Err(error) => return Err(cannot("wait for the request", error.into())),
                 Ok(0) => return Err(Stop::Refused("the request did not come in time".to_owned())),
                 Ok(_) if wait[0].any().unwrap_or_default() => return Err(Stop::Gone),
                 Ok(_) => {}
@@ -252,7 +252,9 @@ impl<'a> Desk<'a> {
                 running.ask_to_end();
             }
             for place in news.outputs.into_iter().rev() {
-                if let Some((kind, bytes)) = running.read(place)? {
+                let read = running.read(place);
+                let read = read.map_err(|error| cannot("read what the command writes", error))?;
+                if let Some((kind, bytes)) = read {
                     take(kind, bytes)?;
                 }
             }
@@ -284,7 +286,7 @@ impl<'a> Desk<'a> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         match poll(&mut wait, left.map_or(PollTimeout::NONE, milliseconds)) {
             Err(Errno::EINTR) => return Ok(News::default()),
-            Err(_) => return Err(Stop::Gone),
+            Err(error) => return Err(cannot("wait for the command", error.into())),
             Ok(0) => return Err(Stop::Refused("the command took too long".to_owned())),
             Ok(_) => {}
         }
@@ -312,6 +314,11 @@ struct News {
     asks_to_end: bool,
     /// The outputs that have something.
     outputs: Vec<usize>,
+}
+
+/// What the service cannot do for somebody, who may ask again.
+fn cannot(what: &str, error: io::Error) -> Stop {
+    Stop::Refused(format!("it cannot {what}: {error}; ask again in a moment"))
 }
 
 fn milliseconds(time: Duration) -> PollTimeout {
