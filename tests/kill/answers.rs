@@ -27,6 +27,9 @@ const AT: &str = "/run/sockc/answer";
 /// What is asked: a text that stays the same.
 const ASKED: [&str; 2] = ["show", "running"];
 
+/// What is said where nobody can hear whether a process has begun.
+const NO_KERNEL_REFUSES: &str = "the CLOEXEC pipe failed";
+
 /// The machine's `/run` is other tests' too.
 fn hide_run(scene: &Scene) {
     let nothing = None::<&str>;
@@ -126,6 +129,10 @@ fn answer() {
     assert_eq!(told.stdout, wanted.as_bytes(), "{told:?}");
     campaign(service.name, whole.calls.len(), |point| {
         let (ended, told) = answered(&service, &program, Some(point));
+        // The standard library gives up there, and no kernel refuses to read that pair of sockets.
+        if ended.stderr.contains(NO_KERNEL_REFUSES) {
+            return Ok(false);
+        }
         let checked = ended_well(&ended, point).and_then(|()| told_well(&told, wanted.as_bytes()));
         checked.map_err(|what| wrong(&what, &ended, point))?;
         if Seen::of(&scene) != before {

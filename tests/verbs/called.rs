@@ -204,7 +204,7 @@ fn which(record: &serde_json::Value) -> usize {
             && record["rule"] == *rule
             && record["verdict"] == *verb
     };
-    let found = CALLS.iter().position(|call| is_it(call));
+    let found = CALLS.iter().position(is_it);
     let found = found.unwrap_or_else(|| panic!("{record}"));
     assert_eq!(record["event"], "packet", "{record}");
     assert_eq!(record["direction"], "connect", "{record}");
