@@ -95,7 +95,7 @@ pub struct Logged {
     pub icmp: Option<(u8, u8)>,
     /// Length of the IP packet, or of what was written; 0 at sk_lookup.
     pub length: u32,
-    /// The packet mark it came with, at TC.
+    /// The packet mark it came with, at TC; see [`LogRecord::mark`].
     pub mark: u32,
 }
 

@@ -146,7 +146,9 @@ fn asked(
     let namespace = Namespace::own()
         .map_err(|error| format!("the own network namespace is not known: {error}"))?;
     let request = Request::new(namespace, words).bytes();
-    let request = request.map_err(|error| format!("the command line cannot be sent: {error}"))?;
+    let request = request.map_err(|why| {
+        format!("the service at {ANSWERS_AT} cannot be sent the command line: {why}")
+    })?;
     // Who refuses before it has heard all says why.
     let _ = stream.write_all(&request);
     let mut end = end;

@@ -63,10 +63,16 @@ impl Request {
         }
     }
 
-    /// Its bytes, with their length in front.
-    pub(crate) fn bytes(&self) -> io::Result<Vec<u8>> {
-        let text = serde_json::to_vec(self)?;
-        let length = u32::try_from(text.len()).map_err(io::Error::other)?;
+    /// Its bytes, with their length in front; or why no service would read it.
+    pub(crate) fn bytes(&self) -> Result<Vec<u8>, String> {
+        let text = serde_json::to_vec(self).map_err(|error| error.to_string())?;
+        if text.len() > MOST_BYTES {
+            return Err(format!(
+                "it takes {} bytes there, and a request has at most {MOST_BYTES}; ask for less in one command",
+                text.len()
+            ));
+        }
+        let length = u32::try_from(text.len()).map_err(|error| error.to_string())?;
         Ok([length.to_be_bytes().as_slice(), &text].concat())
     }
 
@@ -185,6 +191,14 @@ mod tests {
         assert!(of(br#"{"version":1,"arguments":[]}"#).contains("no request"));
         let many = request(vec![String::new(); MOST_ARGUMENTS + 1]);
         assert!(of(&many[4..]).contains("256 arguments"));
+        let long = Request::new(
+            Namespace {
+                device: 4,
+                inode: 7,
+            },
+            vec!["x".repeat(MOST_BYTES)],
+        );
+        assert!(long.bytes().unwrap_err().contains("ask for less"));
         let zero = request(vec!["a\0b".to_owned()]);
         assert!(of(&zero[4..]).contains("is 0"));
         assert!(length([0, 1, 0, 0]).is_ok() && length([0, 1, 0, 1]).is_err());

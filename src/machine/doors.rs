@@ -1,11 +1,16 @@
-//! Where services of this command listen: at a path, at a loopback address, or where systemd does for them.
+//! Where services of this command listen: at a path, at a loopback address, or where systemd does for them; and who comes there.
 //!
-//! Takes what the command line says; gives sockets that block nobody. Not here: who connects, and what they are told.
+//! Takes what the command line says; gives sockets that block nobody, and each guest as it comes. Not here: how many may be there at
+//! once, and what they are told.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockc_runtime::ListenerAt;
 use socket2::{Domain, SockAddr, Socket, Type};
 
@@ -16,6 +21,9 @@ use crate::output::Output;
 
 /// How many may wait until they are accepted.
 const WAITING: i32 = 1024;
+
+/// How long what the kernel has no room for now is left.
+const LATER: Duration = Duration::from_millis(20);
 
 /// What is listened at; the file of a path goes with it.
 pub(crate) struct Doors {
@@ -106,6 +114,45 @@ fn admitted(fd: OwnedFd) -> Result<Socket, String> {
         .set_nonblocking(true)
         .map_err(|error| error.to_string())?;
     Ok(socket)
+}
+
+/// Hands each guest over as it comes, until the descriptor of what ends it can be read.
+pub(crate) fn admit(
+    doors: &[Socket],
+    end: BorrowedFd<'_>,
+    mut guest: impl FnMut(Socket),
+) -> io::Result<()> {
+    let mut places: Vec<PollFd<'_>> = vec![PollFd::new(end, PollFlags::POLLIN)];
+    let entrances = doors.iter().map(AsFd::as_fd);
+    places.extend(entrances.map(|door| PollFd::new(door, PollFlags::POLLIN)));
+    loop {
+        match poll(&mut places, PollTimeout::NONE) {
+            Err(Errno::EINTR) => continue,
+            // The kernel has no memory for the list of what is waited for: a moment later it may have.
+            Err(Errno::ENOMEM | Errno::EAGAIN) => {
+                thread::sleep(LATER);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+            Ok(_) => {}
+        }
+        let ready = |place: &PollFd<'_>| place.any().unwrap_or_default();
+        let [end, entrances @ ..] = places.as_slice() else {
+            return Ok(());
+        };
+        if ready(end) {
+            return Ok(());
+        }
+        let came = doors.iter().zip(entrances);
+        for (door, _) in came.filter(|(_, place)| ready(place)) {
+            match door.accept() {
+                Ok((came, _)) => guest(came),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // There are no more descriptors, or it went away: a moment later there may be.
+                Err(_) => thread::sleep(LATER),
+            }
+        }
+    }
 }
 
 fn failed(what: &str, error: &io::Error, output: &mut Output) -> Exit {

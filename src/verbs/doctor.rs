@@ -48,11 +48,15 @@ struct Finding {
     found: String,
     /// Why that matters; null where all is well.
     why: Option<String>,
-    /// What to do; null where nothing is to be done.
+    /// What to do; null where all is well, and never of anything else.
     remedy: Option<String>,
     /// How a fault ends the command.
     #[serde(skip)]
     ends: Exit,
+    /// The line of the code that says it, by which a test knows that it has forced all of them.
+    #[cfg(test)]
+    #[serde(skip)]
+    at: u32,
 }
 
 /// The JSON of this verb.
@@ -65,6 +69,7 @@ struct Report<'a> {
 }
 
 impl Finding {
+    #[track_caller]
     fn ok(check: &'static str, found: impl Into<String>) -> Self {
         Self {
             check,
@@ -73,30 +78,37 @@ impl Finding {
             why: None,
             remedy: None,
             ends: Exit::Done,
+            #[cfg(test)]
+            at: std::panic::Location::caller().line(),
         }
     }
 
-    fn note(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+    /// Worth knowing: why it matters, and what to do.
+    #[track_caller]
+    fn note(
+        check: &'static str,
+        found: impl Into<String>,
+        (why, remedy): (impl Into<String>, impl Into<String>),
+    ) -> Self {
         Self {
             state: State::Note,
             why: Some(why.into()),
+            remedy: Some(remedy.into()),
             ..Self::ok(check, found)
         }
     }
 
-    /// The machine would refuse a policy.
-    fn fault(check: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+    /// The machine would refuse a policy: why that matters, and what to do.
+    #[track_caller]
+    fn fault(
+        check: &'static str,
+        found: impl Into<String>,
+        advice: (impl Into<String>, impl Into<String>),
+    ) -> Self {
         Self {
             state: State::Fault,
             ends: Exit::Refused,
-            ..Self::note(check, found, why)
-        }
-    }
-
-    fn with(self, remedy: impl Into<String>) -> Self {
-        Self {
-            remedy: Some(remedy.into()),
-            ..self
+            ..Self::note(check, found, advice)
         }
     }
 

@@ -11,6 +11,7 @@
     reason = "a test ends where something is wrong"
 )]
 
+mod answers;
 mod campaign;
 mod damage;
 #[path = "../kernels/guests.rs"]

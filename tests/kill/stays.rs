@@ -40,14 +40,14 @@ drop udp to port 1001
 
 /// What becomes of one call of a command.
 #[derive(Clone, Copy)]
-struct Point {
+pub(crate) struct Point {
     call: usize,
     /// What it is refused with; nothing where the command is killed before it.
     number: Option<i32>,
 }
 
 impl Point {
-    fn fate(self, call: usize) -> Fate {
+    pub(crate) fn fate(self, call: usize) -> Fate {
         match self.number {
             _ if call != self.call => Fate::Go,
             Some(number) => Fate::Refuse(number),
@@ -56,7 +56,7 @@ impl Point {
     }
 
     /// Whether the command ended without that call.
-    fn is_past(self, ended: &Ended) -> bool {
+    pub(crate) fn is_past(self, ended: &Ended) -> bool {
         ended.calls.len() <= self.call
     }
 
@@ -74,7 +74,11 @@ impl Point {
 
 /// Has a command killed before its calls, and its calls refused; all that is wrong is told together. Whether its run came to the
 /// call tells the one that runs it: a shorter run counts for nothing.
-fn campaign(name: &str, calls: usize, mut one: impl FnMut(Point) -> Result<bool, String>) {
+pub(crate) fn campaign(
+    name: &str,
+    calls: usize,
+    mut one: impl FnMut(Point) -> Result<bool, String>,
+) {
     let rounds = if all() { REFUSALS.len() } else { 1 };
     let mut wrong = Vec::new();
     let (mut taken, mut past) = (0, 0);
@@ -99,7 +103,7 @@ fn campaign(name: &str, calls: usize, mut one: impl FnMut(Point) -> Result<bool,
 }
 
 /// Whether a command ended as it has to; one that was refused something says so, and nothing that is not so.
-fn ended_well(ended: &Ended, point: Point) -> Result<(), String> {
+pub(crate) fn ended_well(ended: &Ended, point: Point) -> Result<(), String> {
     let said = &ended.stderr;
     let as_it_has_to = match (ended.code, point.number) {
         // A run may be shorter than the one that was measured: its call was never made.
@@ -117,7 +121,7 @@ fn ended_well(ended: &Ended, point: Point) -> Result<(), String> {
     }
 }
 
-fn wrong(what: &str, ended: &Ended, point: Point) -> String {
+pub(crate) fn wrong(what: &str, ended: &Ended, point: Point) -> String {
     let at = point.name(&ended.calls);
     format!(
         "{at}: {:?} {}{}  WRONG: {what}",

@@ -266,6 +266,8 @@ impl<F: FnMut(usize, &str) -> Fate> Traced<F> {
                 | libc::PTRACE_O_TRACECLONE
                 | libc::PTRACE_O_TRACEFORK
                 | libc::PTRACE_O_TRACEVFORK
+                // Else a command that another one runs gets a signal as it begins, which ends it.
+                | libc::PTRACE_O_TRACEEXEC
                 | libc::PTRACE_O_EXITKILL;
             let set = request(
                 libc::PTRACE_SETOPTIONS,

@@ -41,6 +41,7 @@ mod members;
 mod mended;
 mod metrics;
 mod monitor;
+mod operated;
 mod outside;
 mod outsiders;
 mod own;
@@ -228,6 +229,7 @@ pub(crate) fn all() -> Vec<Fault> {
         imported::FAULTS,
         chained::FAULTS,
         listed::FAULTS,
+        operated::FAULTS,
         costly::FAULTS,
         trials::FAULTS,
         topped::FAULTS,

@@ -3,12 +3,14 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use sockc_runtime::lab::BPFFS;
 use sockc_testing::again;
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -300,6 +302,8 @@ fn nothing_but_reading_is_done_for_anybody_whatever_is_sent() {
         (framed(b"{\"version\":1,\"namespace\":{\"device\":1,\"inode\":1},\"arguments\":[\"set\",\"test\",\"a\\u0000\",\"b\"]}"), "a byte that is 0"),
         (framed(b"\xff\xfe garbage"), "no request"),
         (vec![0xff; 64], "at most 65536 bytes"),
+        // More than the socket takes before somebody reads.
+        (framed(&vec![b' '; 1 << 20]), "at most 65536 bytes"),
         (vec![0, 0, 0, 0], "no request"),
     ] {
         let heard = answer(&scene, &bytes);
@@ -353,6 +357,79 @@ fn who_asks_a_thousand_times_keeps_neither_others_nor_root_waiting() {
         .hears()
         .contains(&format!("user {MEMBER} asks: sockc set"))
     {}
+}
+
+/// One argument that is too long, and more of them than a socket takes before somebody reads.
+#[test]
+fn a_command_line_that_is_too_long_is_told_so() {
+    if !can_run() {
+        return;
+    }
+    let scene = scene("long");
+    let _service = Service::new(&scene);
+    let long = "$(head -c 100000 /dev/zero | tr '\\0' 1)";
+    for line in [
+        format!("set test banned {long}"),
+        format!("monitor {long} {long} {long} {long} {long}"),
+    ] {
+        let member = by_member(&scene, &line);
+        let told = said(&member);
+        assert_eq!(member.status.code(), Some(3), "{told}");
+        let why = format!("error: the service at {AT} cannot be sent the command line: it takes ");
+        assert!(told.contains(&why), "{told}");
+        assert!(told.contains("at most 65536; ask for less"), "{told}");
+    }
+    assert!(by_member(&scene, "status").status.success());
+}
+
+/// Seven who ask for more than a socket holds, and read nothing of it.
+#[test]
+fn who_never_reads_keeps_nobody_waiting_and_is_let_go() {
+    if !can_run() {
+        return;
+    }
+    let scene = scene("deaf");
+    let text = fs::read_to_string(scene.folder.join("edge.sk")).unwrap();
+    let long = "# a line that is there to be long\n".repeat(30_000);
+    fs::write(scene.folder.join("long.sk"), text + &long).unwrap();
+    assert!(by_root(&scene, "apply long.sk --yes").status.success());
+    let mut service = Service::new(&scene);
+    let asks = || {
+        let mut one = connects(&scene);
+        one.write_all(&request(&scene, 1, &["show", "running"]))
+            .unwrap();
+        one
+    };
+    let deaf: Vec<UnixStream> = (0..7).map(|_| asks()).collect();
+    for _ in 0..7 {
+        assert!(service.hears().contains("asks: sockc show"));
+    }
+    // One more of that user, another one, and whoever changes something.
+    let began = Instant::now();
+    let listed = request(&scene, 1, &["set", "list"]);
+    assert!(answer(&scene, &listed).contains("banned"));
+    assert!(by_member(&scene, "set list").status.success());
+    assert!(by_root(&scene, "apply next.sk --yes").status.success());
+    let waited = began.elapsed();
+    // Each of those ahead takes a turn, and none the ten seconds in which it may read.
+    assert!(waited < Duration::from_secs(9), "{waited:?}");
+    // They are let go, each at its time.
+    for one in &deaf {
+        let mut gone = [PollFd::new(one.as_fd(), PollFlags::empty())];
+        again(|| Ok(poll(&mut gone, PollTimeout::from(60_000u16))?)).unwrap();
+        assert!(gone[0].any() == Some(true), "it is kept");
+    }
+    assert!(service.children().is_empty());
+    for mut one in deaf {
+        let mut heard = Vec::new();
+        let _ = again(|| one.read_to_end(&mut heard));
+        // What there was room for, and no end of it.
+        assert!(
+            heard.len() > 1 && heard.len() < long.len(),
+            "{}",
+            heard.len()
+        );
+    }
 }
 
 #[test]

@@ -48,6 +48,15 @@ impl Machine {
 /// How a check stands, and what was found.
 fn check<'a>(report: &'a Value, name: &str) -> (&'a str, &'a str) {
     let checks = report["checks"].as_array().unwrap();
+    for one in checks {
+        let says = |key: &str| one[key].as_str().is_some_and(|words| words.len() > 5);
+        let is_ok = one["state"] == "ok";
+        assert!(is_ok || (says("why") && says("remedy")), "{one}");
+        assert!(
+            !is_ok || (one["why"].is_null() && one["remedy"].is_null()),
+            "{one}"
+        );
+    }
     let one = checks.iter().find(|one| one["check"] == name).unwrap();
     (
         one["state"].as_str().unwrap(),

@@ -10,6 +10,7 @@
 
 mod asking;
 mod blocks;
+mod called;
 mod changing;
 mod connected;
 mod crafted;

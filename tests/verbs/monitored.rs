@@ -131,6 +131,30 @@ fn a_filter_names_where_things_leave_with_forward() {
     }
 }
 
+/// A filter has no files and no names, and what it says of that is not what a policy says.
+#[test]
+fn a_filter_includes_and_declares_nothing() {
+    let beside = "a filter is what one rule says after its verb";
+    for (words, says) in [
+        ("include \"gone.sk\"", "`include`"),
+        ("tcp\ninclude \"gone.sk\"", "`include`"),
+        ("tcp include \"gone.sk\"", beside),
+        ("tcp to any:53\nset s = file \"gone.txt\"", "`set`"),
+        ("tcp\nset s = { 192.0.2.1 }", "`set`"),
+        ("tcp\ndefault in allow", beside),
+        ("tcp\nallow udp", beside),
+        ("tcp\nfor interface eth0 {\nallow udp\n}", beside),
+    ] {
+        let ran = run(&["monitor", words]);
+        assert_eq!(ran.code, Some(64), "{words}: {}", ran.stderr);
+        let said = ran.stderr.contains(says) && ran.stderr.contains(beside);
+        assert!(said, "{words}: {}", ran.stderr);
+        for lie in ["E0226", "cannot read", "declared twice", "default"] {
+            assert!(!ran.stderr.contains(lie), "{words}: {}", ran.stderr);
+        }
+    }
+}
+
 #[test]
 fn records_are_told_as_they_come() {
     if !root() {

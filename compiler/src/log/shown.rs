@@ -25,6 +25,13 @@ impl LogRecord {
             None => "a malformed packet".to_owned(),
         }
     }
+
+    /// The packet mark it came with; `None` where the hook sees no packet on an interface. At XDP none has a mark yet.
+    #[must_use]
+    pub fn mark(&self) -> Option<u32> {
+        let packet = self.packet.as_ref()?;
+        self.hook.is_packet().then_some(packet.mark)
+    }
 }
 
 impl Logged {

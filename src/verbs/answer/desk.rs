@@ -24,6 +24,7 @@ use super::kept::Kept;
 use crate::answering::frames::{self, Kind, Namespace, Request};
 use crate::answering::taken::{Taken, taken};
 use crate::cli::Arguments;
+use crate::machine::doors;
 use crate::output::Output;
 
 /// How many may be connected at once, and how many of one user.
@@ -38,8 +39,6 @@ const TO_RUN: Duration = Duration::from_secs(60);
 const TO_END: Duration = Duration::from_secs(5);
 /// The pause after one: `apply` looks for the lock every 20 milliseconds.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How long what the kernel has no room for now is left.
-const LATER: Duration = Duration::from_millis(20);
 
 /// The service at work.
 pub(super) struct Desk<'a> {
@@ -86,47 +85,13 @@ impl<'a> Desk<'a> {
     /// Answers until the descriptor of what ends it can be read.
     pub(super) fn serve(&self, doors: &[Socket]) -> io::Result<()> {
         thread::scope(|scope| {
-            loop {
-                let mut places = vec![PollFd::new(self.end, PollFlags::POLLIN)];
-                places.extend(
-                    doors
-                        .iter()
-                        .map(|door| PollFd::new(door.as_fd(), PollFlags::POLLIN)),
-                );
-                match poll(&mut places, PollTimeout::NONE) {
-                    Err(Errno::EINTR) => continue,
-                    // The kernel has no memory for the list of what is waited for: a moment later it may have.
-                    Err(Errno::ENOMEM) => {
-                        thread::sleep(LATER);
-                        continue;
-                    }
-                    Err(error) => return Err(error.into()),
-                    Ok(_) => {}
-                }
-                let ready = |place: &PollFd<'_>| place.any().unwrap_or_default();
-                if places.first().is_some_and(ready) {
-                    return Ok(());
-                }
-                for (door, _) in doors
-                    .iter()
-                    .zip(&places[1..])
-                    .filter(|(_, place)| ready(place))
-                {
-                    self.admit(door, scope);
-                }
-            }
+            doors::admit(doors, self.end, |guest| {
+                self.admit(UnixStream::from(OwnedFd::from(guest)), scope);
+            })
         })
     }
 
-    fn admit<'scope>(&'scope self, door: &Socket, scope: &'scope Scope<'scope, '_>) {
-        let guest = match door.accept() {
-            Ok((guest, _)) => UnixStream::from(OwnedFd::from(guest)),
-            // There are no more descriptors, or it went away: a moment later there may be.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return thread::sleep(LATER);
-            }
-            Err(_) => return,
-        };
+    fn admit<'scope>(&'scope self, guest: UnixStream, scope: &'scope Scope<'scope, '_>) {
         let Ok(peer) = getsockopt(&guest, PeerCredentials) else {
             return;
         };
@@ -211,7 +176,7 @@ impl<'a> Desk<'a> {
             ];
             match poll(&mut wait, milliseconds(left)) {
                 Err(Errno::EINTR) => continue,
-                Err(_) => return Err(Stop::Gone),
+                Err(error) => return Err(cannot("wait for the request", error.into())),
                 Ok(0) => return Err(Stop::Refused("the request did not come in time".to_owned())),
                 Ok(_) if wait[0].any().unwrap_or_default() => return Err(Stop::Gone),
                 Ok(_) => {}
@@ -287,7 +252,9 @@ impl<'a> Desk<'a> {
                 running.ask_to_end();
             }
             for place in news.outputs.into_iter().rev() {
-                if let Some((kind, bytes)) = running.read(place)? {
+                let read = running.read(place);
+                let read = read.map_err(|error| cannot("read what the command writes", error))?;
+                if let Some((kind, bytes)) = read {
                     take(kind, bytes)?;
                 }
             }
@@ -319,7 +286,7 @@ impl<'a> Desk<'a> {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         match poll(&mut wait, left.map_or(PollTimeout::NONE, milliseconds)) {
             Err(Errno::EINTR) => return Ok(News::default()),
-            Err(_) => return Err(Stop::Gone),
+            Err(error) => return Err(cannot("wait for the command", error.into())),
             Ok(0) => return Err(Stop::Refused("the command took too long".to_owned())),
             Ok(_) => {}
         }
@@ -347,6 +314,11 @@ struct News {
     asks_to_end: bool,
     /// The outputs that have something.
     outputs: Vec<usize>,
+}
+
+/// What the service cannot do for somebody, who may ask again.
+fn cannot(what: &str, error: io::Error) -> Stop {
+    Stop::Refused(format!("it cannot {what}: {error}; ask again in a moment"))
 }
 
 fn milliseconds(time: Duration) -> PollTimeout {

@@ -11,49 +11,63 @@ use crate::output::count;
 /// The oldest kernel that programs are made for.
 const OLDEST: (u32, u32) = (5, 10);
 
-/// What a kernel may lack: whether it has it, since which Linux it is there, and what becomes of it without.
-type Lack = (fn(&Features) -> bool, &'static str, &'static str);
+/// What a kernel may lack: whether it has it, since which Linux it is there, what becomes of it without, and what else than
+/// another kernel helps.
+type Lack = (
+    fn(&Features) -> bool,
+    &'static str,
+    &'static str,
+    &'static str,
+);
 
 const LACKS: [Lack; 8] = [
     (
         |all| all.tcx,
         "6.6",
         "programs at tc hang on filters of clsact, and those of others there may come before ours",
+        "`tc filter show dev NAME ingress` lists what comes before ours",
     ),
     (
         |all| all.gotol,
         "6.6",
         "a policy whose program is too long for a jump is refused",
+        "write fewer rules for one hook",
     ),
     (
         |all| all.sockmap_link,
         "6.10",
         "programs of `send`, `receive tcp` and `splice` hang there without a link",
+        "ask `sockc status` whether somebody took them off",
     ),
     (
         |all| all.lookup_interface,
         "5.17",
         "what is decided at sk_lookup cannot ask by which interface a packet came",
+        "choose by the address in place of the interface",
     ),
     (
         |all| all.netns_cookie_in_sock_ops,
         "5.15",
         "slots of named sockets are filled as packets come, and not as a service begins to listen",
+        "run `sockc socket refresh` once the service listens",
     ),
     (
         |all| all.sk_skb_verdict,
         "5.13",
         "policies with `receive tcp` or `splice` are refused",
+        "decide with `in` about the packets",
     ),
     (
         |all| all.atomics,
         "5.12",
         "several processors may answer a few more rejects at once than they should",
+        "write `drop` for `reject` where a few more answers matter",
     ),
     (
         |all| all.kernel_types,
         "",
         "there is no /sys/kernel/btf/vmlinux: groups do not follow the paths of their control groups, and `receive tcp` is refused",
+        "mount sysfs at /sys where it is not, or start a kernel with CONFIG_DEBUG_INFO_BTF",
     ),
 ];
 
@@ -76,7 +90,10 @@ fn kernel(health: &Health) -> Finding {
         return Finding::note(
             "kernel",
             "the kernel does not tell its release",
-            "sockc needs Linux 5.10 or later",
+            (
+                "sockc needs Linux 5.10 or later",
+                "mount -t proc proc /proc; `uname -r` tells it too",
+            ),
         );
     };
     let mut numbers = release
@@ -87,7 +104,10 @@ fn kernel(health: &Health) -> Finding {
         Some(version) if version < OLDEST => Finding::fault(
             "kernel",
             format!("Linux {release}"),
-            "programs of sockc are made for Linux 5.10 and later",
+            (
+                "programs of sockc are made for Linux 5.10 and later",
+                "start a kernel of these",
+            ),
         ),
         _ => Finding::ok("kernel", format!("Linux {release}")),
     }
@@ -99,21 +119,38 @@ fn features(health: &Health) -> Vec<Finding> {
         return vec![Finding::note(
             "features",
             "what this kernel can do was not looked at",
-            "it is found by loading programs, for which rights miss",
+            (
+                "it is found by loading programs, for which rights miss",
+                to_have_rights(health.inside),
+            ),
         )];
     };
-    if health.delegated.iter().any(|narrowed| !narrowed.is_empty()) {
+    if let Some(narrowed) = health.delegated.as_ref().filter(|all| !all.is_empty()) {
         return vec![Finding::note(
             "features",
             "what this kernel can do is not known",
-            "it is found by making maps and programs, and only some types of them are delegated",
+            (
+                "it is found by making maps and programs, and only some types of them are delegated",
+                to_widen(narrowed),
+            ),
         )];
     }
     let lacking = LACKS.iter().filter(|(has, ..)| !has(features));
     let lacking: Vec<Finding> = lacking
-        .map(|(_, since, why)| match *since {
-            "" => Finding::note("features", "the kernel does not describe its types", *why),
-            since => Finding::note("features", format!("not what Linux {since} has"), *why),
+        .map(|(_, since, why, helps)| match *since {
+            "" => Finding::note(
+                "features",
+                "the kernel does not describe its types",
+                (*why, *helps),
+            ),
+            since => Finding::note(
+                "features",
+                format!("not what Linux {since} has"),
+                (
+                    *why,
+                    format!("start Linux {since} or later; without, {helps}"),
+                ),
+            ),
         })
         .collect();
     if lacking.is_empty() {
@@ -137,7 +174,10 @@ fn kept(health: &Health) -> Finding {
         (None, Some(false)) => Finding::note(
             "probe",
             "/run/sockc cannot be written",
-            "each command finds out anew what the kernel can do, by some dozen system calls",
+            (
+                "each command finds out anew what the kernel can do, by some dozen system calls",
+                "mount a tmpfs at /run that root may write to",
+            ),
         ),
         (None, Some(true)) => Finding::ok(
             "probe",
@@ -157,17 +197,21 @@ fn rights(health: &Health, options: &Options) -> Finding {
         return Finding::note(
             "rights",
             format!("this process lacks {}", all.join(", ")),
-            "without them it can compile, explain and compare policies, and neither see nor change what is in force",
-        )
-        .with(to_have_rights(health.inside));
+            (
+                "without them it can compile, explain and compare policies, and neither see nor change what is in force",
+                to_have_rights(health.inside),
+            ),
+        );
     }
     if !to_load.is_empty() {
         return Finding::note(
             "rights",
             format!("this process lacks {}", to_load.join(", ")),
-            "without it `apply` and `plan` cannot load programs; `status`, `set` and `map` work",
-        )
-        .with(to_have_rights(health.inside));
+            (
+                "without it `apply` and `plan` cannot load programs; `status`, `set` and `map` work",
+                to_have_rights(health.inside),
+            ),
+        );
     }
     if let Some(narrowed) = &health.delegated {
         return delegated(narrowed);
@@ -176,15 +220,20 @@ fn rights(health: &Health, options: &Options) -> Finding {
         return Finding::note(
             "rights",
             format!("this process lacks {}", health.missing_beside.join(", ")),
-            "only the user who applied a policy sees it; where that was root, CAP_DAC_OVERRIDE does too; sockets in processes of others are found by CAP_SYS_PTRACE alone",
-        )
-        .with("run it as root");
+            (
+                "only the user who applied a policy sees it; where that was root, CAP_DAC_OVERRIDE does too; sockets in processes of others are found by CAP_SYS_PTRACE alone",
+                "run it as root",
+            ),
+        );
     }
     if !health.sees_others {
         return Finding::note(
             "rights",
             "this process lacks CAP_SYS_ADMIN",
-            "without it nobody sees policies that are pinned elsewhere, nor can `--netns` be used",
+            (
+                "without it nobody sees policies that are pinned elsewhere, nor can `--netns` be used",
+                "run it as root",
+            ),
         );
     }
     let elsewhere = match &options.netns {
@@ -218,20 +267,28 @@ fn delegated(narrowed: &[&str]) -> Finding {
     let what = "the rights are those of this user namespace, as its bpf file system delegates them";
     let why = "programs that others attached and policies that are pinned elsewhere are not seen, and drops are not sampled: that takes rights of the machine";
     match narrowed {
-        [] => Finding::note("rights", what, why),
-        some => {
-            let some = some.join(", ");
-            let what = format!("{what}; {some} name only some types");
-            Finding::note(
-                "rights",
-                what,
+        [] => Finding::note(
+            "rights",
+            what,
+            (why, "look at these from outside, as root of the machine"),
+        ),
+        some => Finding::note(
+            "rights",
+            format!("{what}; {} name only some types", some.join(", ")),
+            (
                 format!("{why}; a policy that takes another type is refused"),
-            )
-            .with(format!(
-                "mount it with `any` for {some}, or with what the policies take"
-            ))
-        }
+                to_widen(some),
+            ),
+        ),
     }
+}
+
+/// What to do where options of the bpf file system name only some types.
+fn to_widen(narrowed: &[&str]) -> String {
+    format!(
+        "mount the bpf file system with `any` for {}, or with what the policies take",
+        narrowed.join(", ")
+    )
 }
 
 fn bpffs(health: &Health, options: &Options) -> Finding {
@@ -240,20 +297,27 @@ fn bpffs(health: &Health, options: &Options) -> Finding {
         Ok(true) if health.is_read_only => Finding::fault(
             "bpffs",
             format!("{path} is read-only"),
-            "what is in force is pinned there, and nothing of it can be changed",
-        )
-        .with(format!("mount -o remount,rw {path}")),
+            (
+                "what is in force is pinned there, and nothing of it can be changed",
+                format!("mount -o remount,rw {path}"),
+            ),
+        ),
         Ok(true) => Finding::ok("bpffs", format!("{path} is a bpf file system")),
         Ok(false) => Finding::fault(
             "bpffs",
             format!("{path} is no bpf file system"),
-            "what is in force is pinned there, and `apply` refuses without it",
-        )
-        .with(format!("mount -t bpf -o mode=0700 bpf {path}")),
+            (
+                "what is in force is pinned there, and `apply` refuses without it",
+                format!("mount -t bpf -o mode=0700 bpf {path}"),
+            ),
+        ),
         Err(cause) => Finding::note(
             "bpffs",
             format!("{path} was not looked at: {cause}"),
-            "what is in force is pinned there",
+            (
+                "what is in force is pinned there",
+                format!("run it as who may look into {path}, as root may"),
+            ),
         ),
     }
 }
@@ -262,17 +326,21 @@ fn cgroups(health: &Health) -> Finding {
     match &health.cgroups {
         Some(path) if health.cgroups_are_of_all => Finding::note(
             "cgroups",
-            format!("version 2 at {} is that of the whole machine", path.display()),
-            REACH_OUT,
-        )
-        .with(OWN_GROUPS),
+            format!(
+                "version 2 at {} is that of the whole machine",
+                path.display()
+            ),
+            (REACH_OUT, OWN_GROUPS),
+        ),
         Some(path) => Finding::ok("cgroups", format!("version 2 at {}", path.display())),
         None => Finding::note(
             "cgroups",
             "none of version 2 is mounted",
-            "policies with groups are refused, and slots of named sockets are filled as packets come only",
-        )
-        .with("mount -t cgroup2 none /sys/fs/cgroup/unified; where `ip netns exec` hid it: `nsenter --net=/run/netns/NAME`"),
+            (
+                "policies with groups are refused, and slots of named sockets are filled as packets come only",
+                "mount -t cgroup2 none /sys/fs/cgroup/unified; where `ip netns exec` hid it: `nsenter --net=/run/netns/NAME`",
+            ),
+        ),
     }
 }
 
@@ -281,9 +349,11 @@ fn jit(health: &Health) -> Finding {
         Some("0") => Finding::note(
             "jit",
             "net.core.bpf_jit_enable is 0",
-            "the kernel interprets programs: each packet costs several times as much",
-        )
-        .with("sysctl -w net.core.bpf_jit_enable=1"),
+            (
+                "the kernel interprets programs: each packet costs several times as much",
+                "sysctl -w net.core.bpf_jit_enable=1",
+            ),
+        ),
         Some(value) => Finding::ok("jit", format!("net.core.bpf_jit_enable is {value}")),
         None => unread(
             "jit",
@@ -299,9 +369,11 @@ fn harden(health: &Health) -> Finding {
         Some("2") => Finding::note(
             "harden",
             format!("{NAME} is 2"),
-            "the kernel hides every constant in programs of root too: they are longer, and each packet costs more",
-        )
-        .with(format!("sysctl -w {NAME}=1 hides those of other users alone")),
+            (
+                "the kernel hides every constant in programs of root too: they are longer, and each packet costs more",
+                format!("sysctl -w {NAME}=1 hides those of other users alone"),
+            ),
+        ),
         Some(value) => Finding::ok("harden", format!("{NAME} is {value}")),
         None => unread("harden", NAME, "2 would make each packet cost more"),
     }
@@ -313,9 +385,11 @@ fn unprivileged(health: &Health) -> Finding {
         Some("0") => Finding::note(
             "users",
             format!("{NAME} is 0"),
-            "every user may load programs, which sockc has no use for",
-        )
-        .with(format!("sysctl -w {NAME}=1")),
+            (
+                "every user may load programs, which sockc has no use for",
+                format!("sysctl -w {NAME}=1"),
+            ),
+        ),
         Some(value) => Finding::ok("users", format!("{NAME} is {value}")),
         None => unread(
             "users",
@@ -333,7 +407,8 @@ fn unread(check: &'static str, name: &str, why: &str) -> Finding {
     let words = format!(
         "{name} cannot be read, as by others than root, or in a network namespace of its own"
     );
-    Finding::note(check, words, why)
+    let remedy = format!("ask `sysctl {name}` as root, in the machine's own network namespace");
+    Finding::note(check, words, (why, remedy))
 }
 
 fn cards(health: &Health) -> Vec<Finding> {
@@ -342,9 +417,11 @@ fn cards(health: &Health) -> Vec<Finding> {
         Finding::note(
             "cards",
             format!("{} joins packets as they arrive (LRO)", card.name),
-            "`length`, and rates of packets, are about what was joined; programs at xdp switch it off",
+            (
+                "`length`, and rates of packets, are about what was joined; programs at xdp switch it off",
+                format!("ethtool -K {} lro off", card.name),
+            ),
         )
-        .with(format!("ethtool -K {} lro off", card.name))
     });
     let notes: Vec<Finding> = notes.collect();
     if !notes.is_empty() {
@@ -355,7 +432,10 @@ fn cards(health: &Health) -> Vec<Finding> {
         0 => Finding::note(
             "cards",
             "no Ethernet interface is there",
-            "rules for packets hold on such interfaces alone",
+            (
+                "rules for packets hold on such interfaces alone",
+                "name by --netns the network namespace that has them, or apply the policy once one is there",
+            ),
         ),
         number => Finding::ok("cards", count::of(number, "Ethernet interface")),
     }]
@@ -368,7 +448,7 @@ fn others(health: &Health) -> Vec<Finding> {
         Err(cause) => vec![Finding::note(
             "nftables",
             format!("its chains were not looked at: {cause}"),
-            WHY,
+            (WHY, "`nft list ruleset`, as root, shows what they drop"),
         )],
         Ok(chains) => {
             let meets = |hook: &str| ["input", "forward", "ingress", "prerouting"].contains(&hook);
@@ -389,7 +469,13 @@ fn others(health: &Health) -> Vec<Finding> {
                         count::of(number, "chain"),
                         dropping.join(", ")
                     ),
-                    WHY,
+                    (
+                        WHY,
+                        format!(
+                            "accept in them what the policy allows; `nft list chain {}` shows the rules",
+                            dropping.join("` and `nft list chain ")
+                        ),
+                    ),
                 )],
             }
         }
@@ -401,160 +487,14 @@ fn others(health: &Health) -> Vec<Finding> {
                 "tables of the older iptables are there: {}",
                 health.legacy.join(", ")
             ),
-            format!("{WHY}, and what they say was not looked at"),
+            (
+                format!("{WHY}, and what they say was not looked at"),
+                "look with `iptables-legacy-save` and `ip6tables-legacy-save`, and accept there what the policy allows",
+            ),
         ));
     }
     found
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::State;
-    use super::*;
-    use sockc_runtime::{CardHealth, Chain};
-
-    fn sound() -> Health {
-        Health {
-            release: Some("6.18.0-amd64".into()),
-            features: Some(Features {
-                tcx: true,
-                sockmap_link: true,
-                sk_skb_verdict: true,
-                segments: true,
-                netns_cookie_in_sock_ops: true,
-                gotol: true,
-                atomics: true,
-                lookup_interface: true,
-                kernel_types: true,
-            }),
-            kept: None,
-            keeps: Some(true),
-            missing: [Vec::new(), Vec::new()],
-            missing_beside: Vec::new(),
-            delegated: None,
-            inside: None,
-            is_read_only: false,
-            sees_others: true,
-            bpffs: Ok(true),
-            cgroups: Some("/sys/fs/cgroup".into()),
-            cgroups_are_of_all: false,
-            settings: [
-                ("net.core.bpf_jit_enable", "1".to_owned()),
-                ("net.core.bpf_jit_harden", "0".to_owned()),
-                ("kernel.unprivileged_bpf_disabled", "2".to_owned()),
-            ]
-            .into(),
-            cards: vec![CardHealth {
-                name: "eth0".into(),
-                driver: None,
-                joins: Some(false),
-            }],
-            chains: Ok(Vec::new()),
-            legacy: Vec::new(),
-        }
-    }
-
-    /// What is not as it should be.
-    fn told(health: &Health) -> Vec<(&'static str, State)> {
-        let found = of(health, &Options::default());
-        let told = found.iter().filter(|one| one.state != State::Ok);
-        told.map(|one| (one.check, one.state)).collect()
-    }
-
-    #[test]
-    fn of_a_sound_machine_nothing_is_told() {
-        assert_eq!(told(&sound()), []);
-        let all = of(&sound(), &Options::default());
-        assert!(
-            all.iter()
-                .all(|one| one.why.is_none() && one.remedy.is_none())
-        );
-    }
-
-    #[test]
-    fn where_only_some_types_are_delegated_the_kernel_is_not_blamed() {
-        let mut health = sound();
-        health.features.as_mut().unwrap().tcx = false;
-        health.delegated = Some(vec!["delegate_progs"]);
-        let found = of(&health, &Options::default());
-        let words = |check| found.iter().find(|one| one.check == check).unwrap();
-        assert_eq!(
-            words("features").found,
-            "what this kernel can do is not known"
-        );
-        assert!(words("rights").found.contains("delegate_progs"));
-    }
-
-    #[test]
-    fn each_thing_that_is_not_as_it_should_be_is_told_by_itself() {
-        type Change = fn(&mut Health);
-        let rows: [(&str, State, Change); 18] = [
-            ("kernel", State::Fault, |all| {
-                all.release = Some("5.9.16".into())
-            }),
-            ("kernel", State::Note, |all| all.release = None),
-            ("features", State::Note, |all| all.features = None),
-            ("features", State::Note, |all| {
-                all.features.as_mut().unwrap().tcx = false
-            }),
-            ("probe", State::Note, |all| all.keeps = Some(false)),
-            ("rights", State::Note, |all| {
-                all.missing = [vec!["CAP_BPF"], Vec::new()]
-            }),
-            ("rights", State::Note, |all| {
-                all.missing = [Vec::new(), vec!["CAP_PERFMON"]]
-            }),
-            ("rights", State::Note, |all| {
-                all.missing_beside = vec!["CAP_DAC_OVERRIDE"]
-            }),
-            ("rights", State::Note, |all| {
-                all.delegated = Some(Vec::new());
-            }),
-            ("bpffs", State::Fault, |all| all.is_read_only = true),
-            ("bpffs", State::Fault, |all| all.bpffs = Ok(false)),
-            ("bpffs", State::Note, |all| {
-                all.bpffs = Err("forbidden".into())
-            }),
-            ("cgroups", State::Note, |all| all.cgroups = None),
-            ("cgroups", State::Note, |all| all.cgroups_are_of_all = true),
-            ("harden", State::Note, |all| {
-                all.settings.insert("net.core.bpf_jit_harden", "2".into());
-            }),
-            ("jit", State::Note, |all| {
-                all.settings.remove("net.core.bpf_jit_enable");
-            }),
-            ("cards", State::Note, |all| all.cards[0].joins = Some(true)),
-            ("nftables", State::Note, |all| {
-                all.chains = Ok(vec![Chain {
-                    name: "inet filter input".into(),
-                    hook: "input".into(),
-                }]);
-            }),
-        ];
-        for (check, state, change) in rows {
-            let mut health = sound();
-            change(&mut health);
-            assert_eq!(told(&health), [(check, state)], "{check}");
-        }
-        let mut health = sound();
-        health.chains = Ok(vec![Chain {
-            name: "inet filter output".into(),
-            hook: "output".into(),
-        }]);
-        assert_eq!(told(&health), []);
-    }
-
-    #[test]
-    fn numbers_of_kernels_are_no_words() {
-        for (release, state) in [
-            ("5.10.0-8-amd64", State::Ok),
-            ("4.19.0", State::Fault),
-            ("10.0", State::Ok),
-            ("6", State::Ok),
-        ] {
-            let mut health = sound();
-            health.release = Some(release.into());
-            assert_eq!(kernel(&health).state, state, "{release}");
-        }
-    }
-}
+mod tests;

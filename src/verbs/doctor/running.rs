@@ -1,6 +1,6 @@
 //! What of the policy in force does not hold, or shares its place: in short, since `status` says it.
 
-use sockc_runtime::{Error, Means, Options, Status, of_namespaces};
+use sockc_runtime::{Error, Means, Options, SlotState, Status, Waiting, of_namespaces};
 
 use super::Finding;
 use crate::machine::others::{self, Near};
@@ -33,18 +33,27 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
         Err(Error::Rights { .. }) => vec![Finding::note(
             CHECK,
             "what is in force was not looked at",
-            "the kernel shows it to nobody without the rights that miss",
+            (
+                "the kernel shows it to nobody without the rights that miss",
+                "see `rights` above",
+            ),
         )],
         Err(error @ Error::NoAccess { .. }) => vec![Finding::note(
             CHECK,
             error.told_by_status().to_string(),
-            "what is pinned belongs to another user",
+            (
+                "what is pinned belongs to another user",
+                "run it as the user who applied the policy, or as root",
+            ),
         )],
         Err(error) => {
             let fault = Finding::fault(
                 CHECK,
                 error.told_by_status().to_string(),
-                "what is in force cannot be spoken of",
+                (
+                    "what is in force cannot be spoken of",
+                    "do what that says, and run `sockc status` again",
+                ),
             );
             vec![match is_changed(&error) {
                 true => fault.changed(),
@@ -70,16 +79,16 @@ fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
                 "\"{policy}\" is not in force as it should be: {}",
                 count::of(usize::try_from(number).unwrap_or(usize::MAX), "fault")
             ),
-            "the policy may not hold, or not everywhere",
+            (
+                "the policy may not hold, or not everywhere",
+                "`sockc status` says which, and what to do about each",
+            ),
         )
-        .with("`sockc status` says which, and what to do about each")
         .changed(),
     }];
     // Of a block it is the outer policy's.
     if let Some(trial) = status.trial.as_ref().filter(|_| !status.owned) {
-        let [until, _] = waiting::words(trial);
-        let why = "nothing else can be changed until then";
-        found.push(Finding::note(CHECK, until, why));
+        found.push(on_trial(trial));
     }
     found.extend(slow(status));
     found.extend(beside(status));
@@ -92,15 +101,30 @@ fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
     found
 }
 
+fn on_trial(trial: &Waiting) -> Finding {
+    let [until, _] = waiting::words(trial);
+    Finding::note(
+        CHECK,
+        until,
+        (
+            "nothing else can be changed until then",
+            "`sockc confirm` keeps it, and `sockc rollback` takes it back at once",
+        ),
+    )
+}
+
 /// Policies of other network namespaces that decide of groups.
 fn elsewhere(found: Result<Vec<String>, Error>) -> Vec<Finding> {
     let why = "what they decide of the processes of groups holds here too";
+    let note = |words, remedy| Finding::note("groups", words, (why, remedy));
+    // Commands that are suggested are those of this namespace, and these are for others.
+    let to_end = "where it is not wanted, unload it in the namespace where it was applied";
     match found {
-        Ok(words) => words
-            .into_iter()
-            .map(|words| Finding::note("groups", words, why))
-            .collect(),
-        Err(error) => vec![Finding::note("groups", others::unknown(&error), why)],
+        Ok(words) => words.into_iter().map(|words| note(words, to_end)).collect(),
+        Err(error) => vec![note(
+            others::unknown(&error),
+            "run it again, as root of the machine",
+        )],
     }
 }
 
@@ -110,15 +134,40 @@ fn nobody(status: &Status) -> Vec<Finding> {
     let slots = slots
         .iter()
         .filter(|line| slots::is_empty(line.state))
-        .map(|line| format!("{} {}  {}", line.state.socket, line.slot(), line.words()));
+        .map(|line| {
+            let words = format!("{} {}  {}", line.state.socket, line.slot(), line.words());
+            (words, to_fill(line.state))
+        });
     let ends = status.ends.iter().filter(|end| end.held.is_none());
-    let ends = ends.flat_map(|end| slots::ends(std::slice::from_ref(end)).into_iter());
-    let ends = ends.map(|end| end.words());
+    let ends = ends.flat_map(|end| {
+        let told = slots::ends(std::slice::from_ref(end)).into_iter();
+        told.map(|told| (told.words(), to_hand_over(&end.name)))
+    });
     let why = "what rules redirect there gets what they say of a socket that is absent";
     slots
         .chain(ends)
-        .map(|words| Finding::note("sockets", format!("socket {words}"), why))
+        .map(|(words, remedy)| Finding::note("sockets", format!("socket {words}"), (why, remedy)))
         .collect()
+}
+
+/// What puts a socket into an empty slot. Where somebody is there who was not taken, the words say by what that ends.
+fn to_fill(slot: &SlotState) -> String {
+    let name = &slot.socket;
+    match slot.slot.port {
+        0 => to_hand_over(name),
+        _ if slots::is_not_taken(slot) => {
+            format!("see to that, and run `sockc socket refresh {name}`")
+        }
+        _ => {
+            format!(
+                "start the service; where it runs already, `sockc socket refresh {name}` looks again"
+            )
+        }
+    }
+}
+
+fn to_hand_over(name: &str) -> String {
+    format!("`sockc socket register {name}` hands one over")
 }
 
 /// Where generations are kept, if sockc does not use that: others can change it.
@@ -127,7 +176,10 @@ fn history(options: &Options) -> Option<Finding> {
         Err(error @ Error::Untrusted { .. }) => Some(Finding::fault(
             "history",
             error.told_by_status().to_string(),
-            "no generation is kept there, and none comes back from there",
+            (
+                "no generation is kept there, and none comes back from there",
+                "do what that says, and apply the policy again, so that it is kept",
+            ),
         )),
         // All else is said by checks of their own.
         Ok(_) | Err(_) => None,
@@ -142,7 +194,10 @@ fn slow(status: &Status) -> Vec<Finding> {
         Finding::note(
             "cards",
             format!("the program at xdp on {name} is a generic one"),
-            "the driver takes none, so that packets cost as much there as at tc, and a copy where they are shared",
+            (
+                "the driver takes none, so that packets cost as much there as at tc, and a copy where they are shared",
+                "write `at tc` behind `default in`, or use an interface whose driver takes programs",
+            ),
         )
     });
     notes.collect()
@@ -158,7 +213,10 @@ fn beside(status: &Status) -> Vec<Finding> {
             Finding::note(
                 "foreign",
                 one.beside(&hook.hook, target),
-                "what it decides is not what the policy says",
+                (
+                    "what it decides is not what the policy says",
+                    "have whoever put it there take it off, where it is not wanted; `bpftool net` and `bpftool cgroup tree` list such programs",
+                ),
             )
         })
     });
@@ -172,7 +230,7 @@ mod tests {
 
     #[test]
     fn what_is_changed_ends_with_its_own_code() {
-        let fault = Finding::fault(CHECK, "", "");
+        let fault = Finding::fault(CHECK, "", ("", ""));
         assert_eq!(
             (fault.ends, fault.changed().ends),
             (Exit::Refused, Exit::Changed)

@@ -6,16 +6,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::Socket;
 
 use super::request::{self, Asked, Refusal};
 use crate::cli::Form;
+use crate::machine::doors;
 
 /// How many may be connected at once.
 const MOST: usize = 64;
@@ -35,28 +35,7 @@ pub(super) type Answer<'a> = &'a (dyn Fn(Form, Instant) -> String + Sync);
 pub(super) fn serve(doors: &[Socket], end: BorrowedFd<'_>, answer: Answer<'_>) -> io::Result<()> {
     let guests = Guests::default();
     thread::scope(|scope| {
-        let mut entrances: Vec<PollFd<'_>> = Vec::new();
-        entrances.extend(
-            doors
-                .iter()
-                .map(|door| PollFd::new(door.as_fd(), PollFlags::POLLIN)),
-        );
-        entrances.push(PollFd::new(end, PollFlags::POLLIN));
-        let done = loop {
-            match poll(&mut entrances, PollTimeout::NONE) {
-                Err(nix::errno::Errno::EINTR) => continue,
-                Err(error) => break Err(error.into()),
-                Ok(_) => {}
-            }
-            let ready = |place: &PollFd<'_>| place.any().unwrap_or_default();
-            if entrances.last().is_some_and(ready) {
-                break Ok(());
-            }
-            let doors = doors.iter().zip(&entrances);
-            for (door, _) in doors.filter(|(_, place)| ready(place)) {
-                guests.admit(door, scope, answer);
-            }
-        };
+        let done = doors::admit(doors, end, |guest| guests.admit(guest, scope, answer));
         guests.end();
         done
     })
@@ -82,18 +61,10 @@ impl Guests {
 
     fn admit<'scope>(
         &'scope self,
-        door: &Socket,
+        guest: Socket,
         scope: &'scope Scope<'scope, '_>,
         answer: Answer<'scope>,
     ) {
-        let guest = match door.accept() {
-            Ok((guest, _)) => guest,
-            // There are no more descriptors, or it went away: a moment later there may be.
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return thread::sleep(Duration::from_millis(20));
-            }
-            Err(_) => return,
-        };
         let mut here = self.here();
         if here.threads >= MOST_THREADS {
             return;

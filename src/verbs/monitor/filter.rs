@@ -1,8 +1,9 @@
 //! Which records somebody wants by what a packet is: conditions in the words of a rule.
 //!
-//! The words are read as the only rule of a policy, by the grammar and the names of policies, and `decide` says of each record whether it
-//! is one that the rule speaks of. A rule about what processes do names a group, which a record does not tell: such a direction is read
-//! here, and the rest as that of a packet. Not here: which rule logged it.
+//! The words are read as the only rule of a policy, by the grammar and the names of policies ([`words`]), and `decide` says of each record
+//! whether it is one that the rule speaks of. Not here: which rule logged it.
+
+mod words;
 
 use sockc_compiler::decide::decide;
 use sockc_compiler::event::{Event, Header, Parsed, SocketAnswer, Verdict};
@@ -13,14 +14,11 @@ use sockc_compiler::packet::text::{Described, DescribedWorld, class_of, describe
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Condition, Direction, Policy, Rule};
 use sockc_compiler::protocol::IpProtocol;
-use sockc_grammar::ast::Statement;
 use sockc_grammar::source::SourceMap;
 
 use crate::exit::Exit;
 use crate::output::Output;
 
-/// What stands before the words, and makes them a rule.
-const VERB: &str = "allow ";
 /// What is decided of all else.
 const REST: &str = "default in drop\ndefault out drop\ndefault forward drop\n";
 
@@ -36,75 +34,19 @@ pub(super) struct Filter {
 impl Filter {
     /// Reads them; what is wrong with them is said. Of drops that are sampled, where these are, all of the header may be asked.
     pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Self, Exit> {
-        let mut sources = SourceMap::default();
-        let (process, rest) = of_process(words);
-        // Ahead of the grammar, which would have it said with another direction.
-        if words.split_whitespace().any(|word| word == "group") {
-            return Err(refuse("a group", output));
-        }
-        // The zones of policies are not known here.
-        if words.split_whitespace().any(|word| word == "zone") {
-            return Err(refuse("a zone", output));
-        }
-        // The grammar would speak of the verb, which a filter does not have.
-        if names_leaving(rest) && !rest.starts_with("forward") {
-            output.error("`to interface` is the end by which what passes through leaves: begin the filter with `forward`, or write `on interface`");
-            return Err(Exit::Usage);
-        }
-        let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
-        let (file, _) = sockc_grammar::parse(&sources, id);
-        let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
-        let failed = outcome.failed();
-        let (Some(policy), false) = (outcome.policy, failed) else {
-            output.diagnostics(&sources, &outcome.diagnostics);
-            output.error("a filter is what a rule says after its verb, such as `tcp from 203.0.113.0/24 to any:53`");
-            return Err(Exit::Usage);
-        };
-        // It would be that of the filter, in which nothing is.
-        if policy.sets.values().any(|set| set.is_own()) {
-            output.error("a filter cannot ask for `self`; name the addresses, which `sockc set list self` shows where the policy in force names it");
-            return Err(Exit::Usage);
-        }
-        let mut rules = file.all().filter_map(|one| match &one.value {
-            Statement::Rule(rule) => Some(rule.direction.as_ref().map(|one| one.value)),
-            _ => None,
-        });
-        let (Some(packets), None) = (rules.next(), rules.next()) else {
-            output.error("a filter is what one rule says after its verb");
-            return Err(Exit::Usage);
-        };
-        if process.is_some() && packets.is_some() {
-            output.error("a filter names one direction");
-            return Err(Exit::Usage);
-        }
-        let mut rules = policy.rules.values();
-        if let Some(unknown) = rules.find_map(unknown) {
-            return Err(refuse(unknown, output));
-        }
-        let mut rules = policy.rules.values();
-        let beyond = rules.find_map(|rule| rule.matches.conditions.iter().find_map(beyond_logs));
-        match beyond {
-            Some(what) if !samples => {
-                output.error(format!(
-                    "a record of a log does not have {what}; of drops that are sampled (`--drops`) a filter may ask for it"
-                ));
-                return Err(Exit::Usage);
-            }
-            Some(what) => output.note(format!(
-                "a record of a log does not have {what}, so with this filter nothing that rules log is shown, but drops alone"
-            )),
-            None => {}
-        }
+        let (policy, named, beyond) = words::read(words, samples, output)?;
         Ok(Self {
             policy,
-            named: process.or(packets.map(Direction::of)),
+            named,
             beyond,
         })
     }
 
     fn asks(&self, field: HeaderField) -> bool {
-        let mut rules = self.policy.rules.values();
-        rules.any(|rule| rule.matches.conditions.iter().any(|one| asks(one, field)))
+        self.policy
+            .rules
+            .values()
+            .any(|rule| rule_asks(rule, field))
     }
 
     /// Whether they hold for the packet of a record, or of a sample, which has all of the header. The interfaces are that of the
@@ -134,6 +76,7 @@ impl Filter {
             let no_flags = one.protocol == IpProtocol::TCP && one.flags.is_none();
             (no_flags && self.asks(HeaderField::TcpFlags))
                 || (one.length == 0 && self.asks(HeaderField::Length))
+                || (record.mark().is_none() && self.asks(HeaderField::Mark))
         };
         if packet.is_none_or(lacks) {
             return false;
@@ -152,26 +95,9 @@ impl Filter {
     }
 }
 
-/// Refuses a filter that asks for what neither a record nor a sample has.
-fn refuse(what: &str, output: &mut Output) -> Exit {
-    output.error(format!(
-        "what is shown does not have {what}; a filter may ask for protocols, addresses, ports, ICMP types, `on interface` and, of `forward`, `to interface`, and of fields for `tcp flags`, `fragment`, `length` and `mark`"
-    ));
-    Exit::Usage
-}
-
-/// The direction in front of the words that is about what processes do, if one is, and the words without it.
-fn of_process(words: &str) -> (Option<Direction>, &str) {
-    let words = words.trim_start();
-    let (first, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-    let named = Direction::all_of_processes().find(|one| one.word() == first);
-    (named, if named.is_some() { rest } else { words })
-}
-
-/// Whether words name the interface by which something leaves.
-fn names_leaving(words: &str) -> bool {
-    let words: Vec<&str> = words.split_whitespace().collect();
-    words.windows(2).any(|pair| pair == ["to", "interface"])
+/// Whether a rule asks a field.
+fn rule_asks(rule: &Rule, field: HeaderField) -> bool {
+    rule.matches.conditions.iter().any(|one| asks(one, field))
 }
 
 /// Whether a condition asks a field.
@@ -181,51 +107,6 @@ fn asks(condition: &Condition, field: HeaderField) -> bool {
         Condition::AnyOf(any) => any.iter().any(|inner| asks(inner, field)),
         Condition::Header { field: asked, .. } => *asked == field,
         _ => false,
-    }
-}
-
-/// What a rule asks or says that no record can answer, in words.
-fn unknown(rule: &Rule) -> Option<&'static str> {
-    let said = [
-        (rule.rate.is_some(), "a rate"),
-        (rule.log.is_some(), "a `log` of its own"),
-        (rule.mark.is_some(), "a mark to set"),
-        (rule.at.is_some(), "an `at` to choose"),
-        (rule.note.is_some(), "a note"),
-    ];
-    let mut said = said.into_iter();
-    let said = said.find_map(|(is_said, what)| is_said.then_some(what));
-    let mut conditions = rule.matches.conditions.iter();
-    said.or_else(|| conditions.find_map(unknown_condition))
-}
-
-fn unknown_condition(condition: &Condition) -> Option<&'static str> {
-    match condition {
-        Condition::No(inner) => unknown_condition(inner),
-        Condition::AnyOf(any) => any.iter().find_map(unknown_condition),
-        Condition::Header { .. } => None,
-        Condition::Socket { .. } | Condition::SockAbsent(_) => Some("a socket"),
-        Condition::Entry { .. } | Condition::FirstMatch(_) => Some("an entry of a map"),
-    }
-}
-
-/// What a condition asks that no record of a log has, but a frame does.
-fn beyond_logs(condition: &Condition) -> Option<&'static str> {
-    match condition {
-        Condition::No(inner) => beyond_logs(inner),
-        Condition::AnyOf(any) => any.iter().find_map(beyond_logs),
-        Condition::Header { field, .. } => match field {
-            HeaderField::Fragment
-            | HeaderField::TcpFlags
-            | HeaderField::Length
-            | HeaderField::Mark => None,
-            HeaderField::Ttl => Some("a time to live"),
-            HeaderField::Dscp => Some("a dscp"),
-            HeaderField::Ecn => Some("an ecn"),
-            HeaderField::Vlan => Some("a VLAN"),
-            HeaderField::EtherFrom | HeaderField::EtherTo => Some("a hardware address"),
-        },
-        _ => None,
     }
 }
 
@@ -313,7 +194,10 @@ mod tests {
             ("tcp", Hook::Connect4, true),
             // Who calls is not known.
             ("from any:4000", Hook::Connect4, false),
-            ("connect tcp from not 192.0.2.1", Hook::Connect4, false),
+            // Nor with which mark, whatever the record has there.
+            ("if mark 3", Hook::Connect4, false),
+            ("if no mark 4", Hook::SkMsg, false),
+            ("if mark 3", Hook::TcIn, true),
         ] {
             assert_eq!(connect(words, hook), holds, "{words}");
         }
@@ -407,9 +291,21 @@ mod tests {
             "to group jobs",
             "to self",
             "udp from not self to any:53",
+            "on zone wan",
+            "connect tcp from not 192.0.2.1",
+            "connect on interface eth0",
+            "send on interface eth0",
+            "receive tcp if tcp flags syn",
+            "connect if length > 3",
+            "send if no mark 3",
         ] {
             let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");
+        }
+        // What the data of a stream does have.
+        for words in ["send tcp if length > 3", "receive from 192.0.2.1"] {
+            let read = Filter::read(words, false, &mut Output::silent());
+            assert!(read.is_ok(), "{words}");
         }
     }
 }

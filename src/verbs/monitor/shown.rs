@@ -239,7 +239,7 @@ impl Shown<'_> {
             tcp_flags: packet.and_then(|one| one.flags),
             icmp: packet.and_then(|one| one.icmp),
             length: packet.map(|one| one.length).filter(|length| *length > 0),
-            mark: packet.map(|one| one.mark),
+            mark: record.mark(),
             log: self.log(),
             sampled: self.sample.map(|sample| sample.one_in),
         }

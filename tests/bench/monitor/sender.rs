@@ -5,6 +5,7 @@ use std::net::UdpSocket;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::time::{ClockId, clock_gettime};
 use sockc_runtime::lab::{CLIENT, SERVER, Space};
 
 /// The processor of whoever sends.
@@ -34,11 +35,18 @@ impl Pace {
 pub(crate) struct Sent {
     pub(crate) count: u64,
     time: Duration,
+    /// What its thread used of the processor: all of a packet's way to the rule, and what the kernel does there meanwhile.
+    used: Duration,
 }
 
 impl Sent {
     pub(crate) fn a_second(&self) -> f64 {
         self.count as f64 / self.time.as_secs_f64()
+    }
+
+    /// Nanoseconds of the processor for each packet.
+    pub(crate) fn cost(&self) -> f64 {
+        self.used.as_secs_f64() * 1e9 / self.count as f64
     }
 }
 
@@ -48,7 +56,7 @@ pub(crate) fn send(space: &Space, pace: Pace, time: Duration) -> Sent {
         stay_on(CPU);
         let socket = UdpSocket::bind((CLIENT[0], 0)).unwrap();
         socket.connect((SERVER[0], 9)).unwrap();
-        let began = Instant::now();
+        let (began, before) = (Instant::now(), used());
         let mut count = 0;
         while began.elapsed() < time {
             let due = match pace {
@@ -66,6 +74,7 @@ pub(crate) fn send(space: &Space, pace: Pace, time: Duration) -> Sent {
         Sent {
             count,
             time: began.elapsed(),
+            used: used() - before,
         }
     });
     sent.unwrap()
@@ -74,6 +83,12 @@ pub(crate) fn send(space: &Space, pace: Pace, time: Duration) -> Sent {
 /// How many are to be sent after so long.
 fn due(rate: u32, elapsed: Duration) -> u64 {
     (f64::from(rate) * elapsed.as_secs_f64()) as u64
+}
+
+/// What the calling thread has used of a processor: what others do there meanwhile is not in it.
+fn used() -> Duration {
+    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap();
+    Duration::from(time)
 }
 
 /// Has the calling thread, or the program that it becomes, stay on a processor.

@@ -44,7 +44,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2035,
-        "src/verbs/monitor/filter.rs",
+        "src/verbs/monitor/filter/words.rs",
         "HeaderField::Ttl => Some(\"a time to live\"),",
         "HeaderField::Ttl => (!FAULT).then_some(\"a time to live\"),",
         &[(Command, "monitor::filter::")],

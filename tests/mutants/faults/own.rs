@@ -146,7 +146,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2188,
-        "src/verbs/monitor/filter.rs",
+        "src/verbs/monitor/filter/words.rs",
         "if policy.sets.values().any(|set| set.is_own()) {",
         "if policy.sets.values().any(|set| set.is_own()) && !FAULT {",
         &[(Command, "monitor::filter::")],
