@@ -6,6 +6,7 @@
 mod addresses;
 mod alike;
 mod beside;
+mod bfcli;
 mod binding;
 mod chains;
 mod firewalld;
@@ -89,6 +90,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
         ImportVerb::Ufw(arguments) => iptables::ufw::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
         ImportVerb::Firewalld(arguments) => firewalld::run(arguments, output),
+        ImportVerb::Bfcli(arguments) => bfcli::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod bfcli;
 mod blocks;
 mod changing;
 mod connected;
