@@ -9,6 +9,7 @@ use sockc_compiler::ranges::RangeSet;
 
 use super::matchers::{self, Field, Op};
 use super::values::values;
+use crate::verbs::import::addresses::Range;
 
 /// A set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,11 @@ pub(super) struct Set {
     /// What each part of its elements is compared with.
     pub(super) key: Vec<Field>,
     /// The elements: the first and the last number of each part.
-    rows: Vec<Vec<(u128, u128)>>,
+    rows: Vec<Vec<Range>>,
 }
+
+/// What an element has from some part of its key on.
+type Row = [Range];
 
 /// Values of each field of a key: a packet that has all of them is meant.
 pub(super) type Combination = Vec<RangeSet<u128>>;
@@ -68,7 +72,7 @@ impl Set {
     }
 }
 
-fn row(key: &[Field], element: &str) -> Result<Vec<(u128, u128)>, String> {
+fn row(key: &[Field], element: &str) -> Result<Vec<Range>, String> {
     let parts: Vec<&str> = element.split(',').map(str::trim).collect();
     if parts.len() != key.len() {
         return Err(format!(
@@ -91,7 +95,7 @@ fn row(key: &[Field], element: &str) -> Result<Vec<(u128, u128)>, String> {
 }
 
 /// The combinations of rows: first values that go with the same rest are one with each of its combinations.
-fn combinations(key: &[Field], rows: &[&[(u128, u128)]], negated: bool) -> Vec<Combination> {
+fn combinations(key: &[Field], rows: &[&Row], negated: bool) -> Vec<Combination> {
     let Some((field, rest)) = key.split_first() else {
         return if negated {
             Vec::new()
@@ -99,11 +103,11 @@ fn combinations(key: &[Field], rows: &[&[(u128, u128)]], negated: bool) -> Vec<C
             vec![Vec::new()]
         };
     };
-    let mut by_first: BTreeMap<(u128, u128), Vec<&[(u128, u128)]>> = BTreeMap::new();
+    let mut by_first: BTreeMap<Range, Vec<&Row>> = BTreeMap::new();
     for (first, others) in rows.iter().filter_map(|row| row.split_first()) {
         by_first.entry(*first).or_default().push(others);
     }
-    let mut by_rest: BTreeMap<Vec<&[(u128, u128)]>, Vec<(u128, u128)>> = BTreeMap::new();
+    let mut by_rest: BTreeMap<Vec<&Row>, Vec<Range>> = BTreeMap::new();
     for (first, mut others) in by_first {
         others.sort_unstable();
         others.dedup();
