@@ -32,7 +32,9 @@ pub(crate) use confirm::Confirm;
 pub(crate) use counters::Counters;
 pub(crate) use diff::{Diff, View};
 pub(crate) use history::{Rollback, Show, Why};
-pub(crate) use import::{Firewalld, ImportVerb, IptablesSave, Nft, Tubular, Ufw, Written};
+pub(crate) use import::{
+    Bfcli, Firewalld, ImportVerb, IptablesSave, Nft, Tubular, Ufw, Written, is_interface,
+};
 pub(crate) use live::{
     MapChange, MapClear, MapDel, MapLoad, MapVerb, SetLoad, SetTest, SetVerb, SocketListen,
     SocketPair, SocketRefresh, SocketRegister, SocketRun, SocketUnregister, SocketVerb,

@@ -164,6 +164,7 @@ pub(super) const IMPORT: &str = "Examples:
   sockc import ufw /etc/ufw --defaults /etc/default/ufw -o edge.sk
   nft -j list ruleset | sockc import nft - -o edge.sk
   sockc import firewalld /etc/firewalld -o edge.sk
+  sockc import bfcli rules.bf --interface-name 2=eth0 -o edge.sk
 
 More: docs/coming-from.md";
 

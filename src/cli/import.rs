@@ -17,6 +17,8 @@ pub(crate) enum ImportVerb {
     Nft(Nft),
     /// The zones and policies of firewalld, from the folder that it reads
     Firewalld(Firewalld),
+    /// A rule set of bpfilter, as `bfcli ruleset set --from-file` takes it
+    Bfcli(Bfcli),
 }
 
 #[derive(Args, Debug)]
@@ -98,4 +100,34 @@ pub(crate) struct Firewalld {
     pub(crate) system: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) written: Written,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Bfcli {
+    /// The rule set; `-` is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// What an interface is called that the rules name by its number, as `2=eth0`; for each of them
+    #[arg(long = "interface-name", value_name = "NUMBER=NAME", value_parser = numbered)]
+    pub(crate) interface_names: Vec<(u128, String)>,
+    #[command(flatten)]
+    pub(crate) written: Written,
+}
+
+/// The number of an interface, and its name.
+fn numbered(text: &str) -> Result<(u128, String), String> {
+    let (number, name) = text.split_once('=').unwrap_or((text, ""));
+    let number = number.parse::<u32>().ok().filter(|number| *number != 0);
+    match (number, is_interface(name)) {
+        (Some(number), true) => Ok((number.into(), name.to_owned())),
+        _ => Err("write its number and its name, as `2=eth0`".to_owned()),
+    }
+}
+
+/// Whether a text is the name of one interface, and no pattern of names.
+pub(crate) fn is_interface(text: &str) -> bool {
+    const MOST: usize = 15;
+    let mut bytes = text.bytes();
+    let is_plain = bytes.all(|byte| byte.is_ascii_alphanumeric() || b"-_.:@".contains(&byte));
+    is_plain && (1..=MOST).contains(&text.len())
 }

@@ -6,9 +6,11 @@
 mod addresses;
 mod alike;
 mod beside;
+mod bfcli;
 mod binding;
 mod chains;
 mod firewalld;
+mod flags;
 mod goal;
 mod hardware;
 mod interfaces;
@@ -26,6 +28,7 @@ mod names;
 mod nft;
 mod outcome;
 mod place;
+mod points;
 mod policy;
 mod ports;
 mod protocols;
@@ -39,6 +42,7 @@ mod standing;
 mod states;
 mod text;
 mod together;
+mod types;
 mod what;
 
 use std::path::Path;
@@ -86,6 +90,7 @@ pub(crate) fn run(verb: &ImportVerb, output: &mut Output) -> Exit {
         ImportVerb::Ufw(arguments) => iptables::ufw::run(arguments, output),
         ImportVerb::Nft(arguments) => nft::run(arguments, output),
         ImportVerb::Firewalld(arguments) => firewalld::run(arguments, output),
+        ImportVerb::Bfcli(arguments) => bfcli::run(arguments, output),
     };
     done.err().unwrap_or(Exit::Done)
 }

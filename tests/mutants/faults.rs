@@ -23,6 +23,7 @@ mod diff;
 mod emit;
 mod ends;
 mod entry;
+mod filtered;
 mod frames;
 mod generations;
 mod handed;
@@ -219,6 +220,7 @@ pub(crate) fn all() -> Vec<Fault> {
         arriving::FAULTS,
         boots::FAULTS,
         bounded::FAULTS,
+        filtered::FAULTS,
         frames::FAULTS,
         generations::FAULTS,
         handed::FAULTS,

@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod bfcli;
 mod blocks;
 mod called;
 mod changing;

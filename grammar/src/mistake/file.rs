@@ -39,6 +39,9 @@ const UFW: Foreign = foreign("a file of ufw's rules", OF_UFW);
 /// What firewalld reads.
 const OF_FIREWALLD: &str = "`sockc import firewalld` writes a policy of the folder that firewalld reads, /etc/firewalld; docs/coming-from/firewalld.md says what it carries over";
 
+/// What bpfilter is given.
+const OF_BFCLI: &str = "`sockc import bfcli` writes a policy with these verdicts; docs/coming-from/bpfilter.md says what it carries over";
+
 const NFTABLES: Foreign = foreign("an nftables ruleset", OF_NFT);
 const PF: Foreign = foreign("a ruleset of pf", BY_HAND);
 
@@ -111,6 +114,10 @@ fn for_certain(line: &str) -> Option<Foreign> {
             "deny" | "allow" | "reject",
             "incoming" | "outgoing" | "routed",
         ] => foreign("a list of ufw rules", TOLD_UFW),
+        ["chain", hook, ..] | ["chain", _, hook, ..] if hook.starts_with("BF_HOOK_") => {
+            foreign("a rule set of bpfilter", OF_BFCLI)
+        }
+        ["bfcli", ..] => foreign("a list of bfcli commands", OF_BFCLI),
         ["firewall-cmd", ..] => foreign("a list of firewalld commands", OF_FIREWALLD),
         _ if OF_FIREWALLD_XML.iter().any(|begin| line.starts_with(begin)) => {
             foreign("a file of firewalld", OF_FIREWALLD)

@@ -539,6 +539,11 @@ fn a_file_of_another_tool_is_said_once() {
         ("<policy target=\"DROP\">\n</policy>\n", "firewalld"),
         ("firewall-cmd --add-service=ssh\n", "firewalld"),
         (
+            "# edge\nchain edge BF_HOOK_XDP{ifindex=2} ACCEPT\n    rule ip4.proto icmp DROP\n",
+            "bpfilter",
+        ),
+        ("chain BF_HOOK_NF_LOCAL_IN policy DROP\n", "bpfilter"),
+        (
             "create a hash:ip family inet\nadd a 10.0.0.1\n",
             "ipset save",
         ),
@@ -562,6 +567,7 @@ fn a_file_of_another_tool_is_said_once() {
             ("ipset save", "import iptables-save RULES --ipset"),
             ("ufw", "import ufw"),
             ("firewalld", "import firewalld"),
+            ("bpfilter", "import bfcli"),
         ];
         for (imported, command) in imports {
             assert_eq!(help.contains(command), tool == imported, "{help}");

@@ -72,7 +72,7 @@ pub(super) const FAULTS: &[Fault] = &[
     ),
     fault(
         2459,
-        "src/verbs/import/nft/fields.rs",
+        "src/verbs/import/flags.rs",
         "said(*bit, *bit)",
         "said(*bit, if FAULT { 0 } else { *bit })",
         &[(Differential, MEANING)],

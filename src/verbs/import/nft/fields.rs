@@ -7,10 +7,13 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::values::Kind;
+use crate::verbs::import::flags::bit;
 use crate::verbs::import::interfaces::End;
 use crate::verbs::import::list::List;
+use crate::verbs::import::points::{asked, points};
 use crate::verbs::import::protocols::{BETWEEN, STEPPED_OVER};
 use crate::verbs::import::rule::Asks;
+use crate::verbs::import::types::types;
 use crate::verbs::import::what::{Asked, What, any_of};
 
 /// Which ports: those of one protocol, or of any that has some.
@@ -320,24 +323,6 @@ fn narrowed<T: sockc_compiler::ranges::Bound + TryFrom<u128>>(
     )
 }
 
-/// How many types or codes of ICMP a rule names.
-pub(super) const MOST_TYPES: usize = 40;
-
-fn types(values: &RangeSet<u128>, family: Family) -> Result<Asks, String> {
-    let ranges = values.ranges().iter();
-    let types: Vec<u128> = ranges.flat_map(|&(low, high)| low..=high).collect();
-    if types.len() > MOST_TYPES {
-        return Err(
-            "all types of ICMP but some are meant; a rule names those that it is about".to_owned(),
-        );
-    }
-    let types = types.into_iter().filter_map(|one| u8::try_from(one).ok());
-    Ok(Asks {
-        cases: types.map(|one| What::icmp(family, one, None)).collect(),
-        ..Asks::default()
-    })
-}
-
 fn ecn(point: u128) -> String {
     match point {
         0 => "none",
@@ -346,45 +331,6 @@ fn ecn(point: u128) -> String {
         _ => "ce",
     }
     .to_owned()
-}
-
-/// Nothing, everything, or a condition.
-fn asked(values: &RangeSet<u128>, last: u128, mut what: What, text: Asked) -> Asks {
-    let all = RangeSet::from_ranges([(0, last)]);
-    if values.is_empty() {
-        return Asks::default();
-    }
-    if *values != all {
-        what.conditions.push(text);
-    }
-    what.into()
-}
-
-/// A field that is compared with single values only.
-fn points(
-    word: &str,
-    values: &RangeSet<u128>,
-    last: u128,
-    what: What,
-    name: impl Fn(&u128) -> String,
-) -> Asks {
-    let others = RangeSet::from_ranges([(0, last)]).minus(values);
-    let list = |set: &RangeSet<u128>| -> Vec<String> {
-        let points = set.ranges().iter().flat_map(|&(low, high)| low..=high);
-        points.map(|one| format!("{word} {}", name(&one))).collect()
-    };
-    let (plain, not) = (list(values), list(&others));
-    let text = match plain.len() <= not.len() {
-        true => Asked {
-            with: plain.first().cloned(),
-            text: any_of(plain),
-        },
-        false => Asked {
-            with: None,
-            text: format!("no {}", any_of(not)),
-        },
-    };
-    asked(values, last, what, text)
 }
 
 /// A field that is compared by its size.
@@ -410,18 +356,6 @@ fn numbers(word: &str, values: &RangeSet<u128>, last: u128, what: What) -> Asks 
     asked(values, last, what, text)
 }
 
-/// The flags of TCP, each a bit.
-const FLAGS: [(&str, u8); 8] = [
-    ("fin", 1),
-    ("syn", 2),
-    ("rst", 4),
-    ("psh", 8),
-    ("ack", 16),
-    ("urg", 32),
-    ("ecn", 64),
-    ("cwr", 128),
-];
-
 /// The bits of flags as nft prints them: a name, several, or a number.
 pub(super) fn flags(value: &Value) -> Result<u8, String> {
     let none = || format!("`{value}` are no flags of TCP");
@@ -434,73 +368,8 @@ pub(super) fn flags(value: &Value) -> Result<u8, String> {
         return u8::try_from(number).map_err(|_| none());
     }
     let name = all.as_str().ok_or_else(none)?;
-    let known = FLAGS.iter().find(|(known, _)| *known == name);
-    known.map(|&(_, bit)| bit).ok_or_else(none)
-}
-
-/// TCP whose flags, of those in a mask, are one of these sets; or none of them.
-pub(super) fn of_flags(mask: u8, sets: &[u8], negated: bool, family: Family) -> Asks {
-    let mut what = What::protocol(family, 6);
-    what.to.ports = Some(RangeSet::full());
-    let mut may: Vec<u8> = sets
-        .iter()
-        .copied()
-        .filter(|set| set & !mask == 0)
-        .collect();
-    may.sort_unstable();
-    may.dedup();
-    if may.is_empty() || mask == 0 {
-        let holds = may.is_empty() == negated;
-        return match holds {
-            true => what.into(),
-            false => Asks::default(),
-        };
-    }
-    let texts: Vec<String> = may.iter().map(|set| said(mask, *set)).collect();
-    let first = may.first().copied().unwrap_or_default();
-    let example = named_flags(first);
-    let with = (!example.is_empty()).then(|| format!("tcp flags {example}"));
-    let asked = Asked::unless(negated, any_of(texts), with);
-    what.conditions.push(asked);
-    what.into()
-}
-
-/// TCP of whose flags any is set.
-pub(super) fn any_flag(bits: u8, family: Family) -> Asks {
-    let mut what = What::protocol(family, 6);
-    what.to.ports = Some(RangeSet::full());
-    if bits == 0 {
-        return Asks::default();
-    }
-    let set = FLAGS.iter().filter(|(_, bit)| bits & bit != 0);
-    let texts: Vec<String> = set.map(|(_, bit)| said(*bit, *bit)).collect();
-    what.conditions.push(Asked {
-        with: texts.first().cloned(),
-        text: any_of(texts),
-    });
-    what.into()
-}
-
-/// The language calls the flag by its name in the header, ECE.
-fn word(name: &str) -> &str {
-    if name == "ecn" { "ece" } else { name }
-}
-
-fn named_flags(bits: u8) -> String {
-    let set = FLAGS.iter().filter(|(_, bit)| bits & bit != 0);
-    let names: Vec<&str> = set.map(|(name, _)| word(name)).collect();
-    names.join(" ")
-}
-
-fn said(mask: u8, set: u8) -> String {
-    let mut words = Vec::new();
-    for (name, _) in FLAGS.iter().filter(|(_, bit)| set & bit != 0) {
-        words.push(word(name).to_owned());
-    }
-    for (name, _) in FLAGS.iter().filter(|(_, bit)| mask & !set & bit != 0) {
-        words.push(format!("no {}", word(name)));
-    }
-    format!("tcp flags {}", words.join(" "))
+    // nft calls the flag after what it is for; its name is ECE.
+    bit(if name == "ecn" { "ece" } else { name }).ok_or_else(none)
 }
 
 /// A mark, or bits of one: any of these, or none.

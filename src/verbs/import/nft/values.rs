@@ -8,7 +8,9 @@ use serde_json::Value;
 use sockc_compiler::names;
 use sockc_compiler::policy::Family;
 
+use crate::verbs::import::points::DSCP;
 use crate::verbs::import::protocols;
+use crate::verbs::import::types::{ICMP, ICMP6};
 use crate::verbs::import::what::{Pattern, block};
 
 /// How values of a field are written.
@@ -126,43 +128,6 @@ fn named(table: &[(&str, u8)], text: &str) -> Option<u128> {
     found.map(|&(_, number)| number.into())
 }
 
-const ICMP: [(&str, u8); 15] = [
-    ("echo-reply", 0),
-    ("destination-unreachable", 3),
-    ("source-quench", 4),
-    ("redirect", 5),
-    ("echo-request", 8),
-    ("router-advertisement", 9),
-    ("router-solicitation", 10),
-    ("time-exceeded", 11),
-    ("parameter-problem", 12),
-    ("timestamp-request", 13),
-    ("timestamp-reply", 14),
-    ("info-request", 15),
-    ("info-reply", 16),
-    ("address-mask-request", 17),
-    ("address-mask-reply", 18),
-];
-const ICMP6: [(&str, u8); 18] = [
-    ("destination-unreachable", 1),
-    ("packet-too-big", 2),
-    ("time-exceeded", 3),
-    ("parameter-problem", 4),
-    ("echo-request", 128),
-    ("echo-reply", 129),
-    ("mld-listener-query", 130),
-    ("mld-listener-report", 131),
-    ("mld-listener-done", 132),
-    ("mld-listener-reduction", 132),
-    ("nd-router-solicit", 133),
-    ("nd-router-advert", 134),
-    ("nd-neighbor-solicit", 135),
-    ("nd-neighbor-advert", 136),
-    ("nd-redirect", 137),
-    ("router-renumbering", 138),
-    ("ind-neighbor-solicit", 141),
-    ("mld2-listener-report", 143),
-];
 const ICMP_CODES: [(&str, u8); 8] = [
     ("net-unreachable", 0),
     ("host-unreachable", 1),
@@ -182,27 +147,3 @@ const ICMP6_CODES: [(&str, u8); 6] = [
     ("reject-route", 6),
 ];
 const ECN: [(&str, u8); 4] = [("not-ect", 0), ("ect1", 1), ("ect0", 2), ("ce", 3)];
-const DSCP: [(&str, u8); 22] = [
-    ("cs0", 0),
-    ("cs1", 8),
-    ("cs2", 16),
-    ("cs3", 24),
-    ("cs4", 32),
-    ("cs5", 40),
-    ("cs6", 48),
-    ("cs7", 56),
-    ("df", 0),
-    ("af11", 10),
-    ("af12", 12),
-    ("af13", 14),
-    ("af21", 18),
-    ("af22", 20),
-    ("af23", 22),
-    ("af31", 26),
-    ("af32", 28),
-    ("af33", 30),
-    ("af41", 34),
-    ("af42", 36),
-    ("af43", 38),
-    ("ef", 46),
-];

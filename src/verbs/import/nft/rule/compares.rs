@@ -9,6 +9,7 @@ use sockc_compiler::protocol::IpProtocol;
 use sockc_compiler::ranges::RangeSet;
 
 use super::Reading;
+use crate::verbs::import::flags::{any_flag, of_flags};
 use crate::verbs::import::hardware;
 use crate::verbs::import::interfaces;
 use crate::verbs::import::kinds::{self, Kinds};
@@ -17,6 +18,7 @@ use crate::verbs::import::nft::fields::{self, Field};
 use crate::verbs::import::nft::values::{self, pattern, plain};
 use crate::verbs::import::rule::Asks;
 use crate::verbs::import::states::States;
+use crate::verbs::import::types::with_codes;
 use crate::verbs::import::what::{Asked, Named, What, every};
 
 impl Reading<'_> {
@@ -164,10 +166,10 @@ impl Reading<'_> {
             }
         };
         let asks = match (op, sets.as_slice()) {
-            ("==", sets) => fields::of_flags(mask, sets, false, family),
-            ("!=", sets) => fields::of_flags(mask, sets, true, family),
-            ("in", [bits]) => fields::any_flag(bits & mask, family),
-            ("!", [bits]) => fields::of_flags(bits & mask, &[0], false, family),
+            ("==", sets) => of_flags(mask, sets, false, family),
+            ("!=", sets) => of_flags(mask, sets, true, family),
+            ("in", [bits]) => any_flag(bits & mask, family),
+            ("!", [bits]) => of_flags(bits & mask, &[0], false, family),
             _ => return Err("flags are compared in a way that is not known here".to_owned()),
         };
         self.ask(asks)
@@ -211,31 +213,9 @@ impl Reading<'_> {
     /// Codes of ICMP, of types that were asked for ahead of them.
     fn codes(&mut self, op: &str, right: &Value) -> Result<(), String> {
         let values = self.values(Field::IcmpCode(self.family), op, right)?;
-        let codes = values.ranges().iter().flat_map(|&(low, high)| low..=high);
-        let codes: Vec<u8> = codes.map_while(|one| u8::try_from(one).ok()).collect();
-        if codes.len() > fields::MOST_TYPES {
-            return Err(
-                "all codes of ICMP but some are meant; a rule names those that it is about"
-                    .to_owned(),
-            );
-        }
-        let typed = |case: &What| case.icmp.is_some();
-        if !self.rule.cases.iter().all(typed) {
-            return Err("a code of ICMP is meant without a type".to_owned());
-        }
         self.write()?;
         self.late |= self.rate.is_some();
-        self.rule.cases.retain_mut(|case| {
-            let types = case.icmp.take().unwrap_or_default().into_iter();
-            let coded = types.flat_map(|(kind, had)| {
-                let meant = codes
-                    .iter()
-                    .filter(move |code| had.is_none_or(|had| had == **code));
-                meant.map(move |code| (kind, Some(*code)))
-            });
-            case.icmp.insert(coded.collect()).first().is_some()
-        });
-        Ok(())
+        with_codes(&mut self.rule.cases, &values)
     }
 
     fn kinds(&mut self, op: &str, right: &Value) -> Result<(), String> {
