@@ -25,6 +25,8 @@ use super::what::{Pattern, Rate, What, Zone};
 /// More rules than these are not made of one chain.
 pub(super) const MOST_RULES: usize = 50_000;
 /// How many calls of chains may stand within each other. The kernel allows no more jumps than chains, and people use few.
+/// Each takes about 6 KiB of the stack, as what only looks at a rule has a frame of its own (`inline(never)`): all of them fit into
+/// the 2 MiB that a thread has.
 const MOST_CALLS: usize = 200;
 
 /// A chain as it stands there.
@@ -282,6 +284,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// Whether rules from this one on take all packets out of the chain together.
+    #[inline(never)]
     fn all_out(&mut self, rules: &[Line], at: usize, within: &What) -> bool {
         let out = together::all_out(self.source.read, rules, at, within);
         for (line, rule, met) in out.iter().flatten() {
@@ -369,6 +372,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// The goal of a rule that is carried over; of another one it is said that it is not.
+    #[inline(never)]
     fn understood(&mut self, rule: &Rule, within: &What, line: &Line) -> Option<Goal> {
         let why = match (&rule.unread, &rule.goal) {
             (None, Some(goal)) => return Some(goal.clone()),
@@ -458,6 +462,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// The policy of the chain that the kernel asked, for packets that a rule sends to it.
+    #[inline(never)]
     fn policy(&mut self, within: &What, line: &Line) -> Result<(), String> {
         let drops = self.source.drops(self.base);
         if !drops && self.is_asked_again() {
@@ -482,6 +487,7 @@ impl<'a> Flattening<'a> {
 
     /// A call, or the end of one, that has a rate: a bucket belongs to one rule, so only one may come of it. Where a rate ends a chain,
     /// the rest of the chain is for what goes beyond the rate, and the other way round.
+    #[inline(never)]
     fn once(
         &mut self,
         act: &Act<'_>,
@@ -531,6 +537,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// A rule that does something itself.
+    #[inline(never)]
     fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
         if self.is_gone(met) {
             return Went::Over;
@@ -657,6 +664,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// Says once of a line that it is not carried over.
+    #[inline(never)]
     fn leave_out(&mut self, line: &Line, goal: Option<&Goal>, why: &str, what: Option<&What>) {
         let is_empty = |name: &String| self.source.rules(name) == 0;
         let goal = match goal {
@@ -674,6 +682,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// Says once that packets which go back where they came from meet no list of what passes through, so that no rule of it stands for them.
+    #[inline(never)]
     fn leave_turning_back(&mut self, line: &Line) {
         let said = "what goes back out of the interface by which it came meets `in` and `out` here, and no rule of `forward`; what a bridge passes between its ports meets neither where the policy is not on the ports, so where this drops, that gets through";
         if self.tell(Kind::LeftOut, line, said.to_owned(), None) {
@@ -682,6 +691,7 @@ impl<'a> Flattening<'a> {
         }
     }
 
+    #[inline(never)]
     fn tell_changes(&mut self, rule: &Rule, met: &What, line: &Line) {
         for said in &rule.changed {
             self.tell(Kind::Changed, line, said.clone(), Some(met));
@@ -697,6 +707,7 @@ impl<'a> Flattening<'a> {
     }
 
     /// Says something of a line, unless it was said before.
+    #[inline(never)]
     fn tell(&mut self, kind: Kind, line: &Line, said: String, what: Option<&What>) -> bool {
         let key = [line.place(), line.text.clone(), said.clone()];
         let is_new = self.told.insert(key);

@@ -26,6 +26,7 @@ struct Made {
 
 impl Flattening<'_> {
     /// What a rule is about once those packets have met what stands behind it that it is about but for their interface.
+    #[inline(never)]
     pub(super) fn of_some(
         &mut self,
         (met, goal): (What, &Goal),
@@ -106,6 +107,7 @@ impl Flattening<'_> {
         }
     }
 
+    #[inline(never)]
     fn made(&self) -> Made {
         Made {
             steps: self.steps.len(),
@@ -121,6 +123,7 @@ impl Flattening<'_> {
         }
     }
 
+    #[inline(never)]
     fn go_back(&mut self, made: Made) {
         self.steps.truncate(made.steps);
         self.report.truncate(made.report);
