@@ -11,6 +11,9 @@ use std::rc::Rc;
 use sockc_compiler::policy::Family;
 
 mod apart;
+mod logs;
+
+use logs::most;
 
 use super::alike;
 use super::goal::Goal;
@@ -576,32 +579,6 @@ impl<'a> Flattening<'a> {
         went
     }
 
-    /// What a line is written by: a rate of all packets is how many lines there are at most.
-    fn log(&mut self, (prefix, known): (&str, Option<&str>), what: &mut What, line: &Line) -> Log {
-        let own = what.rate.as_ref().filter(|_| self.floor.is_none());
-        let own = own.and_then(most);
-        if own.is_some() {
-            what.rate = None;
-        }
-        match known.map(ToOwned::to_owned).or(own) {
-            Some(most) => Log {
-                prefix: prefix.to_owned(),
-                most,
-            },
-            None => self.limited(prefix, line),
-        }
-    }
-
-    /// A line of which nothing says how often it is written.
-    fn limited(&mut self, prefix: &str, line: &Line) -> Log {
-        let said = format!("no more than {MOST_LINES} lines are written for it");
-        self.tell(Kind::Note, line, said, None);
-        Log {
-            prefix: prefix.to_owned(),
-            most: MOST_LINES.to_owned(),
-        }
-    }
-
     /// How packets are rejected here, and what is another answer.
     fn rejected(&mut self, with: &str, what: &What, line: &Line) -> End {
         let is_tcp = what.protocols.contains(6);
@@ -750,18 +727,6 @@ fn only<'a>(one: &'a Option<Pattern>, zone: &'a Option<Zone>) -> Option<&'a Patt
         (None, Some([only])) => Some(only),
         _ => None,
     }
-}
-
-/// How many lines a rule writes at most where it has no rate.
-const MOST_LINES: &str = "10/second";
-
-/// A rate as the most lines in a time, if it is one of all packets that fit.
-fn most(rate: &Rate) -> Option<String> {
-    let mut words = rate.text.split(' ');
-    let (count, unit) = (words.next()?, words.next()?);
-    let period = unit.strip_prefix("packets/")?;
-    let is_of_all = !rate.above && !rate.text.contains(" per ");
-    is_of_all.then(|| format!("{count}/{period}"))
 }
 
 /// Where evaluation goes on behind a rule.
