@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::became::{has, holds};
 use super::{Folder, Ran, run};
 
 /// A folder of a machine and one of what is shipped, with these files in the first.
@@ -63,23 +64,6 @@ fn told(said: &Value, place: &str) -> Vec<(String, String)> {
         .filter(|one| words(one, "place") == place)
         .map(|one| (words(one, "kind"), words(one, "said")))
         .collect()
-}
-
-/// Checks that lines hold of the policy, which is canonical.
-fn holds(folder: &Folder, said: &Value, held: &str) {
-    let text = said["text"].as_str().unwrap();
-    let file = folder.file("edge.sk", text);
-    assert_eq!(run(&["fmt", "--check", &file]).code, Some(0), "{text}");
-    let file = folder.file("held.sk", &format!("{text}\n{held}"));
-    let checked = run(&["check", &file]);
-    assert_eq!(checked.code, Some(0), "{text}{}", checked.stderr);
-}
-
-fn has(said: &Value, lines: &[&str]) {
-    let text = said["text"].as_str().unwrap();
-    for line in lines {
-        assert!(text.contains(&format!("\n{line}\n")), "{line}: {text}");
-    }
 }
 
 #[test]

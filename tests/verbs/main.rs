@@ -9,6 +9,7 @@
 )]
 
 mod asking;
+mod became;
 mod bfcli;
 mod blocks;
 mod called;
