@@ -5,7 +5,7 @@
 //! more, for those packets alone, down to the policy of the chain that the kernel asked. Where the kernel asks several, what one of them
 //! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
@@ -275,7 +275,7 @@ impl<'a> Flattening<'a> {
             let origin = line.origin.clone().filter(|one| one.written.is_some());
             let before = self.origin.clone();
             self.origin = origin.or_else(|| before.clone());
-            went = self.rule(parts, within, &place)?;
+            went = self.rule(&parts, within, &place)?;
             self.origin = before;
             if went != Went::On {
                 break;
@@ -299,20 +299,20 @@ impl<'a> Flattening<'a> {
     }
 
     /// One rule, for packets that are `within`.
-    fn rule(&mut self, parts: Vec<Rule>, within: &What, place: &Place<'_>) -> Result<Went, String> {
+    fn rule(&mut self, parts: &[Rule], within: &What, place: &Place<'_>) -> Result<Went, String> {
         self.asked += 1;
         if self.asked > MOST_RULES {
             return Err(format!(
                 "its chains would be more than {MOST_RULES} rules of one list; chains that are called often, or left by RETURN, are repeated"
             ));
         }
-        let mut parts = VecDeque::from(parts);
-        while let Some(part) = parts.pop_front() {
-            let read = (part, parts.make_contiguous() as &[Rule]);
-            let went = self.part(read, within, place)?;
+        let mut left = parts;
+        while let [part, behind @ ..] = left {
+            let went = self.part((part.clone(), behind), within, place)?;
             if went != Went::On {
                 return Ok(went);
             }
+            left = behind;
         }
         Ok(Went::On)
     }

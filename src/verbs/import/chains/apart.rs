@@ -96,7 +96,7 @@ impl Flattening<'_> {
         behind: &[Rule],
         place: &Place<'_>,
     ) -> Result<(), String> {
-        let is_over = match self.rule(behind.to_vec(), within, place)? {
+        let is_over = match self.rule(behind, within, place)? {
             Went::Over => true,
             Went::Left => false,
             Went::On => self.chain((place.chain, place.next), within, place.then)?,
