@@ -335,7 +335,7 @@ impl<'a> Flattening<'a> {
             self.tell_notes(&rule, place.line);
         }
         let mut went = Went::On;
-        for case in &rule.cases {
+        for (number, case) in rule.cases.iter().enumerate() {
             match within.and(case) {
                 Ok(Some(met)) if self.list == List::Forward && turns_back(&met) => {
                     self.leave_turning_back(place.line);
@@ -344,6 +344,9 @@ impl<'a> Flattening<'a> {
                     self.tell_changes(&rule, &met, place.line);
                     let is_of_some = met.unsaid_interfaces().next().is_some();
                     let met = self.of_some((met, &goal), within, behind, place);
+                    let later = rule.from_case(number + 1).into_iter();
+                    let behind: Vec<Rule> = later.chain(behind.iter().cloned()).collect();
+                    let met = self.of_most((met, &goal), within, &behind, place);
                     let is_all = met == *within;
                     let act = Act {
                         goal: &goal,
