@@ -5,12 +5,16 @@
 //! more, for those packets alone, down to the policy of the chain that the kernel asked. Where the kernel asks several, what one of them
 //! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use sockc_compiler::policy::Family;
 
 mod apart;
+mod logs;
+
+use logs::most;
 
 use super::alike;
 use super::goal::Goal;
@@ -146,6 +150,8 @@ pub(super) struct Flattening<'a> {
     pub(super) drops: bool,
     /// Which of the chains that the kernel asks is asked now.
     base: usize,
+    /// The rules that were read, by the place of their chain and their number.
+    known: RefCell<BTreeMap<(*const Line, usize), Vec<Rule>>>,
     told: BTreeSet<[String; 3]>,
     buckets: BTreeMap<String, usize>,
     /// The rule that has the rate of a bucket.
@@ -178,6 +184,7 @@ impl<'a> Flattening<'a> {
             report: Vec::new(),
             drops: false,
             base: 0,
+            known: RefCell::default(),
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
             rated: BTreeMap::new(),
@@ -246,7 +253,7 @@ impl<'a> Flattening<'a> {
         let mut takes_out = false;
         let mut number = at;
         while let Some(line) = rules.get(number) {
-            let mut parts = (self.source.read)(rules, number);
+            let mut parts = self.read(rules, number);
             let mut next = number + 1;
             // Of rules that take packets out, the first tells for all of them.
             let is_first = !std::mem::replace(&mut takes_out, together::takes_out(&parts));
@@ -256,7 +263,8 @@ impl<'a> Flattening<'a> {
             }
             let passes = self.list == List::Forward;
             let read = (number, parts.as_slice());
-            if let Some((rule, count)) = alike::from(self.source.read, rules, read, passes) {
+            let again = |rules: &[Line], number: usize| self.read(rules, number);
+            if let Some((rule, count)) = alike::from(&again, rules, read, passes) {
                 parts = vec![rule];
                 next = number + count;
             }
@@ -283,13 +291,25 @@ impl<'a> Flattening<'a> {
 
     /// Whether rules from this one on take all packets out of the chain together.
     fn all_out(&mut self, rules: &[Line], at: usize, within: &What) -> bool {
-        let out = together::all_out(self.source.read, rules, at, within);
+        let read = |rules: &[Line], number: usize| self.read(rules, number);
+        let out = together::all_out(&read, rules, at, within);
         for (line, rule, met) in out.iter().flatten() {
             for met in met {
                 self.tell_changes(rule, met, line);
             }
         }
         out.is_some()
+    }
+
+    /// What a rule of a chain says. Rules that stand once more for some packets are read once.
+    fn read(&self, rules: &[Line], number: usize) -> Vec<Rule> {
+        let place = (rules.as_ptr(), number);
+        let known = self.known.borrow().get(&place).cloned();
+        known.unwrap_or_else(|| {
+            let read = (self.source.read)(rules, number);
+            self.known.borrow_mut().insert(place, read.clone());
+            read
+        })
     }
 
     /// One rule, for packets that are `within`.
@@ -344,7 +364,7 @@ impl<'a> Flattening<'a> {
                     self.tell_changes(&rule, &met, place.line);
                     let is_of_some = met.unsaid_interfaces().next().is_some();
                     let met = self.of_some((met, &goal), within, behind, place);
-                    let later = rule.from_case(number + 1).into_iter();
+                    let later = rule.behind_case(number + 1).into_iter();
                     let behind: Vec<Rule> = later.chain(behind.iter().cloned()).collect();
                     let met = self.of_most((met, &goal), within, &behind, place);
                     let is_all = met == *within;
@@ -572,32 +592,6 @@ impl<'a> Flattening<'a> {
         went
     }
 
-    /// What a line is written by: a rate of all packets is how many lines there are at most.
-    fn log(&mut self, (prefix, known): (&str, Option<&str>), what: &mut What, line: &Line) -> Log {
-        let own = what.rate.as_ref().filter(|_| self.floor.is_none());
-        let own = own.and_then(most);
-        if own.is_some() {
-            what.rate = None;
-        }
-        match known.map(ToOwned::to_owned).or(own) {
-            Some(most) => Log {
-                prefix: prefix.to_owned(),
-                most,
-            },
-            None => self.limited(prefix, line),
-        }
-    }
-
-    /// A line of which nothing says how often it is written.
-    fn limited(&mut self, prefix: &str, line: &Line) -> Log {
-        let said = format!("no more than {MOST_LINES} lines are written for it");
-        self.tell(Kind::Note, line, said, None);
-        Log {
-            prefix: prefix.to_owned(),
-            most: MOST_LINES.to_owned(),
-        }
-    }
-
     /// How packets are rejected here, and what is another answer.
     fn rejected(&mut self, with: &str, what: &What, line: &Line) -> End {
         let is_tcp = what.protocols.contains(6);
@@ -742,18 +736,6 @@ fn only<'a>(one: &'a Option<Pattern>, zone: &'a Option<Zone>) -> Option<&'a Patt
         (None, Some([only])) => Some(only),
         _ => None,
     }
-}
-
-/// How many lines a rule writes at most where it has no rate.
-const MOST_LINES: &str = "10/second";
-
-/// A rate as the most lines in a time, if it is one of all packets that fit.
-fn most(rate: &Rate) -> Option<String> {
-    let mut words = rate.text.split(' ');
-    let (count, unit) = (words.next()?, words.next()?);
-    let period = unit.strip_prefix("packets/")?;
-    let is_of_all = !rate.above && !rate.text.contains(" per ");
-    is_of_all.then(|| format!("{count}/{period}"))
 }
 
 /// Where evaluation goes on behind a rule.

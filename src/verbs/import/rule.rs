@@ -70,7 +70,7 @@ impl Rule {
     }
 
     /// The same about its cases from one on, if there are any.
-    pub(super) fn from_case(&self, number: usize) -> Option<Self> {
+    pub(super) fn behind_case(&self, number: usize) -> Option<Self> {
         let cases = self.cases.get(number..)?.to_vec();
         (!cases.is_empty()).then(|| Self {
             cases,
