@@ -68,6 +68,22 @@ pub struct Deed {
     pub idle: &'static str,
 }
 
+/// What is said where an end of what passes through is said to be an address of this machine.
+pub(crate) const NO_OWN_END: &str =
+    "what passes through is from others, and for others: neither end is an address of this machine";
+/// What may be written instead.
+pub(crate) const NO_OWN_END_HELP: &str =
+    "leave it out; which addresses the machine has is said by `self { 192.0.2.1 }`";
+
+/// An end of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PacketEnd {
+    /// Its sender.
+    From,
+    /// Its receiver.
+    To,
+}
+
 impl Direction {
     /// What it is.
     #[must_use]
@@ -105,6 +121,17 @@ impl Direction {
     #[must_use]
     pub const fn passes(self) -> bool {
         matches!(self, Self::Forward)
+    }
+
+    /// Which end of what it is about may be an address of this machine, where one is said to be: the receiver, of what leaves the
+    /// sender, of what is received the peer, which is all that is named there. None of what passes through.
+    #[must_use]
+    pub(crate) fn own_end(self) -> Option<PacketEnd> {
+        match self {
+            Self::In | Self::Send | Self::Connect => Some(PacketEnd::To),
+            Self::Out | Self::Receive => Some(PacketEnd::From),
+            Self::Forward => None,
+        }
     }
 
     /// What processes do, if it is about that.

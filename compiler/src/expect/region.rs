@@ -4,6 +4,7 @@ use crate::coverage::Coverage;
 use crate::diagram::classify::{Scope, match_diagram, may_hold, member, protocol, sides, within};
 use crate::diagram::possible::possible;
 use crate::diagram::{BudgetExceeded, Node, Store};
+use crate::direction::PacketEnd;
 use crate::event::{Event, Parsed};
 use crate::field::Field;
 use crate::policy::{
@@ -36,6 +37,15 @@ pub(super) fn region(
             let known = store.ite(named, member, other)?;
             node = store.and(node, known)?;
         }
+    }
+    if let (Some(own), Some(end)) = (region.own, region.direction.own_end()) {
+        let [from, to] = sides();
+        let side = match end {
+            PacketEnd::From => from,
+            PacketEnd::To => to,
+        };
+        let held = member(store, own, &side)?;
+        node = store.and(node, held)?;
     }
     for (map, entries) in &region.contents {
         let held = holds(store, policy, *map, entries)?;

@@ -64,6 +64,10 @@ expect drop tcp from any to self:23
 expect drop tcp from any to not self, 10.0.0.0/8 with no socket
 expect allow tcp from any to 192.0.2.0/24:22 with self { 192.0.0.0/16 }
 expect drop tcp from any to 192.0.2.0/24:22 with self { 192.0.3.0/24, 2001:db8::/32 }
+expect allow tcp from any to 192.0.2.0/24:22 with self
+expect allow tcp from any to any:22 with self
+expect drop tcp from any to any:23 with self
+expect drop tcp from any to 192.0.2.1:22 with self { 192.0.2.2 }
 ";
     assert_eq!(wrong(&format!("{policy}{holds}")), []);
     for (line, said) in [
@@ -73,10 +77,31 @@ expect drop tcp from any to 192.0.2.0/24:22 with self { 192.0.3.0/24, 2001:db8::
             "self { 192.0.2.1 }",
         ),
         ("expect allow tcp from any to not self:22", "gets `drop`"),
+        (
+            "expect drop tcp from any to 192.0.2.0/24:22 with self",
+            "gets `allow`",
+        ),
     ] {
         let found = wrong(&format!("{policy}{line}\n"));
         assert_eq!(found.len(), 1, "{line}: {found:?}");
         assert!(found[0].1.contains(said), "{line}: {}", found[0].1);
+    }
+}
+
+/// It is the machine's end that is said to be its own: of what leaves that is the sender.
+#[test]
+fn the_end_of_the_machine_is_its_own() {
+    let policy =
+        "default in allow\ndefault out drop\ndrop from self to any\nallow out from self to any\n";
+    for (line, holds) in [
+        ("expect drop from self to any", true),
+        ("expect allow from 192.0.2.1 to 192.0.2.2 with self", false),
+        ("expect allow out from 192.0.2.1 to any with self", true),
+        ("expect allow out from any to any with self", true),
+        ("expect allow out from any to 192.0.2.1", false),
+    ] {
+        let found = wrong(&format!("{policy}{line}\n"));
+        assert_eq!(found.is_empty(), holds, "{line}: {found:?}");
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Region {
     pub matches: Match,
     /// Contents of live sets: these addresses and no others. Of other live sets nothing is known.
     pub members: Vec<(SetId, AddressSet)>,
+    /// `self`, if the address at the machine's end is said to be one of its own.
+    pub own: Option<SetId>,
     /// Contents of live maps: these entries and no others. Of other live maps nothing is known.
     pub contents: Vec<(LiveMapId, Vec<LiveEntry>)>,
     /// The interface that `on` names, if the policy is not on it.

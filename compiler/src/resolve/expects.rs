@@ -15,6 +15,7 @@ use super::conditions::Names;
 use super::maps::{Meaning, Scope};
 use super::sides::{End, side};
 use super::{Resolver, codes};
+use crate::direction;
 use crate::field::FieldKind;
 use crate::glob;
 use crate::hook::Hook;
@@ -32,6 +33,7 @@ struct Sorted<'a> {
     contents: Vec<(&'a Name, &'a [Spanned<MapEntry>])>,
     rates: Vec<Spanned<bool>>,
     malformed: Option<Span>,
+    own: Option<Span>,
     group: Option<&'a Name>,
 }
 
@@ -54,6 +56,7 @@ impl<'a> Sorted<'a> {
                     span: item.span,
                 });
             }
+            With::Own => return self.own = Some(item.span),
             With::Malformed => return self.malformed = Some(item.span),
             With::Group(name) => return self.group = Some(name),
             // Said of the socket that stands next to it.
@@ -179,6 +182,7 @@ impl Resolver<'_> {
         let leaves = self.packet_leaves(packet.leaves.as_ref(), direction);
         let group = self.packet_group(with.group, direction);
         let members = self.members(&with.members);
+        let own = self.own_end(with.own, direction);
         let contents = self.contents(&with);
         let rate_exceeded = self.rate(&with.rates);
         let mut names = Names {
@@ -204,6 +208,7 @@ impl Resolver<'_> {
                 leaves,
             },
             members: members?,
+            own: own?,
             contents: contents?,
             outside: self.outside(match direction.passes() {
                 true => packet.leaves.as_ref(),
@@ -355,6 +360,25 @@ impl Resolver<'_> {
         let report = &mut self.report;
         let group = self.groups.look_up(&name.value, name.span, report)?;
         group.map(Some)
+    }
+
+    /// `self`, where the address at the machine's end is said to be its own.
+    #[allow(clippy::option_option, reason = "free is not the same as wrong")]
+    fn own_end(&mut self, said: Option<Span>, direction: Direction) -> Option<Option<SetId>> {
+        let Some(span) = said else {
+            return Some(None);
+        };
+        if direction.own_end().is_none() {
+            self.report.error(
+                codes::EXPECTATION,
+                direction::NO_OWN_END,
+                span,
+                "said of neither end",
+                direction::NO_OWN_END_HELP,
+            );
+            return None;
+        }
+        self.sets.own().map(Some)
     }
 
     fn members(

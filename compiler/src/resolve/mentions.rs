@@ -96,6 +96,9 @@ impl<'a> Mentions<'a> {
             }
         }
         for item in &packet.with {
+            if item.value == With::Own {
+                self.own = self.own.or(Some(item.span));
+            }
             if let With::Members { set: name, .. } | With::Contents { map: name, .. } = &item.value
             {
                 match name.value == OWN {

@@ -73,6 +73,8 @@ pub enum With {
         /// What it holds; where that is nothing, it is written as [`Members`](Self::Members).
         entries: Vec<Spanned<MapEntry>>,
     },
+    /// `self`: the address at the machine's end is its own.
+    Own,
     /// `rate exceeded`, or `no rate exceeded`.
     RateExceeded(bool),
     /// `malformed`

@@ -84,6 +84,7 @@ impl Builder {
                 map: self.set_ref(&child(&inner, Rule::set_ref)?),
                 entries: self.map_entries(&inner)?,
             },
+            Rule::own_end => With::Own,
             Rule::rate_exceeded => With::RateExceeded(true),
             Rule::rate_fits => With::RateExceeded(false),
             Rule::k_malformed => With::Malformed,

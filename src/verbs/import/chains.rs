@@ -5,6 +5,7 @@
 //! more, for those packets alone, down to the policy of the chain that the kernel asked. Where the kernel asks several, what one of them
 //! accepts meets the next one in the same way. So no negation is needed, and nothing is approximated. Not here: how rules are written.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -151,6 +152,8 @@ pub(super) struct Flattening<'a> {
     pub(super) drops: bool,
     /// Which of the chains that the kernel asks is asked now.
     base: usize,
+    /// The rules that were read, by the place of their chain and their number.
+    known: RefCell<BTreeMap<(*const Line, usize), Vec<Rule>>>,
     told: BTreeSet<[String; 3]>,
     buckets: BTreeMap<String, usize>,
     /// The rule that has the rate of a bucket.
@@ -183,6 +186,7 @@ impl<'a> Flattening<'a> {
             report: Vec::new(),
             drops: false,
             base: 0,
+            known: RefCell::default(),
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
             rated: BTreeMap::new(),
@@ -251,7 +255,7 @@ impl<'a> Flattening<'a> {
         let mut takes_out = false;
         let mut number = at;
         while let Some(line) = rules.get(number) {
-            let mut parts = (self.source.read)(rules, number);
+            let mut parts = self.read(rules, number);
             let mut next = number + 1;
             // Of rules that take packets out, the first tells for all of them.
             let is_first = !std::mem::replace(&mut takes_out, together::takes_out(&parts));
@@ -261,7 +265,8 @@ impl<'a> Flattening<'a> {
             }
             let passes = self.list == List::Forward;
             let read = (number, parts.as_slice());
-            if let Some((rule, count)) = alike::from(self.source.read, rules, read, passes) {
+            let again = |rules: &[Line], number: usize| self.read(rules, number);
+            if let Some((rule, count)) = alike::from(&again, rules, read, passes) {
                 parts = vec![rule];
                 next = number + count;
             }
@@ -289,13 +294,25 @@ impl<'a> Flattening<'a> {
     /// Whether rules from this one on take all packets out of the chain together.
     #[inline(never)]
     fn all_out(&mut self, rules: &[Line], at: usize, within: &What) -> bool {
-        let out = together::all_out(self.source.read, rules, at, within);
+        let read = |rules: &[Line], number: usize| self.read(rules, number);
+        let out = together::all_out(&read, rules, at, within);
         for (line, rule, met) in out.iter().flatten() {
             for met in met {
                 self.tell_changes(rule, met, line);
             }
         }
         out.is_some()
+    }
+
+    /// What a rule of a chain says. Rules that stand once more for some packets are read once.
+    fn read(&self, rules: &[Line], number: usize) -> Vec<Rule> {
+        let place = (rules.as_ptr(), number);
+        let known = self.known.borrow().get(&place).cloned();
+        known.unwrap_or_else(|| {
+            let read = (self.source.read)(rules, number);
+            self.known.borrow_mut().insert(place, read.clone());
+            read
+        })
     }
 
     /// One rule, for packets that are `within`.
@@ -341,7 +358,7 @@ impl<'a> Flattening<'a> {
             self.tell_notes(&rule, place.line);
         }
         let mut went = Went::On;
-        for case in &rule.cases {
+        for (number, case) in rule.cases.iter().enumerate() {
             match within.and(case) {
                 Ok(Some(met)) if self.list == List::Forward && turns_back(&met) => {
                     self.leave_turning_back(place.line);
@@ -350,6 +367,9 @@ impl<'a> Flattening<'a> {
                     self.tell_changes(&rule, &met, place.line);
                     let is_of_some = met.unsaid_interfaces().next().is_some();
                     let met = self.of_some((met, &goal), within, behind, place);
+                    let later = rule.behind_case(number + 1).into_iter();
+                    let behind: Vec<Rule> = later.chain(behind.iter().cloned()).collect();
+                    let met = self.of_most((met, &goal), within, &behind, place);
                     let is_all = met == *within;
                     let act = Act {
                         goal: &goal,

@@ -69,6 +69,15 @@ impl Rule {
         }
     }
 
+    /// The same about its cases from one on, if there are any.
+    pub(super) fn behind_case(&self, number: usize) -> Option<Self> {
+        let cases = self.cases.get(number..)?.to_vec();
+        (!cases.is_empty()).then(|| Self {
+            cases,
+            ..self.clone()
+        })
+    }
+
     /// It cannot be carried over. The first reason is told.
     pub(super) fn refuse(&mut self, why: String) {
         self.unread.get_or_insert(why);

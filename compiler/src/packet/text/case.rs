@@ -32,6 +32,7 @@ pub(super) struct Said {
     pub(super) namespace_ahead: Option<Spanned<NetnsId>>,
     pub(super) header: ByField<Option<Spanned<u64>>>,
     pub(super) malformed: Option<Spanned<()>>,
+    pub(super) own: Option<Spanned<()>>,
     pub(super) group: Option<Spanned<GroupId>>,
     pub(super) absent: Vec<SocketId>,
     pub(super) members: Vec<(SetId, AddressSet)>,

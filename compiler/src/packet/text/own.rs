@@ -5,9 +5,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use sockc_grammar::ast::{Address, Packet, Side};
+use sockc_grammar::diagnostic::Diagnostic;
 
-use super::case::Said;
-use crate::policy::{AddressSet, Policy};
+use super::case::{Said, mistake};
+use super::codes;
+use super::endpoint::End;
+use crate::direction::{NO_OWN_END, NO_OWN_END_HELP, PacketEnd};
+use crate::policy::{AddressSet, Direction, Policy};
 
 /// The addresses that are chosen where nothing is said: of the blocks for documentation (RFC 5737, RFC 3849), so that nobody takes
 /// them for those of the machine on which the question is asked.
@@ -46,6 +50,53 @@ pub(super) fn address(packet: &Packet, policy: &Policy, said: &mut Said) -> Opti
     let members = set.map(|(own, _)| (own, AddressSet::of([chosen])));
     said.members.extend(members);
     Some(chosen)
+}
+
+/// Where `with self` is said, the address at the machine's end is one of its own, as `with self { … }` would say.
+///
+/// # Errors
+/// Neither end is the machine's, or both are said, and not the same.
+pub(super) fn hold(
+    said: &mut Said,
+    direction: Direction,
+    [from, to]: [&End; 2],
+    policy: &Policy,
+) -> Result<(), Box<Diagnostic>> {
+    let Some(span) = said.own.as_ref().map(|own| own.span) else {
+        return Ok(());
+    };
+    let address = match direction.own_end() {
+        Some(PacketEnd::From) => from.address,
+        Some(PacketEnd::To) => to.address,
+        None => {
+            return Err(mistake(
+                codes::DOES_NOT_FIT,
+                NO_OWN_END,
+                span,
+                "does not fit this packet",
+                NO_OWN_END_HELP,
+            ));
+        }
+    };
+    let Some((own, _)) = policy.sets.iter().find(|(_, set)| set.is_own()) else {
+        return Ok(());
+    };
+    match said.members.iter().find(|(id, _)| *id == own) {
+        Some((_, members)) if members.contains(address) => Ok(()),
+        Some(_) => Err(mistake(
+            codes::DOES_NOT_FIT,
+            format!(
+                "{address} is said to be an address of this machine, and not among those that it has"
+            ),
+            span,
+            "does not fit this packet",
+            "leave it out, or name the address in `self { … }`",
+        )),
+        None => {
+            said.members.push((own, AddressSet::of([address])));
+            Ok(())
+        }
+    }
 }
 
 fn addresses(side: &Side) -> impl Iterator<Item = &Address> {

@@ -45,6 +45,7 @@ pub fn read(packet: &Packet, policy: &Policy, whole: Span) -> Result<Described, 
             (End::unknown(&to), to)
         }
     };
+    own::hold(&mut said, direction, [&from, &to], policy)?;
     let kind = Kind::of(packet, &from, &to, &said, whole)?;
     let header = kind.header(&from, &to, &said)?;
     let event = if let Some(deed) = direction.deed() {

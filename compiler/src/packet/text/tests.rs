@@ -692,6 +692,24 @@ fn self_is_an_address_that_is_said_or_chosen_and_is_in_it_then() {
             "2001:db8::7",
             "10.0.0.8, 2001:db8::7",
         ),
+        (
+            "tcp from 8.8.8.8:1 to 10.0.0.8:22 with self",
+            "8.8.8.8",
+            "10.0.0.8",
+            "10.0.0.8",
+        ),
+        (
+            "tcp from 8.8.8.8:1 to 10.0.0.9:22 with self { 10.0.0.8/29 }, self",
+            "8.8.8.8",
+            "10.0.0.9",
+            "10.0.0.8/29",
+        ),
+        (
+            "out tcp from 10.0.0.8:1 to 10.0.0.8:22 with self",
+            "10.0.0.8",
+            "10.0.0.8",
+            "10.0.0.8",
+        ),
     ] {
         let header = header(text);
         assert_eq!(
@@ -718,6 +736,22 @@ fn self_is_an_address_that_is_said_or_chosen_and_is_in_it_then() {
     );
     let twice = "tcp from 8.8.8.8:1 to 9.9.9.9:22 with self { 9.9.9.9 }, self { }";
     assert_eq!(refused(twice).0, codes::SAID_TWICE.0);
+    for (text, code) in [
+        (
+            "tcp from 8.8.8.8:1 to 9.9.9.9:22 with self, self",
+            codes::SAID_TWICE,
+        ),
+        (
+            "tcp from 8.8.8.8:1 to 9.9.9.9:22 with self, self { 9.9.9.8 }",
+            codes::DOES_NOT_FIT,
+        ),
+        (
+            "forward tcp from 8.8.8.8:1 to 9.9.9.9:22 with self",
+            codes::DOES_NOT_FIT,
+        ),
+    ] {
+        assert_eq!(refused(text), (code.0, "self".to_owned()), "{text}");
+    }
 }
 
 /// A policy that does not name it asks nothing of it, so whatever is said is as well.
@@ -733,6 +767,7 @@ fn self_may_be_said_to_a_policy_that_does_not_name_it() {
     for text in [
         "tcp from 8.8.8.8:1 to self:22",
         "tcp from 8.8.8.8:1 to 192.0.2.1:22 with self { 192.0.2.1 }",
+        "tcp from 8.8.8.8:1 to 192.0.2.1:22 with self",
     ] {
         let read = try_read(text, &policy).unwrap();
         assert_eq!(read.members, [], "{text}");

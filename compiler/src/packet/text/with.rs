@@ -36,6 +36,7 @@ fn one(said: &mut Said, item: &Spanned<With>, policy: &Policy) -> Result<(), Box
         With::RateExceeded(exceeded) => {
             once(&mut said.rate_exceeded, *exceeded, span, "`rate exceeded`")
         }
+        With::Own => once(&mut said.own, (), span, "`self`"),
         With::Malformed => once(&mut said.malformed, (), span, "`malformed`"),
         // An empty list may be that of a live map, too.
         With::Members { set, elements } if elements.is_empty() && is_map(policy, set) => {

@@ -153,6 +153,7 @@ fn self_in_an_expect_line_alone_is_known() {
         "expect drop from any to self",
         "expect drop from self to any",
         "expect drop from any to any with self { 192.0.2.1 }",
+        "expect drop from any to any with self",
     ] {
         let policy = policy(&format!("default in drop\n{line}\n"));
         assert_eq!(policy.live_sets(), ["self"], "{line}");

@@ -1,14 +1,20 @@
-//! Rules about all interfaces but some.
+//! Rules about all interfaces, or all protocols, but some.
 //!
-//! A rule of a policy names the interfaces that it is about, and has no word for all but some. So what has one of the others meets all that
-//! stands behind the rule ahead of it: these rules stand once more, for those packets alone, down to the policy of the chain that the kernel
-//! asked. Behind them the rule need not say which interfaces it is not about. Takes a rule that was met; gives what is left for it to be
-//! about. Not here: rules that count or write a line alone, which are left out, as they take no packet anywhere.
+//! A rule of a policy names the interfaces and the protocols that it is about, and has no word for all but some. So what has one of the others
+//! meets all that stands behind the rule ahead of it: these rules stand once more, for those packets alone, down to the policy of the chain
+//! that the kernel asked. Behind them the rule need not say what it is not about. Takes a rule that was met; gives what is left for it to be
+//! about. Not here: rules that count or write a line alone, as they take no packet anywhere.
+
+use sockc_compiler::ranges::RangeSet;
 
 use super::*;
 
 /// So many rules of a list stand once more at most. A rule that would need more is left out.
 const MOST_AGAIN: usize = 1_000;
+/// So many stand once more at most so that a rule need not name all protocols but some. One that would need more names them.
+const MOST_FOR_PROTOCOLS: usize = 8;
+/// So many protocols are named one by one.
+const MOST_NAMED: u32 = 16;
 
 /// What was made so far, to go back to.
 struct Made {
@@ -38,24 +44,73 @@ impl Flattening<'_> {
         if others.is_empty() || !self.takes_somewhere(goal) || self.again >= MOST_AGAIN {
             return met;
         }
+        let left = met.by_any();
+        let Some(rules) = self.ahead(&others, MOST_AGAIN - self.again, behind, place) else {
+            // No other rule of the list has to try what takes so long.
+            self.again = MOST_AGAIN;
+            return met;
+        };
+        // Where nothing is left behind the rule, the list is no longer than before.
+        if left != *within || !self.ends_list(goal) {
+            self.again += rules;
+        }
+        left
+    }
+
+    /// What a rule is about, without the protocols that it would name one by one, once the few others have met what stands behind it.
+    pub(super) fn of_most(
+        &mut self,
+        (met, goal): (What, &Goal),
+        within: &What,
+        behind: &[Rule],
+        place: &Place<'_>,
+    ) -> What {
+        let others = within.protocols.minus(&met.protocols);
+        let has_words = count(&met.protocols) <= MOST_NAMED || count(&others) > MOST_NAMED;
+        if others.is_empty() || has_words || !self.takes_somewhere(goal) || met.unsaid().is_some() {
+            return met;
+        }
+        let left = What {
+            protocols: within.protocols.clone(),
+            ..met.clone()
+        };
+        let other = What {
+            protocols: others,
+            rate: within.rate.clone(),
+            ..met.clone()
+        };
+        // Of some of what is asked no packet of these protocols is.
+        let others: Vec<What> = other.and(&other).ok().flatten().into_iter().collect();
+        if self
+            .ahead(&others, MOST_FOR_PROTOCOLS, behind, place)
+            .is_none()
+        {
+            return met;
+        }
+        self.gone
+            .extend(others.into_iter().filter(|other| other.rate.is_none()));
+        left
+    }
+
+    /// Has packets meet what stands behind a rule ahead of it. How many rules that is; none are made where there would be more than so many.
+    fn ahead(
+        &mut self,
+        others: &[What],
+        most: usize,
+        behind: &[Rule],
+        place: &Place<'_>,
+    ) -> Option<usize> {
         let made = self.made();
         let is_whole = others
             .iter()
             .all(|other| self.passed_over(other, behind, place).is_ok());
         let steps = self.steps[made.steps..].iter();
-        let again = self.again + steps.filter_map(Step::rule).count();
-        if !is_whole || again > MOST_AGAIN {
+        let rules = steps.filter_map(Step::rule).count();
+        let fits = is_whole && rules <= most;
+        if !fits {
             self.go_back(made);
-            // No other rule of the list has to try what takes so long.
-            self.again = MOST_AGAIN;
-            return met;
         }
-        let left = met.by_any();
-        // Of all that came to the rule nothing is left behind it, so that the list is no longer than before.
-        if left != *within {
-            self.again = again;
-        }
-        left
+        fits.then_some(rules)
     }
 
     /// Keeps in mind what a rule took that was about all interfaces but some, so that no rule behind it is written for the same.
@@ -136,6 +191,12 @@ impl Flattening<'_> {
         self.base = made.base;
         self.origin = made.origin;
     }
+}
+
+/// How many numbers there are.
+fn count(protocols: &RangeSet<u8>) -> u32 {
+    let ranges = protocols.ranges().iter();
+    ranges.map(|&(low, high)| u32::from(high - low) + 1).sum()
 }
 
 /// The packets that would be met by another interface, for each that is not meant. A rate of the rule itself takes none of them.
