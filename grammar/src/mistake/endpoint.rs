@@ -1,6 +1,6 @@
 //! Mistakes in addresses and ADDRESS:PORTS: brackets that miss, blanks, ports where none may be, no address at all.
 
-use std::net::Ipv6Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Failure;
 use crate::codes;
@@ -20,6 +20,26 @@ pub(crate) fn bare_ipv6(text: &str) -> Option<(Code, String, String)> {
         "an IPv6 address with ports needs brackets".to_owned(),
         format!("write `[{address}]:{ports}`"),
     ))
+}
+
+/// The prefix that is meant by `10.0.0.0/255.0.0.0` or `10.0.*.*`, with the ports behind it. A mask with holes is none.
+fn prefix_meant(text: &str) -> Option<String> {
+    let (host, ports) = match text.split_once(':') {
+        Some((host, ports)) => (host, format!(":{ports}")),
+        None => (text, String::new()),
+    };
+    if let Some((address, mask)) = host.split_once('/') {
+        address.parse::<Ipv4Addr>().ok()?;
+        let mask = u32::from(mask.parse::<Ipv4Addr>().ok()?);
+        let length = mask.leading_ones();
+        return (length + mask.trailing_zeros() == 32)
+            .then(|| format!("{address}/{length}{ports}"));
+    }
+    let known = host.trim_end_matches(".*");
+    let stars = (host.len() - known.len()) / ".*".len();
+    let zeros = ".0".repeat(stars);
+    let address: Ipv4Addr = format!("{known}{zeros}").parse().ok()?;
+    (stars > 0).then(|| format!("{address}/{}{ports}", 32 - 8 * stars))
 }
 
 impl Failure<'_> {
@@ -127,6 +147,10 @@ impl Failure<'_> {
         if !like_address || !(glued || self.expected.has_address()) {
             return None;
         }
+        let help = match prefix_meant(chunk) {
+            Some(prefix) => format!("write `{prefix}`"),
+            None => "write an address, a prefix or a range: `192.0.2.1`, `192.0.2.0/24`, `[2001:db8::/32]:53`".to_owned(),
+        };
         Some(
             self.error(
                 codes::BAD_ADDRESS,
@@ -134,7 +158,7 @@ impl Failure<'_> {
                 Span::between(self.source, start, start + chunk.len()),
                 "not an address",
             )
-            .help("write an address, a prefix or a range: `192.0.2.1`, `192.0.2.0/24`, `[2001:db8::/32]:53`"),
+            .help(help),
         )
     }
 

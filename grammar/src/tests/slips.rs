@@ -56,6 +56,24 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "E0101",
         "drop tcp from 1.2.3.4, 5.6.7.8 to port 22",
     ),
+    ("drop from (@a, @b)", "E0101", "drop from @a, @b"),
+    ("drop {tcp, udp} from @a", "E0101", "drop tcp, udp from @a"),
+    (
+        "interfaces { eth0, eth1 }",
+        "E0101",
+        "interfaces eth0, eth1",
+    ),
+    ("zone lan { eth0 }", "E0101", "zone lan = eth0"),
+    (
+        "zone lan = { eth0, eth1 }",
+        "E0101",
+        "zone lan = eth0, eth1",
+    ),
+    (
+        "drop from 10.0.0.1 - 10.0.0.9",
+        "E0101",
+        "drop from 10.0.0.1-10.0.0.9",
+    ),
     ("drop from a", "E0102", "drop from @a"),
     ("drop from $b", "E0103", "drop from @b"),
     (
@@ -84,6 +102,13 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "allow tcp, udp to port 53",
     ),
     ("allow tcp 443", "E0101", "allow tcp to port 443"),
+    ("allow tcp ports 443", "E0101", "allow tcp to port 443"),
+    (
+        "allow tcp from ports { 443, 80 }",
+        "E0101",
+        "allow tcp from port { 443, 80 }",
+    ),
+    ("allow tcp to dport 22", "E0103", "allow tcp to port 22"),
     (
         "allow tcp to port 22:25",
         "E0101",
@@ -270,7 +295,32 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "E0103",
         "allow tcp to port 24 on interface \"eth1\"",
     ),
+    (
+        "allow tcp to port 80 in eth0",
+        "E0101",
+        "allow tcp to port 80 on interface eth0",
+    ),
+    (
+        "allow tcp to port 80 in wan",
+        "E0101",
+        "allow tcp to port 80 on zone wan",
+    ),
+    (
+        "allow tcp to port 80 interface eth0",
+        "E0101",
+        "allow tcp to port 80 on interface eth0",
+    ),
+    (
+        "allow zone wan tcp to port 80",
+        "E0101",
+        "allow tcp on zone wan to port 80",
+    ),
     // Conditions.
+    (
+        "drop tcp if socket not established",
+        "E0101",
+        "drop tcp if no socket established",
+    ),
     ("drop tcp if not socket", "E0101", "drop tcp if no socket"),
     (
         "allow if established",
@@ -332,6 +382,16 @@ const SLIPS: &[(&str, &str, &str)] = &[
         "redirect 3.3.3.3:80 to sock t",
     ),
     ("default drop in", "E0101", "default in drop"),
+    (
+        "allow outbound tcp to port 22",
+        "E0103",
+        "allow out tcp to port 22",
+    ),
+    (
+        "reject with tcp-reset tcp to port 22",
+        "E0101",
+        "reject tcp to port 22",
+    ),
     ("default drop incoming", "E0103", "default in drop"),
     ("accept tcp to port 22", "E0103", "allow tcp to port 22"),
     ("deny tcp to port 22 quick", "E0103", "drop tcp to port 22"),
@@ -652,5 +712,32 @@ fn no_remedy_lets_more_through_than_the_slip() {
         let is_remedy = |help: &&str| help.contains("write `allow") || help.contains("join");
         assert!(!mistakes.is_empty(), "{slip}");
         assert!(!helps.iter().any(is_remedy), "{slip}: {helps:?}");
+    }
+}
+
+/// A prefix as other tools write it; what is none has no remedy of its own.
+#[test]
+fn masks_and_stars_are_prefixes() {
+    for (written, meant) in [
+        ("10.0.0.0/255.0.0.0", Some("10.0.0.0/8")),
+        ("10.1.2.0/255.255.255.0:53", Some("10.1.2.0/24:53")),
+        ("10.1.2.3/255.255.255.255", Some("10.1.2.3/32")),
+        ("0.0.0.0/0.0.0.0", Some("0.0.0.0/0")),
+        ("10.1.2.*", Some("10.1.2.0/24")),
+        ("10.*.*.*:53", Some("10.0.0.0/8:53")),
+        ("10.1.2.0/255.0.255.0", None),
+        ("10.1.2.0/0.0.0.255", None),
+        ("10.*.2.*", None),
+        ("10.1.2.3.*", None),
+    ] {
+        let (_, mistakes) = read(&format!("drop from {written}\n"));
+        let said = help(mistakes.first().unwrap());
+        match meant {
+            Some(meant) => assert_eq!(said, format!("write `{meant}`"), "{written}"),
+            None => assert!(
+                said.starts_with("write an address, a prefix or a range"),
+                "{written}: {said}"
+            ),
+        }
     }
 }

@@ -5,7 +5,8 @@ use crate::scan;
 
 pub(super) fn edits(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     port_list(broken, found);
-    braces_of_addresses(broken, found);
+    needless_braces(broken, found);
+    range_with_blanks(broken, found);
     sets(broken, found);
     port_range(broken, found);
     if broken.expected.has(",") {
@@ -70,12 +71,20 @@ fn port_list(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     found.push(broken.edit(start, end, format!("{{{}}}", items.join(", "))));
 }
 
-/// `from { A, B }`: a list of endpoints has no braces.
-fn braces_of_addresses(broken: &Broken<'_>, found: &mut Vec<Edit>) {
-    if !broken.after().starts_with('{') || !broken.expected.has_address() {
+/// `from { A, B }`, `from (A, B)`, `interfaces { eth0, eth1 }`, `allow {tcp, udp}`, `zone lan { eth0 }`: such lists have no braces.
+fn needless_braces(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    const LISTS: [&str; 4] = ["an address", "an endpoint", "an interface", "a protocol"];
+    let end = match broken.after().chars().next() {
+        Some('{') => '}',
+        Some('(') => ')',
+        _ => return,
+    };
+    let equals = broken.expected.has("=") && scan::word(broken.text, 0) == "zone";
+    let kinds = &broken.expected.kinds;
+    if !equals && !kinds.iter().any(|kind| LISTS.contains(kind)) {
         return;
     }
-    let Some(close) = broken.after().find('}') else {
+    let Some(close) = broken.after().find(end) else {
         return;
     };
     let inside = broken.after().get(1..close).unwrap_or("").trim();
@@ -83,10 +92,20 @@ fn braces_of_addresses(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     if inside.is_empty() {
         return;
     }
+    let equals = if equals { "= " } else { "" };
     // A port right behind the brace is that of all; without the blank it would be that of the last alone.
     let is_closed = scan::byte(broken.after(), close + 1) == Some(b':');
     let blank = if is_closed { " " } else { "" };
-    found.push(broken.replace(close + 1, format!("{inside}{blank}")));
+    found.push(broken.replace(close + 1, format!("{equals}{inside}{blank}")));
+}
+
+/// `10.0.0.1 - 10.0.0.9`: a range has no blanks.
+fn range_with_blanks(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let last = broken.last_word();
+    if broken.chunk() == "-" && like_address(last) && like_address(broken.next_word(1)) {
+        let next = scan::skip(broken.text, broken.at + 1);
+        found.push(broken.edit(broken.before().len(), next, "-"));
+    }
 }
 
 /// `set f = { 80, 443 }`, `set c = [ … ]`, `set d = 10.0.0.0/8`, `set a { … }`, `set b: { … }`.

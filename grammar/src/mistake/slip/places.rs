@@ -120,12 +120,20 @@ fn move_after_verb(broken: &Broken<'_>, protocol: &str, length: usize, found: &m
     found.push(broken.edit(place, broken.at + length, text));
 }
 
-/// `tcp 443`, `to 10.0.0.1 port 443`, `10.0.0.1 :443`, `10.0.0.1 : 443`.
+/// `tcp 443`, `tcp ports 443`, `to 10.0.0.1 port 443`, `10.0.0.1 :443`, `10.0.0.1 : 443`.
 fn ports(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let chunk = broken.chunk();
     let last = broken.last_word();
     if is_protocol(last.trim_end_matches(',')) && like_port(chunk) && !is_word(chunk) {
         found.push(broken.insert("to port "));
+    }
+    if broken.word() == "ports" {
+        let to = if matches!(last, "from" | "to") {
+            ""
+        } else {
+            "to "
+        };
+        found.push(broken.replace("ports".len(), format!("{to}port")));
     }
     if broken.word() == "port" && like_address(last) {
         found.extend(port_of_each(broken, "port".len()));
@@ -189,12 +197,16 @@ fn with_port(address: &str, port: &str) -> String {
     }
 }
 
-/// `if not socket`, `if established`, `if flags syn`, `tcp socket exists`, `rate fits`, `vlan id 12`, `length 400`.
+/// `if not socket`, `if socket not established`, `if established`, `if flags syn`, `tcp socket exists`, `rate fits`, `vlan id 12`, `length 400`.
 fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let last = broken.last_word();
     let length = word.len();
     match word {
+        "not" if last == "socket" => {
+            let from = broken.before().len() - last.len();
+            found.push(broken.edit(from, broken.at + length, "no socket"));
+        }
         "not" => found.push(broken.replace(length, "no")),
         _ if SocketState::named(word).is_some() => found.push(broken.insert("socket ")),
         "flags" => found.push(broken.insert("tcp ")),
@@ -230,13 +242,14 @@ fn condition(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
 }
 
-/// `on eth1`, `to p`, `to socket p`, `from a` where `@a` is declared, `include essentials`.
+/// `on eth1`, `in eth1`, `to p`, `to socket p`, `from a` where `@a` is declared, `include essentials`.
 fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let word = broken.word();
     let last = broken.last_word();
     if last == "on" && (!word.is_empty() || broken.after().starts_with('"')) {
         found.push(broken.insert(format!("{} ", kind(broken, broken.at))));
     }
+    where_it_arrives(broken, found);
     if matches!(last, "from" | "to" | "not") && is_word(broken.chunk()) {
         if broken.declares("set", word) {
             found.push(broken.insert("@"));
@@ -258,16 +271,39 @@ fn named(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     }
 }
 
+/// `in eth0`, `interface eth0`, `zone wan` at the end of a rule.
+fn where_it_arrives(broken: &Broken<'_>, found: &mut Vec<Edit>) {
+    let word = broken.word();
+    let name = scan::skip(broken.text, broken.at + word.len());
+    let named = scan::word(broken.text, name);
+    if named.is_empty() || vocabulary::is_known(named) {
+        return;
+    }
+    match word {
+        "in" => {
+            let text = format!("on {} ", kind(broken, name));
+            found.push(broken.edit(broken.at, name, text));
+        }
+        "interface" | "zone" if broken.last_word() != "on" => found.push(broken.insert("on ")),
+        _ => {}
+    }
+}
+
 /// Whether the statement is a redirect, or expects one.
 fn redirects(text: &str) -> bool {
     let verb = scan::word(text, label_end(text));
     verb == "redirect" || verb == "expect" && text.contains("redirect")
 }
 
-/// `drop audit …`.
+/// `drop audit …`, `reject with tcp-reset …`: a reject answers each packet in the way that fits it.
 fn verbs(broken: &Broken<'_>, found: &mut Vec<Edit>) {
     let before = broken.before();
     let verb = broken.last_word();
+    if broken.word() == "with" && verb == "reject" {
+        let answer = scan::skip(broken.text, broken.at + "with".len());
+        let end = answer + scan::chunk(broken.text, answer).len();
+        found.push(broken.replace(end - broken.at, ""));
+    }
     if broken.word() == "audit" && vocabulary::VERBS.contains(&verb) {
         let from = before.len() - verb.len();
         let end = broken.at + "audit".len();
