@@ -17,6 +17,7 @@ mod labels;
 mod limits;
 mod list;
 mod literal;
+mod lone_port;
 mod mapped;
 mod members;
 mod names;
@@ -29,6 +30,7 @@ mod redirected;
 mod sample;
 mod send;
 mod sender_port;
+mod sides;
 #[cfg(test)]
 mod tests;
 mod udp;
@@ -67,6 +69,7 @@ sockc_grammar::codes! {
     REDIRECTED_AWAY = "W0633", "a redirect to an interface where its packets are dropped";
     UNANSWERED = "W0634", "a reject whose answers the policy drops";
     CIRCLING = "W0635", "a redirect of what leaves that ends in a circle";
+    LONE_PORT = "W0636", "a port beside addresses in one list";
     CUT_SHORT = "N0621", "the search for rules without effect was cut short";
     JOINED = "W0626", "a rule on the length of packets that may be joined";
 }
@@ -220,6 +223,7 @@ fn cut_short(own: SourceId, why: Why) -> Diagnostic {
 pub(crate) fn text(reading: &Reading, sources: &SourceMap) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     literal::check(&reading.file, sources, &mut found);
+    lone_port::check(&reading.file, sources, &mut found);
     labels::check(&reading.file, sources, &mut found);
     rates::check(&reading.file, &mut found);
     limits::files(reading, &mut found);

@@ -5,41 +5,17 @@
 
 use std::net::IpAddr;
 
-use sockc_grammar::ast::{Address, Clause, Endpoint, File, Rule, Side, Statement};
+use sockc_grammar::ast::{Address, Endpoint, File};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::SourceMap;
 
-use super::PORT_IN_ADDRESS;
+use super::{PORT_IN_ADDRESS, sides};
 use crate::names::{service, services};
 
 /// Reports such addresses.
 pub(super) fn check(file: &File, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    for statement in file.all() {
-        match &statement.value {
-            Statement::Rule(rule) => self::rule(rule, sources, found),
-            Statement::Expect(expect) => {
-                for side in expect.packet.from.iter().chain(&expect.packet.to) {
-                    self::side(&side.value, sources, found);
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-fn rule(rule: &Rule, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    for clause in &rule.clauses {
-        if let Clause::From(side) | Clause::To { side, .. } = &clause.value {
-            self::side(side, sources, found);
-        }
-    }
-}
-
-fn side(side: &Side, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    if let Side::Endpoints { endpoints, .. } = side {
-        let written = endpoints.iter().map(|endpoint| &endpoint.value);
-        found.extend(written.filter_map(|endpoint| literal(endpoint, sources)));
-    }
+    let written = sides::lists(file).flatten();
+    found.extend(written.filter_map(|endpoint| literal(&endpoint.value, sources)));
 }
 
 fn literal(endpoint: &Endpoint, sources: &SourceMap) -> Option<Diagnostic> {

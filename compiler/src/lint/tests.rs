@@ -358,6 +358,20 @@ fn literals_that_read_like_ports() {
 }
 
 #[test]
+fn ports_beside_addresses() {
+    let text = "default in drop\n\
+        include <essentials>\n\
+        allow tcp to 192.0.2.1, port 80\n\
+        allow tcp to 192.0.2.1:80, port 80\n\
+        allow tcp to 192.0.2.1, 192.0.2.2\n\
+        allow tcp to port 80 from 192.0.2.1\n\
+        allow tcp from port 1-1023, [2001:db8::1], @a to port 80\n\
+        set a = { 192.0.2.7 }\n\
+        expect allow tcp from any to 192.0.2.1, port 80\n";
+    assert_eq!(lines("W0636", text), [3, 7, 9]);
+}
+
+#[test]
 fn sets_that_start_nearly_full() {
     let text = "default in allow\n\
         live set a max 2 = { 10.0.0.1, 10.0.0.9 }\n\
