@@ -143,7 +143,7 @@ impl<'a> Reading<'a> {
                 .notes
                 .push(format!("there, it writes at most one line in {time}"));
         }
-        self.rule.log = Some(self.known.chain.to_owned());
+        self.rule.log = Some(self.known.chain.to_owned().into());
         Ok(())
     }
 
