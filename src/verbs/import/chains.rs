@@ -88,6 +88,8 @@ pub(super) struct Flattening<'a> {
     pub(super) drops: bool,
     /// Which of the chains that the kernel asks is asked now.
     base: usize,
+    /// How many of them have accepted what is looked at now.
+    accepted: usize,
     /// The rules that were read, by the place of their chain and their number.
     known: RefCell<BTreeMap<(*const Line, usize), Vec<Rule>>>,
     told: BTreeSet<[String; 3]>,
@@ -124,6 +126,7 @@ impl<'a> Flattening<'a> {
             report: Vec::new(),
             drops: false,
             base: 0,
+            accepted: 0,
             known: RefCell::default(),
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
@@ -166,6 +169,7 @@ impl<'a> Flattening<'a> {
             return Ok(());
         };
         self.base += 1;
+        self.accepted += 1;
         let known = self.gone.len();
         let is_over = self.chain((name, 0), within, None)?;
         if !is_over {
@@ -173,6 +177,7 @@ impl<'a> Flattening<'a> {
         }
         // All that was taken there is part of what this one accepted.
         self.gone.truncate(known);
+        self.accepted -= 1;
         self.base -= 1;
         Ok(())
     }

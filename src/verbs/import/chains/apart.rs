@@ -27,6 +27,7 @@ struct Made {
     asked: usize,
     gone: usize,
     base: usize,
+    accepted: usize,
     origin: Option<Rc<Origin>>,
 }
 
@@ -189,6 +190,7 @@ impl Flattening<'_> {
             asked: self.asked,
             gone: self.gone.len(),
             base: self.base,
+            accepted: self.accepted,
             origin: self.origin.clone(),
         }
     }
@@ -204,6 +206,7 @@ impl Flattening<'_> {
         self.asked = made.asked;
         self.gone.truncate(made.gone);
         self.base = made.base;
+        self.accepted = made.accepted;
         self.origin = made.origin;
     }
 }

@@ -22,12 +22,15 @@ impl Flattening<'_> {
         is_apart: bool,
         place: &Place<'_>,
     ) {
-        let is_all_there = taken.asks_interfaces_alone();
+        let is_whole = taken.asks_interfaces_alone();
         let chain = match goal {
             _ if is_apart && self.ends_list(goal) => None,
             // What one of the chains that the kernel asks accepts has met all others.
             Goal::Accept if self.is_asked_again() => Some(place.chain.to_owned()),
-            Goal::Drop | Goal::Reject(_) if self.is_asked_again() && is_all_there => {
+            Goal::Accept | Goal::Drop | Goal::Reject(_) if self.accepted > 0 => {
+                Some(place.chain.to_owned())
+            }
+            Goal::Drop | Goal::Reject(_) if self.is_asked_again() && is_whole => {
                 Some(place.chain.to_owned())
             }
             _ => return,
