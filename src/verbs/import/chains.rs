@@ -100,7 +100,7 @@ pub(super) struct Flattening<'a> {
     asked: usize,
     /// How many rules stand once more, for interfaces that another rule is not about.
     again: usize,
-    /// Why the first rule stands once more for none, as these would be too many: its place, and how many.
+    /// The first rule ahead of which too many would stand once more: its place, and how many, if that is known.
     too_many: Option<(String, Option<usize>)>,
     /// What no rule behind these need be written for.
     gone: Vec<Gone>,

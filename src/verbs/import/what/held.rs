@@ -96,6 +96,8 @@ mod tests {
         ports.to.ports = Some(RangeSet::from_ranges([(22, 25), (80, 80)]));
         let mut fewer = ports.clone();
         fewer.to.ports = Some(RangeSet::from_ranges([(23, 24), (80, 80)]));
+        let mut begun = ports.clone();
+        begun.to.ports = Some(RangeSet::from_ranges([(22, 24), (80, 80)]));
         let but = What {
             not_on: vec![Pattern::One("eth0".to_owned())],
             ..any.clone()
@@ -114,6 +116,7 @@ mod tests {
             (&ports, &any, false),
             (&ports, &fewer, true),
             (&fewer, &ports, false),
+            (&begun, &ports, false),
             (&begins, &on("eth0"), true),
             (&on("eth0"), &begins, false),
             (&but, &on("eth1"), true),
