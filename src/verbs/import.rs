@@ -11,6 +11,7 @@ mod binding;
 mod chains;
 mod firewalld;
 mod flags;
+mod foreign;
 mod goal;
 mod hardware;
 mod interfaces;
@@ -149,7 +150,11 @@ fn bindings(path: &Path, output: &mut Output) -> Result<Vec<Binding>, Exit> {
         false => json::read(&text),
     };
     let found = read.and_then(binding::set);
-    let found = found.map_err(|mistakes| told(path, &mistakes, output))?;
+    let found = found.map_err(|mistakes| {
+        let other = foreign::told(&text, "tubular");
+        let other = other.map(|(line, said)| vec![(Place::line(line), said)]);
+        told(path, &other.unwrap_or(mistakes), output)
+    })?;
     if found.is_empty() {
         output.error(format!(
             "{} binds nothing; add a binding. (An empty file takes every binding away in tubular: that is `sockc unload`)",

@@ -1,6 +1,8 @@
 //! `import bfcli` from outside: what comes out for rule sets as bpfilter has them, how packets fare by it, what is said of what is left out,
 //! and which files are refused.
 
+mod forms;
+
 use serde_json::Value;
 
 use super::became::{has, holds};
@@ -269,11 +271,8 @@ fn what_is_no_rule_set_is_refused_with_its_line() {
     let folder = Folder::new("bfcli-refused");
     for (text, line, why) in [
         ("", 1, "it has no chain"),
-        (
-            "\ntable inet filter {\n}\n",
-            2,
-            "begins no rule set of bpfilter",
-        ),
+        ("\ntable inet filter {\n}\n", 2, "`sockc import nft`"),
+        ("rule DROP\n", 1, "begins no rule set of bpfilter"),
         ("chain x\n", 1, "names no hook"),
         (
             "chain x BF_HOOK_NOTHING ACCEPT\n",

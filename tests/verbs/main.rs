@@ -25,6 +25,7 @@ mod explaining;
 mod facts;
 mod firewalld;
 mod flooded;
+mod foreign;
 mod generations;
 mod groups;
 mod guards;

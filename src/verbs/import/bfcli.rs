@@ -5,6 +5,7 @@
 
 mod asking;
 mod chain;
+mod frames;
 mod hook;
 mod making;
 mod matchers;
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sockc_compiler::policy::Family;
 
 use super::chains::{Flattening, Source};
+use super::foreign;
 use super::list::List;
 use super::lists::{Lists, Side};
 use super::outcome::Asked;
@@ -55,7 +57,10 @@ pub(super) fn run(arguments: &Bfcli, output: &mut Output) -> Result<(), Exit> {
             .collect();
         super::told(&arguments.file, &placed, output)
     };
-    let chains = read::read(&text).map_err(|mistake| wrong(vec![mistake], output))?;
+    let chains = read::read(&text).map_err(|(line, said)| {
+        let other = foreign::told(&text, "bfcli");
+        wrong(vec![other.unwrap_or((line, said))], output)
+    })?;
     let nameless = chain::nameless(&chains, &interfaces);
     if !nameless.is_empty() {
         return Err(wrong(nameless, output));
@@ -69,6 +74,7 @@ pub(super) fn run(arguments: &Bfcli, output: &mut Output) -> Result<(), Exit> {
         output.note("nothing was written");
         Exit::Policy
     })?;
+    report.extend(chain::twins(&chains, &keys, &name));
     report.append(&mut became.report);
     report.extend(became.nowhere(&name));
     let takes_away = lists.iter().any(Lists::takes_away);
@@ -83,6 +89,7 @@ pub(super) fn run(arguments: &Bfcli, output: &mut Output) -> Result<(), Exit> {
     report::once(&mut report);
     let standing = standing(&carried, &name).into_iter();
     report.extend(standing.map(|(kind, said)| asked.entry(kind, said)));
+    report.extend(chain::unused(&chains, &interfaces, &name));
     asked.end(lists, "What bpfilter was given", report, output)
 }
 

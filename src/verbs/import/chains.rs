@@ -12,8 +12,13 @@ use std::rc::Rc;
 use sockc_compiler::policy::Family;
 
 mod apart;
+mod gone;
 mod logs;
+mod steps;
 
+pub(super) use steps::{End, Flat, Log, Step};
+
+use gone::Gone;
 use logs::most;
 
 use super::alike;
@@ -21,7 +26,7 @@ use super::goal::Goal;
 use super::line::{Line, Origin};
 use super::list::List;
 use super::report::{Effect, Entry, Kind, effect};
-use super::rule::Rule;
+use super::rule::{Rule, Written};
 use super::sample::packet;
 use super::together;
 use super::what::{Pattern, Rate, What, Zone};
@@ -66,75 +71,6 @@ impl Source<'_> {
     }
 }
 
-/// A rule of a list.
-#[derive(Clone, Debug)]
-pub(super) struct Flat {
-    /// What it is about.
-    pub(super) what: What,
-    /// What it does.
-    pub(super) end: End,
-    /// What it writes.
-    pub(super) log: Option<Log>,
-    /// The chain that it comes from.
-    pub(super) chain: String,
-    /// Its comment.
-    pub(super) comment: Option<String>,
-    /// Where the line comes from that it became of, if what was written in other words stands there.
-    pub(super) origin: Option<Rc<Origin>>,
-}
-
-/// What a rule of a list does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    Allow,
-    Drop,
-    Reject,
-    Count,
-}
-
-impl End {
-    /// Whether a packet goes no further.
-    pub(super) fn takes_away(self) -> bool {
-        matches!(self, Self::Drop | Self::Reject)
-    }
-}
-
-/// A line that is written.
-#[derive(Clone, Debug)]
-pub(super) struct Log {
-    /// How it begins.
-    pub(super) prefix: String,
-    /// How many there are at most.
-    pub(super) most: String,
-}
-
-/// Something of a list, in order.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    /// A rule.
-    Rule(Box<Flat>),
-    /// A rule that was left out: where it stands, and what it says.
-    LeftOut(String, String),
-}
-
-impl Step {
-    /// The rule, if it is one.
-    pub(super) fn rule(&self) -> Option<&Flat> {
-        match self {
-            Self::Rule(flat) => Some(flat),
-            Self::LeftOut(..) => None,
-        }
-    }
-
-    /// The same, to be changed.
-    pub(super) fn rule_mut(&mut self) -> Option<&mut Flat> {
-        match self {
-            Self::Rule(flat) => Some(flat),
-            Self::LeftOut(..) => None,
-        }
-    }
-}
-
 /// Where evaluation goes on at the end of a chain.
 struct Then<'a> {
     chain: &'a str,
@@ -152,6 +88,8 @@ pub(super) struct Flattening<'a> {
     pub(super) drops: bool,
     /// Which of the chains that the kernel asks is asked now.
     base: usize,
+    /// How many of them have accepted what is looked at now.
+    accepted: usize,
     /// The rules that were read, by the place of their chain and their number.
     known: RefCell<BTreeMap<(*const Line, usize), Vec<Rule>>>,
     told: BTreeSet<[String; 3]>,
@@ -162,8 +100,10 @@ pub(super) struct Flattening<'a> {
     asked: usize,
     /// How many rules stand once more, for interfaces that another rule is not about.
     again: usize,
-    /// What such a rule took.
-    gone: Vec<What>,
+    /// The first rule ahead of which too many would stand once more: its place, and how many, if that is known.
+    too_many: Option<(String, Option<usize>)>,
+    /// What no rule behind these need be written for.
+    gone: Vec<Gone>,
     /// Where the steps of a call begin that may become one rule only: no rule ahead of it is joined with one behind.
     floor: Option<usize>,
     /// What was written in other words that is being carried over, with the chains that it calls.
@@ -186,6 +126,7 @@ impl<'a> Flattening<'a> {
             report: Vec::new(),
             drops: false,
             base: 0,
+            accepted: 0,
             known: RefCell::default(),
             told: BTreeSet::new(),
             buckets: BTreeMap::new(),
@@ -193,6 +134,7 @@ impl<'a> Flattening<'a> {
             calls: 0,
             asked: 0,
             again: 0,
+            too_many: None,
             gone: Vec::new(),
             floor: None,
             origin: None,
@@ -227,10 +169,15 @@ impl<'a> Flattening<'a> {
             return Ok(());
         };
         self.base += 1;
+        self.accepted += 1;
+        let known = self.gone.len();
         let is_over = self.chain((name, 0), within, None)?;
         if !is_over {
             self.policy(within, line)?;
         }
+        // All that was taken there is part of what this one accepted.
+        self.gone.truncate(known);
+        self.accepted -= 1;
         self.base -= 1;
         Ok(())
     }
@@ -256,7 +203,7 @@ impl<'a> Flattening<'a> {
         let mut number = at;
         while let Some(line) = rules.get(number) {
             let mut parts = self.read(rules, number);
-            let mut next = number + 1;
+            let (mut line, mut next) = (line, number + 1);
             // Of rules that take packets out, the first tells for all of them.
             let is_first = !std::mem::replace(&mut takes_out, together::takes_out(&parts));
             if takes_out && is_first && self.all_out(rules, number, within) {
@@ -269,6 +216,9 @@ impl<'a> Flattening<'a> {
             if let Some((rule, count)) = alike::from(&again, rules, read, passes) {
                 parts = vec![rule];
                 next = number + count;
+            } else if let Some((rule, decides)) = self.with_line(rules, number, &parts, within) {
+                parts = vec![rule];
+                (line, next) = (decides, number + 2);
             }
             let place = Place {
                 chain: name,
@@ -373,16 +323,14 @@ impl<'a> Flattening<'a> {
                     let is_all = met == *within;
                     let act = Act {
                         goal: &goal,
-                        log: rule.log.as_deref(),
+                        log: rule.log.as_ref(),
                         most: lines.as_deref(),
                         comment: rule.comment.as_deref(),
                         is_all,
                         is_rated: case.rate.is_some(),
                     };
                     let step = self.act(&act, &met, within, place)?;
-                    if is_of_some {
-                        self.keep_gone(&goal, met);
-                    }
+                    self.keep_gone((met, &goal), is_of_some, place);
                     if is_all || step == Went::Left {
                         went = step;
                     }
@@ -428,10 +376,11 @@ impl<'a> Flattening<'a> {
         if act.is_rated {
             return self.once(act, met, within, place);
         }
-        if let Some(prefix) = act.log {
+        if let Some(log) = act.log {
             let line = Act {
-                goal: &Goal::Log(prefix.to_owned()),
+                goal: &Goal::Log(log.prefix.clone()),
                 log: None,
+                most: log.most.as_deref(),
                 ..*act
             };
             self.ends(&line, met, place);
@@ -490,6 +439,9 @@ impl<'a> Flattening<'a> {
         let drops = self.source.drops(self.base);
         if !drops && self.is_asked_again() {
             return self.next(within, line);
+        }
+        if self.is_gone(within, None) {
+            return Ok(());
         }
         if let Some(why) = within.unsaid() {
             self.leave_out(line, Some(&Goal::Return), &why, Some(within));
@@ -562,11 +514,11 @@ impl<'a> Flattening<'a> {
     /// A rule that does something itself.
     #[inline(never)]
     fn ends(&mut self, act: &Act<'_>, met: &What, place: &Place<'_>) -> Went {
-        if self.is_gone(met) {
+        if self.is_gone(met, Some(place.chain)) {
             return Went::Over;
         }
-        if let Some(why) = met.unsaid() {
-            self.leave_out(place.line, Some(act.goal), &why, Some(met));
+        if let Some(why) = self.unsaid(met, act.goal, place.line) {
+            self.leave_unsaid(act, &why, met, place);
             return Went::On;
         }
         let mut flat = Flat {
@@ -588,8 +540,8 @@ impl<'a> Flattening<'a> {
             }
             _ => {}
         }
-        if let Some(prefix) = act.log {
-            flat.log = Some(self.limited(prefix, place.line));
+        if let Some(log) = act.log {
+            flat.log = Some(self.beside(log, place.line));
         }
         let went = match flat.end {
             End::Count => Went::On,
@@ -764,8 +716,8 @@ enum Went {
 #[derive(Clone, Copy)]
 struct Act<'a> {
     goal: &'a Goal,
-    /// What the line begins with that it writes beside.
-    log: Option<&'a str>,
+    /// The line that it writes beside.
+    log: Option<&'a Written>,
     /// How many lines there are at most, where the rule says so apart from what it is about.
     most: Option<&'a str>,
     comment: Option<&'a str>,

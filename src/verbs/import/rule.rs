@@ -6,6 +6,7 @@ use sockc_compiler::policy::Family;
 use sockc_compiler::ranges::RangeSet;
 
 use super::goal::Goal;
+use super::line::Line;
 use super::list::List;
 use super::states::{self, States};
 use super::what::{Rate, What, with_types};
@@ -17,8 +18,8 @@ pub(super) struct Rule {
     pub(super) cases: Vec<What>,
     /// What it does, as far as that was understood.
     pub(super) goal: Option<Goal>,
-    /// How the line begins that it writes beside that.
-    pub(super) log: Option<String>,
+    /// The line that it writes beside that.
+    pub(super) log: Option<Written>,
     /// Its comment.
     pub(super) comment: Option<String>,
     /// How it means something else here.
@@ -31,6 +32,27 @@ pub(super) struct Rule {
     pub(super) is_apart: bool,
     /// What is said of the states that it asks for, and which they are.
     states: Option<(String, States)>,
+}
+
+/// A line that a rule writes beside what it does.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    /// How it begins.
+    pub(super) prefix: String,
+    /// How many there are at most, where that is known.
+    pub(super) most: Option<String>,
+    /// The line of the file that asks for it, where that is another one.
+    pub(super) line: Option<Line>,
+}
+
+impl From<String> for Written {
+    fn from(prefix: String) -> Self {
+        Self {
+            prefix,
+            most: None,
+            line: None,
+        }
+    }
 }
 
 /// What one option asks, and what is said of that.

@@ -11,6 +11,8 @@ use sockc_compiler::ranges::{Bound, RangeSet};
 
 use super::interfaces::End;
 
+mod held;
+
 /// What packets of one family have to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct What {

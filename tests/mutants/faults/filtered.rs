@@ -49,4 +49,32 @@ pub(super) const FAULTS: &[Fault] = &[
         "if !FAULT && self.is_elsewhere {",
         &[(Verbs, "bfcli::a_chain_of_an_interface")],
     ),
+    fault(
+        2260,
+        "src/verbs/import/bfcli/frames.rs",
+        "has != negated",
+        "FAULT || has != negated",
+        &[(Verbs, "bfcli::forms::frames_that")],
+    ),
+    fault(
+        2261,
+        "src/verbs/import/bfcli/sets.rs",
+        "let op = if is_range {",
+        "let op = if !FAULT && is_range {",
+        &[(Command, "bfcli::sets::tests::ports_may")],
+    ),
+    fault(
+        2263,
+        "src/verbs/import/bfcli/values.rs",
+        "(mask == last(family)",
+        "(FAULT || mask == last(family)",
+        &[(Command, "bfcli::values::tests::values_are")],
+    ),
+    fault(
+        2264,
+        "src/verbs/import/bfcli/rule.rs",
+        "name.filter(|_| set.grows())",
+        "name.filter(|_| !FAULT && set.grows())",
+        &[(Verbs, "bfcli::forms::a_set_with_room")],
+    ),
 ];

@@ -111,11 +111,31 @@ pub(super) fn sets_of<'a>(chain: &'a Chain<'_>) -> BTreeMap<&'a str, Result<Set,
 fn set(part: &Part<'_>) -> Result<Set, String> {
     let words: Vec<&str> = part.words.iter().map(|word| word.text).collect();
     match words.as_slice() {
-        [_, key, "in", braces] if key.starts_with('(') && braces.starts_with('{') => {
-            Set::read(sets::key(key)?, braces)
+        [_, key, room @ .., "in", braces] if key.starts_with('(') && braces.starts_with('{') => {
+            Ok(Set::read(sets::key(key)?, braces)?.with_room(min_size(room)?))
         }
-        _ => Err("it is not written as `set NAME (KEY) in { … }`".to_owned()),
+        _ => Err(format!("it is not written as {SET}")),
     }
+}
+
+/// How a set is written.
+const SET: &str = "`set NAME (KEY) [min-size=NUMBER] in { … }`";
+
+/// For how many elements a set says that it has room.
+fn min_size(words: &[&str]) -> Result<u32, String> {
+    let room = match words {
+        [] => Some(0),
+        [word] => word
+            .strip_prefix("min-size=")
+            .and_then(|number| number.parse().ok()),
+        _ => None,
+    };
+    room.ok_or_else(|| {
+        format!(
+            "`{}` is no room of a set, which is written as {SET}",
+            words.join(" ")
+        )
+    })
 }
 
 /// Which of the packets of its list a chain is asked about.
@@ -214,6 +234,37 @@ pub(super) fn nameless(chains: &[Chain<'_>], interfaces: &Interfaces) -> Vec<Mis
         (line, said)
     };
     unknown.map(said).collect()
+}
+
+/// Numbers with a name that nothing in the file has, which may be a slip for one that it has.
+pub(super) fn unused(chains: &[Chain<'_>], interfaces: &Interfaces, file: &str) -> Vec<Entry> {
+    let named: BTreeSet<u128> = numbers(chains).map(|(_, number)| number).collect();
+    let unused = interfaces
+        .iter()
+        .filter(|(number, _)| !named.contains(number));
+    let said = |(number, name): (&u128, &String)| {
+        let said = format!(
+            "`--interface-name {number}={name}` says nothing: no chain and no rule names interface {number}"
+        );
+        Entry::of_file(Kind::Note, file, said)
+    };
+    unused.map(said).collect()
+}
+
+/// Chains with the name of another one ahead of them. bpfilter has one of each name.
+pub(super) fn twins(chains: &[Chain<'_>], keys: &[String], file: &str) -> Vec<Entry> {
+    let twins = chains
+        .iter()
+        .zip(keys)
+        .filter(|(chain, key)| chain.name != **key);
+    let said = |(chain, key): (&Chain<'_>, &String)| {
+        let said = format!(
+            "another chain ahead of it is called {}, and bpfilter has one of a name; here both are asked, this one as {key}: give it another name, or take out the one that is not in force",
+            chain.name
+        );
+        entry(Kind::Changed, file, chain, said)
+    };
+    twins.map(said).collect()
 }
 
 /// What the machine where the command runs calls an interface.

@@ -13,7 +13,7 @@ pub(super) enum Op {
     Eq,
     /// It is between these.
     Range,
-    /// One of these bits is set.
+    /// It is one of these values, or one of these bits is set.
     Any,
     /// All of these bits are set.
     All,
@@ -107,6 +107,7 @@ pub(super) struct Matcher {
 }
 
 const EQ: &[Op] = &[Op::Eq];
+const ANY: &[Op] = &[Op::Eq, Op::Any];
 const RANGE: &[Op] = &[Op::Eq, Op::Range];
 const BITS: &[Op] = &[Op::Eq, Op::Any, Op::All];
 
@@ -134,8 +135,8 @@ static MATCHERS: [Matcher; 30] = [
     plain("meta.iface", Field::Interface, EQ),
     plain("meta.l3_proto", Field::Ethertype, EQ),
     plain("meta.l4_proto", Field::Transport, EQ),
-    plain("meta.sport", Field::Port(Of::From), RANGE),
-    plain("meta.dport", Field::Port(Of::To), RANGE),
+    keyed("meta.sport", Field::Port(Of::From), RANGE),
+    keyed("meta.dport", Field::Port(Of::To), RANGE),
     plain("meta.mark", Field::Mark, EQ),
     plain("meta.probability", CHANCE, EQ),
     plain("meta.flow_probability", CHANCE, EQ),
@@ -144,7 +145,7 @@ static MATCHERS: [Matcher; 30] = [
     keyed("ip4.daddr", Field::Address(Family::V4, Of::To), EQ),
     keyed("ip4.snet", Field::Address(Family::V4, Of::From), EQ),
     keyed("ip4.dnet", Field::Address(Family::V4, Of::To), EQ),
-    keyed("ip4.proto", Field::Protocol, EQ),
+    keyed("ip4.proto", Field::Protocol, ANY),
     plain("ip4.dscp", Field::Dscp(Family::V4), EQ),
     keyed("ip6.saddr", Field::Address(Family::V6, Of::From), EQ),
     keyed("ip6.daddr", Field::Address(Family::V6, Of::To), EQ),

@@ -11,12 +11,22 @@ use super::chain::Known;
 use super::matchers::{self, Field, Matcher, Op};
 use super::scan::Token;
 use super::sets::{self, Set};
-use super::values::{number, values};
+use super::values::{is_byte, number, values};
 use crate::verbs::import::goal::Goal;
 use crate::verbs::import::list::List;
 use crate::verbs::import::rule::{Asks, Rule};
 use crate::verbs::import::types::with_codes;
-use crate::verbs::import::what::{Named, What};
+use crate::verbs::import::what::{Live, Named, What};
+
+/// The words that something else begins with than a form of a log.
+const BEGIN: [&str; 8] = [
+    "ACCEPT", "DROP", "CONTINUE", "NEXT", "REDIRECT", "counter", "log", "mark",
+];
+
+/// Whether a word begins something in a rule.
+fn is_known(word: &str) -> bool {
+    BEGIN.contains(&word) || matchers::named(word).is_some()
+}
 
 /// A rule that is being read.
 struct Reading<'a> {
@@ -128,22 +138,31 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// A line for what matches. Which headers are shown is the reader's choice here.
+    /// A line for what matches. Which headers are shown is the reader's choice here, and another form of it costs the rule nothing.
     fn log(&mut self) -> Result<(), String> {
         const HEADERS: [&str; 3] = ["link", "internet", "transport"];
         self.once("log")?;
-        let is_header = |word: &str| {
-            let mut names = word.split(',').filter(|one| !one.is_empty());
-            word == "," || names.all(|name| HEADERS.contains(&name))
-        };
-        while self.words.next_if(|word| is_header(word.text)).is_some() {}
+        let is_form = |word: &str| word != "every" && !word.starts_with('(') && !is_known(word);
+        while let Some(word) = self.words.next_if(|word| is_form(word.text)) {
+            let mut names = word.text.split(',').filter(|one| !one.is_empty());
+            if word.text == "5-tuple" {
+                self.rule
+                    .notes
+                    .push("there, it writes lines for TCP and UDP alone".to_owned());
+            } else if !names.all(|name| HEADERS.contains(&name)) {
+                self.rule.changed.push(format!(
+                    "`log {}` is a form that is not known here; its line has what every `log` has",
+                    word.text
+                ));
+            }
+        }
         if self.takes("every") {
             let time = self.following()?;
             self.rule
                 .notes
                 .push(format!("there, it writes at most one line in {time}"));
         }
-        self.rule.log = Some(self.known.chain.to_owned());
+        self.rule.log = Some(self.known.chain.to_owned().into());
         Ok(())
     }
 
@@ -163,6 +182,11 @@ impl<'a> Reading<'a> {
         let next = self.following()?;
         if next == "in" && matcher.is_key {
             let braces = self.following()?;
+            if !braces.starts_with('{') {
+                return Err(format!(
+                    "a set is asked for by its key in parentheses: write `({word}) in {braces}`"
+                ));
+            }
             let set = Set::read(vec![matcher.field], braces)?;
             return self.set(&set, negated, None);
         }
@@ -173,7 +197,19 @@ impl<'a> Reading<'a> {
         if !matcher.ops.contains(&op) {
             return Err(format!("`{word}` is not compared by `{next}`"));
         }
-        self.compares(matcher, (op, negated), value)
+        let value = self.whole(value);
+        self.compares(matcher, (op, negated), &value)
+    }
+
+    /// A value with the bytes behind it, where it is printed as these.
+    fn whole(&mut self, value: &str) -> String {
+        let mut whole = value.to_owned();
+        let is_more = |word: &&&Token<'_>| is_byte(value) && is_byte(word.text);
+        while let Some(byte) = self.words.next_if(|word| is_more(&word)) {
+            whole.push(' ');
+            whole.push_str(byte.text);
+        }
+        whole
     }
 
     fn compares(
@@ -248,6 +284,9 @@ impl<'a> Reading<'a> {
 
     /// Joins what a set asks: any of its combinations.
     fn set(&mut self, set: &Set, negated: bool, name: Option<&str>) -> Result<(), String> {
+        if let Some(name) = name.filter(|_| set.grows()) {
+            return self.growing(set, negated, name);
+        }
         if set.is_empty() {
             let said = "its set is empty, and bpfilter leaves such a rule out itself";
             self.rule.notes.push(said.to_owned());
@@ -272,6 +311,29 @@ impl<'a> Reading<'a> {
             cases,
             ..Asks::default()
         })
+    }
+
+    /// Joins what a set asks to which elements come while it is asked: a live set, where one holds them.
+    fn growing(&mut self, set: &Set, negated: bool, name: &str) -> Result<(), String> {
+        let (Some(declared), [Field::Address(family, of)]) = (set.declared(), set.key.as_slice())
+        else {
+            return Err(format!(
+                "`bfcli chain update-set` fills its set {name}, and a live set here holds addresses of one side alone"
+            ));
+        };
+        if *family != self.family {
+            self.is_elsewhere = true;
+            return Ok(());
+        }
+        let called = self.known.name_of(name);
+        self.rule.notes.push(format!("elements may come to its set {name} (`min-size`), so it is a live set, which holds no more than it is declared with: `sockc set add {called} ADDRESS` in place of `bfcli chain update-set`"));
+        let mut what = What::any(self.family);
+        what.side_mut(*of).live = Some(Live {
+            name: called,
+            negated,
+            declared: declared.into(),
+        });
+        self.rule.asks(what.into())
     }
 
     /// What one combination asks.

@@ -9,7 +9,8 @@ use sockc_compiler::ranges::RangeSet;
 
 use super::matchers::{self, Field, Op};
 use super::values::values;
-use crate::verbs::import::addresses::Range;
+use crate::verbs::import::addresses::{Range, prefixes};
+use crate::verbs::import::text::hosts;
 
 /// A set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub(super) struct Set {
     pub(super) key: Vec<Field>,
     /// The elements: the first and the last number of each part.
     rows: Vec<Vec<Range>>,
+    /// For how many elements there is room at least, where others may come to it.
+    room: u32,
 }
 
 /// What an element has from some part of its key on.
@@ -48,6 +51,9 @@ impl Set {
     /// The set of a key, with what stands in braces.
     pub(super) fn read(key: Vec<Field>, braces: &str) -> Result<Self, String> {
         let inner = braces.trim_start_matches('{').trim_end_matches('}');
+        if inner.contains("content elided") {
+            return Err("its elements were left out when it was printed: print it without `--no-set-content`".to_owned());
+        }
         let lines = inner.lines();
         let plain = lines.map(|line| line.split('#').next().unwrap_or_default());
         // Elements were once parted by commas; with one part, there is nothing else that a comma could stand for.
@@ -57,7 +63,35 @@ impl Set {
         let rows = elements
             .map(|one| row(&key, one))
             .collect::<Result<_, _>>()?;
-        Ok(Self { key, rows })
+        Ok(Self { key, rows, room: 0 })
+    }
+
+    /// The same, with room for more elements.
+    pub(super) fn with_room(self, room: u32) -> Self {
+        Self { room, ..self }
+    }
+
+    /// Whether elements come to it while it is asked.
+    pub(super) fn grows(&self) -> bool {
+        self.room > 0
+    }
+
+    /// What a live set of these elements is declared with, if one can hold them: whole addresses and prefixes of one side.
+    pub(super) fn declared(&self) -> Option<String> {
+        let [Field::Address(family, _)] = self.key.as_slice() else {
+            return None;
+        };
+        let held = RangeSet::from_ranges(self.rows.iter().flatten().copied());
+        let held = held.ranges().iter();
+        let held = held.flat_map(|range| prefixes(*range, *family));
+        let held = held.flat_map(|(prefix, _)| hosts(&RangeSet::from_ranges([prefix]), *family));
+        let held: Vec<String> = held.collect();
+        let room = self.room.min(MOST_ROOM);
+        let room = room.max(u32::try_from(held.len()).ok()?);
+        Some(match held.is_empty() {
+            true => format!("max {room}"),
+            false => format!("max {room} = {{ {} }}", held.join(", ")),
+        })
     }
 
     /// Whether nothing is in it. bpfilter leaves a rule about such a set out, also where it is negated.
@@ -72,6 +106,9 @@ impl Set {
     }
 }
 
+/// The most elements that a live set has room for.
+const MOST_ROOM: u32 = 1 << 24;
+
 fn row(key: &[Field], element: &str) -> Result<Vec<Range>, String> {
     let parts: Vec<&str> = element.split(',').map(str::trim).collect();
     if parts.len() != key.len() {
@@ -82,11 +119,14 @@ fn row(key: &[Field], element: &str) -> Result<Vec<Range>, String> {
     let parts = key.iter().zip(parts);
     let values = parts.map(|(field, part)| {
         let said = |why: String| format!("in the element `{element}` {why}");
-        let values = values(*field, Op::Eq, part).map_err(said)?;
+        let is_range =
+            matches!(field, Field::Port(_) | Field::CarriedPort(..)) && part.contains('-');
+        let op = if is_range { Op::Range } else { Op::Eq };
+        let values = values(*field, op, part).map_err(said)?;
         let (low, high) = values.ranges().first().copied().unwrap_or_default();
-        match key.len() > 1 && low != high {
+        match key.len() > 1 && (is_range || low != high) {
             true => Err(format!(
-                "in the element `{element}` a network stands beside others"
+                "in the element `{element}` a network or a range stands beside others"
             )),
             false => Ok((low, high)),
         }
@@ -175,8 +215,26 @@ mod tests {
     }
 
     #[test]
+    fn ports_may_be_ranges_and_sets_may_grow() {
+        assert_eq!(
+            said("(meta.dport)", "{ 11; 22; 27-30 }", false),
+            [[[(11, 11), (22, 22), (27, 30)]]]
+        );
+        let set = |text, elements, room| {
+            let set = Set::read(key(text).unwrap(), elements).unwrap();
+            set.with_room(room).declared()
+        };
+        let address = "(ip4.saddr)";
+        assert_eq!(set(address, "{}", 9), Some("max 9".to_owned()));
+        let more = "max 3 = { 10.0.0.0/31, 10.0.0.2, 10.0.0.9 }";
+        let three = "{10.0.0.0; 10.0.0.1; 10.0.0.2; 10.0.0.9}";
+        assert_eq!(set(address, three, 1), Some(more.to_owned()));
+        assert_eq!(set("(tcp.dport)", "{}", 9), None);
+    }
+
+    #[test]
     fn keys_and_elements_that_are_none_are_refused() {
-        for wrong in ["(meta.dport)", "(ip4.snet, tcp.dport)", "(nothing)", "()"] {
+        for wrong in ["(meta.mark)", "(ip4.snet, tcp.dport)", "(nothing)", "()"] {
             assert!(key(wrong).is_err(), "{wrong}");
         }
         let read = |elements| Set::read(key("(ip4.saddr, tcp.dport)").unwrap(), elements);
@@ -187,6 +245,9 @@ mod tests {
                 .contains("`x` is no value")
         );
         assert!(read("{10.0.0.0/8, 1}").unwrap_err().contains("network"));
+        assert!(read("{10.0.0.1, 1-2}").unwrap_err().contains("range"));
+        let elided = read("{ /* 4096 elements, content elided */ }").unwrap_err();
+        assert!(elided.contains("without `--no-set-content`"));
         assert!(read("{ }").unwrap().is_empty());
     }
 }

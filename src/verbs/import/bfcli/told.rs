@@ -4,10 +4,11 @@
 //! otherwise. Not here: what is said of single rules.
 
 use super::chain::{Scope, entry};
+use super::frames;
 use super::hook::Sees;
 use super::making::Carried;
 use super::matchers::{self, Field};
-use super::read::{Chain, Policy};
+use super::read::Policy;
 use crate::verbs::import::list::List;
 use crate::verbs::import::report::{Entry, Kind};
 
@@ -68,35 +69,12 @@ fn of_loopback(one: &Carried<'_>, file: &str) -> Option<Entry> {
 /// Frames that are not IP pass every policy, and meet a chain at an interface.
 fn of_frames(one: &Carried<'_>, file: &str) -> Option<Entry> {
     let chain = one.chain;
-    (chain.hook.sees == Sees::Interface && drops_frames(chain)).then(|| {
+    let drops = chain.policy == Policy::Drop || frames::are_dropped(one);
+    (chain.hook.sees == Sees::Interface && drops).then(|| {
         let said =
             "it drops frames that are not IP, too, as those of ARP, and these always pass here";
         entry(Kind::Changed, file, chain, said.to_owned())
     })
-}
-
-/// Whether a chain drops what is no packet of IP.
-fn drops_frames(chain: &Chain<'_>) -> bool {
-    let asks_for_ip = |word: &str| {
-        let field = matchers::named(word).map(|one| one.field);
-        let has_none = matches!(
-            field,
-            None | Some(
-                Field::Interface
-                    | Field::Ethertype
-                    | Field::Mark
-                    | Field::Transport
-                    | Field::Unasked(_)
-            )
-        );
-        word.starts_with('(') || !has_none
-    };
-    let mut rules = chain.rules.iter();
-    let is_plain = rules.any(|rule| {
-        let drops = rule.words.last().is_some_and(|word| word.text == "DROP");
-        drops && !rule.words.iter().any(|word| asks_for_ip(word.text))
-    });
-    chain.policy == Policy::Drop || is_plain
 }
 
 /// Chains of netfilter that see what passes through hold on every interface.

@@ -11,6 +11,7 @@ use crate::verbs::import::flags::bit;
 use crate::verbs::import::points::DSCP;
 use crate::verbs::import::protocols;
 use crate::verbs::import::types::{ICMP, ICMP6};
+use crate::verbs::import::what::{bits, block, last};
 
 /// Headers and protocols by the names that no other tool has.
 const HEADERS: [(&str, u8); 6] = [
@@ -33,13 +34,22 @@ pub(super) const IPV6: u16 = 0x86dd;
 
 /// The values that a word means, of a field compared so.
 pub(super) fn values(field: Field, op: Op, text: &str) -> Result<RangeSet<u128>, String> {
-    let none = || format!("`{text}` is no value here");
+    let none = || match text.contains(' ') {
+        true => format!(
+            "`{text}` is written as bytes, which are read of addresses alone; write the value"
+        ),
+        false => format!("`{text}` is no value here"),
+    };
     let one = |text: &str| single(field, text).filter(|(_, high)| *high <= field.last());
     let (low, high) = match op {
         Op::Range => {
             let (low, high) = text.split_once('-').ok_or_else(none)?;
             let (low, high) = (one(low).ok_or_else(none)?, one(high).ok_or_else(none)?);
             (low.0, high.1)
+        }
+        Op::Any if field == Field::Protocol => {
+            let ranges: Option<Vec<_>> = text.split(',').map(one).collect();
+            return Ok(RangeSet::from_ranges(ranges.ok_or_else(none)?));
         }
         _ => one(text).ok_or_else(none)?,
     };
@@ -57,6 +67,9 @@ fn single(field: Field, text: &str) -> Option<(u128, u128)> {
         Field::Address(family, _) => {
             // A mask of dots and brackets are other tools' forms.
             let is_plain = !text.contains('[') && text.split('/').nth(1).is_none_or(is_decimal);
+            if text.starts_with("0x") {
+                return of_bytes(text, family);
+            }
             let (of, range) = addresses::prefix(text)?;
             (of == family && is_plain).then_some(range)
         }
@@ -84,9 +97,32 @@ fn single(field: Field, text: &str) -> Option<(u128, u128)> {
             let known = named(names, &word).map(u128::from);
             known.or_else(|| number(&word)).map(same)
         }
-        Field::Flags => bits(&word).map(same),
+        Field::Flags => flags(&word).map(same),
         _ => number(&word).map(same),
     }
+}
+
+/// Whether a word is a byte as `bfcli ruleset get` prints them.
+pub(super) fn is_byte(word: &str) -> bool {
+    let digits = word.strip_prefix("0x").filter(|digits| digits.len() == 2);
+    digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
+
+/// The bytes of an address, and behind them, if they stand there, those of its mask.
+fn of_bytes(text: &str, family: Family) -> Option<(u128, u128)> {
+    let byte = |word: &str| u128::from_str_radix(word.strip_prefix("0x")?, 16).ok();
+    let bytes: Vec<u128> = text.split(' ').map(byte).collect::<Option<_>>()?;
+    let number = |bytes: &[u128]| bytes.iter().fold(0, |so_far, byte| so_far << 8 | byte);
+    let size = usize::try_from(bits(family) / 8).ok()?;
+    let (address, mask) = bytes.split_at_checked(size)?;
+    let mask = match mask.len() {
+        0 => last(family),
+        given if given == size => number(mask),
+        _ => return None,
+    };
+    let length = mask.count_ones();
+    let (low, high) = block(number(address), length, family)?;
+    (mask == last(family) & !(low ^ high)).then_some((low, high))
 }
 
 fn is_decimal(text: &str) -> bool {
@@ -109,7 +145,7 @@ pub(super) fn number(text: &str) -> Option<u128> {
 }
 
 /// The bits of flags with commas between.
-fn bits(word: &str) -> Option<u128> {
+fn flags(word: &str) -> Option<u128> {
     let mut names = word.split(',').filter(|name| !name.is_empty());
     let all = names.try_fold(0, |so_far, name| Some(so_far | bit(name)?));
     all.filter(|bits| *bits != 0).map(u128::from)
@@ -132,6 +168,27 @@ mod tests {
             (v4, Op::Eq, "10.0.0.0/255.0.0.0", None),
             (v4, Op::Eq, "::1", None),
             (v6, Op::Eq, "::1", Some((1, 1))),
+            (
+                v4,
+                Op::Eq,
+                "0xc0 0xa8 0x01 0x01 0xff 0xff 0xff 0xff",
+                Some((0xc0a8_0101, 0xc0a8_0101)),
+            ),
+            (
+                v4,
+                Op::Eq,
+                "0x0a 0x01 0x00 0x00 0xff 0xff 0x00 0x00",
+                Some((0x0a01_0000, 0x0a01_ffff)),
+            ),
+            (
+                v4,
+                Op::Eq,
+                "0x0a 0x01 0x00 0x00",
+                Some((0x0a01_0000, 0x0a01_0000)),
+            ),
+            (v4, Op::Eq, "0x0a 0x01 0x00 0x00 0xff 0x00 0xff 0x00", None),
+            (v4, Op::Eq, "0x0a 0x01 0x00", None),
+            (port, Op::Eq, "0x00 0x16", None),
             (port, Op::Range, "20-30", Some((20, 30))),
             (port, Op::Range, "30-20", None),
             (port, Op::Eq, "65536", None),

@@ -27,6 +27,7 @@ struct Made {
     asked: usize,
     gone: usize,
     base: usize,
+    accepted: usize,
     origin: Option<Rc<Origin>>,
 }
 
@@ -45,11 +46,16 @@ impl Flattening<'_> {
             return met;
         }
         let left = met.by_any();
-        let Some(rules) = self.ahead(&others, MOST_AGAIN - self.again, behind, place) else {
-            // No other rule of the list has to try what takes so long.
-            self.again = MOST_AGAIN;
-            return met;
+        let rules = match self.ahead(&others, MOST_AGAIN - self.again, behind, place) {
+            Ok(rules) => rules,
+            Err(rules) => {
+                // No other rule of the list has to try what takes so long.
+                self.again = MOST_AGAIN;
+                self.too_many = Some((place.line.place(), rules));
+                return met;
+            }
         };
+        self.keep_others(others);
         // Where nothing is left behind the rule, the list is no longer than before.
         if left != *within || !self.ends_list(goal) {
             self.again += rules;
@@ -67,7 +73,8 @@ impl Flattening<'_> {
     ) -> What {
         let others = within.protocols.minus(&met.protocols);
         let has_words = count(&met.protocols) <= MOST_NAMED || count(&others) > MOST_NAMED;
-        if others.is_empty() || has_words || !self.takes_somewhere(goal) || met.unsaid().is_some() {
+        let is_plain = within.rate.is_none() && met.unsaid().is_none();
+        if others.is_empty() || has_words || !self.takes_somewhere(goal) || !is_plain {
             return met;
         }
         let left = What {
@@ -76,30 +83,31 @@ impl Flattening<'_> {
         };
         let other = What {
             protocols: others,
-            rate: within.rate.clone(),
+            rate: None,
             ..met.clone()
         };
         // Of some of what is asked no packet of these protocols is.
-        let others: Vec<What> = other.and(&other).ok().flatten().into_iter().collect();
-        if self
-            .ahead(&others, MOST_FOR_PROTOCOLS, behind, place)
-            .is_none()
-        {
+        let Ok(other) = other.and(&other) else {
+            return met;
+        };
+        let others: Vec<What> = other.into_iter().collect();
+        let made = self.ahead(&others, MOST_FOR_PROTOCOLS, behind, place);
+        if made.is_err() {
             return met;
         }
-        self.gone
-            .extend(others.into_iter().filter(|other| other.rate.is_none()));
+        self.keep_others(others);
         left
     }
 
-    /// Has packets meet what stands behind a rule ahead of it. How many rules that is; none are made where there would be more than so many.
+    /// Has packets meet what stands behind a rule ahead of it. How many rules that is; none are made where there would be more than so many,
+    /// and it is said how many, if that is known.
     fn ahead(
         &mut self,
         others: &[What],
         most: usize,
         behind: &[Rule],
         place: &Place<'_>,
-    ) -> Option<usize> {
+    ) -> Result<usize, Option<usize>> {
         let made = self.made();
         let is_whole = others
             .iter()
@@ -110,24 +118,32 @@ impl Flattening<'_> {
         if !fits {
             self.go_back(made);
         }
-        fits.then_some(rules)
-    }
-
-    /// Keeps in mind what a rule took that was about all interfaces but some, so that no rule behind it is written for the same.
-    pub(super) fn keep_gone(&mut self, goal: &Goal, left: What) {
-        if self.ends_list(goal) && left.rate.is_none() && left.unsaid().is_none() {
-            self.gone.push(left);
+        match fits {
+            true => Ok(rules),
+            false => Err(is_whole.then_some(rules)),
         }
     }
 
-    /// Whether such packets are none any more, as a rule that need not say its interfaces took them all.
-    pub(super) fn is_gone(&self, what: &What) -> bool {
-        let mut gone = self.gone.iter();
-        gone.any(|gone| what.and(gone).is_ok_and(|met| met.as_ref() == Some(what)))
+    /// Why no rule can say what this one is about. Where that is for the number of rules that would stand once more, this is the reason.
+    pub(super) fn unsaid(&self, met: &What, goal: &Goal, line: &Line) -> Option<String> {
+        let why = met.unsaid()?;
+        let is_spent = self.again >= MOST_AGAIN && self.takes_somewhere(goal);
+        let Some((_, pattern)) = met.unsaid_interfaces().next().filter(|_| is_spent) else {
+            return Some(why);
+        };
+        let (begin, name) = (why.split(';').next().unwrap_or_default(), pattern.name());
+        let known = self.too_many.as_ref();
+        let needed = match known.filter(|(place, _)| *place == line.place()) {
+            Some((_, Some(rules))) => format!("{rules} rules"),
+            _ => format!("more than {MOST_AGAIN} rules of the list"),
+        };
+        Some(format!(
+            "{begin}, so what stands behind it would stand once more for {name}: these would be {needed}, and of a list no more than {MOST_AGAIN} do; fewer are where the rule stands further down, or names addresses or ports"
+        ))
     }
 
     /// Whether no packet that meets such a rule goes on.
-    fn ends_list(&self, goal: &Goal) -> bool {
+    pub(super) fn ends_list(&self, goal: &Goal) -> bool {
         match goal {
             Goal::Drop | Goal::Reject(_) => true,
             Goal::Accept => !self.is_asked_again(),
@@ -136,7 +152,7 @@ impl Flattening<'_> {
     }
 
     /// Whether a rule decides where packets go. One that goes on in an empty chain leaves its own.
-    fn takes_somewhere(&self, goal: &Goal) -> bool {
+    pub(super) fn takes_somewhere(&self, goal: &Goal) -> bool {
         match goal {
             Goal::Accept | Goal::Drop | Goal::Reject(_) | Goal::Return | Goal::Goto(_) => true,
             Goal::Jump(chain) => self.source.rules(chain) > 0,
@@ -174,6 +190,7 @@ impl Flattening<'_> {
             asked: self.asked,
             gone: self.gone.len(),
             base: self.base,
+            accepted: self.accepted,
             origin: self.origin.clone(),
         }
     }
@@ -189,6 +206,7 @@ impl Flattening<'_> {
         self.asked = made.asked;
         self.gone.truncate(made.gone);
         self.base = made.base;
+        self.accepted = made.accepted;
         self.origin = made.origin;
     }
 }

@@ -87,7 +87,7 @@ fn embedded(making: &mut Making<'_>, base: &str) {
     let mut rule = making.rule(goal, vec![making.addressed(held, Of::To)]);
     rule.comment = Some("RFC 3964".to_owned());
     if making.config.conf.log_denied == LogDenied::All {
-        rule.log = Some("RFC3964_IPv4_REJECT: ".to_owned());
+        rule.log = Some("RFC3964_IPv4_REJECT: ".to_owned().into());
     }
     making.line(base, &spot(base, "RFC3964_IPv4=yes"), rule);
 }
@@ -110,7 +110,7 @@ pub(super) fn icmp(making: &mut Making<'_>, name: &str, zone: &Zone) {
     let refuses = goal != Goal::Accept && making.config.conf.log_denied == LogDenied::All;
     let mut rule = making.rule(goal, vec![What::protocol(family, what::icmp(family))]);
     rule.changed.push(OTHER_ICMP.to_owned());
-    rule.log = refuses.then(|| format!("{name} ICMP_BLOCK: "));
+    rule.log = refuses.then(|| format!("{name} ICMP_BLOCK: ").into());
     let spot = zone.inverted.as_ref().unwrap_or(&zone.head);
     making.line(name, spot, rule);
 }

@@ -156,7 +156,7 @@ impl Making<'_> {
         let refused = goal != Goal::Accept && self.config.conf.log_denied == LogDenied::All;
         let mut rule = self.rule(goal, vec![What::any(self.family)]);
         rule.comment = Some(format!("target of {name}"));
-        rule.log = refused.then(|| format!("{name}: "));
+        rule.log = refused.then(|| format!("{name}: ").into());
         self.line(name, head, rule);
     }
 

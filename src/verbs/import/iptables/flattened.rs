@@ -1,5 +1,7 @@
 //! Chains as one list, where a rate or a call makes it hard. What single packets meet is compared in `tests/differential/iptables.rs`.
 
+mod apart;
+
 use super::*;
 use crate::verbs::import::chains::MOST_RULES;
 use crate::verbs::import::report::Kind;

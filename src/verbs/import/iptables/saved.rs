@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use super::words::{BLANKS, words};
 use crate::verbs::import::chains::Chain;
+use crate::verbs::import::foreign;
 use crate::verbs::import::line::Line;
 use crate::verbs::import::list::List;
 use crate::verbs::import::report::shortened;
@@ -145,7 +146,8 @@ fn otherwise(text: &str, is_v6: bool) -> Option<String> {
     {
         seems("what another tool than iptables-save printed")
     } else {
-        of_the_other_family(first, is_v6)
+        let other = || Some(foreign::told(text, "iptables-save")?.1);
+        of_the_other_family(first, is_v6).or_else(other)
     }
 }
 

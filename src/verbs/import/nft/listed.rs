@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use crate::verbs::import::chains::Chain;
+use crate::verbs::import::foreign;
 use crate::verbs::import::line::Line;
 use crate::verbs::import::names::Names;
 
@@ -129,8 +130,11 @@ fn otherwise(text: &str) -> Option<String> {
         )
     } else if first.is_empty() {
         Some(format!("it is empty; {REMEDY}, as root"))
+    } else if first.starts_with('{') {
+        None
     } else {
-        (!first.starts_with('{')).then(|| format!("this is no JSON; {REMEDY}"))
+        let plain = || format!("this is no JSON; {REMEDY}");
+        Some(foreign::told(text, "nft").map_or_else(plain, |(_, said)| said))
     }
 }
 

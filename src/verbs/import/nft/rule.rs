@@ -188,7 +188,7 @@ impl Reading<'_> {
     /// The verdict of the rule.
     fn ends(&mut self, goal: Goal) {
         self.rule.goal = Some(goal);
-        self.rule.log = self.log.take();
+        self.rule.log = self.log.take().map(Into::into);
         self.is_over = true;
     }
 
