@@ -126,8 +126,8 @@ pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
-    BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
-    Status, changed_hooks, counters, counts, inspect, object, reset_counters, running, status,
+    BlockStatus, CounterValue, Counts, Footing, HookStatus, InForce, Inspected, PairsStatus,
+    RunTime, Status, counters, counts, footing, inspect, object, reset_counters, running, status,
 };
 pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;
