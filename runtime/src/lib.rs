@@ -102,7 +102,7 @@ pub use names::loss::{NamedKind, NamedLoss};
 pub use names::passing::{PassedBy, bridged, passed_by};
 pub use options::{After, Confirm, Connection, Options, Standpoint, Streams, Watch};
 pub use prefix::Prefix;
-pub use probe::kept::{keep_features, known_features};
+pub use probe::kept::{Remembered, keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
 pub use sealed::{seal, unseal};
