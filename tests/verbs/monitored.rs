@@ -434,6 +434,15 @@ fn what_a_slow_reader_misses_is_counted() {
     let metrics = done(&lab, &["metrics"]).stdout;
     let line = format!("sockc_log_lost_total{{netns=\"\",direction=\"in\"}} {lost}");
     assert!(metrics.contains(&line), "{metrics}");
+    // A next one says of these what is true: they were lost in all, and not since the one before ended.
+    let next = done(&lab, &["monitor", "--for", "1ms"]);
+    let all = format!("{lost} lost in all before this began, since generation 1 was put in force");
+    assert!(next.stderr.contains(&all), "{}", next.stderr);
+    assert!(
+        next.stderr.contains("that ran then has told"),
+        "{}",
+        next.stderr
+    );
     // Totals stay over an apply, and who begins now is told of what was lost under this generation alone.
     done(&lab, &["apply", "--running", "--yes"]);
     assert_eq!(counted(&lab, "lost"), lost);
