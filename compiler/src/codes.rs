@@ -4,6 +4,8 @@
 
 use sockc_grammar::diagnostic::Code;
 
+pub use crate::values::codes::MATCHES_NOTHING;
+
 use crate::names::nearest;
 use crate::{expect, guard, lint, packet, pipeline, place, reading, resolve, values};
 

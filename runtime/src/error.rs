@@ -17,6 +17,35 @@ use crate::prefix::Prefix;
 use crate::sys::netns;
 use crate::sys::token::{self, Inside};
 
+/// What keeps a command from listening at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Something is there that is no socket.
+    NoSocket,
+    /// Somebody listens there.
+    Listens,
+    /// A socket is bound there that does not listen yet.
+    Bound,
+}
+
+impl Taken {
+    /// What it is, and what makes room, in words.
+    #[must_use]
+    pub fn words(self) -> [&'static str; 2] {
+        match self {
+            Self::NoSocket => ["there is something that is no socket", "move it away"],
+            Self::Listens => [
+                "somebody listens there already",
+                "end who does (`ss -xlp` shows it)",
+            ],
+            Self::Bound => [
+                "a socket is bound there that does not listen yet",
+                "end who has it (`ss -xap` shows it)",
+            ],
+        }
+    }
+}
+
 /// Why a state folder is not one that sockc uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exposed {
@@ -299,8 +328,15 @@ pub enum Error {
     Path {
         /// The path.
         path: PathBuf,
-        /// Why not, and what to do.
-        why: &'static str,
+        /// Why not.
+        why: Taken,
+    },
+    /// The kernel refused to listen at a path.
+    Listen {
+        /// The path.
+        path: PathBuf,
+        /// The kernel's answer.
+        cause: io::Error,
     },
     /// Another command is changing the same namespace.
     Locked {

@@ -8,14 +8,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::SystemTime;
 
 use serde_json::Value;
 
+use crate::attach::foreign;
 use crate::error::{Error, at};
 use crate::groups;
 use crate::options::Options;
-use crate::probe::{Features, kept};
+use crate::probe::Features;
+use crate::probe::kept::{self, Remembered};
 use crate::sys::token::{self, Inside};
 use crate::sys::{bpffs, caps, cgroup, driver, netns};
 
@@ -26,10 +27,8 @@ pub struct Health {
     pub release: Option<String>,
     /// What the kernel can do; `None` where this process may not try.
     pub features: Option<Features>,
-    /// Since when what the kernel can do is kept, if it is.
-    pub kept: Option<SystemTime>,
-    /// Whether that can be kept; `None` where only others may write there.
-    pub keeps: Option<bool>,
+    /// What is kept of that.
+    pub kept: Remembered,
     /// The rights that miss: to look at what is in force and to change it, then those to load programs besides.
     pub missing: [Vec<&'static str>; 2],
     /// Those that miss besides: to what root pinned, and to processes of others.
@@ -68,6 +67,8 @@ pub struct CardHealth {
     pub driver: Option<String>,
     /// Whether the card joins what arrives (LRO); `None` if it does not say.
     pub joins: Option<bool>,
+    /// The id and the name of the XDP program on it, ours or not; the name is empty where this process may not ask.
+    pub xdp: Option<(u32, String)>,
 }
 
 /// A base chain.
@@ -117,8 +118,7 @@ fn look(options: &Options, settings: BTreeMap<&'static str, String>) -> Result<H
     Ok(Health {
         release: read("/proc/sys/kernel/osrelease"),
         features: may_try.then(|| kept::known_features(&options.bpffs)),
-        kept: kept::since(),
-        keeps: kept::is_writable(),
+        kept: kept::stands(),
         missing,
         missing_beside: caps::missing_beside(),
         delegated: token::narrowed(),
@@ -154,7 +154,7 @@ fn setting(name: &str) -> Option<String> {
 
 fn cards() -> io::Result<Vec<CardHealth>> {
     let mut cards = Vec::new();
-    for (_, name) in netns::interfaces()? {
+    for (index, name) in netns::interfaces()? {
         // One that went meanwhile is none.
         if name == "lo" || !netns::carries_ethernet(&name).unwrap_or(false) {
             continue;
@@ -162,6 +162,7 @@ fn cards() -> io::Result<Vec<CardHealth>> {
         cards.push(CardHealth {
             driver: driver::driver(&name).unwrap_or_default(),
             joins: driver::joins(&name).unwrap_or_default(),
+            xdp: foreign::xdp(u64::from(index)).unwrap_or_default(),
             name,
         });
     }

@@ -68,12 +68,12 @@ pub use apply::{Applied, InterfaceHook, OtherHook, apply, apply_object};
 pub use attach::foreign::{Effect, Foreign, of_namespaces};
 pub use blocks::departing::{Departing, HeldOn};
 pub use boot::on_disk;
-pub use callers::ListenerAt;
+pub use callers::{DoorPlate, ListenerAt};
 pub use confirm::{Settled, Waiting, confirm, rollback};
 pub use delivery::{CUTS, Deliveries, Delivery, ENDS, Maker, taken_back};
 pub use drops::{DropReader, Sampled};
 pub use elsewhere::{OtherNamespace, is_blind, others, others_near, unseen};
-pub use error::{Error, Exposed};
+pub use error::{Error, Exposed, Taken};
 pub use groups::moved::MovedGroup;
 pub use groups::places::{GroupStatus, Table};
 pub use groups::{OWN_GROUPS, REACH_OUT, reach_out};
@@ -102,7 +102,7 @@ pub use names::loss::{NamedKind, NamedLoss};
 pub use names::passing::{PassedBy, bridged, passed_by};
 pub use options::{After, Confirm, Connection, Options, Standpoint, Streams, Watch};
 pub use prefix::Prefix;
-pub use probe::kept::{keep_features, known_features};
+pub use probe::kept::{Remembered, keep_features, known_features};
 pub use probe::streams::{Fault, Faults, Way};
 pub use probe::{Features, probe};
 pub use sealed::{seal, unseal};
@@ -126,8 +126,8 @@ pub use state::namespaces::{Holds, Living, Lost, LostNamespace};
 pub use state::steered::{Destination, Endings};
 pub use status::drift::Drift;
 pub use status::{
-    BlockStatus, CounterValue, Counts, HookStatus, InForce, Inspected, PairsStatus, RunTime,
-    Status, changed_hooks, counters, counts, inspect, object, reset_counters, running, status,
+    BlockStatus, CounterValue, Counts, Footing, HookStatus, InForce, Inspected, PairsStatus,
+    RunTime, Status, counters, counts, footing, inspect, object, reset_counters, running, status,
 };
 pub use sys::caps::missing as missing_rights;
 pub use sys::epoll::end_signals;

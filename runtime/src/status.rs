@@ -453,27 +453,43 @@ fn ends_of(session: &Session, record: &Record) -> Result<Vec<EndState>, Error> {
     }
 }
 
-/// What others changed of the hooks of the policy in force, as [`status`] says it, for commands that show or change what is in force and
-/// look at nothing else. Of the policies of its `for netns` blocks it says nothing. Takes no lock and mends nothing; what comes into
-/// force or goes out of it meanwhile is nobody's change.
+/// Where the policy in force hangs, and where it should.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footing {
+    /// What others changed of its hooks.
+    pub drift: Vec<Drift>,
+    /// How the interfaces and control groups that it is for stand now.
+    pub coverage: Coverage,
+}
+
+/// The part of [`status`] that says where the policy in force hangs, for commands that show or change what is in force and look at
+/// nothing else; `None` if nothing is. Of the policies of its `for netns` blocks it says nothing. Takes no lock and mends nothing;
+/// what comes into force or goes out of it meanwhile is nobody's change.
 ///
 /// # Errors
 ///
 /// Any [`Error`].
-pub fn changed_hooks(options: &Options) -> Result<Vec<Drift>, Error> {
+pub fn footing(options: &Options) -> Result<Option<Footing>, Error> {
     session::enter(options, |session| {
         let state = &session.state;
         loop {
             let record = record_in_force(state)?;
             let Some(record) = record.filter(|record| record.is_of(&session.namespace)) else {
-                return Ok(Vec::new());
+                return Ok(None);
             };
-            let changed = drift::of_hooks(state, &record);
+            let found = footing_of(state, &record);
             // Another generation has other programs in the slots, and hooks that it does not have are taken off after the switch.
             if state.word()? == Some(record.generation) {
-                return changed;
+                return found.map(Some);
             }
         }
+    })
+}
+
+fn footing_of(state: &State, record: &Record) -> Result<Footing, Error> {
+    Ok(Footing {
+        drift: drift::of_hooks(state, record)?,
+        coverage: Coverage::look(state, record)?,
     })
 }
 

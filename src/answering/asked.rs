@@ -15,13 +15,18 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::{Gid, Group, User, geteuid, getuid};
+use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::frames::{self, Kind, Namespace, Request};
+use super::frames::{self, Kind, Namespace, Request, SILENCE};
 use super::is_roots_alone;
 use super::taken::{Taken, Unanswered, taken};
 use crate::cli::{ANSWERS_AT, Arguments};
 use crate::exit::Exit;
 use crate::output::{Output, harmless};
+
+/// What a service is that is silent, and who can do something about it.
+const STOPPED: &str =
+    "it is stopped, or hangs; root sees it by `pgrep -af 'sockc answer'`, and may start it again";
 
 /// How the command ended that the service ran in the place of this one; `None` where this one is to run by itself: it has the
 /// rights, it is none that is answered, or nobody answers. What else could be done is noted then.
@@ -80,14 +85,26 @@ fn connected() -> Result<Option<UnixStream>, String> {
         }
         Some(true) => {}
     }
-    match UnixStream::connect(path) {
+    match connect(path) {
         Ok(stream) => believed(stream).map(Some),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(not_let_in(path)),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Err(format!(
             "{ANSWERS_AT} is there, and no `sockc answer` listens: it has ended; once root has started it again, members of its group are answered"
         )),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(format!(
+            "so many wait at {ANSWERS_AT} that nobody else can, and none is let in: {STOPPED}"
+        )),
         Err(_) => Ok(None),
     }
+}
+
+/// Connects, and waits for nobody longer than the service may be silent: neither to be let in, nor to write or to read.
+fn connect(path: &Path) -> io::Result<UnixStream> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_write_timeout(Some(SILENCE))?;
+    socket.set_read_timeout(Some(SILENCE))?;
+    socket.connect(&SockAddr::unix(path)?)?;
+    Ok(OwnedFd::from(socket).into())
 }
 
 fn believed(stream: UnixStream) -> Result<UnixStream, String> {
@@ -132,6 +149,10 @@ fn asked(
         io::ErrorKind::InvalidData => {
             format!("what came from {ANSWERS_AT} is not understood: {error}")
         }
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => format!(
+            "the service at {ANSWERS_AT} has said nothing for {} seconds, not even that it is at work: {STOPPED}",
+            SILENCE.as_secs()
+        ),
         _ => format!(
             "the service at {ANSWERS_AT} ended the connection before its answer was whole; what was printed may lack its end"
         ),
@@ -168,6 +189,7 @@ fn asked(
                 }
             }
             Kind::Messages => output.message_bytes(&bytes),
+            Kind::Sign => {}
             Kind::Refusal => {
                 let why = harmless(&String::from_utf8_lossy(&bytes));
                 return Err(format!("the service at {ANSWERS_AT} refuses: {why}"));
@@ -189,9 +211,11 @@ fn is_asked_to_end(stream: &UnixStream, end: Option<&OwnedFd>) -> io::Result<boo
         PollFd::new(stream.as_fd(), PollFlags::POLLIN),
     ];
     loop {
-        match poll(&mut wait, PollTimeout::NONE) {
+        let silence = PollTimeout::try_from(SILENCE).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wait, silence) {
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error.into()),
+            Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
             Ok(_) => return Ok(wait[0].any().unwrap_or_default()),
         }
     }

@@ -5,17 +5,23 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 /// The version of all this; another one is refused in words.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The longest request, in bytes.
 pub(crate) const MOST_BYTES: usize = 64 * 1024;
 /// The most arguments of one.
 const MOST_ARGUMENTS: usize = 256;
 /// The longest piece of an answer, in bytes.
 pub(crate) const PIECE: usize = 64 * 1024;
+
+/// How often the service says that it is at work where it has nothing else to say, and for how long it may be silent until nobody
+/// waits for it any more.
+pub(crate) const SIGN: Duration = Duration::from_secs(3);
+pub(crate) const SILENCE: Duration = Duration::from_secs(15);
 
 /// A network namespace, as the kernel numbers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,14 +122,17 @@ pub(crate) enum Kind {
     Exit,
     /// Why it was not run, or not to its end; nothing comes after it.
     Refusal,
+    /// That the service is at work, in no byte.
+    Sign,
 }
 
 impl Kind {
-    const ALL: [(Self, u8); 4] = [
+    const ALL: [(Self, u8); 5] = [
         (Self::Results, 1),
         (Self::Messages, 2),
         (Self::Exit, 3),
         (Self::Refusal, 4),
+        (Self::Sign, 5),
     ];
 
     fn number(self) -> u8 {
@@ -140,11 +149,20 @@ impl Kind {
 /// Writes a piece; of more than one may hold, each part as one.
 pub(crate) fn write(mut to: impl Write, kind: Kind, bytes: &[u8]) -> io::Result<()> {
     for part in bytes.chunks(PIECE) {
-        let length = u32::try_from(part.len()).map_err(io::Error::other)?;
-        let head = [&[kind.number()], length.to_be_bytes().as_slice()].concat();
-        to.write_all(&[&head, part].concat())?;
+        piece(&mut to, kind, part)?;
     }
     Ok(())
+}
+
+/// Writes that the service is at work.
+pub(crate) fn sign(to: impl Write) -> io::Result<()> {
+    piece(to, Kind::Sign, &[])
+}
+
+fn piece(mut to: impl Write, kind: Kind, part: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(part.len()).map_err(io::Error::other)?;
+    let head = [&[kind.number()], length.to_be_bytes().as_slice()].concat();
+    to.write_all(&[&head, part].concat())
 }
 
 /// Reads a piece.
@@ -187,8 +205,8 @@ mod tests {
     fn what_is_no_request_is_refused_in_words() {
         let of = |text: &[u8]| Request::read(text).unwrap_err();
         assert!(of(b"\xff\0").contains("no request"));
-        assert!(of(br#"{"version":2,"new":[]}"#).contains("version 2"));
-        assert!(of(br#"{"version":1,"arguments":[]}"#).contains("no request"));
+        assert!(of(br#"{"version":3,"new":[]}"#).contains("version 3"));
+        assert!(of(br#"{"version":2,"arguments":[]}"#).contains("no request"));
         let many = request(vec![String::new(); MOST_ARGUMENTS + 1]);
         assert!(of(&many[4..]).contains("256 arguments"));
         let long = Request::new(

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockc_runtime::ListenerAt;
+use sockc_runtime::{DoorPlate, ListenerAt};
 use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::{handed, refused};
@@ -28,30 +28,78 @@ const LATER: Duration = Duration::from_millis(20);
 /// What is listened at; the file of a path goes with it.
 pub(crate) struct Doors {
     pub(crate) sockets: Vec<Socket>,
+    /// The files by which those of them are found that are UNIX sockets.
+    plates: Vec<DoorPlate>,
     _path: Option<ListenerAt>,
+}
+
+impl Doors {
+    fn of(sockets: Vec<Socket>, path: Option<ListenerAt>) -> Self {
+        Self {
+            plates: sockets.iter().filter_map(plate).collect(),
+            sockets,
+            _path: path,
+        }
+    }
+
+    /// Refuses to go on where somebody took a file away by which this is found: nobody would come any more, and nobody know why.
+    fn check(&self) -> io::Result<()> {
+        for plate in &self.plates {
+            if !plate.is_there()? {
+                return Err(io::Error::other(format!(
+                    "{} was removed, or replaced by another, so nobody finds this service there any more; start it again, or restart the unit of the socket that was handed over",
+                    plate.path().display()
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The file by which a socket is found, if it has one that is seen from here.
+fn plate(socket: &Socket) -> Option<DoorPlate> {
+    DoorPlate::at(socket.local_addr().ok()?.as_pathname()?).ok()
 }
 
 /// Opens it, or takes what was handed over; says why that is not done.
 pub(crate) fn open(door: &Door, mode: u32, output: &mut Output) -> Result<Doors, Exit> {
-    let of = |sockets| Doors {
-        sockets,
-        _path: None,
-    };
     match door {
         Door::Tcp(address) => {
             let opened = tcp(&SockAddr::from(*address));
             let what = format!("listen at {address}");
             let socket = opened.map_err(|error| failed(&what, &error, output))?;
-            Ok(of(vec![socket]))
+            Ok(Doors::of(vec![socket], None))
         }
-        Door::Unix(path) => unix(path, mode).map_err(|error| match error {
-            Opened::Refused(error) => refused(&error, output),
-            Opened::Failed(error) => failed("listen there", &error, output),
-        }),
-        Door::HandedOver => handed_over().map(of).map_err(|why| {
-            output.error(why);
-            Exit::Usage
-        }),
+        Door::Unix(path) => unix(path, mode).map_err(|error| said(&error, output)),
+        Door::HandedOver => {
+            let sockets = handed_over().map_err(|why| {
+                output.error(why);
+                Exit::Usage
+            })?;
+            Ok(Doors::of(sockets, None))
+        }
+    }
+}
+
+/// The same at the only path where those who come look for this.
+pub(crate) fn open_only(path: &Path, mode: u32, output: &mut Output) -> Result<Doors, Exit> {
+    unix(path, mode).map_err(|error| match error {
+        Opened::Refused(sockc_runtime::Error::Path { path, why }) => {
+            let [what, remedy] = why.words();
+            output.error(format!(
+                "cannot listen at {}: {what}; {remedy}",
+                path.display()
+            ));
+            Exit::Refused
+        }
+        error => said(&error, output),
+    })
+}
+
+fn said(error: &Opened, output: &mut Output) -> Exit {
+    match error {
+        Opened::Refused(error) => refused(error, output),
+        Opened::Failed(error) => failed("listen there", error, output),
     }
 }
 
@@ -74,10 +122,7 @@ fn unix(path: &Path, mode: u32) -> Result<Doors, Opened> {
     let listener = ListenerAt::stream((path, mode)).map_err(Opened::Refused)?;
     let copy = listener.fd().try_clone_to_owned();
     let socket = Socket::from(copy.map_err(Opened::Failed)?);
-    Ok(Doors {
-        sockets: vec![socket],
-        _path: Some(listener),
-    })
+    Ok(Doors::of(vec![socket], Some(listener)))
 }
 
 /// The sockets that were handed to this command.
@@ -116,15 +161,22 @@ fn admitted(fd: OwnedFd) -> Result<Socket, String> {
     Ok(socket)
 }
 
-/// Hands each guest over as it comes, until the descriptor of what ends it can be read.
+/// Hands each guest over as it comes, until the descriptor of what ends it can be read; an error also where nobody can come any more.
 pub(crate) fn admit(
-    doors: &[Socket],
+    doors: &Doors,
     end: BorrowedFd<'_>,
     mut guest: impl FnMut(Socket),
 ) -> io::Result<()> {
     let mut places: Vec<PollFd<'_>> = vec![PollFd::new(end, PollFlags::POLLIN)];
-    let entrances = doors.iter().map(AsFd::as_fd);
-    places.extend(entrances.map(|door| PollFd::new(door, PollFlags::POLLIN)));
+    let entrances = doors.sockets.iter().map(AsFd::as_fd);
+    let plates = doors.plates.iter().map(DoorPlate::fd);
+    places.extend(
+        entrances
+            .chain(plates)
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN)),
+    );
+    // What was taken away before it was watched.
+    doors.check()?;
     loop {
         match poll(&mut places, PollTimeout::NONE) {
             Err(Errno::EINTR) => continue,
@@ -137,13 +189,17 @@ pub(crate) fn admit(
             Ok(_) => {}
         }
         let ready = |place: &PollFd<'_>| place.any().unwrap_or_default();
-        let [end, entrances @ ..] = places.as_slice() else {
+        let [end, others @ ..] = places.as_slice() else {
             return Ok(());
         };
         if ready(end) {
             return Ok(());
         }
-        let came = doors.iter().zip(entrances);
+        let (entrances, plates) = others.split_at(doors.sockets.len());
+        if plates.iter().any(ready) {
+            doors.check()?;
+        }
+        let came = doors.sockets.iter().zip(entrances);
         for (door, _) in came.filter(|(_, place)| ready(place)) {
             match door.accept() {
                 Ok((came, _)) => guest(came),

@@ -1,4 +1,4 @@
-//! `sockc answer`: runs reading commands for the members of a group, who have not the rights to, until SIGTERM.
+//! `sockc answer`: runs reading commands for the members of a group, who have not the rights to, until SIGTERM, or until nobody finds its socket any more.
 //!
 //! Takes where to listen and for whom. What is run is this program itself, with a command line that [`crate::answering::taken`]
 //! allows. Not here: who asks, and in what order ([`desk`]); the command that is run ([`child`]), and
@@ -7,6 +7,7 @@
 mod child;
 mod desk;
 mod kept;
+mod turn;
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &Answer, output: &mut Output) -> Exit {
         Err(exit) => return exit,
     };
     output.line(format!("{VERBS} are answered for {whom}"));
-    match Desk::new(end.as_fd(), own, output).serve(&doors.sockets) {
+    match Desk::new(end.as_fd(), own, output).serve(&doors) {
         Ok(()) => Exit::Done,
         Err(error) => failed("listen", &error, output),
     }
@@ -101,7 +102,7 @@ fn open(arguments: &Answer, output: &mut Output) -> Result<(Doors, String), Exit
         }
         (Door::Unix(_) | Door::Tcp(_), Some(group)) => {
             let number = number(group, output)?;
-            let doors = for_group(&arguments.listen, number, output)?;
+            let doors = for_group(number, output)?;
             Ok((doors, format!("the group {group} at {ANSWERS_AT}")))
         }
     }
@@ -130,11 +131,11 @@ fn number(group: &str, output: &mut Output) -> Result<u32, Exit> {
 }
 
 /// Opens the socket for nobody, and then for the group: at no moment may others ask.
-fn for_group(door: &Door, group: u32, output: &mut Output) -> Result<Doors, Exit> {
+fn for_group(group: u32, output: &mut Output) -> Result<Doors, Exit> {
     let path = Path::new(ANSWERS_AT);
     let folder = path.parent().unwrap_or(path);
     made(folder).map_err(|error| failed(&format!("use {}", folder.display()), &error, output))?;
-    let doors = doors::open(door, NOBODYS, output)?;
+    let doors = doors::open_only(path, NOBODYS, output)?;
     // Nobody but root can change the folder, so the file is the one that was made.
     let given = lchown(path, None, Some(group))
         .and_then(|()| fs::set_permissions(path, Permissions::from_mode(THEIRS)));

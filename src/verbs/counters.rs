@@ -11,7 +11,7 @@ use sockc_runtime::{CounterValue, Error, Options};
 use crate::cli;
 use crate::exit::Exit;
 use crate::machine::counted::{Row, is_left_out, rows, table};
-use crate::machine::drift::look_at_hooks;
+use crate::machine::losses::note_losses;
 use crate::machine::{options, others, refused};
 use crate::output::Output;
 
@@ -42,7 +42,7 @@ pub(crate) fn run(arguments: &cli::Counters, output: &mut Output) -> Exit {
         Err(error) => return refused(&error, output),
     };
     let in_force = !values.is_empty();
-    look_at_hooks(&place, output);
+    note_losses(&place, output);
     let values = match wanted::chosen(values, &arguments.rules, output) {
         Ok(values) => values,
         Err(exit) => return exit,

@@ -50,7 +50,10 @@ struct Finding {
     why: Option<String>,
     /// What to do; null where all is well, and never of anything else.
     remedy: Option<String>,
-    /// How a fault ends the command.
+    /// Whether it was not looked at, or is not known: then nobody can say that nothing is wrong.
+    #[serde(skip)]
+    unseen: bool,
+    /// How it ends the command.
     #[serde(skip)]
     ends: Exit,
     /// The line of the code that says it, by which a test knows that it has forced all of them.
@@ -65,6 +68,8 @@ struct Report<'a> {
     format: &'static str,
     faults: usize,
     notes: usize,
+    /// What was not looked at, by the words of the checks.
+    unseen: &'a [&'static str],
     checks: &'a [Finding],
 }
 
@@ -77,6 +82,7 @@ impl Finding {
             found: found.into(),
             why: None,
             remedy: None,
+            unseen: false,
             ends: Exit::Done,
             #[cfg(test)]
             at: std::panic::Location::caller().line(),
@@ -98,6 +104,19 @@ impl Finding {
         }
     }
 
+    /// It was not looked at: why that matters, and what to do.
+    #[track_caller]
+    fn unseen(
+        check: &'static str,
+        found: impl Into<String>,
+        advice: (impl Into<String>, impl Into<String>),
+    ) -> Self {
+        Self {
+            unseen: true,
+            ..Self::note(check, found, advice)
+        }
+    }
+
     /// The machine would refuse a policy: why that matters, and what to do.
     #[track_caller]
     fn fault(
@@ -112,6 +131,14 @@ impl Finding {
         }
     }
 
+    /// Without it nobody knows whether the machine would refuse a policy, or whether what is in force holds.
+    fn needed(self) -> Self {
+        Self {
+            ends: Exit::Refused,
+            ..self
+        }
+    }
+
     /// What is in force is not as sockc left it.
     fn changed(self) -> Self {
         Self {
@@ -121,7 +148,8 @@ impl Finding {
     }
 }
 
-/// Looks at all, and says it; ends with 3 where the machine would refuse, and with 5 where what is in force does not hold.
+/// Looks at all, and says it; ends with 3 where the machine would refuse, or whether it would was not looked at, and with 5 where what
+/// is in force does not hold.
 pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
     let options = options(place);
     let health = match sockc_runtime::health(&options) {
@@ -129,23 +157,25 @@ pub(crate) fn run(place: &Deployment, output: &mut Output) -> Exit {
         Err(error) => return refused(&error, output),
     };
     let mut found = checks::of(&health, &options);
-    found.extend(running::of(&options));
+    found.extend(running::of(&options, &health));
     for one in &mut found {
         one.found = output.suggested(&one.found);
         one.remedy = one.remedy.take().map(|words| output.suggested(&words));
     }
     let number = |state| found.iter().filter(|one| one.state == state).count();
     let (faults, notes) = (number(State::Fault), number(State::Note));
+    let unseen = unseen(&found);
     if output.is_json() {
         output.value(&Report {
             format: FORMAT,
             faults,
             notes,
+            unseen: &unseen,
             checks: &found,
         });
     } else {
         found.iter().for_each(|one| show(one, output));
-        output.line(summary(faults, notes));
+        output.line(summary(faults, notes, &unseen));
     }
     let ends = found.iter().map(|one| one.ends).max();
     ends.unwrap_or(Exit::Done)
@@ -166,15 +196,65 @@ fn show(one: &Finding, output: &mut Output) {
     }
 }
 
-fn summary(faults: usize, notes: usize) -> String {
-    match (faults, notes) {
-        (0, 0) => "nothing is wrong".to_owned(),
-        (0, notes) => format!("nothing is wrong; {} to read", count::of(notes, "note")),
-        (faults, 0) => count::of(faults, "fault"),
-        (faults, notes) => format!(
-            "{}, {}",
-            count::of(faults, "fault"),
-            count::of(notes, "note")
-        ),
+/// What was not looked at, each once.
+fn unseen(found: &[Finding]) -> Vec<&'static str> {
+    let mut unseen: Vec<&'static str> = Vec::new();
+    for one in found.iter().filter(|one| one.unseen) {
+        if !unseen.contains(&one.check) {
+            unseen.push(one.check);
+        }
+    }
+    unseen
+}
+
+fn summary(faults: usize, notes: usize, unseen: &[&str]) -> String {
+    let mut parts = vec![match (faults, unseen) {
+        (0, []) => "nothing is wrong".to_owned(),
+        (0, _) => "nothing is wrong with what was looked at".to_owned(),
+        (faults, _) => count::of(faults, "fault"),
+    }];
+    if !unseen.is_empty() {
+        parts.push(format!("not looked at: {}", unseen.join(", ")));
+    }
+    if notes > 0 {
+        parts.push(format!("{} to read", count::of(notes, "note")));
+    }
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_wrong_only_where_all_was_looked_at() {
+        for (faults, notes, unseen, says) in [
+            (0, 0, &[][..], "nothing is wrong"),
+            (0, 1, &[], "nothing is wrong; 1 note to read"),
+            (
+                0,
+                3,
+                &["features", "policy"],
+                "nothing is wrong with what was looked at; not looked at: features, policy; 3 notes to read",
+            ),
+            (1, 0, &[], "1 fault"),
+            (
+                2,
+                1,
+                &["nftables"],
+                "2 faults; not looked at: nftables; 1 note to read",
+            ),
+        ] {
+            assert_eq!(summary(faults, notes, unseen), says);
+        }
+    }
+
+    #[test]
+    fn what_was_not_looked_at_is_named_once() {
+        let seen = Finding::note("cards", "", ("", ""));
+        let found =
+            ["features", "policy", "policy"].map(|check| Finding::unseen(check, "", ("", "")));
+        let all = [&[seen], &found[..]].concat();
+        assert_eq!(unseen(&all), ["features", "policy"]);
     }
 }

@@ -20,11 +20,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use sockc_runtime::{Drift, Error, LogReader, LogWatch, Options, Which, log_clock};
+use sockc_runtime::{Error, LogReader, LogWatch, Options, Which, log_clock};
 
 use crate::cli;
 use crate::exit::Exit;
-use crate::machine::drift::note_changed_hooks;
+use crate::machine::losses::Losses;
 use crate::machine::{options, refused};
 use crate::output::Output;
 use dropped::Sampling;
@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &cli::Monitor, output: &mut Output) -> Exit {
         sources: Sources::default(),
         in_force: None,
         place,
-        changed: Vec::new(),
+        losses: Losses::default(),
         taken: 0,
         followed: Instant::now(),
         moved: false,
@@ -131,9 +131,9 @@ struct Monitor<'a> {
     sampling: Option<Sampling>,
     sources: Sources,
     in_force: Option<Which>,
-    /// Where, and what others had changed of its hooks when that was looked at last.
+    /// Where, and what the policy had lost of its places when that was looked at last.
     place: Options,
-    changed: Vec<Drift>,
+    losses: Losses,
     /// How many events were taken since it was waited last.
     taken: usize,
     /// When it was looked last whether another policy is in force, and whether something moved in the folder since.
@@ -165,7 +165,7 @@ impl Monitor<'_> {
                 return Ok(Exit::Done);
             }
             if is_time {
-                self.say_changed_hooks(output);
+                self.say_losses(output);
             }
         }
     }
@@ -194,7 +194,7 @@ impl Monitor<'_> {
                 "no rule of the policy in force has a `log`, nor has a default; waiting for a policy that logs",
             ),
         }
-        self.say_changed_hooks(output);
+        self.say_losses(output);
         for block in self.watch.blocks()? {
             output.note(format!(
                 "what the policy of the `for netns` block \"{block}\" logs is read by `sockc monitor --netns {block}`"
@@ -203,13 +203,11 @@ impl Monitor<'_> {
         Ok(())
     }
 
-    /// Says what others changed of hooks since that was said last: maybe nothing comes from there any more.
-    fn say_changed_hooks(&mut self, output: &mut Output) {
-        // What cannot be looked at was not seen to be changed.
-        let changed = sockc_runtime::changed_hooks(&self.place).unwrap_or_default();
-        let is_new = |one: &&Drift| !self.changed.iter().any(|known| known.path == one.path);
-        note_changed_hooks(changed.iter().filter(is_new), output);
-        self.changed = changed;
+    /// Says what the policy lost of its places since that was said last: maybe nothing comes from there any more.
+    fn say_losses(&mut self, output: &mut Output) {
+        let now = Losses::look(&self.place);
+        now.note_since(&self.losses, output);
+        self.losses = now;
     }
 
     /// Follows what is dropped, if that is asked for; whether some of it was dropped before.

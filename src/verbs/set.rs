@@ -11,7 +11,7 @@ use crate::cli::element::{all, elements};
 use crate::cli::{Deployment, SetLoad, SetVerb};
 use crate::exit::Exit;
 use crate::files::input;
-use crate::machine::drift::look_at_hooks;
+use crate::machine::losses::note_losses;
 use crate::machine::{options, refused};
 use crate::output::{Output, count};
 use crate::policies::lockout::{self, Change, Changed, Looked};
@@ -114,7 +114,7 @@ pub(crate) fn run(verb: &SetVerb, output: &mut Output) -> Exit {
         SetVerb::Test(test) => ask(test, output),
     };
     if done.is_ok() {
-        look_at_hooks(&options(verb.place()), output);
+        note_losses(&options(verb.place()), output);
     }
     done.unwrap_or_else(|exit| exit)
 }

@@ -14,12 +14,12 @@ use sockc_runtime::{
 
 use crate::cli::Deployment;
 use crate::exit::Exit;
-use crate::machine::destinations;
 use crate::machine::drift::{Changed, drift_in_json, tell_drift, unverified};
 use crate::machine::local::of_block;
 use crate::machine::others::{self, Near};
 use crate::machine::otherwise;
 use crate::machine::slots::{self, Slot};
+use crate::machine::{coverage, destinations};
 use crate::machine::{means, options, refused_to_status, waiting};
 use crate::output::Output;
 pub(crate) use facts::Facts;
@@ -191,7 +191,7 @@ const OF_A_BLOCK: &str = "this is the policy of a `for netns` block: run `sockc 
 
 /// Says what of ours is gone, and with what remedy `self` is brought up to date; `true` if nothing is.
 fn tell_losses(status: &Status, remedy: &str, output: &mut Output) -> bool {
-    let mut whole = tell_drift(&status.drift, output) & interfaces::tell(status, output);
+    let mut whole = tell_drift(&status.drift, output) & tell_coverage(status, output);
     whole &= tell_overtaken(status, output) & deliveries::tell(status, output);
     whole &= own::tell(&status.own, remedy, output);
     let lost = status.hooks.iter();
@@ -236,6 +236,19 @@ fn tell_losses(status: &Status, remedy: &str, output: &mut Output) -> bool {
                 false
             }
         };
+    }
+    whole
+}
+
+/// Says where the policy does not hold; `true` if it holds wherever it should.
+fn tell_coverage(status: &Status, output: &mut Output) -> bool {
+    let mut whole = true;
+    for told in coverage::told(&status.coverage) {
+        match told.is_loss {
+            true => output.error(told.words),
+            false => output.note(told.words),
+        }
+        whole &= !told.is_loss;
     }
     whole
 }

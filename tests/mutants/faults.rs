@@ -42,6 +42,7 @@ mod members;
 mod mended;
 mod metrics;
 mod monitor;
+mod noticed;
 mod operated;
 mod outside;
 mod outsiders;
@@ -228,6 +229,7 @@ pub(crate) fn all() -> Vec<Fault> {
         mended::FAULTS,
         metrics::FAULTS,
         monitor::FAULTS,
+        noticed::FAULTS,
         imported::FAULTS,
         chained::FAULTS,
         listed::FAULTS,

@@ -24,10 +24,10 @@ const STRANGER: u32 = 64_323;
 const GROUP: u32 = 64_400;
 /// So many ask at once: what a test may open beside others.
 const MANY: usize = 1_000;
-const AT: &str = "/run/sockc/answer";
+pub(super) const AT: &str = "/run/sockc/answer";
 
 /// Where root applied a policy.
-fn scene(name: &str) -> Scene {
+pub(super) fn scene(name: &str) -> Scene {
     let scene = Scene::new(name);
     hide(&scene, "/run");
     let roots = || chown(BPFFS, Some(0), Some(0)).unwrap();
@@ -62,8 +62,21 @@ fn of_user(scene: &Scene, user: u32, group: Option<u32>, line: &str) -> Command 
     command
 }
 
-fn by_member(scene: &Scene, line: &str) -> Output {
-    ran(scene, &mut of_user(scene, MEMBER, Some(GROUP), line))
+/// A command as a member of the group.
+pub(super) fn member(scene: &Scene, line: &str) -> Command {
+    of_user(scene, MEMBER, Some(GROUP), line)
+}
+
+pub(super) fn by_member(scene: &Scene, line: &str) -> Output {
+    ran(scene, &mut member(scene, line))
+}
+
+/// The command of a service.
+pub(super) fn service(scene: &Scene) -> Command {
+    let mut command = Command::new(scene.folder.join("sockc"));
+    command.args(["answer", "--group", &GROUP.to_string()]);
+    command.stdin(Stdio::null());
+    command
 }
 
 /// A service at work.
@@ -74,9 +87,8 @@ struct Service {
 
 impl Service {
     fn new(scene: &Scene) -> Self {
-        let mut command = Command::new(scene.folder.join("sockc"));
-        command.args(["answer", "--group", &GROUP.to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut command = service(scene);
+        command.stdout(Stdio::piped());
         let mut child = scene.space.run(|| command.spawn().unwrap()).unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         let mut service = Self { child, said };
@@ -287,7 +299,7 @@ fn nothing_but_reading_is_done_for_anybody_whatever_is_sent() {
         "status --unknown",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
-        let heard = answer(&scene, &request(&scene, 1, &words));
+        let heard = answer(&scene, &request(&scene, 2, &words));
         let says = [" answered here", "none of a reading command"];
         assert!(
             heard.starts_with('\u{4}') && says.iter().any(|said| heard.contains(said)),
@@ -296,10 +308,10 @@ fn nothing_but_reading_is_done_for_anybody_whatever_is_sent() {
     }
     let many = vec![""; 10_000];
     for (bytes, says) in [
-        (request(&scene, 2, &["status"]), "version 2"),
-        (request(&scene, 1, &many), "256 arguments"),
-        (framed(b"{\"version\":1,\"namespace\":{\"device\":1,\"inode\":1},\"arguments\":[\"status\"]}"), "another network namespace"),
-        (framed(b"{\"version\":1,\"namespace\":{\"device\":1,\"inode\":1},\"arguments\":[\"set\",\"test\",\"a\\u0000\",\"b\"]}"), "a byte that is 0"),
+        (request(&scene, 1, &["status"]), "version 1"),
+        (request(&scene, 2, &many), "256 arguments"),
+        (framed(b"{\"version\":2,\"namespace\":{\"device\":1,\"inode\":1},\"arguments\":[\"status\"]}"), "another network namespace"),
+        (framed(b"{\"version\":2,\"namespace\":{\"device\":1,\"inode\":1},\"arguments\":[\"set\",\"test\",\"a\\u0000\",\"b\"]}"), "a byte that is 0"),
         (framed(b"\xff\xfe garbage"), "no request"),
         (vec![0xff; 64], "at most 65536 bytes"),
         // More than the socket takes before somebody reads.
@@ -330,7 +342,7 @@ fn who_asks_a_thousand_times_keeps_neither_others_nor_root_waiting() {
     }
     let scene = scene("flood");
     let mut service = Service::new(&scene);
-    let asked = request(&scene, 1, &["counters", "--watch=1"]);
+    let asked = request(&scene, 2, &["counters", "--watch=1"]);
     let all: Vec<UnixStream> = (0..MANY)
         .map(|_| {
             let mut one = connects(&scene);
@@ -352,7 +364,7 @@ fn who_asks_a_thousand_times_keeps_neither_others_nor_root_waiting() {
     assert!(by_root(&scene, "apply next.sk --yes").status.success());
     drop(all);
     // Others of that user are answered once those are gone.
-    while answer(&scene, &request(&scene, 1, &["set", "list"])).contains("too many") {}
+    while answer(&scene, &request(&scene, 2, &["set", "list"])).contains("too many") {}
     while !service
         .hears()
         .contains(&format!("user {MEMBER} asks: sockc set"))
@@ -396,7 +408,7 @@ fn who_never_reads_keeps_nobody_waiting_and_is_let_go() {
     let mut service = Service::new(&scene);
     let asks = || {
         let mut one = connects(&scene);
-        one.write_all(&request(&scene, 1, &["show", "running"]))
+        one.write_all(&request(&scene, 2, &["show", "running"]))
             .unwrap();
         one
     };
@@ -406,7 +418,7 @@ fn who_never_reads_keeps_nobody_waiting_and_is_let_go() {
     }
     // One more of that user, another one, and whoever changes something.
     let began = Instant::now();
-    let listed = request(&scene, 1, &["set", "list"]);
+    let listed = request(&scene, 2, &["set", "list"]);
     assert!(answer(&scene, &listed).contains("banned"));
     assert!(by_member(&scene, "set list").status.success());
     assert!(by_root(&scene, "apply next.sk --yes").status.success());

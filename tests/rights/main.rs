@@ -14,6 +14,7 @@ mod container;
 mod delegated;
 mod elsewhere;
 mod outskirts;
+mod served;
 mod table;
 
 use std::fs;

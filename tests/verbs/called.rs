@@ -25,7 +25,7 @@ const CALLS: [(&str, &str, &str, &str); 8] = [
 ];
 
 /// The filters, and which of the calls each shows.
-const FILTERS: [(&[&str], &[usize]); 27] = [
+const FILTERS: [(&[&str], &[usize]); 26] = [
     (&[], &[0, 1, 2, 3, 4, 5, 6, 7]),
     (&["connect"], &[0, 1, 2, 3, 4, 5, 6, 7]),
     // A direction: any other one shows nothing.
@@ -38,7 +38,6 @@ const FILTERS: [(&[&str], &[usize]); 27] = [
     (&["connect tcp"], &[0, 3, 4, 5, 7]),
     (&["udp"], &[1, 2, 6]),
     (&["connect tcp, udp"], &[0, 1, 2, 3, 4, 5, 6, 7]),
-    (&["connect sctp"], &[]),
     // An address, of both families, and what they stand for.
     (&["connect to 192.0.2.0/24"], &[0, 1, 4]),
     (&["to 192.0.2.9"], &[4]),
@@ -70,7 +69,8 @@ const FILTERS: [(&[&str], &[usize]); 27] = [
 ];
 
 /// What no record of a call has is refused, and shows no empty list.
-const REFUSED: [(&str, &str); 6] = [
+const REFUSED: [(&str, &str); 7] = [
+    ("connect sctp", "such a protocol"),
     ("connect tcp from 10.0.0.1", "a sender"),
     ("connect tcp on interface lo", "an interface"),
     ("connect tcp if tcp flags syn", "TCP flags"),

@@ -208,13 +208,24 @@ fn what_is_missing_is_a_fault_and_what_may_not_be_seen_is_none() {
         format!("mount -t bpf -o mode=0700 bpf {nowhere}")
     );
 
-    // Somebody without any right gets what may be seen, and no fault of his.
+    // Somebody without any right gets what may be seen, and is not told that nothing is wrong.
     let words = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     let doctor = [env!("CARGO_BIN_EXE_sockc"), "doctor", "--json"];
     let words = [&words[..], &doctor].concat();
     let ran = machine.command("setpriv", &words);
-    assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.code, Some(3), "{}{}", ran.stdout, ran.stderr);
     let report = ran.json();
+    let unseen = report["unseen"].as_array().unwrap();
+    for name in ["features", "policy"] {
+        assert!(unseen.iter().any(|one| one == name), "{report}");
+    }
+    let text = machine.command("setpriv", &words[..words.len() - 1]);
+    let last = text.stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with("nothing is wrong with what was looked at; not looked at: features, "),
+        "{last}"
+    );
+    assert_eq!(report["faults"], 0, "{report}");
     let (state, found) = check(&report, "rights");
     assert_eq!(state, "note");
     assert!(
@@ -227,4 +238,57 @@ fn what_is_missing_is_a_fault_and_what_may_not_be_seen_is_none() {
 
     let ran = machine.command("sockc", &["doctor", "--netns", "no-such-netns"]);
     assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+}
+
+/// A program of somebody else at XDP, which a policy there would be refused for, is told before there is one, and beside one elsewhere.
+#[test]
+fn a_program_at_xdp_that_is_in_the_way_is_told() {
+    if !root() {
+        return;
+    }
+    let machine = Machine::new("doctor-xdp");
+    let file = |name: &str, text: &str| machine.folder.file(name, text);
+    let [at_xdp, at_tc] = ["xdp", "tc"].map(|hook| {
+        let text = format!("interfaces {FRONT}\ndefault in allow at {hook}\ndrop udp to port 9\n");
+        file(&format!("{hook}.sk"), &text)
+    });
+    let object = machine.folder.0.join("other.o").display().to_string();
+    let run = |program: &str, arguments: &[&str], code: i32| {
+        let ran = machine.command(program, arguments);
+        assert_eq!(ran.code, Some(code), "{}{}", ran.stdout, ran.stderr);
+        ran
+    };
+    run("sockc", &["compile", &at_xdp, "-o", &object], 0);
+    let on = [
+        "link",
+        "set",
+        "dev",
+        FRONT,
+        "xdpgeneric",
+        "obj",
+        &object,
+        "sec",
+        "xdp",
+    ];
+    run("ip", &on, 0);
+    let said = format!("at xdp of {FRONT}");
+    let is_told = || {
+        let report = run("sockc", &["doctor", "--json"], 0).json();
+        let (state, found) = check(&report, "foreign");
+        assert!(state == "note" && found.contains(&said), "{found}");
+    };
+    is_told();
+    let refused = run("sockc", &["apply", &at_xdp], 3);
+    assert!(
+        refused.stderr.contains("another XDP program"),
+        "{}",
+        refused.stderr
+    );
+    run("sockc", &["apply", &at_tc], 0);
+    is_told();
+    // The policy's own program is nobody else's.
+    run("ip", &["link", "set", FRONT, "xdpgeneric", "off"], 0);
+    run("sockc", &["apply", &at_xdp], 0);
+    let doctor = run("sockc", &["doctor"], 0);
+    assert!(!doctor.stdout.contains("foreign"), "{}", doctor.stdout);
 }

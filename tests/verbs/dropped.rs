@@ -34,21 +34,24 @@ pub(super) struct Sampling {
 
 impl Sampling {
     pub(super) fn new(lab: &Lab, arguments: &[&str]) -> Self {
-        let mut all = vec!["monitor"];
-        all.extend(arguments);
+        let mut sampling = Self::heard(lab, &[&["monitor"], arguments].concat());
+        sampling.hears(FOLLOWED);
+        sampling
+    }
+
+    /// Any command that goes on, both of whose outputs are heard.
+    pub(super) fn heard(lab: &Lab, arguments: &[&str]) -> Self {
         let start = || {
-            let mut command = sockc(&all);
+            let mut command = sockc(arguments);
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().unwrap()
         };
         let mut child = lab.server.run(start).unwrap();
-        let mut sampling = Self {
+        Self {
             lines: BufReader::new(child.stdout.take().unwrap()),
             said: BufReader::new(child.stderr.take().unwrap()),
             child,
-        };
-        sampling.hears(FOLLOWED);
-        sampling
+        }
     }
 
     /// Waits until this is said.

@@ -131,6 +131,100 @@ fn a_filter_names_where_things_leave_with_forward() {
     }
 }
 
+/// What is suggested for a filter is one, at the place where it was written.
+#[test]
+fn a_filter_that_is_suggested_is_taken() {
+    for (words, place, suggested) in [
+        ("tcp dport 22", "<filter>:1:5", "tcp to port 22"),
+        ("in out tcp", "<filter>:1:4", "in tcp"),
+        (
+            "connect tcp dport 22",
+            "<filter>:1:13",
+            "connect tcp to port 22",
+        ),
+        ("tcp to port {53", "<filter>:1:", ""),
+        ("tcp to port 22-10", "<filter>:1:13", "10-22"),
+    ] {
+        let ran = run(&["monitor", words]);
+        assert_eq!(ran.code, Some(64), "{words}: {}", ran.stderr);
+        let help = format!("write `{suggested}`");
+        assert!(ran.stderr.contains(place), "{words}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("allow"), "{words}: {}", ran.stderr);
+        if suggested.is_empty() {
+            continue;
+        }
+        assert!(ran.stderr.contains(&help), "{words}: {}", ran.stderr);
+        if suggested.contains(' ') {
+            let taken = run(&["monitor", "--netns", "no-such-netns", suggested]);
+            assert_eq!(taken.code, Some(3), "{suggested}: {}", taken.stderr);
+        }
+    }
+    let ran = run(&["monitor", "include </etc/passwd>"]);
+    assert!(!ran.stderr.contains("write `include"), "{}", ran.stderr);
+}
+
+/// A set of the policy is not one of the filter's, which declares none; and what no packet is, is never shown.
+#[test]
+fn what_a_filter_cannot_ask_is_said_as_it_is() {
+    for (words, says) in [
+        (
+            "tcp from @banned",
+            "cannot ask for sets and maps of a policy",
+        ),
+        (
+            "tcp by @tenants",
+            "cannot ask for sets and maps of a policy",
+        ),
+        ("tcp from 1.1.1.1 to ::1", "so nothing would be shown"),
+        ("udp if tcp flags syn", "so nothing would be shown"),
+        ("icmp to port 5", "so nothing would be shown"),
+    ] {
+        let ran = run(&["monitor", words]);
+        assert_eq!(ran.code, Some(64), "{words}: {}", ran.stderr);
+        assert!(ran.stderr.contains(says), "{words}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("declare"), "{words}: {}", ran.stderr);
+    }
+    // An interface may be called so.
+    let named = run(&[
+        "monitor",
+        "--netns",
+        "no-such-netns",
+        "on interface \"a@b\"",
+    ]);
+    assert_eq!(named.code, Some(3), "{}", named.stderr);
+}
+
+/// Options that leave nothing of the policy in force are told: the watcher sees quiet, and should know why.
+#[test]
+fn what_leaves_nothing_to_show_is_told() {
+    if !root() {
+        return;
+    }
+    let (lab, ..) = applied("monitor-nothing");
+    let nothing = "so nothing is shown until another one is in force";
+    for (arguments, told) in [
+        (&["out"][..], true),
+        (&["in"], false),
+        (&["--rule", "knocks", "out"], true),
+        (&["--rule", "knocks", "--verdict", "drop"], true),
+        (&["--rule", "knocks", "--verdict", "count"], false),
+        (&["--verdict", "allow"], true),
+        (&["--drops=1/1", "--verdict", "allow"], true),
+        (&["--drops=1/1", "--verdict", "drop"], false),
+        (&["udp"], false),
+    ] {
+        let all = [&["monitor", "--for", "1ms"], arguments].concat();
+        let ran = done(&lab, &all);
+        assert_eq!(
+            ran.stderr.contains(nothing),
+            told,
+            "{arguments:?}: {}",
+            ran.stderr
+        );
+    }
+    done(&lab, &["unload", "--yes"]);
+}
+
 /// A filter has no files and no names, and what it says of that is not what a policy says.
 #[test]
 fn a_filter_includes_and_declares_nothing() {
@@ -340,6 +434,15 @@ fn what_a_slow_reader_misses_is_counted() {
     let metrics = done(&lab, &["metrics"]).stdout;
     let line = format!("sockc_log_lost_total{{netns=\"\",direction=\"in\"}} {lost}");
     assert!(metrics.contains(&line), "{metrics}");
+    // A next one says of these what is true: they were lost in all, and not since the one before ended.
+    let next = done(&lab, &["monitor", "--for", "1ms"]);
+    let all = format!("{lost} lost in all before this began, since generation 1 was put in force");
+    assert!(next.stderr.contains(&all), "{}", next.stderr);
+    assert!(
+        next.stderr.contains("that ran then has told"),
+        "{}",
+        next.stderr
+    );
     // Totals stay over an apply, and who begins now is told of what was lost under this generation alone.
     done(&lab, &["apply", "--running", "--yes"]);
     assert_eq!(counted(&lab, "lost"), lost);

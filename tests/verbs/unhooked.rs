@@ -1,4 +1,5 @@
-//! What `counters`, `set` and `monitor` say where others took hooks of the policy in force away: what `status` says of these.
+//! What `counters`, `set` and `monitor` say where others took hooks of the policy in force away, or its interfaces: what `status` says
+//! of these.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +8,7 @@ use sockc_runtime::lab::{FRONT, Lab};
 
 use super::dropped::Sampling;
 use super::monitored::{done, in_force, on_server};
-use super::root;
+use super::{Folder, ip, root};
 
 const POLICY: &str = "default in allow\nlive set banned max 10\nnamed: drop from @banned\n";
 const CHANGED: &str = "sockc left";
@@ -87,5 +88,55 @@ fn monitors_say_which_hooks_are_gone() {
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for line in said {
         assert!(!ended.stderr.contains(&line), "{}", ended.stderr);
+    }
+}
+
+/// An interface that was deleted and made again, on which nothing is filtered: all of these say what `status` says of it.
+#[test]
+fn an_interface_that_was_made_again_is_said_by_all_who_look() {
+    if !root() {
+        return;
+    }
+    let (lab, folder) = (Lab::new().unwrap(), Folder::new("unhooked-again"));
+    let path = folder.file("edge.sk", &format!("interfaces v0, {FRONT}\n{POLICY}"));
+    let make = || ip(&lab.server, "link add v0 type veth peer name p-v0");
+    make();
+    done(&lab, &["apply", &path]);
+    let once = ["monitor", "--for", "1ms"];
+    let looking = [&["counters"][..], &["set", "list", "banned"], &once];
+    let mut monitor = Sampling::new(&lab, &["--drops"]);
+    let mut watch = Sampling::heard(&lab, &["counters", "--watch"]);
+    for (change, says) in [
+        ("del", "v0 was removed: if it is made again"),
+        ("make", "v0 was removed and made again: the policy does not"),
+    ] {
+        match change {
+            "del" => ip(&lab.server, "link del v0"),
+            _ => make(),
+        }
+        let status = on_server(&lab, &["status"]);
+        assert_eq!(status.code, Some(5), "{}", status.stderr);
+        let error = format!("error: {says}");
+        let mut errors = status.stderr.lines();
+        let said = errors.find(|line| line.starts_with(&error));
+        let said = said.unwrap_or_else(|| panic!("{}", status.stderr));
+        let said = said.replace("error: ", "note: ");
+        for arguments in looking {
+            let ran = done(&lab, arguments);
+            assert!(ran.stderr.contains(&said), "{arguments:?}: {}", ran.stderr);
+        }
+        monitor.hears(&said);
+        watch.hears(&said);
+    }
+    done(&lab, &["apply", "--running", "--yes"]);
+    for arguments in looking {
+        let ran = done(&lab, arguments);
+        assert!(!ran.stderr.contains("v0"), "{arguments:?}: {}", ran.stderr);
+    }
+    for running in [monitor, watch] {
+        running.signal(libc::SIGINT);
+        let ended = running.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("v0"), "{}", ended.stderr);
     }
 }

@@ -277,7 +277,11 @@ impl fmt::Display for Error {
                 }
             }
             Self::Pairs { pairs, cause } => write!(f, "the pairs \"{pairs}\": {cause}"),
-            Self::Path { path, why } => write!(f, "cannot listen at {}: {why}", path.display()),
+            Self::Path { path, why } => {
+                let [what, remedy] = why.words();
+                write!(f, "cannot listen at {}: {what}; name another path, or {remedy}", path.display())
+            }
+            Self::Listen { path, cause } => listen(f, path, cause),
             Self::Locked { path, waited } => write!(
                 f,
                 "another sockc is changing the policy of this network namespace (lock on {}, waited {} s); try again when it is done",
@@ -376,6 +380,23 @@ impl fmt::Display for Error {
                 }
             }
         }
+    }
+}
+
+/// That the kernel refused to listen; of a file system that cannot be written which one that is.
+fn listen(f: &mut fmt::Formatter<'_>, path: &Path, cause: &io::Error) -> fmt::Result {
+    let shown = path.display();
+    write!(f, "the kernel refused to listen at {shown}: {cause}")?;
+    let folder = path
+        .parent()
+        .filter(|_| cause.raw_os_error() == Some(libc::EROFS));
+    match folder {
+        Some(folder) => write!(
+            f,
+            "; the file system of {} is mounted read-only: a socket is a file there",
+            folder.display()
+        ),
+        None => Ok(()),
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Coverage {
     pub missing: Vec<String>,
     /// Interfaces that the policy is for, and that its packet rules do not hold on.
     pub open: Vec<String>,
+    /// Whether names or patterns are missing, and the packet rules hold on no interface at all.
+    pub nowhere: bool,
     /// Interfaces that the policy was put on and that are not what they were.
     pub moved: Vec<Moved>,
     /// Groups whose control groups are gone.
@@ -95,10 +97,12 @@ impl Coverage {
                 .any(|moved| moved.interface == **one && moved.is_held());
             packets && !held && !present.iter().any(|(_, name)| covers(one, name))
         });
+        let missing: Vec<String> = missing.cloned().collect();
         let removed = fates.iter().filter(|(_, now)| now.is_removed());
         let removed: Vec<u64> = removed.map(|(attached, _)| attached.hook.target).collect();
         Ok(Self {
-            missing: missing.cloned().collect(),
+            nowhere: !missing.is_empty() && !holds_anywhere(state, record)?,
+            missing,
             two_zones: in_two_zones(record, &present, &open, &moved),
             open,
             moved,
@@ -206,6 +210,15 @@ fn is_held(state: &State, record: &Record, index: u32, name: &str) -> Result<boo
     for one in packet_hooks(record).filter(|one| one.hook.target == u64::from(index)) {
         // A hook that others took off is told by its pin. An index may be another interface's by now.
         if one.target == name || is_alive(state, one)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn holds_anywhere(state: &State, record: &Record) -> Result<bool, Error> {
+    for one in packet_hooks(record) {
+        if is_alive(state, one)? {
             return Ok(true);
         }
     }

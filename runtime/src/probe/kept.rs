@@ -66,22 +66,56 @@ pub fn keep_features(features: Features) {
     }
 }
 
-/// Since when what was found is kept, if it is.
-pub(crate) fn since() -> Option<SystemTime> {
+/// How it stands with what was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remembered {
+    /// It is kept since then.
+    Since(SystemTime),
+    /// The next apply keeps it.
+    Next,
+    /// Nobody can write there.
+    Unwritable,
+    /// Others than root can change the folder, so nothing in it is used.
+    Exposed,
+    /// Something stands at its path that is no folder.
+    NoFolder,
+    /// This process may not write there, nor read what is kept.
+    Unknown,
+}
+
+/// How it stands with what was found.
+pub(crate) fn stands() -> Remembered {
+    stands_in(Path::new(FOLDER), since())
+}
+
+fn since() -> Option<SystemTime> {
     let place = place();
     parse(&read(&place)?, &head()?)?;
     fs::metadata(place).ok()?.modified().ok()
 }
 
-/// Whether it can be kept; `None` where only root may.
-pub(crate) fn is_writable() -> Option<bool> {
-    let folder = Path::new(FOLDER);
-    let there = match folder.exists() {
-        true => folder,
-        false => folder.parent()?,
+fn stands_in(folder: &Path, since: Option<SystemTime>) -> Remembered {
+    if let Some(since) = since {
+        return Remembered::Since(since);
+    }
+    let there = match fs::symlink_metadata(folder) {
+        Ok(about) if !about.is_dir() => return Remembered::NoFolder,
+        Ok(about) if !is_roots_alone(&about) => return Remembered::Exposed,
+        Ok(_) => Some(folder),
+        Err(_) => folder.parent(),
     };
-    let may = geteuid().is_root();
-    may.then(|| access(there, AccessFlags::W_OK).is_ok())
+    match there {
+        Some(there) if geteuid().is_root() => match access(there, AccessFlags::W_OK) {
+            Ok(()) => Remembered::Next,
+            Err(_) => Remembered::Unwritable,
+        },
+        _ => Remembered::Unknown,
+    }
+}
+
+/// Whether root alone can change it.
+fn is_roots_alone(about: &fs::Metadata) -> bool {
+    about.uid() == 0 && about.mode() & 0o022 == 0
 }
 
 fn place() -> PathBuf {
@@ -148,8 +182,8 @@ fn read(path: &Path) -> Option<String> {
         .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     let file = options.open(path).ok()?;
     let about = file.metadata().ok()?;
-    let ours = |about: &fs::Metadata| about.uid() == 0 && about.mode() & 0o022 == 0;
-    if !folder.is_dir() || !ours(&folder) || !about.is_file() || !ours(&about) {
+    let is_whole = folder.is_dir() && about.is_file();
+    if !is_whole || !is_roots_alone(&folder) || !is_roots_alone(&about) {
         return None;
     }
     let mut text = String::new();
@@ -184,6 +218,28 @@ fn write(folder: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_change_keeps_nothing() {
+        let folder = std::env::temp_dir().join(format!("sockc-stands-{}", std::process::id()));
+        let allow = |mode| fs::set_permissions(&folder, Permissions::from_mode(mode)).unwrap();
+        fs::create_dir(&folder).unwrap();
+        allow(0o1777);
+        let exposed = stands_in(&folder, None);
+        allow(0o755);
+        let sound = stands_in(&folder, None);
+        fs::remove_dir(&folder).unwrap();
+        fs::write(&folder, "").unwrap();
+        let file = stands_in(&folder, None);
+        fs::remove_file(&folder).unwrap();
+        assert_eq!((exposed, file), (Remembered::Exposed, Remembered::NoFolder));
+        let wanted = match geteuid().is_root() {
+            true => Remembered::Next,
+            // It is not root's.
+            false => Remembered::Exposed,
+        };
+        assert_eq!(sound, wanted);
+    }
 
     const HEAD: &str = "sockc 1\nboot b\nkernel k\n";
 

@@ -126,8 +126,9 @@ impl Epoll {
     }
 }
 
-/// From now on SIGTERM and SIGINT end nothing by themselves; they can be read from the descriptor. Threads that are started
-/// later are the same.
+/// From now on SIGTERM, SIGINT and SIGHUP end nothing by themselves; they can be read from the descriptor. Threads that are started
+/// later are the same. Where SIGHUP is ignored, as under nohup(1), it stays so: a signal that is blocked is not (`sig_ignored` of
+/// kernel/signal.c).
 ///
 /// # Errors
 ///
@@ -139,11 +140,24 @@ pub fn end_signals() -> io::Result<OwnedFd> {
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
         libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        if !is_ignored(libc::SIGHUP) {
+            libc::sigaddset(set.as_mut_ptr(), libc::SIGHUP);
+        }
         if libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut()) != 0 {
             return Err(io::Error::last_os_error());
         }
         owned(libc::signalfd(-1, set.as_ptr(), libc::SFD_CLOEXEC))
     }
+}
+
+fn is_ignored(signal: libc::c_int) -> bool {
+    let mut now = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the call writes what holds now; all bits 0 are a value of it, too.
+    let now = unsafe {
+        libc::sigaction(signal, std::ptr::null(), now.as_mut_ptr());
+        now.assume_init()
+    };
+    now.sa_sigaction == libc::SIG_IGN
 }
 
 /// Lets this process have so many descriptors, if it may; how many it may have now.

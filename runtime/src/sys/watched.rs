@@ -29,7 +29,9 @@ impl Watched {
     /// Watches another folder as well, until that is removed; one that is watched already stays so.
     pub(crate) fn also(&self, path: &Path) -> io::Result<()> {
         let name = CString::new(path.as_os_str().as_bytes()).map_err(io::Error::other)?;
-        let events = libc::IN_CREATE | libc::IN_MOVED_TO | libc::IN_DELETE;
+        let come = libc::IN_CREATE | libc::IN_MOVED_TO;
+        let go = libc::IN_DELETE | libc::IN_MOVED_FROM | libc::IN_DELETE_SELF;
+        let events = come | go;
         // SAFETY: the descriptor and the name live through the call.
         let added = unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), name.as_ptr(), events) };
         match added {

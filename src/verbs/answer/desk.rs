@@ -2,14 +2,14 @@
 //!
 //! Commands that end by themselves run one after the other, with a pause between them: each holds the lock of what is in force for
 //! a moment, and a change waits for one when nobody does. What they write is kept until it is read, so that who does not read
-//! holds no lock. Takes sockets that listen; gives back when it is ended. Not here: what may be asked.
+//! holds no lock. Who waits is sent a sign of life now and then, so that nobody waits for a service that is stopped. Takes sockets that listen; gives back when it is ended. Not here: what may be asked.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::AtomicUsize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
@@ -17,14 +17,14 @@ use clap::{CommandFactory, FromArgMatches};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
-use socket2::Socket;
 
 use super::child::Running;
 use super::kept::Kept;
-use crate::answering::frames::{self, Kind, Namespace, Request};
+use super::turn::Turn;
+use crate::answering::frames::{self, Kind, Namespace, Request, SIGN};
 use crate::answering::taken::{Taken, taken};
 use crate::cli::Arguments;
-use crate::machine::doors;
+use crate::machine::doors::{self, Doors};
 use crate::output::Output;
 
 /// How many may be connected at once, and how many of one user.
@@ -46,7 +46,9 @@ pub(super) struct Desk<'a> {
     own: Namespace,
     /// How many are connected of each user.
     here: Mutex<BTreeMap<u32, usize>>,
-    turn: Mutex<()>,
+    turn: Turn,
+    /// Whether nobody is let in any more, so that those who are here are to go.
+    closed: AtomicBool,
     /// How many bytes of answers are kept.
     kept: AtomicUsize,
     log: Mutex<&'a mut Output>,
@@ -76,41 +78,45 @@ impl<'a> Desk<'a> {
             end,
             own,
             here: Mutex::default(),
-            turn: Mutex::default(),
+            turn: Turn::default(),
+            closed: AtomicBool::new(false),
             kept: AtomicUsize::default(),
             log: Mutex::new(output),
         }
     }
 
-    /// Answers until the descriptor of what ends it can be read.
-    pub(super) fn serve(&self, doors: &[Socket]) -> io::Result<()> {
+    /// Answers until the descriptor of what ends it can be read, or nobody can come any more.
+    pub(super) fn serve(&self, doors: &Doors) -> io::Result<()> {
         thread::scope(|scope| {
-            doors::admit(doors, self.end, |guest| {
+            let done = doors::admit(doors, self.end, |guest| {
                 self.admit(UnixStream::from(OwnedFd::from(guest)), scope);
-            })
+            });
+            self.closed.store(true, Ordering::Relaxed);
+            done
         })
     }
 
     fn admit<'scope>(&'scope self, guest: UnixStream, scope: &'scope Scope<'scope, '_>) {
-        let Ok(peer) = getsockopt(&guest, PeerCredentials) else {
-            return;
+        let user = match getsockopt(&guest, PeerCredentials) {
+            Ok(peer) => peer.uid(),
+            Err(error) => return turn_away(&guest, &format!("who asks is not known: {error}")),
         };
-        let user = peer.uid();
         if !self.enter(user) {
             let words = format!(
                 "too many ask at once: at most {MOST_OF_ONE} of one user are answered, and {MOST} in all; ask again in a moment"
             );
-            // It has room for that, and nobody is waited for.
-            let _ = guest.set_nonblocking(true);
-            let _ = frames::write(&guest, Kind::Refusal, words.as_bytes());
-            return;
+            return turn_away(&guest, &words);
         }
+        let guest = Arc::new(guest);
+        let hosted = Arc::clone(&guest);
         let work = move || {
-            self.host(&guest, user);
+            self.host(&hosted, user);
             self.leave(user);
         };
-        if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+        if let Err(error) = thread::Builder::new().spawn_scoped(scope, work) {
             self.leave(user);
+            let words = format!("there is nobody to answer: {error}; ask again in a moment");
+            turn_away(&guest, &words);
         }
     }
 
@@ -137,8 +143,8 @@ impl<'a> Desk<'a> {
             .set_nonblocking(false)
             .and_then(|()| guest.set_write_timeout(Some(TO_READ)))
             .and_then(|()| guest.set_read_timeout(Some(TO_ASK)));
-        if times.is_err() {
-            return;
+        if let Err(error) = times {
+            return turn_away(guest, &format!("no time can be set for it: {error}"));
         }
         // One that goes away has heard enough.
         if let Err(Stop::Refused(why)) = self.answer(guest, user) {
@@ -213,7 +219,7 @@ impl<'a> Desk<'a> {
     fn whole(&self, guest: &UnixStream, arguments: &[String]) -> Result<(), Stop> {
         let mut kept = Kept::new(&self.kept);
         let code = {
-            let _turn = held(&self.turn);
+            let _turn = self.turn.take(SIGN, || self.sign(guest))?;
             let keep = |kind, bytes| kept.keep(kind, bytes).map_err(Stop::Refused);
             let code = self.run(guest, arguments, Some(TO_RUN), keep);
             thread::sleep(PAUSE);
@@ -223,6 +229,14 @@ impl<'a> Desk<'a> {
             frames::write(guest, kind, bytes)?;
         }
         Ok(frames::write(guest, Kind::Exit, &[code])?)
+    }
+
+    /// Says that the service is at work; an end if it is not to be any more, or nobody hears it.
+    fn sign(&self, guest: &UnixStream) -> Result<(), Stop> {
+        match self.closed.load(Ordering::Relaxed) {
+            true => Err(Stop::Gone),
+            false => Ok(frames::sign(guest)?),
+        }
     }
 
     /// Runs a command that goes on, and gives what it writes as it comes.
@@ -244,7 +258,12 @@ impl<'a> Desk<'a> {
         let mut until = time.map(|time| Instant::now() + time);
         let mut running = Running::start(arguments)
             .map_err(|error| Stop::Refused(format!("the command cannot be run: {error}")))?;
+        let mut signed = Instant::now();
         while running.outputs().next().is_some() {
+            if signed.elapsed() >= SIGN {
+                self.sign(guest)?;
+                signed = Instant::now();
+            }
             let news = self.wait(guest, hears, &running, until)?;
             if news.asks_to_end {
                 hears = false;
@@ -284,10 +303,13 @@ impl<'a> Desk<'a> {
                 .map(|pipe| PollFd::new(pipe, PollFlags::POLLIN)),
         );
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        match poll(&mut wait, left.map_or(PollTimeout::NONE, milliseconds)) {
+        match poll(&mut wait, milliseconds(left.unwrap_or(SIGN).min(SIGN))) {
             Err(Errno::EINTR) => return Ok(News::default()),
             Err(error) => return Err(cannot("wait for the command", error.into())),
-            Ok(0) => return Err(Stop::Refused("the command took too long".to_owned())),
+            Ok(0) if left.is_some_and(|left| left <= SIGN) => {
+                return Err(Stop::Refused("the command took too long".to_owned()));
+            }
+            Ok(0) => return Ok(News::default()),
             Ok(_) => {}
         }
         let came = |place: usize| {
@@ -305,6 +327,12 @@ impl<'a> Desk<'a> {
             outputs: outputs.map(|place| place - 2).collect(),
         })
     }
+}
+
+/// Says why somebody is not answered. There is room for that, and nobody is waited for.
+fn turn_away(guest: &UnixStream, why: &str) {
+    let _ = guest.set_nonblocking(true);
+    let _ = frames::write(guest, Kind::Refusal, why.as_bytes());
 }
 
 /// What was waited for.

@@ -15,6 +15,7 @@ use crate::cli;
 use crate::exit::Exit;
 use crate::machine::clock;
 use crate::machine::counted::{bytes_of, in_words, name};
+use crate::machine::losses::Losses;
 use crate::machine::refused;
 use crate::output::{Output, columns};
 
@@ -43,6 +44,7 @@ pub(super) fn run(
     };
     let mut before: Option<Look> = None;
     let mut waits = false;
+    let mut losses = Losses::default();
     loop {
         let counts = match sockc_runtime::counts(place) {
             Ok(counts) => counts,
@@ -70,6 +72,13 @@ pub(super) fn run(
             }
             before = Some(now);
         }
+        // A table that is drawn anew takes what was said below the one before with it.
+        let known = match output.is_terminal() && !waits {
+            true => Losses::default(),
+            false => losses,
+        };
+        losses = Losses::look(place);
+        losses.note_since(&known, output);
         let mut wait = [PollFd::new(end.as_fd(), PollFlags::POLLIN)];
         let time = PollTimeout::try_from(every).unwrap_or(PollTimeout::MAX);
         if poll(&mut wait, time).is_ok_and(|ended| ended > 0) {

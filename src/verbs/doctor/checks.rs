@@ -2,10 +2,10 @@
 
 use std::time::SystemTime;
 
-use sockc_runtime::{Features, Health, Inside, OWN_GROUPS, Options, REACH_OUT};
+use sockc_runtime::{Features, Health, Inside, OWN_GROUPS, Options, REACH_OUT, Remembered};
 
 use super::Finding;
-use crate::machine::clock::age;
+use crate::machine::clock;
 use crate::output::count;
 
 /// The oldest kernel that programs are made for.
@@ -116,17 +116,20 @@ fn kernel(health: &Health) -> Finding {
 /// What the kernel lacks, each by itself.
 fn features(health: &Health) -> Vec<Finding> {
     let Some(features) = &health.features else {
-        return vec![Finding::note(
-            "features",
-            "what this kernel can do was not looked at",
-            (
-                "it is found by loading programs, for which rights miss",
-                to_have_rights(health.inside),
-            ),
-        )];
+        return vec![
+            Finding::unseen(
+                "features",
+                "what this kernel can do was not looked at",
+                (
+                    "it is found by loading programs, for which rights miss",
+                    to_have_rights(health.inside),
+                ),
+            )
+            .needed(),
+        ];
     };
     if let Some(narrowed) = health.delegated.as_ref().filter(|all| !all.is_empty()) {
-        return vec![Finding::note(
+        return vec![Finding::unseen(
             "features",
             "what this kernel can do is not known",
             (
@@ -159,31 +162,41 @@ fn features(health: &Health) -> Vec<Finding> {
     lacking
 }
 
+/// What becomes of what was found of the kernel. Where it is not kept all else works.
 fn kept(health: &Health) -> Finding {
-    let since = health
-        .kept
-        .and_then(|since| SystemTime::now().duration_since(since).ok());
-    match (since, health.keeps) {
-        (Some(since), _) => Finding::ok(
-            "probe",
-            format!(
-                "what the kernel can do was found {} ago, and is kept in /run/sockc until the machine starts again",
-                age(since.as_secs())
-            ),
-        ),
-        (None, Some(false)) => Finding::note(
-            "probe",
-            "/run/sockc cannot be written",
-            (
-                "each command finds out anew what the kernel can do, by some dozen system calls",
-                "mount a tmpfs at /run that root may write to",
-            ),
-        ),
-        (None, Some(true)) => Finding::ok(
+    const WHY: &str =
+        "each command finds out anew what the kernel can do, by some dozen system calls";
+    match health.kept {
+        Remembered::Since(since) => {
+            let age = SystemTime::now().duration_since(since).unwrap_or_default();
+            Finding::ok(
+                "probe",
+                format!(
+                    "what the kernel can do was found {} ago, and is kept in /run/sockc until the machine starts again",
+                    clock::age(age.as_secs())
+                ),
+            )
+        }
+        Remembered::Next => Finding::ok(
             "probe",
             "the next `sockc apply` keeps in /run/sockc what the kernel can do",
         ),
-        (None, None) => Finding::ok(
+        Remembered::Unwritable => Finding::note(
+            "probe",
+            "/run/sockc cannot be written",
+            (WHY, "mount a tmpfs at /run that root may write to"),
+        ),
+        Remembered::Exposed => Finding::note(
+            "probe",
+            "others than root can change /run/sockc, so what is kept there is not used",
+            (WHY, "chown root:root /run/sockc && chmod 755 /run/sockc"),
+        ),
+        Remembered::NoFolder => Finding::note(
+            "probe",
+            "/run/sockc is no folder",
+            (WHY, "move away what is at /run/sockc"),
+        ),
+        Remembered::Unknown => Finding::ok(
             "probe",
             "nothing is kept of what the kernel can do, or it cannot be read",
         ),
@@ -308,16 +321,27 @@ fn bpffs(health: &Health, options: &Options) -> Finding {
             format!("{path} is no bpf file system"),
             (
                 "what is in force is pinned there, and `apply` refuses without it",
-                format!("mount -t bpf -o mode=0700 bpf {path}"),
+                to_mount(options, health.inside),
             ),
         ),
-        Err(cause) => Finding::note(
+        Err(cause) => Finding::unseen(
             "bpffs",
             format!("{path} was not looked at: {cause}"),
             (
                 "what is in force is pinned there",
                 format!("run it as who may look into {path}, as root may"),
             ),
+        ),
+    }
+}
+
+/// Who makes a bpf file system. The root of a user namespace may not mount one that is of use to it.
+fn to_mount(options: &Options, inside: Option<Inside>) -> String {
+    let path = options.bpffs.display();
+    match inside {
+        None => format!("mount -t bpf -o mode=0700 bpf {path}"),
+        Some(_) => format!(
+            "have whoever runs this container mount at {path} a bpf file system of this user namespace that delegates BPF to it, name by --bpffs where one is, or run it outside"
         ),
     }
 }
@@ -408,7 +432,7 @@ fn unread(check: &'static str, name: &str, why: &str) -> Finding {
         "{name} cannot be read, as by others than root, or in a network namespace of its own"
     );
     let remedy = format!("ask `sysctl {name}` as root, in the machine's own network namespace");
-    Finding::note(check, words, (why, remedy))
+    Finding::unseen(check, words, (why, remedy))
 }
 
 fn cards(health: &Health) -> Vec<Finding> {
@@ -445,7 +469,7 @@ fn cards(health: &Health) -> Vec<Finding> {
 fn others(health: &Health) -> Vec<Finding> {
     const WHY: &str = "a packet that a policy allows has to get past these too";
     let mut found = match &health.chains {
-        Err(cause) => vec![Finding::note(
+        Err(cause) => vec![Finding::unseen(
             "nftables",
             format!("its chains were not looked at: {cause}"),
             (WHY, "`nft list ruleset`, as root, shows what they drop"),

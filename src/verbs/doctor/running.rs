@@ -1,6 +1,8 @@
 //! What of the policy in force does not hold, or shares its place: in short, since `status` says it.
 
-use sockc_runtime::{Error, Means, Options, SlotState, Status, Waiting, of_namespaces};
+use sockc_runtime::{
+    Error, Health, HookStatus, Means, Options, SlotState, Status, Waiting, of_namespaces,
+};
 
 use super::Finding;
 use crate::machine::others::{self, Near};
@@ -12,14 +14,15 @@ use crate::verbs::status::{Facts, faults};
 const CHECK: &str = "policy";
 
 /// Looks at it.
-pub(super) fn of(options: &Options) -> Vec<Finding> {
+pub(super) fn of(options: &Options, health: &Health) -> Vec<Finding> {
     match sockc_runtime::status(options) {
-        Ok(Some(status)) => of_status(&status, options),
+        Ok(Some(status)) => of_status(&status, options, health),
         Ok(None) => {
             let mut found = vec![Finding::ok(
                 CHECK,
                 "none is in force in this network namespace",
             )];
+            found.extend(in_the_way(health, &[]));
             let all = sockc_runtime::others(options);
             found.extend(elsewhere(all.map(|all| {
                 let words = all.iter().map(|one| one.words(&[]));
@@ -30,22 +33,28 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
         }
         // Said by checks of their own.
         Err(Error::NoBpffs { .. }) => Vec::new(),
-        Err(Error::Rights { .. }) => vec![Finding::note(
-            CHECK,
-            "what is in force was not looked at",
-            (
-                "the kernel shows it to nobody without the rights that miss",
-                "see `rights` above",
-            ),
-        )],
-        Err(error @ Error::NoAccess { .. }) => vec![Finding::note(
-            CHECK,
-            error.told_by_status().to_string(),
-            (
-                "what is pinned belongs to another user",
-                "run it as the user who applied the policy, or as root",
-            ),
-        )],
+        Err(Error::Rights { .. }) => {
+            let unseen = Finding::unseen(
+                CHECK,
+                "what is in force was not looked at",
+                (
+                    "the kernel shows it to nobody without the rights that miss",
+                    "see `rights` above",
+                ),
+            );
+            vec![unseen.needed()]
+        }
+        Err(error @ Error::NoAccess { .. }) => {
+            let unseen = Finding::unseen(
+                CHECK,
+                error.told_by_status().to_string(),
+                (
+                    "what is pinned belongs to another user",
+                    "run it as the user who applied the policy, or as root",
+                ),
+            );
+            vec![unseen.needed()]
+        }
         Err(error) => {
             let fault = Finding::fault(
                 CHECK,
@@ -63,7 +72,7 @@ pub(super) fn of(options: &Options) -> Vec<Finding> {
     }
 }
 
-fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
+fn of_status(status: &Status, options: &Options, health: &Health) -> Vec<Finding> {
     let Status {
         policy, generation, ..
     } = status;
@@ -92,6 +101,7 @@ fn of_status(status: &Status, options: &Options) -> Vec<Finding> {
     }
     found.extend(slow(status));
     found.extend(beside(status));
+    found.extend(in_the_way(health, &status.hooks));
     let foreign = status.hooks.iter().flat_map(|hook| &hook.foreign);
     let told = of_namespaces(foreign);
     let near = Near::look(options, &[&status.manifest]);
@@ -117,11 +127,12 @@ fn on_trial(trial: &Waiting) -> Finding {
 fn elsewhere(found: Result<Vec<String>, Error>) -> Vec<Finding> {
     let why = "what they decide of the processes of groups holds here too";
     let note = |words, remedy| Finding::note("groups", words, (why, remedy));
+    let unknown = |words, remedy| Finding::unseen("groups", words, (why, remedy));
     // Commands that are suggested are those of this namespace, and these are for others.
     let to_end = "where it is not wanted, unload it in the namespace where it was applied";
     match found {
         Ok(words) => words.into_iter().map(|words| note(words, to_end)).collect(),
-        Err(error) => vec![note(
+        Err(error) => vec![unknown(
             others::unknown(&error),
             "run it again, as root of the machine",
         )],
@@ -219,6 +230,28 @@ fn beside(status: &Status) -> Vec<Finding> {
                 ),
             )
         })
+    });
+    notes.collect()
+}
+
+/// XDP programs of others on interfaces where the policy in force has none: a policy that is to have one there is refused.
+fn in_the_way(health: &Health, hooks: &[HookStatus]) -> Vec<Finding> {
+    let cards = health.cards.iter();
+    let programs = cards.filter_map(|card| Some((card, card.xdp.as_ref()?)));
+    let is_known = |id: u32| {
+        let mut hooks = hooks.iter();
+        hooks.any(|hook| hook.dispatcher == Some(id) || hook.foreign.iter().any(|one| one.id == id))
+    };
+    let of_others = programs.filter(|(_, (id, _))| !is_known(*id));
+    let notes = of_others.map(|(card, (id, name))| {
+        Finding::note(
+            "foreign",
+            format!("program {id} \"{name}\" of somebody else is at xdp of {}", card.name),
+            (
+                "it decides before a policy at tc, and a policy that is to be at xdp there is refused",
+                "have whoever put it there take it off, where it is not wanted (`bpftool net` lists such programs), or write `at tc` behind `default in`",
+            ),
+        )
     });
     notes.collect()
 }

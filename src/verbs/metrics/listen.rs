@@ -50,7 +50,7 @@ pub(super) fn run(
     };
     let readings = Readings::default();
     let answer = |form, arrived| readings.text(form, arrived, places, which, &tell);
-    let served = serve(&doors.sockets, end.as_fd(), &answer);
+    let served = serve(&doors, end.as_fd(), &answer);
     let (output, _) = told.into_inner().unwrap_or_else(PoisonError::into_inner);
     match served {
         Ok(()) => Exit::Done,

@@ -15,7 +15,7 @@ use socket2::Socket;
 
 use super::request::{self, Asked, Refusal};
 use crate::cli::Form;
-use crate::machine::doors;
+use crate::machine::doors::{self, Doors};
 
 /// How many may be connected at once.
 const MOST: usize = 64;
@@ -32,7 +32,7 @@ const TO_END: Duration = Duration::from_secs(2);
 pub(super) type Answer<'a> = &'a (dyn Fn(Form, Instant) -> String + Sync);
 
 /// Answers until the descriptor of what ends it can be read.
-pub(super) fn serve(doors: &[Socket], end: BorrowedFd<'_>, answer: Answer<'_>) -> io::Result<()> {
+pub(super) fn serve(doors: &Doors, end: BorrowedFd<'_>, answer: Answer<'_>) -> io::Result<()> {
     let guests = Guests::default();
     thread::scope(|scope| {
         let done = doors::admit(doors, end, |guest| guests.admit(guest, scope, answer));

@@ -42,6 +42,11 @@ impl Filter {
         })
     }
 
+    /// Whether it may be about what a statement of this direction decides, named by its word.
+    pub(super) fn is_about(&self, direction: &str) -> bool {
+        self.named.is_none_or(|named| named.word() == direction)
+    }
+
     fn asks(&self, field: HeaderField) -> bool {
         self.policy
             .rules
@@ -298,6 +303,13 @@ mod tests {
             "receive tcp if tcp flags syn",
             "connect if length > 3",
             "send if no mark 3",
+            // What no packet is.
+            "tcp from 1.1.1.1 to ::1",
+            "udp if tcp flags syn",
+            "icmp to port 5",
+            "forward on interface eth0 to interface eth0",
+            "connect tcp to not any",
+            "connect icmp",
         ] {
             let read = Filter::read(words, false, &mut Output::silent());
             assert_eq!(read.err(), Some(Exit::Usage), "{words}");

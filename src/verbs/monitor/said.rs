@@ -61,7 +61,7 @@ impl Beside<'_> {
         let what = match lost {
             Lost::Before => {
                 return output.note(format!(
-                    "{records} lost before this began: nobody read them in time since generation {generation} was put in force"
+                    "{records} lost in all before this began, since generation {generation} was put in force: nobody read them in time; a `monitor` that ran then has told of those that it saw lost"
                 ));
             }
             Lost::Now(Kind::Logs) => "",

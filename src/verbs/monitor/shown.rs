@@ -110,6 +110,14 @@ struct Row<'a> {
     sampled: Option<u32>,
 }
 
+/// What became of a packet that was sampled, by the verb of what decided.
+pub(super) fn verb_of_sample(verb: &str) -> &str {
+    match verb {
+        "reject" => verb,
+        _ => "drop",
+    }
+}
+
 impl Shown<'_> {
     /// Adds the line. Writing to memory does not fail.
     pub(super) fn line(&self, json: bool, text: &mut Vec<u8>) {
@@ -129,9 +137,10 @@ impl Shown<'_> {
 
     /// The verb of the rule; of a sample what became of the packet, as of one whose redirect found no socket.
     pub(super) fn verb(&self) -> &str {
-        match (self.sample, self.counter.verdict.as_str()) {
-            (None, verb) | (Some(_), verb @ "reject") => verb,
-            (Some(_), _) => "drop",
+        let verb = self.counter.verdict.as_str();
+        match self.sample {
+            None => verb,
+            Some(_) => verb_of_sample(verb),
         }
     }
 

@@ -6,19 +6,23 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 
+use sockc_compiler::artifact::Counter;
 use sockc_runtime::{Error, LogReader, LogWatch};
 
 use super::dropped::may_be_sampled;
 use super::filter::Filter;
 use super::recorded::Recorded;
 
-use super::shown::{Clock, Shown};
+use super::shown::{Clock, Shown, verb_of_sample};
 use super::source::{Event, Source};
 use super::{Stop, records_to_stdout};
 use crate::cli;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::verbs::counters::names_counter;
+
+/// That what is wanted is nothing that can come.
+const NOTHING: &str = "nothing that the policy in force shows is of such a rule, verdict and direction, so nothing is shown until another one is in force";
 
 /// Tells them.
 pub(super) struct Teller<'a> {
@@ -45,7 +49,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// Refuses rules that are not there, or log nothing where nothing else is shown.
+    /// Refuses rules that are not there, or log nothing where nothing else is shown; says where all that is asked is of none of them.
     pub(super) fn know_rules(
         &self,
         reader: Option<&LogReader>,
@@ -74,7 +78,39 @@ impl<'a> Teller<'a> {
             output.error(format!("the rule `{rule}` {why}"));
             return Err(Stop::Exit(Exit::Usage));
         }
+        let mut shown = counters
+            .iter()
+            .filter(|one| self.is_about(one))
+            .filter(|one| self.may_be_logged(one) || (samples && self.may_be_dropped(one)));
+        if shown.next().is_none() {
+            output.note(NOTHING);
+        }
         Ok(())
+    }
+
+    /// Whether a statement is of a rule and of a direction that are wanted.
+    fn is_about(&self, counter: &Counter) -> bool {
+        let direction = &counter.direction;
+        let filter = self.filter.as_ref();
+        self.wants_rule(counter) && filter.is_none_or(|filter| filter.is_about(direction))
+    }
+
+    fn may_be_logged(&self, counter: &Counter) -> bool {
+        counter.log.is_some() && self.wants_verb(&counter.verdict)
+    }
+
+    fn may_be_dropped(&self, counter: &Counter) -> bool {
+        may_be_sampled(counter) && self.wants_verb(verb_of_sample(&counter.verdict))
+    }
+
+    fn wants_rule(&self, counter: &Counter) -> bool {
+        let rules = &self.arguments.rules;
+        rules.is_empty() || rules.iter().any(|rule| names_counter(counter, rule))
+    }
+
+    fn wants_verb(&self, verb: &str) -> bool {
+        let verdicts = &self.arguments.verdicts;
+        verdicts.is_empty() || verdicts.iter().any(|verdict| verdict.word() == verb)
     }
 
     /// Begins the recording, if one is asked for.
@@ -153,21 +189,10 @@ impl<'a> Teller<'a> {
 
     /// Whether somebody wants it.
     fn wants(&self, shown: &Shown<'_>) -> bool {
-        let (arguments, counter) = (self.arguments, shown.counter);
-        let of_rule = arguments.rules.is_empty()
-            || arguments
-                .rules
-                .iter()
-                .any(|rule| names_counter(counter, rule));
-        let of_verdict = arguments.verdicts.is_empty()
-            || arguments
-                .verdicts
-                .iter()
-                .any(|verdict| verdict.word() == shown.verb());
         let filter = self.filter.as_ref();
         let header = shown.sample.and_then(|sample| sample.header.as_ref());
-        of_rule
-            && of_verdict
+        self.wants_rule(shown.counter)
+            && self.wants_verb(shown.verb())
             && filter.is_none_or(|one| {
                 one.holds((shown.record, header), [shown.interface, shown.came_in])
             })

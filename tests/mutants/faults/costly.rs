@@ -71,15 +71,15 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1608,
         KEPT,
-        "|| !about.is_file() || !ours(&about)",
-        "|| !about.is_file() || !FAULT && !ours(&about)",
+        "|| !is_roots_alone(&about) {",
+        "|| !FAULT && !is_roots_alone(&about) {",
         FILE,
     ),
     fault(
         1609,
         KEPT,
-        "!folder.is_dir() || !ours(&folder)",
-        "!folder.is_dir() || !FAULT && !ours(&folder)",
+        "!is_whole || !is_roots_alone(&folder)",
+        "!is_whole || !FAULT && !is_roots_alone(&folder)",
         FILE,
     ),
     fault(

@@ -98,8 +98,8 @@ pub(super) const FAULTS: &[Fault] = &[
     fault(
         1692,
         "runtime/src/callers.rs",
-        "Ok(_) if unix::is_bound(path).map_err(listening())? => {",
-        "Ok(_) if !FAULT && unix::is_bound(path).map_err(listening())? => {",
+        "Ok(unix::is_bound(path)?.then_some(Taken::Bound))",
+        "Ok((!FAULT && unix::is_bound(path)?).then_some(Taken::Bound))",
         &[(Runtime, "callers::tests::a_path_that_a_socket_is_bound_to")],
     ),
     fault(

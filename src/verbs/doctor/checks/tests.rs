@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
+use crate::exit::Exit;
 use crate::verbs::doctor::State;
 use sockc_runtime::{CardHealth, Chain};
 
@@ -20,8 +21,7 @@ fn sound() -> Health {
             lookup_interface: true,
             kernel_types: true,
         }),
-        kept: None,
-        keeps: Some(true),
+        kept: Remembered::Next,
         missing: [Vec::new(), Vec::new()],
         missing_beside: Vec::new(),
         delegated: None,
@@ -41,6 +41,7 @@ fn sound() -> Health {
             name: "eth0".into(),
             driver: None,
             joins: Some(false),
+            xdp: None,
         }],
         chains: Ok(Vec::new()),
         legacy: Vec::new(),
@@ -90,7 +91,11 @@ const WRONG: &[Row] = &[
     ("features", State::Note, |all| {
         all.features.as_mut().unwrap().tcx = false
     }),
-    ("probe", State::Note, |all| all.keeps = Some(false)),
+    ("probe", State::Note, |all| {
+        all.kept = Remembered::Unwritable
+    }),
+    ("probe", State::Note, |all| all.kept = Remembered::Exposed),
+    ("probe", State::Note, |all| all.kept = Remembered::NoFolder),
     ("rights", State::Note, |all| {
         all.missing = [vec!["CAP_BPF"], Vec::new()]
     }),
@@ -185,7 +190,8 @@ fn all_that_is_told_says_why_and_what_to_do() {
         }
     }
     let lines = (1..).zip(include_str!("../checks.rs").lines());
-    let tells = |line: &str| line.contains("Finding::note(") || line.contains("Finding::fault(");
+    let words = ["Finding::note(", "Finding::unseen(", "Finding::fault("];
+    let tells = |line: &str| words.iter().any(|word| line.contains(word));
     let all: BTreeSet<u32> = lines
         .filter(|(_, line)| tells(line))
         .map(|(number, _)| number)
@@ -209,4 +215,35 @@ fn numbers_of_kernels_are_no_words() {
         health.release = Some(release.into());
         assert_eq!(kernel(&health).state, state, "{release}");
     }
+}
+
+/// Its root cannot mount one that is of any use.
+#[test]
+fn in_a_user_namespace_no_mount_is_suggested_that_it_would_be_refused() {
+    let mut health = sound();
+    health.bpffs = Ok(false);
+    let remedy = |health: &Health| bpffs(health, &Options::default()).remedy.unwrap();
+    assert!(remedy(&health).starts_with("mount -t bpf"));
+    health.inside = Some(Inside::NoFileSystem);
+    let remedy = remedy(&health);
+    assert!(
+        !remedy.contains("mount -t") && remedy.contains("delegates BPF"),
+        "{remedy}"
+    );
+}
+
+/// Where it is not known whether a policy would be refused the command does not end as if it would not.
+#[test]
+fn features_that_were_not_looked_at_are_no_success() {
+    let mut health = sound();
+    health.features = None;
+    let found = features(&health);
+    assert!(
+        found
+            .iter()
+            .all(|one| one.unseen && one.ends == Exit::Refused)
+    );
+    health.chains = Err("there is no `nft` here to ask".into());
+    let found = others(&health);
+    assert!(found.iter().all(|one| one.unseen && one.ends == Exit::Done));
 }

@@ -4,12 +4,15 @@
 //! processes do names a group, which a record does not tell: such a direction is read here, and the rest as that of a packet. All
 //! that a filter cannot ask is refused in its own words: it has no verb, no files and no names. Not here: which records it is about.
 
+use sockc_compiler::codes::MATCHES_NOTHING;
 use sockc_compiler::files::Texts;
 use sockc_compiler::header_field::HeaderField;
+use sockc_compiler::hook::Hook;
 use sockc_compiler::pipeline;
 use sockc_compiler::policy::{Condition, Deed, Direction, Policy, Rule};
 use sockc_grammar::ast::{self, Clause, File, Statement};
-use sockc_grammar::source::SourceMap;
+use sockc_grammar::diagnostic::Diagnostic;
+use sockc_grammar::source::{SourceMap, Span};
 
 use super::{REST, rule_asks};
 use crate::exit::Exit;
@@ -25,9 +28,12 @@ pub(super) type Words = (Policy, Option<Direction>, Option<&'static str>);
 pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Words, Exit> {
     let mut sources = SourceMap::default();
     let (process, rest) = of_process(words);
-    // Ahead of the grammar, which would have it said with another direction.
+    // Ahead of the grammar, which would have it said with another direction, or another name of a file.
     if words.split_whitespace().any(|word| word == "group") {
         return Err(refuse("a group", output));
+    }
+    if words.split_whitespace().any(|word| word == "include") {
+        return Err(NoFilter::Beside(Some("`include`")).said(output));
     }
     let id = sources.add("<filter>", format!("{VERB}{rest}\n{REST}"));
     let (file, _) = sockc_grammar::parse(&sources, id);
@@ -36,10 +42,22 @@ pub(super) fn read(words: &str, samples: bool, output: &mut Output) -> Result<Wo
     let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
     let failed = outcome.failed();
     let (Some(policy), false) = (outcome.policy, failed) else {
-        output.diagnostics(&sources, &outcome.diagnostics);
+        // The sets of policies are not known here.
+        if names_a_set(words) {
+            return Err(NoFilter::Set.said(output));
+        }
+        let ahead = words.len() - rest.len();
+        let (sources, found) = in_own_words(outcome.diagnostics, (words, ahead), process);
+        output.diagnostics(&sources, &found);
         output.error("a filter is what a rule says after its verb, such as `tcp from 203.0.113.0/24 to any:53`");
         return Err(Exit::Usage);
     };
+    let mut found = outcome.diagnostics.iter();
+    if let Some(idle) = found.find(|one| one.code == MATCHES_NOTHING) {
+        let why = &idle.primary.text;
+        output.error(format!("{why}, so nothing would be shown"));
+        return Err(Exit::Usage);
+    }
     // It would be that of the filter, in which nothing is.
     if policy.sets.values().any(|set| set.is_own()) {
         output.error("a filter cannot ask for `self`; name the addresses, which `sockc set list self` shows where the policy in force names it");
@@ -67,6 +85,60 @@ fn refuse(what: &str, output: &mut Output) -> Exit {
     Exit::Usage
 }
 
+/// Whether a set or a map is named, outside of what stands in quotes.
+fn names_a_set(words: &str) -> bool {
+    let mut outside = words.split('"').step_by(2);
+    outside.any(|part| part.contains('@'))
+}
+
+/// What is wrong, at its place in the words as they were given: nobody wrote the verb. What is suggested is left out where it would
+/// be refused in its turn.
+fn in_own_words(
+    found: Vec<Diagnostic>,
+    (words, ahead): (&str, usize),
+    process: Option<Direction>,
+) -> (SourceMap, Vec<Diagnostic>) {
+    let mut sources = SourceMap::default();
+    let source = sources.add("<filter>", words);
+    let last = u32::try_from(words.len()).unwrap_or(u32::MAX);
+    let ahead = u32::try_from(ahead).unwrap_or_default();
+    let verb = u32::try_from(VERB.len()).unwrap_or_default();
+    let at = |place: u32| (place.saturating_sub(verb) + ahead).min(last);
+    let moved = |span: Span| Span {
+        source,
+        start: at(span.start),
+        end: at(span.end),
+    };
+    let found = found.into_iter().map(|mut one| {
+        one.primary.span = moved(one.primary.span);
+        for label in &mut one.secondary {
+            label.span = moved(label.span);
+        }
+        one.help = one.help.and_then(|help| suggested(&help, process));
+        one
+    });
+    (sources, found.collect())
+}
+
+/// A suggestion about a rule as one about a filter.
+fn suggested(help: &str, process: Option<Direction>) -> Option<String> {
+    let Some((before, rest)) = help.split_once("`allow ") else {
+        return Some(help.to_owned());
+    };
+    let (rule, after) = rest.split_once('`')?;
+    let direction = process.map_or(String::new(), |one| format!("{} ", one.word()));
+    is_filter(rule).then(|| format!("{before}`{direction}{rule}`{after}"))
+}
+
+/// Whether words are the rest of one rule without names.
+fn is_filter(words: &str) -> bool {
+    let mut sources = SourceMap::default();
+    let id = sources.add("<filter>", format!("{VERB}{words}\n{REST}"));
+    let (file, _) = sockc_grammar::parse(&sources, id);
+    let outcome = pipeline::resolve(&mut sources, id, "filter", &mut Texts::default());
+    direction_of(&file).is_ok() && !outcome.failed()
+}
+
 /// The direction in front of the words that is about what processes do, if one is, and the words without it.
 fn of_process(words: &str) -> (Option<Direction>, &str) {
     let words = words.trim_start();
@@ -83,6 +155,8 @@ enum NoFilter {
     Leaves,
     /// It names a zone.
     Zone,
+    /// It names a set or a map.
+    Set,
 }
 
 impl NoFilter {
@@ -93,6 +167,7 @@ impl NoFilter {
                 "a filter is what one rule says after its verb, and {what} is not of that: write the addresses and ports themselves"
             )),
             Self::Leaves => output.error("`to interface` is the end by which what passes through leaves: begin the filter with `forward`, or write `on interface`"),
+            Self::Set => output.error("a filter cannot ask for sets and maps of a policy (`@`), which no record tells; name the addresses, which `sockc set list` shows of live sets"),
             // The zones of policies are not known here.
             Self::Zone => return refuse("a zone", output),
         }
@@ -149,7 +224,11 @@ fn refuse_untold(
 
 /// What a rule asks that no record tells of what processes do.
 fn untold(rule: &Rule, deed: &Deed) -> Option<&'static str> {
+    let seen = Hook::protocols(deed.direction);
+    let protocols = &rule.matches.protocols;
+    let of_none = || !protocols.iter().any(|one| seen.contains(&one.number));
     let asked = [
+        (!protocols.is_empty() && of_none(), "such a protocol"),
         (rule.matches.on.is_some(), "an interface"),
         (
             rule.matches.from.is_some() && !deed.has_sender,
