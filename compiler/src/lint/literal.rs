@@ -14,7 +14,7 @@ use crate::names::{service, services};
 
 /// Reports such addresses.
 pub(super) fn check(file: &File, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    let written = sides::lists(file).flatten();
+    let written = sides::lists(file).flat_map(|list| list.endpoints);
     found.extend(written.filter_map(|endpoint| literal(&endpoint.value, sources)));
 }
 

@@ -1,5 +1,5 @@
 //! Lists in which a port stands beside addresses: `to 10.0.0.1, port 80` is every port of that address, and that port of every
-//! address. Who writes it mostly means the port of the address.
+//! address. Who writes it mostly means the port of the address. `not 10.0.0.1, port 80` is neither, and says what it means.
 
 use std::net::Ipv6Addr;
 
@@ -11,7 +11,8 @@ use super::{LONE_PORT, sides};
 
 /// Reports such lists.
 pub(super) fn check(file: &File, sources: &SourceMap, found: &mut Vec<Diagnostic>) {
-    found.extend(sides::lists(file).filter_map(|list| beside(list, sources)));
+    let meant = sides::lists(file).filter(|list| !list.negated);
+    found.extend(meant.filter_map(|list| beside(list.endpoints, sources)));
 }
 
 fn beside(list: &[Spanned<Endpoint>], sources: &SourceMap) -> Option<Diagnostic> {

@@ -3,13 +3,24 @@
 use sockc_grammar::ast::{Clause, Endpoint, File, Side, Statement};
 use sockc_grammar::source::Spanned;
 
+/// A list of endpoints.
+pub(super) struct List<'a> {
+    /// Whether what it names is meant, or all but that.
+    pub(super) negated: bool,
+    /// What it names.
+    pub(super) endpoints: &'a [Spanned<Endpoint>],
+}
+
 /// The lists of endpoints, in order.
-pub(super) fn lists(file: &File) -> impl Iterator<Item = &[Spanned<Endpoint>]> {
+pub(super) fn lists(file: &File) -> impl Iterator<Item = List<'_>> {
     let sides = file
         .all()
         .flat_map(|statement| -> Vec<&Side> { of(&statement.value) });
     sides.filter_map(|side| match side {
-        Side::Endpoints { endpoints, .. } => Some(endpoints.as_slice()),
+        Side::Endpoints { not, endpoints } => Some(List {
+            negated: not.is_some(),
+            endpoints,
+        }),
         Side::Group(_) => None,
     })
 }

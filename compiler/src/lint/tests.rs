@@ -367,8 +367,9 @@ fn ports_beside_addresses() {
         allow tcp to port 80 from 192.0.2.1\n\
         allow tcp from port 1-1023, [2001:db8::1], @a to port 80\n\
         set a = { 192.0.2.7 }\n\
+        drop tcp from not 192.0.2.1, port 80\n\
         expect allow tcp from any to 192.0.2.1, port 80\n";
-    assert_eq!(lines("W0636", text), [3, 7, 9]);
+    assert_eq!(lines("W0636", text), [3, 7, 10]);
 }
 
 #[test]

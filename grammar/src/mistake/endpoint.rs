@@ -29,8 +29,9 @@ fn prefix_meant(text: &str) -> Option<String> {
         None => (text, String::new()),
     };
     if let Some((address, mask)) = host.split_once('/') {
-        address.parse::<Ipv4Addr>().ok()?;
+        let address = u32::from(address.parse::<Ipv4Addr>().ok()?);
         let mask = u32::from(mask.parse::<Ipv4Addr>().ok()?);
+        let address = Ipv4Addr::from(address & mask);
         let length = mask.leading_ones();
         return (length + mask.trailing_zeros() == 32)
             .then(|| format!("{address}/{length}{ports}"));

@@ -78,6 +78,15 @@ pub(super) fn hold(
             ));
         }
     };
+    if is_nobodys_own(address) {
+        return Err(mistake(
+            codes::DOES_NOT_FIT,
+            format!("{address} is an address of many, and never one of this machine alone"),
+            span,
+            "does not fit this packet",
+            "leave it out: `self` holds neither multicast nor broadcast addresses",
+        ));
+    }
     let Some((own, _)) = policy.sets.iter().find(|(_, set)| set.is_own()) else {
         return Ok(());
     };
@@ -97,6 +106,11 @@ pub(super) fn hold(
             Ok(())
         }
     }
+}
+
+/// Whether no machine has the address for itself. Which others are broadcast addresses of a link, its routes say.
+fn is_nobodys_own(address: IpAddr) -> bool {
+    address.is_multicast() || address == IpAddr::V4(Ipv4Addr::BROADCAST)
 }
 
 fn addresses(side: &Side) -> impl Iterator<Item = &Address> {

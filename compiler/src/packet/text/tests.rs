@@ -749,6 +749,14 @@ fn self_is_an_address_that_is_said_or_chosen_and_is_in_it_then() {
             "forward tcp from 8.8.8.8:1 to 9.9.9.9:22 with self",
             codes::DOES_NOT_FIT,
         ),
+        (
+            "udp from 8.8.8.8:1 to 224.0.0.1:22 with self",
+            codes::DOES_NOT_FIT,
+        ),
+        (
+            "udp from 8.8.8.8:1 to 255.255.255.255:22 with self",
+            codes::DOES_NOT_FIT,
+        ),
     ] {
         assert_eq!(refused(text), (code.0, "self".to_owned()), "{text}");
     }
