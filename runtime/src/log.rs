@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
@@ -81,7 +82,11 @@ impl LogReader {
         let generation = record.generation;
         let pin = state.map(generation, "log");
         if !again(|| pin.try_exists()).map_err(|cause| unreadable(&pin, cause))? {
-            return Ok(None);
+            // Who logs has lost lines counted; without the pin nobody hears of them.
+            let mut counters = record.manifest.counters.iter();
+            let logs = counters.any(|one| one.kind == CounterKind::Lost);
+            let gone = || Err(unreadable(&pin, io::ErrorKind::NotFound.into()));
+            return if logs { gone() } else { Ok(None) };
         }
         let folder = maps(state, generation);
         let alone = again(|| File::open(&folder)).map_err(|cause| unreadable(&folder, cause))?;

@@ -69,6 +69,31 @@ fn sets_say_which_hooks_are_gone() {
     }
 }
 
+/// A policy that logs is not said to log nothing where its log was taken away.
+#[test]
+fn a_log_that_was_taken_away_is_no_policy_that_does_not_log() {
+    if !root() {
+        return;
+    }
+    let policy = "default in allow log \"seen\"\n";
+    let (lab, _folder, path) = in_force("unhooked-log", policy);
+    let taken = lab.server.run(|| {
+        let netns = fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let state = fs::read_dir(format!("/sys/fs/bpf/sockc/{netns}")).unwrap();
+        state
+            .map(|one| one.unwrap().path().join("map/log"))
+            .filter(|log| fs::remove_file(log).is_ok())
+            .count()
+    });
+    assert_eq!(taken.unwrap(), 1);
+    let said = on_server(&lab, &["monitor", "--for", "1ms"]);
+    assert_eq!(said.code, Some(5), "{}", said.stderr);
+    assert!(said.stderr.contains("map/log"), "{}", said.stderr);
+    assert!(!said.stderr.contains("waiting for"), "{}", said.stderr);
+    done(&lab, &["apply", &path, "--interface", FRONT]);
+    done(&lab, &["monitor", "--for", "1ms"]);
+}
+
 #[test]
 fn monitors_say_which_hooks_are_gone() {
     if !root() {

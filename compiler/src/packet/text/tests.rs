@@ -705,9 +705,9 @@ fn self_is_an_address_that_is_said_or_chosen_and_is_in_it_then() {
             "10.0.0.8/29",
         ),
         (
-            "out tcp from 10.0.0.8:1 to 10.0.0.8:22 with self",
+            "out tcp from 10.0.0.8:1 to 8.8.8.8:22 with self",
             "10.0.0.8",
-            "10.0.0.8",
+            "8.8.8.8",
             "10.0.0.8",
         ),
     ] {

@@ -3,7 +3,7 @@
 //! Takes a key and the elements as text; gives combinations, which are conjunctions of values that share no packet: of the elements, or of all
 //! that is none of them. Not here: what the values ask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sockc_compiler::ranges::RangeSet;
 
@@ -81,8 +81,9 @@ impl Set {
         let [Field::Address(family, _)] = self.key.as_slice() else {
             return None;
         };
-        let held = RangeSet::from_ranges(self.rows.iter().flatten().copied());
-        let held = held.ranges().iter();
+        // Neighbours are not joined: each comes and goes by itself.
+        let held: BTreeSet<_> = self.rows.iter().flatten().collect();
+        let held = held.into_iter();
         let held = held.flat_map(|range| prefixes(*range, *family));
         let held = held.flat_map(|(prefix, _)| hosts(&RangeSet::from_ranges([prefix]), *family));
         let held: Vec<String> = held.collect();
@@ -226,9 +227,9 @@ mod tests {
         };
         let address = "(ip4.saddr)";
         assert_eq!(set(address, "{}", 9), Some("max 9".to_owned()));
-        let more = "max 3 = { 10.0.0.0/31, 10.0.0.2, 10.0.0.9 }";
-        let three = "{10.0.0.0; 10.0.0.1; 10.0.0.2; 10.0.0.9}";
-        assert_eq!(set(address, three, 1), Some(more.to_owned()));
+        let more = "max 4 = { 10.0.0.0, 10.0.0.1, 10.0.0.2, 10.0.0.9 }";
+        let four = "{10.0.0.0; 10.0.0.1; 10.0.0.2; 10.0.0.9}";
+        assert_eq!(set(address, four, 1), Some(more.to_owned()));
         assert_eq!(set("(tcp.dport)", "{}", 9), None);
     }
 
