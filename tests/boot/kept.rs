@@ -3,6 +3,7 @@
 //! A machine that starts again is a new lab with the same disk: nothing but that is left of the one before. The command is
 //! process 1 of its own process namespace, so that the network namespace it is in is the machine's own.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -379,42 +380,41 @@ fn of_other_namespaces_nothing_is_kept_unless_there_is_a_folder() {
         return;
     }
     let machine = Machine::new("others");
-    let named = Named::new("blue", &machine.lab.server);
+    let mut named = Named::new("blue", &machine.lab.server);
     let apply = [
         "apply",
         &machine.policy(53),
         "--interface",
         "lo",
         "--netns",
-        &named.name,
+        "blue",
     ];
     let own = machine.policy(54);
     let within = |arguments: &[&str]| machine.lab.server.run(|| run(arguments)).unwrap();
     assert_eq!(within(&["apply", &own]).code, Some(0));
     machine.must(&apply);
     assert!(!machine.disk.0.join("sockc").exists());
-    let folder = machine.disk.0.join("sockc/netns").join(&named.name);
+    let folder = machine.disk.0.join("sockc/netns/blue");
     fs::create_dir_all(&folder).unwrap();
     machine.must(&apply);
     assert!(folder.join("last").exists());
     assert!(!machine.disk.0.join("sockc/container").exists());
     let boot = ["apply", "--boot", "--netns", "blue"];
     says(&machine.must(&boot), &["is in force already"]);
-    // Another one gets the number of one that ended, and has what was pinned for that.
+    // Another one gets the number of one that ended, and has what was pinned for that. The kernel gives a number back later, and what
+    // other tests make may take it: so there are several that had a policy.
     let number = || {
         let look = || fs::metadata(Named::path("blue")).unwrap().ino();
         machine.lab.server.run(look).unwrap()
     };
-    let before = number();
-    drop(named);
     let until = Instant::now() + Duration::from_secs(20);
-    let _anew = loop {
-        let anew = Named::new("blue", &machine.lab.server);
-        if number() == before || Instant::now() > until {
-            break anew;
-        }
-    };
-    assert_eq!(number(), before, "no namespace got the number again");
+    let mut before = BTreeSet::new();
+    while before.insert(number()) {
+        assert!(Instant::now() < until, "no namespace got a number again");
+        machine.must(&apply);
+        drop(named);
+        named = Named::new("blue", &machine.lab.server);
+    }
     let ran = machine.must(&boot);
     let said = format!("{}{}", ran.stdout, ran.stderr);
     assert!(!said.contains("is in force already"), "{said}");
