@@ -22,7 +22,7 @@ rule (tcp.dport) in ports DROP";
         &said,
         &[
             "live set none max 1024",
-            "live set some max 9 = { 10.0.0.1, 192.0.2.0/24 }",
+            "live set some max 9 = { 10.0.0.1, 192.0.2.0/25, 192.0.2.128/25 }",
             "set plain = { 10.0.0.7 }",
             "drop from @some on interface eth0",
             "drop tcp from not @none, ::/0 to port 22 on interface eth0",
