@@ -13,7 +13,7 @@ pub use packet::{Expect, ExpectedVerdict, On, Packet, With};
 pub use rate::{Log, Per, Period, Rate, RateUnit, TimeUnit};
 pub use rule::{Clause, HookName, IcmpType, Protocol, Rule, Target};
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use crate::source::{SourceId, Span, Spanned};
 
@@ -255,6 +255,18 @@ pub struct Endpoint {
     pub address: Option<Spanned<Address>>,
     /// The ports part.
     pub ports: Option<Spanned<Ports>>,
+}
+
+impl Endpoint {
+    /// How an address is written with ports: one of IPv6 stands in brackets then.
+    #[must_use]
+    pub fn written(address: &str, ports: &str) -> String {
+        let host = address.split(['/', '-']).next().unwrap_or("");
+        match host.parse::<Ipv6Addr>() {
+            Ok(_) => format!("[{address}]:{ports}"),
+            Err(_) => format!("{address}:{ports}"),
+        }
+    }
 }
 
 /// What follows `from` or `to`.

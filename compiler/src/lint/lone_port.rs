@@ -1,8 +1,6 @@
 //! Lists in which a port stands beside addresses: `to 10.0.0.1, port 80` is every port of that address, and that port of every
 //! address. Who writes it mostly means the port of the address. `not 10.0.0.1, port 80` is neither, and says what it means.
 
-use std::net::Ipv6Addr;
-
 use sockc_grammar::ast::{Address, Endpoint, File};
 use sockc_grammar::diagnostic::Diagnostic;
 use sockc_grammar::source::{SourceMap, Spanned};
@@ -26,7 +24,7 @@ fn beside(list: &[Spanned<Endpoint>], sources: &SourceMap) -> Option<Diagnostic>
     let first = sources.text(whole.first()?.span);
     let meant: Vec<String> = whole
         .iter()
-        .map(|address| with_ports(sources.text(address.span), ports))
+        .map(|address| Endpoint::written(sources.text(address.span), ports))
         .collect();
     let warning = Diagnostic::warning(
         LONE_PORT,
@@ -38,13 +36,4 @@ fn beside(list: &[Spanned<Endpoint>], sources: &SourceMap) -> Option<Diagnostic>
         "write `{}` for these ports of what is named, or a rule of its own for the ports of every address",
         meant.join(", ")
     )))
-}
-
-/// An address of IPv6 with ports stands in brackets.
-fn with_ports(address: &str, ports: &str) -> String {
-    let host = address.split(['/', '-']).next().unwrap_or("");
-    match host.parse::<Ipv6Addr>() {
-        Ok(_) => format!("[{address}]:{ports}"),
-        Err(_) => format!("{address}:{ports}"),
-    }
 }

@@ -73,15 +73,15 @@ fn port_list(broken: &Broken<'_>, found: &mut Vec<Edit>) {
 
 /// `from { A, B }`, `from (A, B)`, `interfaces { eth0, eth1 }`, `allow {tcp, udp}`, `zone lan { eth0 }`: such lists have no braces.
 fn needless_braces(broken: &Broken<'_>, found: &mut Vec<Edit>) {
-    const LISTS: [&str; 4] = ["an address", "an endpoint", "an interface", "a protocol"];
     let end = match broken.after().chars().next() {
         Some('{') => '}',
         Some('(') => ')',
         _ => return,
     };
     let equals = broken.expected.has("=") && scan::word(broken.text, 0) == "zone";
-    let kinds = &broken.expected.kinds;
-    if !equals && !kinds.iter().any(|kind| LISTS.contains(kind)) {
+    let mut kinds = broken.expected.kinds.iter();
+    let others = kinds.any(|kind| matches!(*kind, "an interface" | "a protocol"));
+    if !equals && !others && !broken.expected.has_address() {
         return;
     }
     let Some(close) = broken.after().find(end) else {

@@ -1,10 +1,8 @@
 //! Words that stand at another place, or that miss: labels, protocols, `to`, `if`, `interface`, `sock`.
 
-use std::net::Ipv6Addr;
-
 use super::foreign::{kind, label_end};
 use super::{Broken, Edit, is_word, like_address, like_port};
-use crate::ast::{Direction, SocketState, TcpFlag};
+use crate::ast::{Direction, Endpoint, SocketState, TcpFlag};
 use crate::header_field::HeaderField;
 use crate::scan;
 use crate::vocabulary::{self, is_protocol};
@@ -164,7 +162,7 @@ fn port_of_each(broken: &Broken<'_>, length: usize) -> Option<Edit> {
     let each: Vec<String> = addresses
         .iter()
         .rev()
-        .map(|one| with_port(one, port))
+        .map(|one| Endpoint::written(one, port))
         .collect();
     Some(broken.edit(from, at + end, each.join(", ")))
 }
@@ -185,15 +183,6 @@ fn addresses_at_end(text: &str) -> (usize, Vec<&str>) {
             return (from, found);
         };
         end = before.trim_end().len();
-    }
-}
-
-/// An address with a port; one of IPv6 stands in brackets then.
-fn with_port(address: &str, port: &str) -> String {
-    let host = address.split(['/', '-']).next().unwrap_or("");
-    match host.parse::<Ipv6Addr>() {
-        Ok(_) => format!("[{address}]:{port}"),
-        Err(_) => format!("{address}:{port}"),
     }
 }
 
